@@ -1,0 +1,38 @@
+# Two commands do all the set-up: `make demo` and `make test`. Each makes the virtual environment it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check format clean
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev,demo]'
+	touch $@
+
+demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, failed, resumed, done
+	$(BIN)/python examples/lint_fix/demo.py demo-out
+
+test: $(VENV)/.dev  ## the test suite
+	$(BIN)/pytest -n 2
+
+check: $(VENV)/.dev  ## format, lint, types, layers, the built wheel in an empty environment
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PYTHON=$(PYTHON) sh tests/wheel_test.sh
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-out

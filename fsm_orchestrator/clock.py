@@ -1,0 +1,57 @@
+"""The only reader of the wall clock, and the one way times are written."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the run asks the time of."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+
+    def elapsed_ms(self, since_seconds: float) -> int:
+        """Whole milliseconds since a reading of `time.monotonic()`; never negative."""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether time stands still, so that nothing measured may be reported."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    is_fixed = False
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+        return datetime.now(UTC)
+
+    def elapsed_ms(self, since_seconds: float) -> int:
+        """Whole milliseconds since a reading of `time.monotonic()`."""
+        return max(0, round((time.monotonic() - since_seconds) * 1000))
+
+
+class FixedClock:
+    """A clock that stands still (`--fixed-clock`), for golden files."""
+
+    is_fixed = True
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at.astimezone(UTC)
+
+    def now(self) -> datetime:
+        """Always the same time."""
+        return self._at
+
+    def elapsed_ms(self, since_seconds: float) -> int:  # noqa: ARG002 - the protocol's signature
+        """Always 0."""
+        return 0
+
+
+def timestamp(at: datetime) -> str:
+    """UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

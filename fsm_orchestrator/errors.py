@@ -1,0 +1,77 @@
+"""Every error this package raises on purpose.
+
+    OrchestratorError
+    ├─ UsageError            exit 2    the request is wrong or refused: nothing written
+    │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
+    ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
+    ├─ RecordingError        exit 1    a file of the run cannot be written: path, cause
+    ├─ BusyError             exit 75   another orchestrator holds the output directory
+    └─ InternalError         exit 70   a bug of ours
+
+What a stage or a gate does is never an error: see results.py and gates.py. A message is lower
+case, says what is wrong and where; `remedy` says what to do next. Imports nothing of ours but
+the vocabulary.
+"""
+
+from __future__ import annotations
+
+from fsm_orchestrator.vocabulary import ExitCode
+
+
+class OrchestratorError(Exception):
+    """Base of all of them.
+
+    Attributes:
+        remedy: what the operator can do about it, a sentence without its full stop, or "".
+        exit_code: what the command exits with.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class UsageError(OrchestratorError):
+    """The request is wrong or is refused; nothing was started and nothing was written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class LifecycleError(UsageError):
+    """A lifecycle file is wrong."""
+
+
+class CheckpointError(OrchestratorError):
+    """A checkpoint cannot be used; the file was left as it is."""
+
+
+class RecordingError(OrchestratorError):
+    """A file of the run could not be made durable.
+
+    Attributes:
+        operation: which record, dotted: `checkpoint.persist`, `report.persist`, `events.persist`.
+        path: the file it was about.
+    """
+
+    def __init__(self, operation: str, path: str, cause: str) -> None:
+        super().__init__(
+            f"cannot write {path}: {cause}",
+            remedy="make the path writable (space, permissions, no directory in the file's place)"
+            ", then resume",
+        )
+        self.operation = operation
+        self.path = path
+
+
+class BusyError(OrchestratorError):
+    """Another orchestrator holds the output directory; its files were not touched."""
+
+    exit_code = ExitCode.BUSY
+
+
+class InternalError(OrchestratorError):
+    """The program contradicted itself: a bug, to be reported with its traceback."""
+
+    exit_code = ExitCode.INTERNAL

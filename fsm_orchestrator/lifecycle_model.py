@@ -1,0 +1,132 @@
+"""The frozen shape of a lifecycle: states, transitions, and questions about them.
+
+Reading and refusing files is lifecycle.py's duty; this module only holds what was read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from fsm_orchestrator.records import Record, StateName
+from fsm_orchestrator.vocabulary import (
+    MILLISECONDS_MAX,
+    Gate,
+    GatesGuard,
+    Guard,
+    Outcome,
+    StateKind,
+    Trigger,
+)
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
+
+
+class State(Record):
+    """One `[[state]]`. Which keys a kind may have is checked in lifecycle_rules.py."""
+
+    name: StateName
+    kind: StateKind
+    gates: tuple[Gate, ...] | None = None
+    outcome: Outcome | None = None
+    timeout_ms: Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)] | None = None
+
+    @property
+    def judged_gates(self) -> tuple[Gate, ...]:
+        """The gates of a gate state, in judging order; all of them unless the file names some."""
+        return tuple(gate for gate in Gate if self.gates is None or gate in self.gates)
+
+
+class Transition(Record):
+    """One `[[transition]]`: an edge for each of its sources."""
+
+    trigger: Trigger
+    source: tuple[StateName, ...]
+    dest: StateName
+    guard: Guard | None = None
+    unless: Guard | None = None
+    why: Line
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the edge is taken only under a condition."""
+        return self.guard is not None or self.unless is not None
+
+
+class Edge(Record):
+    """One transition seen from one source."""
+
+    trigger: Trigger
+    source: StateName
+    dest: StateName
+    guard: Guard | None
+    unless: Guard | None
+    why: str
+
+
+class Lifecycle(Record):
+    """A whole lifecycle. States and transitions keep the file's order."""
+
+    schema_version: Literal[1]
+    name: StateName
+    title: Line
+    initial: StateName
+    gates_guard: GatesGuard = GatesGuard.STAGES
+    state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)]
+    transition: Annotated[tuple[Transition, ...], Field(min_length=1, max_length=2000)]
+
+    @cached_property
+    def states(self) -> dict[str, State]:
+        """The states by name, in file order."""
+        return {state.name: state for state in self.state}
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every edge, one for each source of each transition, in file order."""
+        return tuple(
+            Edge(
+                trigger=transition.trigger,
+                source=source,
+                dest=transition.dest,
+                guard=transition.guard,
+                unless=transition.unless,
+                why=transition.why,
+            )
+            for transition in self.transition
+            for source in transition.source
+        )
+
+    def edges_from(self, source: str, trigger: Trigger) -> tuple[Edge, ...]:
+        """The edges tried, in this order, when `trigger` happens in `source`."""
+        return tuple(
+            edge for edge in self.edges if edge.source == source and edge.trigger is trigger
+        )
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the stage states, in file order."""
+        return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the relation: of what the lifecycle says, not of the bytes of its file."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def stages_from(self, stage: str) -> tuple[str, ...]:
+        """`stage` and every stage that can come after it in one invocation, in file order."""
+        reached = {stage}
+        frontier = [stage]
+        while frontier:
+            source = frontier.pop()
+            for edge in self.edges:
+                if (
+                    edge.source == source
+                    and edge.trigger is not Trigger.RESUME
+                    and edge.dest not in reached
+                ):
+                    reached.add(edge.dest)
+                    frontier.append(edge.dest)
+        return tuple(name for name in self.stages if name in reached)

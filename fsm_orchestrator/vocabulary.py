@@ -1,0 +1,157 @@
+"""The closed sets of the program: kinds, triggers, guards, outcomes, statuses, codes, file names.
+
+Everything a match statement may meet is named here once. Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import signal
+from enum import IntEnum, StrEnum
+from typing import Final
+
+PRODUCT: Final = "fsm-orchestrator"
+SCHEMA_VERSION: Final = 1
+DEFAULT_LIFECYCLE: Final = "governed_run"
+DEFAULT_TIMEOUT_MS: Final = 30_000
+DEFAULT_KILL_GRACE_MS: Final = 2_000
+MILLISECONDS_MAX: Final = 2_147_483_647
+"""The largest wait poll(2) takes: a signed 32-bit count of milliseconds, about 24 days."""
+
+REPORT_FILE: Final = "orchestrator_run_report.json"
+CHECKPOINT_FILE: Final = "orchestrator_checkpoint.json"
+EVENTS_FILE: Final = "orchestrator_events.jsonl"
+LOCK_FILE: Final = "orchestrator.lock"
+LOGS_DIRECTORY: Final = "logs"
+ARCHIVE_DIRECTORY: Final = "archive"
+
+RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
+
+
+class StateKind(StrEnum):
+    """What a state of a lifecycle is for."""
+
+    INITIAL = "initial"
+    GATE = "gate"
+    STAGE = "stage"
+    TERMINAL = "terminal"
+
+
+class Trigger(StrEnum):
+    """A fact that happened. The machine moves on facts, never on commands."""
+
+    START = "start"
+    GATES_PASSED = "gates_passed"
+    GATES_REFUSED = "gates_refused"
+    STAGE_SUCCEEDED = "stage_succeeded"
+    STAGE_FAILED = "stage_failed"
+    STAGE_TIMED_OUT = "stage_timed_out"
+    RUN_ABORTED = "run_aborted"
+    RESUME = "resume"
+
+
+class Guard(StrEnum):
+    """A condition an edge may name. The functions behind it are the driver's."""
+
+    ARTIFACTS_INTACT = "artifacts_intact"
+    GATES_HOLD = "gates_hold"
+
+
+class Outcome(StrEnum):
+    """How a run ended; the report's `terminal_state`."""
+
+    DONE = "done"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+
+
+class GatesGuard(StrEnum):
+    """What the gates stand before: every stage, or only the way to `done`."""
+
+    STAGES = "stages"
+    CLOSURE = "closure"
+
+
+class Gate(StrEnum):
+    """The mandatory gates, in the order in which they are judged."""
+
+    POLICY = "policy"
+    CI = "ci"
+    REVIEW = "review"
+
+
+class GateSource(StrEnum):
+    """Where a gate's signal came from."""
+
+    FLAG = "flag"
+    CONFIG = "config"
+    CHECKPOINT = "checkpoint"
+    DEFAULT = "default"
+
+
+class ExecutionMode(StrEnum):
+    """Whether an invocation began a run or continued one."""
+
+    RUN = "run"
+    RESUME = "resume"
+
+
+class StageStatus(StrEnum):
+    """How a stage execution is reported."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    SPAWN_FAILED = "spawn_failed"
+    ARTIFACT_MISSING = "artifact_missing"
+    INTERRUPTED = "interrupted"
+
+
+class OnChangedStage(StrEnum):
+    """What a resume does about a completed stage whose settings differ from those it ran with."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    RERUN = "rerun"
+
+
+class LogFormat(StrEnum):
+    """How the log is written to stderr."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class EventName(StrEnum):
+    """The events of the structured log."""
+
+    RUN_STARTED = "run.started"
+    TRANSITION = "transition"
+    GATE_DECIDED = "gate.decided"
+    STAGE_STARTED = "stage.started"
+    STAGE_ENDED = "stage.ended"
+    STAGE_SKIPPED = "stage.skipped"
+    WARNING = "run.warning"
+    ATTEMPT_INTERRUPTED = "attempt.interrupted"
+    RECORDING_FAILED = "recording.failed"
+    RUN_REFUSED = "run.refused"
+    RUN_ENDED = "run.ended"
+    RUN_CRASHED = "run.crashed"
+
+
+class ExitCode(IntEnum):
+    """Every exit code of the command. 124 is timeout(1)'s, 70 and 75 are sysexits.h's."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    BLOCKED = 3
+    INTERNAL = 70
+    BUSY = 75
+    TIMEOUT = 124
+    HANGUP = 128 + signal.SIGHUP
+    INTERRUPTED = 128 + signal.SIGINT
+    TERMINATED = 128 + signal.SIGTERM

@@ -1,0 +1,1 @@
+"""Package data only: the shipped lifecycles. No code may live here."""
