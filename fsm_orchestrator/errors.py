@@ -4,7 +4,8 @@
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
     │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
-    ├─ RecordingError        exit 1    a file of the run cannot be written: path, cause
+    ├─ OperationError        exit 1    the program could not do its own part: the run failed
+    │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
     └─ InternalError         exit 70   a bug of ours
 
@@ -47,22 +48,29 @@ class CheckpointError(OrchestratorError):
     """A checkpoint cannot be used; the file was left as it is."""
 
 
-class RecordingError(OrchestratorError):
-    """A file of the run could not be made durable.
+class OperationError(OrchestratorError):
+    """The program could not do its own part of the run, which has failed with it.
 
     Attributes:
-        operation: which record, dotted: `checkpoint.persist`, `report.persist`, `events.persist`.
-        path: the file it was about.
+        operation: what could not be done, dotted: `checkpoint.persist`, `report.persist`,
+            `events.persist`, `attempt.end` …; the `command` of its stage execution.
     """
+
+    def __init__(self, operation: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.operation = operation
+
+
+class RecordingError(OperationError):
+    """A file of the run could not be made durable."""
 
     def __init__(self, operation: str, path: str, cause: str) -> None:
         super().__init__(
+            operation,
             f"cannot write {path}: {cause}",
             remedy="make the path writable (space, permissions, no directory in the file's place)"
             ", then resume",
         )
-        self.operation = operation
-        self.path = path
 
 
 class BusyError(OrchestratorError):

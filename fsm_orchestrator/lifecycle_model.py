@@ -22,7 +22,13 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
+Line = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+    ),
+]
+"""Text for people that is printed as it is: no line breaks, no codes that steer a terminal."""
 
 
 class State(Record):
@@ -65,6 +71,11 @@ class Edge(Record):
     guard: Guard | None
     unless: Guard | None
     why: str
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the edge is taken only under a condition."""
+        return self.guard is not None or self.unless is not None
 
 
 class Lifecycle(Record):

@@ -121,8 +121,8 @@ class StageExecution(Record):
 class AttemptRecord(Record):
     """An attempt that has begun and has not ended: durable before its process starts.
 
-    `token` is in the environment of every process of the attempt; `pid` and `pid_created_at`
-    (seconds since the epoch, as the kernel tells it) are known once the process exists.
+    `token` is in the environment of every process of the attempt; `pid` and `pid_identity` (which
+    process of that pid it is, see process_table.identity) are known once the process exists.
     """
 
     stage: StateName
@@ -132,7 +132,7 @@ class AttemptRecord(Record):
     token: str
     started_at: Timestamp
     pid: Ordinal | None
-    pid_created_at: float | None
+    pid_identity: str | None
 
 
 class InvocationRecord(Record):

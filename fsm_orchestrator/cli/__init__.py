@@ -1,1 +1,72 @@
-"""The command line: argv to exit code."""
+"""The command line: argv to exit code. The only place that exits, and the last to catch."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+
+import click
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.app import build_app
+from fsm_orchestrator.cli.prescan import prescan, stage_names
+from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
+
+
+def main() -> None:
+    """The entry point of the command."""
+    code = run_command_line(sys.argv[1:])
+    # Everything of ours is written; what Python would still flush could only fail.
+    os._exit(code)
+
+
+def run_command_line(argv: Sequence[str]) -> int:
+    """Parse, run, and map every ending to an exit code. Never raises, never exits."""
+    try:
+        return _dispatch(list(argv))
+    except click.UsageError as error:
+        _complain(error.format_message(), _hint(error))
+        return ExitCode.USAGE
+    except OrchestratorError as error:
+        _complain(str(error), error.remedy)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception:  # noqa: BLE001 - the one boundary: a bug is told as a bug
+        console.stderr().write(traceback.format_exc())
+        _complain("internal error: this is a bug, please report it with the lines above", "")
+        return ExitCode.INTERNAL
+
+
+def _dispatch(argv: list[str]) -> int:
+    for position, argument in enumerate(argv, start=1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise click.UsageError(f"argument {position} is not valid UTF-8 (not shown)")
+    app = build_app(stage_names(prescan(argv)))
+    captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
+    try:
+        with redirect_stdout(captured):
+            result = app.main(args=argv, prog_name=PRODUCT, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        console.stderr().write(error.format_message() + "\n")
+        return ExitCode.USAGE
+    console.stdout().write(captured.getvalue())
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _hint(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx is not None else PRODUCT
+    return f"see {command} --help"
+
+
+def _complain(message: str, remedy: str) -> None:
+    """One message: what is wrong, then what to do."""
+    text = f"{PRODUCT}: {message}\n"
+    if remedy:
+        text += f"  {remedy}\n"
+    console.stderr().write(console.printable(text))

@@ -1,0 +1,280 @@
+"""A governed lint-and-fix of a real package: blocked, failed, resumed, done.
+
+Fetches a small package's source by name through pip, has its gates checked for real, and runs
+`fsm-orchestrator` four times over it. Shows each command before its output, and checks that
+every run ended as told here: exits 1 with a message when one did not.
+
+    python demo.py [OUT]        default: demo-out
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+NAME, VERSION = "inflection", "0.5.1"
+SHA256 = "1a29730d366e996aaacffb2f1f1cb9593dc38e2ddd30c91250c6dde09ea9b417"
+RULES = "F,I,RET,SIM,UP009,UP025"
+
+HERE = Path(__file__).resolve().parent
+
+
+class DemoError(Exception):
+    """The demo cannot go on, or something is not as it tells."""
+
+
+class Paths:
+    """Where everything is, as short as it can be written from the current directory."""
+
+    def __init__(self, out: Path) -> None:
+        self.download = out / "download"
+        self.archive = self.download / f"{NAME}-{VERSION}.tar.gz"
+        self.source = out / "source"
+        self.package = self.source / f"{NAME}-{VERSION}"
+        self.run = out / "run"
+        self.report = self.run / "orchestrator_run_report.json"
+        self.plan = self.run / "manager" / "action_plan.json"
+        self.patch = self.run / "executor" / "changes.patch"
+        self.test_report = self.run / "executor" / "test_report.json"
+
+
+def main() -> int:
+    """Tell the whole story; 1 when it cannot be told."""
+    parser = argparse.ArgumentParser(description="A governed lint-and-fix of a real package.")
+    parser.add_argument("out", nargs="?", type=Path, default=Path("demo-out"))
+    paths = Paths(parser.parse_args().out)
+    try:
+        fetch(paths)
+        blocked(paths)
+        failed(paths)
+        resumed(paths)
+        resumed_again(paths)
+    except (DemoError, OSError, tarfile.TarError) as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return 1
+    say("Everything was as told. What is left to read")
+    for what, path in {
+        "report": paths.report,
+        "checkpoint": paths.run / "orchestrator_checkpoint.json",
+        "events": paths.run / "orchestrator_events.jsonl",
+        "plan": paths.plan,
+        "patch": paths.patch,
+        "test report": paths.test_report,
+    }.items():
+        expect(path.is_file(), f"{path} is there")
+        print(f"{what:>12}  {path}")
+    return 0
+
+
+def fetch(paths: Paths) -> None:
+    """Have pip download the source distribution, unless it is there, and unpack it afresh."""
+    say(f"A package that needs care: {NAME} {VERSION}")
+    if digest_of(paths.archive) != SHA256:
+        paths.archive.unlink(missing_ok=True)
+        download(paths)
+    if not hasattr(tarfile, "data_filter"):
+        raise DemoError("this Python cannot unpack archives safely: update to its latest release")
+    shutil.rmtree(paths.source, ignore_errors=True)
+    with tarfile.open(paths.archive) as archive:
+        archive.extractall(paths.source, filter="data")
+    print(f"{paths.archive} unpacked to {paths.package}")
+
+
+def download(paths: Paths) -> None:
+    """Have pip download the source distribution, and see that it is the one known here."""
+    pip = [shown(Path(sys.executable)), "-m", "pip", "--quiet", "--no-input"]
+    patience = ["--disable-pip-version-check", "--timeout", "15", "--retries", "1"]
+    wanted = ["--no-deps", "--no-binary", NAME, f"{NAME}=={VERSION}"]
+    command = [*pip, *patience, "download", "--dest", str(paths.download), *wanted]
+    show(command)
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if completed.returncode != 0:
+        said = completed.stderr.splitlines()
+        errors = [line for line in said if line.startswith("ERROR")] or said[-1:]
+        reason = "\n".join(errors)
+        raise DemoError(f"pip cannot download {NAME}: is the network there?\n{reason}")
+    if digest_of(paths.archive) != SHA256:
+        raise DemoError(f"{paths.archive} is not the {NAME} {VERSION} that this demo knows")
+
+
+def blocked(paths: Paths) -> None:
+    """A new run whose policy gate says deny: nothing is started."""
+    say("Run 1: the gates are checked, the policy denies, nothing is started")
+    ci = checked("check_ci.py", str(paths.package))
+    expect(ci == "success", "the package's own tests succeed")
+    policy = checked_policy(paths, "policy-strict.toml")
+    expect(policy == "deny", "the strict policy denies")
+    report = orchestrate(
+        paths,
+        ["--policy-status", policy],
+        ["--ci-status", ci],
+        ["--review-status", "approved"],
+        *manager_options(paths),
+        *executor_options(paths, tests="tests"),
+        exit_code=3,
+    )
+    expect(report["terminal_state"] == "blocked", "the run is blocked")
+    codes = report["blocked_reason_codes"]
+    expect(codes == ["GATE_POLICY_DENIED_OR_UNKNOWN"], "the policy gate alone blocks it")
+    expect(report["stage_executions"] == [], "no stage was started")
+    expect(not report["closure_ready"], "the run is not ready for closure")
+
+
+def failed(paths: Paths) -> None:
+    """The policy has been corrected; the executor is given tests that are not there."""
+    say("Run 2: the policy is corrected, but the executor looks for tests in the wrong place")
+    policy = checked_policy(paths, "policy.toml")
+    expect(policy == "allow", "the corrected policy allows")
+    report = orchestrate(paths, ["--resume"], ["--policy-status", policy], exit_code=1)
+    expect(report["terminal_state"] == "failed", "the run failed")
+    expect_stages(report, manager="success", executor="failed")
+
+
+def resumed(paths: Paths) -> None:
+    """The executor's arguments are corrected; the manager's work still counts."""
+    say("Run 3: the executor's arguments are corrected, the manager is not run again")
+    report = orchestrate(
+        paths,
+        ["--resume"],
+        *executor_arguments(paths, tests="test_inflection.py"),
+        exit_code=0,
+    )
+    expect_done(report)
+    expect_stages(report, manager="skipped", executor="success")
+    tests = json.loads(paths.test_report.read_text(encoding="utf-8"))
+    expect(tests["outcome"] == "success", "the tests succeed on the fixed copy")
+
+
+def resumed_again(paths: Paths) -> None:
+    """A run that is done stays done."""
+    say("Run 4: resumed once more, nothing is left to run")
+    report = orchestrate(paths, ["--resume"], exit_code=0)
+    expect_done(report)
+    expect_stages(report, manager="skipped", executor="skipped")
+
+
+def manager_options(paths: Paths) -> list[list[str]]:
+    """The manager: plan.py under this interpreter, and the artifacts it must leave."""
+    out = paths.plan.parent
+    arguments = [shown(HERE / "plan.py"), str(paths.package), str(out), f"--select={RULES}"]
+    return [
+        ["--manager-bin", shown(Path(sys.executable))],
+        *(["--manager-arg", argument] for argument in arguments),
+        ["--manager-expected-artifact", str(paths.plan)],
+        ["--manager-expected-artifact", str(out / "run_report.json")],
+    ]
+
+
+def executor_options(paths: Paths, *, tests: str) -> list[list[str]]:
+    """The executor: apply.py under this interpreter, and the artifacts it must leave."""
+    return [
+        ["--executor-bin", shown(Path(sys.executable))],
+        *executor_arguments(paths, tests=tests),
+        ["--executor-expected-artifact", str(paths.patch)],
+        ["--executor-expected-artifact", str(paths.test_report)],
+    ]
+
+
+def executor_arguments(paths: Paths, *, tests: str) -> list[list[str]]:
+    """The executor's arguments, which a resume replaces as a whole."""
+    files = [str(paths.package), str(paths.plan), str(paths.patch.parent)]
+    arguments = [shown(HERE / "apply.py"), *files, f"--tests={tests}", "--max-changed-lines=150"]
+    return [["--executor-arg", argument] for argument in arguments]
+
+
+def orchestrate(paths: Paths, *options: list[str], exit_code: int) -> dict[str, Any]:
+    """Run the orchestrator, let it speak for itself, and return its report."""
+    beside = Path(sys.executable).with_name("fsm-orchestrator")
+    program = (
+        [shown(beside)]
+        if beside.exists()
+        else [shown(Path(sys.executable)), "-m", "fsm_orchestrator"]
+    )
+    start = [*program, "run", str(paths.run)]
+    show(start, *options)
+    command = start + [word for option in options for word in option]
+    completed = subprocess.run(command, check=False)
+    print(f"[exit code {completed.returncode}]", flush=True)
+    expect(completed.returncode == exit_code, f"the exit code is {exit_code}")
+    try:
+        report = json.loads(paths.report.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DemoError(f"{paths.report} cannot be read: {error}") from error
+    expect(report["exit_code"] == exit_code, "the report states the same exit code")
+    return dict(report)
+
+
+def checked_policy(paths: Paths, policy: str) -> str:
+    """What check_policy.py says about the request under this policy file."""
+    file = shown(HERE / policy)
+    return checked("check_policy.py", str(paths.package), "--select", RULES, "--policy", file)
+
+
+def checked(script: str, *arguments: str) -> str:
+    """Run one of the checks beside this file and return the value it prints."""
+    command = [shown(Path(sys.executable)), shown(HERE / script), *arguments]
+    show(command)
+    completed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if completed.returncode != 0:
+        raise DemoError(f"{script} exited {completed.returncode}")
+    print(completed.stdout, end="", flush=True)
+    return completed.stdout.strip()
+
+
+def expect_done(report: dict[str, Any]) -> None:
+    """The run is done and may be closed."""
+    expect(report["terminal_state"] == "done", "the run is done")
+    expect(report["closure_ready"] is True, "the run is ready for closure")
+
+
+def expect_stages(report: dict[str, Any], **statuses: str) -> None:
+    """The stages of this invocation ended like this, in this order."""
+    found = {entry["stage"]: entry["status"] for entry in report["stage_executions"]}
+    expect(list(found.items()) == list(statuses.items()), f"the stages ended {statuses}")
+
+
+def expect(holds: bool, told: str) -> None:
+    """Stop the demo when something it tells is not so."""
+    if not holds:
+        raise DemoError(f"not as told: {told}")
+
+
+def digest_of(path: Path) -> str | None:
+    """The SHA-256 of a file, None when there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def shown(path: Path) -> str:
+    """The path from the current directory when it is below it, absolute otherwise.
+
+    It always has a slash in it, so that no program is looked up on PATH by its bare name.
+    """
+    here = Path.cwd()
+    if not path.is_relative_to(here):
+        return str(path)
+    relative = str(path.relative_to(here))
+    return relative if os.sep in relative else os.path.join(os.curdir, relative)
+
+
+def show(command: list[str], *options: list[str]) -> None:
+    """Print a command as one would type it, an option a line."""
+    lines = [shlex.join(command), *(shlex.join(option) for option in options)]
+    print("\n$ " + " \\\n    ".join(lines), flush=True)
+
+
+def say(heading: str) -> None:
+    """Print a heading."""
+    print(f"\n=== {heading}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""An earlier run's files, moved aside when a new run starts in the same directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator import files
+from fsm_orchestrator.vocabulary import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    EVENTS_FILE,
+    LOGS_DIRECTORY,
+    REPORT_FILE,
+    RUN_ID_PATTERN,
+)
+
+UNREADABLE_RUN: Final = "unreadable"
+RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
+RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+def present_files(output_directory: Path) -> tuple[Path, ...]:
+    """What an earlier run left in the directory.
+
+    A directory in a file's place is no run's: it stays, and the run says that it is in the way.
+    """
+    paths = [output_directory / name for name in RUN_FILES]
+    found = [path for path in paths if os.path.lexists(path) and not path.is_dir()]
+    logs = output_directory / LOGS_DIRECTORY
+    return (*found, logs) if logs.is_dir() else tuple(found)
+
+
+def earlier_run_id(output_directory: Path) -> str | None:
+    """The id of the run whose files lie in the directory; None when there is none to be read.
+
+    Read leniently: what cannot be resumed can still be archived under its name.
+    """
+    for name in (CHECKPOINT_FILE, REPORT_FILE):
+        try:
+            document = json.loads(files.read_bounded(output_directory / name, RECORD_BYTES_MAX))
+            run_id = document["run_id"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if isinstance(run_id, str) and re.fullmatch(RUN_ID_PATTERN, run_id):
+            return run_id
+    return None
+
+
+def archived_run_ids(output_directory: Path) -> frozenset[str]:
+    """The names in the archive."""
+    try:
+        return frozenset(entry.name for entry in (output_directory / ARCHIVE_DIRECTORY).iterdir())
+    except OSError:
+        return frozenset()
+
+
+def archive_run(output_directory: Path) -> Path | None:
+    """Move everything an earlier run left to `archive/<run_id>/`; where it went, None if nothing.
+
+    The checkpoint is moved last: after a kill in the middle the next start goes on.
+
+    Raises:
+        OSError: something could not be moved; nothing was overwritten.
+    """
+    found = present_files(output_directory)
+    if not found:
+        return None
+    destination = _free_name(
+        output_directory / ARCHIVE_DIRECTORY, earlier_run_id(output_directory) or UNREADABLE_RUN
+    )
+    return _move_all(tuple(reversed(found)), destination)
+
+
+def archive_report(output_directory: Path) -> Path | None:
+    """Move the report alone aside, before another takes its place. As `archive_run`."""
+    report = output_directory / REPORT_FILE
+    if report not in present_files(output_directory):
+        return None
+    run_id = earlier_run_id(output_directory) or UNREADABLE_RUN
+    destination = _free_name(output_directory / ARCHIVE_DIRECTORY, f"{run_id}.report")
+    return _move_all((report,), destination)
+
+
+def _move_all(sources: tuple[Path, ...], destination: Path) -> Path:
+    files.make_directory(destination)
+    for source in sources:
+        files.move(source, destination / source.name)
+    files.sync_directory(destination)
+    files.sync_directory(sources[0].parent)
+    return destination
+
+
+def _free_name(directory: Path, name: str) -> Path:
+    """`name` in `directory`, or `name.2`, `name.3` … if it is taken."""
+    candidate = directory / name
+    number = 1
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = directory / f"{name}.{number}"
+    return candidate

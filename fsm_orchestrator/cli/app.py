@@ -1,0 +1,144 @@
+"""The commands and their help. What each does is in a module of its own, loaded when it runs."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from fsm_orchestrator import __version__
+from fsm_orchestrator.cli.names import COMMANDS
+from fsm_orchestrator.cli.options import NonEmpty, Section, output_options, run_options
+from fsm_orchestrator.vocabulary import PRODUCT
+
+RUN_HELP = """Run the stages of a lifecycle behind their gates, or resume a run.
+
+OUT holds the run: report, checkpoint, events, logs. It is made if need be; an earlier run in it
+is moved to OUT/archive.
+
+\b
+Example:
+  fsm-orchestrator run ./out \\
+    --policy-status allow --ci-status success --review-status approved \\
+    --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
+    --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
+  fsm-orchestrator run ./out --resume
+
+\b
+Exit codes:
+  0 done       2 usage error or refused request: nothing was written
+  1 failed     75 busy: another orchestrator works in OUT
+  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
+  124 timeout  70 a bug of ours
+"""
+PLAN_HELP = """Say what a run or a resume would do, per gate and stage, and why.
+
+Takes the options of `run`. Nothing is started and nothing is written.
+"""
+STATUS_HELP = """Say where the run in OUT stands, and what to type next."""
+GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
+durable, a report a supervisor can trust.
+
+\b
+  fsm-orchestrator run OUT ...   run or resume; the word `run` may be left out
+  fsm-orchestrator plan OUT ...  what would run, and why
+  fsm-orchestrator status OUT    where a run stands
+"""
+
+
+class SectionedCommand(click.Command):
+    """A command whose options stand under headings in the help."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by section, in the order in which they are declared."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                section = parameter.section if isinstance(parameter, Section) else "Other"
+                sections.setdefault(section, []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+class CommandGroup(click.Group):
+    """A group in which `OUT …` alone means `run OUT …`, as operators are used to."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before anything that is neither a command nor an option of the group."""
+        if args and args[0] not in {*COMMANDS, "--help", "--version"}:
+            _refuse_mistyped_command(args)
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def _refuse_mistyped_command(args: Sequence[str]) -> None:
+    """A word that is nearly a command, and no directory, was meant as one."""
+    word = args[0]
+    near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.6)
+    if near and not word.startswith("-") and os.sep not in word and not os.path.isdir(word):
+        raise click.UsageError(
+            f"no command {word!r}; did you mean {near[0]!r}?"
+            f" (To run in a directory of that name write ./{word})"
+        )
+
+
+def build_app(stages: Sequence[str]) -> click.Group:
+    """The command line for a lifecycle with these stages."""
+    context = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
+    app = CommandGroup(name=PRODUCT, help=GROUP_HELP, context_settings=context)
+    version = click.version_option(__version__, prog_name=PRODUCT, message="%(prog)s %(version)s")
+    app = version(app)
+    app.add_command(
+        SectionedCommand(
+            "run",
+            help=RUN_HELP,
+            short_help="Run or resume.",
+            params=[*run_options(stages), *output_options()],
+            callback=_run,
+        )
+    )
+    app.add_command(
+        SectionedCommand(
+            "plan",
+            help=PLAN_HELP,
+            short_help="Say what a run would do.",
+            params=[*run_options(stages), *output_options()[:1]],
+            callback=_plan,
+        )
+    )
+    app.add_command(
+        SectionedCommand(
+            "status",
+            help=STATUS_HELP,
+            short_help="Say where a run stands.",
+            params=[
+                click.Argument(["output_directory"], metavar="OUT", type=NonEmpty("OUT")),
+                *output_options()[:1],
+            ],
+            callback=_status,
+        )
+    )
+    return app
+
+
+def _run(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.run_command import run_command
+
+    return run_command(parameters)
+
+
+def _plan(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.plan_command import plan_command
+
+    return plan_command(parameters)
+
+
+def _status(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.status_command import status_command
+
+    return status_command(parameters)

@@ -1,0 +1,35 @@
+"""The names of commands and options, in one place for parser and first look alike."""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMMANDS: Final = ("run", "plan", "status")
+STAGE_OPTION_SUFFIXES: Final = (
+    "bin",
+    "arg",
+    "env",
+    "expected-artifact",
+    "timeout-ms",
+    "cwd",
+)
+VALUE_OPTIONS: Final = frozenset(
+    {
+        "--policy-status",
+        "--ci-status",
+        "--review-status",
+        "--lifecycle",
+        "--run-id",
+        "--timeout-ms",
+        "--kill-grace-ms",
+        "--on-changed-stage",
+        "--rerun",
+        "--fixed-clock",
+        "--log-format",
+    }
+)
+
+
+def option_prefix(stage: str) -> str:
+    """How a stage's options begin: `_` becomes `-`."""
+    return "--" + stage.replace("_", "-")

@@ -1,0 +1,284 @@
+"""The options of `run` and `plan`, made for the stages of the chosen lifecycle.
+
+Click is the parser: it passes a value that begins with a dash through to its option. Help is
+grouped by what an option is about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from fsm_orchestrator.cli.names import option_prefix
+from fsm_orchestrator.vocabulary import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_LIFECYCLE,
+    DEFAULT_TIMEOUT_MS,
+    MILLISECONDS_MAX,
+    RUN_ID_PATTERN,
+    Gate,
+    LogFormat,
+    OnChangedStage,
+)
+
+GATE_VALUES: Final = {
+    Gate.POLICY: ("allow", "deny", "unknown"),
+    Gate.CI: ("success", "pending", "failure", "missing"),
+    Gate.REVIEW: ("approved", "changes_requested", "missing"),
+}
+"""As in gates.GATE_RULES, which would load pydantic: a test holds the two together."""
+
+
+class Section(click.Option):
+    """An option that knows under which heading of the help it stands."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+
+class Once(Section):
+    """An option that may be given once: the second of two contradicting values never wins."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, section=section, multiple=True, **settings)
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The one value given, or None."""
+        values = super().process_value(ctx, value)
+        if len(values) > 1:
+            raise click.UsageError(f"{self.opts[0]} was given {len(values)} times; once is enough")
+        return values[0] if values else None
+
+
+class EnvironmentPair(click.ParamType[Any]):
+    """`KEY=VALUE`. What is wrong with a pair is said without showing it."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split at the first `=`."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, content = str(value).partition("=")
+        if not equals or not key:
+            what = "has no '='" if not equals else "has no key before '='"
+            self.fail(f"a pair is KEY=VALUE, and one given here {what} (not shown)", param, ctx)
+        return key, content
+
+
+class RunIdentifier(click.ParamType[Any]):
+    """A run id of the allowed characters."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, checked."""
+        if not re.fullmatch(RUN_ID_PATTERN, str(value)):
+            self.fail(
+                f"{str(value)[:80]!r}: a run id is 1 to 64 letters, digits, dots, underscores and"
+                " dashes, and begins with a letter or digit",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class Instant(click.ParamType[Any]):
+    """A time of day in ISO 8601; without an offset it is UTC."""
+
+    name = "ISO"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """The time, with its offset."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
+        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+class NonEmpty(click.ParamType[Any]):
+    """Any text but none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, checked."""
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return str(value)
+
+
+MILLISECONDS: Final = click.IntRange(1, MILLISECONDS_MAX)
+
+
+def run_options(stages: Sequence[str]) -> list[click.Parameter]:
+    """OUT and every option of `run` and `plan`."""
+    return [
+        click.Argument(["output_directory"], metavar="OUT", type=NonEmpty("OUT")),
+        *_gate_options(),
+        *(option for stage in stages for option in stage_options(stage)),
+        *_run_control_options(),
+    ]
+
+
+def output_options() -> list[click.Parameter]:
+    """How the result and the log are shown."""
+    return [
+        Section(
+            ["--json", "as_json"],
+            section="Output",
+            is_flag=True,
+            help="Print the result as JSON instead of text for a person.",
+        ),
+        Once(
+            ["--log-format"],
+            section="Output",
+            type=click.Choice([one.value for one in LogFormat]),
+            help="The log on stderr: text for a person, JSON lines, or by whether stderr is a"
+            " terminal (auto, the default).",
+        ),
+    ]
+
+
+def _gate_options() -> list[click.Parameter]:
+    return [
+        Once(
+            [f"--{gate.value}-status", f"gate_{gate.value}"],
+            section="Gates (all three must pass before anything runs)",
+            type=click.Choice(values),
+            help=f"Passes: {values[0]}. Not given: {values[-1]}.",
+        )
+        for gate, values in GATE_VALUES.items()
+    ]
+
+
+def stage_options(stage: str) -> list[click.Parameter]:
+    """The options of one stage. Parameter names end in the stage's field, see run_config.py."""
+    prefix, section = option_prefix(stage), f"Stage {stage}"
+
+    def name(field: str) -> str:
+        return f"stage_{field}__{stage}"
+
+    return [
+        Once(
+            [f"{prefix}-bin", name("bin")],
+            section=section,
+            type=NonEmpty("PATH"),
+            help="The program: a path, or a name found on PATH. Without it the stage is passed"
+            " over. On a resume it declares the stage anew, arguments and all.",
+        ),
+        Section(
+            [f"{prefix}-arg", name("args")],
+            section=section,
+            multiple=True,
+            metavar="VALUE",
+            help="An argument, passed as it is; may begin with a dash. Repeatable, in order.",
+        ),
+        Section(
+            [f"{prefix}-env", name("env")],
+            section=section,
+            multiple=True,
+            type=EnvironmentPair(),
+            help="An environment variable. Repeatable, the last of a key wins. Values are in no"
+            " file of OUT.",
+        ),
+        Section(
+            [f"{prefix}-expected-artifact", name("expected_artifacts")],
+            section=section,
+            multiple=True,
+            type=NonEmpty("PATH"),
+            help="A file the stage must write; `.json` must be strict JSON. Repeatable.",
+        ),
+        Section(
+            [f"{prefix}-allow-stale", name("allow_stale")],
+            section=section,
+            is_flag=True,
+            default=None,
+            help="Accept an expected artifact that this attempt did not write.",
+        ),
+        Once(
+            [f"{prefix}-timeout-ms", name("timeout_ms")],
+            section=section,
+            type=MILLISECONDS,
+            metavar="N",
+            help="How long it may run; else --timeout-ms.",
+        ),
+        Once(
+            [f"{prefix}-cwd", name("cwd")],
+            section=section,
+            type=NonEmpty("DIR"),
+            help="Where it runs; else the directory the run was started in.",
+        ),
+    ]
+
+
+def _run_control_options() -> list[click.Parameter]:
+    section = "Run"
+    return [
+        Section(
+            ["--resume"],
+            section=section,
+            is_flag=True,
+            help="Continue the run in OUT. What is not given is as it was.",
+        ),
+        Once(
+            ["--on-changed-stage"],
+            section=section,
+            type=click.Choice([one.value for one in OnChangedStage]),
+            help="When a completed stage's settings or artifacts are not what they were: refuse"
+            " (the default), keep it as completed, or rerun it and all after it.",
+        ),
+        Section(
+            ["--rerun"],
+            section=section,
+            multiple=True,
+            type=NonEmpty("STAGE"),
+            help="Run a completed stage, and all after it, again. Repeatable.",
+        ),
+        Once(
+            ["--timeout-ms"],
+            section=section,
+            type=MILLISECONDS,
+            metavar="N",
+            help=f"How long each stage may run, in milliseconds (default {DEFAULT_TIMEOUT_MS}).",
+        ),
+        Once(
+            ["--kill-grace-ms"],
+            section=section,
+            type=click.IntRange(0, MILLISECONDS_MAX),
+            metavar="N",
+            help="How long a stage may take to end after SIGTERM before SIGKILL (default"
+            f" {DEFAULT_KILL_GRACE_MS}).",
+        ),
+        Once(
+            ["--lifecycle"],
+            section=section,
+            type=NonEmpty("NAME|PATH"),
+            help=f"The declared state machine (default {DEFAULT_LIFECYCLE}).",
+        ),
+        Once(
+            ["--run-id"],
+            section=section,
+            type=RunIdentifier(),
+            help="The run's id (default: made from the time, unique).",
+        ),
+        Once(
+            ["--fixed-clock"],
+            section=section,
+            type=Instant(),
+            help="Let time stand still at ISO, for reports that are equal byte by byte.",
+        ),
+    ]

@@ -1,0 +1,85 @@
+"""`plan`: what a run or resume would do, and why. Starts nothing, writes nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.run_config import run_config_from
+from fsm_orchestrator.cli.words import columns, duration, stage_option
+from fsm_orchestrator.lock import holder_of
+from fsm_orchestrator.planning import Plan, PlannedStage, plan_of, source_in_words
+from fsm_orchestrator.requests import prepare
+from fsm_orchestrator.vocabulary import ExitCode, GatesGuard, Outcome
+
+
+def plan_command(parameters: Mapping[str, Any]) -> int:
+    """Print the plan. Refused requests are refused as `run` would."""
+    options = dict(parameters)
+    as_json = options.pop("as_json")
+    config = run_config_from(options)
+    plan = plan_of(prepare(config))
+    if as_json:
+        console.stdout().write(plan.model_dump_json(indent=2) + "\n")
+    else:
+        console.stdout().write(text_of(plan, holder_of(config.output_path)))
+    return ExitCode.DONE
+
+
+def text_of(plan: Plan, holder: str | None) -> str:
+    """The plan for a person. `holder` says who works in the directory now, if anybody."""
+    what = "resume of run" if plan.execution_mode.value == "resume" else "new run"
+    lines = [
+        f"plan: {what} {plan.run_id} in {plan.output_directory}",
+        f"  lifecycle {plan.lifecycle}; nothing is started or written by a plan",
+    ]
+    if holder is not None:
+        lines.append(f"  now refused (exit 75): {holder}")
+    if plan.archives_earlier_run:
+        lines.append("  the earlier run in this directory would be moved to its archive")
+    if plan.gates_guard is GatesGuard.CLOSURE:
+        lines.append("  note: this lifecycle runs stages before its gates have passed")
+    lines += ["", *_gate_lines(plan), ""]
+    for stage in plan.stages:
+        lines += _stage_lines(stage)
+    end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
+    lines += ["", f"  would end: {end.get(plan.outcome, plan.outcome.value)}"]
+    lines += [f"  warning: {console.printable(warning)}" for warning in plan.warnings]
+    return "\n".join(lines) + "\n"
+
+
+def _gate_lines(plan: Plan) -> list[str]:
+    rows = []
+    for gate in plan.gates:
+        name = gate.decision.gate.value
+        verdict = (
+            "passes" if gate.decision.passed else f"refuses: needs --{name}-status {gate.passing}"
+        )
+        source = source_in_words(gate.decision.source)
+        rows.append((f"gate {name}", gate.decision.status, source, verdict))
+    return columns(rows)
+
+
+def _stage_lines(stage: PlannedStage) -> list[str]:
+    verb = {
+        "run": "would run",
+        "skip": "would be skipped",
+        "pass_over": "would be passed over",
+        "not_reached": "would not start",
+    }[stage.action]
+    lines = [f"  stage {stage.stage}: {verb}: {console.printable(stage.reason)}"]
+    if stage.command is None:
+        if stage.action == "pass_over":
+            lines.append(f"      give {stage_option(stage.stage, 'bin')} to have it run")
+        return lines
+    details = [
+        ("command", shlex.join((stage.command, *stage.args))),
+        ("in", stage.cwd or ""),
+        ("timeout", duration(stage.timeout_ms or 0)),
+    ]
+    if stage.env_keys:
+        details.append(("sets", ", ".join(stage.env_keys)))
+    details += [("expects", path) for path in stage.expected_artifacts]
+    return [*lines, *columns(details, indent="      ")]

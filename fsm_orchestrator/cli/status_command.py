@@ -1,0 +1,90 @@
+"""`status`: where the run in a directory stands, from its report, checkpoint and lock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fsm_orchestrator import checkpoint_file, files
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.cli.words import command_line, shown_path
+from fsm_orchestrator.errors import CheckpointError, OrchestratorError, UsageError
+from fsm_orchestrator.lock import holder_of
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.requests import REPORT_BYTES_MAX
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
+
+
+def status_command(parameters: Mapping[str, Any]) -> int:
+    """Print the state: 0 when there is a run that can be read, 1 when not."""
+    typed = parameters["output_directory"]
+    output = Path(typed).absolute()
+    if not output.is_dir():
+        raise UsageError(
+            f"{output} is not a directory", remedy="name the output directory of a run"
+        )
+    report = _report_in(output)
+    holder = holder_of(output)
+    trouble = _checkpoint_trouble(output) if holder is None else None
+    if parameters["as_json"]:
+        document = {
+            "output_directory": str(output),
+            "is_running": holder is not None,
+            "holder": holder,
+            "checkpoint_trouble": trouble,
+            "report": report.model_dump(mode="json"),
+        }
+        console.stdout().write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        console.stdout().write(text_of(report, typed, output, holder, trouble))
+    return ExitCode.DONE if trouble is None else ExitCode.FAILED
+
+
+def text_of(
+    report: Report, typed: str, output: Path, holder: str | None, trouble: str | None
+) -> str:
+    """The state for a person."""
+    if report.terminal_state is not None:
+        text = summary_of(report, typed, output)
+    elif holder is not None:
+        text = f"working: run {report.run_id}, in state {report.current_state}\n  {holder}\n"
+    else:
+        text = (
+            f"interrupted: run {report.run_id}, in state {report.current_state}:"
+            " its orchestrator ended without a word\n"
+            f"  next  {command_line(shown_path(typed), '--resume')}\n"
+        )
+    return text if trouble is None else f"{text}  {console.printable(trouble)}\n"
+
+
+def _report_in(output: Path) -> Report:
+    path = output / REPORT_FILE
+    try:
+        return Report.model_validate_json(files.read_bounded(path, REPORT_BYTES_MAX))
+    except FileNotFoundError:
+        raise _UnreadableError(
+            f"no run has left a report in {output}",
+            remedy=f"start one: {command_line(str(output), '...')}",
+        ) from None
+    except (OSError, ValidationError) as error:
+        reason = files.reason(error) if isinstance(error, OSError) else "it is not a report of ours"
+        raise _UnreadableError(
+            f"cannot read {path}: {reason}", remedy="a resume writes it again"
+        ) from None
+
+
+class _UnreadableError(OrchestratorError):
+    """There is no report that can be read."""
+
+
+def _checkpoint_trouble(output: Path) -> str | None:
+    try:
+        checkpoint_file.load(output)
+    except CheckpointError as error:
+        return str(error)
+    return None

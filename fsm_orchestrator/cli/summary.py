@@ -1,0 +1,138 @@
+"""What the operator is told at the end: what ran, what went wrong, where to look, what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsm_orchestrator.cli.console import printable
+from fsm_orchestrator.cli.words import columns, command_line, duration, shown_path, stage_option
+from fsm_orchestrator.gates import GATE_RULES
+from fsm_orchestrator.records import StageExecution
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Outcome, StageStatus
+
+TAIL_LINES = 5
+_GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
+
+
+def summary_of(report: Report, output_directory: str, output_path: Path) -> str:
+    """The end of a run as text. `output_directory` is OUT as it was typed."""
+    lines = [headline(report), ""]
+    if report.terminal_state is Outcome.BLOCKED:
+        lines += _gate_lines(report)
+    lines += _stage_lines(report)
+    lines += _failure_lines(report)
+    lines += [f"  warning: {printable(warning)}" for warning in report.warnings]
+    lines += _where_lines(report, output_directory, output_path)
+    while "" in lines and lines[-1] == "":
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def headline(report: Report) -> str:
+    """One line: the outcome and the run."""
+    run = f"run {report.run_id}"
+    match report.terminal_state:
+        case None:
+            return f"working: {run}, in state {report.current_state}"
+        case Outcome.DONE if report.closure_ready:
+            return f"done: {run}"
+        case Outcome.DONE:
+            return f"done, but not ready to close: {run}"
+        case Outcome.BLOCKED:
+            return f"blocked: {run}, by {', '.join(report.blocked_reason_codes)}"
+        case Outcome.FAILED if (report.exit_code or 0) > ExitCode.TIMEOUT:
+            return f"failed: {run}, interrupted"
+        case Outcome.FAILED | Outcome.TIMEOUT:
+            return f"{report.terminal_state.value}: {run}"
+
+
+def next_command(report: Report, output_directory: str) -> str | None:
+    """What to type to go on; None when there is nothing to go on with."""
+    if report.terminal_state is Outcome.DONE or report.lifecycle is None:
+        return None
+    words = [shown_path(output_directory), "--resume"]
+    for decision in report.gate_decisions:
+        if not decision.passed:
+            words += [f"--{decision.gate.value}-status", GATE_RULES[decision.gate].passing]
+    return command_line(*words)
+
+
+def _gate_lines(report: Report) -> list[str]:
+    rows = [("gate", "signal", "source", "verdict")]
+    rows += [
+        (
+            decision.gate.value,
+            decision.status,
+            decision.source.value,
+            "passed" if decision.passed else f"refused: {decision.reason_code}",
+        )
+        for decision in report.gate_decisions
+    ]
+    return [*columns(rows), ""]
+
+
+def _stage_lines(report: Report) -> list[str]:
+    if not report.stage_executions:
+        return []
+    rows = [("stage", "attempt", "status", "took", "")]
+    for execution in report.stage_executions:
+        ours = execution.attempt == 0
+        rows.append(
+            (
+                execution.command if ours else execution.stage,
+                "-" if ours else str(execution.attempt),
+                execution.status.value,
+                "-" if ours else duration(execution.duration_ms),
+                execution.reason if execution.status is StageStatus.SKIPPED else "",
+            )
+        )
+    return [*columns(rows), ""]
+
+
+def _failure_lines(report: Report) -> list[str]:
+    lines: list[str] = []
+    for execution in report.stage_executions:
+        if execution.status not in _GOOD:
+            name = execution.command if execution.attempt == 0 else execution.stage
+            lines.append(f"  {name}: {printable(execution.error or execution.status.value)}")
+            lines += _tail_lines(execution)
+            lines.append("")
+    return lines
+
+
+def _tail_lines(execution: StageExecution) -> list[str]:
+    tail = [line for line in execution.stderr_tail.splitlines() if line.strip()]
+    return [f"    | {printable(line)}" for line in tail[-TAIL_LINES:]]
+
+
+def _where_lines(report: Report, output_directory: str, output_path: Path) -> list[str]:
+    rows = [("report", f"{output_path / REPORT_FILE}{_field_to_inspect(report)}")]
+    logs = [
+        log
+        for execution in report.stage_executions
+        if execution.status not in _GOOD
+        for log in (execution.stderr_log, execution.stdout_log)
+        if log is not None
+    ]
+    rows += [("log", str(output_path / log)) for log in logs]
+    if report.terminal_state is Outcome.TIMEOUT:
+        stage = report.stage_executions[-1].stage
+        rows.append(("if justified", f"add {stage_option(stage, 'timeout-ms')} N for more time"))
+    command = next_command(report, output_directory)
+    if command is not None:
+        rows.append(("next", command))
+    lines = columns(rows)
+    if report.terminal_state is Outcome.BLOCKED:
+        lines.append("  give a passing signal only when the real check says so")
+    return lines
+
+
+def _field_to_inspect(report: Report) -> str:
+    match report.terminal_state:
+        case Outcome.BLOCKED:
+            return " (gate_decisions)"
+        case Outcome.FAILED | Outcome.TIMEOUT:
+            return " (stage_executions[].error)"
+        case Outcome.DONE | None:
+            return ""

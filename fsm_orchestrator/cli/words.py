@@ -1,0 +1,50 @@
+"""How commands, durations and columns are put for a person. ASCII, and fit for 80 columns."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from fsm_orchestrator.cli.console import printable
+from fsm_orchestrator.cli.names import option_prefix
+from fsm_orchestrator.vocabulary import PRODUCT
+
+_SECOND = 1000
+
+
+def command_line(*words: str) -> str:
+    """A command line that can be copied into a shell."""
+    return shlex.join((PRODUCT, *words))
+
+
+def shown_path(output_directory: str) -> str:
+    """An output directory as an argument that is never taken for an option."""
+    return f"./{output_directory}" if output_directory.startswith("-") else output_directory
+
+
+def duration(milliseconds: int) -> str:
+    """`740 ms`, `12.3 s`, `4 min 05 s`."""
+    if milliseconds < _SECOND:
+        return f"{milliseconds} ms"
+    if milliseconds < 100 * _SECOND:
+        return f"{milliseconds / _SECOND:.1f} s"
+    minutes, seconds = divmod(round(milliseconds / _SECOND), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
+    """Rows as aligned lines; the last column is ragged."""
+    table = [[printable(cell) for cell in row] for row in rows]
+    if not table:
+        return []
+    widths = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
+    return [
+        indent
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def stage_option(stage: str, option: str) -> str:
+    """`--manager-bin` for stage manager and option bin."""
+    return f"{option_prefix(stage)}-{option}"

@@ -1,0 +1,46 @@
+"""Whether a run may close: the expected artifacts of all completed stages, judged once more."""
+
+from __future__ import annotations
+
+from fsm_orchestrator import executions
+from fsm_orchestrator.artifacts import ArtifactsVerdict, judge
+from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.records import StageExecution
+from fsm_orchestrator.vocabulary import StageStatus
+
+
+def judge_artifacts(checkpoint: Checkpoint) -> ArtifactsVerdict:
+    """Whether what the completed stages were expected to leave is present and valid now."""
+    paths = (path for one in checkpoint.completions for path in one.settings.expected_artifacts)
+    return judge(tuple(dict.fromkeys(paths)), None, allow_stale=True)
+
+
+def changed_artifacts(checkpoint: Checkpoint, verdict: ArtifactsVerdict) -> tuple[str, ...]:
+    """The good artifacts that are not what they were when their stage completed."""
+    digests = {
+        artifact.path: artifact.sha256
+        for completion in checkpoint.completions
+        for artifact in completion.artifacts
+    }
+    return tuple(
+        artifact.path
+        for artifact in verdict.good
+        if digests.get(artifact.path, artifact.sha256) != artifact.sha256
+    )
+
+
+def refused_execution(run_id: str, verdict: ArtifactsVerdict, *, at: str) -> StageExecution:
+    """The record of a closing that was refused for its artifacts."""
+    failure = executions.own_failure(
+        run_id,
+        "closure.verify",
+        error=f"expected artifacts are wrong: {verdict.summary()}",
+        at=at,
+    )
+    return failure.model_copy(
+        update={
+            "status": StageStatus.ARTIFACT_MISSING,
+            "missing_artifacts": tuple(problem.path for problem in verdict.missing),
+            "malformed_artifacts": tuple(problem.path for problem in verdict.malformed),
+        }
+    )

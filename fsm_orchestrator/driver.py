@@ -1,0 +1,302 @@
+"""The driver of one invocation: what the machine's callbacks do, and what follows from it.
+
+Persist a transition before it is taken; on entering a state, judge the gates or run the stage;
+answer with the fact that followed. How each is done is in recorder.py, gates.py and
+stage_runner.py. Never prints, never exits, holds no lock.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import assert_never
+
+from fsm_orchestrator import closure, files, gates, private_state
+from fsm_orchestrator.artifacts import ArtifactsVerdict
+from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.event_log import EventFile, RunLogger
+from fsm_orchestrator.interrupts import Interrupts
+from fsm_orchestrator.invocation import Invocation
+from fsm_orchestrator.leftovers import end_leftovers
+from fsm_orchestrator.lifecycle_model import State
+from fsm_orchestrator.machine import RunMachine
+from fsm_orchestrator.preparation import Preparation
+from fsm_orchestrator.records import TransitionRecord
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.results import signal_name
+from fsm_orchestrator.stage_entry import StageEntry
+from fsm_orchestrator.vocabulary import (
+    EventName,
+    ExitCode,
+    Gate,
+    Guard,
+    Outcome,
+    StateKind,
+    Trigger,
+)
+
+
+class Driver:
+    """An invocation at work in an output directory whose lock the caller holds."""
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        interrupts: Interrupts,
+        log: RunLogger,
+        event_file: EventFile,
+    ) -> None:
+        draft = preparation.checkpoint
+        self._preparation = preparation
+        self._interrupts = interrupts
+        self._invocation = Invocation(preparation, log, event_file)
+        self._recorder = self._invocation.recorder
+        self._stage_entry = StageEntry(self._invocation, interrupts)
+        self._cause = ""
+        self._machine = RunMachine(
+            draft.lifecycle,
+            draft.current_state,
+            before_transition=self._before_transition,
+            enter_state=self._enter_state,
+            guards={
+                Guard.ARTIFACTS_INTACT: self._are_artifacts_intact,
+                Guard.GATES_HOLD: self._do_gates_hold,
+            },
+            guard_failed=self._on_guard_failed,
+        )
+
+    def execute(self) -> Report:
+        """Run the invocation to its end; its report, on disk too unless it says why it is not."""
+        try:
+            self._begin()
+            match self._preparation.entry:
+                case None:
+                    self._visit_done()
+                case Trigger() as entry:
+                    self._machine.fire(entry)
+        except OperationError as failure:
+            return self._fail(failure)
+        return self._recorder.report()
+
+    def crash(self, error: Exception) -> None:
+        """Leave a traceback in the log and a report that says failed: a bug of ours."""
+        trace = "".join(traceback.format_exception(error))
+        self._invocation.log.emit(EventName.RUN_CRASHED, level="critical", traceback=trace)
+        self._recorder.is_degraded = True
+        self._invocation.settle_open_attempt(
+            "interrupted: the orchestrator ended with an internal error"
+        )
+        self._invocation.add_own_failure(
+            "orchestrator.run", f"internal error: {type(error).__name__}"
+        )
+        self._invocation.finish(ExitCode.INTERNAL)
+        self._recorder.write_report_if_possible(Outcome.FAILED)
+
+    # -- before the machine moves -----------------------------------------------------------
+
+    def _begin(self) -> None:
+        draft = self._recorder.draft
+        self._invocation.log.emit(
+            EventName.RUN_STARTED,
+            execution_mode=draft.invocation.execution_mode.value,
+            invocation=draft.invocation.number,
+            lifecycle=draft.lifecycle.name,
+            version=draft.version,
+        )
+        self._end_leftovers()
+        self._keep_secrets()
+        for warning in self._recorder.draft.invocation.warnings:
+            self._invocation.log.emit(EventName.WARNING, level="warning", message=warning)
+
+    def _end_leftovers(self) -> None:
+        attempt = self._preparation.leftover
+        if attempt is None:
+            return
+        try:
+            pids = end_leftovers(attempt, self._preparation.kill_grace_ms)
+        except OSError as error:
+            raise OperationError(
+                "attempt.end", files.reason(error), remedy="end it by hand, then resume"
+            ) from error
+        self._invocation.log.emit(
+            EventName.ATTEMPT_INTERRUPTED,
+            level="warning",
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            ended_pids=pids,
+        )
+
+    def _keep_secrets(self) -> None:
+        private, ref = self._preparation.private, self._recorder.draft.private_ref
+        if private is None or ref is None:
+            return
+        try:
+            private_state.save(ref, private)
+        except OSError as error:
+            self._recorder.add_warning(
+                f"environment values cannot be kept for a resume in"
+                f" {private_state.state_directory()} ({files.reason(error)}): it will ask for them"
+            )
+
+    def _visit_done(self) -> None:
+        """A done run is resumed: nothing happens, and that is recorded."""
+        draft = self._recorder.draft
+        for stage in draft.lifecycle.stages:
+            completion = draft.completion_of(stage)
+            if completion is not None:
+                self._stage_entry.skip(completion)
+        verdict = closure.judge_artifacts(draft)
+        if not verdict.is_good:
+            self._note_wrong_artifacts(verdict)
+        self._invocation.finish(ExitCode.DONE if verdict.is_good else ExitCode.FAILED)
+        self._invocation.check_events()
+        self._recorder.save_with_report()
+        self._invocation.emit_end(Outcome.DONE)
+        self._invocation.check_events()
+
+    # -- the machine's callbacks ------------------------------------------------------------
+
+    def _before_transition(self, trigger: Trigger, source: str, dest: str) -> None:
+        """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
+        self._invocation.check_events()
+        before = self._recorder.draft
+        record = TransitionRecord(
+            seq=before.last_seq + 1,
+            trigger=trigger,
+            source=source,
+            dest=dest,
+            at=self._invocation.now(),
+            cause=self._invocation.masker.mask(self._cause),
+        )
+        outcome = before.lifecycle.states[dest].outcome
+        if outcome is Outcome.DONE:
+            self._forget_secrets()
+        changes = (
+            {} if outcome is None else self._invocation.ending(self._exit_code(outcome, trigger))
+        )
+        self._recorder.take(record, **changes)
+        self._invocation.log = self._invocation.log.bind(state=dest)
+        self._invocation.log.emit(EventName.TRANSITION, transition=record)
+        if outcome is not None:
+            self._invocation.emit_end(outcome)
+        try:
+            self._invocation.check_events()
+        except OperationError:
+            self._recorder.draft = before
+            raise
+
+    def _enter_state(self, state: State) -> Trigger | None:
+        match state.kind:
+            case StateKind.TERMINAL | StateKind.INITIAL:
+                return None
+            case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:
+                self._cause = f"received {signal_name(self._interrupts.first)}"
+                return Trigger.RUN_ABORTED
+            case StateKind.GATE:
+                return self._judge_gates(state)
+            case StateKind.STAGE:
+                fact, self._cause = self._stage_entry.enter(state.name)
+                return fact
+            case _:
+                assert_never(state.kind)
+
+    def _judge_gates(self, state: State) -> Trigger:
+        decisions = gates.judge(self._recorder.draft.gate_signals)
+        self._recorder.update_invocation(gate_decisions=decisions)
+        for decision in decisions:
+            level = "info" if decision.passed else "warning"
+            self._invocation.log.emit(EventName.GATE_DECIDED, level=level, decision=decision)
+        if gates.have_passed(decisions, state.judged_gates):
+            self._cause = ", ".join(f"{gate.value} passed" for gate in state.judged_gates)
+            return Trigger.GATES_PASSED
+        self._cause = "refused: " + ", ".join(gates.reason_codes(decisions))
+        return Trigger.GATES_REFUSED
+
+    def _are_artifacts_intact(self) -> bool:
+        verdict = closure.judge_artifacts(self._recorder.draft)
+        for path in closure.changed_artifacts(self._recorder.draft, verdict):
+            self._invocation.warn(f"{path} was changed after the stage that made it completed")
+        if not verdict.is_good:
+            self._note_wrong_artifacts(verdict)
+            self._cause = f"closing refused: {verdict.summary()}"
+        return verdict.is_good
+
+    def _do_gates_hold(self) -> bool:
+        decisions = gates.judge(self._recorder.draft.gate_signals)
+        if gates.have_passed(decisions, Gate):
+            return True
+        self._recorder.update_invocation(gate_decisions=decisions)
+        self._cause = "closing refused: " + ", ".join(gates.reason_codes(decisions))
+        return False
+
+    def _on_guard_failed(self, guard: Guard, error: Exception) -> None:
+        self._cause = f"closing refused: the guard {guard.value} failed"
+        self._invocation.add_own_failure(
+            "closure.verify", f"the guard {guard.value} raised {type(error).__name__}: {error}"
+        )
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _note_wrong_artifacts(self, verdict: ArtifactsVerdict) -> None:
+        self._recorder.add_execution(
+            closure.refused_execution(self._invocation.run_id, verdict, at=self._invocation.now())
+        )
+
+    def _fail(self, failure: OperationError) -> Report:
+        """The program could not do its part: the run fails, as durably as can be."""
+        self._recorder.is_degraded = True
+        self._cause = str(failure)
+        self._invocation.log.emit(
+            EventName.RECORDING_FAILED,
+            level="error",
+            operation=failure.operation,
+            error=str(failure),
+        )
+        self._invocation.settle_open_attempt(f"interrupted: {failure}")
+        self._invocation.add_own_failure(failure.operation, str(failure))
+        is_done = self._recorder.is_done
+        try:
+            if failure.operation != "checkpoint.persist":
+                self._abort()
+                return self._recorder.report(None if is_done else Outcome.FAILED)
+        except OperationError as second:
+            self._invocation.log.emit(EventName.RECORDING_FAILED, level="error", error=str(second))
+        self._invocation.finish(ExitCode.FAILED)
+        outcome = None if is_done else Outcome.FAILED
+        self._recorder.write_report_if_possible(outcome)
+        self._invocation.emit_end(Outcome.FAILED)
+        return self._recorder.report(outcome)
+
+    def _abort(self) -> None:
+        """Take the edge for an aborted run; from a terminal state there is none to take."""
+        if Trigger.RUN_ABORTED in self._machine.triggers_here:
+            self._machine.fire(Trigger.RUN_ABORTED)
+            return
+        self._invocation.finish(ExitCode.FAILED)
+        self._recorder.save_with_report()
+        self._invocation.emit_end(Outcome.FAILED)
+
+    def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
+        match outcome:
+            case Outcome.DONE:
+                return ExitCode.DONE
+            case Outcome.BLOCKED:
+                return ExitCode.BLOCKED
+            case Outcome.TIMEOUT:
+                return ExitCode.TIMEOUT
+            case Outcome.FAILED:
+                signum = self._interrupts.first
+                if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
+                    return ExitCode(128 + signum)
+                return ExitCode.FAILED
+            case _:
+                assert_never(outcome)
+
+    def _forget_secrets(self) -> None:
+        """The run is about to be done: its values are not needed any more, the key is."""
+        private, ref = self._preparation.private, self._recorder.draft.private_ref
+        if private is None or ref is None:
+            return
+        try:
+            private_state.save(ref, private.model_copy(update={"stages": {}}))
+        except OSError as error:
+            self._invocation.warn(f"environment values could not be removed: {files.reason(error)}")

@@ -1,0 +1,98 @@
+"""How the stage executions that ran no process are recorded: skips, interruptions, our failures."""
+
+from __future__ import annotations
+
+from fsm_orchestrator.records import AttemptRecord, StageExecution
+from fsm_orchestrator.settings import StageRecord
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, StageStatus
+
+
+def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
+    """Names a piece of work over all its attempts: run, stage and loop cycle."""
+    return f"{run_id}:{stage}:{cycle}"
+
+
+def log_names(stage: str, attempt: int) -> tuple[str, str]:
+    """Where an attempt's stdout and stderr go, relative to the output directory."""
+    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}"
+    return f"{base}.stdout.log", f"{base}.stderr.log"
+
+
+def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
+    """The record of passing over a stage that `success` had completed."""
+    return success.model_copy(
+        update={
+            "status": StageStatus.SKIPPED,
+            "reason": reason,
+            "started_at": at,
+            "duration_ms": 0,
+            "exit_code": None,
+            "stderr_tail": "",
+            "leaked_processes": (),
+            "resources": None,
+        }
+    )
+
+
+def interrupted(
+    run_id: str, attempt: AttemptRecord, settings: StageRecord | None, *, error: str
+) -> StageExecution:
+    """The record of an attempt that began and whose end nobody saw."""
+    stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
+    return _blank(
+        stage=attempt.stage,
+        attempt=attempt.attempt,
+        key=idempotency_key(run_id, attempt.stage, attempt.cycle),
+        at=attempt.started_at,
+    ).model_copy(
+        update={
+            "status": StageStatus.INTERRUPTED,
+            "reason": attempt.reason,
+            "error": error,
+            "command": "" if settings is None else settings.command,
+            "args": () if settings is None else settings.args,
+            "env_keys": () if settings is None else tuple(settings.env_digests),
+            "cwd": "" if settings is None else settings.cwd,
+            "stdout_log": stdout_log,
+            "stderr_log": stderr_log,
+        }
+    )
+
+
+def own_failure(run_id: str, operation: str, *, error: str, at: str) -> StageExecution:
+    """What the program itself failed to do, told where the runbook says to look.
+
+    `operation` is dotted: `checkpoint.persist`; its first part stands for the stage.
+    """
+    stage = operation.partition(".")[0]
+    return _blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
+        update={"reason": "the program's own work", "error": error, "command": operation}
+    )
+
+
+def _blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
+    return StageExecution(
+        stage=stage,
+        attempt=attempt,
+        idempotency_key=key,
+        status=StageStatus.FAILED,
+        reason="",
+        error=None,
+        command="",
+        args=(),
+        env_keys=(),
+        cwd="",
+        started_at=at,
+        duration_ms=0,
+        exit_code=None,
+        signal=None,
+        missing_artifacts=(),
+        malformed_artifacts=(),
+        stale_artifacts=(),
+        artifacts=(),
+        stdout_log=None,
+        stderr_log=None,
+        stderr_tail="",
+        leaked_processes=(),
+        resources=None,
+    )

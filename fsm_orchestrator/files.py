@@ -1,0 +1,163 @@
+"""The one door to the disk: every durable operation of a run goes through these functions.
+
+They raise OSError; what a failure means is the caller's to say. They know nothing of what they
+write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """Bytes that are durable beside `path` under a temporary name, waiting to take its place."""
+
+    path: Path
+    temporary: Path
+
+    def commit(self) -> None:
+        """Take the place of `path` atomically. Durable after `sync_directory`."""
+        if self.path.is_dir():  # rename(2) would say so too, but only for a non-empty one on all
+            raise IsADirectoryError(21, "a directory is in the file's place", str(self.path))
+        self.temporary.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove the temporary file, if it is still there."""
+        with contextlib.suppress(OSError):
+            self.temporary.unlink()
+
+
+def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
+    """Write `data` durably under a temporary name in the directory of `path`.
+
+    The temporary name is fixed (only the holder of the directory's lock writes there), so what a
+    kill left behind is overwritten by the next write. `mode` is subject to the umask.
+    """
+    staged = StagedFile(path, path.with_name(f".{path.name}{TEMPORARY_SUFFIX}"))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(staged.temporary, flags, mode)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        staged.discard()
+        raise
+    return staged
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Replace `path` by `data`: temporary file, fsync, rename, fsync of the directory."""
+    staged = stage_file(path, data, mode=mode)
+    try:
+        staged.commit()
+    except BaseException:
+        staged.discard()
+        raise
+    sync_directory(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`; a short write is continued."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_directory(path: Path) -> None:
+    """Make the entries of a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path, *, mode: int = 0o777) -> None:
+    """Make a directory and its parents durably; nothing happens where it exists.
+
+    Only directories that this call makes get `mode` (subject to the umask).
+    """
+    missing = []
+    probe = path
+    while not probe.exists():
+        missing.append(probe)
+        probe = probe.parent
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode)
+        sync_directory(directory.parent)
+    if not path.is_dir():
+        raise NotADirectoryError(20, "not a directory", str(path))
+
+
+def move(source: Path, destination: Path) -> None:
+    """Rename `source` to `destination`, which must not exist, on the same file system."""
+    if os.path.lexists(destination):
+        raise FileExistsError(17, "already there", str(destination))
+    source.rename(destination)
+
+
+def open_append(path: Path, *, mode: int = 0o666) -> int:
+    """Open a regular file for appending and reading, made if absent; a descriptor to close.
+
+    Anything but a regular file (a FIFO would hang the first writer) and a symbolic link are
+    refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(22, "not a regular file", str(path))
+    return descriptor
+
+
+def truncate(descriptor: int, size_bytes: int) -> None:
+    """Cut an open file to `size_bytes`."""
+    os.ftruncate(descriptor, size_bytes)
+
+
+def sync(descriptor: int) -> None:
+    """Make what was written to an open file durable."""
+    os.fsync(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file; nothing happens where there is none."""
+    path.unlink(missing_ok=True)
+
+
+def read_bounded(path: Path, size_bytes_max: int) -> bytes:
+    """The whole of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(21, "is a directory", str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(22, "not a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(size_bytes_max + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > size_bytes_max:
+        raise OSError(27, f"larger than {size_bytes_max} bytes", str(path))
+    return data
+
+
+def reason(error: OSError) -> str:
+    """An OSError in words, without the path: the caller names it."""
+    return (error.strerror or str(error)).lower()

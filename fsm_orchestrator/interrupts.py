@@ -1,0 +1,78 @@
+"""Requests to end the run: SIGINT, SIGTERM and SIGHUP as something a poll can wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """Collects requests to end the run. The first decides the exit code, a second kills at once.
+
+    Installing handlers is left to the command (`installed`): as a library nothing is touched,
+    and `deliver` may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._received: list[int] = []
+
+    @property
+    def first(self) -> int | None:
+        """The signal number of the first request; None if there was none."""
+        return self._received[0] if self._received else None
+
+    @property
+    def count(self) -> int:
+        """How many requests there were."""
+        return len(self._received)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when a request has come since the last `drain`."""
+        return self._reader
+
+    def drain(self) -> None:
+        """Make the descriptor unreadable until the next request."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._reader, 512):
+                pass
+
+    def deliver(self, signum: int) -> None:
+        """Note a request."""
+        self._received.append(signum)
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"!")
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle the ending signals here for a while. Main thread only.
+
+        A signal that the caller had ignored (nohup) stays ignored. SIGCHLD gets its default
+        disposition: were it ignored, the kernel would throw the stages' exit codes away.
+        """
+
+        def on_signal(signum: int, _frame: FrameType | None) -> None:
+            self.deliver(signum)
+
+        before = {signum: signal.getsignal(signum) for signum in ENDING_SIGNALS}
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for signum in ENDING_SIGNALS:
+            if before[signum] is not signal.SIG_IGN:
+                signal.signal(signum, on_signal)
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)

@@ -1,0 +1,92 @@
+"""The invocation at work: its record, its log, its clock, in one hand.
+
+What driver.py and stage_entry.py share. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsm_orchestrator import closure, executions
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.event_log import EventFile, RunLogger
+from fsm_orchestrator.preparation import Preparation
+from fsm_orchestrator.recorder import Recorder
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Outcome
+
+
+class Invocation:
+    """An invocation whose output directory is locked and whose events file is open."""
+
+    def __init__(self, preparation: Preparation, log: RunLogger, event_file: EventFile) -> None:
+        draft = preparation.checkpoint
+        self.preparation = preparation
+        self.run_id = draft.run_id
+        self.output_directory = preparation.config.output_path
+        self.clock = preparation.clock
+        self.masker = preparation.masker
+        self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
+        self.recorder = Recorder(
+            self.output_directory,
+            draft,
+            lambda: closure.judge_artifacts(self.recorder.draft).is_good,
+        )
+        self._event_file = event_file
+
+    def now(self) -> str:
+        """The time, as records hold it."""
+        return timestamp(self.clock.now())
+
+    def warn(self, warning: str, **bound: str) -> None:
+        """Put a warning into report and log, once."""
+        masked = self.masker.mask(warning)
+        if masked not in self.recorder.draft.invocation.warnings:
+            self.recorder.add_warning(masked)
+            self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
+
+    def check_events(self) -> None:
+        """A log that cannot be written ends the run, like any other record.
+
+        Raises:
+            RecordingError: an event could not be written, and this is the first to be told.
+        """
+        if self._event_file.failure is not None and not self.recorder.is_degraded:
+            raise self._event_file.failure
+
+    def add_own_failure(self, operation: str, error: str) -> None:
+        """Record what the program itself failed to do."""
+        self.recorder.add_execution(
+            executions.own_failure(
+                self.run_id, operation, error=self.masker.mask(error), at=self.now()
+            )
+        )
+
+    def settle_open_attempt(self, error: str) -> None:
+        """Record an attempt that is not going to be recorded by itself as interrupted."""
+        draft = self.recorder.draft
+        if draft.open_attempt is not None:
+            attempt = draft.open_attempt
+            self.recorder.add_execution(
+                executions.interrupted(
+                    draft.run_id, attempt, draft.stages.get(attempt.stage), error=error
+                )
+            )
+            self.recorder.update(open_attempt=None)
+
+    def ending(self, exit_code: ExitCode) -> dict[str, Any]:
+        """What the invocation's record says once it has ended."""
+        return {"finished_at": self.now(), "exit_code": int(exit_code)}
+
+    def finish(self, exit_code: ExitCode) -> None:
+        """Put the end into the draft."""
+        self.recorder.update_invocation(**self.ending(exit_code))
+
+    def emit_end(self, outcome: Outcome) -> None:
+        """Tell the log that the invocation has ended, and make the log durable."""
+        self.log.emit(
+            EventName.RUN_ENDED,
+            level="info" if outcome is Outcome.DONE else "error",
+            outcome=outcome.value,
+            exit_code=self.recorder.draft.invocation.exit_code,
+        )
+        self._event_file.sync()

@@ -1,0 +1,232 @@
+"""What an invocation would do, decided before anything is written: the pure half of a run.
+
+`prepare` reads the output directory and the private file, refuses what must be refused, and
+returns the record the run begins with. `plan` stops here; `run` goes on. Resuming is decided in
+resumption.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator import __version__, archive, checkpoint_file, lifecycle, private_state
+from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
+from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.gates import signals_in_force
+from fsm_orchestrator.masking import Masker
+from fsm_orchestrator.private_state import PrivateState
+from fsm_orchestrator.process import Limits
+from fsm_orchestrator.records import AttemptRecord, InvocationRecord
+from fsm_orchestrator.settings import StageRecord, StageSettings, given_settings, record_of
+from fsm_orchestrator.vocabulary import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_LIFECYCLE,
+    DEFAULT_TIMEOUT_MS,
+    PRODUCT,
+    ExecutionMode,
+    OnChangedStage,
+    Trigger,
+)
+
+OUR_VARIABLES: Final = "ORCHESTRATOR_"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """An invocation that has not begun.
+
+    Attributes:
+        checkpoint: the record to begin with; its last invocation is this one.
+        settings: exact settings of every stage that has a binary.
+        entry: the first fact; None when a done run is resumed and nothing is to happen.
+        leftover: an attempt whose end nobody saw; what is left of it is ended first.
+        private: what the private file must hold; None when the run has no secrets.
+        archives: whether an earlier run's files are moved aside first.
+    """
+
+    config: RunConfig
+    clock: Clock
+    masker: Masker
+    checkpoint: Checkpoint
+    settings: Mapping[str, StageSettings]
+    entry: Trigger | None
+    leftover: AttemptRecord | None = None
+    private: PrivateState | None = None
+    archives: bool = False
+
+    def limits_of(self, stage: str) -> Limits:
+        """How long a stage may run: its own setting, the run's, the lifecycle's, the default."""
+        candidates = (
+            self.settings[stage].timeout_ms,
+            self.checkpoint.timeout_ms,
+            self.checkpoint.lifecycle.states[stage].timeout_ms,
+        )
+        timeout_ms = next((one for one in candidates if one is not None), DEFAULT_TIMEOUT_MS)
+        return Limits(timeout_ms=timeout_ms, kill_grace_ms=self.kill_grace_ms)
+
+    @property
+    def kill_grace_ms(self) -> int:
+        """How long a process may take to end after SIGTERM."""
+        kept = self.checkpoint.kill_grace_ms
+        return DEFAULT_KILL_GRACE_MS if kept is None else kept
+
+
+def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:
+    """Decide on a new run. Writes nothing.
+
+    `mode` is what the operator asked for: a resume of nothing begins like a run.
+
+    Raises:
+        UsageError: the request is wrong or refused.
+    """
+    _check_output_directory(config.output_path)
+    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
+        option = "--rerun" if config.rerun else "--on-changed-stage"
+        raise UsageError(
+            f"{option} speaks of completed stages, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
+    clock = clock_of(config)
+    declared = lifecycle.find(config.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
+    settings = given_settings(config, declared, {})
+    masker = masker_of(settings)
+    private = private_of(settings, None, _run_id(config, clock))
+    run_id = private.run_id
+    checkpoint = Checkpoint(
+        schema_version=1,
+        product=PRODUCT,
+        version=__version__,
+        run_id=run_id,
+        private_ref=private_state.new_private_ref() if private.stages else None,
+        current_state=declared.initial,
+        lifecycle_sha256=declared.sha256,
+        lifecycle=declared,
+        gate_signals=signals_in_force(config.gates),
+        timeout_ms=config.timeout_ms,
+        kill_grace_ms=config.kill_grace_ms,
+        stages=recorded(settings, masker, private, {}),
+        completions=(),
+        open_attempt=None,
+        invocations=(new_invocation(1, mode, clock, warnings=setting_warnings(settings)),),
+    )
+    return Preparation(
+        config=config,
+        clock=clock,
+        masker=masker,
+        checkpoint=checkpoint,
+        settings=settings,
+        entry=Trigger.START,
+        leftover=_leftover(config.output_path),
+        private=private if private.stages else None,
+        archives=bool(archive.present_files(config.output_path)),
+    )
+
+
+def new_invocation(
+    number: int,
+    mode: ExecutionMode,
+    clock: Clock,
+    *,
+    warnings: tuple[str, ...] = (),
+    rerun: tuple[str, ...] = (),
+) -> InvocationRecord:
+    """The record of an invocation that has done nothing yet."""
+    return InvocationRecord(
+        number=number,
+        execution_mode=mode,
+        version=__version__,
+        started_at=timestamp(clock.now()),
+        finished_at=None,
+        exit_code=None,
+        gate_decisions=(),
+        transitions=(),
+        stage_executions=(),
+        passed_over=(),
+        rerun=rerun,
+        warnings=warnings,
+    )
+
+
+def clock_of(config: RunConfig) -> Clock:
+    """The clock an invocation runs by."""
+    return SystemClock() if config.fixed_clock is None else FixedClock(config.fixed_clock)
+
+
+def masker_of(settings: Mapping[str, StageSettings]) -> Masker:
+    """Masks every environment value that is known."""
+    return Masker(
+        value for one in settings.values() for value in one.env.values() if value is not None
+    )
+
+
+def private_of(
+    settings: Mapping[str, StageSettings], kept: PrivateState | None, run_id: str
+) -> PrivateState:
+    """What the private file must hold; a kept comparison key stays."""
+    key = private_state.new_digest_key().hex() if kept is None else kept.digest_key
+    return PrivateState(run_id=run_id, digest_key=key, stages=private_state.secrets_of(settings))
+
+
+def recorded(
+    settings: Mapping[str, StageSettings],
+    masker: Masker,
+    private: PrivateState,
+    kept: Mapping[str, StageRecord],
+) -> dict[str, StageRecord]:
+    """The settings as the checkpoint keeps them."""
+    return {
+        stage: record_of(one, masker, private.digest_key_bytes, kept.get(stage))
+        for stage, one in settings.items()
+    }
+
+
+def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
+    """What is allowed but probably not meant."""
+    return tuple(
+        f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
+        for stage, one in settings.items()
+        for key in one.env
+        if key.startswith(OUR_VARIABLES)
+    )
+
+
+def _check_output_directory(output: Path) -> None:
+    if output.is_dir() or not (output.is_symlink() or output.exists()):
+        return
+    raise UsageError(
+        f"the output directory {output} is a file",
+        remedy="name a directory, or a path where one can be made",
+    )
+
+
+def _run_id(config: RunConfig, clock: Clock) -> str:
+    """The given id if it is free, else a new one: unique, and sorting by time."""
+    if config.run_id is None:
+        return new_run_id(clock)
+    output = config.output_path
+    taken = archive.archived_run_ids(output) | {archive.earlier_run_id(output)}
+    if config.run_id in taken:
+        raise UsageError(
+            f"the run id {config.run_id!r} is taken: an earlier run in {output} has it",
+            remedy="give another --run-id, or none",
+        )
+    return config.run_id
+
+
+def new_run_id(clock: Clock) -> str:
+    """An id that is unique and sorts by time."""
+    return f"{clock.now():%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+
+
+def _leftover(output: Path) -> AttemptRecord | None:
+    """The attempt that an earlier run in this directory left open, if that can be read."""
+    try:
+        return checkpoint_file.load(output).open_attempt
+    except CheckpointError:
+        return None

@@ -1,0 +1,101 @@
+"""Which processes belong to a stage's session, read from /proc. Linux only; elsewhere: none.
+
+A process is named by pid and start time together, so that a reused pid is never taken for it.
+It never signals anything: process.py does.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsm_orchestrator.records import LeakedProcess
+
+PROC = Path("/proc")
+COMMAND_CHARACTERS_MAX = 300
+_STATE, _GROUP, _SESSION, _START, _RSS = 0, 2, 3, 19, 21  # fields of stat after the name, proc(5)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMember:
+    """A live process: pid, and when it started, in clock ticks since boot."""
+
+    pid: int
+    start_ticks: int
+
+
+def session_members(session: int) -> tuple[SessionMember, ...]:
+    """The live processes (no zombies) whose session or process group is `session`."""
+    members = []
+    try:
+        entries = os.listdir(PROC)
+    except OSError:
+        return ()
+    wanted = str(session)
+    for entry in entries:
+        if entry.isdigit():
+            fields = _stat_fields(int(entry))
+            if fields is not None and wanted in (fields[_SESSION], fields[_GROUP]):
+                members.append(SessionMember(int(entry), int(fields[_START])))
+    return tuple(members)
+
+
+def is_alive(member: SessionMember) -> bool:
+    """Whether that very process still runs."""
+    fields = _stat_fields(member.pid)
+    return fields is not None and int(fields[_START]) == member.start_ticks
+
+
+def identity(pid: int) -> str | None:
+    """What tells the process from a later one with the same pid; None when it is gone.
+
+    On Linux the boot's id and the start time in clock ticks, which no clock setting changes.
+    Elsewhere the time of its creation.
+    """
+    if not PROC.joinpath("self", "stat").exists():
+        return _identity_elsewhere(pid)
+    fields = _stat_fields(pid)
+    if fields is None:
+        return None
+    boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{fields[_START]}"
+
+
+def _identity_elsewhere(pid: int) -> str | None:
+    import psutil  # noqa: PLC0415 - not needed on Linux, where every run passes here
+
+    try:
+        return f"created/{psutil.Process(pid).create_time()}"
+    except psutil.Error:
+        return None
+
+
+def describe(member: SessionMember) -> LeakedProcess | None:
+    """What a report says of a process; None when it is gone."""
+    fields = _stat_fields(member.pid)
+    if fields is None or int(fields[_START]) != member.start_ticks:
+        return None
+    try:
+        arguments = (PROC / str(member.pid) / "cmdline").read_bytes()
+        uptime_seconds = float((PROC / "uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    command = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+    age_seconds = uptime_seconds - member.start_ticks / os.sysconf("SC_CLK_TCK")
+    return LeakedProcess(
+        pid=member.pid,
+        command=command[:COMMAND_CHARACTERS_MAX],
+        age_seconds=round(max(0.0, age_seconds), 2),
+        rss_bytes=int(fields[_RSS]) * os.sysconf("SC_PAGE_SIZE"),
+    )
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the name; None for a process that is gone or a zombie."""
+    try:
+        text = (PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    fields = text[text.rfind(b")") + 2 :].decode("ascii").split()
+    return None if fields[_STATE] in {"Z", "X"} else fields

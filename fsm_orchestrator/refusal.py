@@ -1,0 +1,78 @@
+"""A resume that is refused because of its checkpoint leaves a report that says failed."""
+
+from __future__ import annotations
+
+import contextlib
+
+from pydantic import ValidationError
+
+from fsm_orchestrator import __version__, archive, executions, files
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.errors import CheckpointError
+from fsm_orchestrator.event_log import EventFile, Listener, build_logger
+from fsm_orchestrator.masking import Masker
+from fsm_orchestrator.preparation import clock_of, new_run_id
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.vocabulary import (
+    PRODUCT,
+    REPORT_FILE,
+    EventName,
+    ExecutionMode,
+    ExitCode,
+    Outcome,
+)
+
+OPERATION = "checkpoint.load"
+REPORT_BYTES_MAX = 64 * 1024 * 1024
+
+
+def record_refusal(config: RunConfig, error: CheckpointError, listener: Listener | None) -> None:
+    """Write the refusal to log and report; a report that says otherwise is archived first.
+
+    What cannot be written changes nothing: the command fails with `error` all the same. The
+    checkpoint is not touched.
+    """
+    output = config.output_path
+    clock = clock_of(config)
+    now = timestamp(clock.now())
+    run_id = archive.earlier_run_id(output) or new_run_id(clock)
+    with contextlib.closing(EventFile(output)) as event_file:
+        log = build_logger(clock, Masker(()), event_file, listener)
+        log.emit(EventName.RUN_REFUSED, level="error", run_id=run_id, error=str(error))
+        event_file.sync()
+    report = Report(
+        schema_version=1,
+        product=PRODUCT,
+        version=__version__,
+        run_id=run_id,
+        lifecycle=None,
+        execution_mode=ExecutionMode.RESUME,
+        terminal_state=Outcome.FAILED,
+        closure_ready=False,
+        exit_code=int(ExitCode.FAILED),
+        current_state=None,
+        blocked_reason_codes=(),
+        gate_decisions=(),
+        stage_executions=(executions.own_failure(run_id, OPERATION, error=str(error), at=now),),
+        transitions=(),
+        warnings=(),
+        started_at=now,
+        finished_at=now,
+        earlier_invocations=(),
+    )
+    path = output / REPORT_FILE
+    with contextlib.suppress(OSError):
+        if not _is_refusal(config):
+            archive.archive_report(output)
+        files.replace_file(path, report.to_json())
+
+
+def _is_refusal(config: RunConfig) -> bool:
+    """Whether the report that is there says nothing that another refusal would lose."""
+    try:
+        data = files.read_bounded(config.output_path / REPORT_FILE, REPORT_BYTES_MAX)
+        report = Report.model_validate_json(data)
+    except (OSError, ValidationError):
+        return False
+    return [entry.command for entry in report.stage_executions] == [OPERATION]

@@ -1,0 +1,55 @@
+"""Which kind of invocation a request is: a new run, a resume, or a resume from the beginning."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from fsm_orchestrator import files
+from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.preparation import Preparation, prepare_run
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.resumption import prepare_resume
+from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
+    REPORT_FILE,
+    ExecutionMode,
+    OnChangedStage,
+    Outcome,
+)
+
+REPORT_BYTES_MAX = 64 * 1024 * 1024
+
+
+def prepare(config: RunConfig) -> Preparation:
+    """Decide what the request would do. Writes nothing.
+
+    Raises:
+        UsageError: the request is wrong or refused.
+        CheckpointError: a resume without a checkpoint that can be used.
+    """
+    if not config.resume:
+        return prepare_run(config)
+    if _was_never_recorded(config):
+        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
+    return prepare_resume(config)
+
+
+def _was_never_recorded(config: RunConfig) -> bool:
+    """Whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    output = config.output_path
+    if (output / CHECKPOINT_FILE).exists():
+        return False
+    try:
+        data = files.read_bounded(output / REPORT_FILE, REPORT_BYTES_MAX)
+        report = Report.model_validate_json(data)
+    except (OSError, ValidationError):
+        return False
+    entries = report.stage_executions
+    return (
+        report.terminal_state is Outcome.FAILED
+        and not report.transitions
+        and not report.earlier_invocations
+        and any(entry.command == "checkpoint.persist" for entry in entries)
+        and all(entry.attempt == 0 for entry in entries)
+    )

@@ -1,0 +1,181 @@
+"""What each stage runs with: given now, else kept, else the default. And how two settings differ.
+
+`StageSettings` is exact and lives in memory (and, for secrets, in the private file); what goes
+into the output directory is `StageRecord`, without environment values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fsm_orchestrator.config import RunConfig, StageGiven
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.masking import Masker
+from fsm_orchestrator.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class StageSettings:
+    """Everything a stage runs with; paths are absolute, a bare command name stays bare.
+
+    `env` values are None where only the key is known: the private file is gone.
+    `is_complete` is False where secrets were masked out of `args` and cannot be had back.
+    """
+
+    command: str
+    args: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    expected_artifacts: tuple[str, ...] = ()
+    timeout_ms: int | None = None
+    allow_stale: bool = False
+    is_complete: bool = True
+
+    @property
+    def missing_values(self) -> tuple[str, ...]:
+        """The keys of environment pairs whose value is not known any more."""
+        return tuple(key for key, value in self.env.items() if value is None)
+
+
+class StageRecord(Record):
+    """A stage's settings as the checkpoint keeps them.
+
+    `env_digests` maps each key to an HMAC of its value under a key that only the private file
+    holds: equal values can be recognised, and nothing can be guessed from it.
+    """
+
+    command: str
+    args: tuple[str, ...]
+    args_masked: bool
+    cwd: str
+    env_digests: dict[str, str]
+    expected_artifacts: tuple[str, ...]
+    timeout_ms: int | None
+    allow_stale: bool
+
+
+def given_settings(
+    config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings]
+) -> dict[str, StageSettings]:
+    """The settings of every stage that has a binary: kept ones overlaid by those given now.
+
+    Raises:
+        UsageError: settings for an unknown stage, or for one without a binary.
+    """
+    unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
+    if unknown:
+        raise UsageError(
+            f"the lifecycle {lifecycle.name!r} has no stage {unknown[0]!r}",
+            remedy=f"its stages are {', '.join(lifecycle.stages)}",
+        )
+    merged = {}
+    for stage in lifecycle.stages:
+        settings = _merge(stage, config, kept.get(stage))
+        if settings is not None:
+            merged[stage] = settings
+    return merged
+
+
+def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSettings | None:
+    given = config.stages.get(stage, StageGiven())
+    if given.bin is not None:
+        command = config.absolute(given.bin) if os.sep in given.bin else given.bin
+        kept = StageSettings(command=command, args=(), cwd=config.directory)
+    if given.is_empty:
+        return kept
+    if kept is None:
+        option = stage.replace("_", "-")
+        raise UsageError(
+            f"settings for stage {stage!r}, but no binary: none was given and none is kept",
+            remedy=f"give --{option}-bin as well",
+        )
+    artifacts = given.expected_artifacts
+    return replace(
+        kept,
+        args=kept.args if given.args is None else given.args,
+        is_complete=kept.is_complete or given.args is not None,
+        cwd=kept.cwd if given.cwd is None else config.absolute(given.cwd),
+        env={**kept.env, **(given.env or {})},
+        expected_artifacts=(
+            kept.expected_artifacts
+            if artifacts is None
+            else tuple(dict.fromkeys(config.absolute(path) for path in artifacts))
+        ),
+        timeout_ms=kept.timeout_ms if given.timeout_ms is None else given.timeout_ms,
+        allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+    )
+
+
+def record_of(
+    settings: StageSettings, masker: Masker, digest_key: bytes, kept: StageRecord | None
+) -> StageRecord:
+    """What the checkpoint keeps of `settings`; the digests of lost values are taken from `kept`."""
+    masked = masker.mask_all(settings.args)
+    kept_digests = {} if kept is None else kept.env_digests
+    return StageRecord(
+        command=settings.command,
+        args=masked,
+        args_masked=masked != settings.args or not settings.is_complete,
+        cwd=settings.cwd,
+        env_digests={
+            key: kept_digests.get(key, "") if value is None else env_digest(digest_key, key, value)
+            for key, value in settings.env.items()
+        },
+        expected_artifacts=settings.expected_artifacts,
+        timeout_ms=settings.timeout_ms,
+        allow_stale=settings.allow_stale,
+    )
+
+
+def env_digest(digest_key: bytes, key: str, value: str) -> str:
+    """HMAC-SHA256 of one environment pair, in hexadecimal."""
+    return hmac.new(digest_key, f"{key}={value}".encode(), hashlib.sha256).hexdigest()
+
+
+def settings_of(record: StageRecord) -> StageSettings:
+    """The settings that a checkpoint alone gives back: without environment values."""
+    return StageSettings(
+        command=record.command,
+        args=record.args,
+        cwd=record.cwd,
+        env=dict.fromkeys(record.env_digests),
+        expected_artifacts=record.expected_artifacts,
+        timeout_ms=record.timeout_ms,
+        allow_stale=record.allow_stale,
+        is_complete=not record.args_masked,
+    )
+
+
+def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tuple[str, ...]:
+    """How the settings of a completed stage differ from those it completed with, one line each.
+
+    Command, arguments, directory, environment and expected artifacts count; how long the stage
+    may take does not. Environment values are not shown.
+    """
+    found = []
+    if completed.command != now.command:
+        found.append(f"command: completed with {completed.command!r}, now {now.command!r}")
+    completed_args = masker.mask_all(completed.args)  # what is secret now may not have been then
+    if completed_args != now.args:
+        found.append(f"args: completed with {list(completed_args)!r}, now {list(now.args)!r}")
+    if completed.cwd != now.cwd:
+        found.append(f"cwd: completed in {completed.cwd!r}, now {now.cwd!r}")
+    if completed.expected_artifacts != now.expected_artifacts:
+        found.append(
+            "expected artifacts: completed with"
+            f" {list(completed.expected_artifacts)!r}, now {list(now.expected_artifacts)!r}"
+        )
+    for key in sorted(completed.env_digests.keys() | now.env_digests.keys()):
+        old, new = completed.env_digests.get(key), now.env_digests.get(key)
+        if old is None:
+            found.append(f"environment: {key} was not set when it completed")
+        elif new is None:
+            found.append(f"environment: {key} was set when it completed and is not now")
+        elif old != new:
+            found.append(f"environment: {key} has another value, or one that cannot be compared")
+    return tuple(found)
