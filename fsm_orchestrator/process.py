@@ -143,22 +143,24 @@ class _Child:
         """
         deadline = time.monotonic() + kill_grace_ms / 1000
         requests_before = interrupts.count
-        self._signal(signal.SIGTERM, self._others())
-        self._signal(signal.SIGCONT, self._others())  # a stopped process cannot act on SIGTERM
-        while self._is_session_alive():
+        others = self._others()
+        self._signal(signal.SIGTERM, others)
+        self._signal(signal.SIGCONT, others)  # a stopped process cannot act on SIGTERM
+        while alive := self._alive():
             if time.monotonic() >= deadline or interrupts.count > requests_before:
                 self._kill()
                 return True
-            self._wait_for_change(deadline, interrupts)
+            self._wait_for_change(alive, deadline, interrupts)
         return False
 
     def _kill(self) -> None:
         """SIGKILL until nothing is left; bounded, for a process may sit in the kernel."""
         for _ in range(KILL_ROUNDS_MAX):
             self._signal(signal.SIGKILL, self._others())
-            if not self._is_session_alive():
+            alive = self._alive()
+            if not alive:
                 return
-            self._wait_for_change(time.monotonic() + KILL_WAIT_SECONDS, None)
+            self._wait_for_change(alive, time.monotonic() + KILL_WAIT_SECONDS, None)
 
     def reap(self) -> tuple[ProcessEnd, Resources | None]:
         """Collect the ended leader: how it ended and what it used."""
@@ -177,10 +179,10 @@ class _Child:
         )
         return (Exited(code) if code >= 0 else Signaled(-code)), resources
 
-    def _is_session_alive(self) -> bool:
-        return self._end_descriptor not in _poll((self._end_descriptor,), 0.0) or bool(
-            self._others()
-        )
+    def _alive(self) -> tuple[SessionMember | None, ...]:
+        """What is alive of the session; None stands for the leader."""
+        has_ended = self._end_descriptor in _poll((self._end_descriptor,), 0.0)
+        return (*(() if has_ended else (None,)), *self._others())
 
     def _others(self) -> tuple[SessionMember, ...]:
         return tuple(member for member in session_members(self.pid) if member.pid != self.pid)
@@ -194,19 +196,25 @@ class _Child:
         for member in others:
             _signal_member(member, signum)
 
-    def _wait_for_change(self, deadline: float, interrupts: Interrupts | None) -> None:
-        """Wait until any process of the session ends, the deadline, or a request."""
-        descriptors = [descriptor for descriptor in map(_pidfd, self._others()) if descriptor >= 0]
+    def _wait_for_change(
+        self,
+        alive: tuple[SessionMember | None, ...],
+        deadline: float,
+        interrupts: Interrupts | None,
+    ) -> None:
+        """Wait until one of `alive` has ended, the deadline, or a request."""
+        pidfds = [_pidfd(member) for member in alive if member is not None]
+        opened = [descriptor for descriptor in pidfds if descriptor >= 0]
         try:
-            watched = list(descriptors)
-            if self._end_descriptor not in _poll((self._end_descriptor,), 0.0):
-                watched.append(self._end_descriptor)
-            if interrupts is not None:
-                watched.append(interrupts.fileno())
-            if interrupts is not None and interrupts.fileno() in _poll(watched, deadline):
+            if len(opened) < len(pidfds) and _HAS_PIDFD:
+                return  # one ended between the look and now
+            watched = [*opened, *((self._end_descriptor,) if None in alive else ())]
+            if interrupts is None:
+                _poll(watched, deadline)
+            elif interrupts.fileno() in _poll([*watched, interrupts.fileno()], deadline):
                 interrupts.drain()
         finally:
-            for descriptor in descriptors:
+            for descriptor in opened:
                 os.close(descriptor)
 
 

@@ -109,7 +109,7 @@ class Recorder:
             checkpoint.discard()
 
     def report(self, outcome: Outcome | None = None) -> Report:
-        """The report of the draft; `outcome` as in `build_report`. Judges a done run's artifacts."""
+        """The report of the draft; `outcome` as in `build_report`. A done run is judged anew."""
         intact = self.is_done and outcome is None and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 

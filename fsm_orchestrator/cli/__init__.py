@@ -30,7 +30,8 @@ def run_command_line(argv: Sequence[str]) -> int:
     try:
         return _dispatch(list(argv))
     except click.UsageError as error:
-        _complain(error.format_message(), _hint(error))
+        message = error.format_message()
+        _complain(message[:1].lower() + message[1:], _hint(error))
         return ExitCode.USAGE
     except OrchestratorError as error:
         _complain(str(error), error.remedy)

@@ -50,15 +50,27 @@ durable, a report a supervisor can trust.
 
 
 class SectionedCommand(click.Command):
-    """A command whose options stand under headings in the help."""
+    """A command that takes one OUT, and whose options stand under headings in the help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what is left over in words that help."""
+        ctx.allow_extra_args = True
+        left_over = super().parse_args(ctx, args)
+        if left_over and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"unexpected {left_over[0]!r}: OUT is {ctx.params['output_directory']!r} already;"
+                " an argument for a stage needs its --<stage>-arg",
+                ctx,
+            )
+        return left_over
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options by section, in the order in which they are declared."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                section = parameter.section if isinstance(parameter, Section) else "Other"
+            if record is not None and isinstance(parameter, click.Option):
+                section = parameter.section if isinstance(parameter, Section) else "Output"
                 sections.setdefault(section, []).append(record)
         for section, records in sections.items():
             with formatter.section(section):

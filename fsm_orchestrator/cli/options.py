@@ -55,7 +55,7 @@ class Once(Section):
         return values[0] if values else None
 
 
-class EnvironmentPair(click.ParamType[Any]):
+class EnvironmentPair(click.ParamType[tuple[str, str]]):
     """`KEY=VALUE`. What is wrong with a pair is said without showing it."""
 
     name = "KEY=VALUE"
@@ -73,7 +73,7 @@ class EnvironmentPair(click.ParamType[Any]):
         return key, content
 
 
-class RunIdentifier(click.ParamType[Any]):
+class RunIdentifier(click.ParamType[str]):
     """A run id of the allowed characters."""
 
     name = "ID"
@@ -90,7 +90,7 @@ class RunIdentifier(click.ParamType[Any]):
         return str(value)
 
 
-class Instant(click.ParamType[Any]):
+class Instant(click.ParamType[datetime]):
     """A time of day in ISO 8601; without an offset it is UTC."""
 
     name = "ISO"
@@ -108,7 +108,7 @@ class Instant(click.ParamType[Any]):
         return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-class NonEmpty(click.ParamType[Any]):
+class NonEmpty(click.ParamType[str]):
     """Any text but none."""
 
     def __init__(self, name: str) -> None:
@@ -121,7 +121,27 @@ class NonEmpty(click.ParamType[Any]):
         return str(value)
 
 
-MILLISECONDS: Final = click.IntRange(1, MILLISECONDS_MAX)
+class Milliseconds(click.ParamType[int]):
+    """A whole number of milliseconds, from `least` to what poll(2) takes."""
+
+    name = "N"
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, checked."""
+        text = str(value)
+        if not re.fullmatch(r"[0-9]{1,10}", text) or not (
+            self._least <= int(text) <= MILLISECONDS_MAX
+        ):
+            self.fail(
+                f"{text[:40]!r} is not a whole number of milliseconds from {self._least} to"
+                f" {MILLISECONDS_MAX}",
+                param,
+                ctx,
+            )
+        return int(text)
 
 
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:
@@ -212,7 +232,7 @@ def stage_options(stage: str) -> list[click.Parameter]:
         Once(
             [f"{prefix}-timeout-ms", name("timeout_ms")],
             section=section,
-            type=MILLISECONDS,
+            type=Milliseconds(1),
             metavar="N",
             help="How long it may run; else --timeout-ms.",
         ),
@@ -251,14 +271,14 @@ def _run_control_options() -> list[click.Parameter]:
         Once(
             ["--timeout-ms"],
             section=section,
-            type=MILLISECONDS,
+            type=Milliseconds(1),
             metavar="N",
             help=f"How long each stage may run, in milliseconds (default {DEFAULT_TIMEOUT_MS}).",
         ),
         Once(
             ["--kill-grace-ms"],
             section=section,
-            type=click.IntRange(0, MILLISECONDS_MAX),
+            type=Milliseconds(0),
             metavar="N",
             help="How long a stage may take to end after SIGTERM before SIGKILL (default"
             f" {DEFAULT_KILL_GRACE_MS}).",

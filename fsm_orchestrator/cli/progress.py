@@ -26,8 +26,8 @@ def _write_text(console: Console, event: Mapping[str, Any]) -> None:
     line = line_of(event)
     if line is None:
         return
-    if console.has_colour:
-        colour = {"warning": "yellow", "error": "red", "critical": "red"}.get(event["level"])
+    colour = {"warning": "yellow", "error": "red", "critical": "red"}.get(event["level"])
+    if colour is not None and console.has_colour:
         line = click.style(line, fg=colour)
     console.write(line + "\n")
 
