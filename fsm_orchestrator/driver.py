@@ -72,6 +72,7 @@ class Driver:
                 case None:
                     self._visit_done()
                 case Trigger() as entry:
+                    self._cause = f"{entry.value} asked for by the operator"
                     self._machine.fire(entry)
         except OperationError as failure:
             return self._fail(failure)

@@ -199,7 +199,7 @@ def orchestrate(paths: Paths, *options: list[str], exit_code: int) -> dict[str, 
         if beside.exists()
         else [shown(Path(sys.executable)), "-m", "fsm_orchestrator"]
     )
-    start = [*program, "run", str(paths.run)]
+    start = [*program, "run", str(paths.run), "--log-format", "text"]
     show(start, *options)
     command = start + [word for option in options for word in option]
     completed = subprocess.run(command, check=False)

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Builds the wheel, installs it into an empty environment in an empty folder, and uses it there:
+# what ships must work without the checkout, and must not leak `states` or `tests` as imports.
+set -eu
+python=${PYTHON:-python3}
+checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT INT TERM
+
+cp -r "$checkout/fsm_orchestrator" "$checkout/states" "$checkout/pyproject.toml" \
+  "$checkout/README.md" "$folder"
+"$checkout/.venv/bin/python" -m build --wheel --outdir "$folder/dist" "$folder" >"$folder/build.log" 2>&1 ||
+  { cat "$folder/build.log"; exit 1; }
+"$python" -m venv "$folder/venv"
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$folder"/dist/*.whl
+mkdir "$folder/empty"
+cd "$folder/empty"
+XDG_STATE_HOME="$folder/state"
+export XDG_STATE_HOME
+"$folder/venv/bin/fsm-orchestrator" ./out \
+  --policy-status allow --ci-status success --review-status approved \
+  --manager-bin /bin/sh --manager-arg -c --manager-arg "exit 0" \
+  --executor-bin /bin/sh --executor-arg -c --executor-arg "exit 0" 2>/dev/null
+"$folder/venv/bin/fsm-orchestrator" ./out --resume >/dev/null 2>&1
+for name in states tests diagrams; do
+  if "$folder/venv/bin/python" -c "import $name" 2>/dev/null; then
+    echo "the wheel leaks a top-level import: $name" >&2
+    exit 1
+  fi
+done
+"$folder/venv/bin/python" - <<'PY'
+import importlib.resources, pathlib, fsm_orchestrator
+package = pathlib.Path(fsm_orchestrator.__file__).parent
+assert (package / "py.typed").is_file(), "py.typed is not in the wheel"
+assert importlib.resources.files("fsm_orchestrator.states").joinpath("governed_run.toml").is_file()
+PY
+echo "the wheel works in an empty environment"
