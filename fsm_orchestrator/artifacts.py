@@ -281,17 +281,22 @@ def _stamp_from_stat(info: os.stat_result) -> _Stamp:
 
 
 def _next_tick_ns() -> int:
-    """Wait until the clock that stamps files has moved on; its new reading."""
+    """Wait until nothing written from now on is stamped as early as anything until now.
+
+    Returns:
+        The earliest stamp that a file written from now on can bear.
+    """
     give_up_at_seconds = time.monotonic() + _STAMPS_SETTLE_NS / 1e9
-    began_ns = now_ns = _file_clock_ns()
-    while now_ns == began_ns and time.monotonic() < give_up_at_seconds:
+    # Newer kernels give some files a finer stamp: so the coarse clock has to pass the fine one.
+    # Nothing read here is reported as a time: it is only compared with what files bear.
+    began_ns = time.time_ns()
+    while (tick_ns := _file_clock_ns()) <= began_ns and time.monotonic() < give_up_at_seconds:
         time.sleep(0.0005)
-        now_ns = _file_clock_ns()
-    return now_ns
+    return tick_ns
 
 
 def _file_clock_ns() -> int:
-    """What a file written now would be stamped with, at the least. Never reported as a time."""
+    """What a file written now is stamped with, at the least."""
     return time.clock_gettime_ns(_FILE_CLOCK)
 
 

@@ -8,8 +8,6 @@ reported together. The shape itself is lifecycle_model.py's; nothing here runs a
 from __future__ import annotations
 
 import json
-import tomllib
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -22,12 +20,17 @@ from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.lifecycle_proof import violations
 from fsm_orchestrator.lifecycle_rules import rule_problems
-from fsm_orchestrator.lifecycle_shape import NESTED_TOO_DEEPLY, shape_problems, version_problem
+from fsm_orchestrator.lifecycle_shape import shape_problems, version_problem
+from fsm_orchestrator.lifecycle_toml import (
+    NESTED_TOO_DEEPLY,
+    NUMBER_TOO_LARGE,
+    NotATableError,
+    table_of,
+)
 from fsm_orchestrator.lifecycle_wording import described, suggestion
 
 shipped_names = lifecycle_names.shipped_names
 
-_NUMBER_TOO_LARGE: Final = "holds a number larger than any key takes"
 _LISTED_MAX: Final = 50
 """How many problems of a layer are listed: enough to work on, not a flood from a wrong file."""
 
@@ -107,27 +110,14 @@ def check(lifecycle: Lifecycle, source: str) -> None:
 def _table(text: bytes, source: str) -> dict[str, Any]:
     """The file as TOML reads it, with a `source` that is one name made a list of one."""
     try:
-        data = tomllib.loads(_decoded(text, source))
-    except tomllib.TOMLDecodeError as error:
-        raise _refusal(source, [f"is not TOML: {error}"]) from error
-    except RecursionError as error:
-        raise _refusal(source, [NESTED_TOO_DEEPLY]) from error
-    except ValueError as error:
-        raise _refusal(source, [_NUMBER_TOO_LARGE]) from error
+        data = table_of(text)
+    except NotATableError as error:
+        raise _refusal(source, [str(error)]) from error
     transitions = data.get("transition")
     for transition in transitions if isinstance(transitions, list) else []:
         if isinstance(transition, dict) and isinstance(transition.get("source"), str):
             transition["source"] = [transition["source"]]
     return data
-
-
-def _decoded(text: bytes, source: str) -> str:
-    if text.startswith(BOM_UTF8):
-        raise _refusal(source, ["begins with a byte order mark; save it without one"])
-    try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        raise _refusal(source, [f"is not UTF-8: byte {error.start + 1} is wrong"]) from error
 
 
 def _json(data: dict[str, Any], source: str) -> str:
@@ -140,7 +130,7 @@ def _json(data: dict[str, Any], source: str) -> str:
     except RecursionError as error:
         raise _refusal(source, [NESTED_TOO_DEEPLY]) from error
     except ValueError as error:
-        raise _refusal(source, [_NUMBER_TOO_LARGE]) from error
+        raise _refusal(source, [NUMBER_TOO_LARGE]) from error
 
 
 def _refuse_for(source: str, problems: Iterator[str]) -> None:

@@ -7,12 +7,12 @@ machine. It judges nothing: whether a lifecycle may be used is lifecycle.py's to
 from __future__ import annotations
 
 import re
-import tomllib
 from importlib.resources import files as resource_files
 from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.files import read_bounded
+from fsm_orchestrator.lifecycle_toml import NotATableError, table_of
 from fsm_orchestrator.vocabulary import STATE_NAME_PATTERN, StateKind
 
 LIFECYCLE_BYTES_MAX: Final = 1_048_576
@@ -75,8 +75,8 @@ def stage_names(text: bytes) -> tuple[str, ...]:
     then only the options of its stages are missing.
     """
     try:
-        states = tomllib.loads(text.decode()).get("state")
-    except (ValueError, RecursionError):
+        states = table_of(text).get("state")
+    except NotATableError:
         return ()
     if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
         return ()

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.lifecycle_model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle_names import NAME_CHARACTERS_MAX, is_name
+from fsm_orchestrator.lifecycle_toml import NESTED_TOO_DEEPLY
 from fsm_orchestrator.lifecycle_wording import (
     described,
     state_label,
@@ -31,8 +32,6 @@ from fsm_orchestrator.vocabulary import (
     StateKind,
     Trigger,
 )
-
-NESTED_TOO_DEEPLY: Final = "is nested too deeply to be a lifecycle"
 
 _NAME: Final = (
     "a name: lower-case letters, digits and _, a letter first,"

@@ -10,6 +10,7 @@ import pytest
 
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import check, find, load, parse, shipped, shipped_names
+from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.lifecycle_names import LIFECYCLE_BYTES_MAX, shipped_text
 from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode, Trigger
 
@@ -58,8 +59,12 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         "is nested too deeply to be a lifecycle",
     ),
     "nested beyond the writer": (
-        lambda path: path.write_text("x" + ".x" * 50_000 + " = 1"),
+        lambda path: path.write_text("x = " + f"[\n{{ a{'.a' * 99} = " * 30 + "1" + " }]" * 30),
         "is nested too deeply to be a lifecycle",
+    ),
+    "a key of so many parts that the reader would take hours": (
+        lambda path: path.write_text("x = 1\ny" + ".y" * 500_000 + " = 1"),
+        "line 2 has more than 128 dots",
     ),
     "nested beyond the model": (
         lambda path: path.write_text("x = " + "[" * 250 + "]" * 250),
@@ -208,6 +213,7 @@ def test_embedded_lifecycle_is_checked_like_a_file() -> None:
     """A lifecycle that never was a file is refused for the same reasons."""
     lifecycle = shipped(DEFAULT_LIFECYCLE)
     check(lifecycle, "checkpoint.json")
-    lame = lifecycle.model_copy(update={"transition": lifecycle.transition[:-1]})
-    with pytest.raises(LifecycleError, match="checkpoint.json: state 'pending': lacks an edge"):
+    said = lifecycle.model_dump()
+    lame = Lifecycle.model_validate({**said, "transition": said["transition"][:-1]})
+    with pytest.raises(LifecycleError, match=r"checkpoint\.json: state 'pending': lacks an edge"):
         check(lame, "checkpoint.json")

@@ -201,8 +201,10 @@ VALUES = (
         f"{HEAD}state = [5]\ntransition = []\n",
         (
             "state 1: is 5, not a table",
-            "key 'transition' is an empty list; expected 1 to 2000 tables, each headed"
-            " [[transition]]",
+            (
+                "key 'transition' is an empty list; expected 1 to 2000 tables, each headed"
+                " [[transition]]"
+            ),
         ),
     ),
     Case(
@@ -229,7 +231,7 @@ VERSIONS = tuple(
 )
 
 
-@pytest.mark.parametrize("case", (*KEYS, *VALUES, *VERSIONS), ids=attrgetter("name"))
+@pytest.mark.parametrize("case", [*KEYS, *VALUES, *VERSIONS], ids=attrgetter("name"))
 def test_misshapen_lifecycle_is_refused(case: Case) -> None:
     """A wrong key or value is a usage error that names file, part, key and what was expected."""
     with pytest.raises(LifecycleError) as refusal:

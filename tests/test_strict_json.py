@@ -69,6 +69,7 @@ MALFORMED = [
     (b'{"a":', "line 1 column 6: the file ends where a value is due"),
     (b'{"a":1', "line 1 column 7: the file ends where ',' or '}' is due"),
     (b"[1}", "line 1 column 3: ',' or ']' is due here"),
+    (b"[1,2}", "line 1 column 5: ',' or ']' is due here"),
     (b"{]", "line 1 column 2: a name in double quotes is due here"),
     (b"]", "line 1 column 1: a value is due here"),
     (b"[1]]", "line 1 column 4: the end of the file is due here"),

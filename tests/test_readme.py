@@ -1,0 +1,98 @@
+"""The README tells what the program does: its examples, tables and diagram are checked here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator import lifecycle
+from fsm_orchestrator.gates import GATE_RULES
+from fsm_orchestrator.lifecycle_model import Edge
+from fsm_orchestrator.vocabulary import ExitCode, Trigger
+from tests.support import environment
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"<!-- example: (\w+) -->\n```console\n(.*?)```", README, re.DOTALL)
+ENDINGS = {"failed": 1, "resumed": 0, "blocked": 3}
+
+
+def normalised(text: str) -> list[str]:
+    """Lines without what differs from run to run: ids, directories, durations, padding."""
+    text = re.sub(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}", "RUN", text)
+    text = re.sub(r"\S*/(out|other)/", r"/\1/", text)
+    text = re.sub(r"\d+ ms|\d+\.\d s", "TIME", text)
+    return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
+
+
+def shell_environment(folder: Path) -> dict[str, str]:
+    """An environment in which `fsm-orchestrator` is this checkout's."""
+    command = folder / "bin" / "fsm-orchestrator"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"))
+
+
+def test_examples_print_what_the_readme_shows(tmp_path: Path) -> None:
+    """Each example, typed in its order into a shell, gives the shown output and exit code."""
+    env = shell_environment(tmp_path)
+    assert [name for name, _ in EXAMPLES] == list(ENDINGS)
+    for name, block in EXAMPLES:
+        command, _, shown = re.sub(r"\\\n\s*", "", block).partition("\n")
+        done = subprocess.run(
+            ["/bin/sh", "-c", command.removeprefix("$ ")],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert normalised(done.stdout) == normalised(shown), name
+        assert done.returncode == ENDINGS[name], name
+
+
+def edge_line(edge: Edge) -> str:
+    """An edge as the README's diagram writes it."""
+    condition = f" unless {edge.unless.value}" if edge.unless else ""
+    return f"{edge.source} --> {edge.dest}: {edge.trigger.value}{condition}"
+
+
+def test_diagram_shows_every_edge_but_resume() -> None:
+    """The README's diagram and the default lifecycle have the same edges."""
+    declared = lifecycle.shipped("governed_run")
+    diagram = README.partition("```mermaid")[2].partition("```")[0]
+    drawn = [line.strip() for line in diagram.splitlines() if ": " in line]
+    expected = [edge_line(edge) for edge in declared.edges if edge.trigger is not Trigger.RESUME]
+    assert sorted(drawn) == sorted(expected)
+
+
+def test_exit_code_table_is_complete() -> None:
+    """Every exit code of the program is in the README's table, and no other."""
+    table = README.partition("## Exit codes")[2].partition("##")[0]
+    cells = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    listed = {int(code) for cell in cells for code in cell.split(",")}
+    assert listed == {int(code) for code in ExitCode}
+
+
+@pytest.mark.parametrize("gate", list(GATE_RULES))
+def test_gate_table_agrees_with_the_rules(gate: str) -> None:
+    """Each gate's row names its option, its values and its reason code."""
+    row = next(line for line in README.splitlines() if line.startswith(f"| {gate} |"))
+    rule = GATE_RULES[gate]  # type: ignore[index]  # a Gate is a str
+    assert f"`--{gate}-status`" in row
+    assert rule.reason_code in row
+    assert re.findall(r"`(\w+)`", row)[0:-1] == list(rule.values)
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of the README names a file that is there."""
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
