@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import RunId, StateName
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Gate, OnChangedStage
+from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Gate, GateSource, OnChangedStage
 
 Milliseconds = Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)]
 GraceMilliseconds = Annotated[int, Field(ge=0, le=MILLISECONDS_MAX)]
@@ -61,6 +61,10 @@ class RunConfig(Given):
     lifecycle: NonEmptyText | None = None
     run_id: RunId | None = None
     gates: Mapping[Gate, str] = Field(default_factory=dict)
+    gate_sources: Mapping[Gate, GateSource] = Field(
+        default_factory=dict,
+        description="Where the signals came from; a flag, or the program, where it is silent.",
+    )
     stages: Mapping[StateName, StageGiven] = Field(default_factory=dict)
     timeout_ms: Milliseconds | None = None
     kill_grace_ms: GraceMilliseconds | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from fsm_orchestrator.records import GateDecision, Record
@@ -12,10 +13,19 @@ from fsm_orchestrator.vocabulary import Gate, GateSource
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """What a gate accepts. `values` begins with the passing one and ends with the default."""
+    """What a gate accepts. `values` begins with the passing one and ends with the default.
+
+    `refusals` are the others, the tighter later: a check that spoke weighs more than none.
+    """
 
     values: tuple[str, ...]
+    refusals: tuple[str, ...]
     reason_code: str
+
+    def is_tighter(self, status: str, other: str) -> bool:
+        """Whether `status` is further from passing than `other`."""
+        order = (self.passing, *self.refusals)
+        return order.index(status) > order.index(other)
 
     @property
     def passing(self) -> str:
@@ -29,9 +39,21 @@ class GateRule:
 
 
 GATE_RULES: Final[Mapping[Gate, GateRule]] = {
-    Gate.POLICY: GateRule(("allow", "deny", "unknown"), "GATE_POLICY_DENIED_OR_UNKNOWN"),
-    Gate.CI: GateRule(("success", "pending", "failure", "missing"), "GATE_CI_NOT_SUCCESS"),
-    Gate.REVIEW: GateRule(("approved", "changes_requested", "missing"), "GATE_REVIEW_NOT_APPROVED"),
+    Gate.POLICY: GateRule(
+        values=("allow", "deny", "unknown"),
+        refusals=("unknown", "deny"),
+        reason_code="GATE_POLICY_DENIED_OR_UNKNOWN",
+    ),
+    Gate.CI: GateRule(
+        values=("success", "pending", "failure", "missing"),
+        refusals=("missing", "pending", "failure"),
+        reason_code="GATE_CI_NOT_SUCCESS",
+    ),
+    Gate.REVIEW: GateRule(
+        values=("approved", "changes_requested", "missing"),
+        refusals=("missing", "changes_requested"),
+        reason_code="GATE_REVIEW_NOT_APPROVED",
+    ),
 }
 
 
@@ -44,14 +66,20 @@ class GateSignal(Record):
 
 
 def signals_in_force(
-    given: Mapping[Gate, str], kept: Iterable[GateSignal] = ()
+    given: Mapping[Gate, str],
+    kept: Iterable[GateSignal] = (),
+    sources: Mapping[Gate, GateSource] = MappingProxyType({}),
 ) -> tuple[GateSignal, ...]:
-    """One signal for each gate: the one given now, else the kept one, else the default."""
+    """One signal for each gate: the one given now, else the kept one, else the default.
+
+    `sources` says of those given now where they came from; a flag if it says nothing.
+    """
     kept_by_gate = {signal.gate: signal for signal in kept}
 
     def signal_for(gate: Gate) -> GateSignal:
         if gate in given:
-            return GateSignal(gate=gate, status=given[gate], source=GateSource.FLAG)
+            source = sources.get(gate, GateSource.FLAG)
+            return GateSignal(gate=gate, status=given[gate], source=source)
         old = kept_by_gate.get(gate)
         if old is None:
             status = GATE_RULES[gate].default

@@ -21,13 +21,13 @@ from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.lifecycle_proof import violations
 from fsm_orchestrator.lifecycle_rules import rule_problems
 from fsm_orchestrator.lifecycle_shape import shape_problems, version_problem
-from fsm_orchestrator.lifecycle_toml import (
+from fsm_orchestrator.toml_text import (
     NESTED_TOO_DEEPLY,
     NUMBER_TOO_LARGE,
     NotATableError,
     table_of,
 )
-from fsm_orchestrator.lifecycle_wording import described, suggestion
+from fsm_orchestrator.wording import described, suggestion
 
 shipped_names = lifecycle_names.shipped_names
 

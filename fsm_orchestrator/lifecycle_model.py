@@ -6,6 +6,7 @@ Reading and refusing files is lifecycle.py's duty; this module only holds what w
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -123,8 +124,16 @@ class Lifecycle(Record):
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the relation: of what the lifecycle says, not of the bytes of its file."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Digest of the relation: of what can happen, not of title, reasons or the file's bytes."""
+        states = [
+            (*state.model_dump(mode="json", exclude={"gates"}).values(), state.judged_gates)
+            for state in self.state
+        ]
+        edges = [
+            tuple(edge.model_dump(mode="json", exclude={"why"}).values()) for edge in self.edges
+        ]
+        relation = (self.name, self.initial, self.gates_guard, states, edges)
+        return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """`stage` and every stage that can come after it in one invocation, in file order."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.files import read_bounded
-from fsm_orchestrator.lifecycle_toml import NotATableError, table_of
+from fsm_orchestrator.toml_text import NotATableError, table_of
 from fsm_orchestrator.vocabulary import STATE_NAME_PATTERN, StateKind
 
 LIFECYCLE_BYTES_MAX: Final = 1_048_576

@@ -12,13 +12,9 @@ from typing import TypeVar
 from fsm_orchestrator.lifecycle_edges import edge_problems
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle_walks import edges_by_source, reachable, shortest_walks
-from fsm_orchestrator.lifecycle_wording import (
-    state_label,
-    suggestion,
-    trace,
-    transition_label,
-)
+from fsm_orchestrator.lifecycle_wording import state_label, trace, transition_label
 from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
+from fsm_orchestrator.wording import suggestion
 
 
 def rule_problems(lifecycle: Lifecycle) -> Iterator[str]:

@@ -15,13 +15,8 @@ from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.lifecycle_model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle_names import NAME_CHARACTERS_MAX, is_name
-from fsm_orchestrator.lifecycle_toml import NESTED_TOO_DEEPLY
-from fsm_orchestrator.lifecycle_wording import (
-    described,
-    state_label,
-    suggestion,
-    transition_label,
-)
+from fsm_orchestrator.lifecycle_wording import state_label, transition_label
+from fsm_orchestrator.toml_text import NESTED_TOO_DEEPLY
 from fsm_orchestrator.vocabulary import (
     MILLISECONDS_MAX,
     SCHEMA_VERSION,
@@ -32,6 +27,7 @@ from fsm_orchestrator.vocabulary import (
     StateKind,
     Trigger,
 )
+from fsm_orchestrator.wording import described, suggestion
 
 _NAME: Final = (
     "a name: lower-case letters, digits and _, a letter first,"

@@ -107,7 +107,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
-        gate_signals=signals_in_force(config.gates),
+        gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         stages=recorded(settings, masker, private, {}),

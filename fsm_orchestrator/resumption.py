@@ -324,7 +324,9 @@ def _prepare_continuation(resumption: _Resumption, rerun: tuple[str, ...]) -> Pr
         update={
             "version": __version__,
             "private_ref": ref if has_secrets else checkpoint.private_ref,
-            "gate_signals": signals_in_force(config.gates, checkpoint.gate_signals),
+            "gate_signals": signals_in_force(
+                config.gates, checkpoint.gate_signals, config.gate_sources
+            ),
             "timeout_ms": checkpoint.timeout_ms if config.timeout_ms is None else config.timeout_ms,
             "kill_grace_ms": (
                 checkpoint.kill_grace_ms if config.kill_grace_ms is None else config.kill_grace_ms

@@ -5,7 +5,8 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -335,6 +336,15 @@ def test_file_longer_than_it_says_is_malformed() -> None:
     assert malformed_reason(judged(Path("/proc/self/maps"))) == "changed while it was read"
 
 
+@pytest.mark.timeout(10)
+def test_file_that_grows_without_end_is_not_read_without_end() -> None:
+    """Reading stops soon after the size that the file had, whatever is still coming."""
+    with Path("/dev/zero").open("rb", buffering=0) as endless:
+        _, size_bytes, data = artifacts._read(endless, 3_000_000, keep=False)
+    assert 3_000_000 < size_bytes < 5_000_000
+    assert data == b""
+
+
 # Staleness
 
 
@@ -414,6 +424,36 @@ def test_same_bytes_written_in_place_of_one_of_many_are_not_stale(tmp_path: Path
         verdict = judge([str(old), str(young)], snapshot, allow_stale=False)
         assert [artifact.path for artifact in verdict.good] == [str(young)]
         assert verdict.stale == (ArtifactProblem(str(old), UNCHANGED),)
+
+
+def test_snapshot_waits_until_stamps_have_settled(tmp_path: Path) -> None:
+    """A snapshot of a file just written returns when the file's stamp is 20 ms old."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    take_snapshot([str(path)])
+    assert time.time_ns() - path.stat().st_ctime_ns >= 20_000_000
+
+
+def test_snapshot_holds_what_was_there_when_it_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file changed while the snapshot waited is stale if the attempt leaves it so."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    look = artifacts._stamps_at
+    looks = 0
+
+    def look_then_rewrite(paths: Sequence[str]) -> object:
+        nonlocal looks
+        looks += 1
+        stamps = look(paths)
+        if looks == 1:
+            path.write_bytes(b"[1]")
+        return stamps
+
+    monkeypatch.setattr(artifacts, "_stamps_at", look_then_rewrite)
+    snapshot = take_snapshot([str(path)])
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
 
 
 def test_touched_file_is_not_stale(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_table_names_every_state_and_every_trigger() -> None:
     assert len(NEXT) == 64
 
 
-@pytest.mark.parametrize(("state", "trigger"), NEXT, ids=lambda part: str(part))
+@pytest.mark.parametrize(("state", "trigger"), NEXT, ids=str)
 def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger) -> None:
     """A fact takes the one edge there is for it; without one it is a bug, and nothing moves."""
     run = Run(state)
@@ -183,8 +183,11 @@ def test_triggers_here_are_those_with_an_edge(state: str) -> None:
 
 def test_fact_without_any_edge_in_the_lifecycle_is_a_bug() -> None:
     """A trigger that a lifecycle never mentions raises, and leaves the state."""
-    kept = [one for one in LIFECYCLE.transition if one.trigger is not Trigger.STAGE_TIMED_OUT]
-    run = Run("manager", declared=LIFECYCLE.model_copy(update={"transition": tuple(kept)}))
+    document: dict[str, Any] = LIFECYCLE.model_dump(mode="json")
+    document["transition"] = [
+        one for one in document["transition"] if one["trigger"] != "stage_timed_out"
+    ]
+    run = Run("manager", declared=Lifecycle.model_validate(document, strict=False))
     with pytest.raises(InternalError, match="stage_timed_out"):
         run.machine.fire(Trigger.STAGE_TIMED_OUT)
     assert (run.calls, run.machine.state) == ([], "manager")
@@ -367,5 +370,5 @@ def test_edges_of_the_machine_are_the_edges_of_the_file() -> None:
                 for edge in edges
             ]
     assert built == declared
-    assert sum(map(len, built.values())) == 23
+    assert set(built) == {(state, trigger) for (state, trigger), dest in NEXT.items() if dest}
     assert list(machine.states) == [state["name"] for state in document["state"]]

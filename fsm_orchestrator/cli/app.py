@@ -11,7 +11,13 @@ import click
 
 from fsm_orchestrator import __version__
 from fsm_orchestrator.cli.names import COMMANDS
-from fsm_orchestrator.cli.options import NonEmpty, Section, output_options, run_options
+from fsm_orchestrator.cli.options import (
+    NonEmpty,
+    Section,
+    output_options,
+    print_config_option,
+    run_options,
+)
 from fsm_orchestrator.vocabulary import PRODUCT
 
 RUN_HELP = """Run the stages of a lifecycle behind their gates, or resume a run.
@@ -39,6 +45,7 @@ PLAN_HELP = """Say what a run or a resume would do, per gate and stage, and why.
 Takes the options of `run`. Nothing is started and nothing is written.
 """
 STATUS_HELP = """Say where the run in OUT stands, and what to type next."""
+CONFIG_HELP = """Check a config file, or show what a run would use and where it was set."""
 GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
 durable, a report a supervisor can trust.
 
@@ -58,8 +65,8 @@ class SectionedCommand(click.Command):
         left_over = super().parse_args(ctx, args)
         if left_over and not ctx.resilient_parsing:
             raise click.UsageError(
-                f"unexpected {left_over[0]!r}: OUT is {ctx.params['output_directory']!r} already;"
-                " an argument for a stage needs its --<stage>-arg",
+                f"unexpected {left_over[0]!r}: {_first_argument(ctx)} already; an argument for a"
+                " stage needs its --<stage>-arg",
                 ctx,
             )
         return left_over
@@ -75,6 +82,12 @@ class SectionedCommand(click.Command):
         for section, records in sections.items():
             with formatter.section(section):
                 formatter.write_dl(records)
+
+
+def _first_argument(ctx: click.Context) -> str:
+    """`OUT is 'out'`: the command's one argument and what it was given."""
+    argument = next(one for one in ctx.command.params if isinstance(one, click.Argument))
+    return f"{argument.metavar} is {ctx.params[argument.name or '']!r}"
 
 
 class CommandGroup(click.Group):
@@ -110,7 +123,7 @@ def build_app(stages: Sequence[str]) -> click.Group:
             "run",
             help=RUN_HELP,
             short_help="Run or resume.",
-            params=[*run_options(stages), *output_options()],
+            params=[*run_options(stages), *output_options(), print_config_option()],
             callback=_run,
         )
     )
@@ -135,7 +148,33 @@ def build_app(stages: Sequence[str]) -> click.Group:
             callback=_status,
         )
     )
+    app.add_command(_config_group())
     return app
+
+
+def _config_group() -> click.Group:
+    group = click.Group("config", help=CONFIG_HELP, short_help="Check or show settings.")
+    group.add_command(
+        SectionedCommand(
+            "check",
+            help="Say everything that is wrong with a config file.",
+            params=[click.Argument(["file"], metavar="FILE", type=NonEmpty("FILE"))],
+            callback=_config_check,
+        )
+    )
+    group.add_command(
+        SectionedCommand(
+            "show",
+            help="Print every setting a run would use, and where it was set.\n\n"
+            "For a config file: as a new run would take it. For OUT: as a resume would.",
+            params=[
+                click.Argument(["out_or_file"], metavar="OUT|FILE", type=NonEmpty("OUT|FILE")),
+                *output_options()[:1],
+            ],
+            callback=_config_show,
+        )
+    )
+    return group
 
 
 def _run(**parameters: Any) -> int:
@@ -154,3 +193,15 @@ def _status(**parameters: Any) -> int:
     from fsm_orchestrator.cli.status_command import status_command
 
     return status_command(parameters)
+
+
+def _config_check(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.config_command import check_command
+
+    return check_command(parameters)
+
+
+def _config_show(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.config_command import show_command
+
+    return show_command(parameters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-COMMANDS: Final = ("run", "plan", "status")
+COMMANDS: Final = ("run", "plan", "status", "config")
 STAGE_OPTION_SUFFIXES: Final = (
     "bin",
     "arg",
@@ -26,6 +26,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--rerun",
         "--fixed-clock",
         "--log-format",
+        "--config",
     }
 )
 

@@ -173,6 +173,17 @@ def output_options() -> list[click.Parameter]:
     ]
 
 
+def print_config_option() -> click.Parameter:
+    """The option of `run` that runs nothing."""
+    return Section(
+        ["--print-config"],
+        section="Output",
+        is_flag=True,
+        help="Print the config file that says the same as these options, secrets left out, and"
+        " do nothing else.",
+    )
+
+
 def _gate_options() -> list[click.Parameter]:
     return [
         Once(
@@ -282,6 +293,13 @@ def _run_control_options() -> list[click.Parameter]:
             metavar="N",
             help="How long a stage may take to end after SIGTERM before SIGKILL (default"
             f" {DEFAULT_KILL_GRACE_MS}).",
+        ),
+        Once(
+            ["--config"],
+            section=section,
+            type=NonEmpty("FILE"),
+            help="A TOML file with any of these settings. A flag wins over it, but of two gate"
+            " signals the tighter counts.",
         ),
         Once(
             ["--lifecycle"],

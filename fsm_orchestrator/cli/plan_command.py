@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.run_config import run_config_from
+from fsm_orchestrator.cli.run_config import request_from
 from fsm_orchestrator.cli.words import columns, duration, stage_option
 from fsm_orchestrator.lock import holder_of
 from fsm_orchestrator.planning import Plan, PlannedStage, plan_of, source_in_words
@@ -17,11 +17,10 @@ from fsm_orchestrator.vocabulary import ExitCode, GatesGuard, Outcome
 
 def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan. Refused requests are refused as `run` would."""
-    options = dict(parameters)
-    as_json = options.pop("as_json")
-    config = run_config_from(options)
+    request = request_from(parameters)
+    config = request.config
     plan = plan_of(prepare(config))
-    if as_json:
+    if request.as_json:
         console.stdout().write(plan.model_dump_json(indent=2) + "\n")
     else:
         console.stdout().write(text_of(plan, holder_of(config.output_path)))

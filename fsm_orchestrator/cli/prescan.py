@@ -8,15 +8,16 @@ to the real parser.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fsm_orchestrator import lifecycle_names
 from fsm_orchestrator.cli.names import COMMANDS, STAGE_OPTION_SUFFIXES, VALUE_OPTIONS
+from fsm_orchestrator.files import read_bounded
+from fsm_orchestrator.toml_text import NotATableError, table_of
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -28,36 +29,55 @@ class Prescan:
     """What the first look found."""
 
     lifecycle: str | None
+    config: str | None
     output_directory: str | None
     resume: bool
 
 
 def prescan(argv: Sequence[str]) -> Prescan:
     """The first look."""
-    lifecycle: str | None = None
+    values: dict[str, str] = {}
     positionals: list[str] = []
     resume = False
     for kind, value in _tokens(argv):
-        if kind == "--lifecycle":
-            lifecycle = value
+        if kind in {"--lifecycle", "--config"}:
+            values[kind] = value
         elif kind == "--resume":
             resume = True
         elif kind == "":
             positionals.append(value)
     if positionals and positionals[0] in COMMANDS:
         positionals = positionals[1:]
-    return Prescan(lifecycle, positionals[0] if positionals else None, resume)
+    return Prescan(
+        lifecycle=values.get("--lifecycle"),
+        config=values.get("--config"),
+        output_directory=positionals[0] if positionals else None,
+        resume=resume,
+    )
 
 
 def stage_names(found: Prescan) -> tuple[str, ...]:
     """The stages of the lifecycle that is meant; empty when it cannot be read (yet)."""
+    file = _config_file(found)
+    lifecycle = found.lifecycle or file.get("lifecycle")
     try:
-        if found.lifecycle is not None:
-            return lifecycle_names.stage_names(_lifecycle_text(found.lifecycle))
-        kept = _kept_stages(found) if found.resume else ()
+        if isinstance(lifecycle, str):
+            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
+        is_resume = found.resume or file.get("resume") is True
+        kept = _kept_stages(found) if is_resume else ()
         return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
     except OSError:
         return ()
+
+
+def _config_file(found: Prescan) -> dict[str, Any]:
+    """What the named config file says, if it can be read; what is wrong with it is told later."""
+    if found.config is None:
+        return {}
+    try:
+        return table_of(read_bounded(Path(found.config), FILE_BYTES_MAX))
+    except (OSError, NotATableError):
+        return {}
 
 
 def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -76,26 +96,16 @@ def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield "", word
 
 
-def _lifecycle_text(name_or_path: str) -> bytes:
-    if name_or_path in lifecycle_names.shipped_names():
-        return lifecycle_names.shipped_text(name_or_path)
-    return _read(Path(name_or_path))
-
-
 def _kept_stages(found: Prescan) -> tuple[str, ...]:
     """The stages of the lifecycle that a checkpoint embeds."""
     if found.output_directory is None:
         return ()
     try:
-        document = json.loads(_read(Path(found.output_directory) / CHECKPOINT_FILE))
+        document = json.loads(
+            read_bounded(Path(found.output_directory) / CHECKPOINT_FILE, FILE_BYTES_MAX)
+        )
         states = document["lifecycle"]["state"]
         names = tuple(state["name"] for state in states if state["kind"] == "stage")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()
     return names if all(isinstance(name, str) for name in names) else ()
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read(FILE_BYTES_MAX)

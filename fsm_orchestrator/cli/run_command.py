@@ -7,25 +7,35 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.progress import listener_for
-from fsm_orchestrator.cli.run_config import run_config_from
+from fsm_orchestrator.cli.run_config import request_from
 from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.run import run
-from fsm_orchestrator.vocabulary import LogFormat
+from fsm_orchestrator.vocabulary import ExitCode
 
 
 def run_command(parameters: Mapping[str, Any]) -> int:
-    """Run or resume; the exit code is the report's."""
+    """Run or resume; the exit code is the report's. `--print-config` prints and runs nothing."""
     options = dict(parameters)
-    as_json = options.pop("as_json")
-    log_format = LogFormat(options.pop("log_format") or LogFormat.AUTO)
+    prints_config = options.pop("print_config")
     interrupts = Interrupts()
     with interrupts.installed():
-        config = run_config_from(options)
-        report = run(config, interrupts=interrupts, listener=listener_for(log_format))
+        request = request_from(options)
+        config = request.config
+        if prints_config:
+            return _print_config(config)
+        report = run(config, interrupts=interrupts, listener=listener_for(request.log_format))
         out = console.stdout()
-        if as_json:
+        if request.as_json:
             out.write(report.to_json().decode())
         else:
             out.write(summary_of(report, config.output_directory, config.output_path))
     return report.exit_code or 0
+
+
+def _print_config(config: RunConfig) -> int:
+    from fsm_orchestrator.config_text import config_text
+
+    console.stdout().write(config_text(config))
+    return ExitCode.DONE

@@ -1,29 +1,56 @@
-"""Parsed options to RunConfig: the end of the command line's own vocabulary."""
+"""Parsed options, and the config file they name, to RunConfig: where the options' names end."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from fsm_orchestrator import config_file
 from fsm_orchestrator.config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.vocabulary import Gate
+from fsm_orchestrator.vocabulary import Gate, LogFormat
 
-_GIVEN_AS_EMPTY: tuple[Any, ...] = (None, (), False)
+_NOT_GIVEN: tuple[Any, ...] = (None, (), False)
 
 
-def run_config_from(parameters: Mapping[str, Any]) -> RunConfig:
-    """The configuration that parsed options mean.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for: the configuration, and how to show what becomes of it."""
+
+    config: RunConfig
+    as_json: bool
+    log_format: LogFormat
+
+
+def request_from(parameters: Mapping[str, Any]) -> Request:
+    """What parsed options mean, with the config file they name.
 
     Raises:
         UsageError: a value cannot be used, or the operator's directory is gone.
     """
-    given = {key: value for key, value in parameters.items() if value not in _GIVEN_AS_EMPTY}
+    given = {key: value for key, value in parameters.items() if value not in _NOT_GIVEN}
+    as_json = given.pop("as_json", False)
+    log_format = given.pop("log_format", None)
+    file_name = given.pop("config", None)
+    config = _config(given)
+    if file_name is None:
+        return Request(config, as_json, LogFormat(log_format or LogFormat.AUTO))
+    file = config_file.load(Path(file_name), file_name).content
+    return Request(
+        config=config_file.combined(config, file),
+        as_json=as_json or bool(file.json_),
+        log_format=LogFormat(log_format or file.log_format or LogFormat.AUTO),
+    )
+
+
+def _config(given: Mapping[str, Any]) -> RunConfig:
     stages: dict[str, dict[str, Any]] = {}
-    run: dict[str, Any] = {"gates": {}, "stages": stages}
+    run: dict[str, Any] = {"gates": {}, "directory": _directory()}
     for key, value in given.items():
         if key.startswith("stage_"):
             field, _, stage = key.removeprefix("stage_").partition("__")
@@ -33,13 +60,6 @@ def run_config_from(parameters: Mapping[str, Any]) -> RunConfig:
         else:
             run[key] = value
     try:
-        run["directory"] = os.getcwd()
-    except OSError as error:
-        raise UsageError(
-            "the current directory does not exist any more, and paths are relative to it",
-            remedy="change to a directory that exists",
-        ) from error
-    try:
         run["stages"] = {
             stage: StageGiven.model_validate(settings) for stage, settings in stages.items()
         }
@@ -48,3 +68,13 @@ def run_config_from(parameters: Mapping[str, Any]) -> RunConfig:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = " ".join(str(part) for part in problem["loc"])
         raise UsageError(f"{where}: {problem['msg']}") from None
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            "the current directory does not exist any more, and paths are relative to it",
+            remedy="change to a directory that exists",
+        ) from error

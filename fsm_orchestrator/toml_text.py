@@ -1,4 +1,4 @@
-"""The bytes of a lifecycle file as a TOML table, in bounded time, or the reason why they are none.
+"""The bytes of a TOML file as a table, in bounded time, or the reason why they are none.
 
 It stands before every model, so it loads nothing but the TOML reader, and knows no key.
 """
@@ -9,15 +9,15 @@ import tomllib
 from codecs import BOM_UTF8
 from typing import Any, Final
 
-NESTED_TOO_DEEPLY: Final = "is nested too deeply to be a lifecycle"
+NESTED_TOO_DEEPLY: Final = "is nested too deeply"
 NUMBER_TOO_LARGE: Final = "holds a number larger than any key takes"
 
-_DOTS_MAX: Final = 128
+_DOTS_MAX: Final = 1000
 """How many dots a line may have: tomllib's time grows with the square of a key's dotted parts."""
 
 
 class NotATableError(ValueError):
-    """The text is not TOML that a lifecycle could be in; the message completes `FILE: `."""
+    """The text is not TOML that can be read; the message completes `FILE: `."""
 
 
 def table_of(text: bytes) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""A configuration written as a config file: what `--print-config` prints. Secrets are left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tomli_w
+
+from fsm_orchestrator.config import RunConfig, StageGiven
+from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
+
+
+def config_text(config: RunConfig) -> str:
+    """The config file that says what `config` says, but for OUT and environment values.
+
+    Which keys of the environment were left out stands in comments at the top.
+    """
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "fixed_clock")
+    document |= {
+        field: getattr(config, field) for field in fields if getattr(config, field) is not None
+    }
+    if config.resume:
+        document["resume"] = True
+    if config.on_changed_stage is not OnChangedStage.REFUSE:
+        document["on_changed_stage"] = config.on_changed_stage.value
+    if config.rerun:
+        document["rerun"] = list(config.rerun)
+    if config.gates:
+        document["gates"] = {gate.value: status for gate, status in config.gates.items()}
+    if config.stages:
+        document["stage"] = {name: _stage(given) for name, given in config.stages.items()}
+    return "".join(_left_out(config)) + tomli_w.dumps(document, multiline_strings=False)
+
+
+def _stage(given: StageGiven) -> dict[str, Any]:
+    return given.model_dump(mode="json", exclude_none=True, exclude={"env"})
+
+
+def _left_out(config: RunConfig) -> list[str]:
+    return [
+        f"# left out, a secret: --{name.replace('_', '-')}-env {_comment(key)}=...\n"
+        for name, given in config.stages.items()
+        for key in given.env or {}
+    ]
+
+
+def _comment(text: str) -> str:
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,87 @@
+"""Every setting a run would use, and where it came from: for `config show`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from fsm_orchestrator.preparation import Preparation
+from fsm_orchestrator.records import Record
+from fsm_orchestrator.vocabulary import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_TIMEOUT_MS,
+    GateSource,
+)
+
+DEFAULT = "default"
+Origin = Callable[..., str]
+"""Where a setting that is not a default was set, given the path of its key."""
+
+
+class Setting(Record):
+    """One setting: its key as the config file has it, its value, and where it was set."""
+
+    key: str
+    value: str | int | bool | tuple[str, ...] | None
+    source: str
+
+
+def effective_settings(preparation: Preparation, origin: Origin) -> tuple[Setting, ...]:
+    """The settings of an invocation. Environment values are not shown, only their keys."""
+    return tuple(_run_settings(preparation, origin)) + tuple(_stage_settings(preparation, origin))
+
+
+def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
+    checkpoint = preparation.checkpoint
+    yield Setting(
+        key="lifecycle",
+        value=checkpoint.lifecycle.name,
+        source=origin("lifecycle") if _is_kept(preparation, "lifecycle") else DEFAULT,
+    )
+    for signal in checkpoint.gate_signals:
+        is_default = signal.source is GateSource.DEFAULT
+        source = DEFAULT if is_default else origin("gates", signal.gate.value)
+        yield Setting(key=f"gates.{signal.gate.value}", value=signal.status, source=source)
+    for key, kept, default in (
+        ("timeout_ms", checkpoint.timeout_ms, DEFAULT_TIMEOUT_MS),
+        ("kill_grace_ms", checkpoint.kill_grace_ms, DEFAULT_KILL_GRACE_MS),
+    ):
+        source = DEFAULT if kept is None else origin(key)
+        yield Setting(key=key, value=default if kept is None else kept, source=source)
+
+
+def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
+    lifecycle = preparation.checkpoint.lifecycle
+    for stage in lifecycle.stages:
+        settings = preparation.settings.get(stage)
+        if settings is None:
+            yield Setting(key=f"stage.{stage}.bin", value=None, source="not given: passed over")
+            continue
+        timeout_ms = preparation.limits_of(stage).timeout_ms
+        in_lifecycle = lifecycle.states[stage].timeout_ms is not None
+        elsewhere = "lifecycle" if in_lifecycle else "as timeout_ms"
+        values: tuple[tuple[str, str | int | bool | tuple[str, ...], bool, str], ...] = (
+            ("bin", settings.command, True, DEFAULT),
+            ("args", preparation.masker.mask_all(settings.args), bool(settings.args), DEFAULT),
+            ("env", tuple(settings.env), bool(settings.env), DEFAULT),
+            (
+                "expected_artifacts",
+                settings.expected_artifacts,
+                bool(settings.expected_artifacts),
+                DEFAULT,
+            ),
+            ("timeout_ms", timeout_ms, settings.timeout_ms is not None, elsewhere),
+            ("cwd", settings.cwd, _has_cwd(preparation, stage), "the operator's directory"),
+            ("allow_stale", settings.allow_stale, settings.allow_stale, DEFAULT),
+        )
+        for field, value, is_set, otherwise in values:
+            source = origin("stage", stage, field) if is_set else otherwise
+            yield Setting(key=f"stage.{stage}.{field}", value=value, source=source)
+
+
+def _is_kept(preparation: Preparation, key: str) -> bool:
+    return preparation.config.resume or getattr(preparation.config, key) is not None
+
+
+def _has_cwd(preparation: Preparation, stage: str) -> bool:
+    given = preparation.config.stages.get(stage)
+    return preparation.config.resume or (given is not None and given.cwd is not None)

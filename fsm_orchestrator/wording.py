@@ -1,0 +1,43 @@
+"""How values and near misses are put into refusals, the same way everywhere. Only words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+_SHOWN_CHARACTERS_MAX: Final = 60
+_SHOWN_BITS_MAX: Final = 64
+
+
+def described(value: object) -> str:
+    """A value of the file in one short, printable phrase; text is quoted and escaped."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return _shortened(repr(value))
+        case int() if value.bit_length() > _SHOWN_BITS_MAX:
+            return "a very large number"  # Python refuses to write out the largest ones
+        case int() | float():
+            return str(value)
+        case []:
+            return "an empty list"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return "a date or time"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
+    nearest = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _SHOWN_CHARACTERS_MAX:
+        return text
+    return text[: _SHOWN_CHARACTERS_MAX - 3] + "..."
