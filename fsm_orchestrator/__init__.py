@@ -1,7 +1,35 @@
-"""Runs binaries as stages of a declared, gated state machine."""
+"""Runs binaries as stages of a declared, gated state machine.
+
+The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`, and the errors of
+`fsm_orchestrator.errors`. Loaded when first used: `--help` and `--version` need none of it.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.api import load_report, resume, run
+    from fsm_orchestrator.config import RunConfig, StageGiven
+    from fsm_orchestrator.report import Report
 
 __version__: Final = "0.1.0"
+__all__ = ["Report", "RunConfig", "StageGiven", "__version__", "load_report", "resume", "run"]
+
+_HOMES: Final = {
+    "Report": "report",
+    "RunConfig": "config",
+    "StageGiven": "config",
+    "load_report": "api",
+    "resume": "api",
+    "run": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see the module's docstring
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

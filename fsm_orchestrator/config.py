@@ -10,10 +10,21 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import RunId, StateName
 from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Gate, GateSource, OnChangedStage
@@ -22,6 +33,11 @@ Milliseconds = Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)]
 GraceMilliseconds = Annotated[int, Field(ge=0, le=MILLISECONDS_MAX)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+    StringConstraints(pattern=r"^[^\x00]+$"),
+]
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
 
 
@@ -34,12 +50,12 @@ class Given(BaseModel):
 class StageGiven(Given):
     """What was given for one stage. `bin` redeclares the stage whole; the rest replaces its own."""
 
-    bin: NonEmptyText | None = None
+    bin: PathText | None = None
     args: tuple[Text, ...] | None = None
     env: Mapping[EnvironmentKey, Text] | None = None
-    expected_artifacts: tuple[NonEmptyText, ...] | None = None
+    expected_artifacts: tuple[PathText, ...] | None = None
     timeout_ms: Milliseconds | None = None
-    cwd: NonEmptyText | None = None
+    cwd: PathText | None = None
     allow_stale: bool | None = None
 
     @property
@@ -55,10 +71,10 @@ class RunConfig(Given):
     operator's directory (default: the process's). `lifecycle` is a shipped name or a path.
     """
 
-    output_directory: NonEmptyText
-    directory: NonEmptyText = Field(default_factory=os.getcwd)
+    output_directory: PathText
+    directory: PathText = Field(default_factory=os.getcwd)
     resume: bool = False
-    lifecycle: NonEmptyText | None = None
+    lifecycle: PathText | None = None
     run_id: RunId | None = None
     gates: Mapping[Gate, str] = Field(default_factory=dict)
     gate_sources: Mapping[Gate, GateSource] = Field(
@@ -71,6 +87,16 @@ class RunConfig(Given):
     on_changed_stage: OnChangedStage = OnChangedStage.REFUSE
     rerun: tuple[StateName, ...] = ()
     fixed_clock: datetime | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_as_usage(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is wrong with a configuration is the caller's mistake, told as such."""
+        try:
+            return handler(data)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_input=False, include_context=False)
+            raise UsageError("\n".join(map(_in_words, problems))) from None
 
     @model_validator(mode="after")
     def _check_gates(self) -> Self:
@@ -88,3 +114,11 @@ class RunConfig(Given):
     def absolute(self, path: str) -> str:
         """A path of this invocation made absolute against the operator's directory."""
         return os.path.normpath(os.path.join(self.directory, path))
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "there is no such setting"
+    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

@@ -4,6 +4,7 @@
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
     │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
+    ├─ ReportError           exit 1    a report cannot be read: file, reason
     ├─ OperationError        exit 1    the program could not do its own part: the run failed
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
@@ -46,6 +47,10 @@ class LifecycleError(UsageError):
 
 class CheckpointError(OrchestratorError):
     """A checkpoint cannot be used; the file was left as it is."""
+
+
+class ReportError(OrchestratorError):
+    """A report cannot be read."""
 
 
 class OperationError(OrchestratorError):

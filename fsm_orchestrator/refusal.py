@@ -13,7 +13,7 @@ from fsm_orchestrator.errors import CheckpointError
 from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.preparation import clock_of, new_run_id
-from fsm_orchestrator.report import Report
+from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
 from fsm_orchestrator.vocabulary import (
     PRODUCT,
     REPORT_FILE,
@@ -24,7 +24,6 @@ from fsm_orchestrator.vocabulary import (
 )
 
 OPERATION = "checkpoint.load"
-REPORT_BYTES_MAX = 64 * 1024 * 1024
 
 
 def record_refusal(config: RunConfig, error: CheckpointError, listener: Listener | None) -> None:

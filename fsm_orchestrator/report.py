@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.gates import have_passed, reason_codes
@@ -18,6 +18,8 @@ from fsm_orchestrator.records import (
     TransitionRecord,
 )
 from fsm_orchestrator.vocabulary import PRODUCT, ExecutionMode, Gate, Outcome
+
+REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class LifecycleName(Record):

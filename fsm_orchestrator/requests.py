@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from fsm_orchestrator import files
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.preparation import Preparation, prepare_run
-from fsm_orchestrator.report import Report
+from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
 from fsm_orchestrator.resumption import prepare_resume
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
@@ -16,8 +16,6 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     Outcome,
 )
-
-REPORT_BYTES_MAX = 64 * 1024 * 1024
 
 
 def prepare(config: RunConfig) -> Preparation:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fsm_orchestrator.api import run
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.progress import listener_for
 from fsm_orchestrator.cli.run_config import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.run import run
 from fsm_orchestrator.vocabulary import ExitCode
 
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from fsm_orchestrator import config_file
-from fsm_orchestrator.config import RunConfig, StageGiven
+from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.vocabulary import Gate, LogFormat
 
@@ -59,15 +57,7 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
             run["gates"][Gate(key.removeprefix("gate_"))] = value
         else:
             run[key] = value
-    try:
-        run["stages"] = {
-            stage: StageGiven.model_validate(settings) for stage, settings in stages.items()
-        }
-        return RunConfig.model_validate(run)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = " ".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{where}: {problem['msg']}") from None
+    return RunConfig.model_validate({**run, "stages": stages})
 
 
 def _directory() -> str:

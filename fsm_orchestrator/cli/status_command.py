@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from fsm_orchestrator import checkpoint_file, files
+from fsm_orchestrator import checkpoint_file
+from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.cli.words import command_line, shown_path
-from fsm_orchestrator.errors import CheckpointError, OrchestratorError, UsageError
+from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lock import holder_of
 from fsm_orchestrator.report import Report
-from fsm_orchestrator.requests import REPORT_BYTES_MAX
-from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 
 def status_command(parameters: Mapping[str, Any]) -> int:
@@ -28,7 +26,7 @@ def status_command(parameters: Mapping[str, Any]) -> int:
         raise UsageError(
             f"{output} is not a directory", remedy="name the output directory of a run"
         )
-    report = _report_in(output)
+    report = load_report(output)
     holder = holder_of(output)
     trouble = _checkpoint_trouble(output) if holder is None else None
     if parameters["as_json"]:
@@ -60,26 +58,6 @@ def text_of(
             f"  next  {command_line(shown_path(typed), '--resume')}\n"
         )
     return text if trouble is None else f"{text}  {console.printable(trouble)}\n"
-
-
-def _report_in(output: Path) -> Report:
-    path = output / REPORT_FILE
-    try:
-        return Report.model_validate_json(files.read_bounded(path, REPORT_BYTES_MAX))
-    except FileNotFoundError:
-        raise _UnreadableError(
-            f"no run has left a report in {output}",
-            remedy=f"start one: {command_line(str(output), '...')}",
-        ) from None
-    except (OSError, ValidationError) as error:
-        reason = files.reason(error) if isinstance(error, OSError) else "it is not a report of ours"
-        raise _UnreadableError(
-            f"cannot read {path}: {reason}", remedy="a resume writes it again"
-        ) from None
-
-
-class _UnreadableError(OrchestratorError):
-    """There is no report that can be read."""
 
 
 def _checkpoint_trouble(output: Path) -> str | None:

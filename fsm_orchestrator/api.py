@@ -1,0 +1,176 @@
+"""The Python interface, and the command's own way in: lock, prepare, archive, drive, release.
+
+RunConfig → prepare → lock → archive → Driver (machine, callbacks) → Report
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fsm_orchestrator import archive, files
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.driver import Driver
+from fsm_orchestrator.errors import (
+    CheckpointError,
+    InternalError,
+    OrchestratorError,
+    RecordingError,
+    ReportError,
+    UsageError,
+)
+from fsm_orchestrator.event_log import EventFile, Listener, build_logger
+from fsm_orchestrator.interrupts import Interrupts
+from fsm_orchestrator.lock import OutputLock
+from fsm_orchestrator.preparation import Preparation
+from fsm_orchestrator.refusal import record_refusal
+from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
+from fsm_orchestrator.requests import prepare
+from fsm_orchestrator.vocabulary import REPORT_FILE
+
+
+def run(
+    config: RunConfig,
+    *,
+    install_signal_handlers: bool = False,
+    interrupts: Interrupts | None = None,
+    listener: Listener | None = None,
+) -> Report:
+    """Run a lifecycle (or resume, if `config.resume`) to its end, and return the report.
+
+    Does what the command does; `report.exit_code` is what the command would exit with. A blocked,
+    failed or timed-out run is a report, not an exception.
+
+    To the calling process it does this, and nothing else: it starts each stage as a child in a
+    session of its own, waits for it and reaps it; it opens files and closes them again. It prints
+    nothing, never exits, changes neither the working directory nor the environment, makes nobody
+    a subreaper, and leaves the logging of the process alone. SIGCHLD must not be ignored, or the
+    exit codes of the stages are lost (the stage then counts as failed).
+
+    Args:
+        config: what to run, and where.
+        install_signal_handlers: end the run on SIGINT, SIGTERM and SIGHUP, as the command does;
+            in the main thread only. The handlers that were there are put back.
+        interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`.
+        listener: called with every event, a mapping as in orchestrator_events.jsonl.
+
+    Raises:
+        UsageError: the request is wrong or refused; nothing was started, nothing written.
+        BusyError: another orchestrator holds the directory; nothing was touched.
+        CheckpointError: a resume without a checkpoint that can be used; the report says so.
+        OperationError: an earlier run could not be archived, or the lock not be taken.
+        InternalError: a bug; the log has its traceback.
+    """
+    with contextlib.ExitStack() as stack:
+        if interrupts is None:
+            interrupts = stack.enter_context(contextlib.closing(Interrupts()))
+        if install_signal_handlers:
+            stack.enter_context(interrupts.installed())
+        return _run(config, interrupts, listener)
+
+
+def resume(
+    config: RunConfig,
+    *,
+    install_signal_handlers: bool = False,
+    interrupts: Interrupts | None = None,
+    listener: Listener | None = None,
+) -> Report:
+    """Continue the run in `config.output_directory`: `run` with `config.resume` set.
+
+    What `config` does not give is as it was. Arguments and errors are those of `run`.
+    """
+    return run(
+        config.model_copy(update={"resume": True}),
+        install_signal_handlers=install_signal_handlers,
+        interrupts=interrupts,
+        listener=listener,
+    )
+
+
+def load_report(path: str | os.PathLike[str]) -> Report:
+    """The report in an output directory, or in a report's file.
+
+    Raises:
+        ReportError: there is none, or it cannot be understood.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file /= REPORT_FILE
+    try:
+        return Report.model_validate_json(files.read_bounded(file, REPORT_BYTES_MAX))
+    except FileNotFoundError:
+        raise ReportError(
+            f"no run has left a report in {file.parent}", remedy="check the directory"
+        ) from None
+    except (OSError, ValidationError) as error:
+        reason = files.reason(error) if isinstance(error, OSError) else "it is not a report of ours"
+        raise ReportError(
+            f"cannot read {file}: {reason}", remedy="a resume of the run writes it again"
+        ) from None
+
+
+def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -> Report:
+    output = config.output_path
+    lock = OutputLock.acquire_existing(output) if output.is_dir() else None
+    try:
+        try:
+            preparation = prepare(config)
+            if lock is None:
+                lock = _claim(output)
+                preparation = prepare(config)  # somebody may have been here meanwhile
+        except CheckpointError as error:
+            if output.is_dir():
+                lock = lock or OutputLock.acquire(output)
+                record_refusal(config, error, listener)
+            raise
+        return _drive(preparation, lock, interrupts, listener)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _claim(output: Path) -> OutputLock:
+    """Make the output directory and take its lock."""
+    try:
+        files.make_directory(output)
+    except OSError as error:
+        raise UsageError(
+            f"the output directory {output} cannot be made: {files.reason(error)}",
+            remedy="name a directory that you may write to",
+        ) from error
+    return OutputLock.acquire(output)
+
+
+def _drive(
+    preparation: Preparation,
+    lock: OutputLock,
+    interrupts: Interrupts,
+    listener: Listener | None,
+) -> Report:
+    output = preparation.config.output_path
+    lock.write_holder(
+        since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
+    )
+    if preparation.archives:
+        try:
+            archive.archive_run(output)
+        except OSError as error:
+            raise RecordingError(
+                "archive.move", str(output / "archive"), files.reason(error)
+            ) from error
+    with contextlib.closing(EventFile(output)) as event_file:
+        log = build_logger(preparation.clock, preparation.masker, event_file, listener)
+        driver = Driver(preparation, interrupts, log, event_file)
+        try:
+            return driver.execute()
+        except OrchestratorError as error:
+            driver.crash(error)
+            raise
+        except Exception as error:
+            driver.crash(error)
+            raise InternalError(f"{type(error).__name__}: {error}") from error
