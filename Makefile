@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check format clean
+.PHONY: demo test check schemas format clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,11 @@ check: $(VENV)/.dev  ## format, lint, types, layers, the built wheel in an empty
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PYTHON=$(PYTHON) sh tests/wheel_test.sh
+
+schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
+	for name in $$($(BIN)/python -c 'from fsm_orchestrator.vocabulary import SchemaName; print(*SchemaName)'); do \
+	  $(BIN)/fsm-orchestrator schema $$name > docs/schemas/$$name.schema.json || exit 1; \
+	done
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -18,6 +18,7 @@ from fsm_orchestrator.driver import Driver
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
+    OperationError,
     OrchestratorError,
     RecordingError,
     ReportError,
@@ -25,12 +26,13 @@ from fsm_orchestrator.errors import (
 )
 from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.interrupts import Interrupts
+from fsm_orchestrator.leftovers import end_leftovers
 from fsm_orchestrator.lock import OutputLock
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.refusal import record_refusal
 from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
 from fsm_orchestrator.requests import prepare
-from fsm_orchestrator.vocabulary import REPORT_FILE
+from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE
 
 
 def run(
@@ -156,21 +158,38 @@ def _drive(
     lock.write_holder(
         since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
     )
+    ended_pids, failure = _end_leftovers(preparation)
     if preparation.archives:
-        try:
-            archive.archive_run(output)
-        except OSError as error:
-            raise RecordingError(
-                "archive.move", str(output / "archive"), files.reason(error)
-            ) from error
+        if failure is not None:
+            raise failure
+        _archive(output)
     with contextlib.closing(EventFile(output)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, listener)
         driver = Driver(preparation, interrupts, log, event_file)
         try:
-            return driver.execute()
+            return driver.execute(ended_pids, failure)
         except OrchestratorError as error:
             driver.crash(error)
             raise
         except Exception as error:
             driver.crash(error)
             raise InternalError(f"{type(error).__name__}: {error}") from error
+
+
+def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
+    """End what an interrupted attempt left alive: the pids, and why it could not be done."""
+    if preparation.leftover is None:
+        return (), None
+    try:
+        return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
+    except OSError as error:
+        remedy = "end it by hand, then try again"
+        return (), OperationError("attempt.end", files.reason(error), remedy=remedy)
+
+
+def _archive(output: Path) -> None:
+    try:
+        archive.archive_run(output)
+    except OSError as error:
+        path = str(output / ARCHIVE_DIRECTORY)
+        raise RecordingError("archive.move", path, files.reason(error)) from error

@@ -22,7 +22,7 @@ from typing import BinaryIO, Final, NamedTuple
 from fsm_orchestrator.records import Artifact
 from fsm_orchestrator.strict_json import problem_of
 
-JSON_BYTES_MAX: Final = 256 * 1024**2
+JSON_BYTES_MAX: Final = 128 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 16 * 1024**3
 
 _READ_BYTES: Final = 1024**2

@@ -30,32 +30,63 @@ from fsm_orchestrator.vocabulary import StageStatus
 class Completion(Record):
     """A stage that succeeded: by which attempt, with which settings, leaving which artifacts."""
 
-    stage: StateName
-    cycle: Ordinal
-    attempt: Ordinal
-    invocation: Ordinal
-    settings: StageRecord
-    artifacts: tuple[Artifact, ...]
+    stage: StateName = Field(description="Name of the stage.")
+    cycle: Ordinal = Field(description="Number of the loop cycle in which it succeeded, from 1.")
+    attempt: Ordinal = Field(description="Number of the attempt that succeeded.")
+    invocation: Ordinal = Field(description="Number of the invocation in which it succeeded.")
+    settings: StageRecord = Field(description="The settings it succeeded with.")
+    artifacts: tuple[Artifact, ...] = Field(description="The expected artifacts it left.")
 
 
 class Checkpoint(Record):
     """Everything a resume needs to know, and everything that ever happened in the run."""
 
-    schema_version: Literal[1]
-    product: Literal["fsm-orchestrator"]
-    version: str
-    run_id: RunId
-    private_ref: PrivateRef | None
-    current_state: StateName
-    lifecycle_sha256: Sha256
-    lifecycle: Lifecycle
-    gate_signals: tuple[GateSignal, ...]
-    timeout_ms: Milliseconds | None
-    kill_grace_ms: GraceMilliseconds | None
-    stages: dict[StateName, StageRecord]
-    completions: tuple[Completion, ...]
-    open_attempt: AttemptRecord | None
-    invocations: Annotated[tuple[InvocationRecord, ...], Field(min_length=1)]
+    schema_version: Literal[1] = Field(description="Version of this format.")
+    product: Literal["fsm-orchestrator"] = Field(
+        description="The program that wrote the checkpoint."
+    )
+    version: str = Field(description="Version of the program that wrote the checkpoint.")
+    run_id: RunId = Field(description="Identifies the run, over all its invocations.")
+    private_ref: PrivateRef | None = Field(
+        description=(
+            "Name of the run's private file, which holds what may not be in the output directory;"
+            " null when the run has no such values."
+        )
+    )
+    current_state: StateName = Field(description="The state that the run is in.")
+    lifecycle_sha256: Sha256 = Field(
+        description="SHA-256 of the relation that `lifecycle` says, in hexadecimal."
+    )
+    lifecycle: Lifecycle = Field(description="The lifecycle that the run follows, whole.")
+    gate_signals: tuple[GateSignal, ...] = Field(
+        description="The signal of each gate, in judging order."
+    )
+    timeout_ms: Milliseconds | None = Field(
+        description=(
+            "How long each stage may run, in milliseconds, where its own settings do not say;"
+            " null when it was not given."
+        )
+    )
+    kill_grace_ms: GraceMilliseconds | None = Field(
+        description=(
+            "How long a stage may take to end after SIGTERM, in milliseconds; null when it was"
+            " not given."
+        )
+    )
+    stages: dict[StateName, StageRecord] = Field(
+        description="The settings of every stage that has a binary, by stage name."
+    )
+    completions: tuple[Completion, ...] = Field(
+        description="The stages that are complete, in the order in which they succeeded."
+    )
+    open_attempt: AttemptRecord | None = Field(
+        description=(
+            "The attempt that has begun and whose end is not recorded yet; null when there is none."
+        )
+    )
+    invocations: Annotated[tuple[InvocationRecord, ...], Field(min_length=1)] = Field(
+        description="All invocations of the run, in order; the last is the latest."
+    )
 
     @property
     def invocation(self) -> InvocationRecord:

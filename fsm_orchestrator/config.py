@@ -20,6 +20,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -48,15 +49,46 @@ class Given(BaseModel):
 
 
 class StageGiven(Given):
-    """What was given for one stage. `bin` redeclares the stage whole; the rest replaces its own."""
+    """What was given for one stage; null means not given."""
 
-    bin: PathText | None = None
-    args: tuple[Text, ...] | None = None
-    env: Mapping[EnvironmentKey, Text] | None = None
-    expected_artifacts: tuple[PathText, ...] | None = None
-    timeout_ms: Milliseconds | None = None
-    cwd: PathText | None = None
-    allow_stale: bool | None = None
+    bin: PathText | None = Field(
+        default=None,
+        description=(
+            "The program, a path or a name looked up on PATH; declares the stage anew, without"
+            " what was kept of it."
+        ),
+    )
+    args: tuple[Text, ...] | None = Field(
+        default=None,
+        description=(
+            "Its arguments in order, passed without a shell, instead of those that were kept."
+        ),
+    )
+    env: Mapping[EnvironmentKey, Text] | None = Field(
+        default=None,
+        description=(
+            "Environment variables by name, over the operator's; in a resume also over those that"
+            " were kept."
+        ),
+    )
+    expected_artifacts: tuple[PathText, ...] | None = Field(
+        default=None,
+        description=(
+            "Files that the stage must write, instead of those that were kept; a .json must be"
+            " strict JSON."
+        ),
+    )
+    timeout_ms: Milliseconds | None = Field(
+        default=None, description="How long the stage may run, in milliseconds."
+    )
+    cwd: PathText | None = Field(default=None, description="The directory it runs in.")
+    allow_stale: bool | None = Field(
+        default=None,
+        description=(
+            "Whether an expected artifact may be one that was there before and was not written"
+            " again."
+        ),
+    )
 
     @property
     def is_empty(self) -> bool:
@@ -65,28 +97,60 @@ class StageGiven(Given):
 
 
 class RunConfig(Given):
-    """What was given for one invocation.
+    """What was given for one invocation; null means not given."""
 
-    `output_directory` and relative paths in the settings are relative to `directory`, the
-    operator's directory (default: the process's). `lifecycle` is a shipped name or a path.
-    """
-
-    output_directory: PathText
-    directory: PathText = Field(default_factory=os.getcwd)
-    resume: bool = False
-    lifecycle: PathText | None = None
-    run_id: RunId | None = None
-    gates: Mapping[Gate, str] = Field(default_factory=dict)
+    output_directory: PathText = Field(description="The directory that holds the run's files.")
+    directory: PathText = Field(
+        default_factory=os.getcwd,
+        description=(
+            "The operator's directory, which relative paths are relative to; the process's own"
+            " unless given."
+        ),
+    )
+    resume: bool = Field(
+        default=False,
+        description=(
+            "Whether to continue the run in the output directory instead of starting a new one."
+        ),
+    )
+    lifecycle: PathText | None = Field(
+        default=None, description="Name of a shipped lifecycle, or the path of a file."
+    )
+    run_id: RunId | None = Field(
+        default=None, description="Id of the new run, or of the one that is to be resumed."
+    )
+    gates: Mapping[Gate, str] = Field(
+        default_factory=dict, description="The signal of each gate that one was given for."
+    )
     gate_sources: Mapping[Gate, GateSource] = Field(
         default_factory=dict,
         description="Where the signals came from; a flag, or the program, where it is silent.",
     )
-    stages: Mapping[StateName, StageGiven] = Field(default_factory=dict)
-    timeout_ms: Milliseconds | None = None
-    kill_grace_ms: GraceMilliseconds | None = None
-    on_changed_stage: OnChangedStage = OnChangedStage.REFUSE
-    rerun: tuple[StateName, ...] = ()
-    fixed_clock: datetime | None = None
+    stages: Mapping[StateName, StageGiven] = Field(
+        default_factory=dict, description="What was given for each stage, by its name."
+    )
+    timeout_ms: Milliseconds | None = Field(
+        default=None,
+        description=(
+            "How long each stage may run, in milliseconds, where its own settings do not say."
+        ),
+    )
+    kill_grace_ms: GraceMilliseconds | None = Field(
+        default=None, description="How long a stage may take to end after SIGTERM, in milliseconds."
+    )
+    on_changed_stage: OnChangedStage = Field(
+        default=OnChangedStage.REFUSE,
+        description="What a resume does about a completed stage that is not what it was.",
+    )
+    rerun: tuple[StateName, ...] = Field(
+        default=(), description="Completed stages to run again, with all stages after them."
+    )
+    fixed_clock: datetime | None = Field(
+        default=None,
+        description=(
+            "The time at which time stands still, so that two equal runs give equal files."
+        ),
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -98,13 +162,14 @@ class RunConfig(Given):
             problems = error.errors(include_url=False, include_input=False, include_context=False)
             raise UsageError("\n".join(map(_in_words, problems))) from None
 
-    @model_validator(mode="after")
-    def _check_gates(self) -> Self:
-        for gate, status in self.gates.items():
+    @field_validator("gates")
+    @classmethod
+    def _check_signals(cls, gates: Mapping[Gate, str]) -> Mapping[Gate, str]:
+        for gate, status in gates.items():
             values = GATE_RULES[gate].values
             if status not in values:
                 raise ValueError(f"{gate.value} is one of {', '.join(values)}")
-        return self
+        return gates
 
     @property
     def output_path(self) -> Path:
@@ -112,8 +177,11 @@ class RunConfig(Given):
         return Path(self.absolute(self.output_directory))
 
     def absolute(self, path: str) -> str:
-        """A path of this invocation made absolute against the operator's directory."""
-        return os.path.normpath(os.path.join(self.directory, path))
+        """A path of this invocation made absolute against the operator's directory.
+
+        `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
+        """
+        return str(Path(self.directory, path))
 
 
 def _in_words(problem: ErrorDetails) -> str:

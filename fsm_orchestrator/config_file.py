@@ -120,7 +120,7 @@ def load(path: Path, name: str) -> ReadConfig:
     try:
         content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
     except ValidationError as error:
-        raise _refusal(name, list(_problems(error, name, text, document))) from None
+        raise _refusal(_problems(error, name, text, document)) from None
     return ReadConfig(name=name, text=text, content=content)
 
 
@@ -137,7 +137,7 @@ def check(path: Path, name: str) -> ReadConfig:
     except UsageError as error:
         problems = [*str(error).splitlines(), *problems]
     if problems:
-        raise UsageError("\n".join(problems), remedy="mend them; nothing else was looked at")
+        raise UsageError("\n".join(problems), remedy="mend the file")
     return read
 
 
@@ -150,9 +150,10 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
             remedy="name a TOML file",
         ) from error
     try:
-        return data.decode(), table_of(data)
-    except (NotATableError, UnicodeDecodeError) as error:
-        raise _refusal(name, [f"{name}: {error}"]) from error
+        document = table_of(data)  # first: it says best what is wrong with the bytes
+        return data.decode(), document
+    except NotATableError as error:
+        raise _refusal([f"{name}: {error}"]) from error
 
 
 def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
@@ -237,11 +238,15 @@ def _json_value(value: object) -> object:
 
 def _problems(
     error: ValidationError, name: str, text: str, document: Mapping[str, Any]
-) -> Iterator[str]:
+) -> list[str]:
+    """One line for each problem, in the order of the file's lines."""
+    found = []
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         path = tuple("json" if part == "json_" else part for part in detail["loc"])
         path = tuple(part for part in path if part != "[key]")
-        yield f"{_at(name, text, path)}: {_what(detail['type'], detail['msg'], path, document)}"
+        what = _what(detail["type"], detail["msg"], path, document)
+        found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
+    return [problem for _, problem in sorted(found)]
 
 
 def _what(kind: str, message: str, path: tuple[int | str, ...], document: Any) -> str:
@@ -281,7 +286,8 @@ def _value_at(document: Any, path: tuple[int | str, ...]) -> Any:
     return document
 
 
-def _refusal(name: str, problems: list[str]) -> UsageError:
+def _refusal(problems: list[str]) -> UsageError:
     return UsageError(
-        "\n".join(problems), remedy=f"check it with: fsm-orchestrator config check {name}"
+        "\n".join(problems),
+        remedy="mend the file; `fsm-orchestrator config check FILE` finds everything at once",
     )

@@ -16,7 +16,6 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.event_log import EventFile, RunLogger
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.invocation import Invocation
-from fsm_orchestrator.leftovers import end_leftovers
 from fsm_orchestrator.lifecycle_model import State
 from fsm_orchestrator.machine import RunMachine
 from fsm_orchestrator.preparation import Preparation
@@ -64,18 +63,26 @@ class Driver:
             guard_failed=self._on_guard_failed,
         )
 
-    def execute(self) -> Report:
-        """Run the invocation to its end; its report, on disk too unless it says why it is not."""
+    def execute(
+        self, ended_pids: tuple[int, ...] = (), failure: OperationError | None = None
+    ) -> Report:
+        """Run the invocation to its end; its report, on disk too unless it says why it is not.
+
+        `ended_pids` are what was left of an interrupted attempt; `failure` says what went wrong
+        before the machine could be started at all.
+        """
         try:
-            self._begin()
+            self._begin(ended_pids)
+            if failure is not None:
+                raise failure
             match self._preparation.entry:
                 case None:
                     self._visit_done()
                 case Trigger() as entry:
                     self._cause = f"{entry.value} asked for by the operator"
                     self._machine.fire(entry)
-        except OperationError as failure:
-            return self._fail(failure)
+        except OperationError as error:
+            return self._fail(error)
         return self._recorder.report()
 
     def crash(self, error: Exception) -> None:
@@ -94,7 +101,7 @@ class Driver:
 
     # -- before the machine moves -----------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, ended_pids: tuple[int, ...]) -> None:
         draft = self._recorder.draft
         self._invocation.log.emit(
             EventName.RUN_STARTED,
@@ -103,28 +110,18 @@ class Driver:
             lifecycle=draft.lifecycle.name,
             version=draft.version,
         )
-        self._end_leftovers()
+        leftover = self._preparation.leftover
+        if leftover is not None:
+            self._invocation.log.emit(
+                EventName.ATTEMPT_INTERRUPTED,
+                level="warning",
+                stage=leftover.stage,
+                attempt=leftover.attempt,
+                ended_pids=ended_pids,
+            )
         self._keep_secrets()
         for warning in self._recorder.draft.invocation.warnings:
             self._invocation.log.emit(EventName.WARNING, level="warning", message=warning)
-
-    def _end_leftovers(self) -> None:
-        attempt = self._preparation.leftover
-        if attempt is None:
-            return
-        try:
-            pids = end_leftovers(attempt, self._preparation.kill_grace_ms)
-        except OSError as error:
-            raise OperationError(
-                "attempt.end", files.reason(error), remedy="end it by hand, then resume"
-            ) from error
-        self._invocation.log.emit(
-            EventName.ATTEMPT_INTERRUPTED,
-            level="warning",
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            ended_pids=pids,
-        )
 
     def _keep_secrets(self) -> None:
         private, ref = self._preparation.private, self._recorder.draft.private_ref

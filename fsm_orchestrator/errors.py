@@ -88,3 +88,9 @@ class InternalError(OrchestratorError):
     """The program contradicted itself: a bug, to be reported with its traceback."""
 
     exit_code = ExitCode.INTERNAL
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"internal error: {message}",
+            remedy="this is a bug: please report it with the traceback from the events file",
+        )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from pydantic import Field
+
 from fsm_orchestrator.records import GateDecision, Record
 from fsm_orchestrator.vocabulary import Gate, GateSource
 
@@ -58,11 +60,11 @@ GATE_RULES: Final[Mapping[Gate, GateRule]] = {
 
 
 class GateSignal(Record):
-    """What one gate was told, and by whom. Any value but the passing one refuses."""
+    """What one gate was told, and by whom."""
 
-    gate: Gate
-    status: str
-    source: GateSource
+    gate: Gate = Field(description="The gate that was told.")
+    status: str = Field(description="What it was told; any value but the one that passes refuses.")
+    source: GateSource = Field(description="Where the signal came from.")
 
 
 def signals_in_force(

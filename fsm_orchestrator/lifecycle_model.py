@@ -33,13 +33,33 @@ Line = Annotated[
 
 
 class State(Record):
-    """One `[[state]]`. Which keys a kind may have is checked in lifecycle_rules.py."""
+    """One `[[state]]`; which keys it may have depends on its kind."""
 
-    name: StateName
-    kind: StateKind
-    gates: tuple[Gate, ...] | None = None
-    outcome: Outcome | None = None
-    timeout_ms: Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)] | None = None
+    name: StateName = Field(
+        description=(
+            "Name of the state; of a stage, with `-` for `_`, also the stem of its options."
+        )
+    )
+    kind: StateKind = Field(description="What the state is for.")
+    gates: tuple[Gate, ...] | None = Field(
+        default=None,
+        description=(
+            "The gates that are judged here, only of a gate state; without it, all of them."
+        ),
+    )
+    outcome: Outcome | None = Field(
+        default=None,
+        description=(
+            "How the run ended that comes to rest here, needed by a terminal state and only of one."
+        ),
+    )
+    timeout_ms: Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)] | None = Field(
+        default=None,
+        description=(
+            "How long the stage may run, in milliseconds, unless the operator says otherwise;"
+            " only of a stage."
+        ),
+    )
 
     @property
     def judged_gates(self) -> tuple[Gate, ...]:
@@ -50,12 +70,22 @@ class State(Record):
 class Transition(Record):
     """One `[[transition]]`: an edge for each of its sources."""
 
-    trigger: Trigger
-    source: tuple[StateName, ...]
-    dest: StateName
-    guard: Guard | None = None
-    unless: Guard | None = None
-    why: Line
+    trigger: Trigger = Field(description="The fact that leads from source to dest.")
+    source: tuple[StateName, ...] = Field(description="The states that the edges leave.")
+    dest: StateName = Field(description="The state that the edges enter.")
+    guard: Guard | None = Field(
+        default=None,
+        description=(
+            "The condition that must hold for the edge to be taken; not together with `unless`."
+        ),
+    )
+    unless: Guard | None = Field(
+        default=None,
+        description=(
+            "The condition that must not hold for the edge to be taken; not together with `guard`."
+        ),
+    )
+    why: Line = Field(description="The reason for the edge, one line for people.")
 
     @property
     def is_guarded(self) -> bool:
@@ -82,13 +112,20 @@ class Edge(Record):
 class Lifecycle(Record):
     """A whole lifecycle. States and transitions keep the file's order."""
 
-    schema_version: Literal[1]
-    name: StateName
-    title: Line
-    initial: StateName
-    gates_guard: GatesGuard = GatesGuard.STAGES
-    state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)]
-    transition: Annotated[tuple[Transition, ...], Field(min_length=1, max_length=2000)]
+    schema_version: Literal[1] = Field(description="Version of this format.")
+    name: StateName = Field(description="What reports call the lifecycle.")
+    title: Line = Field(description="What the lifecycle is about, one line for people.")
+    initial: StateName = Field(description="Name of the state that every run begins in.")
+    gates_guard: GatesGuard = Field(
+        default=GatesGuard.STAGES,
+        description="What the gates stand before; every stage, unless said otherwise.",
+    )
+    state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)] = Field(
+        description="The states; their order is for people."
+    )
+    transition: Annotated[tuple[Transition, ...], Field(min_length=1, max_length=2000)] = Field(
+        description="The edges; those of one source and trigger are tried in this order."
+    )
 
     @cached_property
     def states(self) -> dict[str, State]:

@@ -199,8 +199,9 @@ def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
 def _check_output_directory(output: Path) -> None:
     if output.is_dir() or not (output.is_symlink() or output.exists()):
         return
+    what = "a file" if output.exists() else "a link to nothing"
     raise UsageError(
-        f"the output directory {output} is a file",
+        f"the output directory {output} is {what}",
         remedy="name a directory, or a path where one can be made",
     )
 

@@ -94,11 +94,16 @@ class ProcessRunner:
             stopped = self._wait(child, limits)
             leaked = () if stopped else child.leftovers()
             if stopped or leaked:
-                was_killed = child.end_session(limits.kill_grace_ms, self._interrupts)
+                was_killed = child.end_session(
+                    limits.kill_grace_ms,
+                    self._interrupts,
+                    requests_heard=1 if isinstance(stopped, Interrupted) else 0,
+                )
                 if isinstance(stopped, TimedOut):
                     stopped = TimedOut(stopped.timeout_ms, was_killed)
         except BaseException:
-            child.end_session(limits.kill_grace_ms, self._interrupts)
+            heard = self._interrupts.count
+            child.end_session(limits.kill_grace_ms, self._interrupts, requests_heard=heard)
             child.reap()
             raise
         end, resources = child.reap()
@@ -136,18 +141,19 @@ class _Child:
         described = (describe(member) for member in self._others())
         return tuple(process for process in described if process is not None)
 
-    def end_session(self, kill_grace_ms: int, interrupts: Interrupts) -> bool:
+    def end_session(
+        self, kill_grace_ms: int, interrupts: Interrupts, *, requests_heard: int
+    ) -> bool:
         """SIGTERM to the whole session, grace, SIGKILL; whether SIGKILL was needed.
 
-        A request that comes in during the grace (the operator's second Ctrl-C) ends it.
+        A request beyond the first `requests_heard` (the operator's second Ctrl-C) ends the grace.
         """
         deadline = time.monotonic() + kill_grace_ms / 1000
-        requests_before = interrupts.count
         others = self._others()
         self._signal(signal.SIGTERM, others)
         self._signal(signal.SIGCONT, others)  # a stopped process cannot act on SIGTERM
         while alive := self._alive():
-            if time.monotonic() >= deadline or interrupts.count > requests_before:
+            if time.monotonic() >= deadline or interrupts.count > requests_heard:
                 self._kill()
                 return True
             self._wait_for_change(alive, deadline, interrupts)
@@ -269,7 +275,8 @@ def _look_up(command: Command) -> str | NotSpawned:
 def _end_descriptor(pid: int) -> int:
     """A descriptor that is readable once the child `pid` has ended, reaped or not."""
     if _HAS_PIDFD:
-        return os.pidfd_open(pid)
+        with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
+            return os.pidfd_open(pid)
     reader, writer = os.pipe()
 
     def wait() -> None:

@@ -37,52 +37,60 @@ class Record(BaseModel):
 
 
 class TransitionRecord(Record):
-    """One edge taken. `seq` runs from 1 over all invocations of the run; `cause` is for people."""
+    """One edge taken."""
 
-    seq: Ordinal
-    trigger: Trigger
-    source: StateName
-    dest: StateName
-    at: Timestamp
-    cause: str
+    seq: Ordinal = Field(
+        description="Number of the transition, from 1 over all invocations of the run."
+    )
+    trigger: Trigger = Field(description="The fact that happened.")
+    source: StateName = Field(description="The state that was left.")
+    dest: StateName = Field(description="The state that was entered.")
+    at: Timestamp = Field(description="When it was recorded, in UTC.")
+    cause: str = Field(description="What brought the fact about, in words for people.")
 
 
 class GateDecision(Record):
-    """What one gate said. `status` is the signal judged; `reason_code` is null when it passed."""
+    """What one gate said."""
 
-    gate: Gate
-    status: str
-    passed: bool
-    reason_code: str | None
-    source: GateSource
+    gate: Gate = Field(description="The gate that decided.")
+    status: str = Field(description="The signal that was judged, such as `allow` or `missing`.")
+    passed: bool = Field(description="Whether that signal is the one that passes this gate.")
+    reason_code: str | None = Field(description="Why the gate refused; null when it passed.")
+    source: GateSource = Field(description="Where the signal came from.")
 
 
 class Artifact(Record):
     """An expected artifact that was good when it was judged."""
 
-    path: str
-    sha256: Sha256
-    size_bytes: Count
+    path: str = Field(description="Absolute path of the file.")
+    sha256: Sha256 = Field(description="SHA-256 of the file's bytes, in hexadecimal.")
+    size_bytes: Count = Field(description="Size of the file, in bytes.")
 
 
 class LeakedProcess(Record):
     """A process that a stage left behind and that was ended with it."""
 
-    pid: Ordinal
-    command: str
-    age_seconds: float
-    rss_bytes: Count
+    pid: Ordinal = Field(description="Its process id.")
+    command: str = Field(
+        description="Its command line, cut off when long; known secret values are masked."
+    )
+    age_seconds: float = Field(
+        description="How long it had been running when it was found, in seconds."
+    )
+    rss_bytes: Count = Field(description="Its resident memory when it was found, in bytes.")
 
 
 class Resources(Record):
-    """What the stage's leader and the children it waited for used: getrusage(2), RUSAGE_CHILDREN.
+    """What the stage's first process and the children it waited for used, from getrusage(2)."""
 
-    `rss_bytes_max` is an upper bound: Linux counts the size of the process that spawned it.
-    """
-
-    user_seconds: float
-    system_seconds: float
-    rss_bytes_max: Count
+    user_seconds: float = Field(description="Processor time spent in user mode, in seconds.")
+    system_seconds: float = Field(description="Processor time spent in the kernel, in seconds.")
+    rss_bytes_max: Count = Field(
+        description=(
+            "Largest resident memory of one process, in bytes: an upper bound, for Linux counts"
+            " the size of the process that spawned it."
+        )
+    )
 
 
 class StageExecution(Record):
@@ -93,65 +101,168 @@ class StageExecution(Record):
     do, so that `error` is found where the runbook says to look.
     """
 
-    stage: str
-    attempt: Count
-    idempotency_key: str
-    status: StageStatus
-    reason: str
-    error: str | None
-    command: str
-    args: tuple[str, ...]
-    env_keys: tuple[str, ...]
-    cwd: str
-    started_at: Timestamp
-    duration_ms: Count
-    exit_code: int | None
-    signal: str | None
-    missing_artifacts: tuple[str, ...]
-    malformed_artifacts: tuple[str, ...]
-    stale_artifacts: tuple[str, ...]
-    artifacts: tuple[Artifact, ...]
-    stdout_log: str | None
-    stderr_log: str | None
-    stderr_tail: str
-    leaked_processes: tuple[LeakedProcess, ...]
-    resources: Resources | None
+    stage: str = Field(
+        description="Name of the stage; the first part of `command` for the program's own work."
+    )
+    attempt: Count = Field(
+        description=(
+            "Number of the attempt, from 1 over all invocations of the run; of a skipped stage"
+            " the attempt that completed it; 0 for the program's own work."
+        )
+    )
+    idempotency_key: str = Field(
+        description=(
+            "Names the piece of work, equal for all attempts at it: run id, stage and loop cycle,"
+            " joined by colons."
+        )
+    )
+    status: StageStatus = Field(description="How the attempt ended, or that the stage was skipped.")
+    reason: str = Field(description="Why the stage was run or skipped, in words.")
+    error: str | None = Field(
+        description="What went wrong, the cause first; null for success and skipped."
+    )
+    command: str = Field(
+        description=(
+            "The program that was run, an absolute path or a name looked up on PATH; an operation"
+            " such as `checkpoint.persist` for the program's own work; empty when it is not known"
+            " any more."
+        )
+    )
+    args: tuple[str, ...] = Field(
+        description="The program's arguments in order; known secret values are masked."
+    )
+    env_keys: tuple[str, ...] = Field(
+        description=(
+            "Names of the environment variables given for the stage; their values are not kept"
+            " here."
+        )
+    )
+    cwd: str = Field(
+        description="Absolute path of the directory it ran in; empty when none is known."
+    )
+    started_at: Timestamp = Field(
+        description="When the attempt began or the stage was skipped, in UTC."
+    )
+    duration_ms: Count = Field(
+        description="How long the attempt took, in milliseconds; 0 when it was not measured."
+    )
+    exit_code: int | None = Field(
+        description=(
+            "Exit code of the process, 0 to 255; null when it did not exit by itself, or nothing"
+            " was run."
+        )
+    )
+    signal: str | None = Field(
+        description=(
+            "Name of the signal that ended the process, such as SIGSEGV; null when there was"
+            " none, or this program sent it."
+        )
+    )
+    missing_artifacts: tuple[str, ...] = Field(
+        description=(
+            "Absolute paths of the expected artifacts that were not there as regular files."
+        )
+    )
+    malformed_artifacts: tuple[str, ...] = Field(
+        description=(
+            "Absolute paths of the expected artifacts that were there and could not be read or"
+            " are not valid."
+        )
+    )
+    stale_artifacts: tuple[str, ...] = Field(
+        description=(
+            "Absolute paths of the expected artifacts that were there before and were not written"
+            " by this attempt."
+        )
+    )
+    artifacts: tuple[Artifact, ...] = Field(description="The expected artifacts that were good.")
+    stdout_log: str | None = Field(
+        description=(
+            "File with what the attempt wrote to stdout, relative to the output directory; null"
+            " for the program's own work."
+        )
+    )
+    stderr_log: str | None = Field(
+        description=(
+            "File with what the attempt wrote to stderr, relative to the output directory; null"
+            " for the program's own work."
+        )
+    )
+    stderr_tail: str = Field(
+        description="The last lines the attempt wrote to stderr; known secret values are masked."
+    )
+    leaked_processes: tuple[LeakedProcess, ...] = Field(
+        description="Processes that the attempt left behind; they were ended."
+    )
+    resources: Resources | None = Field(
+        description="What the attempt used; null when it was not measured."
+    )
 
 
 class AttemptRecord(Record):
-    """An attempt that has begun and has not ended: durable before its process starts.
+    """An attempt that has begun and has not ended: durable before its process starts."""
 
-    `token` is in the environment of every process of the attempt; `pid` and `pid_identity` (which
-    process of that pid it is, see process_table.identity) are known once the process exists.
-    """
-
-    stage: StateName
-    cycle: Ordinal
-    attempt: Ordinal
-    reason: str
-    token: str
-    started_at: Timestamp
-    pid: Ordinal | None
-    pid_identity: str | None
+    stage: StateName = Field(description="Name of the stage.")
+    cycle: Ordinal = Field(
+        description="Number of the loop cycle that the attempt belongs to, from 1."
+    )
+    attempt: Ordinal = Field(
+        description="Number of the attempt, from 1 over all invocations of the run."
+    )
+    reason: str = Field(description="Why the stage is run, in words.")
+    token: str = Field(
+        description=(
+            "Value of ORCHESTRATOR_ATTEMPT_TOKEN in the environment of every process of the"
+            " attempt."
+        )
+    )
+    started_at: Timestamp = Field(description="When the attempt began, in UTC.")
+    pid: Ordinal | None = Field(
+        description="Process id of the attempt's first process; null until it is known."
+    )
+    pid_identity: str | None = Field(
+        description=(
+            "Which process of that pid it is, so that a later one is never taken for it; null"
+            " until it is known, or when the process was gone before it could be told."
+        )
+    )
 
 
 class InvocationRecord(Record):
-    """What one start of the command did to the run.
+    """What one start of the command did to the run."""
 
-    `finished_at` and `exit_code` are null while it works, and for ever if it was killed.
-    `passed_over` names stages that had no binary; `rerun` names completed stages this invocation
-    was told to run again.
-    """
-
-    number: Ordinal
-    execution_mode: ExecutionMode
-    version: str
-    started_at: Timestamp
-    finished_at: Timestamp | None
-    exit_code: int | None
-    gate_decisions: tuple[GateDecision, ...]
-    transitions: tuple[TransitionRecord, ...]
-    stage_executions: tuple[StageExecution, ...]
-    passed_over: tuple[StateName, ...]
-    rerun: tuple[StateName, ...]
-    warnings: tuple[str, ...]
+    number: Ordinal = Field(description="Number of the invocation, from 1.")
+    execution_mode: ExecutionMode = Field(
+        description="Whether a new run or a resume was asked for."
+    )
+    version: str = Field(description="Version of the program at work.")
+    started_at: Timestamp = Field(description="When the invocation began, in UTC.")
+    finished_at: Timestamp | None = Field(
+        description="When it ended, in UTC; null while it works, and for ever if it was killed."
+    )
+    exit_code: int | None = Field(
+        description=(
+            "What the command exited with; null while it works, and for ever if it was killed."
+        )
+    )
+    gate_decisions: tuple[GateDecision, ...] = Field(
+        description=(
+            "The last decision of each gate, in judging order; empty when the gates were not"
+            " judged."
+        )
+    )
+    transitions: tuple[TransitionRecord, ...] = Field(
+        description="The transitions it took, in order."
+    )
+    stage_executions: tuple[StageExecution, ...] = Field(
+        description="What it did about stages, in order."
+    )
+    passed_over: tuple[StateName, ...] = Field(
+        description="Stages that had no binary and were passed over."
+    )
+    rerun: tuple[StateName, ...] = Field(
+        description="Completed stages that it was told to run again."
+    )
+    warnings: tuple[str, ...] = Field(
+        description="What the operator should know although it did not end the run."
+    )

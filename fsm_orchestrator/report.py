@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from pydantic import Field
+
 from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.gates import have_passed, reason_codes
 from fsm_orchestrator.records import (
@@ -25,37 +27,73 @@ REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 class LifecycleName(Record):
     """Which lifecycle a run followed: its name, and the digest of its relation."""
 
-    name: StateName
-    sha256: Sha256
+    name: StateName = Field(description="Name of the lifecycle.")
+    sha256: Sha256 = Field(
+        description="SHA-256 of its relation, in hexadecimal: equal for files that say the same."
+    )
 
 
 class Report(Record):
-    """The report. Key order is fixed by the order of the fields.
+    """The report. Key order is fixed by the order of the fields."""
 
-    `terminal_state` is null while the run works. `stage_executions`, `transitions` and
-    `warnings` are this invocation's; earlier ones are whole in `earlier_invocations`.
-    `gate_decisions` are those in force. `closure_ready` is true only for a done run whose gates
-    all passed and whose expected artifacts were all good when this was written.
-    """
-
-    schema_version: Literal[1]
-    product: Literal["fsm-orchestrator"]
-    version: str
-    run_id: RunId
-    lifecycle: LifecycleName | None
-    execution_mode: ExecutionMode
-    terminal_state: Outcome | None
-    closure_ready: bool
-    exit_code: int | None
-    current_state: StateName | None
-    blocked_reason_codes: tuple[str, ...]
-    gate_decisions: tuple[GateDecision, ...]
-    stage_executions: tuple[StageExecution, ...]
-    transitions: tuple[TransitionRecord, ...]
-    warnings: tuple[str, ...]
-    started_at: Timestamp
-    finished_at: Timestamp | None
-    earlier_invocations: tuple[InvocationRecord, ...]
+    schema_version: Literal[1] = Field(description="Version of this format.")
+    product: Literal["fsm-orchestrator"] = Field(description="The program that wrote the report.")
+    version: str = Field(description="Version of the program that wrote the report.")
+    run_id: RunId = Field(description="Identifies the run, over all its invocations.")
+    lifecycle: LifecycleName | None = Field(
+        description=(
+            "The lifecycle that the run follows; null when the checkpoint could not be used."
+        )
+    )
+    execution_mode: ExecutionMode = Field(
+        description="Whether this invocation was asked for a new run or for a resume."
+    )
+    terminal_state: Outcome | None = Field(description="How the run ended; null while it works.")
+    closure_ready: bool = Field(
+        description=(
+            "Whether a supervisor may close the run: it is done, every gate passed, and every"
+            " expected artifact was present and valid when this was written."
+        )
+    )
+    exit_code: int | None = Field(
+        description="What this invocation's command exits with; null while it works."
+    )
+    current_state: StateName | None = Field(
+        description=(
+            "The last state that was made durable; null when the checkpoint could not be used."
+        )
+    )
+    blocked_reason_codes: tuple[str, ...] = Field(
+        description=(
+            "Reason codes of the gates that refused, in judging order; empty unless"
+            " terminal_state is blocked."
+        )
+    )
+    gate_decisions: tuple[GateDecision, ...] = Field(
+        description=(
+            "The decisions in force, in judging order: this invocation's, or those that closed a"
+            " done run; empty before the gates have been judged."
+        )
+    )
+    stage_executions: tuple[StageExecution, ...] = Field(
+        description=(
+            "What this invocation did about stages, in order, and what the program itself failed"
+            " to do."
+        )
+    )
+    transitions: tuple[TransitionRecord, ...] = Field(
+        description="The transitions that this invocation took, in order."
+    )
+    warnings: tuple[str, ...] = Field(
+        description="What the operator should know although it did not end the run."
+    )
+    started_at: Timestamp = Field(description="When this invocation began, in UTC.")
+    finished_at: Timestamp | None = Field(
+        description="When this invocation ended, in UTC; null while it works."
+    )
+    earlier_invocations: tuple[InvocationRecord, ...] = Field(
+        description="All that earlier invocations of the run did, in order."
+    )
 
     def to_json(self) -> bytes:
         """The file's bytes: indented, fixed key order, newline at the end."""

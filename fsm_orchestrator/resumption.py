@@ -242,7 +242,7 @@ def _refuse_lost_values(resumption: _Resumption, rerun: tuple[str, ...]) -> None
 def _refuse_contradiction(resumption: _Resumption) -> None:
     """A done run can be looked at again, not changed."""
     config, checkpoint = resumption.config, resumption.checkpoint
-    remedy = "start a new run without --resume; this one is archived"
+    remedy = "start a new run without --resume; this one is then archived"
     if config.rerun or config.on_changed_stage is OnChangedStage.RERUN:
         raise UsageError("the run is done: no stage of it can run again", remedy=remedy)
     for signal in checkpoint.gate_signals:

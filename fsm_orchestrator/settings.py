@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from pydantic import Field
+
 from fsm_orchestrator.config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle_model import Lifecycle
@@ -45,18 +47,40 @@ class StageSettings:
 class StageRecord(Record):
     """A stage's settings as the checkpoint keeps them.
 
-    `env_digests` maps each key to an HMAC of its value under a key that only the private file
-    holds: equal values can be recognised, and nothing can be guessed from it.
+    Equal environment values can be recognised by their digests, and nothing be guessed from them.
     """
 
-    command: str
-    args: tuple[str, ...]
-    args_masked: bool
-    cwd: str
-    env_digests: dict[str, str]
-    expected_artifacts: tuple[str, ...]
-    timeout_ms: int | None
-    allow_stale: bool
+    command: str = Field(description="The program: an absolute path, or a name looked up on PATH.")
+    args: tuple[str, ...] = Field(
+        description="Its arguments in order; known secret values are masked."
+    )
+    args_masked: bool = Field(
+        description=(
+            "Whether something is masked in `args`, so that they cannot be used as they are."
+        )
+    )
+    cwd: str = Field(description="Absolute path of the directory it runs in.")
+    env_digests: dict[str, str] = Field(
+        description=(
+            "HMAC-SHA-256 in hexadecimal of each environment variable given, by its name, under a"
+            " key that is not in the output directory; empty where the value was lost."
+        )
+    )
+    expected_artifacts: tuple[str, ...] = Field(
+        description="Absolute paths of the files that the stage must write."
+    )
+    timeout_ms: int | None = Field(
+        description=(
+            "How long the stage may run, in milliseconds; null when it was not given for this"
+            " stage."
+        )
+    )
+    allow_stale: bool = Field(
+        description=(
+            "Whether an expected artifact may be one that was there before and was not written"
+            " again."
+        )
+    )
 
 
 def given_settings(

@@ -142,6 +142,15 @@ class EventName(StrEnum):
     RUN_CRASHED = "run.crashed"
 
 
+class SchemaName(StrEnum):
+    """The shapes that have a published JSON Schema."""
+
+    REPORT = "report"
+    CHECKPOINT = "checkpoint"
+    LIFECYCLE = "lifecycle"
+    EVENT = "event"
+
+
 class ExitCode(IntEnum):
     """Every exit code of the command. 124 is timeout(1)'s, 70 and 75 are sysexits.h's."""
 

@@ -42,6 +42,16 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1", **extra}
 
 
+def shell_environment(folder: Path) -> dict[str, str]:
+    """An environment in which `fsm-orchestrator` is this checkout's; private state in `folder`."""
+    command = folder / "bin" / "fsm-orchestrator"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"))
+
+
 def orchestrate(
     *arguments: str | Path,
     cwd: Path,

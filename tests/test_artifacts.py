@@ -273,8 +273,8 @@ def test_deeply_nested_json_is_malformed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "size_bytes", "reason"),
     [
-        ("plan.json", 300 * 1024**2, "larger than 256 MiB, not judged"),
-        ("plan.json", 256 * 1024**2 + 1, "larger than 256 MiB, not judged"),
+        ("plan.json", 300 * 1024**2, "larger than 128 MiB, not judged"),
+        ("plan.json", 128 * 1024**2 + 1, "larger than 128 MiB, not judged"),
         ("image.bin", 16 * 1024**3 + 1, "larger than 16 GiB, not judged"),
     ],
 )

@@ -32,7 +32,7 @@ from tests.support import (
 
 Document = dict[str, Any]
 Place = tuple[str | int, ...]
-Edit = Callable[[Document], None]
+GONE: Final = object()
 
 NAME: Final = "/some/where/orchestrator_checkpoint.json"
 RAN: Final = 'touch "$ORCHESTRATOR_OUTPUT_DIR/ran.$ORCHESTRATOR_STAGE"'
@@ -77,17 +77,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a run for each way of ending, made by the command itself."""
     cwd = tmp_path_factory.mktemp("runs")
     hang = (*stages(PLAN, "exec sleep 60"), "--executor-timeout-ms", "1")
-    codes = [
-        orchestrate("blocked", *DENIED, *stages(PLAN, RAN), *PLANNED, cwd=cwd).code,
-        orchestrate("failed", *PASSING, *stages(PLAN, "exit 7"), *PLANNED, cwd=cwd).code,
-        orchestrate("timeout", *PASSING, *hang, *PLANNED, cwd=cwd).code,
-        orchestrate("done", *PASSING, *stages(PLAN, RAN), *PLANNED, cwd=cwd).code,
-        orchestrate("resumed", *PASSING, *stages(PLAN, "exit 7"), *PLANNED, cwd=cwd).code,
-        orchestrate("resumed", "--resume", *shell("executor", RAN), cwd=cwd).code,
-        ended_in_mid_stage("interrupted", signal.SIGTERM, cwd),
-        ended_in_mid_stage("killed", signal.SIGKILL, cwd),
-    ]
-    assert codes == [3, 1, 124, 0, 1, 0, 143, -signal.SIGKILL]
+    commands = {
+        ("blocked", *DENIED, *stages(PLAN, RAN)): 3,
+        ("failed", *PASSING, *stages(PLAN, "exit 7")): 1,
+        ("timeout", *PASSING, *hang): 124,
+        ("done", *PASSING, *stages(PLAN, RAN)): 0,
+        ("resumed", *PASSING, *stages(PLAN, "exit 7")): 1,
+    }
+    for command, code in commands.items():
+        assert orchestrate(*command, *PLANNED, cwd=cwd).code == code
+    assert orchestrate("resumed", "--resume", *shell("executor", RAN), cwd=cwd).code == 0
+    assert ended_in_mid_stage("interrupted", signal.SIGTERM, cwd) == 143
+    assert ended_in_mid_stage("killed", signal.SIGKILL, cwd) == -signal.SIGKILL
     return cwd
 
 
@@ -108,11 +109,13 @@ def refusal(data: bytes) -> str | None:
     try:
         checkpoint_file.parse(data, NAME)
     except CheckpointError as error:
-        said = re.search(rf"{NAME}: (\S.*)", str(error), re.DOTALL)
-        assert said, f"file and reason are not named: {error}"
-        assert error.remedy
-        return said[1]
-    return None
+        refused = error
+    else:
+        return None
+    said = re.search(rf"{NAME}: (\S.*)", str(refused), re.DOTALL)
+    assert said, f"file and reason are not named: {refused}"
+    assert refused.remedy
+    return said[1]
 
 
 def encoded(document: object) -> bytes:
@@ -160,35 +163,29 @@ def accepted(document: Document, path: Place, values: tuple[Any, ...]) -> list[s
     ]
 
 
-def put(**changes: Any) -> Edit:
-    """An edit that puts values in places; `__` stands between the keys of a path."""
+def change(document: Document, changes: Mapping[str, Any]) -> None:
+    """Put values in places, the keys of a path joined by dots; `@0` is the first invocation.
 
-    def edit(document: Document) -> None:
-        for name, value in changes.items():
-            path = tuple(int(key) if key.isdigit() else key for key in name.split("__"))
-            at(document, path[:-1])[path[-1]] = value
-
-    return edit
-
-
-def drop(place: str, index: int) -> Edit:
-    """An edit that takes an entry out of a list."""
-    return lambda document: at_name(document, place).pop(index)
-
-
-def at_name(document: Document, name: str) -> Any:
-    """What stands at a path whose keys are joined by `__`."""
-    return at(document, tuple(int(key) if key.isdigit() else key for key in name.split("__")))
+    A value that is a function is told what stands there and returns what shall; `GONE` removes.
+    """
+    for name, value in changes.items():
+        keys = name.replace("@", "invocations.").split(".")
+        *path, key = (int(key) if key.isdigit() else key for key in keys)
+        holder = at(document, tuple(path))
+        if value is GONE:
+            del holder[key]
+        else:
+            holder[key] = value(holder[key]) if callable(value) else value
 
 
-def both(*edits: Edit) -> Edit:
-    """Several edits as one."""
-
-    def edit(document: Document) -> None:
-        for one in edits:
-            one(document)
-
-    return edit
+def forged(runs: Path, run: str, changes: Mapping[str, Any], *, sign: bool = False) -> bytes:
+    """The checkpoint of a run with some changes, the lifecycle's digest made to fit if asked."""
+    document = checkpoint_of(runs / run)
+    change(document, changes)
+    if sign:
+        declared = Lifecycle.model_validate_json(encoded(document["lifecycle"]))
+        document["lifecycle_sha256"] = declared.sha256
+    return encoded(document)
 
 
 def test_real_checkpoints_are_read_and_written_again_as_they_are(runs: Path) -> None:
@@ -231,12 +228,10 @@ def test_value_of_another_type_is_refused(run: str, runs: Path) -> None:
 @pytest.mark.parametrize(
     "version", [0, 2, -1, "1", True, 1.5, None, [1], "\ud800", [[[]]], 10**400]
 )
-@pytest.mark.parametrize("path", ["schema_version", "lifecycle__schema_version"])
+@pytest.mark.parametrize("path", ["schema_version", "lifecycle.schema_version"])
 def test_other_version_is_refused(path: str, version: Any, runs: Path) -> None:
     """Version 1 is the number 1, in the file and in the lifecycle it holds."""
-    document = checkpoint_of(runs / "done")
-    put(**{path: version})(document)
-    assert refusal(encoded(document))
+    assert refusal(forged(runs, "done", {path: version}))
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -262,8 +257,8 @@ def test_number_that_is_none_is_refused(number: bytes, runs: Path) -> None:
         document = checkpoint_of(runs / run)
         for path in own_places(run, document):
             if type(at(document, path)) in {int, float}:
-                forged = with_value(document, path, "@@").replace(b'"@@"', number)
-                found += [(run, path)] if refusal(forged) is None else []
+                data = with_value(document, path, "@@").replace(b'"@@"', number)
+                found += [(run, path)] if refusal(data) is None else []
     assert found == []
 
 
@@ -323,3 +318,359 @@ def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
         path.symlink_to("nowhere")
     with pytest.raises(CheckpointError, match=re.escape(str(path))):
         checkpoint_file.load(tmp_path)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_walk_with_another_step_is_refused(run: str, runs: Path) -> None:
+    """No transition may be left out, doubled, swapped, renumbered, or lead elsewhere."""
+    document = checkpoint_of(runs / run)
+    found = accepted(document, ("current_state",), other(STATES, document["current_state"]))
+    for position, invocation in enumerate(document["invocations"]):
+        place: Place = ("invocations", position, "transitions")
+        walk = invocation["transitions"]
+        for index, step in enumerate(walk):
+            before, after = walk[:index], walk[index + 1 :]
+            walks = [[*before, *after], [*before, step, step, *after]]
+            if after:
+                walks.append([*before, after[0], step, *after[1:]])
+            found += accepted(document, place, tuple(walks))
+            triggers = [one for one in other(TRIGGERS, step["trigger"]) if one not in EQUAL_STEPS]
+            found += accepted(document, (*place, index, "trigger"), tuple(triggers))
+            for key in ("source", "dest"):
+                found += accepted(document, (*place, index, key), other(STATES, step[key]))
+            seqs = (step["seq"] - 1, step["seq"] + 1, 10**9)
+            found += accepted(document, (*place, index, "seq"), seqs)
+    assert found == []
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_attempt_that_ended_otherwise_is_refused(run: str, runs: Path) -> None:
+    """No failure may be told as a success, no success as anything else, none may be left out."""
+    document = checkpoint_of(runs / run)
+    found = []
+    for position, invocation in enumerate(document["invocations"]):
+        place: Place = ("invocations", position, "stage_executions")
+        for index, execution in enumerate(invocation["stage_executions"]):
+            status = execution["status"]
+            lies = ("success", "skipped") if status in FAILURES else other(STATUSES, status)
+            found += accepted(document, (*place, index, "status"), lies)
+            found += accepted(document, (*place, index, "stage"), ("gating",))
+            if status != "interrupted":  # it may have been aborted before it began
+                rest = [one for one in invocation["stage_executions"] if one is not execution]
+                found += accepted(document, place, (rest,))
+    assert found == []
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_verdict_that_does_not_follow_is_refused(run: str, runs: Path) -> None:
+    """A decision says what its status implies, and there is one for each gate, in order."""
+    document = checkpoint_of(runs / run)
+    found = []
+    for position, invocation in enumerate(document["invocations"]):
+        place: Place = ("invocations", position, "gate_decisions")
+        decisions = invocation["gate_decisions"]
+        lists: tuple[Any, ...] = (
+            [],
+            decisions[:2],
+            decisions[1:],
+            decisions[::-1],
+            [*decisions, decisions[0]],
+        )
+        found += accepted(document, place, lists)
+        for index, decision in enumerate(decisions):
+            at_one = (*place, index)
+            codes = ("GATE_POLICY_DENIED_OR_UNKNOWN", "GATE_CI_NOT_SUCCESS", "", None)
+            found += accepted(document, (*at_one, "passed"), (not decision["passed"],))
+            found += accepted(
+                document, (*at_one, "reason_code"), other(codes, decision["reason_code"])
+            )
+            statuses = ("allow", "deny", "success", "pending", "missing", "approved", "", "ALLOW")
+            found += accepted(document, (*at_one, "status"), other(statuses, decision["status"]))
+            found += accepted(
+                document, (*at_one, "gate"), other(("policy", "ci", "review"), decision["gate"])
+            )
+    assert found == []
+
+
+def other(values: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    """The values but the one."""
+    return tuple(one for one in values if one != value)
+
+
+EQUAL_STEPS: Final = ("run_aborted", "resume")
+"""An abort ends in `failed` as a failure does, and resume leads where start leads."""
+
+
+TO_DONE: Final = {"current_state": "done", "@0.transitions.3.dest": "done"}
+SUCCEEDED: Final = {**TO_DONE, "@0.transitions.3.trigger": "stage_succeeded"}
+REFUSED_CI: Final = {
+    "gate": "ci",
+    "status": "failure",
+    "passed": False,
+    "reason_code": "GATE_CI_NOT_SUCCESS",
+    "source": "flag",
+}
+OPEN: Final = {
+    "stage": "executor",
+    "cycle": 1,
+    "attempt": 2,
+    "reason": "first attempt",
+    "token": "0" * 32,
+    "started_at": "2026-01-31T09:00:00.000Z",
+    "pid": None,
+    "pid_identity": None,
+}
+CLOSING: Final = {
+    "seq": 4,
+    "trigger": "stage_succeeded",
+    "source": "executor",
+    "dest": "done",
+    "at": "2026-01-31T09:00:00.000Z",
+    "cause": "",
+}
+EXECUTOR: Final = "@0.stage_executions.1"
+LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    # the walk
+    "refused gates lead to done": (
+        "blocked",
+        {"current_state": "done", "@0.transitions.1.dest": "done"},
+    ),
+    "gates passed that were refused": (
+        "blocked",
+        {
+            "current_state": "manager",
+            "@0.transitions.1.dest": "manager",
+            "@0.transitions.1.trigger": "gates_passed",
+        },
+    ),
+    "failure leads to done": ("failed", TO_DONE),
+    "timeout leads to done": ("timeout", TO_DONE),
+    "abort leads to done": ("interrupted", TO_DONE),
+    "success that no attempt had": ("failed", SUCCEEDED),
+    "success that no attempt had before a timeout": ("timeout", SUCCEEDED),
+    "success that no attempt had before an abort": ("interrupted", SUCCEEDED),
+    "success of an attempt that has not ended": (
+        "killed",
+        {
+            "current_state": "done",
+            "@0.transitions": lambda walk: [*walk, CLOSING],
+            "open_attempt": None,
+        },
+    ),
+    "failure that no attempt had": (
+        "timeout",
+        {
+            "current_state": "failed",
+            "@0.transitions.3.dest": "failed",
+            "@0.transitions.3.trigger": "stage_failed",
+        },
+    ),
+    "invocation numbered twice": ("resumed", {"@1.number": 1}),
+    "invocation number left out": ("resumed", {"@1.number": 3}),
+    "first invocation lost": ("resumed", {"@0": GONE}),
+    "first invocation lost, the second numbered anew": ("resumed", {"@0": GONE, "@0.number": 1}),
+    "last invocation lost": ("resumed", {"@1": GONE}),
+    "no invocation": ("blocked", {"invocations": []}),
+    "going on after the end": (
+        "failed",
+        {
+            "current_state": "gating",
+            "@0.transitions": lambda walk: [
+                *walk,
+                {**CLOSING, "seq": 5, "trigger": "resume", "source": "failed", "dest": "gating"},
+            ],
+        },
+    ),
+    "state that the lifecycle has not": ("failed", {"current_state": "nowhere"}),
+    # verdicts
+    "passed although a decision refuses": ("failed", {"@0.gate_decisions.1": REFUSED_CI}),
+    "done although a decision refuses": ("done", {"@0.gate_decisions.1": REFUSED_CI}),
+    "done behind the decisions of an earlier invocation": ("resumed", {"@1.gate_decisions": []}),
+    "signal that was not judged so": ("blocked", {"gate_signals.0.status": "allow"}),
+    "signal that passes and was never given": ("failed", {"gate_signals.0.source": "default"}),
+    "signal that its gate does not know": ("failed", {"gate_signals.0.status": "approved"}),
+    "signal missing": ("failed", {"gate_signals.0": GONE}),
+    "signals in another order": ("failed", {"gate_signals": lambda signals: signals[::-1]}),
+    "signal doubled": ("failed", {"gate_signals": lambda signals: [*signals, signals[0]]}),
+    # attempts
+    "success that exited with 7": ("failed", {**SUCCEEDED, f"{EXECUTOR}.status": "success"}),
+    "success that nothing completed": (
+        "failed",
+        {
+            **SUCCEEDED,
+            f"{EXECUTOR}.status": "success",
+            f"{EXECUTOR}.exit_code": 0,
+            f"{EXECUTOR}.error": None,
+        },
+    ),
+    "success with another exit code": ("done", {f"{EXECUTOR}.exit_code": 7}),
+    "success with an error": ("done", {f"{EXECUTOR}.error": "exited with code 7"}),
+    "failure without an error": ("failed", {f"{EXECUTOR}.error": None}),
+    "passed over although it failed": ("failed", {**SUCCEEDED, "@0.passed_over": ["executor"]}),
+    "attempt number left out": ("failed", {f"{EXECUTOR}.attempt": 2}),
+    "attempt that is none": ("failed", {f"{EXECUTOR}.attempt": 0}),
+    "attempt number used twice": (
+        "resumed",
+        {"@1.stage_executions.1.attempt": 1, "completions.1.attempt": 1},
+    ),
+    "attempts of another run": ("failed", {"run_id": "another"}),
+    "skip of an attempt there never was": ("resumed", {"@1.stage_executions.0.attempt": 2}),
+    "completion of a stage that failed": (
+        "failed",
+        {"completions": lambda done: [*done, {**done[0], "stage": "executor"}]},
+    ),
+    "completion of no stage": ("done", {"completions.0.stage": "gating"}),
+    "completion by another attempt": ("done", {"completions.0.attempt": 2}),
+    "completion in another invocation": ("done", {"completions.0.invocation": 2}),
+    "completion in another cycle": ("done", {"completions.0.cycle": 2}),
+    "completion of another command": ("done", {"completions.0.settings.command": "/bin/true"}),
+    "completion with other arguments": ("done", {"completions.0.settings.args.1": "exit 0"}),
+    "completion elsewhere": ("done", {"completions.0.settings.cwd": "/"}),
+    "completion without its environment": ("done", {"completions.0.settings.env_digests": {}}),
+    "completion with another artifact": ("done", {"completions.0.artifacts.0.sha256": "0" * 64}),
+    "completion without its artifact": ("done", {"completions.0.artifacts": []}),
+    "completion that expected nothing": (
+        "done",
+        {"completions.0.settings.expected_artifacts": []},
+    ),
+    "completion lost of a done run": ("done", {"completions.0": GONE}),
+    "completion lost of a failed run": ("failed", {"completions.0": GONE}),
+    "attempt open in a done run": ("done", {"open_attempt": OPEN}),
+    "attempt open in a failed run": ("failed", {"open_attempt": OPEN}),
+    "attempt open before the gates passed": ("blocked", {"open_attempt": {**OPEN, "attempt": 1}}),
+    "attempt open of a stage that is complete": (
+        "killed",
+        {"open_attempt.stage": "manager", "open_attempt.attempt": 2},
+    ),
+    "attempt open of no stage": ("killed", {"open_attempt.stage": "nowhere"}),
+    "attempt open out of order": ("killed", {"open_attempt.attempt": 9}),
+    # settings
+    "settings of no stage": ("done", {"stages": lambda known: {**known, "x": known["manager"]}}),
+    "settings lost of a stage that ran": ("failed", {"stages.executor": GONE}),
+    "argument that no process takes": ("failed", {"stages.executor.args.1": "exit\0 0"}),
+    "timeout of no time": ("failed", {"stages.executor.timeout_ms": 0}),
+    "timeout that poll cannot wait for": ("failed", {"stages.executor.timeout_ms": 2**31}),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_lie_is_refused(lie: str, runs: Path) -> None:
+    """A history is a legal walk, and its verdicts, attempts and completions agree with it."""
+    run, changes = LIES[lie]
+    assert refusal(forged(runs, run, changes))
+
+
+UNSAFE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "one gate of three": {"lifecycle.state.1.gates": ["policy"]},
+    "no gates before a stage": {"lifecycle.transition.0.dest": "manager"},
+    "refused gates lead on": {"lifecycle.transition.2.dest": "manager"},
+    "a failure is done": {"lifecycle.transition.7.dest": "done"},
+    "done may be left": {"lifecycle.transition.10.source.4": "done"},
+    "no gate at all": {"lifecycle.state.1.kind": "stage", "lifecycle.state.1.gates": None},
+    "a state twice": {"lifecycle.state.7.name": "failed"},
+    "an unknown state": {"lifecycle.transition.8.dest": "nowhere"},
+}
+
+
+@pytest.mark.parametrize("edit", UNSAFE)
+def test_unsafe_lifecycle_is_refused_also_when_its_digest_fits(edit: str, runs: Path) -> None:
+    """The lifecycle in a checkpoint must keep what every lifecycle promises."""
+    assert refusal(forged(runs, "failed", UNSAFE[edit]))
+    said = refusal(forged(runs, "failed", UNSAFE[edit], sign=True))
+    assert said
+    assert said.startswith("lifecycle: ")
+
+
+def test_other_lifecycle_is_refused_unless_the_history_is_a_walk_over_it(runs: Path) -> None:
+    """A safe change of the relation needs a digest that fits and a history that still does."""
+    assert refusal(forged(runs, "done", {"lifecycle_sha256": "0" * 64}))
+    slower = {"lifecycle.state.3.timeout_ms": 60_000}
+    assert refusal(forged(runs, "done", slower))
+    assert refusal(forged(runs, "done", slower, sign=True)) is None
+
+    def swap(part: Any) -> Any:
+        text = json.dumps(part).replace("manager", "@").replace("executor", "manager")
+        return json.loads(text.replace("@", "executor"))
+
+    said = refusal(forged(runs, "done", {"lifecycle.transition": swap}, sign=True))
+    assert said
+    assert "no edge leads from 'gating' to 'manager' on gates_passed" in said
+
+
+FORGERIES: Final[Mapping[str, tuple[str, Callable[[Path], bytes | None]]]] = {
+    "done that was never reached": ("failed", lambda runs: forged(runs, "failed", TO_DONE)),
+    "success that nothing had": ("failed", lambda runs: forged(runs, "failed", SUCCEEDED)),
+    "empty": ("done", lambda _: b""),
+    "cut": ("done", lambda runs: (runs / "done" / CHECKPOINT).read_bytes()[:-100]),
+    "UTF-16": ("done", lambda runs: json.dumps(checkpoint_of(runs / "done")).encode("utf-16")),
+    "deeply nested": ("done", lambda _: b"[" * 100_000),
+    "version that is no text": (
+        "done",
+        lambda runs: forged(runs, "done", {"schema_version": "\ud800"}),
+    ),
+    "gone": ("done", lambda _: None),
+}
+
+
+def forged_output(runs: Path, cwd: Path, forgery: str) -> Path:
+    """An output directory whose checkpoint is a forgery; no mark says that a stage ran."""
+    run, forge = FORGERIES[forgery]
+    output = cwd / "out"
+    shutil.copytree(runs / run, output)
+    for mark in output.glob("ran.*"):
+        mark.unlink()
+    data = forge(runs)
+    (output / CHECKPOINT).unlink()
+    if data is not None:
+        (output / CHECKPOINT).write_bytes(data)
+    return output
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_resume_from_a_forgery_runs_nothing_and_says_failed(
+    forgery: str, runs: Path, tmp_path: Path
+) -> None:
+    """Exit 1, nothing spawned, the file left as it is, the old report archived and replaced."""
+    output = forged_output(runs, tmp_path, forgery)
+    before = tree_of(output)
+    ended = orchestrate("out", "--resume", *PASSING, cwd=tmp_path)
+    after = tree_of(output)
+    assert ended.code == 1
+    assert f"{output / CHECKPOINT}" in ended.stderr
+    assert list(output.glob("ran.*")) == []
+    assert after.get(CHECKPOINT) == before.get(CHECKPOINT)
+    report = report_of(output)
+    assert (report["terminal_state"], report["closure_ready"]) == ("failed", False)
+    assert (report["exit_code"], report["current_state"]) == (1, None)
+    [entry] = report["stage_executions"]
+    assert (entry["command"], entry["status"]) == ("checkpoint.load", "failed")
+    assert f"{output / CHECKPOINT}" in entry["error"]
+    [archived] = output.glob(f"archive/*/{REPORT}")
+    assert archived.read_bytes() == before[REPORT]
+    assert {name for name in after if name.startswith("logs/")} == {
+        name for name in before if name.startswith("logs/")
+    }
+
+
+def test_second_refusal_archives_nothing_more(runs: Path, tmp_path: Path) -> None:
+    """A report that already says what this one would is no loss; a good file heals the run."""
+    output = forged_output(runs, tmp_path, "cut")
+    for _ in range(2):
+        assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
+    [archived] = output.glob("archive/*/*")
+    assert json.loads(archived.read_bytes())["terminal_state"] == "done"
+    shutil.copy(runs / "done" / CHECKPOINT, output / CHECKPOINT)
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+    assert report_of(output)["terminal_state"] == "done"
+    assert list(output.glob("ran.*")) == []
+
+
+def test_plan_and_status_touch_nothing_of_a_forgery(runs: Path, tmp_path: Path) -> None:
+    """Looking at a forged run says what is wrong with it, exits 1 and writes nothing."""
+    output = forged_output(runs, tmp_path, "done that was never reached")
+    before = tree_of(output)
+    for command in (("plan", "out", "--resume"), ("status", "out")):
+        ended = orchestrate(*command, cwd=tmp_path)
+        assert ended.code == 1
+        assert f"{output / CHECKPOINT}" in ended.stdout + ended.stderr
+    assert tree_of(output) == before

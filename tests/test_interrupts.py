@@ -91,10 +91,15 @@ class Running:
 
     def hear(self) -> str:
         """The next line of a stage; fails when none comes."""
+        give_up_at = time.monotonic() + WATCHDOG_SECONDS
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._descriptor], [], [], WATCHDOG_SECONDS)
-            assert ready, "no stage has said anything"
-            self._unread += os.read(self._descriptor, 4096)
+            if select.select([self._descriptor], [], [], 1.0)[0]:
+                self._unread += os.read(self._descriptor, 4096)
+            elif self._orchestrator is not None and self._orchestrator.poll() is not None:
+                pytest.fail(
+                    f"ended before a stage said anything: {self._orchestrator.communicate()}"
+                )
+            assert time.monotonic() < give_up_at, "no stage has said anything"
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
 
@@ -163,7 +168,7 @@ def signals_not_ignored() -> Iterator[None]:
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A live process that has nothing to do with any run, leading a session of its own."""
-    process = subprocess.Popen(["sleep", "600"], cwd=tmp_path, start_new_session=True)
+    process = subprocess.Popen(["/bin/sleep", "600"], cwd=tmp_path, start_new_session=True)
     yield process
     process.kill()
     process.wait()
@@ -351,12 +356,10 @@ def test_new_run_ends_what_a_killed_one_left(running: Running) -> None:
     running.signal(signal.SIGKILL)
     running.end()
     run_id = checkpoint_of(running.output)["run_id"]
-    locked = 'exec 9>>held; flock -n 9 || exit 99; echo "nobody else"'
-    ended = orchestrate(
-        *("run", "out", *PASSING, "--kill-grace-ms", "50", *shell("manager", locked)),
-        cwd=running.directory,
-    )
-    assert (ended.code, is_alive(stage)) == (0, False)
+    takes_the_lock = "import fcntl; fcntl.flock(open('held'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    ended = orchestrate("out", *PASSING, *python("manager", takes_the_lock), cwd=running.directory)
+    assert ended.code == 0, ended.stderr
+    assert not is_alive(stage)
     archived = read_json(running.output / "archive" / run_id / CHECKPOINT)
     assert archived["open_attempt"]["stage"] == "executor"
 

@@ -32,11 +32,13 @@ from fsm_orchestrator.results import (
 from tests.support import environment
 
 SHELL = "/bin/sh"
-LONG_MS = 600_000
-"""Longer than any test may take: a wait of this length is one that must not happen."""
-PATIENT = Limits(timeout_ms=LONG_MS, kill_grace_ms=LONG_MS)
+WATCHDOG_SECONDS = 20
+AMPLE_MS = 30_000
+"""More than enough: what is still there then was ended by force, and that is seen."""
+AMPLE = Limits(timeout_ms=AMPLE_MS, kill_grace_ms=AMPLE_MS)
+ENDLESS = Limits(timeout_ms=600_000, kill_grace_ms=600_000)
+"""Longer than the watchdog waits: such a wait must not be needed."""
 HASTY = Limits(timeout_ms=20, kill_grace_ms=20)
-WATCHDOG_SECONDS = 30
 MEGABYTE = 1024**2
 
 IGNORES_SIGTERM = "trap '' TERM; echo $$ >&2; exec sleep 600"
@@ -78,7 +80,7 @@ class Bench:
         self,
         program: str,
         *args: str,
-        limits: Limits = PATIENT,
+        limits: Limits = AMPLE,
         then: Callable[[], object] = lambda: None,
         **changes: Any,
     ) -> ProcessReport:
@@ -153,7 +155,7 @@ class Bench:
             with contextlib.suppress(psutil.NoSuchProcess):
                 tracked.kill()
         for thread in self._threads:
-            thread.join()
+            thread.join(WATCHDOG_SECONDS)
         self._hang_up()
         self._lines.close()
         self.interrupts.close()
@@ -295,6 +297,21 @@ def test_process_leads_a_session_and_group_of_its_own(bench: Bench) -> None:
     assert bench.pid not in {os.getsid(0), os.getpgrp()}
 
 
+@pytest.fixture
+def operators_stdin() -> Iterator[None]:
+    """Have something to read on the stdin of this process."""
+    before = os.dup(0)
+    reader, writer = os.pipe()
+    os.write(writer, b"the operator's\n")
+    os.dup2(reader, 0)
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+    yield
+    os.dup2(before, 0)
+    os.close(before)
+
+
+@pytest.mark.usefixtures("operators_stdin")
 def test_stdin_is_the_null_device(bench: Bench) -> None:
     """The process reads nothing, and nothing of ours: its stdin is /dev/null."""
     code = "import os, sys; print(os.path.samestat(os.fstat(0), os.stat('/dev/null')))"
@@ -378,7 +395,7 @@ def test_output_goes_to_the_given_descriptors_and_not_through_us(bench: Bench) -
 @pytest.mark.usefixtures("either_way")
 def test_timeout_ends_a_process_that_honours_sigterm(bench: Bench) -> None:
     """At its time limit a process gets SIGTERM; one that ends on it is not killed."""
-    limits = Limits(timeout_ms=20, kill_grace_ms=LONG_MS)
+    limits = Limits(timeout_ms=20, kill_grace_ms=AMPLE_MS)
     report = bench.shell(ENDS_ON_SIGTERM, limits=limits, then=bench.hear)
     assert report.end == TimedOut(20, was_killed=False)
     assert not is_our_child(bench.pid)
@@ -411,7 +428,7 @@ def test_timeout_ends_a_stopped_process(bench: Bench) -> None:
     def wait_until_stopped() -> None:
         os.waitid(os.P_PID, bench.pid, os.WSTOPPED | os.WNOWAIT)
 
-    limits = Limits(timeout_ms=20, kill_grace_ms=LONG_MS)
+    limits = Limits(timeout_ms=20, kill_grace_ms=AMPLE_MS)
     report = bench.shell("kill -STOP $$; exit 0", limits=limits, then=wait_until_stopped)
     assert report.end == TimedOut(20, was_killed=False)
 
@@ -430,7 +447,7 @@ def test_grace_is_given_to_tidy_up(bench: Bench, who: str) -> None:
         "os.write(2, b'ready\\n')\n"
         "signal.pause()\n"
     )
-    limits = Limits(timeout_ms=20, kill_grace_ms=LONG_MS)
+    limits = Limits(timeout_ms=20, kill_grace_ms=AMPLE_MS)
     if who == "leader":
         report = bench.python(tidy, str(marker), limits=limits, then=bench.hear)
     else:
@@ -448,7 +465,7 @@ def test_grace_is_given_to_tidy_up(bench: Bench, who: str) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_ends_the_process(bench: Bench, signum: int) -> None:
     """A request from another thread ends the process in mid-work; the report names the request."""
-    ending = bench.in_thread(lambda: bench.shell(ENDS_ON_SIGTERM))
+    ending = bench.in_thread(lambda: bench.shell(ENDS_ON_SIGTERM, limits=ENDLESS))
     pid = bench.hear_pid()
     bench.interrupts.deliver(signum)
     assert ending.result(WATCHDOG_SECONDS).end == Interrupted(signum)
@@ -459,7 +476,7 @@ def test_interrupt_ends_the_process(bench: Bench, signum: int) -> None:
 @pytest.mark.usefixtures("either_way")
 def test_second_interrupt_kills_at_once(bench: Bench) -> None:
     """A second request does not wait for the grace; the first one is what is reported."""
-    ending = bench.in_thread(lambda: bench.python(TELLS_OF_SIGTERM))
+    ending = bench.in_thread(lambda: bench.python(TELLS_OF_SIGTERM, limits=ENDLESS))
     assert bench.hear() == "ready"
     bench.interrupts.deliver(signal.SIGINT)
     assert bench.hear() == "SIGTERM came"
@@ -476,14 +493,16 @@ def test_second_interrupt_counts_however_soon_it_comes(bench: Bench) -> None:
         bench.interrupts.deliver(signal.SIGINT)
         bench.interrupts.deliver(signal.SIGINT)
 
-    ending = bench.in_thread(lambda: bench.shell(IGNORES_SIGTERM, then=interrupt_twice))
+    ending = bench.in_thread(
+        lambda: bench.shell(IGNORES_SIGTERM, limits=ENDLESS, then=interrupt_twice)
+    )
     assert ending.result(WATCHDOG_SECONDS).end == Interrupted(signal.SIGINT)
     assert not is_our_child(bench.pid)
 
 
 def test_interrupt_during_the_grace_of_a_timeout_kills_at_once(bench: Bench) -> None:
     """Who asks for the end while a timed-out process has its grace does not wait for it."""
-    limits = Limits(timeout_ms=20, kill_grace_ms=LONG_MS)
+    limits = Limits(timeout_ms=20, kill_grace_ms=ENDLESS.kill_grace_ms)
     is_ready = threading.Event()
     ending = bench.in_thread(
         lambda: bench.python(TELLS_OF_SIGTERM, limits=limits, then=is_ready.wait)
@@ -498,8 +517,8 @@ def test_interrupt_during_the_grace_of_a_timeout_kills_at_once(bench: Bench) -> 
 def test_interrupt_from_before_the_start_ends_the_process(bench: Bench) -> None:
     """A request that came before the process was started is not forgotten."""
     bench.interrupts.deliver(signal.SIGINT)
-    report = bench.in_thread(lambda: bench.shell("exec sleep 600")).result(WATCHDOG_SECONDS)
-    assert report.end == Interrupted(signal.SIGINT)
+    ending = bench.in_thread(lambda: bench.shell("exec sleep 600", limits=ENDLESS))
+    assert ending.result(WATCHDOG_SECONDS).end == Interrupted(signal.SIGINT)
     assert not is_our_child(bench.pid)
 
 
@@ -597,7 +616,7 @@ def test_callback_that_raises_ends_the_process_first(bench: Bench, script: str) 
         raise failure
 
     with pytest.raises(RuntimeError) as raised:
-        bench.shell(script, limits=Limits(timeout_ms=LONG_MS, kill_grace_ms=20), then=fail)
+        bench.shell(script, limits=Limits(timeout_ms=AMPLE_MS, kill_grace_ms=20), then=fail)
     assert raised.value is failure
     assert not is_alive(bench.pid)
     assert not is_our_child(bench.pid)
@@ -633,7 +652,7 @@ def test_leftover_that_ignores_sigterm_is_killed(bench: Bench) -> None:
     heard: list[int] = []
     report = bench.shell(
         f"({IGNORES_SIGTERM.replace('$$', 'ready')}) & echo $! >&2; read line < go-on",
-        limits=Limits(timeout_ms=LONG_MS, kill_grace_ms=20),
+        limits=Limits(timeout_ms=AMPLE_MS, kill_grace_ms=20),
         then=lambda: heard.append(_release_when_ready(bench)),
         cwd=_with_fifo(bench.directory, "go-on"),
     )
@@ -658,7 +677,7 @@ def _release_when_ready(bench: Bench) -> int:
 
 def test_output_held_open_by_a_leftover_delays_nothing(bench: Bench) -> None:
     """The end of the leader is the end: that a leftover holds its output open changes nothing."""
-    ending = bench.in_thread(lambda: bench.shell("echo out; sleep 600 & exit 0"))
+    ending = bench.in_thread(lambda: bench.shell("echo out; sleep 600 & exit 0", limits=ENDLESS))
     report = ending.result(WATCHDOG_SECONDS)
     assert report.end == Exited(0)
     assert bench.output == b"out\n"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from fsm_orchestrator import lifecycle
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.lifecycle_model import Edge
 from fsm_orchestrator.vocabulary import ExitCode, Trigger
-from tests.support import environment
+from tests.support import orchestrate, shell_environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,16 +26,6 @@ def normalised(text: str) -> list[str]:
     text = re.sub(r"\S*/(out|other)/", r"/\1/", text)
     text = re.sub(r"\d+ ms|\d+\.\d s", "TIME", text)
     return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
-
-
-def shell_environment(folder: Path) -> dict[str, str]:
-    """An environment in which `fsm-orchestrator` is this checkout's."""
-    command = folder / "bin" / "fsm-orchestrator"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
-    command.chmod(0o755)
-    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
-    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"))
 
 
 def test_examples_print_what_the_readme_shows(tmp_path: Path) -> None:
@@ -56,6 +44,28 @@ def test_examples_print_what_the_readme_shows(tmp_path: Path) -> None:
         )
         assert normalised(done.stdout) == normalised(shown), name
         assert done.returncode == ENDINGS[name], name
+
+
+def test_python_example_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    """The Python example runs as it stands and prints the two lines below it."""
+    example, _, rest = README.partition("<!-- python -->\n```python\n")[2].partition("```")
+    shown = rest.partition("```\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        env=shell_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, shown), done.stderr
+
+
+def test_config_example_is_a_right_config_file(tmp_path: Path) -> None:
+    """The config file of the README passes the check."""
+    example = README.partition("<!-- config -->\n```toml\n")[2].partition("```")[0]
+    (tmp_path / "run.toml").write_text(example)
+    assert orchestrate("config", "check", "run.toml", cwd=tmp_path).code == 0
 
 
 def edge_line(edge: Edge) -> str:

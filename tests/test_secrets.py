@@ -62,7 +62,7 @@ def saver(name: str, then: str = "exit 0") -> str:
     return f'printf %s "$TOKEN" > {name}; {then}'
 
 
-# -- where values are not ---------------------------------------------------------------------
+# -- where values are not -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [VALUE, AWKWARD], ids=["plain", "awkward"])
@@ -135,7 +135,7 @@ MANY_LINES = "\n".join(f"key material, line {number:02}" for number in range(30)
     [
         (LONG_LINE, 'printf "%s%4060s" "$TOKEN" . >&2; exit 1'),
         (MANY_LINES, 'printf "%s" "$TOKEN" >&2; exit 1'),
-        (LONG_LINE.replace("00", "\r\n"), 'printf "%s" "$TOKEN" >&2; exit 1'),
+        ("\r\n".join(MANY_LINES.splitlines()[:5]), 'printf "%s" "$TOKEN" >&2; exit 1'),
     ],
     ids=["cut by size", "cut by lines", "other line ends"],
 )
@@ -144,7 +144,7 @@ def test_no_piece_of_a_value_is_quoted_from_stderr(tmp_path: Path, value: str, s
     options = (*shell("manager", script), "--manager-env", f"TOKEN={value}")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path)
     (tmp_path / "out" / "logs" / "manager.1.stderr.log").unlink()
-    for piece in filter(str.strip, value.splitlines()):
+    for piece in value.splitlines():
         assert places_of(piece[-16:], tmp_path / "out", ended) == set()
 
 
@@ -169,7 +169,7 @@ def test_plain_words_are_not_masked(tmp_path: Path) -> None:
     assert execution["env_keys"] == ["ENABLED", "COUNT"]
 
 
-# -- where values are ---------------------------------------------------------------------------
+# -- where values are -----------------------------------------------------------------------
 
 
 def test_values_wait_in_a_private_file_until_the_run_is_done(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_old_private_files_are_pruned(tmp_path: Path) -> None:
     """Beyond thirty days or a thousand files the oldest go; the run's own file stays."""
     store = tmp_path / STORE
     store.mkdir(parents=True)
-    now, day = time.time(), 86_400  # noqa: TID251 - the ages of the files are what is tested
+    now, day = time.time(), 86_400
     ages = {f"young{number}": 60.0 + number for number in range(1005)}
     ages |= {"old": 31.0 * day, "ancient": 400.0 * day}
     for name, age in ages.items():
@@ -240,16 +240,18 @@ def test_old_private_files_are_pruned(tmp_path: Path) -> None:
     assert left == {own} | {f"young{number}" for number in range(999)}
 
 
-def test_a_private_file_of_thirty_days_is_kept(tmp_path: Path) -> None:
-    """A resume within thirty days has its values."""
+def test_private_files_are_kept_for_thirty_days(tmp_path: Path) -> None:
+    """A resume within thirty days has its values; after that they are gone, however few."""
     store = tmp_path / STORE
     store.mkdir(parents=True)
-    (store / "young").touch()
-    at = time.time() - 29 * 86_400  # noqa: TID251 - the age of the file is what is tested
-    os.utime(store / "young", (at, at))
+    for days in (29, 31):
+        at = time.time() - days * 86_400
+        (store / f"of {days} days").touch()
+        os.utime(store / f"of {days} days", (at, at))
     options = (*shell("manager", "exit 1"), "--manager-env", f"TOKEN={VALUE}")
     assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
-    assert len(list(store.iterdir())) == 2
+    own = f"{checkpoint_of(tmp_path / 'out')['private_ref']}.json"
+    assert {path.name for path in store.iterdir()} == {own, "of 29 days"}
 
 
 def test_the_private_file_follows_the_base_directory_specification(
@@ -265,7 +267,7 @@ def test_the_private_file_follows_the_base_directory_specification(
 
 
 def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
-    """The run reaches its end; report and log warn; a resume that needs the values asks for them."""
+    """The run reaches its end; report and log warn; a resume that needs the values asks."""
     (tmp_path / "state").write_text("a file is in the way")
     options = (*shell("executor", saver("saw", "test -e ready")), "--executor-env")
     ended = orchestrate("out", *PASSING, *options, f"TOKEN={VALUE}", cwd=tmp_path)
@@ -283,7 +285,7 @@ def test_an_unwritable_state_directory_is_a_warning_and_the_run_goes_on(tmp_path
     assert report_of(tmp_path / "out")["closure_ready"] is True
 
 
-# -- values that are gone, or others now ------------------------------------------------------------
+# -- values that are gone, or others now ----------------------------------------------------
 
 
 def test_a_stage_that_must_run_without_its_values_is_refused(tmp_path: Path) -> None:
@@ -370,7 +372,7 @@ def test_another_value_for_a_completed_stage_is_refused_and_neither_is_shown(
 
 def test_a_value_replaced_on_a_resume_counts_and_both_stay_secret(tmp_path: Path) -> None:
     """The new value reaches the stage; the old one is masked still, and kept no longer."""
-    prints_old = f'printf %s "$TOKEN" > saw; echo "$(cat old)" >&2; test -e {"ready"}'
+    prints_old = 'printf %s "$TOKEN" > saw; echo "$(cat old)" >&2; test -e ready'
     (tmp_path / "old").write_text(VALUE)
     options = (*shell("manager", prints_old), "--manager-env", f"TOKEN={VALUE}")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
@@ -385,7 +387,7 @@ def test_a_value_replaced_on_a_resume_counts_and_both_stay_secret(tmp_path: Path
     assert places_of(VALUE, tmp_path / "state") == set()
 
 
-# -- the masker -------------------------------------------------------------------------------------
+# -- the masker -----------------------------------------------------------------------------
 
 LONG = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=6)
 SHORT = st.from_regex(r"[a-z0-9]{3,5}", fullmatch=True).filter(lambda word: word not in PLAIN_WORDS)

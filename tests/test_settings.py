@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fsm_orchestrator.cli.run_config import run_config_from
+from fsm_orchestrator import run
+from fsm_orchestrator.cli.run_config import request_from
 from fsm_orchestrator.config import RunConfig, StageGiven
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle import shipped
@@ -20,7 +21,6 @@ from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.preparation import Preparation, prepare_run
 from fsm_orchestrator.requests import prepare
 from fsm_orchestrator.resumption import prepare_resume
-from fsm_orchestrator.run import run
 from fsm_orchestrator.settings import (
     StageRecord,
     StageSettings,
@@ -46,6 +46,8 @@ GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 PLAIN = Masker(())
 KEY = b"k" * 32
 VALUE = "open-sesame-1"
+REFUSED = (UsageError, ValidationError)
+"""What a whole configuration is refused with, and what a part of it is."""
 KEPT = StageSettings(
     command="/bin/old",
     args=("old", "arguments"),
@@ -314,7 +316,7 @@ def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() ->
 def test_text_that_no_process_could_be_given_is_refused(build: Callable[[str], object]) -> None:
     """NUL and what is not UTF-8 are refused everywhere; anything else is somebody's text."""
     for wrong in ("a\0b", "\0", "a\udcffb"):
-        with pytest.raises(ValidationError):
+        with pytest.raises(REFUSED):
             build(wrong)
     for fine in (" ", "-c", "--", "a\nb\n", "ünïcode 🙂", "\x01\x7f"):
         build(fine)
@@ -343,22 +345,32 @@ def test_empty_text_is_refused_where_it_names_something() -> None:
         {"stages": {"manager": {"timeout_ms": VALUE}}},
         {"stages": {"manager": {"env": {"KEY": f"{VALUE}\0"}}}},
         {"stages": {"manager": {"args": VALUE}}},
+        {"stages": {"manager": {"env": [f"TOKEN={VALUE}"]}}},
+        {"stages": {"manager": {"env": {f"TOKEN={VALUE}": ""}}}},
     ],
     ids=str,
 )
 def test_a_bad_value_is_refused_and_not_echoed(wrong: dict[str, Any]) -> None:
     """What is wrong is said without the value: it may be a secret in the wrong place."""
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(UsageError) as caught:
         RunConfig.model_validate({"output_directory": "out", **wrong})
     assert VALUE.lower() not in f"{caught.value}{caught.value!r}".lower()
 
 
+def test_a_bad_value_of_a_stage_alone_is_not_echoed() -> None:
+    """Also where pydantic's own error is what the caller sees."""
+    with pytest.raises(ValidationError) as caught:
+        StageGiven.model_validate({"timeout_ms": VALUE, "env": {"KEY": f"{VALUE}\0"}})
+    assert VALUE not in f"{caught.value}{caught.value!r}"
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"resumed": True}, {"stages": {"manager": {"arguments": ("x",)}}}], ids=str
+    ("wrong", "name"),
+    [({"resumed": True}, "resumed"), ({"stages": {"manager": {"argumens": ("x",)}}}, "argumens")],
 )
-def test_an_unknown_key_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_unknown_key_is_refused_by_name(wrong: dict[str, Any], name: str) -> None:
     """What is not understood is refused, never passed over."""
-    with pytest.raises(ValidationError, match="Extra inputs"):
+    with pytest.raises(UsageError, match=name):
         RunConfig.model_validate({"output_directory": "out", **wrong})
 
 
@@ -367,7 +379,7 @@ def test_milliseconds_have_their_bounds() -> None:
     for right in (1, MILLISECONDS_MAX):
         assert RunConfig(output_directory="o", timeout_ms=right).timeout_ms == right
     for wrong in (0, -1, MILLISECONDS_MAX + 1, 1.5):
-        with pytest.raises(ValidationError):
+        with pytest.raises(UsageError, match="timeout_ms"):
             RunConfig.model_validate({"output_directory": "o", "timeout_ms": wrong})
         with pytest.raises(ValidationError):
             StageGiven.model_validate({"timeout_ms": wrong})
@@ -385,7 +397,7 @@ def test_options_become_a_configuration_value_by_value() -> None:
     absent: dict[str, Any] = {"timeout_ms": None, "rerun": (), "resume": False, "gate_ci": None}
     given_now = {"output_directory": "out", "gate_policy": "deny"}
     stage = {"stage_bin__manager": "x", "stage_env__manager": (("A", "1"), ("A", "2"))}
-    found = run_config_from({**absent, **given_now, **stage})
+    found = request_from({**absent, **given_now, **stage}).config
     assert (found.timeout_ms, found.rerun, found.resume) == (None, (), False)
     assert found.gates == {Gate.POLICY: "deny"}
     assert found.stages == {"manager": StageGiven(bin="x", env={"A": "2"})}
@@ -393,7 +405,8 @@ def test_options_become_a_configuration_value_by_value() -> None:
 
 def test_a_grace_of_nothing_is_a_value_that_was_given() -> None:
     """`--kill-grace-ms 0` means SIGKILL at once; it is not the same as no grace given."""
-    assert run_config_from({"output_directory": "out", "kill_grace_ms": 0}).kill_grace_ms == 0
+    found = request_from({"output_directory": "out", "kill_grace_ms": 0}).config
+    assert found.kill_grace_ms == 0
 
 
 # -- what a resume would do -----------------------------------------------------------------

@@ -30,7 +30,7 @@ def run_command_line(argv: Sequence[str]) -> int:
     try:
         return _dispatch(list(argv))
     except click.UsageError as error:
-        message = error.format_message()
+        message = " ".join(error.format_message().split())
         _complain(message[:1].lower() + message[1:], _hint(error))
         return ExitCode.USAGE
     except OrchestratorError as error:

@@ -18,7 +18,7 @@ from fsm_orchestrator.cli.options import (
     print_config_option,
     run_options,
 )
-from fsm_orchestrator.vocabulary import PRODUCT
+from fsm_orchestrator.vocabulary import PRODUCT, SchemaName
 
 RUN_HELP = """Run the stages of a lifecycle behind their gates, or resume a run.
 
@@ -45,7 +45,15 @@ PLAN_HELP = """Say what a run or a resume would do, per gate and stage, and why.
 Takes the options of `run`. Nothing is started and nothing is written.
 """
 STATUS_HELP = """Say where the run in OUT stands, and what to type next."""
+INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
+
+Nothing that is there is overwritten.
+"""
 CONFIG_HELP = """Check a config file, or show what a run would use and where it was set."""
+SCHEMA_HELP = f"""Print the JSON Schema of one of the shapes that are written or read.
+
+NAME is one of {", ".join(SchemaName)}.
+"""
 GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
 durable, a report a supervisor can trust.
 
@@ -149,7 +157,28 @@ def build_app(stages: Sequence[str]) -> click.Group:
         )
     )
     app.add_command(_config_group())
+    app.add_command(_schema_command())
+    app.add_command(
+        SectionedCommand(
+            "init",
+            help=INIT_HELP,
+            short_help="Begin with a config file and two stub stages.",
+            params=[click.Argument(["directory"], metavar="DIR", type=NonEmpty("DIR"))],
+            callback=_init,
+        )
+    )
     return app
+
+
+def _schema_command() -> click.Command:
+    names = click.Choice([name.value for name in SchemaName])
+    return click.Command(
+        "schema",
+        help=SCHEMA_HELP,
+        short_help="Print a JSON Schema.",
+        params=[click.Argument(["name"], metavar="NAME", type=names)],
+        callback=_schema,
+    )
 
 
 def _config_group() -> click.Group:
@@ -195,6 +224,12 @@ def _status(**parameters: Any) -> int:
     return status_command(parameters)
 
 
+def _schema(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.schema_command import schema_command
+
+    return schema_command(parameters)
+
+
 def _config_check(**parameters: Any) -> int:
     from fsm_orchestrator.cli.config_command import check_command
 
@@ -205,3 +240,9 @@ def _config_show(**parameters: Any) -> int:
     from fsm_orchestrator.cli.config_command import show_command
 
     return show_command(parameters)
+
+
+def _init(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.init_command import init_command
+
+    return init_command(parameters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-COMMANDS: Final = ("run", "plan", "status", "config")
+COMMANDS: Final = ("run", "plan", "status", "config", "schema", "init")
 STAGE_OPTION_SUFFIXES: Final = (
     "bin",
     "arg",

@@ -31,7 +31,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
             out.write(report.to_json().decode())
         else:
             out.write(summary_of(report, config.output_directory, config.output_path))
-    return report.exit_code or 0
+    return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
 
 
 def _print_config(config: RunConfig) -> int:

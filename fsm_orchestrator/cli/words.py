@@ -17,6 +17,11 @@ def command_line(*words: str) -> str:
     return shlex.join((PRODUCT, *words))
 
 
+def shell_words(*words: str) -> str:
+    """Words quoted for a shell."""
+    return shlex.join(words)
+
+
 def shown_path(output_directory: str) -> str:
     """An output directory as an argument that is never taken for an option."""
     return f"./{output_directory}" if output_directory.startswith("-") else output_directory

@@ -1,0 +1,214 @@
+"""The published JSON Schemas (2020-12), made from the models that read and write the files.
+
+What a schema says of a key is what the model says. Added here is only what the models leave to the
+code around them: when a report tells that its run may be closed, and how a person may write a
+lifecycle. A run does not load this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core.core_schema import (
+    DictSchema,
+    LiteralSchema,
+    TaggedUnionSchema,
+    WithDefaultSchema,
+)
+
+from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.events import EventLine
+from fsm_orchestrator.gates import GATE_RULES
+from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.vocabulary import PRODUCT, SCHEMA_VERSION, Gate, Outcome, SchemaName
+
+__all__ = ["SchemaName", "schema_text"]
+
+Schema: TypeAlias = dict[str, Any]
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Generator(GenerateJsonSchema):
+    """The library's, without titles that repeat the key and without keywords of OpenAPI.
+
+    A key that may be left out is said to be left out, never to be null: TOML has no null, and an
+    event leaves out what it does not have.
+    """
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never."""
+        del schema
+        return False
+
+    def tagged_union_schema(self, schema: TaggedUnionSchema) -> Schema:
+        """A plain `oneOf`."""
+        document = super().tagged_union_schema(schema)
+        document.pop("discriminator", None)
+        return document
+
+    def literal_schema(self, schema: LiteralSchema) -> Schema:
+        """A single value as `const` alone; the lowest version of the library adds an `enum`."""
+        document = super().literal_schema(schema)
+        if "const" in document:
+            document.pop("enum", None)
+        return document
+
+    def dict_schema(self, schema: DictSchema) -> Schema:
+        """Keys that are not as keys must be are refused, which `patternProperties` would not do."""
+        return {
+            "type": "object",
+            "propertyNames": self.generate_inner(schema["keys_schema"]),
+            "additionalProperties": self.generate_inner(schema["values_schema"]),
+        }
+
+    def default_schema(self, schema: WithDefaultSchema) -> Schema:
+        """What a key that is there may be; a default that is not null is told too."""
+        inner = schema["schema"]
+        if schema.get("default", ...) is None and inner["type"] == "nullable":
+            return self.generate_inner(inner["schema"])
+        return super().default_schema(schema)
+
+
+class _WrittenGenerator(_Generator):
+    """For files that only the program writes: every key is always there, null if it must be."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        """Always."""
+        del field, total
+        return True
+
+    def default_schema(self, schema: WithDefaultSchema) -> Schema:
+        """What the key may be: it is there, so its default says nothing."""
+        return self.generate_inner(schema["schema"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a schema is made from. `complete` adds to the document what the model does not say."""
+
+    model: Any
+    title: str
+    description: str
+    is_written_whole: bool = False
+    complete: Callable[[Schema], None] = lambda _: None
+
+
+def schema_text(name: SchemaName) -> str:
+    """The JSON Schema of a shape: indented, always the same, with a newline at the end."""
+    shape = _SHAPES[name]
+    adapter: TypeAdapter[Any] = TypeAdapter(shape.model)
+    if shape.is_written_whole:
+        made = adapter.json_schema(mode="serialization", schema_generator=_WrittenGenerator)
+    else:
+        made = adapter.json_schema(mode="validation", schema_generator=_Generator)
+    shape.complete(made)
+    envelope = {
+        "$schema": DIALECT,
+        "$id": f"urn:{PRODUCT}:schema:{name.value}:{SCHEMA_VERSION}",
+        "title": shape.title,
+        "description": shape.description,
+    }
+    document = {**envelope, **_without_notes({**made, **envelope})}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _without_notes(document: Any) -> Any:
+    """The document with each description cut to its first paragraph, on one line.
+
+    What follows in the docstring of a model is for those who read the code.
+    """
+    if isinstance(document, list):
+        return [_without_notes(one) for one in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        key: (
+            " ".join(value.partition("\n\n")[0].split())
+            if key == "description" and isinstance(value, str)
+            else _without_notes(value)
+        )
+        for key, value in document.items()
+    }
+
+
+def _add_closure_rules(document: Schema) -> None:
+    """When a report tells that its run may be closed, for readers that know only the schema."""
+    document["$defs"]["ClosureReady"] = {
+        "title": "ClosureReady",
+        "description": "A report whose run may be closed: done, every gate passed.",
+        "properties": {
+            "closure_ready": {"const": True},
+            "terminal_state": {"const": Outcome.DONE.value},
+            "blocked_reason_codes": {"maxItems": 0},
+            "gate_decisions": {
+                "prefixItems": [_passed(gate) for gate in Gate],
+                "minItems": len(Gate),
+                "maxItems": len(Gate),
+            },
+        },
+        "required": ["closure_ready", "terminal_state", "blocked_reason_codes", "gate_decisions"],
+    }
+    document["allOf"] = [
+        {
+            "if": {"properties": {"closure_ready": {"const": True}}},
+            "then": {"$ref": "#/$defs/ClosureReady"},
+        },
+        {
+            "if": {"properties": {"terminal_state": {"const": Outcome.BLOCKED.value}}},
+            "else": {"properties": {"blocked_reason_codes": {"maxItems": 0}}},
+        },
+    ]
+
+
+def _passed(gate: Gate) -> Schema:
+    """What is so of the decision of a gate that passed."""
+    return {
+        "properties": {
+            "gate": {"const": gate.value},
+            "status": {"const": GATE_RULES[gate].passing},
+            "passed": {"const": True},
+            "reason_code": {"const": None},
+        }
+    }
+
+
+def _allow_one_source(document: Schema) -> None:
+    """A transition from one state may name it without a list."""
+    properties = document["$defs"]["Transition"]["properties"]
+    names = properties["source"]
+    description = names.pop("description")
+    properties["source"] = {"anyOf": [names["items"], names], "description": description}
+
+
+_SHAPES: Final[Mapping[SchemaName, _Shape]] = {
+    SchemaName.REPORT: _Shape(
+        Report,
+        "Run report",
+        "orchestrator_run_report.json: how a run stands or ended, for its supervisor.",
+        is_written_whole=True,
+        complete=_add_closure_rules,
+    ),
+    SchemaName.CHECKPOINT: _Shape(
+        Checkpoint,
+        "Checkpoint",
+        "orchestrator_checkpoint.json: the whole record of a run, from which it is resumed.",
+        is_written_whole=True,
+    ),
+    SchemaName.LIFECYCLE: _Shape(
+        Lifecycle,
+        "Lifecycle",
+        "A lifecycle file, in TOML: the states of a run and what leads from one to the next.",
+        complete=_allow_one_source,
+    ),
+    SchemaName.EVENT: _Shape(
+        EventLine,
+        "Event",
+        "One line of orchestrator_events.jsonl, the log of a run.",
+    ),
+}
