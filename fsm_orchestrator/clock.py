@@ -54,4 +54,4 @@ class FixedClock:
 
 def timestamp(at: datetime) -> str:
     """UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

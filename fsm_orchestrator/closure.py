@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fsm_orchestrator import executions
 from fsm_orchestrator.artifacts import ArtifactsVerdict, judge
 from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.records import StageExecution
+from fsm_orchestrator.settings import StageSettings
+from fsm_orchestrator.stage_runner import masked_artifacts
 from fsm_orchestrator.vocabulary import StageStatus
 
 
-def judge_artifacts(checkpoint: Checkpoint) -> ArtifactsVerdict:
-    """Whether what the completed stages were expected to leave is present and valid now."""
-    paths = (path for one in checkpoint.completions for path in one.settings.expected_artifacts)
+def judge_artifacts(
+    checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
+) -> ArtifactsVerdict:
+    """Whether what the completed stages were expected to leave is present and valid now.
+
+    `settings` are the exact ones; a path that is known only masked counts as missing.
+    """
+    paths = (
+        path
+        for one in checkpoint.completions
+        for path in (
+            settings[one.stage].expected_artifacts
+            if one.stage in settings
+            else one.settings.expected_artifacts
+        )
+    )
     return judge(tuple(dict.fromkeys(paths)), None, allow_stale=True)
 
 
-def changed_artifacts(checkpoint: Checkpoint, verdict: ArtifactsVerdict) -> tuple[str, ...]:
+def changed_artifacts(
+    checkpoint: Checkpoint, verdict: ArtifactsVerdict, masker: Masker
+) -> tuple[str, ...]:
     """The good artifacts that are not what they were when their stage completed."""
     digests = {
         artifact.path: artifact.sha256
@@ -24,23 +44,25 @@ def changed_artifacts(checkpoint: Checkpoint, verdict: ArtifactsVerdict) -> tupl
     }
     return tuple(
         artifact.path
-        for artifact in verdict.good
+        for artifact in masked_artifacts(verdict, masker)
         if digests.get(artifact.path, artifact.sha256) != artifact.sha256
     )
 
 
-def refused_execution(run_id: str, verdict: ArtifactsVerdict, *, at: str) -> StageExecution:
+def refused_execution(
+    run_id: str, verdict: ArtifactsVerdict, masker: Masker, *, at: str
+) -> StageExecution:
     """The record of a closing that was refused for its artifacts."""
     failure = executions.own_failure(
         run_id,
         "closure.verify",
-        error=f"expected artifacts are wrong: {verdict.summary()}",
+        error=masker.mask_path(f"expected artifacts are wrong: {verdict.summary()}"),
         at=at,
     )
     return failure.model_copy(
         update={
             "status": StageStatus.ARTIFACT_MISSING,
-            "missing_artifacts": tuple(problem.path for problem in verdict.missing),
-            "malformed_artifacts": tuple(problem.path for problem in verdict.malformed),
+            "missing_artifacts": masker.mask_paths(one.path for one in verdict.missing),
+            "malformed_artifacts": masker.mask_paths(one.path for one in verdict.malformed),
         }
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -30,8 +30,8 @@ from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import RunId, StateName
 from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Gate, GateSource, OnChangedStage
 
-Milliseconds = Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)]
-GraceMilliseconds = Annotated[int, Field(ge=0, le=MILLISECONDS_MAX)]
+Milliseconds = Annotated[int, Field(strict=True, ge=1, le=MILLISECONDS_MAX)]
+GraceMilliseconds = Annotated[int, Field(strict=True, ge=0, le=MILLISECONDS_MAX)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 PathText = Annotated[
@@ -162,6 +162,16 @@ class RunConfig(Given):
             problems = error.errors(include_url=False, include_input=False, include_context=False)
             raise UsageError("\n".join(map(_in_words, problems))) from None
 
+    @field_validator("fixed_clock")
+    @classmethod
+    def _in_utc(cls, at: datetime | None) -> datetime | None:
+        if at is None:
+            return None
+        try:
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except OverflowError:
+            raise ValueError("there is no such time in UTC") from None
+
     @field_validator("gates")
     @classmethod
     def _check_signals(cls, gates: Mapping[Gate, str]) -> Mapping[Gate, str]:
@@ -185,8 +195,15 @@ class RunConfig(Given):
 
 
 def _in_words(problem: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(map(str, named_location(problem["loc"])))
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = "there is no such setting"
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
+
+
+def named_location(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where a problem is, less what must not be echoed: a bad environment key may hold a value."""
+    if location and location[-1] == "[key]":
+        return location[:-2]
+    return location

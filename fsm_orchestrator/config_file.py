@@ -23,6 +23,7 @@ from fsm_orchestrator.config import (
     NonEmptyText,
     RunConfig,
     StageGiven,
+    named_location,
 )
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.gates import GATE_RULES
@@ -243,7 +244,7 @@ def _problems(
     found = []
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         path = tuple("json" if part == "json_" else part for part in detail["loc"])
-        path = tuple(part for part in path if part != "[key]")
+        path = named_location(path)
         what = _what(detail["type"], detail["msg"], path, document)
         found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
     return [problem for _, problem in sorted(found)]

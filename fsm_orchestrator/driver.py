@@ -88,7 +88,9 @@ class Driver:
     def crash(self, error: Exception) -> None:
         """Leave a traceback in the log and a report that says failed: a bug of ours."""
         trace = "".join(traceback.format_exception(error))
-        self._invocation.log.emit(EventName.RUN_CRASHED, level="critical", traceback=trace)
+        self._invocation.log.emit(
+            EventName.RUN_CRASHED, level="critical", traceback=self._invocation.masker.mask(trace)
+        )
         self._recorder.is_degraded = True
         self._invocation.settle_open_attempt(
             "interrupted: the orchestrator ended with an internal error"
@@ -142,7 +144,7 @@ class Driver:
             completion = draft.completion_of(stage)
             if completion is not None:
                 self._stage_entry.skip(completion)
-        verdict = closure.judge_artifacts(draft)
+        verdict = self._invocation.judge_artifacts()
         if not verdict.is_good:
             self._note_wrong_artifacts(verdict)
         self._invocation.finish(ExitCode.DONE if verdict.is_good else ExitCode.FAILED)
@@ -163,7 +165,7 @@ class Driver:
             source=source,
             dest=dest,
             at=self._invocation.now(),
-            cause=self._invocation.masker.mask(self._cause),
+            cause=self._invocation.masker.mask_path(self._cause),
         )
         outcome = before.lifecycle.states[dest].outcome
         if outcome is Outcome.DONE:
@@ -210,8 +212,9 @@ class Driver:
         return Trigger.GATES_REFUSED
 
     def _are_artifacts_intact(self) -> bool:
-        verdict = closure.judge_artifacts(self._recorder.draft)
-        for path in closure.changed_artifacts(self._recorder.draft, verdict):
+        verdict = self._invocation.judge_artifacts()
+        masker = self._invocation.masker
+        for path in closure.changed_artifacts(self._recorder.draft, verdict, masker):
             self._invocation.warn(f"{path} was changed after the stage that made it completed")
         if not verdict.is_good:
             self._note_wrong_artifacts(verdict)
@@ -236,7 +239,12 @@ class Driver:
 
     def _note_wrong_artifacts(self, verdict: ArtifactsVerdict) -> None:
         self._recorder.add_execution(
-            closure.refused_execution(self._invocation.run_id, verdict, at=self._invocation.now())
+            closure.refused_execution(
+                self._invocation.run_id,
+                verdict,
+                self._invocation.masker,
+                at=self._invocation.now(),
+            )
         )
 
     def _fail(self, failure: OperationError) -> Report:

@@ -50,7 +50,7 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
-    lifecycle = preparation.checkpoint.lifecycle
+    lifecycle, masker = preparation.checkpoint.lifecycle, preparation.masker
     for stage in lifecycle.stages:
         settings = preparation.settings.get(stage)
         if settings is None:
@@ -60,17 +60,22 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
         in_lifecycle = lifecycle.states[stage].timeout_ms is not None
         elsewhere = "lifecycle" if in_lifecycle else "as timeout_ms"
         values: tuple[tuple[str, str | int | bool | tuple[str, ...], bool, str], ...] = (
-            ("bin", settings.command, True, DEFAULT),
-            ("args", preparation.masker.mask_all(settings.args), bool(settings.args), DEFAULT),
+            ("bin", masker.mask_path(settings.command), True, DEFAULT),
+            ("args", masker.mask_all(settings.args), bool(settings.args), DEFAULT),
             ("env", tuple(settings.env), bool(settings.env), DEFAULT),
             (
                 "expected_artifacts",
-                settings.expected_artifacts,
+                masker.mask_paths(settings.expected_artifacts),
                 bool(settings.expected_artifacts),
                 DEFAULT,
             ),
             ("timeout_ms", timeout_ms, settings.timeout_ms is not None, elsewhere),
-            ("cwd", settings.cwd, _has_cwd(preparation, stage), "the operator's directory"),
+            (
+                "cwd",
+                masker.mask_path(settings.cwd),
+                _has_cwd(preparation, stage),
+                "the operator's directory",
+            ),
             ("allow_stale", settings.allow_stale, settings.allow_stale, DEFAULT),
         )
         for field, value, is_set, otherwise in values:

@@ -146,7 +146,7 @@ def build_logger(
 
 
 def _masked(value: Any, masker: Masker) -> Any:
-    """Free text is masked here; records were masked when they were made."""
+    """Sentences of ours are masked here; records and quotations were when they were made."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    return masker.mask(value) if isinstance(value, str) else value
+    return masker.mask_path(value) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsm_orchestrator import closure, executions
+from fsm_orchestrator.artifacts import ArtifactsVerdict
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.event_log import EventFile, RunLogger
 from fsm_orchestrator.preparation import Preparation
@@ -29,7 +30,7 @@ class Invocation:
         self.recorder = Recorder(
             self.output_directory,
             draft,
-            lambda: closure.judge_artifacts(self.recorder.draft).is_good,
+            lambda: self.judge_artifacts().is_good,
         )
         self._event_file = event_file
 
@@ -39,10 +40,14 @@ class Invocation:
 
     def warn(self, warning: str, **bound: str) -> None:
         """Put a warning into report and log, once."""
-        masked = self.masker.mask(warning)
+        masked = self.masker.mask_path(warning)
         if masked not in self.recorder.draft.invocation.warnings:
             self.recorder.add_warning(masked)
             self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
+
+    def judge_artifacts(self) -> ArtifactsVerdict:
+        """Whether the expected artifacts of all completed stages are good now."""
+        return closure.judge_artifacts(self.recorder.draft, self.preparation.settings)
 
     def check_events(self) -> None:
         """A log that cannot be written ends the run, like any other record.
@@ -57,7 +62,7 @@ class Invocation:
         """Record what the program itself failed to do."""
         self.recorder.add_execution(
             executions.own_failure(
-                self.run_id, operation, error=self.masker.mask(error), at=self.now()
+                self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
             )
         )
 

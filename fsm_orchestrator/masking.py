@@ -27,13 +27,10 @@ class Masker:
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        parts = []
-        for value in sorted(set(values), key=len, reverse=True):
-            if len(value) >= WHOLE_VALUE_LENGTH_MIN:
-                parts.append(re.escape(value))
-            elif len(value) >= WORD_LENGTH_MIN and value.lower() not in PLAIN_WORDS:
-                parts.append(rf"(?<!\w){re.escape(value)}(?!\w)")
-        self._pattern = re.compile("|".join(parts)) if parts else None
+        known = sorted(set(values), key=len, reverse=True)
+        self.longest_bytes = len(known[0].encode(errors="replace")) * 4 if known else 0
+        self._pattern = _pattern_of(known)
+        self._path_pattern = _pattern_of([value for value in known if "/" not in value])
 
     def mask(self, text: str) -> str:
         """`text` with every known value replaced by `***`."""
@@ -42,3 +39,34 @@ class Masker:
     def mask_all(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Each of `texts` masked."""
         return tuple(self.mask(text) for text in texts)
+
+    def mask_path(self, text: str) -> str:
+        """`text`, a path or a sentence of ours about paths, masked.
+
+        A value that is a path itself is left: the operator named that file or directory in the
+        open, and a report that hides which file is missing helps nobody.
+        """
+        return text if self._path_pattern is None else self._path_pattern.sub(MASK, text)
+
+    def mask_paths(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Each of `paths` masked as a path."""
+        return tuple(self.mask_path(path) for path in paths)
+
+    def masked_tail(self, text: str, length_max: int) -> str:
+        """The last `length_max` characters of `text`, masked; no value is cut in two."""
+        cut = max(0, len(text) - length_max)
+        for match in self._pattern.finditer(text) if self._pattern is not None else ():
+            if match.start() < cut < match.end():
+                return MASK + self.mask(text[match.end() :])
+        return self.mask(text[cut:])
+
+
+def _pattern_of(values: Iterable[str]) -> re.Pattern[str] | None:
+    """Matches the values, the longest first; None where there is none to match."""
+    parts = []
+    for value in values:
+        if len(value) >= WHOLE_VALUE_LENGTH_MIN:
+            parts.append(re.escape(value))
+        elif len(value) >= WORD_LENGTH_MIN and value.lower() not in PLAIN_WORDS:
+            parts.append(rf"(?<!\w){re.escape(value)}(?!\w)")
+    return re.compile("|".join(parts)) if parts else None

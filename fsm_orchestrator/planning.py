@@ -79,16 +79,19 @@ def plan_of(preparation: Preparation) -> Plan:
 
 def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> PlannedStage:
     settings = preparation.settings.get(stage)
+    masker = preparation.masker
     action, reason = _action(preparation, stage, may_run=may_run)
     return PlannedStage(
         stage=stage,
         action=action,
         reason=reason,
-        command=None if settings is None else settings.command,
-        args=() if settings is None else preparation.masker.mask_all(settings.args),
+        command=None if settings is None else masker.mask_path(settings.command),
+        args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
-        cwd=None if settings is None else settings.cwd,
-        expected_artifacts=() if settings is None else settings.expected_artifacts,
+        cwd=None if settings is None else masker.mask_path(settings.cwd),
+        expected_artifacts=(
+            () if settings is None else masker.mask_paths(settings.expected_artifacts)
+        ),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
     )
 

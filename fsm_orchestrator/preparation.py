@@ -222,7 +222,8 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
 
 def new_run_id(clock: Clock) -> str:
     """An id that is unique and sorts by time."""
-    return f"{clock.now():%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}"
+    at = clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"{at.replace('-', '').replace(':', '')}-{secrets.token_hex(4)}"
 
 
 def _leftover(output: Path) -> AttemptRecord | None:

@@ -29,9 +29,12 @@ FILES_MAX = 1000
 
 
 class StageSecrets(Record):
-    """What one stage needs that the checkpoint must not show: exact arguments, environment."""
+    """What one stage needs that the checkpoint must not show: exact settings, environment."""
 
+    command: str
     args: tuple[str, ...]
+    cwd: str
+    expected_artifacts: tuple[str, ...]
     env: dict[str, str]
 
 
@@ -88,14 +91,23 @@ def save(ref: str, state: PrivateState) -> None:
 
 
 def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:
-    """What must be kept privately of the stages that have environment values."""
+    """What must be kept privately: all stages exactly, as soon as any has environment values.
+
+    A value of one stage may stand in an argument of another. Settings that are known only masked
+    are not kept: what is masked must never be run.
+    """
+    if not any(one.env for one in settings.values()):
+        return {}
     return {
         stage: StageSecrets(
+            command=one.command,
             args=one.args,
+            cwd=one.cwd,
+            expected_artifacts=one.expected_artifacts,
             env={key: value for key, value in one.env.items() if value is not None},
         )
         for stage, one in settings.items()
-        if one.env
+        if one.is_complete
     }
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from fsm_orchestrator.records import LeakedProcess
 
 PROC = Path("/proc")
-COMMAND_CHARACTERS_MAX = 300
 _STATE, _GROUP, _SESSION, _START, _RSS = 0, 2, 3, 19, 21  # fields of stat after the name, proc(5)
 
 
@@ -85,7 +84,7 @@ def describe(member: SessionMember) -> LeakedProcess | None:
     age_seconds = uptime_seconds - member.start_ticks / os.sysconf("SC_CLK_TCK")
     return LeakedProcess(
         pid=member.pid,
-        command=command[:COMMAND_CHARACTERS_MAX],
+        command=command,
         age_seconds=round(max(0.0, age_seconds), 2),
         rss_bytes=int(fields[_RSS]) * os.sysconf("SC_PAGE_SIZE"),
     )

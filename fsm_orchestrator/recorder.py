@@ -110,7 +110,7 @@ class Recorder:
 
     def report(self, outcome: Outcome | None = None) -> Report:
         """The report of the draft; `outcome` as in `build_report`. A done run is judged anew."""
-        intact = self.is_done and outcome is None and self._artifacts_intact()
+        intact = self.is_done and not self.is_degraded and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
     def write_report_if_possible(self, outcome: Outcome | None = None) -> None:

@@ -36,7 +36,7 @@ def prepare(config: RunConfig) -> Preparation:
 def _was_never_recorded(config: RunConfig) -> bool:
     """Whether no checkpoint was ever written and the report proves that nothing was spawned."""
     output = config.output_path
-    if (output / CHECKPOINT_FILE).exists():
+    if (output / CHECKPOINT_FILE).is_file():  # a directory in its place is no checkpoint
         return False
     try:
         data = files.read_bounded(output / REPORT_FILE, REPORT_BYTES_MAX)

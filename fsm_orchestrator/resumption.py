@@ -89,7 +89,10 @@ def _read(config: RunConfig) -> _Resumption:
         if stage in kept:
             kept[stage] = replace(
                 kept[stage],
+                command=known.command,
                 args=known.args,
+                cwd=known.cwd,
+                expected_artifacts=known.expected_artifacts,
                 env={**kept[stage].env, **known.env},
                 is_complete=True,
             )
@@ -132,8 +135,12 @@ def _changes_of(resumption: _Resumption, completion: Completion) -> tuple[str, .
     """How a completed stage differs from what it completed with, its artifacts included."""
     now = resumption.records.get(completion.stage)
     changes = () if now is None else differences(completion.settings, now, resumption.masker)
-    verdict = judge(completion.settings.expected_artifacts, None, allow_stale=True)
-    return changes if verdict.is_good else (*changes, f"artifacts: {verdict.summary()}")
+    exact = resumption.kept.get(completion.stage)
+    expected = (exact or completion.settings).expected_artifacts
+    verdict = judge(expected, None, allow_stale=True)
+    if verdict.is_good:
+        return changes
+    return (*changes, f"artifacts: {resumption.masker.mask_path(verdict.summary())}")
 
 
 def _completions(resumption: _Resumption) -> tuple[Completion, ...]:
@@ -234,8 +241,10 @@ def _refuse_lost_values(resumption: _Resumption, rerun: tuple[str, ...]) -> None
             )
         if not settings.is_complete:
             raise UsageError(
-                f"stage {stage!r} must run, but its arguments held secret values that are gone",
-                remedy=f"give every --{option}-arg again",
+                f"stage {stage!r} must run, but its settings held secret values that are gone: they"
+                " are known only masked",
+                remedy=f"declare it anew: --{option}-bin with every --{option}-arg, --{option}-env,"
+                f" --{option}-expected-artifact",
             )
 
 
@@ -291,7 +300,7 @@ def _prepare_done(resumption: _Resumption) -> Preparation:
         checkpoint=checkpoint.model_copy(
             update={"version": __version__, "invocations": (*checkpoint.invocations, visit)}
         ),
-        settings={},
+        settings=resumption.kept,
         entry=None,
     )
 

@@ -26,7 +26,7 @@ class StageSettings:
     """Everything a stage runs with; paths are absolute, a bare command name stays bare.
 
     `env` values are None where only the key is known: the private file is gone.
-    `is_complete` is False where secrets were masked out of `args` and cannot be had back.
+    `is_complete` is False where secrets were masked out and cannot be had back.
     """
 
     command: str
@@ -50,13 +50,16 @@ class StageRecord(Record):
     Equal environment values can be recognised by their digests, and nothing be guessed from them.
     """
 
-    command: str = Field(description="The program: an absolute path, or a name looked up on PATH.")
+    command: str = Field(
+        description="The program: an absolute path, or a name looked up on PATH; masked."
+    )
     args: tuple[str, ...] = Field(
         description="Its arguments in order; known secret values are masked."
     )
-    args_masked: bool = Field(
+    is_masked: bool = Field(
         description=(
-            "Whether something is masked in `args`, so that they cannot be used as they are."
+            "Whether something is masked in these settings, so that they cannot be used as they"
+            " are: the exact ones are in the private file."
         )
     )
     cwd: str = Field(description="Absolute path of the directory it runs in.")
@@ -122,7 +125,6 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
     return replace(
         kept,
         args=kept.args if given.args is None else given.args,
-        is_complete=kept.is_complete or given.args is not None,
         cwd=kept.cwd if given.cwd is None else config.absolute(given.cwd),
         env={**kept.env, **(given.env or {})},
         expected_artifacts=(
@@ -139,18 +141,21 @@ def record_of(
     settings: StageSettings, masker: Masker, digest_key: bytes, kept: StageRecord | None
 ) -> StageRecord:
     """What the checkpoint keeps of `settings`; the digests of lost values are taken from `kept`."""
-    masked = masker.mask_all(settings.args)
+    command, cwd = masker.mask_paths((settings.command, settings.cwd))
+    args = masker.mask_all(settings.args)
+    artifacts = masker.mask_paths(settings.expected_artifacts)
+    exact = (settings.command, settings.cwd, settings.args, settings.expected_artifacts)
     kept_digests = {} if kept is None else kept.env_digests
     return StageRecord(
-        command=settings.command,
-        args=masked,
-        args_masked=masked != settings.args or not settings.is_complete,
-        cwd=settings.cwd,
+        command=command,
+        args=args,
+        is_masked=(command, cwd, args, artifacts) != exact or not settings.is_complete,
+        cwd=cwd,
         env_digests={
             key: kept_digests.get(key, "") if value is None else env_digest(digest_key, key, value)
             for key, value in settings.env.items()
         },
-        expected_artifacts=settings.expected_artifacts,
+        expected_artifacts=artifacts,
         timeout_ms=settings.timeout_ms,
         allow_stale=settings.allow_stale,
     )
@@ -171,7 +176,7 @@ def settings_of(record: StageRecord) -> StageSettings:
         expected_artifacts=record.expected_artifacts,
         timeout_ms=record.timeout_ms,
         allow_stale=record.allow_stale,
-        is_complete=not record.args_masked,
+        is_complete=not record.is_masked,
     )
 
 
@@ -181,18 +186,21 @@ def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tup
     Command, arguments, directory, environment and expected artifacts count; how long the stage
     may take does not. Environment values are not shown.
     """
+    # What is secret now may not have been then: both are compared as they would be shown now.
+    command, cwd = masker.mask_paths((completed.command, completed.cwd))
+    args = masker.mask_all(completed.args)
+    artifacts = masker.mask_paths(completed.expected_artifacts)
     found = []
-    if completed.command != now.command:
-        found.append(f"command: completed with {completed.command!r}, now {now.command!r}")
-    completed_args = masker.mask_all(completed.args)  # what is secret now may not have been then
-    if completed_args != now.args:
-        found.append(f"args: completed with {list(completed_args)!r}, now {list(now.args)!r}")
-    if completed.cwd != now.cwd:
-        found.append(f"cwd: completed in {completed.cwd!r}, now {now.cwd!r}")
-    if completed.expected_artifacts != now.expected_artifacts:
+    if command != now.command:
+        found.append(f"command: completed with {command!r}, now {now.command!r}")
+    if args != now.args:
+        found.append(f"args: completed with {list(args)!r}, now {list(now.args)!r}")
+    if cwd != now.cwd:
+        found.append(f"cwd: completed in {cwd!r}, now {now.cwd!r}")
+    if artifacts != now.expected_artifacts:
         found.append(
             "expected artifacts: completed with"
-            f" {list(completed.expected_artifacts)!r}, now {list(now.expected_artifacts)!r}"
+            f" {list(artifacts)!r}, now {list(now.expected_artifacts)!r}"
         )
     for key in sorted(completed.env_digests.keys() | now.env_digests.keys()):
         old, new = completed.env_digests.get(key), now.env_digests.get(key)

@@ -82,7 +82,7 @@ class StageEntry:
         self._recorder.save()
         log.emit(
             EventName.STAGE_STARTED,
-            command=settings.command,
+            command=self._invocation.masker.mask_path(settings.command),
             args=list(self._invocation.masker.mask_all(settings.args)),
             reason=attempt.reason,
         )

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator import files
-from fsm_orchestrator.artifacts import ArtifactsVerdict, judge, take_snapshot
+from fsm_orchestrator.artifacts import (
+    ArtifactProblem,
+    ArtifactsVerdict,
+    judge,
+    take_snapshot,
+)
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.executions import idempotency_key, log_names
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.process import Command, Limits, ProcessReport, ProcessRunner
-from fsm_orchestrator.records import AttemptRecord, StageExecution
+from fsm_orchestrator.records import Artifact, AttemptRecord, StageExecution
 from fsm_orchestrator.results import (
     ArtifactsWrong,
     Exited,
@@ -32,6 +37,7 @@ from fsm_orchestrator.settings import StageSettings
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY
 
 TAIL_BYTES_MAX: Final = 4096
+COMMAND_CHARACTERS_MAX: Final = 300
 TAIL_LINES_MAX: Final = 20
 TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable's name
 
@@ -85,7 +91,7 @@ def run_attempt(
         )
         report = context.runner.run(command, limits, on_started)
         duration_ms = context.clock.elapsed_ms(began)
-        tail = _tail(stderr, tail_start)
+        tail = _tail(stderr, tail_start, context.masker)
     # What a process left that was ended in mid-work, or never ran, is nobody's claim.
     to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
     verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
@@ -109,25 +115,27 @@ def _execution(
         status=status_of(result),
         reason=attempt.reason,
         error=_error(result, verdict, masker),
-        command=settings.command,
+        command=masker.mask_path(settings.command),
         args=masker.mask_all(settings.args),
         env_keys=tuple(settings.env),
-        cwd=settings.cwd,
+        cwd=masker.mask_path(settings.cwd),
         started_at=attempt.started_at,
         duration_ms=ended.duration_ms,
         exit_code=ended.report.end.code if isinstance(ended.report.end, Exited) else None,
         signal=(
             signal_name(ended.report.end.signum) if isinstance(ended.report.end, Signaled) else None
         ),
-        missing_artifacts=tuple(problem.path for problem in verdict.missing),
-        malformed_artifacts=tuple(problem.path for problem in verdict.malformed),
-        stale_artifacts=tuple(problem.path for problem in verdict.stale),
-        artifacts=verdict.good,
+        missing_artifacts=_paths(verdict.missing, masker),
+        malformed_artifacts=_paths(verdict.malformed, masker),
+        stale_artifacts=_paths(verdict.stale, masker),
+        artifacts=masked_artifacts(verdict, masker),
         stdout_log=stdout_log,
         stderr_log=stderr_log,
-        stderr_tail=masker.mask(ended.stderr_tail),
+        stderr_tail=ended.stderr_tail,
         leaked_processes=tuple(
-            process.model_copy(update={"command": masker.mask(process.command)})
+            process.model_copy(
+                update={"command": masker.mask(process.command)[:COMMAND_CHARACTERS_MAX]}
+            )
             for process in ended.report.leaked
         ),
         resources=None if context.clock.is_fixed else ended.report.resources,
@@ -141,7 +149,7 @@ def _error(result: StageResult, verdict: ArtifactsVerdict, masker: Masker) -> st
         return None
     if not verdict.is_good and not isinstance(result, ArtifactsWrong):
         error = f"{error}; its expected artifacts are wrong too: {verdict.summary()}"
-    return masker.mask(error)
+    return masker.mask_path(error)
 
 
 def _environment(
@@ -183,9 +191,26 @@ def _open_logs(output_directory: Path, attempt: AttemptRecord) -> Iterator[tuple
             os.close(descriptor)
 
 
-def _tail(descriptor: int, start: int) -> str:
-    """The last lines of a log from `start` on, as text whatever the bytes."""
+def _tail(descriptor: int, start: int, masker: Masker) -> str:
+    """The last lines of a log from `start` on, masked, as text whatever the bytes.
+
+    Masked before anything is cut: more is read than is kept, so that no piece of a value stays.
+    """
     size_bytes = os.fstat(descriptor).st_size
-    begin = max(start, size_bytes - TAIL_BYTES_MAX)
-    text = os.pread(descriptor, TAIL_BYTES_MAX, begin).decode(errors="replace")
-    return "\n".join(text.splitlines()[-TAIL_LINES_MAX:])
+    to_read = TAIL_BYTES_MAX + masker.longest_bytes
+    begin = max(start, size_bytes - to_read)
+    text = os.pread(descriptor, to_read, begin).decode(errors="replace")
+    tail = masker.masked_tail(text, TAIL_BYTES_MAX)
+    return "\n".join(tail.splitlines()[-TAIL_LINES_MAX:])
+
+
+def _paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
+    return masker.mask_paths(problem.path for problem in problems)
+
+
+def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
+    """The good artifacts as a record may name them."""
+    return tuple(
+        artifact.model_copy(update={"path": masker.mask_path(artifact.path)})
+        for artifact in verdict.good
+    )

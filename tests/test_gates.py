@@ -22,9 +22,11 @@ from fsm_orchestrator.vocabulary import Gate, GateSource
 from tests.support import (
     CHECKPOINT,
     PASSING,
+    REPORT,
     checkpoint_of,
     events_of,
     orchestrate,
+    read_json,
     report_of,
     spawned,
     stages,
@@ -244,7 +246,10 @@ def test_run_that_is_not_blocked_has_no_reason_codes(
 ) -> None:
     """All three gates passed: the stages run, and however they end nothing was blocked."""
     patience = ("--executor-timeout-ms", "1") if outcome == "timeout" else ()
-    ended = orchestrate("out", *PASSING, *stages(RAN, executor), *patience, cwd=tmp_path)
+    look = f'{RAN}; cp "$ORCHESTRATOR_OUTPUT_DIR/{REPORT}" working.json'
+    ended = orchestrate("out", *PASSING, *stages(look, executor), *patience, cwd=tmp_path)
+    working = read_json(tmp_path / "working.json")
+    assert (working["terminal_state"], working["blocked_reason_codes"]) == (None, [])
     report = report_of(tmp_path / "out")
     assert (ended.code, report["terminal_state"]) == (code, outcome)
     assert rows(report["gate_decisions"]) == [row(one, "flag") for one in ALL_PASSING]

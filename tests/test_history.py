@@ -39,7 +39,10 @@ RAN: Final = 'touch "$ORCHESTRATOR_OUTPUT_DIR/ran.$ORCHESTRATOR_STAGE"'
 PLAN: Final = f"{RAN}; echo '[1]' > plan.json"
 PLANNED: Final = ("--manager-expected-artifact", "plan.json", "--manager-env", "TOKEN=4711")
 DENIED: Final = ("--policy-status", "deny", *PASSING[2:])
-RUNS: Final = ("blocked", "failed", "timeout", "done", "resumed", "interrupted", "killed")
+RUNS: Final = (
+    *("blocked", "failed", "timeout", "done", "passed_over"),
+    *("resumed", "repeated", "interrupted", "killed"),
+)
 STATES: Final = ("pending", "gating", "manager", "executor", "done", "blocked", "failed", "timeout")
 TRIGGERS: Final = (
     *("start", "gates_passed", "gates_refused", "stage_succeeded"),
@@ -83,10 +86,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("timeout", *PASSING, *hang): 124,
         ("done", *PASSING, *stages(PLAN, RAN)): 0,
         ("resumed", *PASSING, *stages(PLAN, "exit 7")): 1,
+        ("resumed", "--resume", *shell("executor", RAN)): 0,
+        ("repeated", *PASSING, *stages(PLAN, "exit 7")): 1,
+        ("repeated", "--resume", "--rerun", "manager", *shell("executor", RAN)): 0,
+        ("repeated", "--resume"): 0,
+        ("passed_over", *PASSING, *shell("executor", RAN)): 0,
     }
     for command, code in commands.items():
-        assert orchestrate(*command, *PLANNED, cwd=cwd).code == code
-    assert orchestrate("resumed", "--resume", *shell("executor", RAN), cwd=cwd).code == 0
+        planned = PLANNED if PLAN in command else ()
+        assert orchestrate(*command, *planned, cwd=cwd).code == code
     assert ended_in_mid_stage("interrupted", signal.SIGTERM, cwd) == 143
     assert ended_in_mid_stage("killed", signal.SIGKILL, cwd) == -signal.SIGKILL
     return cwd

@@ -219,7 +219,7 @@ def test_a_record_holds_no_environment_value() -> None:
     of = replace(KEPT, args=("-t", f"x{VALUE}y"), env={"TOKEN": VALUE})
     kept = recorded(of, Masker([VALUE]))
     assert VALUE not in kept.model_dump_json()
-    assert (kept.args, kept.args_masked) == (("-t", "x***y"), True)
+    assert (kept.args, kept.is_masked) == (("-t", "x***y"), True)
     plain = {hashlib.sha256(text.encode()).hexdigest() for text in (VALUE, f"TOKEN={VALUE}")}
     assert set(kept.env_digests.values()).isdisjoint(plain)
     again = settings_of(kept)

@@ -103,9 +103,9 @@ class Instant(click.ParamType[datetime]):
             return value
         try:
             instant = datetime.fromisoformat(str(value))
-        except ValueError:
+            return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
-        return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 class NonEmpty(click.ParamType[str]):

@@ -13,8 +13,6 @@ from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.vocabulary import Gate, LogFormat
 
-_NOT_GIVEN: tuple[Any, ...] = (None, (), False)
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -31,7 +29,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     Raises:
         UsageError: a value cannot be used, or the operator's directory is gone.
     """
-    given = {key: value for key, value in parameters.items() if value not in _NOT_GIVEN}
+    given = {key: value for key, value in parameters.items() if _is_given(value)}
     as_json = given.pop("as_json", False)
     log_format = given.pop("log_format", None)
     file_name = given.pop("config", None)
@@ -44,6 +42,11 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
         as_json=as_json or bool(file.json_),
         log_format=LogFormat(log_format or file.log_format or LogFormat.AUTO),
     )
+
+
+def _is_given(value: Any) -> bool:
+    """Whether an option was given; 0 and an empty text are values."""
+    return value is not None and value is not False and value != ()
 
 
 def _config(given: Mapping[str, Any]) -> RunConfig:
