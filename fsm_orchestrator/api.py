@@ -19,7 +19,6 @@ from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
     OperationError,
-    OrchestratorError,
     RecordingError,
     ReportError,
     UsageError,
@@ -118,7 +117,7 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
 def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -> Report:
     output = config.output_path
-    lock = OutputLock.acquire_existing(output) if output.is_dir() else None
+    lock = OutputLock.acquire(output) if output.is_dir() else None
     try:
         try:
             preparation = prepare(config)
@@ -128,7 +127,7 @@ def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -
         except CheckpointError as error:
             if output.is_dir():
                 lock = lock or OutputLock.acquire(output)
-                record_refusal(config, error, listener)
+                record_refusal(config, "checkpoint.load", error, listener)
             raise
         return _drive(preparation, lock, interrupts, listener)
     finally:
@@ -155,25 +154,28 @@ def _drive(
     listener: Listener | None,
 ) -> Report:
     output = preparation.config.output_path
-    lock.write_holder(
-        since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
-    )
     ended_pids, failure = _end_leftovers(preparation)
-    if preparation.archives:
-        if failure is not None:
-            raise failure
-        _archive(output)
+    try:
+        lock.write_holder(
+            since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
+        )
+        if preparation.archives:
+            if failure is not None:
+                raise failure
+            _archive(output)
+    except OperationError as error:
+        record_refusal(preparation.config, error.operation, error, listener)
+        raise
     with contextlib.closing(EventFile(output)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, listener)
         driver = Driver(preparation, interrupts, log, event_file)
         try:
             return driver.execute(ended_pids, failure)
-        except OrchestratorError as error:
-            driver.crash(error)
-            raise
         except Exception as error:
             driver.crash(error)
-            raise InternalError(f"{type(error).__name__}: {error}") from error
+            raise InternalError(
+                f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
+            ) from error
 
 
 def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:

@@ -157,7 +157,6 @@ class Driver:
 
     def _before_transition(self, trigger: Trigger, source: str, dest: str) -> None:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
-        self._invocation.check_events()
         before = self._recorder.draft
         record = TransitionRecord(
             seq=before.last_seq + 1,

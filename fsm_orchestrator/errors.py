@@ -89,8 +89,8 @@ class InternalError(OrchestratorError):
 
     exit_code = ExitCode.INTERNAL
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, traceback_in: str = "the log") -> None:
         super().__init__(
             f"internal error: {message}",
-            remedy="this is a bug: please report it with the traceback from the events file",
+            remedy=f"this is a bug: please report it with the traceback that is in {traceback_in}",
         )

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from fsm_orchestrator import files
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.json_text import json_line
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName
 
@@ -51,9 +52,13 @@ class EventFile:
         """Append one event. A failure is kept, not raised."""
         if self.failure is not None:
             return
-        line = json.dumps(event, ensure_ascii=False, default=str).encode() + b"\n"
-        size_bytes = os.fstat(self._descriptor).st_size
+        line = json_line(event).encode()
+        here = os.fstat(self._descriptor)
+        size_bytes = here.st_size
         try:
+            there = os.stat(self.path, follow_symlinks=False)
+            if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+                raise FileNotFoundError(2, "the file was replaced while the run worked")
             files.write_all(self._descriptor, line)
         except OSError as error:
             self.failure = self._error(error)

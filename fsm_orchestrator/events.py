@@ -116,7 +116,7 @@ class RunWarning(RunEvent):
 
 
 class AttemptInterrupted(StageEvent):
-    """A resume found an attempt whose end nobody saw, and ended what was left of it."""
+    """An attempt whose end nobody saw was found, and what was left of it has been ended."""
 
     event: Literal[EventName.ATTEMPT_INTERRUPTED] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="How grave it is.")

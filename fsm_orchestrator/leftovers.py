@@ -28,10 +28,12 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
     found = list(_processes_of(attempt))
     for process in found:
         _signal(process.terminate)
+        _signal(process.resume)  # a stopped process cannot act on SIGTERM
     _, alive = psutil.wait_procs(found, timeout=kill_grace_ms / 1000)
-    for process in {*alive, *_processes_of(attempt)}:
+    to_kill = list({*alive, *_processes_of(attempt)})
+    for process in to_kill:
         _signal(process.kill)
-    _, alive = psutil.wait_procs(alive, timeout=KILL_WAIT_SECONDS)
+    _, alive = psutil.wait_procs(to_kill, timeout=KILL_WAIT_SECONDS)
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
         raise OSError(16, f"cannot end process {pids} of an interrupted attempt")

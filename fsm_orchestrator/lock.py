@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,75 +22,57 @@ from fsm_orchestrator.errors import BusyError, RecordingError
 from fsm_orchestrator.vocabulary import LOCK_FILE
 
 HOLDER_BYTES_MAX = 4096
+LOOKERS_TRIES = 10
+LOOKERS_WAIT_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputLock:
-    """The held lock of an output directory."""
+    """The held lock of an output directory: flock on the directory itself and on its lock file.
+
+    The file is what other programs know, and says who holds it. The directory is locked as well
+    (where the file system can: NFS cannot), so that nobody gets in because the file was removed.
+    """
 
     path: Path
-    descriptor: int
-
-    @classmethod
-    def acquire_existing(cls, output_directory: Path) -> Self | None:
-        """Take the lock if its file is there; None if it is not. Writes nothing.
-
-        Raises:
-            BusyError: another orchestrator holds it.
-            RecordingError: the file is there but cannot be locked.
-        """
-        return cls._acquire(output_directory / LOCK_FILE, os.O_RDWR)
+    directory: int
+    file: int = -1
+    says_holder: bool = False
 
     @classmethod
     def acquire(cls, output_directory: Path) -> Self:
-        """Take the lock, making its file if need be.
+        """Lock a directory that is there, and its lock file if that is there. Writes nothing.
+
+        A lock file that cannot be locked is left for `write_holder` to complain about.
 
         Raises:
             BusyError: another orchestrator holds it.
-            RecordingError: it cannot be made or locked.
+            RecordingError: the directory cannot be opened or locked.
         """
         path = output_directory / LOCK_FILE
-        lock = cls._acquire(path, os.O_RDWR | os.O_CREAT)
-        if lock is None:
-            raise RecordingError("lock.acquire", str(path), "the directory is gone")
-        return lock
-
-    @classmethod
-    def _acquire(cls, path: Path, flags: int) -> Self | None:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            while True:
-                descriptor = os.open(
-                    path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
-                )
-                if cls._lock(path, descriptor):
-                    return cls(path, descriptor)
-        except FileNotFoundError:
-            return None
+            lock = cls(path, os.open(output_directory, flags))
         except OSError as error:
             raise RecordingError("lock.acquire", str(path), files.reason(error)) from error
-
-    @staticmethod
-    def _lock(path: Path, descriptor: int) -> bool:
-        """Lock an open file; False when it is no longer the one at `path`."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            here, there = os.fstat(descriptor), path.stat()
-            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
-                return True
-        except OSError as error:
-            holder = os.pread(descriptor, HOLDER_BYTES_MAX, 0)
-            os.close(descriptor)
-            if error.errno in {errno.EWOULDBLOCK, errno.EAGAIN}:
-                raise _busy(path, holder) from None
+            _lock_directory(lock.directory, path)
+            with contextlib.suppress(OSError):
+                lock.file = _lock_file(path, os.O_RDWR)
+        except BusyError:
+            lock.release()
             raise
-        os.close(descriptor)
-        return False
+        except OSError as error:
+            lock.release()
+            raise RecordingError("lock.acquire", str(path), files.reason(error)) from error
+        return lock
 
     def write_holder(self, *, since: str, run_id: str) -> None:
-        """Say who holds the lock, for whoever is refused.
+        """Make the lock file if need be, lock it, and say in it who holds the directory.
 
         Raises:
-            RecordingError: it cannot be written.
+            BusyError: another orchestrator holds the file.
+            RecordingError: it cannot be made, locked or written.
         """
         holder = {
             "pid": os.getpid(),
@@ -98,29 +81,84 @@ class OutputLock:
             "run_id": run_id,
         }
         try:
-            files.truncate(self.descriptor, 0)
-            files.write_all(self.descriptor, json.dumps(holder).encode() + b"\n")
+            if self.file < 0:
+                self.file = _lock_file(self.path, os.O_RDWR | os.O_CREAT)
+            files.truncate(self.file, 0)
+            files.write_all(self.file, json.dumps(holder).encode() + b"\n")
         except OSError as error:
-            raise RecordingError("lock.persist", str(self.path), files.reason(error)) from error
+            raise RecordingError("lock.acquire", str(self.path), files.reason(error)) from error
+        self.says_holder = True
 
     def release(self) -> None:
         """Forget the holder and let the lock go."""
-        with contextlib.suppress(OSError):
-            files.truncate(self.descriptor, 0)
-        with contextlib.suppress(OSError):
-            os.close(self.descriptor)
+        if self.says_holder:
+            with contextlib.suppress(OSError):
+                files.truncate(self.file, 0)
+        for descriptor in (self.file, self.directory):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _lock_directory(descriptor: int, path: Path) -> None:
+    try:
+        _flock(descriptor, path)
+    except OSError as error:
+        if error.errno not in {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+
+
+def _lock_file(path: Path, flags: int) -> int:
+    """Open and lock the lock file; the one that is at `path` once it is locked."""
+    while True:
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            _flock(descriptor, path)
+            here, there = os.fstat(descriptor), path.stat()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+            return descriptor
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, path: Path) -> None:
+    """Take the lock at once, or say who has it.
+
+    While nobody has said that it is theirs, it may be one who only looks (`status`): a few more
+    tries are made before that counts as busy.
+    """
+    for _ in range(LOOKERS_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read_holder(path)
+            if holder:
+                raise _busy(path, holder) from None
+            time.sleep(LOOKERS_WAIT_SECONDS)
+        else:
+            return
+    raise _busy(path, b"")
+
+
+def _read_holder(path: Path) -> bytes:
+    try:
+        return files.read_bounded(path, HOLDER_BYTES_MAX)
+    except OSError:
+        return b""
 
 
 def holder_of(output_directory: Path) -> str | None:
     """Who holds the directory now, in words; None when nobody does. Writes nothing."""
+    if not output_directory.is_dir():
+        return None
     try:
-        lock = OutputLock.acquire_existing(output_directory)
+        OutputLock.acquire(output_directory).release()
     except BusyError as busy:
         return str(busy)
     except RecordingError:
         return None
-    if lock is not None:
-        os.close(lock.descriptor)
     return None
 
 

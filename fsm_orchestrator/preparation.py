@@ -197,7 +197,15 @@ def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
 
 
 def _check_output_directory(output: Path) -> None:
-    if output.is_dir() or not (output.is_symlink() or output.exists()):
+    if output.is_dir():
+        return
+    if not (output.is_symlink() or output.exists()):
+        above = next(parent for parent in output.parents if parent.exists())
+        if not above.is_dir():
+            raise UsageError(
+                f"the output directory {output} cannot be made: {above} is a file",
+                remedy="name a path where a directory can be made",
+            )
         return
     what = "a file" if output.exists() else "a link to nothing"
     raise UsageError(

@@ -305,10 +305,12 @@ def _pidfd(member: SessionMember) -> int:
 def _signal_member(member: SessionMember, signum: signal.Signals) -> None:
     """Signal that very process, never one that got its pid since."""
     descriptor = _pidfd(member)
-    if descriptor >= 0:
-        with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):
+        if descriptor >= 0:
             signal.pidfd_send_signal(descriptor, signum)
-        os.close(descriptor)
+            os.close(descriptor)
+        elif not _HAS_PIDFD and is_alive(member):
+            os.kill(member.pid, signum)
 
 
 def _poll(descriptors: tuple[int, ...] | list[int], deadline: float) -> set[int]:

@@ -1,4 +1,4 @@
-"""A resume that is refused because of its checkpoint leaves a report that says failed."""
+"""An invocation that cannot even begin leaves a report that says failed, and why."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from fsm_orchestrator import __version__, archive, executions, files
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config import RunConfig
-from fsm_orchestrator.errors import CheckpointError
+from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.preparation import clock_of, new_run_id
 from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
 from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
     PRODUCT,
     REPORT_FILE,
     EventName,
@@ -23,14 +24,17 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
 )
 
-OPERATION = "checkpoint.load"
+OPERATIONS = ("checkpoint.load", "lock.acquire", "archive.move", "attempt.end")
 
 
-def record_refusal(config: RunConfig, error: CheckpointError, listener: Listener | None) -> None:
+def record_refusal(
+    config: RunConfig, operation: str, error: OrchestratorError, listener: Listener | None
+) -> None:
     """Write the refusal to log and report; a report that says otherwise is archived first.
 
     What cannot be written changes nothing: the command fails with `error` all the same. The
-    checkpoint is not touched.
+    checkpoint is not touched. Where the old report cannot be archived it is replaced only if the
+    checkpoint, which has all of it, is there.
     """
     output = config.output_path
     clock = clock_of(config)
@@ -46,14 +50,14 @@ def record_refusal(config: RunConfig, error: CheckpointError, listener: Listener
         version=__version__,
         run_id=run_id,
         lifecycle=None,
-        execution_mode=ExecutionMode.RESUME,
+        execution_mode=ExecutionMode.RESUME if config.resume else ExecutionMode.RUN,
         terminal_state=Outcome.FAILED,
         closure_ready=False,
         exit_code=int(ExitCode.FAILED),
         current_state=None,
         blocked_reason_codes=(),
         gate_decisions=(),
-        stage_executions=(executions.own_failure(run_id, OPERATION, error=str(error), at=now),),
+        stage_executions=(executions.own_failure(run_id, operation, error=str(error), at=now),),
         transitions=(),
         warnings=(),
         started_at=now,
@@ -62,9 +66,18 @@ def record_refusal(config: RunConfig, error: CheckpointError, listener: Listener
     )
     path = output / REPORT_FILE
     with contextlib.suppress(OSError):
-        if not _is_refusal(config):
-            archive.archive_report(output)
+        _set_old_report_aside(config)
         files.replace_file(path, report.to_json())
+
+
+def _set_old_report_aside(config: RunConfig) -> None:
+    if _is_refusal(config):
+        return
+    try:
+        archive.archive_report(config.output_path)
+    except OSError:
+        if not (config.output_path / CHECKPOINT_FILE).is_file():
+            raise
 
 
 def _is_refusal(config: RunConfig) -> bool:
@@ -74,4 +87,5 @@ def _is_refusal(config: RunConfig) -> bool:
         report = Report.model_validate_json(data)
     except (OSError, ValidationError):
         return False
-    return [entry.command for entry in report.stage_executions] == [OPERATION]
+    commands = [entry.command for entry in report.stage_executions]
+    return len(commands) == 1 and commands[0] in OPERATIONS

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.gates import have_passed, reason_codes
+from fsm_orchestrator.json_text import escaped
 from fsm_orchestrator.records import (
     GateDecision,
     InvocationRecord,
@@ -97,7 +98,7 @@ class Report(Record):
 
     def to_json(self) -> bytes:
         """The file's bytes: indented, fixed key order, newline at the end."""
-        return self.model_dump_json(indent=2).encode() + b"\n"
+        return escaped(self.model_dump_json(indent=2)).encode() + b"\n"
 
 
 def build_report(

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator import files
 from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.preparation import Preparation, prepare_run
 from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
 from fsm_orchestrator.resumption import prepare_resume
@@ -28,6 +29,12 @@ def prepare(config: RunConfig) -> Preparation:
     if not config.resume:
         return prepare_run(config)
     if _was_never_recorded(config):
+        if not any(given.bin for given in config.stages.values()):
+            raise UsageError(
+                "the run to resume could not write its checkpoint, so nothing is kept of it: it"
+                " begins again, and no stage has a binary",
+                remedy="type the whole command of the run again",
+            )
         afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     return prepare_resume(config)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.schema_checks import Written
+
 REPORT = "orchestrator_run_report.json"
 CHECKPOINT = "orchestrator_checkpoint.json"
 EVENTS = "orchestrator_events.jsonl"
@@ -58,7 +60,11 @@ def orchestrate(
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
 ) -> Ended:
-    """Run the command to its end, as an operator would. Private state goes below `cwd`."""
+    """Run the command to its end, as an operator would. Private state goes below `cwd`.
+
+    Every report, checkpoint and event that it writes is checked against the published schemas.
+    """
+    written = Written(arguments, cwd)
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
@@ -68,6 +74,7 @@ def orchestrate(
         timeout=timeout,
         check=False,
     )
+    written.assert_valid()
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

@@ -593,16 +593,27 @@ def full_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def test_unread_pipe_changes_nothing(tmp_path: Path) -> None:
-    """With stderr on a full pipe that nobody reads, the run ends as always and does not hang."""
+SHORT_PATIENCE = """\
+import sys
+from fsm_orchestrator.cli import console, run_command_line
+
+console.RESULT_PATIENCE_SECONDS = console.LOG_PATIENCE_SECONDS
+sys.exit(run_command_line(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_unread_pipe_changes_nothing(tmp_path: Path, stream: str) -> None:
+    """With a stream on a full pipe that nobody reads, the run ends as always and does not hang."""
     reader, writer = full_pipe()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
     try:
         done = subprocess.run(
-            [*COMMAND, "./out", *WATCHED_RUN],
+            [sys.executable, "-c", SHORT_PATIENCE, "./out", *WATCHED_RUN],
             cwd=tmp_path,
             env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
-            stdout=subprocess.PIPE,
-            stderr=writer,
+            stdout=pipes["stdout"],
+            stderr=pipes["stderr"],
             text=True,
             timeout=60,
             check=False,
@@ -611,7 +622,7 @@ def test_unread_pipe_changes_nothing(tmp_path: Path) -> None:
         os.close(writer)
         os.close(reader)
     assert done.returncode == 0
-    assert done.stdout.startswith("done: ")
+    assert "done" in (done.stderr if stream == "stdout" else done.stdout)
     assert_undisturbed(tmp_path)
 
 

@@ -361,26 +361,29 @@ def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
                 (tmp_path / "go").write_text("on\n")
                 is_released = True
     finally:
+        if process.poll() is None:
+            process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert all(len(contents) > 1 for contents in seen.values())
 
 
-TRACED = "execve,rename,renameat,renameat2,fsync"
+TRACED = "execve,rename,renameat,renameat2,fsync,write"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call of a traced run that matters for order."""
+    """A system call of a traced run that matters for order; `data` is what was written."""
 
     name: str
     path: str
+    data: bytes = b""
 
 
 def traced(arguments: Sequence[str], cwd: Path) -> list[Call]:
     """Run the command under strace: spawns by when they began, the rest by when it was over."""
     trace = cwd / "trace"
-    tracer = ("strace", "-f", "-y", "-s", "4096", "-e", f"trace={TRACED}", "-o", str(trace))
+    tracer = ("strace", "-f", "-y", "-s", "1000000", "-e", f"trace={TRACED}", "-o", str(trace))
     done = subprocess.run(
         [*tracer, *COMMAND, *arguments],
         cwd=cwd,
@@ -409,15 +412,16 @@ def calls_in(trace: str) -> Iterator[Call]:
             text = unfinished.pop(pid) + resumed[1]
             if text.startswith("execve("):
                 continue
-        if re.match(r"(execve|rename\w*|fsync)\(", text) and text.endswith("= 0"):
+        if re.match(r"(execve|rename\w*|fsync|write)\(.*\) += \d+$", text):
             yield call_in(text)
 
 
 def call_in(text: str) -> Call:
-    """The call that a line of a trace tells: what was started, where it was renamed to, synced."""
+    """The call in a line of a trace: what was started, synced or written, where it was renamed."""
     name = text.partition("(")[0]
-    if name == "fsync":
-        return Call(name, re.findall(r"<(.+)>", text)[0])
+    if name in {"fsync", "write"}:
+        path, data = re.findall(r"^\w+\(\d+<([^>]*)>(?:, \"(.*)\", \d+)?\)", text)[0]
+        return Call(name, path, data.encode().decode("unicode_escape").encode("latin-1"))
     quoted = re.findall(r"\"([^\"]*)\"", text)
     return Call("execve", quoted[0]) if name == "execve" else Call("rename", quoted[-1])
 
@@ -438,11 +442,11 @@ def tracing() -> None:
 
 
 def make_tools(cwd: Path) -> tuple[str, ...]:
-    """Options of a run whose stages keep the checkpoint that they find when they start."""
+    """Options of a run whose stages are programs that a trace can tell apart."""
     options: list[str] = [*PASSING]
     for stage in ("manager", "executor"):
         tool = cwd / f"{stage}-tool"
-        tool.write_text(f"#!/bin/sh\nexec cp out/{CHECKPOINT} {stage}.seen\n")
+        tool.write_text("#!/bin/sh\nexit 0\n")
         tool.chmod(0o755)
         options += [f"--{stage}-bin", str(tool)]
     return tuple(options)
@@ -450,29 +454,23 @@ def make_tools(cwd: Path) -> tuple[str, ...]:
 
 @pytest.mark.usefixtures("tracing")
 def test_persist_comes_before_spawn(tmp_path: Path) -> None:
-    """Before each spawn the checkpoint was synced, renamed into place, and its directory synced."""
+    """A stage is spawned once its attempt is written, synced, renamed and its directory synced."""
     out = tmp_path / "out"
+    temporary = str(out / f".{CHECKPOINT}{files.TEMPORARY_SUFFIX}")
     calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
-    temporary = out / f".{CHECKPOINT}{files.TEMPORARY_SUFFIX}"
+    names = [(call.name, call.path) for call in calls]
     begin = 0
     for stage in ("manager", "executor"):
-        spawn = calls.index(Call("execve", str(tmp_path / f"{stage}-tool")))
-        names = [
-            {
-                Call("fsync", str(temporary)): "sync",
-                Call("rename", str(out / CHECKPOINT)): "rename",
-                Call("fsync", str(out)): "sync directory",
-            }.get(call)
-            for call in calls[begin:spawn]
-        ]
-        order = [name for name in names if name is not None]
-        last = len(order) - 1 - order[::-1].index("rename")
-        assert "sync" in order[:last]
-        assert "sync directory" in order[last:]
-        begin = spawn
-        seen = read_json(tmp_path / f"{stage}.seen")
-        assert seen["current_state"] == stage
-        assert seen["open_attempt"]["stage"] == stage
+        spawned = names.index(("execve", str(tmp_path / f"{stage}-tool")))
+        before = names[begin:spawned]
+        written = len(before) - 1 - before[::-1].index(("write", temporary))
+        checkpoint = json.loads(calls[begin + written].data)
+        assert checkpoint["current_state"] == stage
+        assert checkpoint["open_attempt"]["stage"] == stage
+        synced = before.index(("fsync", temporary), written)
+        renamed = before.index(("rename", str(out / CHECKPOINT)), synced)
+        assert ("fsync", str(out)) in before[renamed:]
+        begin = spawned
 
 
 @pytest.mark.usefixtures("tracing")

@@ -316,10 +316,11 @@ def test_lock_file_is_replaced_while_it_is_being_taken(
         real_flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
+    path.touch()
     taken = OutputLock.acquire(tmp_path)
     try:
         assert replaced != [path.stat().st_ino]
-        assert os.fstat(taken.descriptor).st_ino == path.stat().st_ino
+        assert os.fstat(taken.file).st_ino == path.stat().st_ino
     finally:
         taken.release()
 
@@ -335,10 +336,9 @@ def test_lock_excludes_and_is_given_back(tmp_path: Path) -> None:
         f"process {os.getpid()} on {socket.gethostname()},"
         " since 2026-01-31T09:00:00.000Z (run some-run)"
     )
-    for acquire in (OutputLock.acquire, OutputLock.acquire_existing):
-        with pytest.raises(BusyError) as caught:
-            acquire(tmp_path)
-        assert who in str(caught.value)
+    with pytest.raises(BusyError) as caught:
+        OutputLock.acquire(tmp_path)
+    assert who in str(caught.value)
     assert who in (holder_of(tmp_path) or "")
     first.release()
     assert holder_of(tmp_path) is None
@@ -346,8 +346,8 @@ def test_lock_excludes_and_is_given_back(tmp_path: Path) -> None:
 
 
 def test_looking_makes_no_lock_file(tmp_path: Path) -> None:
-    """Asking for a holder, or for an existing lock, writes nothing."""
-    assert OutputLock.acquire_existing(tmp_path) is None
+    """Asking for a holder, or taking the lock, writes nothing."""
+    OutputLock.acquire(tmp_path).release()
     assert holder_of(tmp_path) is None
     assert holder_of(tmp_path / "nowhere") is None
     assert list(tmp_path.iterdir()) == []
@@ -359,8 +359,10 @@ def test_looking_makes_no_lock_file(tmp_path: Path) -> None:
 def test_lock_in_an_odd_place_is_an_error(tmp_path: Path, make: Callable[[Path], object]) -> None:
     """A directory or a link in the lock file's place is named, and nothing is made through it."""
     make(tmp_path / LOCK)
+    lock = OutputLock.acquire(tmp_path)
     with pytest.raises(RecordingError) as caught:
-        OutputLock.acquire(tmp_path)
+        lock.write_holder(since="2026-01-31T09:00:00.000Z", run_id="some-run")
+    lock.release()
     assert str(tmp_path / LOCK) in str(caught.value)
     assert caught.value.operation == "lock.acquire"
     assert not (tmp_path / "elsewhere").exists()

@@ -19,7 +19,11 @@ from fsm_orchestrator.vocabulary import Guard, Trigger
 LIFECYCLE: Final = shipped("governed_run")
 TERMINAL: Final = ("done", "blocked", "failed", "timeout")
 STATES: Final = ("pending", "gating", "manager", "executor", *TERMINAL)
-AT_REST: Final = {"gating": None, "manager": None, "executor": None}
+ALL_THE_WAY: Final = {
+    "gating": Trigger.GATES_PASSED,
+    "manager": Trigger.STAGE_SUCCEEDED,
+    "executor": Trigger.STAGE_SUCCEEDED,
+}
 
 TABLE: Final = """
          start  gates_passed gates_refused stage_succeeded stage_failed stage_timed_out run_aborted resume
@@ -48,26 +52,12 @@ def next_states() -> dict[tuple[str, Trigger], str | None]:
 NEXT: Final = next_states()
 
 
-def holds() -> bool:
-    """A guard that holds."""
-    return True
-
-
-def does_not_hold() -> bool:
-    """A guard that does not."""
-    return False
-
-
-def breaks() -> bool:
-    """A guard that cannot say."""
-    raise OSError("the disk is gone")
-
-
 class Run:
     """A machine whose callbacks note, in order, what they were told and where the machine was.
 
     `facts` says what follows on entering a state: without an entry a run is aborted, unless it
-    has ended. A guard that is not given holds.
+    has ended. `guards` says which guards hold: without an entry they do, and None raises.
+    `errors` says what `before` a state or on `enter`ing it is raised.
     """
 
     def __init__(
@@ -75,21 +65,20 @@ class Run:
         state: str,
         *,
         facts: Mapping[str, Trigger | None] | None = None,
-        guards: Mapping[Guard, Callable[[], bool]] | None = None,
+        guards: Mapping[Guard, bool | None] | None = None,
         declared: Lifecycle = LIFECYCLE,
     ) -> None:
         self.calls: list[tuple[str, ...]] = []
         self.guard_failures: list[tuple[Guard, Exception]] = []
-        self.raise_before: tuple[str, Exception] | None = None
-        self.raise_on_entering: tuple[str, Exception] | None = None
+        self.errors: dict[tuple[str, str], Exception] = {}
         self._facts = facts or {}
-        self._guards = {Guard.ARTIFACTS_INTACT: holds, Guard.GATES_HOLD: holds, **(guards or {})}
+        self._guards = guards or {}
         self.machine = RunMachine(
             declared,
             state,
             before_transition=self._before,
             enter_state=self._enter,
-            guards={guard: self._noted(guard) for guard in self._guards},
+            guards={guard: self._noted(guard) for guard in Guard},
             guard_failed=lambda guard, error: self.guard_failures.append((guard, error)),
         )
 
@@ -105,57 +94,63 @@ class Run:
 
     def _before(self, trigger: Trigger, source: str, dest: str) -> None:
         self.calls.append(("before", trigger.value, source, dest, self.machine.state))
-        if self.raise_before is not None and self.raise_before[0] == dest:
-            raise self.raise_before[1]
+        if error := self.errors.get(("before", dest)):
+            raise error
 
     def _enter(self, state: State) -> Trigger | None:
         self.calls.append(("enter", state.name, self.machine.state))
-        if self.raise_on_entering is not None and self.raise_on_entering[0] == state.name:
-            raise self.raise_on_entering[1]
+        if error := self.errors.get(("enter", state.name)):
+            raise error
         default = None if state.name in TERMINAL else Trigger.RUN_ABORTED
         return self._facts.get(state.name, default)
 
     def _noted(self, guard: Guard) -> Callable[[], bool]:
         def ask() -> bool:
             self.calls.append(("guard", guard.value, self.machine.state))
-            return self._guards[guard]()
+            held = self._guards.get(guard, True)
+            if held is None:
+                raise OSError("the disk is gone")
+            return held
 
         return ask
 
 
-ALL_THE_WAY: Final = {
-    "gating": Trigger.GATES_PASSED,
-    "manager": Trigger.STAGE_SUCCEEDED,
-    "executor": Trigger.STAGE_SUCCEEDED,
-}
+def unguarded(
+    state: str, enter: Callable[[State], Trigger | None]
+) -> tuple[RunMachine, list[Guard]]:
+    """A machine for which nobody answers guards or keeps a record, and the guards that failed."""
+    failures: list[Guard] = []
+    machine = RunMachine(
+        LIFECYCLE,
+        state,
+        before_transition=lambda _trigger, _source, _dest: None,
+        enter_state=enter,
+        guards={},
+        guard_failed=lambda guard, _error: failures.append(guard),
+    )
+    return machine, failures
 
 
-def with_edges(*edges: tuple[str, str | None, str | None]) -> Lifecycle:
-    """The default lifecycle with other edges for the executor's success: dest, guard, unless."""
+def edge(dest: str, **condition: str) -> dict[str, Any]:
+    """One more way on when the executor has succeeded."""
+    success = {"trigger": "stage_succeeded", "source": ["executor"], "dest": dest}
+    return {**success, **condition, "why": "for this test"}
+
+
+def without(trigger: str, source: str, *more: dict[str, Any]) -> Lifecycle:
+    """The default lifecycle without the edges of a trigger from a source, and some more edges."""
     document: dict[str, Any] = LIFECYCLE.model_dump(mode="json")
-    others = [
+    kept = [
         one
         for one in document["transition"]
-        if (one["trigger"], one["source"]) != ("stage_succeeded", ["executor"])
+        if one["trigger"] != trigger or source not in one["source"]
     ]
-    closing = [
-        {
-            "trigger": "stage_succeeded",
-            "source": ["executor"],
-            "dest": dest,
-            "guard": guard,
-            "unless": unless,
-            "why": "for this test",
-        }
-        for dest, guard, unless in edges
-    ]
-    return Lifecycle.model_validate({**document, "transition": [*others, *closing]}, strict=False)
+    return Lifecycle.model_validate({**document, "transition": [*kept, *more]}, strict=False)
 
 
 def test_table_names_every_state_and_every_trigger() -> None:
     """The table typed here leaves out no pair of the lifecycle's states and the triggers."""
     assert set(NEXT) == set(product(LIFECYCLE.states, Trigger))
-    assert len(NEXT) == 64
 
 
 @pytest.mark.parametrize(("state", "trigger"), NEXT, ids=str)
@@ -163,6 +158,7 @@ def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger
     """A fact takes the one edge there is for it; without one it is a bug, and nothing moves."""
     run = Run(state)
     dest = NEXT[state, trigger]
+    assert (trigger in run.machine.triggers_here) is (dest is not None)
     if dest is None:
         with pytest.raises(InternalError, match=trigger.value):
             run.machine.fire(trigger)
@@ -174,20 +170,9 @@ def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger
         assert run.machine.state == (dest if dest in TERMINAL else "failed")
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_triggers_here_are_those_with_an_edge(state: str) -> None:
-    """What may happen in a state is what the table has an entry for."""
-    expected = tuple(trigger for trigger in Trigger if NEXT[state, trigger] is not None)
-    assert Run(state).machine.triggers_here == expected
-
-
 def test_fact_without_any_edge_in_the_lifecycle_is_a_bug() -> None:
     """A trigger that a lifecycle never mentions raises, and leaves the state."""
-    document: dict[str, Any] = LIFECYCLE.model_dump(mode="json")
-    document["transition"] = [
-        one for one in document["transition"] if one["trigger"] != "stage_timed_out"
-    ]
-    run = Run("manager", declared=Lifecycle.model_validate(document, strict=False))
+    run = Run("manager", declared=without("stage_timed_out", "manager"))
     with pytest.raises(InternalError, match="stage_timed_out"):
         run.machine.fire(Trigger.STAGE_TIMED_OUT)
     assert (run.calls, run.machine.state) == ([], "manager")
@@ -214,61 +199,51 @@ def test_callbacks_come_in_the_order_in_which_a_run_is_recorded() -> None:
 @pytest.mark.parametrize(
     ("intact", "hold", "dest", "asked"),
     [
-        (holds, holds, "done", ["artifacts_intact", "gates_hold"]),
-        (holds, does_not_hold, "blocked", ["artifacts_intact", "gates_hold"]),
-        (does_not_hold, holds, "failed", ["artifacts_intact"]),
-        (does_not_hold, does_not_hold, "failed", ["artifacts_intact"]),
-        (breaks, holds, "failed", ["artifacts_intact"]),
-        (holds, breaks, "blocked", ["artifacts_intact", "gates_hold"]),
+        (True, True, "done", ["artifacts_intact", "gates_hold"]),
+        (True, False, "blocked", ["artifacts_intact", "gates_hold"]),
+        (False, True, "failed", ["artifacts_intact"]),
+        (False, False, "failed", ["artifacts_intact"]),
+        (None, True, "failed", ["artifacts_intact"]),
+        (True, None, "blocked", ["artifacts_intact", "gates_hold"]),
     ],
 )
 def test_closing_edges_are_tried_in_file_order(
-    intact: Callable[[], bool], hold: Callable[[], bool], dest: str, asked: list[str]
+    intact: bool | None, hold: bool | None, dest: str, asked: list[str]
 ) -> None:
     """The first edge whose condition allows it is taken; a guard that raises is a refusal."""
     run = Run("executor", guards={Guard.ARTIFACTS_INTACT: intact, Guard.GATES_HOLD: hold})
     run.machine.fire(Trigger.STAGE_SUCCEEDED)
     assert run.path == [("stage_succeeded", "executor", dest)]
     assert run.asked == asked
-    broken = [one for one, guard in zip(Guard, (intact, hold), strict=True) if guard is breaks]
+    broken = [one for one, guard in zip(Guard, (intact, hold), strict=True) if guard is None]
     assert [(guard, str(error)) for guard, error in run.guard_failures] == [
         (guard, "the disk is gone") for guard in broken
     ]
 
 
 @pytest.mark.parametrize(
-    ("guard", "dest"), [(holds, "done"), (does_not_hold, "blocked"), (breaks, "blocked")]
+    ("hold", "intact", "dest"),
+    [
+        (True, True, "done"),
+        (False, True, "failed"),
+        (None, True, "failed"),
+        (False, False, "timeout"),
+    ],
 )
-def test_edge_with_a_guard_needs_it_to_hold(guard: Callable[[], bool], dest: str) -> None:
-    """`guard` lets an edge be taken only when it holds: raising is not holding."""
-    declared = with_edges(("done", "gates_hold", None), ("blocked", None, None))
-    run = Run("executor", declared=declared, guards={Guard.GATES_HOLD: guard})
+def test_edge_with_a_guard_needs_it_to_hold(hold: bool | None, intact: bool, dest: str) -> None:
+    """`guard` is met by holding only, `unless` by not holding; a refused edge leaves the next."""
+    conditional = (edge("done", guard="gates_hold"), edge("timeout", unless="artifacts_intact"))
+    declared = without("stage_succeeded", "executor", *conditional, edge("failed"))
+    guards = {Guard.GATES_HOLD: hold, Guard.ARTIFACTS_INTACT: intact}
+    run = Run("executor", declared=declared, guards=guards)
     run.machine.fire(Trigger.STAGE_SUCCEEDED)
     assert run.path == [("stage_succeeded", "executor", dest)]
-
-
-def test_guarded_edge_behind_a_refused_one_is_tried() -> None:
-    """A refused edge leaves the choice to the next, `guard` and `unless` alike."""
-    declared = with_edges(
-        ("done", "gates_hold", None), ("timeout", None, "artifacts_intact"), ("failed", None, None)
-    )
-    run = Run("executor", declared=declared, guards={Guard.GATES_HOLD: does_not_hold})
-    run.machine.fire(Trigger.STAGE_SUCCEEDED)
-    assert run.path == [("stage_succeeded", "executor", "failed")]
-    assert run.asked == ["gates_hold", "artifacts_intact"]
+    assert run.asked == ["gates_hold", "artifacts_intact"][: 1 if hold else 2]
 
 
 def test_guard_that_nobody_provides_is_a_refusal() -> None:
     """A guard without a function behind it never lets a run close."""
-    failures: list[Guard] = []
-    machine = RunMachine(
-        LIFECYCLE,
-        "executor",
-        before_transition=lambda _trigger, _source, _dest: None,
-        enter_state=lambda _state: None,
-        guards={},
-        guard_failed=lambda guard, _error: failures.append(guard),
-    )
+    machine, failures = unguarded("executor", lambda _state: None)
     machine.fire(Trigger.STAGE_SUCCEEDED)
     assert (machine.state, failures) == ("failed", [Guard.ARTIFACTS_INTACT])
 
@@ -281,7 +256,7 @@ def test_transition_that_cannot_be_persisted_is_not_taken(refused: str, kept: st
     """What the persisting callback raises comes out as it is, and the state is the last one."""
     run = Run("pending", facts=ALL_THE_WAY)
     error = OSError("no space left")
-    run.raise_before = (refused, error)
+    run.errors["before", refused] = error
     with pytest.raises(OSError, match="no space left") as raised:
         run.machine.fire(Trigger.START)
     assert raised.value is error
@@ -295,7 +270,7 @@ def test_transition_that_cannot_be_persisted_is_not_taken(refused: str, kept: st
 def test_error_on_entering_a_state_stops_the_run_there(entered: str) -> None:
     """What entering a state raises comes out as it is; the state was entered, nothing follows."""
     run = Run("pending", facts=ALL_THE_WAY)
-    run.raise_on_entering = (entered, OSError("gone"))
+    run.errors["enter", entered] = OSError("gone")
     with pytest.raises(OSError, match="gone"):
         run.machine.fire(Trigger.START)
     assert run.machine.state == entered
@@ -315,7 +290,7 @@ def test_rest_in_a_state_that_is_not_terminal_is_a_bug(
     state: str, trigger: Trigger, rest: str
 ) -> None:
     """A run that no fact follows on must have ended."""
-    run = Run(state, facts=AT_REST)
+    run = Run(state, facts=dict.fromkeys(STATES))
     with pytest.raises(InternalError, match=f"rest in '{rest}'"):
         run.machine.fire(trigger)
     assert run.machine.state == rest
@@ -328,8 +303,8 @@ def test_rest_in_a_state_that_is_not_terminal_is_a_bug(
 )
 def test_fact_that_every_edge_refuses_is_a_bug(state: str, trigger: Trigger) -> None:
     """The library takes a refusal by all guards for nothing at all; it does not pass as an end."""
-    declared = with_edges(("done", "gates_hold", None))
-    guards = {Guard.GATES_HOLD: does_not_hold}
+    declared = without("stage_succeeded", "executor", edge("done", guard="gates_hold"))
+    guards = {Guard.GATES_HOLD: False}
     run = Run(state, declared=declared, guards=guards, facts=ALL_THE_WAY)
     with pytest.raises(InternalError, match="rest in 'executor'"):
         run.machine.fire(trigger)
@@ -339,14 +314,7 @@ def test_fact_that_every_edge_refuses_is_a_bug(state: str, trigger: Trigger) -> 
 def test_long_run_does_not_nest() -> None:
     """Facts are taken one after the other, however many follow from the first."""
     facts = iter([*[Trigger.RESUME] * 2000, Trigger.GATES_REFUSED])
-    machine = RunMachine(
-        LIFECYCLE,
-        "pending",
-        before_transition=lambda _trigger, _source, _dest: None,
-        enter_state=lambda state: next(facts) if state.name == "gating" else None,
-        guards={},
-        guard_failed=lambda _guard, _error: None,
-    )
+    machine, _ = unguarded("pending", lambda state: next(facts) if state.name == "gating" else None)
     machine.fire(Trigger.START)
     assert machine.state == "blocked"
 

@@ -42,6 +42,7 @@ HASTY = Limits(timeout_ms=20, kill_grace_ms=20)
 MEGABYTE = 1024**2
 
 IGNORES_SIGTERM = "trap '' TERM; echo $$ >&2; exec sleep 600"
+IGNORES_SIGTERM_BEHIND = f"({IGNORES_SIGTERM.replace('$$', 'ready')}) & echo $! >&2;"
 ENDS_ON_SIGTERM = "echo $$ >&2; exec sleep 600"
 TELLS_OF_SIGTERM = """
 import os, signal
@@ -136,6 +137,12 @@ class Bench:
     def hear_pid(self) -> int:
         """The next line as the pid of a process that the test must see gone."""
         pid = int(self.hear())
+        self.track(pid)
+        return pid
+
+    def hear_pid_behind(self) -> int:
+        """The pid of a process in the background that is ready: two lines, in either order."""
+        (pid,) = (int(line) for line in (self.hear(), self.hear()) if line != "ready")
         self.track(pid)
         return pid
 
@@ -411,14 +418,14 @@ def test_timeout_kills_a_process_that_ignores_sigterm(bench: Bench) -> None:
 
 def test_timeout_ends_the_whole_group(bench: Bench) -> None:
     """A grandchild that ignores SIGTERM is gone too, though its parent ended on it at once."""
-    script = f"({IGNORES_SIGTERM.replace('$$', 'ready')}) & echo $! >&2; wait"
-    heard: list[str] = []
+    heard: list[int] = []
     report = bench.shell(
-        script, limits=HASTY, then=lambda: heard.extend((bench.hear(), bench.hear()))
+        f"{IGNORES_SIGTERM_BEHIND} wait",
+        limits=HASTY,
+        then=lambda: heard.append(bench.hear_pid_behind()),
     )
-    grandchild = int(next(line for line in heard if line != "ready"))
     assert report.end == TimedOut(20, was_killed=True)
-    assert not is_alive(grandchild)
+    assert not is_alive(heard[0])
     assert not is_our_child(bench.pid)
 
 
@@ -649,30 +656,22 @@ def test_leftovers_are_ended_and_listed(bench: Bench, group: str, code: int) -> 
 
 def test_leftover_that_ignores_sigterm_is_killed(bench: Bench) -> None:
     """A leftover that does not end on SIGTERM is killed, and the leader's success stands."""
+    go_on = bench.directory / "go-on"
+    os.mkfifo(go_on)
     heard: list[int] = []
+
+    def release() -> None:
+        heard.append(bench.hear_pid_behind())
+        go_on.write_text("now\n")
+
     report = bench.shell(
-        f"({IGNORES_SIGTERM.replace('$$', 'ready')}) & echo $! >&2; read line < go-on",
+        f"{IGNORES_SIGTERM_BEHIND} read line < go-on",
         limits=Limits(timeout_ms=AMPLE_MS, kill_grace_ms=20),
-        then=lambda: heard.append(_release_when_ready(bench)),
-        cwd=_with_fifo(bench.directory, "go-on"),
+        then=release,
     )
     assert report.end == Exited(0)
     assert [one.pid for one in report.leaked] == heard
     assert not is_alive(heard[0])
-
-
-def _with_fifo(directory: Path, name: str) -> str:
-    os.mkfifo(directory / name)
-    return str(directory)
-
-
-def _release_when_ready(bench: Bench) -> int:
-    """Wait for a background process's word and pid, in either order, then let its leader end."""
-    words = {bench.hear(), bench.hear()}
-    (pid,) = (int(word) for word in words if word != "ready")
-    bench.track(pid)
-    (bench.directory / "go-on").write_text("now\n")
-    return pid
 
 
 def test_output_held_open_by_a_leftover_delays_nothing(bench: Bench) -> None:

@@ -20,9 +20,19 @@ from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 def main() -> None:
     """The entry point of the command."""
+    _open_standard_streams()
     code = run_command_line(sys.argv[1:])
     # Everything of ours is written; what Python would still flush could only fail.
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Give every closed standard stream to /dev/null, or our own files would take its number."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
 
 
 def run_command_line(argv: Sequence[str]) -> int:
@@ -61,7 +71,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _hint(error: click.UsageError) -> str:
-    command = error.ctx.command_path if error.ctx is not None else PRODUCT
+    command = error.ctx.command_path if error.ctx is not None else f"{PRODUCT} run"
     return f"see {command} --help"
 
 

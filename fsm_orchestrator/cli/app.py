@@ -103,7 +103,7 @@ class CommandGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before anything that is neither a command nor an option of the group."""
-        if args and args[0] not in {*COMMANDS, "--help", "--version"}:
+        if args and args[0] not in {*COMMANDS, "-h", "--help", "--version"}:
             _refuse_mistyped_command(args)
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -140,7 +140,7 @@ def build_app(stages: Sequence[str]) -> click.Group:
             "plan",
             help=PLAN_HELP,
             short_help="Say what a run would do.",
-            params=[*run_options(stages), *output_options()[:1]],
+            params=[*run_options(stages), *output_options()],
             callback=_plan,
         )
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import click
 from fsm_orchestrator.cli.console import Console, printable, stderr
 from fsm_orchestrator.cli.words import duration
 from fsm_orchestrator.event_log import Listener
+from fsm_orchestrator.json_text import json_line
 from fsm_orchestrator.vocabulary import EventName, LogFormat, StageStatus
 
 
@@ -19,7 +19,7 @@ def listener_for(log_format: LogFormat) -> Listener:
     console = stderr()
     if log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and console.is_terminal):
         return lambda event: _write_text(console, event)
-    return lambda event: console.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+    return lambda event: console.write(json_line(event))
 
 
 def _write_text(console: Console, event: Mapping[str, Any]) -> None:

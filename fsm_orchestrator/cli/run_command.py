@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from fsm_orchestrator.api import run
+from fsm_orchestrator.api import load_report, run
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.progress import listener_for
 from fsm_orchestrator.cli.run_config import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -25,8 +27,14 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         config = request.config
         if prints_config:
             return _print_config(config)
-        report = run(config, interrupts=interrupts, listener=listener_for(request.log_format))
         out = console.stdout()
+        try:
+            report = run(config, interrupts=interrupts, listener=listener_for(request.log_format))
+        except OrchestratorError as error:
+            if request.as_json and error.exit_code is ExitCode.FAILED:
+                with contextlib.suppress(ReportError):
+                    out.write(load_report(config.output_path).to_json().decode())
+            raise
         if request.as_json:
             out.write(report.to_json().decode())
         else:

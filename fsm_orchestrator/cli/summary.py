@@ -51,11 +51,19 @@ def next_command(report: Report, output_directory: str) -> str | None:
     """What to type to go on; None when there is nothing to go on with."""
     if report.terminal_state is Outcome.DONE or report.lifecycle is None:
         return None
+    if _is_nothing_kept(report):
+        return None
     words = [shown_path(output_directory), "--resume"]
     for decision in report.gate_decisions:
         if not decision.passed:
             words += [f"--{decision.gate.value}-status", GATE_RULES[decision.gate].passing]
     return command_line(*words)
+
+
+def _is_nothing_kept(report: Report) -> bool:
+    """Whether the run has no checkpoint: not even its first transition could be made durable."""
+    is_first = not report.transitions and not report.earlier_invocations
+    return report.terminal_state is Outcome.FAILED and report.lifecycle is not None and is_first
 
 
 def _gate_lines(report: Report) -> list[str]:
@@ -122,6 +130,8 @@ def _where_lines(report: Report, output_directory: str, output_path: Path) -> li
     command = next_command(report, output_directory)
     if command is not None:
         rows.append(("next", command))
+    elif _is_nothing_kept(report):
+        rows.append(("then", "type the whole command again: nothing could be kept of this run"))
     lines = columns(rows)
     if report.terminal_state is Outcome.BLOCKED:
         lines.append("  give a passing signal only when the real check says so")

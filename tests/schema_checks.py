@@ -1,0 +1,94 @@
+"""Validates the files of runs against the published schemas, without the models behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from fsm_orchestrator.schemas import SchemaName, schema_text
+
+SCHEMAS_OF_FILES: Mapping[str, SchemaName] = {
+    "orchestrator_run_report.json": SchemaName.REPORT,
+    "orchestrator_checkpoint.json": SchemaName.CHECKPOINT,
+    "orchestrator_events.jsonl": SchemaName.EVENT,
+}
+Stamp = tuple[int, int, int]
+"""What tells one content of a file from another: inode, time of change, size."""
+
+
+@cache
+def validator_of(name: SchemaName) -> Draft202012Validator:
+    """The validator of a schema, made once a process."""
+    return Draft202012Validator(json.loads(schema_text(name)))
+
+
+def is_valid(name: SchemaName, document: Any) -> bool:
+    """Whether a document is as the schema says."""
+    return bool(validator_of(name).is_valid(document))
+
+
+def assert_valid(name: SchemaName, document: Any, where: str) -> None:
+    """A document is as the schema says; `where` is what the message calls it."""
+    if not is_valid(name, document):
+        error = best_match(validator_of(name).iter_errors(document))
+        raise AssertionError(f"{where}: {error.json_path}: {error.message}")
+
+
+def assert_output_valid(output: Path) -> None:
+    """Every report, checkpoint and event in an output directory and in its archive is valid."""
+    directories = (output, *sorted(output.glob("archive/*")))
+    for path in (directory / name for directory in directories for name in SCHEMAS_OF_FILES):
+        if path.is_file():
+            _assert_file_valid(path)
+
+
+class Written:
+    """Which files of a run a command wrote: those that are not what they were before it.
+
+    `arguments` are the command's: any of them may be its output directory. What the command left
+    as it was may have been broken on purpose; what it wrote must be valid, whatever it met.
+    """
+
+    def __init__(self, arguments: Iterable[str | Path], cwd: Path) -> None:
+        self._paths = [cwd / argument / name for argument in arguments for name in SCHEMAS_OF_FILES]
+        self._before = dict(self._stamps())
+        self._lines_before = {path: _count_lines(path) for path in self._before}
+
+    def assert_valid(self) -> None:
+        """Every file that is new or has changed is valid; of a log, the lines that are new."""
+        for path, now in self._stamps():
+            before = self._before.get(path)
+            if now != before:
+                is_same_file = before is not None and before[0] == now[0]
+                _assert_file_valid(path, self._lines_before[path] if is_same_file else 0)
+
+    def _stamps(self) -> Iterator[tuple[Path, Stamp]]:
+        for path in self._paths:
+            try:
+                status = os.stat(path, follow_symlinks=False)
+            except (OSError, ValueError):  # no path, or an argument that cannot be one
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield path, (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n")
+
+
+def _assert_file_valid(path: Path, first_line: int = 0) -> None:
+    name = SCHEMAS_OF_FILES[path.name]
+    if name is not SchemaName.EVENT:
+        assert_valid(name, json.loads(path.read_bytes()), str(path))
+        return
+    whole_lines = path.read_bytes().split(b"\n")[:-1]  # a kill may have torn the last
+    for number, line in enumerate(whole_lines[first_line:], start=first_line + 1):
+        assert_valid(name, json.loads(line), f"{path}:{number}")
