@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check schemas format clean
+.PHONY: demo test check schemas golden test-lowest format clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,9 +35,18 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 	  $(BIN)/fsm-orchestrator schema $$name > docs/schemas/$$name.schema.json || exit 1; \
 	done
 
+golden: $(VENV)/.dev  ## the file of all error messages, to be read before it is committed
+	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/test_errors.py
+
+test-lowest:  ## the test suite against the lowest version of each dependency that pyproject.toml allows
+	$(PYTHON) -m venv .venv-lowest
+	sed -n '/^dependencies/,/^]/s/.*"\([a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml > .venv-lowest/lowest.txt
+	.venv-lowest/bin/pip install --quiet --editable '.[dev,demo]' --constraint .venv-lowest/lowest.txt
+	.venv-lowest/bin/pytest -n 2
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-out
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info demo-out

@@ -20,6 +20,7 @@ from fsm_orchestrator.records import (
     Ordinal,
     Record,
     RunId,
+    SchemaVersion,
     Sha256,
     StateName,
 )
@@ -41,7 +42,7 @@ class Completion(Record):
 class Checkpoint(Record):
     """Everything a resume needs to know, and everything that ever happened in the run."""
 
-    schema_version: Literal[1] = Field(description="Version of this format.")
+    schema_version: SchemaVersion = Field(description="Version of this format.")
     product: Literal["fsm-orchestrator"] = Field(
         description="The program that wrote the checkpoint."
     )

@@ -17,6 +17,7 @@ from fsm_orchestrator import files, history, lifecycle
 from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.wording import described
 
 CHECKPOINT_BYTES_MAX = 64 * 1024 * 1024
 REMEDY = (
@@ -89,7 +90,7 @@ def _check_envelope(data: bytes, name: str) -> None:
         _refuse(
             name,
             f"schema_version: this program reads version {SCHEMA_VERSION}, the file says"
-            f" {str(version)[:20]}",
+            f" {described(version)}",
         )
 
 

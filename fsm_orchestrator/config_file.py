@@ -27,7 +27,7 @@ from fsm_orchestrator.config import (
 )
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.gates import GATE_RULES
-from fsm_orchestrator.records import RunId, StateName
+from fsm_orchestrator.records import RunId, SchemaVersion, StateName
 from fsm_orchestrator.toml_lines import line_of
 from fsm_orchestrator.toml_text import NotATableError, table_of
 from fsm_orchestrator.vocabulary import (
@@ -65,7 +65,7 @@ class ConfigFile(Given):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
 
-    schema_version: Literal[1] = Field(default=1, description="The version of this format.")
+    schema_version: SchemaVersion = Field(default=1, description="The version of this format.")
     lifecycle: NonEmptyText | None = Field(
         default=None, description="The name of a shipped lifecycle, or a path to one."
     )
@@ -92,9 +92,9 @@ class ConfigFile(Given):
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."
     )
-    gates: GatesGiven = Field(default=GatesGiven(), description="The gates' signals.")
+    gates: GatesGiven = Field(default_factory=GatesGiven, description="The gates' signals.")
     stage: Mapping[StateName, StageGiven] = Field(
-        default={}, description="The settings of each stage, by its name."
+        default_factory=dict, description="The settings of each stage, by its name."
     )
 
 

@@ -264,7 +264,12 @@ class Driver:
                 self._abort()
                 return self._recorder.report(None if is_done else Outcome.FAILED)
         except OperationError as second:
-            self._invocation.log.emit(EventName.RECORDING_FAILED, level="error", error=str(second))
+            self._invocation.log.emit(
+                EventName.RECORDING_FAILED,
+                level="error",
+                operation=second.operation,
+                error=str(second),
+            )
         self._invocation.finish(ExitCode.FAILED)
         outcome = None if is_done else Outcome.FAILED
         self._recorder.write_report_if_possible(outcome)

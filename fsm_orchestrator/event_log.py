@@ -26,6 +26,8 @@ from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
 TAIL_BYTES_MAX: Final = 4 * 1024 * 1024
+_SENTENCES: Final = frozenset({"message", "error", "reason"})
+"""What is put into words where it happens. Names of ours are never masked, whatever a value is."""
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
 
 
@@ -132,7 +134,10 @@ def build_logger(
         return event
 
     def mask(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        return {key: _masked(value, masker) for key, value in event.items()}
+        return {
+            key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
+            for key, value in event.items()
+        }
 
     def finish(
         _logger: Any, _method: str, event: EventDict
@@ -150,8 +155,6 @@ def build_logger(
     return logger
 
 
-def _masked(value: Any, masker: Masker) -> Any:
-    """Sentences of ours are masked here; records and quotations were when they were made."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return masker.mask_path(value) if isinstance(value, str) else value
+def _plain(value: Any) -> Any:
+    """A record as JSON has it; it was masked when it was made."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

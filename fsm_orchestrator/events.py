@@ -15,6 +15,7 @@ from fsm_orchestrator.records import (
     Ordinal,
     Record,
     RunId,
+    SchemaVersion,
     StageExecution,
     StateName,
     Timestamp,
@@ -26,7 +27,7 @@ from fsm_orchestrator.vocabulary import EventName, ExecutionMode, Outcome
 class Event(Record):
     """What every line has."""
 
-    schema_version: Literal[1] = Field(description="Version of this format.")
+    schema_version: SchemaVersion = Field(description="Version of this format.")
     seq: Ordinal = Field(description="Number of the line in its file, from 1 without gaps.")
     at: Timestamp = Field(description="When it was logged, in UTC.")
     run_id: RunId = Field(description="Identifies the run, over all its invocations.")

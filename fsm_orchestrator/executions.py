@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fsm_orchestrator.records import AttemptRecord, StageExecution
 from fsm_orchestrator.settings import StageRecord
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, StageStatus
+
+OPERATIONS: Final = frozenset(
+    {
+        "checkpoint.persist",
+        "report.persist",
+        "events.persist",
+        "logs.persist",
+        "checkpoint.load",
+        "lock.acquire",
+        "archive.move",
+        "attempt.end",
+        "closure.verify",
+        "orchestrator.run",
+    }
+)
+"""What the program does itself, by the names under which it records that it could not."""
 
 
 def idempotency_key(run_id: str, stage: str, cycle: int) -> str:

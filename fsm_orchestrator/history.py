@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsm_orchestrator.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.gates import GATE_RULES, have_passed
+from fsm_orchestrator.history_attempts import attempt_problems
 from fsm_orchestrator.lifecycle_model import Lifecycle
-from fsm_orchestrator.records import InvocationRecord, StageExecution, TransitionRecord
+from fsm_orchestrator.records import InvocationRecord, TransitionRecord
 from fsm_orchestrator.results import trigger_of
-from fsm_orchestrator.vocabulary import Gate, Outcome, StageStatus, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Gate, GateSource, Outcome, StateKind, Trigger
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
@@ -48,7 +49,7 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
             state = transition.dest
     if checkpoint.current_state != state:
         yield f"current_state: is {checkpoint.current_state!r}, but the history ends in {state!r}"
-    yield from _completion_problems(checkpoint)
+    yield from attempt_problems(checkpoint)
     yield from _closure_problems(checkpoint)
 
 
@@ -56,8 +57,15 @@ def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
     if tuple(signal.gate for signal in checkpoint.gate_signals) != tuple(Gate):
         yield "gate_signals: must hold one signal for each gate, in judging order"
     for index, signal in enumerate(checkpoint.gate_signals):
-        if signal.status not in GATE_RULES[signal.gate].values:
+        rule = GATE_RULES[signal.gate]
+        if signal.status not in rule.values:
             yield f"gate_signals[{index}].status: unknown value for {signal.gate.value}"
+        if signal.source is GateSource.DEFAULT and signal.status != rule.default:
+            yield f"gate_signals[{index}].status: was not given, but is not {rule.default!r}"
+    judged = {one.gate: one.status for one in checkpoint.invocation.gate_decisions}
+    for index, signal in enumerate(checkpoint.gate_signals):
+        if judged.get(signal.gate, signal.status) != signal.status:
+            yield f"gate_signals[{index}].status: the gate was judged by another"
 
 
 def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str]:
@@ -68,6 +76,8 @@ def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str
         rule = GATE_RULES[decision.gate]
         passed = decision.status == rule.passing
         code = None if passed else rule.reason_code
+        if decision.status not in rule.values:
+            yield f"{where}.gate_decisions[{index}].status: unknown value for the gate"
         if (decision.passed, decision.reason_code) != (passed, code):
             yield f"{where}.gate_decisions[{index}]: the verdict does not follow from the status"
 
@@ -100,6 +110,8 @@ def _transition_problems(
     match transition.trigger:
         case Trigger.GATES_PASSED | Trigger.GATES_REFUSED:
             passed = have_passed(invocation.gate_decisions, source.judged_gates)
+            if not invocation.gate_decisions:
+                yield f"{at}: no gate decision is recorded"
             if passed is not (transition.trigger is Trigger.GATES_PASSED):
                 yield f"{at}: the recorded gate decisions say otherwise"
         case Trigger.STAGE_SUCCEEDED | Trigger.STAGE_FAILED | Trigger.STAGE_TIMED_OUT:
@@ -121,54 +133,6 @@ def _has_ending(invocation: InvocationRecord, transition: TransitionRecord) -> b
     )
 
 
-def _completion_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    for index, completion in enumerate(checkpoint.completions):
-        at = f"completions[{index}]"
-        if completion.stage not in checkpoint.lifecycle.stages:
-            yield f"{at}.stage: the lifecycle has no stage {completion.stage!r}"
-        elif not any(
-            _is_success_of(execution, completion)
-            for invocation in checkpoint.invocations
-            if invocation.number == completion.invocation
-            for execution in invocation.stage_executions
-        ):
-            yield f"{at}: no recorded attempt succeeded so"
-    for position, invocation in enumerate(checkpoint.invocations):
-        for index, execution in enumerate(invocation.stage_executions):
-            if execution.status is StageStatus.SKIPPED and not _has_earlier_success(
-                checkpoint, invocation, execution
-            ):
-                yield (
-                    f"invocations[{position}].stage_executions[{index}]:"
-                    f" skips {execution.stage!r}, which no earlier attempt completed"
-                )
-    unknown = set(checkpoint.stages) - set(checkpoint.lifecycle.stages)
-    if unknown:
-        yield f"stages: the lifecycle has no stage {min(unknown)!r}"
-
-
-def _is_success_of(execution: StageExecution, completion: Completion) -> bool:
-    return (
-        execution.status is StageStatus.SUCCESS
-        and execution.stage == completion.stage
-        and execution.attempt == completion.attempt
-        and execution.command == completion.settings.command
-        and execution.artifacts == completion.artifacts
-    )
-
-
-def _has_earlier_success(
-    checkpoint: Checkpoint, invocation: InvocationRecord, skipped: StageExecution
-) -> bool:
-    return any(
-        execution.status is StageStatus.SUCCESS
-        and (execution.stage, execution.attempt) == (skipped.stage, skipped.attempt)
-        for earlier in checkpoint.invocations
-        if earlier.number < invocation.number
-        for execution in earlier.stage_executions
-    )
-
-
 def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:
     """A done run had all its gates passed in the invocation that closed it."""
     state = checkpoint.lifecycle.states[checkpoint.current_state]
@@ -180,5 +144,3 @@ def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:
     )
     if not have_passed(closing.gate_decisions, Gate):
         yield "current_state: is done, but the gates of the invocation that closed it did not pass"
-    if checkpoint.open_attempt is not None:
-        yield "open_attempt: a done run has none"

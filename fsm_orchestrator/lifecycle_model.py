@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from fsm_orchestrator.records import Record, StateName
+from fsm_orchestrator.records import Record, SchemaVersion, StateName
 from fsm_orchestrator.vocabulary import (
     MILLISECONDS_MAX,
     Gate,
@@ -112,7 +112,7 @@ class Edge(Record):
 class Lifecycle(Record):
     """A whole lifecycle. States and transitions keep the file's order."""
 
-    schema_version: Literal[1] = Field(description="Version of this format.")
+    schema_version: SchemaVersion = Field(description="Version of this format.")
     name: StateName = Field(description="What reports call the lifecycle.")
     title: Line = Field(description="What the lifecycle is about, one line for people.")
     initial: StateName = Field(description="Name of the state that every run begins in.")

@@ -13,12 +13,12 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError
 
 from fsm_orchestrator import files
-from fsm_orchestrator.records import Record
+from fsm_orchestrator.records import Record, SchemaVersion
 from fsm_orchestrator.settings import StageSettings
 from fsm_orchestrator.vocabulary import PRODUCT
 
@@ -41,7 +41,7 @@ class StageSecrets(Record):
 class PrivateState(Record):
     """The content of a private file."""
 
-    schema_version: Literal[1] = 1
+    schema_version: SchemaVersion = 1
     run_id: str
     digest_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     stages: dict[str, StageSecrets]

@@ -6,9 +6,9 @@ here, and checkpoint, report and event carry that same model. Frozen; unknown ke
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from fsm_orchestrator.vocabulary import (
     RUN_ID_PATTERN,
@@ -20,6 +20,14 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
+
+def _refuse_bool(value: Any) -> Any:
+    """True is not the number 1, though Python compares them equal."""
+    if isinstance(value, bool):
+        raise ValueError("is a number, not true or false")  # noqa: TRY004 - pydantic's protocol
+    return value
+
+
 Timestamp = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)
 ]
@@ -27,13 +35,14 @@ StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", 
 RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
+SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Record(BaseModel):
     """Base of everything kept: frozen, strict, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TransitionRecord(Record):

@@ -14,6 +14,7 @@ from fsm_orchestrator.records import (
     InvocationRecord,
     Record,
     RunId,
+    SchemaVersion,
     Sha256,
     StageExecution,
     StateName,
@@ -37,7 +38,7 @@ class LifecycleName(Record):
 class Report(Record):
     """The report. Key order is fixed by the order of the fields."""
 
-    schema_version: Literal[1] = Field(description="Version of this format.")
+    schema_version: SchemaVersion = Field(description="Version of this format.")
     product: Literal["fsm-orchestrator"] = Field(description="The program that wrote the report.")
     version: str = Field(description="Version of the program that wrote the report.")
     run_id: RunId = Field(description="Identifies the run, over all its invocations.")

@@ -22,6 +22,7 @@ from pydantic_core.core_schema import (
 )
 
 from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.config_file import ConfigFile
 from fsm_orchestrator.events import EventLine
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.lifecycle_model import Lifecycle
@@ -210,5 +211,10 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         EventLine,
         "Event",
         "One line of orchestrator_events.jsonl, the log of a run.",
+    ),
+    SchemaName.CONFIG: _Shape(
+        ConfigFile,
+        "Config file",
+        "What `--config` reads, in TOML: whatever the options of `run` can say.",
     ),
 }

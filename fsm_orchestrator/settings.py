@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import Field
 
-from fsm_orchestrator.config import RunConfig, StageGiven
+from fsm_orchestrator.config import Milliseconds, RunConfig, StageGiven, Text
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.masking import Masker
@@ -53,7 +53,7 @@ class StageRecord(Record):
     command: str = Field(
         description="The program: an absolute path, or a name looked up on PATH; masked."
     )
-    args: tuple[str, ...] = Field(
+    args: tuple[Text, ...] = Field(
         description="Its arguments in order; known secret values are masked."
     )
     is_masked: bool = Field(
@@ -72,7 +72,7 @@ class StageRecord(Record):
     expected_artifacts: tuple[str, ...] = Field(
         description="Absolute paths of the files that the stage must write."
     )
-    timeout_ms: int | None = Field(
+    timeout_ms: Milliseconds | None = Field(
         description=(
             "How long the stage may run, in milliseconds; null when it was not given for this"
             " stage."

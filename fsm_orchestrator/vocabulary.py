@@ -148,6 +148,7 @@ class SchemaName(StrEnum):
     REPORT = "report"
     CHECKPOINT = "checkpoint"
     LIFECYCLE = "lifecycle"
+    CONFIG = "config"
     EVENT = "event"
 
 

@@ -1,0 +1,133 @@
+"""Whether the attempts, skips and completions of a checkpoint agree with each other.
+
+The walk itself is history.py's. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from fsm_orchestrator.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.executions import OPERATIONS, idempotency_key
+from fsm_orchestrator.records import InvocationRecord, StageExecution
+from fsm_orchestrator.vocabulary import StageStatus, StateKind
+
+_GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
+
+
+def attempt_problems(checkpoint: Checkpoint) -> Iterator[str]:
+    """Every contradiction, in words with its field."""
+    numbers: dict[str, int] = defaultdict(int)
+    for position, invocation in enumerate(checkpoint.invocations):
+        for index, execution in enumerate(invocation.stage_executions):
+            at = f"invocations[{position}].stage_executions[{index}]"
+            if execution.attempt == 0:
+                if execution.command not in OPERATIONS:
+                    yield f"{at}.attempt: attempts are counted from 1"
+                continue
+            yield from _execution_problems(checkpoint, execution, at)
+            if execution.status is StageStatus.SKIPPED:
+                if not _has_earlier_success(checkpoint, invocation, execution):
+                    yield f"{at}: skips {execution.stage!r}, which no earlier attempt completed"
+                continue
+            numbers[execution.stage] += 1
+            if execution.attempt != numbers[execution.stage]:
+                yield f"{at}.attempt: is {execution.attempt}, not {numbers[execution.stage]}"
+        ran = {one.stage for one in invocation.stage_executions}
+        for stage in ran.intersection(invocation.passed_over):
+            yield f"invocations[{position}].passed_over: {stage!r} was not passed over"
+    yield from _open_attempt_problems(checkpoint, numbers)
+    yield from _completion_problems(checkpoint)
+    unknown = set(checkpoint.stages) - set(checkpoint.lifecycle.stages)
+    if unknown:
+        yield f"stages: the lifecycle has no stage {min(unknown)!r}"
+
+
+def _execution_problems(
+    checkpoint: Checkpoint, execution: StageExecution, at: str
+) -> Iterator[str]:
+    if execution.stage not in checkpoint.lifecycle.stages:
+        yield f"{at}.stage: the lifecycle has no stage {execution.stage!r}"
+    elif execution.stage not in checkpoint.stages:
+        yield f"stages: the settings of {execution.stage!r}, which has run, are missing"
+    if not execution.idempotency_key.startswith(f"{checkpoint.run_id}:{execution.stage}:"):
+        yield f"{at}.idempotency_key: is of another run or stage"
+    if (execution.error is None) is not (execution.status in _GOOD):
+        yield f"{at}.error: does not fit the status {execution.status.value}"
+    wrong = (
+        *execution.missing_artifacts,
+        *execution.malformed_artifacts,
+        *execution.stale_artifacts,
+    )
+    if execution.status is StageStatus.SUCCESS and (execution.exit_code != 0 or wrong):
+        yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
+
+
+def _has_earlier_success(
+    checkpoint: Checkpoint, invocation: InvocationRecord, skipped: StageExecution
+) -> bool:
+    return any(
+        execution.status is StageStatus.SUCCESS
+        and (execution.stage, execution.attempt) == (skipped.stage, skipped.attempt)
+        for earlier in checkpoint.invocations
+        if earlier.number < invocation.number
+        for execution in earlier.stage_executions
+    )
+
+
+def _open_attempt_problems(checkpoint: Checkpoint, numbers: dict[str, int]) -> Iterator[str]:
+    attempt = checkpoint.open_attempt
+    if attempt is None:
+        return
+    state = checkpoint.lifecycle.states[checkpoint.current_state]
+    if state.kind is not StateKind.STAGE or state.name != attempt.stage:
+        yield f"open_attempt: the run is in {state.name!r}"
+    if attempt.attempt != numbers[attempt.stage] + 1:
+        yield f"open_attempt.attempt: is {attempt.attempt}, not {numbers[attempt.stage] + 1}"
+    if checkpoint.completion_of(attempt.stage) is not None:
+        yield f"open_attempt: {attempt.stage!r} is complete"
+    if attempt.stage not in checkpoint.stages:
+        yield f"stages: the settings of {attempt.stage!r}, which was running, are missing"
+
+
+def _completion_problems(checkpoint: Checkpoint) -> Iterator[str]:
+    """The completions are exactly the last successes that no rerun has set aside."""
+    successes = _successes_in_force(checkpoint)
+    told = [(one.stage, one.attempt, one.invocation) for one in checkpoint.completions]
+    for index, completion in enumerate(checkpoint.completions):
+        at = f"completions[{index}]"
+        number, execution = successes.get(completion.stage, (0, None))
+        if execution is None or told[index] != (execution.stage, execution.attempt, number):
+            yield f"{at}: no recorded attempt succeeded so"
+        elif not _is_told_alike(checkpoint.run_id, execution, completion):
+            yield f"{at}: is not what the attempt that succeeded was"
+    missing = set(successes) - {completion.stage for completion in checkpoint.completions}
+    if missing:
+        yield f"completions: {min(missing)!r} succeeded, and is not among them"
+    if len(told) != len({stage for stage, _, _ in told}):
+        yield "completions: a stage is there twice"
+
+
+def _successes_in_force(checkpoint: Checkpoint) -> dict[str, tuple[int, StageExecution]]:
+    """By stage: the invocation and the execution of its last success, unless set aside since."""
+    found: dict[str, tuple[int, StageExecution]] = {}
+    for invocation in checkpoint.invocations:
+        for stage in invocation.rerun:
+            found.pop(stage, None)
+        for execution in invocation.stage_executions:
+            if execution.status is StageStatus.SUCCESS and execution.attempt > 0:
+                found[execution.stage] = (invocation.number, execution)
+    return found
+
+
+def _is_told_alike(run_id: str, execution: StageExecution, completion: Completion) -> bool:
+    settings = completion.settings
+    return (
+        (execution.command, execution.args, execution.cwd)
+        == (settings.command, settings.args, settings.cwd)
+        and set(execution.env_keys) == set(settings.env_digests)
+        and execution.artifacts == completion.artifacts
+        and tuple(one.path for one in execution.artifacts) == settings.expected_artifacts
+        and execution.idempotency_key == idempotency_key(run_id, completion.stage, completion.cycle)
+    )
