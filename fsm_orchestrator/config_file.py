@@ -87,7 +87,8 @@ class ConfigFile(Given):
         default=None, description="The time at which time stands still, for golden files."
     )
     log_format: LogFormat | None = Field(
-        default=None, description="How the log is written to stderr."
+        default=None,
+        description="The log on stderr: text for a person, JSON lines, or by whether stderr is a terminal.",
     )
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."

@@ -459,6 +459,7 @@ def cut_in_two(invocations: list[Document]) -> list[Document]:
     ]
 
 
+OWN_WORK: Final = {"stage": "executor", "attempt": 0, "command": "closure.verify"}
 EXECUTOR: Final = "@0.stage_executions.1"
 LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     # the walk
@@ -532,6 +533,14 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "done behind the decisions of an earlier invocation": ("resumed", {"@1.gate_decisions": []}),
     "signal that was not judged so": ("blocked", {"gate_signals.0.status": "allow"}),
     "signal that passes and was never given": ("failed", {"gate_signals.0.source": "default"}),
+    "signal that was not judged so before a visit": (
+        "repeated",
+        {"gate_signals.0.status": "deny"},
+    ),
+    "decision that passes what was never given": (
+        "failed",
+        {"@0.gate_decisions.0.source": "default"},
+    ),
     "signal that its gate does not know": ("failed", {"gate_signals.0.status": "approved"}),
     "signal that its gate does not know before it is judged": (
         "blocked",
@@ -554,6 +563,22 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "success with another exit code": ("done", {f"{EXECUTOR}.exit_code": 7}),
     "success with an error": ("done", {f"{EXECUTOR}.error": "exited with code 7"}),
     "failure without an error": ("failed", {f"{EXECUTOR}.error": None}),
+    "success with a signal": ("done", {f"{EXECUTOR}.signal": "SIGSEGV"}),
+    "failure that exited with 0": ("failed", {f"{EXECUTOR}.exit_code": 0}),
+    "success of the program's own work": (
+        "failed",
+        {**SUCCEEDED, "@0.stage_executions": lambda ran: [*ran, {**ran[0], **OWN_WORK}]},
+    ),
+    "skip by the program's own work": (
+        "failed",
+        {
+            **SUCCEEDED,
+            "@0.stage_executions": lambda ran: [
+                *ran,
+                {**ran[0], **OWN_WORK, "status": "skipped", "exit_code": None},
+            ],
+        },
+    ),
     "passed over although it failed": ("failed", {**SUCCEEDED, "@0.passed_over": ["executor"]}),
     "attempt number left out": ("failed", {f"{EXECUTOR}.attempt": 2}),
     "attempt that is none": ("failed", {f"{EXECUTOR}.attempt": 0}),
