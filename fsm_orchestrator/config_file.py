@@ -88,7 +88,7 @@ class ConfigFile(Given):
     )
     log_format: LogFormat | None = Field(
         default=None,
-        description="The log on stderr: text for a person, JSON lines, or by whether stderr is a terminal.",
+        description="The log on stderr: text, JSON lines, or by whether stderr is a terminal.",
     )
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."

@@ -12,7 +12,7 @@ from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.gates import GATE_RULES, have_passed
 from fsm_orchestrator.history_attempts import attempt_problems
 from fsm_orchestrator.lifecycle_model import Lifecycle
-from fsm_orchestrator.records import InvocationRecord, TransitionRecord
+from fsm_orchestrator.records import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.results import trigger_of
 from fsm_orchestrator.vocabulary import Gate, GateSource, Outcome, StateKind, Trigger
 
@@ -62,10 +62,22 @@ def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
             yield f"gate_signals[{index}].status: unknown value for {signal.gate.value}"
         if signal.source is GateSource.DEFAULT and signal.status != rule.default:
             yield f"gate_signals[{index}].status: was not given, but is not {rule.default!r}"
-    judged = {one.gate: one.status for one in checkpoint.invocation.gate_decisions}
+    judged = {one.gate: one.status for one in _last_decisions(checkpoint)}
     for index, signal in enumerate(checkpoint.gate_signals):
         if judged.get(signal.gate, signal.status) != signal.status:
             yield f"gate_signals[{index}].status: the gate was judged by another"
+
+
+def _last_decisions(checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
+    """What the gates said of the signals in force; none if they have not been judged yet.
+
+    Whoever visits a done run judges nothing, and changes no signal.
+    """
+    state = checkpoint.lifecycle.states[checkpoint.current_state]
+    if state.outcome is Outcome.DONE:
+        judging = (one for one in reversed(checkpoint.invocations) if one.gate_decisions)
+        return next((one.gate_decisions for one in judging), ())
+    return checkpoint.invocation.gate_decisions
 
 
 def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str]:
@@ -78,6 +90,8 @@ def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str
         code = None if passed else rule.reason_code
         if decision.status not in rule.values:
             yield f"{where}.gate_decisions[{index}].status: unknown value for the gate"
+        if decision.source is GateSource.DEFAULT and decision.status != rule.default:
+            yield f"{where}.gate_decisions[{index}].status: was not given, yet not the default"
         if (decision.passed, decision.reason_code) != (passed, code):
             yield f"{where}.gate_decisions[{index}]: the verdict does not follow from the status"
 

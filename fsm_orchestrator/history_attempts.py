@@ -23,7 +23,7 @@ def attempt_problems(checkpoint: Checkpoint) -> Iterator[str]:
         for index, execution in enumerate(invocation.stage_executions):
             at = f"invocations[{position}].stage_executions[{index}]"
             if execution.attempt == 0:
-                if execution.command not in OPERATIONS:
+                if not _is_own_work(execution):
                     yield f"{at}.attempt: attempts are counted from 1"
                 continue
             yield from _execution_problems(checkpoint, execution, at)
@@ -60,8 +60,20 @@ def _execution_problems(
         *execution.malformed_artifacts,
         *execution.stale_artifacts,
     )
-    if execution.status is StageStatus.SUCCESS and (execution.exit_code != 0 or wrong):
+    ended_well = execution.exit_code == 0 and execution.signal is None and not wrong
+    if execution.status is StageStatus.SUCCESS and not ended_well:
         yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
+    if execution.status is StageStatus.FAILED and execution.exit_code == 0:
+        yield f"{at}.exit_code: is 0, and a failure does not exit so"
+
+
+def _is_own_work(execution: StageExecution) -> bool:
+    """Whether the record is of something that the program itself could not do."""
+    return (
+        execution.command in OPERATIONS
+        and execution.status in {StageStatus.FAILED, StageStatus.ARTIFACT_MISSING}
+        and execution.error is not None
+    )
 
 
 def _has_earlier_success(
