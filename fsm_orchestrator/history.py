@@ -142,7 +142,9 @@ def _has_ending(invocation: InvocationRecord, transition: TransitionRecord) -> b
     ):
         return True
     return any(
-        execution.stage == transition.source and trigger_of(execution.status) is transition.trigger
+        execution.stage == transition.source
+        and execution.attempt > 0
+        and trigger_of(execution.status) is transition.trigger
         for execution in invocation.stage_executions
     )
 

@@ -41,7 +41,7 @@ PLANNED: Final = ("--manager-expected-artifact", "plan.json", "--manager-env", "
 DENIED: Final = ("--policy-status", "deny", *PASSING[2:])
 RUNS: Final = (
     *("blocked", "failed", "timeout", "done", "passed_over"),
-    *("resumed", "repeated", "interrupted", "killed"),
+    *("resumed", "repeated", "set_aside", "interrupted", "killed"),
 )
 STATES: Final = ("pending", "gating", "manager", "executor", "done", "blocked", "failed", "timeout")
 TRIGGERS: Final = (
@@ -90,6 +90,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("repeated", *PASSING, *stages(PLAN, "exit 7")): 1,
         ("repeated", "--resume", "--rerun", "manager", *shell("executor", RAN)): 0,
         ("repeated", "--resume"): 0,
+        ("set_aside", *DENIED, *stages(PLAN, "exit 7")): 3,
+        ("set_aside", "--resume", *PASSING): 1,
+        ("set_aside", "--resume", "--rerun", "manager", *shell("manager", "exit 8")): 1,
         ("passed_over", *PASSING, *shell("executor", RAN)): 0,
     }
     for command, code in commands.items():
@@ -587,10 +590,16 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         {"@1.stage_executions.1.attempt": 1, "completions.1.attempt": 1},
     ),
     "attempts of another run": ("failed", {"run_id": "another"}),
+    "attempt of another run": ("failed", {f"{EXECUTOR}.idempotency_key": "another:executor:1"}),
     "skip of an attempt there never was": ("resumed", {"@1.stage_executions.0.attempt": 2}),
     "completion of a stage that failed": (
         "failed",
         {"completions": lambda done: [*done, {**done[0], "stage": "executor"}]},
+    ),
+    "completion told twice": ("done", {"completions": lambda done: [*done, done[0]]}),
+    "completion that was set aside": (
+        "set_aside",
+        {"completions": lambda _: [COMPLETION_SET_ASIDE]},
     ),
     "completion of no stage": ("done", {"completions.0.stage": "gating"}),
     "completion by another attempt": ("done", {"completions.0.attempt": 2}),
