@@ -95,11 +95,11 @@ def _check_envelope(data: bytes, name: str) -> None:
 
 
 def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        names = [key for key, _ in pairs]
-        doubled = next(key for key in names if names.count(key) > 1)
-        raise ValueError(f"the key {doubled[:80]!r} stands twice in one object")
+    document: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in document:
+            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+        document[key] = value
     return document
 
 

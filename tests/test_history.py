@@ -597,10 +597,7 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         {"completions": lambda done: [*done, {**done[0], "stage": "executor"}]},
     ),
     "completion told twice": ("done", {"completions": lambda done: [*done, done[0]]}),
-    "completion that was set aside": (
-        "set_aside",
-        {"completions": lambda _: [COMPLETION_SET_ASIDE]},
-    ),
+    "rerun that is not told": ("set_aside", {"@2.rerun": []}),
     "completion of no stage": ("done", {"completions.0.stage": "gating"}),
     "completion by another attempt": ("done", {"completions.0.attempt": 2}),
     "completion in another invocation": ("done", {"completions.0.invocation": 2}),
