@@ -5,7 +5,7 @@ Reading a file without believing it is checkpoint_file.py's duty, writing it rec
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ from fsm_orchestrator.records import (
 )
 from fsm_orchestrator.settings import StageRecord
 from fsm_orchestrator.vocabulary import StageStatus
+
+CHECKPOINT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class Completion(Record):

@@ -14,12 +14,11 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from fsm_orchestrator import files, history, lifecycle
-from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.checkpoint import CHECKPOINT_BYTES_MAX, Checkpoint
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.wording import described
 
-CHECKPOINT_BYTES_MAX = 64 * 1024 * 1024
 REMEDY = (
     "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
 )

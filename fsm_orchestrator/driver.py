@@ -180,7 +180,7 @@ class Driver:
         try:
             self._invocation.check_events()
         except OperationError:
-            self._recorder.draft = before
+            self._recorder.undo(before)
             raise
 
     def _enter_state(self, state: State) -> Trigger | None:

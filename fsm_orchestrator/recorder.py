@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator import files
-from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.checkpoint import CHECKPOINT_BYTES_MAX, Checkpoint
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.records import InvocationRecord, StageExecution, TransitionRecord
 from fsm_orchestrator.report import Report, build_report
@@ -34,6 +34,10 @@ class Recorder:
         self.draft = draft
         self.is_degraded = False
         """Set once something could not be written: the report is then written if it can be."""
+        self._on_disk: bytes | None = None
+        self._on_disk_before: bytes | None = None
+        with contextlib.suppress(OSError):
+            self._on_disk = files.read_bounded(self._checkpoint_path, CHECKPOINT_BYTES_MAX)
 
     def update(self, **changes: Any) -> None:
         """Change the draft."""
@@ -61,10 +65,12 @@ class Recorder:
         Raises:
             RecordingError: it cannot be; `operation` is `checkpoint.persist`.
         """
+        data = self._checkpoint_bytes()
         try:
-            files.replace_file(self._checkpoint_path, self._checkpoint_bytes())
+            files.replace_file(self._checkpoint_path, data)
         except OSError as error:
             raise _error("checkpoint.persist", self._checkpoint_path, error) from error
+        self._note_on_disk(data)
 
     def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
         """Make a transition durable, checkpoint first, then the report.
@@ -83,6 +89,11 @@ class Recorder:
             self.draft = before
             raise
 
+    def undo(self, before: Checkpoint) -> None:
+        """Forget a transition that was taken, for want of another record of it."""
+        self.draft = before
+        self._put_back(self._on_disk_before)
+
     def save_with_report(self) -> None:
         """Make the draft and its report durable.
 
@@ -93,20 +104,39 @@ class Recorder:
         Raises:
             RecordingError: `operation` says which of the two could not be written.
         """
+        data = self._checkpoint_bytes()
         try:
-            checkpoint = files.stage_file(self._checkpoint_path, self._checkpoint_bytes())
+            checkpoint = files.stage_file(self._checkpoint_path, data)
         except OSError as error:
             raise _error("checkpoint.persist", self._checkpoint_path, error) from error
         try:
             report = self._stage_report()
-            self._commit("checkpoint.persist", checkpoint)
-            if report is not None:
-                try:
+            try:
+                self._commit("checkpoint.persist", checkpoint)
+                if report is not None:
                     self._commit("report.persist", report)
-                finally:
+            except RecordingError:
+                self._put_back(self._on_disk)
+                raise
+            finally:
+                if report is not None:
                     report.discard()
         finally:
             checkpoint.discard()
+        self._note_on_disk(data)
+
+    def _note_on_disk(self, data: bytes) -> None:
+        self._on_disk_before, self._on_disk = self._on_disk, data
+
+    def _put_back(self, data: bytes | None) -> None:
+        """Let the checkpoint say again what it said before, if that can be done at all.
+
+        It may have taken its place before the failure: what is told as failed must not be found
+        done.
+        """
+        if data is not None:
+            with contextlib.suppress(OSError):
+                files.replace_file(self._checkpoint_path, data)
 
     def report(self, outcome: Outcome | None = None) -> Report:
         """The report of the draft; `outcome` as in `build_report`. A done run is judged anew."""

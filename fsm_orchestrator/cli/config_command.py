@@ -58,9 +58,16 @@ def _prepared(read: config_file.ReadConfig) -> Preparation:
 
 
 def _row(setting: Setting) -> Sequence[str]:
-    value = setting.value
-    if isinstance(value, tuple):
-        shown = shlex.join(value) if value else "(none)"
-    else:
-        shown = {None: "(none)", True: "true", False: "false"}.get(value) or str(value)  # type: ignore[arg-type]
-    return setting.key, shown, setting.source
+    return setting.key, _shown(setting.value), setting.source
+
+
+def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:
+    match value:
+        case None | ():
+            return "(none)"
+        case tuple():
+            return shlex.join(value)
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
