@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import tomli_w
 
 from fsm_orchestrator.config import RunConfig, StageGiven
+from fsm_orchestrator.masking import MASK, Masker
 from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
 
 
 def config_text(config: RunConfig) -> str:
     """The config file that says what `config` says, but for OUT and environment values.
 
-    Which keys of the environment were left out stands in comments at the top.
+    What was left out stands in comments at the top; an argument that holds a value is masked.
     """
+    masker = Masker(
+        value for given in config.stages.values() for value in (given.env or {}).values()
+    )
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "fixed_clock")
     document |= {
@@ -29,20 +34,23 @@ def config_text(config: RunConfig) -> str:
     if config.gates:
         document["gates"] = {gate.value: status for gate, status in config.gates.items()}
     if config.stages:
-        document["stage"] = {name: _stage(given) for name, given in config.stages.items()}
-    return "".join(_left_out(config)) + tomli_w.dumps(document, multiline_strings=False)
+        document["stage"] = {name: _stage(given, masker) for name, given in config.stages.items()}
+    return "".join(_left_out(config, masker)) + tomli_w.dumps(document, multiline_strings=False)
 
 
-def _stage(given: StageGiven) -> dict[str, Any]:
+def _stage(given: StageGiven, masker: Masker) -> dict[str, Any]:
+    if given.args is not None:
+        given = given.model_copy(update={"args": masker.mask_all(given.args)})
     return given.model_dump(mode="json", exclude_none=True, exclude={"env"})
 
 
-def _left_out(config: RunConfig) -> list[str]:
-    return [
-        f"# left out, a secret: --{name.replace('_', '-')}-env {_comment(key)}=...\n"
-        for name, given in config.stages.items()
-        for key in given.env or {}
-    ]
+def _left_out(config: RunConfig, masker: Masker) -> Iterator[str]:
+    for name, given in config.stages.items():
+        option = f"--{name.replace('_', '-')}"
+        for key in given.env or {}:
+            yield f"# left out, a secret: {option}-env {_comment(key)}=...\n"
+        if given.args is not None and masker.mask_all(given.args) != given.args:
+            yield f"# masked, it holds a secret: {option}-arg, where it says {MASK}\n"
 
 
 def _comment(text: str) -> str:
