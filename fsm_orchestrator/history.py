@@ -14,7 +14,7 @@ from fsm_orchestrator.history_attempts import attempt_problems
 from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.records import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.results import trigger_of
-from fsm_orchestrator.vocabulary import Gate, GateSource, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import ExecutionMode, Gate, GateSource, Outcome, StateKind, Trigger
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
@@ -36,6 +36,7 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
         where = f"invocations[{position}]"
         if invocation.number != position + 1:
             yield f"{where}.number: is {invocation.number}, not {position + 1}"
+        yield from _invocation_problems(lifecycle, invocation, where)
         yield from _decision_problems(invocation, where)
         for index, transition in enumerate(invocation.transitions):
             seq += 1
@@ -51,6 +52,15 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"current_state: is {checkpoint.current_state!r}, but the history ends in {state!r}"
     yield from attempt_problems(checkpoint)
     yield from _closure_problems(checkpoint)
+
+
+def _invocation_problems(
+    lifecycle: Lifecycle, invocation: InvocationRecord, where: str
+) -> Iterator[str]:
+    if invocation.number > 1 and invocation.execution_mode is not ExecutionMode.RESUME:
+        yield f"{where}.execution_mode: only the first invocation can begin a run"
+    for name in {*invocation.passed_over, *invocation.rerun} - set(lifecycle.stages):
+        yield f"{where}: the lifecycle has no stage {name!r}"
 
 
 def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:

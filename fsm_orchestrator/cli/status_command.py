@@ -48,7 +48,7 @@ def text_of(
 ) -> str:
     """The state for a person."""
     if report.terminal_state is not None:
-        text = summary_of(report, typed, output)
+        text = summary_of(report, typed, output, can_resume=trouble is None)
     elif holder is not None:
         text = f"working: run {report.run_id}, in state {report.current_state}\n  {holder}\n"
     else:

@@ -15,7 +15,9 @@ TAIL_LINES = 5
 _GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
 
 
-def summary_of(report: Report, output_directory: str, output_path: Path) -> str:
+def summary_of(
+    report: Report, output_directory: str, output_path: Path, *, can_resume: bool = True
+) -> str:
     """The end of a run as text. `output_directory` is OUT as it was typed."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
@@ -23,7 +25,7 @@ def summary_of(report: Report, output_directory: str, output_path: Path) -> str:
     lines += _stage_lines(report)
     lines += _failure_lines(report)
     lines += [f"  warning: {printable(warning)}" for warning in report.warnings]
-    lines += _where_lines(report, output_directory, output_path)
+    lines += _where_lines(report, output_directory, output_path, can_resume=can_resume)
     while "" in lines and lines[-1] == "":
         lines.pop()
     return "\n".join(lines) + "\n"
@@ -114,7 +116,9 @@ def _tail_lines(execution: StageExecution) -> list[str]:
     return [f"    | {printable(line)}" for line in tail[-TAIL_LINES:]]
 
 
-def _where_lines(report: Report, output_directory: str, output_path: Path) -> list[str]:
+def _where_lines(
+    report: Report, output_directory: str, output_path: Path, *, can_resume: bool
+) -> list[str]:
     rows = [("report", f"{output_path / REPORT_FILE}{_field_to_inspect(report)}")]
     logs = [
         log
@@ -127,7 +131,7 @@ def _where_lines(report: Report, output_directory: str, output_path: Path) -> li
     if report.terminal_state is Outcome.TIMEOUT:
         stage = report.stage_executions[-1].stage
         rows.append(("if justified", f"add {stage_option(stage, 'timeout-ms')} N for more time"))
-    command = next_command(report, output_directory)
+    command = next_command(report, output_directory) if can_resume else None
     if command is not None:
         rows.append(("next", command))
     elif _is_nothing_kept(report):
