@@ -25,7 +25,6 @@ from fsm_orchestrator.errors import (
 )
 from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.leftovers import end_leftovers
 from fsm_orchestrator.lock import OutputLock
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.refusal import record_refusal
@@ -182,6 +181,8 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
     """End what an interrupted attempt left alive: the pids, and why it could not be done."""
     if preparation.leftover is None:
         return (), None
+    from fsm_orchestrator.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
+
     try:
         return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
     except OSError as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm_orchestrator import config_file
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.vocabulary import Gate, LogFormat
@@ -36,6 +35,8 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     config = _config(given)
     if file_name is None:
         return Request(config, as_json, LogFormat(log_format or LogFormat.AUTO))
+    from fsm_orchestrator import config_file
+
     file = config_file.load(Path(file_name), file_name).content
     return Request(
         config=config_file.combined(config, file),
