@@ -33,6 +33,10 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
+KEEP_CHECKPOINT = ("checkpoint.persist", "attempt.end")
+"""After these the checkpoint stays as it is: it cannot be written, or still names the attempt
+whose processes are alive, for the next resume to end."""
+
 
 class Driver:
     """An invocation at work in an output directory whose lock the caller holds."""
@@ -260,7 +264,7 @@ class Driver:
         self._invocation.add_own_failure(failure.operation, str(failure))
         is_done = self._recorder.is_done
         try:
-            if failure.operation != "checkpoint.persist":
+            if failure.operation not in KEEP_CHECKPOINT:
                 self._abort()
                 return self._recorder.report(None if is_done else Outcome.FAILED)
         except OperationError as second:

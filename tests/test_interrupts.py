@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -15,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fsm_orchestrator import process_table
+from fsm_orchestrator import RunConfig, leftovers, process_table, resume
 from tests.support import (
     CHECKPOINT,
     COMMAND,
@@ -369,3 +370,27 @@ def change_open_attempt(output: Path, **changes: int | str | None) -> None:
     checkpoint = checkpoint_of(output)
     checkpoint["open_attempt"].update(changes)
     (output / CHECKPOINT).write_text(json.dumps(checkpoint))
+
+
+def test_leftover_that_cannot_be_ended_is_not_forgotten(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resume fails and starts nothing; the next one still knows what it has to end."""
+    running.start(*both(python("executor", HOLDS_A_LOCK)), "--kill-grace-ms", "50")
+    stage = running.hear_pid()
+    running.signal(signal.SIGKILL)
+    running.end()
+    before = (running.output / CHECKPOINT).read_bytes()
+
+    def cannot(*_: object) -> tuple[int, ...]:
+        raise OSError(errno.EBUSY, "cannot end process 4711")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(running.directory / "state"))
+    with monkeypatch.context() as patch:
+        patch.setattr(leftovers, "end_leftovers", cannot)
+        report = resume(RunConfig(output_directory=running.output))
+    assert (report.exit_code, report.terminal_state) == (1, "failed")
+    assert [one.command for one in report.stage_executions] == ["attempt.end"]
+    assert (running.output / CHECKPOINT).read_bytes() == before
+    running.resume()
+    assert not is_alive(stage)
