@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from operator import attrgetter
-from typing import NamedTuple
 
 import pytest
 
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import parse
-from fsm_orchestrator.lifecycle_names import shipped_text
-from fsm_orchestrator.vocabulary import ExitCode
-
-DEFAULT = shipped_text("governed_run").decode()
+from tests.lifecycle_cases import DEFAULT, Case, assert_refused, edge, edited, refused
 
 START = 'source = "pending"\ndest = "gating"'
 GATES_PASSED = 'source = "gating"\ndest = "manager"'
@@ -25,41 +21,11 @@ ABORTED = '["pending", "gating", "manager", "executor"]\ndest = "failed"'
 RESUMED = '"blocked", "failed", "timeout"]\ndest = "gating"'
 
 
-def edited(*edits: tuple[str, str]) -> str:
-    """The default lifecycle with each pair's first text, found exactly once, made its second."""
-    text = DEFAULT
-    for old, new in edits:
-        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
-        text = text.replace(old, new)
-    return text
-
-
-def edge(trigger: str, source: str, dest: str, condition: str = "") -> str:
-    """A `[[transition]]` to put at the end of a lifecycle."""
-    return (
-        f'\n[[transition]]\ntrigger = "{trigger}"\nsource = {source}\ndest = "{dest}"\n'
-        f'{condition}\nwhy = "for the test"\n'
-    )
-
-
 def without(*numbers: int) -> str:
     """The default lifecycle without its transitions of those numbers, counted from 1."""
     head, *transitions = re.split(r"(?=^\[\[transition\]\])", DEFAULT, flags=re.MULTILINE)
     kept = (text for number, text in enumerate(transitions, start=1) if number not in numbers)
     return "".join((head, *kept))
-
-
-class Case(NamedTuple):
-    """A lifecycle that is refused, and all that is said of it, line by line."""
-
-    name: str
-    text: str
-    problems: tuple[str, ...]
-
-
-def refused(name: str, text: str, *problems: str) -> Case:
-    """A case, as the tables below write it."""
-    return Case(name, text, problems)
 
 
 MISPLACED_EDGES = (
@@ -328,11 +294,7 @@ ACCEPTED = {
 @pytest.mark.parametrize("case", REFUSED, ids=attrgetter("name"))
 def test_edge_is_refused(case: Case) -> None:
     """A wrong edge is a usage error whose line names file, transition or state, and reason."""
-    with pytest.raises(LifecycleError) as refusal:
-        parse(case.text.encode(), "run.toml")
-    assert str(refusal.value).splitlines() == [f"run.toml: {line}" for line in case.problems]
-    assert refusal.value.exit_code is ExitCode.USAGE
-    assert refusal.value.remedy
+    assert_refused(case)
 
 
 @pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED.keys())

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import NamedTuple
 
 import pytest
 
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import parse
-from fsm_orchestrator.lifecycle_names import shipped_text
-from fsm_orchestrator.vocabulary import ExitCode, Gate
-
-DEFAULT = shipped_text("governed_run").decode()
+from fsm_orchestrator.vocabulary import Gate
+from tests.lifecycle_cases import DEFAULT, Case, assert_refused, edge, edited, refused
 
 GATES_PASSED = 'source = "gating"\ndest = "manager"'
 MANAGER_SUCCEEDED = 'source = "manager"\ndest = "executor"'
@@ -24,39 +21,9 @@ GATES_REORDERED = 'gates = ["review", "ci", "policy"]'
 GATES = 'gates = ["policy", "ci", "review"]'
 
 
-def edited(*edits: tuple[str, str]) -> str:
-    """The default lifecycle with each pair's first text, found exactly once, made its second."""
-    text = DEFAULT
-    for old, new in edits:
-        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
-        text = text.replace(old, new)
-    return text
-
-
-def edge(trigger: str, source: str, dest: str, condition: str = "") -> str:
-    """A `[[transition]]` to put at the end of a lifecycle."""
-    return (
-        f'\n[[transition]]\ntrigger = "{trigger}"\nsource = {source}\ndest = "{dest}"\n'
-        f'{condition}\nwhy = "for the test"\n'
-    )
-
-
 def state(name: str, kind: str, more: str = "") -> str:
     """A `[[state]]` to put at the end of a lifecycle."""
     return f'\n[[state]]\nname = "{name}"\nkind = "{kind}"\n{more}\n'
-
-
-class Case(NamedTuple):
-    """A lifecycle that is refused, and all that is said of it, line by line."""
-
-    name: str
-    text: str
-    problems: tuple[str, ...]
-
-
-def refused(name: str, text: str, *problems: str) -> Case:
-    """A case, as the tables below write it."""
-    return Case(name, text, problems)
 
 
 DECLARATIONS = (
@@ -189,11 +156,7 @@ REFUSED = (*DECLARATIONS, *REACH)
 @pytest.mark.parametrize("case", REFUSED, ids=attrgetter("name"))
 def test_unsound_lifecycle_is_refused(case: Case) -> None:
     """What does not fit together is a usage error that names the file, the part and the reason."""
-    with pytest.raises(LifecycleError) as refusal:
-        parse(case.text.encode(), "run.toml")
-    assert str(refusal.value).splitlines() == [f"run.toml: {line}" for line in case.problems]
-    assert refusal.value.exit_code is ExitCode.USAGE
-    assert refusal.value.remedy
+    assert_refused(case)
 
 
 def test_names_are_judged_before_edges() -> None:
