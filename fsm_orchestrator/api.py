@@ -9,8 +9,6 @@ import contextlib
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fsm_orchestrator import archive, files
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config import RunConfig
@@ -20,7 +18,6 @@ from fsm_orchestrator.errors import (
     InternalError,
     OperationError,
     RecordingError,
-    ReportError,
     UsageError,
 )
 from fsm_orchestrator.event_log import EventFile, Listener, build_logger
@@ -28,7 +25,8 @@ from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.lock import OutputLock
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.refusal import record_refusal
-from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.report_file import read_report
 from fsm_orchestrator.requests import prepare
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE
 
@@ -101,17 +99,7 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     file = Path(path)
     if file.is_dir():
         file /= REPORT_FILE
-    try:
-        return Report.model_validate_json(files.read_bounded(file, REPORT_BYTES_MAX))
-    except FileNotFoundError:
-        raise ReportError(
-            f"no run has left a report in {file.parent}", remedy="check the directory"
-        ) from None
-    except (OSError, ValidationError) as error:
-        reason = files.reason(error) if isinstance(error, OSError) else "it is not a report of ours"
-        raise ReportError(
-            f"cannot read {file}: {reason}", remedy="a resume of the run writes it again"
-        ) from None
+    return read_report(file)
 
 
 def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -> Report:

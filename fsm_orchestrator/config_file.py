@@ -28,7 +28,7 @@ from fsm_orchestrator.config import (
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import RunId, SchemaVersion, StateName
-from fsm_orchestrator.toml_lines import line_of
+from fsm_orchestrator.toml_lines import line_of, value_at
 from fsm_orchestrator.toml_text import NotATableError, table_of
 from fsm_orchestrator.vocabulary import (
     DEFAULT_LIFECYCLE,
@@ -118,7 +118,10 @@ def load(path: Path, name: str) -> ReadConfig:
     Raises:
         UsageError: it cannot be read or something in it is wrong; every problem has a line.
     """
-    text, document = _read(path, name)
+    return _understood(name, *_read(path, name))
+
+
+def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     try:
         content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
     except ValidationError as error:
@@ -135,7 +138,7 @@ def check(path: Path, name: str) -> ReadConfig:
     text, document = _read(path, name)
     problems = list(_stage_problems(name, text, document))
     try:
-        read = load(path, name)
+        read = _understood(name, text, document)
     except UsageError as error:
         problems = [*str(error).splitlines(), *problems]
     if problems:
@@ -259,7 +262,7 @@ def _what(kind: str, message: str, path: tuple[int | str, ...], document: Any) -
         return f"unknown key {described(key)}{hint}"
     is_secret = "env" in path
     return f"key {described(key)}: {_expectation(message)}" + (
-        "" if is_secret else f", not {described(_value_at(document, path))}"
+        "" if is_secret else f", not {described(value_at(document, path))}"
     )
 
 
@@ -277,15 +280,6 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
         case _:
             fields = ConfigFile.model_fields
             return [field.alias or name for name, field in fields.items()]
-
-
-def _value_at(document: Any, path: tuple[int | str, ...]) -> Any:
-    for part in path:
-        try:
-            document = document[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return document
 
 
 def _refusal(problems: list[str]) -> UsageError:

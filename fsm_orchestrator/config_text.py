@@ -10,6 +10,7 @@ import tomli_w
 from fsm_orchestrator.config import RunConfig, StageGiven
 from fsm_orchestrator.masking import MASK, Masker
 from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
+from fsm_orchestrator.wording import option_prefix
 
 
 def config_text(config: RunConfig) -> str:
@@ -46,7 +47,7 @@ def _stage(given: StageGiven, masker: Masker) -> dict[str, Any]:
 
 def _left_out(config: RunConfig, masker: Masker) -> Iterator[str]:
     for name, given in config.stages.items():
-        option = f"--{name.replace('_', '-')}"
+        option = option_prefix(name)
         for key in given.env or {}:
             yield f"# left out, a secret: {option}-env {_comment(key)}=...\n"
         if given.args is not None and masker.mask_all(given.args) != given.args:

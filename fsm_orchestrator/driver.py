@@ -87,7 +87,7 @@ class Driver:
                     self._machine.fire(entry)
         except OperationError as error:
             return self._fail(error)
-        return self._recorder.report()
+        return self._recorder.latest or self._recorder.report()
 
     def crash(self, error: Exception) -> None:
         """Leave a traceback in the log and a report that says failed: a bug of ours."""

@@ -14,7 +14,7 @@ from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.masking import Masker
-from fsm_orchestrator.preparation import private_of, recorded, setting_warnings
+from fsm_orchestrator.preparation import masker_of, private_of, recorded, setting_warnings
 from fsm_orchestrator.private_state import PrivateState
 from fsm_orchestrator.settings import StageRecord, StageSettings, given_settings, settings_of
 from fsm_orchestrator.vocabulary import Outcome
@@ -69,9 +69,7 @@ def read_kept_run(config: RunConfig) -> KeptRun:
                 is_complete=True,
             )
     settings = given_settings(config, checkpoint.lifecycle, kept)
-    masker = Masker(
-        (*_values(kept), *_values(settings))  # a value that was replaced is secret still
-    )
+    masker = masker_of(kept, settings)  # a value that was replaced is secret still
     to_keep = private_of(settings, private, checkpoint.run_id)
     return KeptRun(
         config=config,
@@ -82,12 +80,6 @@ def read_kept_run(config: RunConfig) -> KeptRun:
         masker=masker,
         private=to_keep,
         warnings=list(setting_warnings(settings)),
-    )
-
-
-def _values(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
-    return tuple(
-        value for one in settings.values() for value in one.env.values() if value is not None
     )
 
 

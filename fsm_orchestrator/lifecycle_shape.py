@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from fsm_orchestrator.lifecycle_model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle_names import NAME_CHARACTERS_MAX, is_name
 from fsm_orchestrator.lifecycle_wording import state_label, transition_label
+from fsm_orchestrator.toml_lines import value_at
 from fsm_orchestrator.toml_text import NESTED_TOO_DEEPLY
 from fsm_orchestrator.vocabulary import (
     MILLISECONDS_MAX,
@@ -76,7 +77,7 @@ def version_problem(data: Mapping[str, object]) -> str | None:
 def shape_problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
     """One line for each thing wrong with the shape of `data`, in the file's order of parts."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        value = _value_at(data, detail["loc"])
+        value = value_at(data, detail["loc"])
         # Counted after the items were judged: the items' own faults have their own lines.
         if not (detail["type"] == "too_short" and value):
             yield _where(detail["loc"], data) + _what(detail, value)
@@ -113,7 +114,7 @@ def _fault(key: str, value: object, *, is_item: bool) -> str:
 def _where(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
     match location:
         case ("state", int(index), *_):
-            name = _value_at(data, ("state", index, "name"))
+            name = value_at(data, ("state", index, "name"))
             return f"{state_label(name) if is_name(name) else f'state {index + 1}'}: "
         case ("transition", int(index), *_):
             return f"{_transition_label(index, data)}: "
@@ -122,22 +123,11 @@ def _where(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
 
 
 def _transition_label(index: int, data: Mapping[str, Any]) -> str:
-    trigger = _value_at(data, ("transition", index, "trigger"))
-    sources = _value_at(data, ("transition", index, "source"))
+    trigger = value_at(data, ("transition", index, "trigger"))
+    sources = value_at(data, ("transition", index, "source"))
     if is_name(trigger) and isinstance(sources, list) and all(is_name(name) for name in sources):
         return transition_label(index + 1, trigger, sources)
     return f"transition {index + 1}"
-
-
-def _value_at(data: Any, location: tuple[int | str, ...]) -> Any:
-    """What the file says at a location; None where it says nothing."""
-    value = data
-    for part in location:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

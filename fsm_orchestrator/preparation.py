@@ -158,10 +158,14 @@ def clock_of(config: RunConfig) -> Clock:
     return SystemClock() if config.fixed_clock is None else FixedClock(config.fixed_clock)
 
 
-def masker_of(settings: Mapping[str, StageSettings]) -> Masker:
+def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
     """Masks every environment value that is known."""
     return Masker(
-        value for one in settings.values() for value in one.env.values() if value is not None
+        value
+        for settings in known
+        for one in settings.values()
+        for value in one.env.values()
+        if value is not None
     )
 
 

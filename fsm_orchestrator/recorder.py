@@ -34,6 +34,8 @@ class Recorder:
         self.draft = draft
         self.is_degraded = False
         """Set once something could not be written: the report is then written if it can be."""
+        self.latest: Report | None = None
+        """The report that was made last to be written."""
         self._on_disk: bytes | None = None
         self._on_disk_before: bytes | None = None
         with contextlib.suppress(OSError):
@@ -159,7 +161,8 @@ class Recorder:
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
-            return files.stage_file(self._report_path, self.report().to_json())
+            self.latest = self.report()
+            return files.stage_file(self._report_path, self.latest.to_json())
         except OSError as error:
             if self.is_degraded:
                 return None

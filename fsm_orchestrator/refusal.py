@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 
-from pydantic import ValidationError
-
 from fsm_orchestrator import __version__, archive, executions, files
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config import RunConfig
-from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.preparation import clock_of, new_run_id
-from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
+from fsm_orchestrator.report import Report
+from fsm_orchestrator.report_file import read_report
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
     PRODUCT,
@@ -83,9 +82,8 @@ def _set_old_report_aside(config: RunConfig) -> None:
 def _is_refusal(config: RunConfig) -> bool:
     """Whether the report that is there says nothing that another refusal would lose."""
     try:
-        data = files.read_bounded(config.output_path / REPORT_FILE, REPORT_BYTES_MAX)
-        report = Report.model_validate_json(data)
-    except (OSError, ValidationError):
+        report = read_report(config.output_path / REPORT_FILE)
+    except ReportError:
         return False
     commands = [entry.command for entry in report.stage_executions]
     return len(commands) == 1 and commands[0] in OPERATIONS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,8 +22,6 @@ from fsm_orchestrator.records import (
     TransitionRecord,
 )
 from fsm_orchestrator.vocabulary import PRODUCT, ExecutionMode, Gate, Outcome
-
-REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class LifecycleName(Record):

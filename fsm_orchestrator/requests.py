@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
-from fsm_orchestrator import files
 from fsm_orchestrator.config import RunConfig
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.errors import ReportError, UsageError
 from fsm_orchestrator.preparation import Preparation, prepare_run
-from fsm_orchestrator.report import REPORT_BYTES_MAX, Report
+from fsm_orchestrator.report_file import read_report
 from fsm_orchestrator.resumption import prepare_resume
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
@@ -46,9 +43,8 @@ def _was_never_recorded(config: RunConfig) -> bool:
     if (output / CHECKPOINT_FILE).is_file():  # a directory in its place is no checkpoint
         return False
     try:
-        data = files.read_bounded(output / REPORT_FILE, REPORT_BYTES_MAX)
-        report = Report.model_validate_json(data)
-    except (OSError, ValidationError):
+        report = read_report(output / REPORT_FILE)
+    except ReportError:
         return False
     entries = report.stage_executions
     return (

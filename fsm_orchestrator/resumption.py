@@ -25,6 +25,7 @@ from fsm_orchestrator.settings import (
     differences,
 )
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger
+from fsm_orchestrator.wording import option_prefix
 
 
 def prepare_resume(config: RunConfig) -> Preparation:
@@ -142,21 +143,21 @@ def _refuse_lost_values(kept_run: KeptRun, rerun: tuple[str, ...]) -> None:
     for stage, settings in kept_run.settings.items():
         if stage not in rerun and kept_run.checkpoint.completion_of(stage) is not None:
             continue
-        option = stage.replace("_", "-")
+        option = option_prefix(stage)
         if settings.missing_values:
             raise UsageError(
                 f"stage {stage!r} must run, but the values of its environment"
                 f" {', '.join(settings.missing_values)} are gone: they are in no file of the"
                 " output directory, and the private file that kept them is not there",
                 remedy="give them again: "
-                + " ".join(f"--{option}-env {key}=…" for key in settings.missing_values),
+                + " ".join(f"{option}-env {key}=…" for key in settings.missing_values),
             )
         if not settings.is_complete:
             raise UsageError(
                 f"stage {stage!r} must run, but its settings held secret values that are gone: they"
                 " are known only masked",
-                remedy=f"declare it anew: --{option}-bin with every --{option}-arg, --{option}-env,"
-                f" --{option}-expected-artifact",
+                remedy=f"declare it anew: {option}-bin with every {option}-arg, {option}-env,"
+                f" {option}-expected-artifact",
             )
 
 

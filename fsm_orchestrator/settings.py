@@ -19,6 +19,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.records import Record
+from fsm_orchestrator.wording import option_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,9 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
     if given.is_empty:
         return kept
     if kept is None:
-        option = stage.replace("_", "-")
         raise UsageError(
             f"settings for stage {stage!r}, but no binary: none was given and none is kept",
-            remedy=f"give --{option}-bin as well",
+            remedy=f"give {option_prefix(stage)}-bin as well",
         )
     artifacts = given.expected_artifacts
     return replace(

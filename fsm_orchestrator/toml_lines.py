@@ -24,7 +24,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
             document = tomllib.loads("\n".join(lines[:count]) + "\n")
         except (tomllib.TOMLDecodeError, ValueError, RecursionError):
             continue  # the cut is inside a value of several lines
-        if _has(document, path):
+        if value_at(document, path) is not None:
             return _first_filled(lines, last_without)
         last_without = count
     return None
@@ -39,10 +39,11 @@ def _first_filled(lines: Sequence[str], start: int) -> int:
     return start + 1
 
 
-def _has(document: Any, path: Sequence[str | int]) -> bool:
+def value_at(document: Any, path: Sequence[str | int]) -> Any:
+    """What a document says at `path`; None, which TOML has no word for, where it says nothing."""
     for part in path:
         try:
             document = document[part]
         except (KeyError, IndexError, TypeError):
-            return False
-    return True
+            return None
+    return document

@@ -37,6 +37,11 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
+def option_prefix(stage: str) -> str:
+    """How a stage's options begin: `--manager`; `_` becomes `-`."""
+    return "--" + stage.replace("_", "-")
+
+
 def _shortened(text: str) -> str:
     if len(text) <= _SHOWN_CHARACTERS_MAX:
         return text

@@ -29,8 +29,3 @@ VALUE_OPTIONS: Final = frozenset(
         "--config",
     }
 )
-
-
-def option_prefix(stage: str) -> str:
-    """How a stage's options begin: `_` becomes `-`."""
-    return "--" + stage.replace("_", "-")

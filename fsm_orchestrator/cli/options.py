@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.names import option_prefix
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
@@ -24,6 +23,7 @@ from fsm_orchestrator.vocabulary import (
     LogFormat,
     OnChangedStage,
 )
+from fsm_orchestrator.wording import option_prefix
 
 GATE_VALUES: Final = {
     Gate.POLICY: ("allow", "deny", "unknown"),

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from fsm_orchestrator.cli.console import printable
-from fsm_orchestrator.cli.names import option_prefix
 from fsm_orchestrator.vocabulary import PRODUCT
+from fsm_orchestrator.wording import option_prefix
 
 _SECOND = 1000
 
