@@ -24,6 +24,7 @@ from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.lock import OutputLock
 from fsm_orchestrator.preparation import Preparation
+from fsm_orchestrator.process import ProcessRunner
 from fsm_orchestrator.refusal import record_refusal
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.report_file import read_report
@@ -43,11 +44,13 @@ def run(
     Does what the command does; `report.exit_code` is what the command would exit with. A blocked,
     failed or timed-out run is a report, not an exception.
 
-    To the calling process it does this, and nothing else: it starts each stage as a child in a
-    session of its own, waits for it and reaps it; it opens files and closes them again. It prints
-    nothing, never exits, changes neither the working directory nor the environment, makes nobody
-    a subreaper, and leaves the logging of the process alone. SIGCHLD must not be ignored, or the
-    exit codes of the stages are lost (the stage then counts as failed).
+    To the calling process it does this, and nothing else: on Linux it starts one child, the
+    keeper, which starts the stages and ends and reaps all that comes of them, and is gone when
+    this returns; elsewhere each stage is a child in a session of its own. It opens files and
+    closes them again. It prints nothing, never exits, changes neither the working directory nor
+    the environment, makes the calling process no subreaper, and leaves its logging alone. Where
+    there is no keeper SIGCHLD must not be ignored, or the exit codes of the stages are lost (the
+    stage then counts as failed).
 
     Args:
         config: what to run, and where.
@@ -153,9 +156,12 @@ def _drive(
     except OperationError as error:
         record_refusal(preparation.config, error.operation, error, listener)
         raise
-    with contextlib.closing(EventFile(output)) as event_file:
+    with (
+        contextlib.closing(ProcessRunner(interrupts)) as runner,
+        contextlib.closing(EventFile(output)) as event_file,
+    ):
         log = build_logger(preparation.clock, preparation.masker, event_file, listener)
-        driver = Driver(preparation, interrupts, log, event_file)
+        driver = Driver(preparation, interrupts, runner, log, event_file)
         try:
             return driver.execute(ended_pids, failure)
         except Exception as error:
@@ -173,9 +179,8 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 
     try:
         return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
-    except OSError as error:
-        remedy = "end it by hand, then try again"
-        return (), OperationError("attempt.end", files.reason(error), remedy=remedy)
+    except OperationError as error:
+        return (), error
 
 
 def _archive(output: Path) -> None:

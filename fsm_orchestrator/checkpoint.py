@@ -9,9 +9,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from fsm_orchestrator.config import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.gates import GateSignal
 from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.private_state import PrivateRef
 from fsm_orchestrator.records import (
     Artifact,
@@ -25,7 +25,7 @@ from fsm_orchestrator.records import (
     StateName,
 )
 from fsm_orchestrator.settings import StageRecord
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, StageStatus
 
 CHECKPOINT_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -72,9 +72,12 @@ class Checkpoint(Record):
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
         description=(
-            "How long a stage may take to end after SIGTERM, in milliseconds; null when it was"
-            " not given."
+            "How long each stage may take to end after SIGTERM, in milliseconds, where its own"
+            " settings do not say; null when it was not given."
         )
+    )
+    on_leak: OnLeak = Field(
+        description="What it means for a stage that it exits with 0 and leaves processes running."
     )
     stages: dict[StateName, StageRecord] = Field(
         description="The settings of every stage that has a binary, by stage name."

@@ -55,3 +55,8 @@ class FixedClock:
 def timestamp(at: datetime) -> str:
     """UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def wall_seconds() -> float:
+    """Seconds since the epoch, to hold against the times of files."""
+    return time.time()

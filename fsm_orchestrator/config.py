@@ -27,11 +27,18 @@ from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates import GATE_RULES
+from fsm_orchestrator.limits import (
+    GraceMilliseconds,
+    IdleTimeoutMs,
+    KillGraceMs,
+    Milliseconds,
+    OutputLimitBytes,
+    SlowAfterMs,
+    TimeoutMs,
+)
 from fsm_orchestrator.records import RunId, StateName
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Gate, GateSource, OnChangedStage
+from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
-Milliseconds = Annotated[int, Field(strict=True, ge=1, le=MILLISECONDS_MAX)]
-GraceMilliseconds = Annotated[int, Field(strict=True, ge=0, le=MILLISECONDS_MAX)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 PathText = Annotated[
@@ -78,9 +85,11 @@ class StageGiven(Given):
             " strict JSON."
         ),
     )
-    timeout_ms: Milliseconds | None = Field(
-        default=None, description="How long the stage may run, in milliseconds."
-    )
+    timeout_ms: TimeoutMs = None
+    kill_grace_ms: KillGraceMs = None
+    idle_timeout_ms: IdleTimeoutMs = None
+    slow_after_ms: SlowAfterMs = None
+    output_limit_bytes: OutputLimitBytes = None
     cwd: PathText | None = Field(default=None, description="The directory it runs in.")
     allow_stale: bool | None = Field(
         default=None,
@@ -136,7 +145,18 @@ class RunConfig(Given):
         ),
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
-        default=None, description="How long a stage may take to end after SIGTERM, in milliseconds."
+        default=None,
+        description=(
+            "How long each stage may take to end after SIGTERM, in milliseconds, where its own"
+            " settings do not say."
+        ),
+    )
+    on_leak: OnLeak | None = Field(
+        default=None,
+        description=(
+            "Whether a stage that exits with 0 and leaves processes running has failed (fail), or"
+            " is warned about (warn)."
+        ),
     )
     on_changed_stage: OnChangedStage = Field(
         default=OnChangedStage.REFUSE,

@@ -18,8 +18,6 @@ from pydantic import ConfigDict, Field, ValidationError
 from fsm_orchestrator import files, lifecycle
 from fsm_orchestrator.config import (
     Given,
-    GraceMilliseconds,
-    Milliseconds,
     NonEmptyText,
     RunConfig,
     StageGiven,
@@ -27,6 +25,7 @@ from fsm_orchestrator.config import (
 )
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.gates import GATE_RULES
+from fsm_orchestrator.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.records import RunId, SchemaVersion, StateName
 from fsm_orchestrator.toml_lines import line_of, value_at
 from fsm_orchestrator.toml_text import NotATableError, table_of
@@ -36,6 +35,7 @@ from fsm_orchestrator.vocabulary import (
     GateSource,
     LogFormat,
     OnChangedStage,
+    OnLeak,
 )
 from fsm_orchestrator.wording import described, suggestion
 
@@ -81,7 +81,15 @@ class ConfigFile(Given):
         default=None, description="How long each stage may run, in milliseconds."
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
-        default=None, description="How long a stage may take to end after SIGTERM."
+        default=None,
+        description=(
+            "How long each stage may take to end after SIGTERM, in milliseconds, where its own"
+            " settings do not say."
+        ),
+    )
+    on_leak: OnLeak | None = Field(
+        default=None,
+        description="What it means for a stage that it leaves processes running: warn or fail.",
     )
     fixed_clock: dt.datetime | None = Field(
         default=None, description="The time at which time stands still, for golden files."
@@ -197,7 +205,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
         stage: _combined_stage(flags.stages.get(stage), file.stage.get(stage))
         for stage in (*file.stage, *(name for name in flags.stages if name not in file.stage))
     }
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "fixed_clock")
+    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
         chosen["on_changed_stage"] = file.on_changed_stage

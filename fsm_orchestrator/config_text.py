@@ -22,7 +22,7 @@ def config_text(config: RunConfig) -> str:
         value for given in config.stages.values() for value in (given.env or {}).values()
     )
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "fixed_clock")
+    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }

@@ -19,6 +19,7 @@ from fsm_orchestrator.invocation import Invocation
 from fsm_orchestrator.lifecycle_model import State
 from fsm_orchestrator.machine import RunMachine
 from fsm_orchestrator.preparation import Preparation
+from fsm_orchestrator.process import ProcessRunner
 from fsm_orchestrator.records import TransitionRecord
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.results import signal_name
@@ -45,15 +46,17 @@ class Driver:
         self,
         preparation: Preparation,
         interrupts: Interrupts,
+        runner: ProcessRunner,
         log: RunLogger,
         event_file: EventFile,
     ) -> None:
         draft = preparation.checkpoint
         self._preparation = preparation
         self._interrupts = interrupts
+        self._runner = runner
         self._invocation = Invocation(preparation, log, event_file)
         self._recorder = self._invocation.recorder
-        self._stage_entry = StageEntry(self._invocation, interrupts)
+        self._stage_entry = StageEntry(self._invocation, runner)
         self._cause = ""
         self._machine = RunMachine(
             draft.lifecycle,
@@ -75,6 +78,8 @@ class Driver:
         `ended_pids` are what was left of an interrupted attempt; `failure` says what went wrong
         before the machine could be started at all.
         """
+        if self._preparation.may_spawn:
+            self._runner.warm_up()  # comes up while the gates are judged and the first states saved
         try:
             self._begin(ended_pids)
             if failure is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from fsm_orchestrator.limits import LIMIT_FIELDS
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.records import Record
 from fsm_orchestrator.vocabulary import (
@@ -47,6 +48,12 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
     ):
         source = DEFAULT if kept is None else origin(key)
         yield Setting(key=key, value=default if kept is None else kept, source=source)
+    is_given = preparation.config.on_leak is not None
+    yield Setting(
+        key="on_leak",
+        value=checkpoint.on_leak.value,
+        source=origin("on_leak") if is_given or preparation.config.resume else DEFAULT,
+    )
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
@@ -56,9 +63,6 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
         if settings is None:
             yield Setting(key=f"stage.{stage}.bin", value=None, source="not given: passed over")
             continue
-        timeout_ms = preparation.limits_of(stage).timeout_ms
-        in_lifecycle = lifecycle.states[stage].timeout_ms is not None
-        elsewhere = "lifecycle" if in_lifecycle else "as timeout_ms"
         values: tuple[tuple[str, str | int | bool | tuple[str, ...], bool, str], ...] = (
             ("bin", masker.mask_path(settings.command), True, DEFAULT),
             ("args", masker.mask_all(settings.args), bool(settings.args), DEFAULT),
@@ -69,7 +73,6 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 bool(settings.expected_artifacts),
                 DEFAULT,
             ),
-            ("timeout_ms", timeout_ms, settings.timeout_ms is not None, elsewhere),
             (
                 "cwd",
                 masker.mask_path(settings.cwd),
@@ -81,6 +84,22 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
         for field, value, is_set, otherwise in values:
             source = origin("stage", stage, field) if is_set else otherwise
             yield Setting(key=f"stage.{stage}.{field}", value=value, source=source)
+        yield from _limit_settings(preparation, stage, origin)
+
+
+def _limit_settings(preparation: Preparation, stage: str, origin: Origin) -> Iterator[Setting]:
+    checkpoint = preparation.checkpoint
+    limits = preparation.limits_of(stage)
+    for field in LIMIT_FIELDS:
+        if getattr(preparation.settings[stage].limits, field) is not None:
+            source = origin("stage", stage, field)
+        elif getattr(checkpoint, field, None) is not None:
+            source = f"as {field}"
+        elif getattr(checkpoint.lifecycle.states[stage], field) is not None:
+            source = "lifecycle"
+        else:
+            source = DEFAULT
+        yield Setting(key=f"stage.{stage}.{field}", value=getattr(limits, field), source=source)
 
 
 def _is_kept(preparation: Preparation, key: str) -> bool:

@@ -11,7 +11,9 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from fsm_orchestrator.records import (
+    Count,
     GateDecision,
+    LeakedProcess,
     Ordinal,
     Record,
     RunId,
@@ -85,6 +87,28 @@ class StageStarted(StageEvent):
         description="The program's arguments in order; known secret values are masked."
     )
     reason: str = Field(description="Why the stage is run, in words.")
+
+
+class StageSlow(StageEvent):
+    """An attempt has run for another `slow_after_ms` of its stage, and runs on."""
+
+    event: Literal[EventName.STAGE_SLOW] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    elapsed_ms: Count = Field(description="How long it has been running, in milliseconds.")
+    stdout_tail: str = Field(
+        description="The last lines it printed to stdout; known secret values are masked."
+    )
+    stderr_tail: str = Field(
+        description="The last lines it printed to stderr; known secret values are masked."
+    )
+
+
+class ProcessLeaked(StageEvent):
+    """An attempt exited and left a process running, which was ended."""
+
+    event: Literal[EventName.PROCESS_LEAKED] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    process: LeakedProcess = Field(description="The process, as the report has it.")
 
 
 class StageEnded(StageEvent):
@@ -173,6 +197,8 @@ EventLine: TypeAlias = Annotated[
     | TransitionTaken
     | GateDecided
     | StageStarted
+    | StageSlow
+    | ProcessLeaked
     | StageEnded
     | StageSkipped
     | RunWarning

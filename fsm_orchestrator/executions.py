@@ -36,6 +36,11 @@ def log_names(stage: str, attempt: int) -> tuple[str, str]:
     return f"{base}.stdout.log", f"{base}.stderr.log"
 
 
+def postmortem_name(stage: str, attempt: int) -> str:
+    """Where an attempt's black box is, relative to the output directory."""
+    return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
+
+
 def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
     """The record of passing over a stage that `success` had completed."""
     return success.model_copy(
@@ -46,6 +51,8 @@ def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
             "duration_ms": 0,
             "exit_code": None,
             "stderr_tail": "",
+            "ending": None,
+            "postmortem": None,
             "leaked_processes": (),
             "resources": None,
         }
@@ -94,6 +101,7 @@ def _blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         attempt=attempt,
         idempotency_key=key,
         status=StageStatus.FAILED,
+        ending=None,
         reason="",
         error=None,
         command="",
@@ -111,6 +119,7 @@ def _blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         stdout_log=None,
         stderr_log=None,
         stderr_tail="",
+        postmortem=None,
         leaked_processes=(),
         resources=None,
     )

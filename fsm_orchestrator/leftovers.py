@@ -1,7 +1,9 @@
-"""What is left of an attempt whose orchestrator died: found by pid and token, and ended.
+"""What is left of an attempt whose orchestrator died: found, and ended before anything else.
 
-A pid counts only with the identity that was recorded with it; the token in the environment finds
-what the pid does not. A stranger that has the pid now is left alone.
+The attempt's keeper is waited for: it is ending everything already. Then whatever bears the
+attempt's token in its environment, or is in the session of the recorded process, is ended here. A
+pid counts only with the identity that was recorded with it: a stranger that has it now is left
+alone.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from collections.abc import Callable, Iterator
 import psutil
 
 from fsm_orchestrator import process_table
+from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.records import AttemptRecord
 from fsm_orchestrator.stage_runner import TOKEN_VARIABLE
 
+KEEPER_SECONDS_MAX = 5.0
 KILL_WAIT_SECONDS = 5.0
 
 
@@ -23,36 +27,57 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
     """End every live process of the attempt: SIGTERM, grace, SIGKILL. The pids that were ended.
 
     Raises:
-        OSError: one of them is alive still.
+        OperationError: one of them is alive still.
     """
-    found = list(_processes_of(attempt))
+    keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
+    if keeper is not None:
+        # SIGKILL would set free what it keeps. If it has been stopped, it is to go on.
+        _signal(keeper.resume)
+        psutil.wait_procs([keeper], timeout=KEEPER_SECONDS_MAX)
+    found = list(_processes_of(attempt, keeper))
     for process in found:
         _signal(process.terminate)
         _signal(process.resume)  # a stopped process cannot act on SIGTERM
     _, alive = psutil.wait_procs(found, timeout=kill_grace_ms / 1000)
-    to_kill = list({*alive, *_processes_of(attempt)})
+    to_kill = list({*alive, *_processes_of(attempt, keeper)})
     for process in to_kill:
         _signal(process.kill)
     _, alive = psutil.wait_procs(to_kill, timeout=KILL_WAIT_SECONDS)
     if alive:
         pids = ", ".join(str(process.pid) for process in alive)
-        raise OSError(16, f"cannot end process {pids} of an interrupted attempt")
+        raise OperationError(
+            "attempt.end",
+            f"cannot end process {pids} of an interrupted attempt of stage {attempt.stage!r}",
+            remedy="end it by hand, then try again",
+        )
     return tuple(process.pid for process in found)
 
 
-def _processes_of(attempt: AttemptRecord) -> Iterator[psutil.Process]:
-    session = _recorded_session(attempt)
+def _processes_of(
+    attempt: AttemptRecord, keeper: psutil.Process | None
+) -> Iterator[psutil.Process]:
+    session = None if _recorded(attempt.pid, attempt.pid_identity) is None else attempt.pid
+    kept = set() if keeper is None else _below(keeper)
     for process in psutil.process_iter():
-        if process.pid != os.getpid() and _belongs(process, attempt, session):
+        if process.pid != os.getpid() and (process in kept or _belongs(process, attempt, session)):
             yield process
 
 
-def _recorded_session(attempt: AttemptRecord) -> int | None:
-    """The session that the recorded pid leads, if that pid is still that process."""
-    if attempt.pid is None or attempt.pid_identity is None:
+def _recorded(pid: int | None, identity: str | None) -> psutil.Process | None:
+    """The recorded process, if it is alive and its pid still its own."""
+    if pid is None or identity is None or process_table.identity(pid) != identity:
         return None
-    is_same = process_table.identity(attempt.pid) == attempt.pid_identity
-    return attempt.pid if is_same else None
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _below(keeper: psutil.Process) -> set[psutil.Process]:
+    try:
+        return set(keeper.children(recursive=True))
+    except psutil.Error:
+        return set()
 
 
 def _belongs(process: psutil.Process, attempt: AttemptRecord, session: int | None) -> bool:
@@ -67,5 +92,5 @@ def _belongs(process: psutil.Process, attempt: AttemptRecord, session: int | Non
 
 
 def _signal(send: Callable[[], None]) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.Error):
         send()

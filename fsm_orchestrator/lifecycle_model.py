@@ -12,9 +12,15 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from fsm_orchestrator.limits import (
+    IdleTimeoutMs,
+    KillGraceMs,
+    OutputLimitBytes,
+    SlowAfterMs,
+    TimeoutMs,
+)
 from fsm_orchestrator.records import Record, SchemaVersion, StateName
 from fsm_orchestrator.vocabulary import (
-    MILLISECONDS_MAX,
     Gate,
     GatesGuard,
     Guard,
@@ -53,13 +59,11 @@ class State(Record):
             "How the run ended that comes to rest here, needed by a terminal state and only of one."
         ),
     )
-    timeout_ms: Annotated[int, Field(ge=1, le=MILLISECONDS_MAX)] | None = Field(
-        default=None,
-        description=(
-            "How long the stage may run, in milliseconds, unless the operator says otherwise;"
-            " only of a stage."
-        ),
-    )
+    timeout_ms: TimeoutMs = None
+    kill_grace_ms: KillGraceMs = None
+    idle_timeout_ms: IdleTimeoutMs = None
+    slow_after_ms: SlowAfterMs = None
+    output_limit_bytes: OutputLimitBytes = None
 
     @property
     def judged_gates(self) -> tuple[Gate, ...]:

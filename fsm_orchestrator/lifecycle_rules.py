@@ -13,6 +13,7 @@ from fsm_orchestrator.lifecycle_edges import edge_problems
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle_walks import edges_by_source, reachable, shortest_walks
 from fsm_orchestrator.lifecycle_wording import state_label, trace, transition_label
+from fsm_orchestrator.limits import LIMIT_FIELDS
 from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
 from fsm_orchestrator.wording import suggestion
 
@@ -55,8 +56,9 @@ def _state_faults(state: State) -> Iterator[str]:
         yield "key 'outcome' is missing; a terminal state says how the run ended"
     if state.outcome is not None and state.kind is not StateKind.TERMINAL:
         yield f"key 'outcome' is for states of kind terminal, not {state.kind}"
-    if state.timeout_ms is not None and state.kind is not StateKind.STAGE:
-        yield f"key 'timeout_ms' is for states of kind stage, not {state.kind}"
+    for field in LIMIT_FIELDS:
+        if getattr(state, field) is not None and state.kind is not StateKind.STAGE:
+            yield f"key {field!r} is for states of kind stage, not {state.kind}"
 
 
 def _name_problems(lifecycle: Lifecycle) -> Iterator[str]:

@@ -19,6 +19,7 @@ from fsm_orchestrator.lifecycle_wording import state_label, transition_label
 from fsm_orchestrator.toml_lines import value_at
 from fsm_orchestrator.toml_text import NESTED_TOO_DEEPLY
 from fsm_orchestrator.vocabulary import (
+    BYTES_MAX,
     MILLISECONDS_MAX,
     SCHEMA_VERSION,
     Gate,
@@ -34,6 +35,7 @@ _NAME: Final = (
     "a name: lower-case letters, digits and _, a letter first,"
     f" at most {NAME_CHARACTERS_MAX} characters"
 )
+_MILLISECONDS: Final = f"a whole number of milliseconds from 1 to {MILLISECONDS_MAX}"
 _LINE: Final = "one line of 1 to 200 characters, none of them a control character"
 
 _CHOICES: Final[Mapping[str, type[StrEnum]]] = {
@@ -52,7 +54,11 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "title": _LINE,
     "initial": _NAME,
     "state": "1 to 200 tables, each headed [[state]]",
-    "timeout_ms": f"a whole number of milliseconds from 1 to {MILLISECONDS_MAX}",
+    "timeout_ms": _MILLISECONDS,
+    "kill_grace_ms": f"a whole number of milliseconds from 0 to {MILLISECONDS_MAX}",
+    "idle_timeout_ms": _MILLISECONDS,
+    "slow_after_ms": _MILLISECONDS,
+    "output_limit_bytes": f"a whole number of bytes from 1 to {BYTES_MAX}",
     "transition": "1 to 2000 tables, each headed [[transition]]",
     "source": "the name of a state or a list of names",
     "dest": _NAME,

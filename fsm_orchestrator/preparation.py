@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,8 @@ from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import CheckpointError, UsageError
-from fsm_orchestrator.gates import signals_in_force
+from fsm_orchestrator.gates import GATE_RULES, signals_in_force
+from fsm_orchestrator.limits import DEFAULT_LIMITS, GivenLimits, limits_in
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.private_state import PrivateState
 from fsm_orchestrator.process import Limits
@@ -27,10 +28,11 @@ from fsm_orchestrator.settings import StageRecord, StageSettings, given_settings
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
-    DEFAULT_TIMEOUT_MS,
     PRODUCT,
     ExecutionMode,
+    GatesGuard,
     OnChangedStage,
+    OnLeak,
     Trigger,
 )
 
@@ -61,18 +63,27 @@ class Preparation:
     archives: bool = False
 
     def limits_of(self, stage: str) -> Limits:
-        """How long a stage may run: its own setting, the run's, the lifecycle's, the default."""
-        candidates = (
-            self.settings[stage].timeout_ms,
-            self.checkpoint.timeout_ms,
-            self.checkpoint.lifecycle.states[stage].timeout_ms,
+        """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
+        checkpoint = self.checkpoint
+        of_run = GivenLimits(
+            timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms
         )
-        timeout_ms = next((one for one in candidates if one is not None), DEFAULT_TIMEOUT_MS)
-        return Limits(timeout_ms=timeout_ms, kill_grace_ms=self.kill_grace_ms)
+        of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
+        chosen = self.settings[stage].limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
+        return Limits(**asdict(chosen))
+
+    @property
+    def may_spawn(self) -> bool:
+        """Whether a stage will be started, as far as can be told. A hint: it admits to nothing."""
+        has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
+        guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
+        signals = self.checkpoint.gate_signals
+        do_pass = all(one.status == GATE_RULES[one.gate].passing for one in signals)
+        return self.entry is not None and has_work and (do_pass or not guards_stages)
 
     @property
     def kill_grace_ms(self) -> int:
-        """How long a process may take to end after SIGTERM."""
+        """How long what an interrupted attempt left may take to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
 
@@ -110,6 +121,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
+        on_leak=config.on_leak or OnLeak.WARN,
         stages=recorded(settings, masker, private, {}),
         completions=(),
         open_attempt=None,
@@ -147,6 +159,7 @@ def new_invocation(
         gate_decisions=(),
         transitions=(),
         stage_executions=(),
+        containment=None,
         passed_over=(),
         rerun=rerun,
         warnings=warnings,

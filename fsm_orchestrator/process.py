@@ -1,322 +1,270 @@
-"""The process runner: spawn, wait, terminate, kill, reap. The only user of subprocess.
+"""The process runner: spawn, wait, terminate, collect, one process after another.
 
-A process is the leader of a session of its own: its group can be signalled as a whole, and it
-has no way to the operator's terminal. Its end is noticed through a pidfd where there is one,
-through a waiting thread elsewhere, never by polling. Knows nothing of stages or machines.
+A process runs below a keeper, so that nothing it starts gets away; where no keeper can be had, as
+a session of its own. Its end is noticed through a descriptor, never by polling. Knows nothing of
+stages or machines.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import select
-import shutil
-import signal
-import subprocess
-import sys
-import threading
+import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
+from fsm_orchestrator import process_table
+from fsm_orchestrator.containment import Collected, Contained
 from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.process_table import SessionMember, describe, is_alive, session_members
+from fsm_orchestrator.keeper_client import Keeper, KeeperLostError, start_keeper
+from fsm_orchestrator.kept_process import LOST, spawn_kept
+from fsm_orchestrator.output_watch import OutputWatch
+from fsm_orchestrator.polling import readable
 from fsm_orchestrator.records import LeakedProcess, Resources
 from fsm_orchestrator.results import (
-    Exited,
     Interrupted,
     Lost,
     NotSpawned,
+    OutputExceeded,
     ProcessEnd,
-    Signaled,
-    SpawnFailure,
     TimedOut,
+    WentQuiet,
 )
+from fsm_orchestrator.signalling import wait_for_end_of
+from fsm_orchestrator.spawning import Command
+from fsm_orchestrator.termination import terminate
+from fsm_orchestrator.vocabulary import Containment as Reach
 
-KILL_ROUNDS_MAX = 50
-KILL_WAIT_SECONDS = 0.2
-_HAS_PIDFD = hasattr(os, "pidfd_open")
-_RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
+LEAK_SETTLE_SECONDS: Final = 0.1
+"""How long after its leader a process may take to end by itself without counting as left behind:
+the rest of a pipeline, a `tee` that writes its last lines."""
+LEAKED_PROCESSES_MAX: Final = 100
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What to start. `program` is a path, or a bare name to be looked up on `search_path`."""
-
-    program: str
-    args: tuple[str, ...]
-    cwd: str
-    env: Mapping[str, str]
-    search_path: str | None
-    stdout: int
-    stderr: int
+Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
+"""Why this program ends a process that did not end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a process may run, and how long after SIGTERM it may take to end."""
+    """What a process may take. Times in milliseconds; None where there is no limit."""
 
     timeout_ms: int
     kill_grace_ms: int
+    idle_timeout_ms: int | None = None
+    slow_after_ms: int | None = None
+    output_limit_bytes: int | None = None
+
+
+class Observer(Protocol):
+    """Who is told of a process while it runs."""
+
+    def started(self, pid: int) -> None:
+        """It has been started. If this raises, the process is ended and the error passes on."""
+
+    def slow(self, elapsed_ms: int) -> None:
+        """It has run for another `slow_after_ms`."""
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """It is about to be ended: the last chance to look at its live processes, leader first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessReport:
-    """How it ended, what it used, what it left behind (already ended)."""
+    """How it ended, what it used, what it left behind (already ended).
+
+    Attributes:
+        leaked: what was alive when it had exited by itself, at most 100 of them.
+        leaked_count: how many those were.
+        survivors: pids of processes that could not be ended.
+    """
 
     end: ProcessEnd
-    resources: Resources | None
-    leaked: tuple[LeakedProcess, ...]
+    resources: Resources | None = None
+    leaked: tuple[LeakedProcess, ...] = ()
+    leaked_count: int = 0
+    survivors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaked:
+    """What was alive when its leader had exited by itself."""
+
+    described: tuple[LeakedProcess, ...] = ()
+    count: int = 0
 
 
 class ProcessRunner:
-    """Runs one process at a time to its end, with everything it left in its session."""
+    """Runs one process at a time to its end, with everything that came of it. `close` it."""
 
-    def __init__(self, interrupts: Interrupts) -> None:
+    def __init__(self, interrupts: Interrupts, *, may_keep: bool = True) -> None:
         self._interrupts = interrupts
+        self._keeper: Keeper | None = None
+        self._unable = "" if may_keep else "it was not asked for"
 
-    def run(
-        self, command: Command, limits: Limits, on_started: Callable[[int], None]
-    ) -> ProcessReport:
+    def warm_up(self) -> None:
+        """Start the keeper, and do not wait for it: it comes up while other work is done."""
+        if self._keeper is None and not self._unable:
+            started = start_keeper()
+            if isinstance(started, Keeper):
+                self._keeper = started
+            else:
+                self._unable = started
+
+    def keeper(self) -> Keeper | None:
+        """The keeper, up and able; None where none can be had, see `unable`."""
+        self.warm_up()
+        if self._keeper is not None and (unable := self._keeper.unable()):
+            self._keeper.abandon()
+            self._keeper, self._unable = None, unable
+        return self._keeper
+
+    @property
+    def unable(self) -> str:
+        """Why there is no keeper; empty while there is, or none was asked for yet."""
+        return self._unable
+
+    def reach(self) -> Reach:
+        """How far the ending of processes reaches here."""
+        return Reach.PROCESS_GROUP if self.keeper() is None else Reach.SUBREAPER
+
+    def close(self) -> None:
+        """Let the keeper go."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+    def run(self, command: Command, limits: Limits, observer: Observer) -> ProcessReport:
         """Start `command` and wait for its end.
 
-        `on_started` is called with the pid as soon as there is one; if it raises, the process is
-        ended and the exception passes on. When this returns or raises, the leader is reaped and
-        nothing of its session is alive.
+        When this returns or raises, the process and what came of it have been collected, but for
+        `ProcessReport.survivors`.
         """
-        spawned = _spawn(command)
-        if isinstance(spawned, NotSpawned):
-            return ProcessReport(end=spawned, resources=None, leaked=())
-        child = _Child(spawned)
         try:
-            on_started(child.pid)
-            stopped = self._wait(child, limits)
-            leaked = () if stopped else child.leftovers()
-            if stopped or leaked:
-                was_killed = child.end_session(
-                    limits.kill_grace_ms,
-                    self._interrupts,
-                    requests_heard=1 if isinstance(stopped, Interrupted) else 0,
+            child = self._spawn(command)
+        except KeeperLostError:
+            self._drop_keeper()
+            return ProcessReport(Lost(LOST))
+        if isinstance(child, NotSpawned):
+            return ProcessReport(child)
+        try:
+            output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
+            observer.started(child.pid)
+            stopped = self._wait(child, limits, output, observer)
+            if isinstance(stopped, TimedOut | WentQuiet):
+                self._tell_ending(child, stopped, output, observer)
+            leaked = _Leaked() if stopped is not None else self._leaked(child)
+            has_ended = True
+            if stopped is not None or leaked.count:
+                heard = 1 if isinstance(stopped, Interrupted) else 0
+                has_ended = terminate(
+                    child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
                 )
-                if isinstance(stopped, TimedOut):
-                    stopped = TimedOut(stopped.timeout_ms, was_killed)
         except BaseException:
-            heard = self._interrupts.count
-            child.end_session(limits.kill_grace_ms, self._interrupts, requests_heard=heard)
-            child.reap()
+            terminate(
+                child,
+                limits.kill_grace_ms,
+                self._interrupts,
+                requests_heard=self._interrupts.count,
+            )
+            self._collect(child)
             raise
-        end, resources = child.reap()
-        return ProcessReport(end=stopped or end, resources=resources, leaked=leaked)
+        collected = self._collect(child)
+        if isinstance(collected.end, Lost):
+            return ProcessReport(collected.end, survivors=collected.survivors)
+        return _report(stopped, collected, leaked, was_killed=not has_ended)
 
-    def _wait(self, child: _Child, limits: Limits) -> TimedOut | Interrupted | None:
-        """Wait for the end, the deadline or a request; None when the process ended by itself."""
-        deadline = time.monotonic() + limits.timeout_ms / 1000
+    def _spawn(self, command: Command) -> Contained | NotSpawned:
+        keeper = self.keeper()
+        if keeper is not None:
+            return spawn_kept(command, keeper)
+        from fsm_orchestrator.group_process import spawn_group  # noqa: PLC0415 - loads subprocess
+
+        return spawn_group(command)
+
+    def _collect(self, child: Contained) -> Collected:
+        collected = child.collect()
+        if isinstance(collected.end, Lost):
+            self._drop_keeper()
+        return collected
+
+    def _drop_keeper(self) -> None:
+        """The next process gets a keeper of its own: this one is not to be relied on."""
+        if self._keeper is not None:
+            self._keeper.abandon()
+            self._keeper = None
+
+    def _wait(
+        self, child: Contained, limits: Limits, output: OutputWatch, observer: Observer
+    ) -> Stopped | None:
+        """Wait for the end or a reason to end it; None when the process ended by itself."""
+        began = time.monotonic()
+        deadline = began + limits.timeout_ms / 1000
+        idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
+        slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
+        slow_at = began + slow_seconds
         while True:
             if self._interrupts.first is not None:
                 return Interrupted(self._interrupts.first)
-            if child.wait(deadline, self._interrupts):
-                return None
-            if time.monotonic() >= deadline:
+            quiet_at = output.printed_at + idle_seconds
+            wake_at = min(deadline, quiet_at, slow_at, output.next_look)
+            if self._has_ended(child, wake_at):
+                output.look()
+                return OutputExceeded(limits.output_limit_bytes or 0) if output.is_over else None
+            now = time.monotonic()
+            if now >= min(quiet_at, output.next_look):
+                output.look()
+            if output.is_over:
+                return OutputExceeded(limits.output_limit_bytes or 0)
+            if now >= deadline:
                 return TimedOut(limits.timeout_ms, was_killed=False)
+            if now >= output.printed_at + idle_seconds:
+                return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False)
+            if now >= slow_at:
+                slow_at += slow_seconds
+                observer.slow(round((now - began) * 1000))
 
+    def _has_ended(self, child: Contained, deadline: float) -> bool:
+        """Wait for the end (True, also when control is lost), the deadline, or a new request."""
+        watched = [child.end_descriptor, self._interrupts.fileno()]
+        if child.loss_descriptor is not None:
+            watched.append(child.loss_descriptor)
+        ready = readable(watched, deadline)
+        if self._interrupts.fileno() in ready:
+            self._interrupts.drain()
+        return child.end_descriptor in ready or child.loss_descriptor in ready
 
-class _Child:
-    """A started process that has not been reaped: its pid and its session's id are its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self.pid = process.pid
-        self._end_descriptor = _end_descriptor(process.pid)
-
-    def wait(self, deadline: float, interrupts: Interrupts) -> bool:
-        """Wait until the process has ended (True), the deadline, or a new request (False)."""
-        ready = _poll((self._end_descriptor, interrupts.fileno()), deadline)
-        if interrupts.fileno() in ready:
-            interrupts.drain()
-        return self._end_descriptor in ready
-
-    def leftovers(self) -> tuple[LeakedProcess, ...]:
-        """What is alive of the session beside the leader."""
-        described = (describe(member) for member in self._others())
-        return tuple(process for process in described if process is not None)
-
-    def end_session(
-        self, kill_grace_ms: int, interrupts: Interrupts, *, requests_heard: int
-    ) -> bool:
-        """SIGTERM to the whole session, grace, SIGKILL; whether SIGKILL was needed.
-
-        A request beyond the first `requests_heard` (the operator's second Ctrl-C) ends the grace.
-        """
-        deadline = time.monotonic() + kill_grace_ms / 1000
-        others = self._others()
-        self._signal(signal.SIGTERM, others)
-        self._signal(signal.SIGCONT, others)  # a stopped process cannot act on SIGTERM
-        while alive := self._alive():
-            if time.monotonic() >= deadline or interrupts.count > requests_heard:
-                self._kill()
-                return True
-            self._wait_for_change(alive, deadline, interrupts)
-        return False
-
-    def _kill(self) -> None:
-        """SIGKILL until nothing is left; bounded, for a process may sit in the kernel."""
-        for _ in range(KILL_ROUNDS_MAX):
-            self._signal(signal.SIGKILL, self._others())
-            alive = self._alive()
-            if not alive:
-                return
-            self._wait_for_change(alive, time.monotonic() + KILL_WAIT_SECONDS, None)
-
-    def reap(self) -> tuple[ProcessEnd, Resources | None]:
-        """Collect the ended leader: how it ended and what it used."""
-        os.close(self._end_descriptor)
-        try:
-            _, status, usage = os.wait4(self.pid, 0)
-        except ChildProcessError:
-            self._process.returncode = 0  # so that Popen does not look for it
-            return Lost(), None
-        code = os.waitstatus_to_exitcode(status)
-        self._process.returncode = code
-        resources = Resources(
-            user_seconds=round(usage.ru_utime, 6),
-            system_seconds=round(usage.ru_stime, 6),
-            rss_bytes_max=usage.ru_maxrss * _RSS_UNIT_BYTES,
-        )
-        return (Exited(code) if code >= 0 else Signaled(-code)), resources
-
-    def _alive(self) -> tuple[SessionMember | None, ...]:
-        """What is alive of the session; None stands for the leader."""
-        has_ended = self._end_descriptor in _poll((self._end_descriptor,), 0.0)
-        return (*(() if has_ended else (None,)), *self._others())
-
-    def _others(self) -> tuple[SessionMember, ...]:
-        return tuple(member for member in session_members(self.pid) if member.pid != self.pid)
-
-    def _signal(self, signum: signal.Signals, others: tuple[SessionMember, ...]) -> None:
-        """Signal the group, and what left the group but not the session."""
-        # The unreaped leader keeps the group's id from being given to a stranger. macOS answers
-        # EPERM where only the zombie is left.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signum)
-        for member in others:
-            _signal_member(member, signum)
-
-    def _wait_for_change(
+    def _tell_ending(
         self,
-        alive: tuple[SessionMember | None, ...],
-        deadline: float,
-        interrupts: Interrupts | None,
+        child: Contained,
+        stopped: TimedOut | WentQuiet,
+        output: OutputWatch,
+        observer: Observer,
     ) -> None:
-        """Wait until one of `alive` has ended, the deadline, or a request."""
-        pidfds = [_pidfd(member) for member in alive if member is not None]
-        opened = [descriptor for descriptor in pidfds if descriptor >= 0]
-        try:
-            if len(opened) < len(pidfds) and _HAS_PIDFD:
-                return  # one ended between the look and now
-            watched = [*opened, *((self._end_descriptor,) if None in alive else ())]
-            if interrupts is None:
-                _poll(watched, deadline)
-            elif interrupts.fileno() in _poll([*watched, interrupts.fileno()], deadline):
-                interrupts.drain()
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
+        output.look()
+        pids = tuple(key.pid for key in child.everyone())
+        leader_first = sorted(pids, key=lambda pid: pid != child.pid)
+        observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
+
+    def _leaked(self, child: Contained) -> _Leaked:
+        """What a leader that ended by itself left running, once it had a moment to end as well."""
+        settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
+        while (others := child.others()) and time.monotonic() < settled_at:
+            wait_for_end_of(others, [], settled_at)
+        described = (process_table.describe(key) for key in others[:LEAKED_PROCESSES_MAX])
+        return _Leaked(tuple(one for one in described if one is not None), len(others))
 
 
-def _spawn(command: Command) -> subprocess.Popen[bytes] | NotSpawned:
-    program = _look_up(command)
-    if isinstance(program, NotSpawned):
-        return program
-    if not os.path.isdir(command.cwd):
-        return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{command.cwd} is not a directory")
-    try:
-        return subprocess.Popen(
-            (command.program, *command.args),
-            executable=program,
-            cwd=command.cwd,
-            env=command.env,
-            stdin=subprocess.DEVNULL,
-            stdout=command.stdout,
-            stderr=command.stderr,
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        return NotSpawned(
-            SpawnFailure.BAD_INTERPRETER,
-            f"{program} is there, but the interpreter its first line names is not",
-        )
-    except OSError as error:
-        if error.errno == errno.ENOEXEC:
-            return NotSpawned(
-                SpawnFailure.BAD_FORMAT,
-                f"{program} is neither a program for this machine nor a script with a #! line",
-            )
-        return NotSpawned(SpawnFailure.REFUSED_BY_SYSTEM, f"{program}: {error.strerror}")
-
-
-def _look_up(command: Command) -> str | NotSpawned:
-    """The path of the program, or why there is none to start."""
-    program = command.program
-    if os.sep not in program:
-        found = shutil.which(program, path=command.search_path)
-        if found is None:
-            return NotSpawned(SpawnFailure.NOT_FOUND, f"no executable {program!r} on PATH")
-        return os.path.abspath(found)
-    if os.path.isdir(program):
-        return NotSpawned(SpawnFailure.IS_DIRECTORY, program)
-    if not os.path.exists(program):
-        return NotSpawned(SpawnFailure.NOT_FOUND, f"{program} does not exist")
-    if not os.access(program, os.X_OK):
-        return NotSpawned(SpawnFailure.NOT_EXECUTABLE, f"{program} may not be executed")
-    return program
-
-
-def _end_descriptor(pid: int) -> int:
-    """A descriptor that is readable once the child `pid` has ended, reaped or not."""
-    if _HAS_PIDFD:
-        with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
-            return os.pidfd_open(pid)
-    reader, writer = os.pipe()
-
-    def wait() -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        os.close(writer)
-
-    threading.Thread(target=wait, name=f"wait-{pid}", daemon=True).start()
-    return reader
-
-
-def _pidfd(member: SessionMember) -> int:
-    """A pidfd of a live process; -1 where it is gone or the platform has none."""
-    if not _HAS_PIDFD:
-        return -1
-    try:
-        descriptor = os.pidfd_open(member.pid)
-    except OSError:
-        return -1
-    if is_alive(member):
-        return descriptor
-    os.close(descriptor)
-    return -1
-
-
-def _signal_member(member: SessionMember, signum: signal.Signals) -> None:
-    """Signal that very process, never one that got its pid since."""
-    descriptor = _pidfd(member)
-    with contextlib.suppress(ProcessLookupError):
-        if descriptor >= 0:
-            signal.pidfd_send_signal(descriptor, signum)
-            os.close(descriptor)
-        elif not _HAS_PIDFD and is_alive(member):
-            os.kill(member.pid, signum)
-
-
-def _poll(descriptors: tuple[int, ...] | list[int], deadline: float) -> set[int]:
-    """The readable ones; empty at the deadline (a reading of the monotonic clock)."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN | select.POLLHUP)
-    left_ms = max(0.0, deadline - time.monotonic()) * 1000
-    return {descriptor for descriptor, _ in poll.poll(left_ms)}
+def _report(
+    stopped: Stopped | None, collected: Collected, leaked: _Leaked, *, was_killed: bool
+) -> ProcessReport:
+    match stopped:
+        case TimedOut() | WentQuiet():
+            end: ProcessEnd = replace(stopped, was_killed=was_killed)
+        case None:
+            end = collected.end
+        case _:
+            end = stopped
+    # What was started too late to be described was killed all the same, and is counted.
+    count = max(leaked.count, collected.killed) if stopped is None else 0
+    return ProcessReport(end, collected.resources, leaked.described, count, collected.survivors)

@@ -1,4 +1,4 @@
-"""Which processes belong to a stage's session, read from /proc. Linux only; elsewhere: none.
+"""Which processes belong to a stage, read from /proc. Linux only; elsewhere: none.
 
 A process is named by pid and start time together, so that a reused pid is never taken for it.
 It never signals anything: process.py does.
@@ -7,40 +7,89 @@ It never signals anything: process.py does.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsm_orchestrator.records import LeakedProcess
 
 PROC = Path("/proc")
-_STATE, _GROUP, _SESSION, _START, _RSS = 0, 2, 3, 19, 21  # fields of stat after the name, proc(5)
+_STATE, _PARENT, _GROUP, _SESSION, _START, _RSS = (
+    0,
+    1,
+    2,
+    3,
+    19,
+    21,
+)  # fields of stat after the name, proc(5)
 
 
 @dataclass(frozen=True, slots=True)
-class SessionMember:
+class ProcessKey:
     """A live process: pid, and when it started, in clock ticks since boot."""
 
     pid: int
     start_ticks: int
 
 
-def session_members(session: int) -> tuple[SessionMember, ...]:
+def session_members(session: int) -> tuple[ProcessKey, ...]:
     """The live processes (no zombies) whose session or process group is `session`."""
-    members = []
+    wanted = str(session)
+    return tuple(
+        ProcessKey(pid, int(fields[_START]))
+        for pid, fields in _all_stat_fields()
+        if wanted in (fields[_SESSION], fields[_GROUP])
+    )
+
+
+def descendants(ancestor: int) -> tuple[ProcessKey, ...]:
+    """The live processes below `ancestor`, itself not included, parents before children.
+
+    Below a subreaper that is everything its children started, however it was detached.
+    """
+    children: dict[int, list[ProcessKey]] = {}
+    for pid, fields in _all_stat_fields():
+        key = ProcessKey(pid, int(fields[_START]))
+        children.setdefault(int(fields[_PARENT]), []).append(key)
+    found: list[ProcessKey] = list(children.get(ancestor, ()))
+    for key in found:  # grows while it is walked
+        found.extend(children.get(key.pid, ()))
+    return tuple(found)
+
+
+def child_pids(parent: int) -> frozenset[int] | None:
+    """The children of a process of one thread, zombies included; None where none can be told.
+
+    One read instead of a walk over all processes (proc(5): /proc/PID/task/TID/children).
+    """
+    try:
+        text = (PROC / str(parent) / "task" / str(parent) / "children").read_bytes()
+    except OSError:
+        return None
+    return frozenset(map(int, text.split()))
+
+
+def _all_stat_fields() -> Iterator[tuple[int, list[str]]]:
     try:
         entries = os.listdir(PROC)
     except OSError:
-        return ()
-    wanted = str(session)
+        return
     for entry in entries:
         if entry.isdigit():
             fields = _stat_fields(int(entry))
-            if fields is not None and wanted in (fields[_SESSION], fields[_GROUP]):
-                members.append(SessionMember(int(entry), int(fields[_START])))
-    return tuple(members)
+            if fields is not None:
+                yield int(entry), fields
 
 
-def is_alive(member: SessionMember) -> bool:
+def group_of(pid: int) -> int | None:
+    """The process group of a process; None when it is gone."""
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def is_alive(member: ProcessKey) -> bool:
     """Whether that very process still runs."""
     fields = _stat_fields(member.pid)
     return fields is not None and int(fields[_START]) == member.start_ticks
@@ -70,7 +119,7 @@ def _identity_elsewhere(pid: int) -> str | None:
         return None
 
 
-def describe(member: SessionMember) -> LeakedProcess | None:
+def describe(member: ProcessKey) -> LeakedProcess | None:
     """What a report says of a process; None when it is gone."""
     fields = _stat_fields(member.pid)
     if fields is None or int(fields[_START]) != member.start_ticks:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from fsm_orchestrator.vocabulary import (
     RUN_ID_PATTERN,
     STATE_NAME_PATTERN,
+    Containment,
+    Ending,
     ExecutionMode,
     Gate,
     GateSource,
@@ -97,7 +99,7 @@ class Resources(Record):
     rss_bytes_max: Count = Field(
         description=(
             "Largest resident memory of one process, in bytes: an upper bound, for Linux counts"
-            " the size of the process that spawned it."
+            " the size of the process that spawned it, some 11 MB."
         )
     )
 
@@ -126,6 +128,11 @@ class StageExecution(Record):
         )
     )
     status: StageStatus = Field(description="How the attempt ended, or that the stage was skipped.")
+    ending: Ending | None = Field(
+        description=(
+            "What kind of ending that was; null when nothing was run, or nobody saw the end."
+        )
+    )
     reason: str = Field(description="Why the stage was run or skipped, in words.")
     error: str | None = Field(
         description="What went wrong, the cause first; null for success and skipped."
@@ -200,8 +207,14 @@ class StageExecution(Record):
     stderr_tail: str = Field(
         description="The last lines the attempt wrote to stderr; known secret values are masked."
     )
+    postmortem: str | None = Field(
+        description=(
+            "File with what its processes were doing when it was ended for taking too long,"
+            " relative to the output directory; null when there is none."
+        )
+    )
     leaked_processes: tuple[LeakedProcess, ...] = Field(
-        description="Processes that the attempt left behind; they were ended."
+        description="Processes that the attempt left running, at most 100; they were ended."
     )
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
@@ -235,6 +248,15 @@ class AttemptRecord(Record):
             " until it is known, or when the process was gone before it could be told."
         )
     )
+    keeper_pid: Ordinal | None = Field(
+        description=(
+            "Process id of the subreaper that every process of the attempt stays below; null"
+            " where there is none."
+        )
+    )
+    keeper_identity: str | None = Field(
+        description="Which process of that pid it is; null where there is none."
+    )
 
 
 class InvocationRecord(Record):
@@ -265,6 +287,13 @@ class InvocationRecord(Record):
     )
     stage_executions: tuple[StageExecution, ...] = Field(
         description="What it did about stages, in order."
+    )
+    containment: Containment | None = Field(
+        description=(
+            "How far the ending of a stage's processes reached: every process that came of it"
+            " (subreaper), or those that stayed in its group and session (process_group); null"
+            " when no stage was run."
+        )
     )
     passed_over: tuple[StateName, ...] = Field(
         description="Stages that had no binary and were passed over."

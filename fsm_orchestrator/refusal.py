@@ -58,6 +58,7 @@ def record_refusal(
         gate_decisions=(),
         stage_executions=(executions.own_failure(run_id, operation, error=str(error), at=now),),
         transitions=(),
+        containment=None,
         warnings=(),
         started_at=now,
         finished_at=now,

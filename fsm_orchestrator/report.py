@@ -21,7 +21,7 @@ from fsm_orchestrator.records import (
     Timestamp,
     TransitionRecord,
 )
-from fsm_orchestrator.vocabulary import PRODUCT, ExecutionMode, Gate, Outcome
+from fsm_orchestrator.vocabulary import PRODUCT, Containment, ExecutionMode, Gate, Outcome
 
 
 class LifecycleName(Record):
@@ -84,6 +84,13 @@ class Report(Record):
     transitions: tuple[TransitionRecord, ...] = Field(
         description="The transitions that this invocation took, in order."
     )
+    containment: Containment | None = Field(
+        description=(
+            "How far the ending of a stage's processes reached in this invocation: every process"
+            " that came of it (subreaper), or those that stayed in its group and session"
+            " (process_group); null before a stage was run."
+        )
+    )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
     )
@@ -127,6 +134,7 @@ def build_report(
         gate_decisions=decisions,
         stage_executions=invocation.stage_executions,
         transitions=invocation.transitions,
+        containment=invocation.containment,
         warnings=invocation.warnings,
         started_at=invocation.started_at,
         finished_at=invocation.finished_at,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from fsm_orchestrator.vocabulary import StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
 class SpawnFailure(StrEnum):
@@ -54,6 +54,21 @@ class TimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class WentQuiet:
+    """The process printed nothing for `idle_timeout_ms` and was ended; `was_killed` as above."""
+
+    idle_timeout_ms: int
+    was_killed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutputExceeded:
+    """The process printed more than `limit_bytes`, and was ended if it had not ended itself."""
+
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotSpawned:
     """No process was started. `detail` names the path and the cause."""
 
@@ -70,10 +85,14 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The exit status was taken by somebody else: SIGCHLD is ignored in the calling process."""
+    """How the process ended is not known; `detail` says why, in words."""
+
+    detail: str
 
 
-ProcessEnd = Exited | Signaled | TimedOut | NotSpawned | Interrupted | Lost
+ProcessEnd = (
+    Exited | Signaled | TimedOut | WentQuiet | OutputExceeded | NotSpawned | Interrupted | Lost
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +102,53 @@ class ArtifactsWrong:
     summary: str
 
 
-StageResult = Exited | Signaled | TimedOut | NotSpawned | Interrupted | Lost | ArtifactsWrong
+@dataclass(frozen=True, slots=True)
+class Leaked:
+    """The process exited 0 and left `count` others running, which counts as failed here."""
+
+    count: int
 
 
-def stage_result(end: ProcessEnd, wrong_artifacts: str) -> StageResult:
-    """What `end` means when the artifacts are wrong as said (`""`: they are good)."""
-    if wrong_artifacts and end == Exited(0):
+StageResult = ProcessEnd | ArtifactsWrong | Leaked
+
+
+def stage_result(end: ProcessEnd, wrong_artifacts: str, failing_leaks: int = 0) -> StageResult:
+    """What `end` means when the artifacts are wrong as said (`""`: they are good).
+
+    `failing_leaks` is how many processes were left behind, where that makes a stage fail.
+    """
+    if end != Exited(0):
+        return end
+    if wrong_artifacts:
         return ArtifactsWrong(wrong_artifacts)
-    return end
+    return Leaked(failing_leaks) if failing_leaks else end
+
+
+def ending_of(result: StageResult) -> Ending:
+    """The kind of a result, as a record names it."""
+    match result:
+        case Exited():
+            return Ending.EXITED
+        case Signaled():
+            return Ending.SIGNALED
+        case TimedOut():
+            return Ending.TIMED_OUT
+        case WentQuiet():
+            return Ending.WENT_QUIET
+        case OutputExceeded():
+            return Ending.OUTPUT_LIMIT
+        case NotSpawned():
+            return Ending.NOT_SPAWNED
+        case Interrupted():
+            return Ending.INTERRUPTED
+        case Lost():
+            return Ending.LOST
+        case ArtifactsWrong():
+            return Ending.ARTIFACTS_WRONG
+        case Leaked():
+            return Ending.LEAKED
+        case _:
+            assert_never(result)
 
 
 def status_of(result: StageResult) -> StageStatus:
@@ -98,9 +156,9 @@ def status_of(result: StageResult) -> StageStatus:
     match result:
         case Exited(code=0):
             return StageStatus.SUCCESS
-        case Exited() | Signaled() | Lost():
+        case Exited() | Signaled() | Lost() | OutputExceeded() | Leaked():
             return StageStatus.FAILED
-        case TimedOut():
+        case TimedOut() | WentQuiet():
             return StageStatus.TIMEOUT
         case NotSpawned():
             return StageStatus.SPAWN_FAILED
@@ -137,18 +195,29 @@ def error_of(result: StageResult) -> str | None:
         case Signaled(signum=signum):
             return f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms, was_killed=was_killed):
-            how = "ignored SIGTERM and was killed" if was_killed else "ended on SIGTERM"
-            return f"timed out after {timeout_ms} ms; {how}"
+            return f"timed out after {timeout_ms} ms; {_how(was_killed=was_killed)}"
+        case WentQuiet(idle_timeout_ms=idle_timeout_ms, was_killed=was_killed):
+            how = _how(was_killed=was_killed)
+            return f"printed nothing for {idle_timeout_ms} ms, its idle timeout; {how}"
+        case OutputExceeded(limit_bytes=limit_bytes):
+            return f"printed more than {limit_bytes} bytes, its output limit, and was ended"
         case NotSpawned(failure=failure, detail=detail):
             return f"could not be started: {failure.value}: {detail}"
         case Interrupted(signum=signum):
             return f"interrupted: the run received {signal_name(signum)}"
-        case Lost():
-            return "its exit status was lost: SIGCHLD is ignored in the calling process"
+        case Lost(detail=detail):
+            return f"how it ended is not known: {detail}"
+        case Leaked(count=count):
+            what = "a process" if count == 1 else f"{count} processes"
+            return f"exited with code 0, but left {what} running, which is to fail a stage"
         case ArtifactsWrong(summary=summary):
             return f"exited with code 0, but its expected artifacts are wrong: {summary}"
         case _:
             assert_never(result)
+
+
+def _how(*, was_killed: bool) -> str:
+    return "ignored SIGTERM and was killed" if was_killed else "ended on SIGTERM"
 
 
 def signal_name(signum: int) -> str:

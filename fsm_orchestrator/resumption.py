@@ -253,6 +253,7 @@ def _prepare_continuation(kept_run: KeptRun, rerun: tuple[str, ...]) -> Preparat
             "kill_grace_ms": (
                 checkpoint.kill_grace_ms if config.kill_grace_ms is None else config.kill_grace_ms
             ),
+            "on_leak": config.on_leak or checkpoint.on_leak,
             "stages": dict(kept_run.records),
             "completions": tuple(one for one in checkpoint.completions if one.stage not in rerun),
             "open_attempt": None,

@@ -26,6 +26,7 @@ from fsm_orchestrator.config_file import ConfigFile
 from fsm_orchestrator.events import EventLine
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.postmortem import Postmortem
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.vocabulary import PRODUCT, SCHEMA_VERSION, Gate, Outcome, SchemaName
 
@@ -216,5 +217,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         ConfigFile,
         "Config file",
         "What `--config` reads, in TOML: whatever the options of `run` can say.",
+    ),
+    SchemaName.POSTMORTEM: _Shape(
+        Postmortem,
+        "Postmortem",
+        "logs/<stage>.<attempt>.postmortem.json: what a stage's processes were doing when it was"
+        " ended for taking too long.",
+        is_written_whole=True,
     ),
 }

@@ -10,13 +10,22 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import Field
 
-from fsm_orchestrator.config import Milliseconds, RunConfig, StageGiven, Text
+from fsm_orchestrator.config import RunConfig, StageGiven, Text
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.limits import (
+    GivenLimits,
+    IdleTimeoutMs,
+    KillGraceMs,
+    OutputLimitBytes,
+    SlowAfterMs,
+    TimeoutMs,
+    limits_in,
+)
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.records import Record
 from fsm_orchestrator.wording import option_prefix
@@ -35,7 +44,7 @@ class StageSettings:
     cwd: str
     env: Mapping[str, str | None] = field(default_factory=dict)
     expected_artifacts: tuple[str, ...] = ()
-    timeout_ms: int | None = None
+    limits: GivenLimits = field(default_factory=GivenLimits)
     allow_stale: bool = False
     is_complete: bool = True
 
@@ -73,12 +82,11 @@ class StageRecord(Record):
     expected_artifacts: tuple[str, ...] = Field(
         description="Absolute paths of the files that the stage must write."
     )
-    timeout_ms: Milliseconds | None = Field(
-        description=(
-            "How long the stage may run, in milliseconds; null when it was not given for this"
-            " stage."
-        )
-    )
+    timeout_ms: TimeoutMs
+    kill_grace_ms: KillGraceMs
+    idle_timeout_ms: IdleTimeoutMs
+    slow_after_ms: SlowAfterMs
+    output_limit_bytes: OutputLimitBytes
     allow_stale: bool = Field(
         description=(
             "Whether an expected artifact may be one that was there before and was not written"
@@ -132,7 +140,7 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
             if artifacts is None
             else tuple(dict.fromkeys(config.absolute(path) for path in artifacts))
         ),
-        timeout_ms=kept.timeout_ms if given.timeout_ms is None else given.timeout_ms,
+        limits=limits_in(given).over(kept.limits),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
     )
 
@@ -156,7 +164,7 @@ def record_of(
             for key, value in settings.env.items()
         },
         expected_artifacts=artifacts,
-        timeout_ms=settings.timeout_ms,
+        **asdict(settings.limits),
         allow_stale=settings.allow_stale,
     )
 
@@ -174,7 +182,7 @@ def settings_of(record: StageRecord) -> StageSettings:
         cwd=record.cwd,
         env=dict.fromkeys(record.env_digests),
         expected_artifacts=record.expected_artifacts,
-        timeout_ms=record.timeout_ms,
+        limits=limits_in(record),
         allow_stale=record.allow_stale,
         is_complete=not record.is_masked,
     )

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from fsm_orchestrator import executions, process_table
 from fsm_orchestrator.checkpoint import Completion
-from fsm_orchestrator.interrupts import Interrupts
+from fsm_orchestrator.event_log import RunLogger
 from fsm_orchestrator.invocation import Invocation
 from fsm_orchestrator.process import ProcessRunner
 from fsm_orchestrator.records import AttemptRecord, StageExecution
 from fsm_orchestrator.results import trigger_of
-from fsm_orchestrator.stage_runner import StageContext, run_attempt
-from fsm_orchestrator.vocabulary import EventName, StageStatus, Trigger
+from fsm_orchestrator.stage_runner import AttemptHooks, StageContext, run_attempt
+from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus, Trigger
+
+LEAKS_NAMED_MAX: Final = 3
+LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
 class StageEntry:
     """What happens when the machine enters a stage state."""
 
-    def __init__(self, invocation: Invocation, interrupts: Interrupts) -> None:
+    def __init__(self, invocation: Invocation, runner: ProcessRunner) -> None:
         self._invocation = invocation
         self._preparation = invocation.preparation
         self._recorder = invocation.recorder
@@ -27,7 +31,8 @@ class StageEntry:
             output_directory=invocation.output_directory,
             clock=invocation.clock,
             masker=invocation.masker,
-            runner=ProcessRunner(interrupts),
+            runner=runner,
+            on_leak=invocation.preparation.checkpoint.on_leak,
         )
 
     def enter(self, stage: str) -> tuple[Trigger, str]:
@@ -75,6 +80,7 @@ class StageEntry:
         )
 
     def _run(self, stage: str) -> StageExecution:
+        self._note_reach()
         attempt = self._next_attempt(stage)
         settings = self._preparation.settings[stage]
         log = self._invocation.log.bind(stage=stage, attempt=attempt.attempt)
@@ -87,9 +93,11 @@ class StageEntry:
             reason=attempt.reason,
         )
         self._invocation.check_events()
-        execution = run_attempt(
-            self._context, attempt, settings, self._preparation.limits_of(stage), self._on_started
-        )
+        hooks = AttemptHooks(on_started=self._on_started, on_slow=self._on_slow)
+        limits = self._preparation.limits_of(stage)
+        execution = run_attempt(self._context, attempt, settings, limits, hooks)
+        if execution.ending is Ending.LOST:
+            self._end_strays()
         self._recorder.update(open_attempt=None)
         self._recorder.add_execution(execution)
         is_success = execution.status is StageStatus.SUCCESS
@@ -98,11 +106,47 @@ class StageEntry:
         log.emit(
             EventName.STAGE_ENDED, level="info" if is_success else "error", execution=execution
         )
-        for process in execution.leaked_processes:
-            self._invocation.warn(
-                f"stage {stage!r} left process {process.pid} behind; it was ended", stage=stage
-            )
+        self._warn_of_leaks(execution, log)
         return execution
+
+    def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
+        for process in execution.leaked_processes:
+            log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
+        if execution.leaked_processes:
+            named = ", ".join(
+                f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
+                for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
+            )
+            count = len(execution.leaked_processes)
+            what = "a process" if count == 1 else f"{count} processes"
+            more = "" if count <= LEAKS_NAMED_MAX else f" and {count - LEAKS_NAMED_MAX} more"
+            self._invocation.warn(
+                f"stage {execution.stage!r} exited and left {what} running:"
+                f" {named}{more}; ended now",
+                stage=execution.stage,
+            )
+
+    def _note_reach(self) -> None:
+        """Say how far the ending of processes reaches here, before there is one."""
+        runner = self._context.runner
+        self._recorder.update_invocation(containment=runner.reach())
+        if runner.unable:
+            self._invocation.warn(
+                "processes that leave their group and session cannot be found and ended here:"
+                f" {runner.unable}"
+            )
+
+    def _end_strays(self) -> None:
+        """Nobody keeps the attempt's processes together any more: end what can still be found.
+
+        Raises:
+            OperationError: one of them is alive still.
+        """
+        from fsm_orchestrator.leftovers import end_leftovers  # noqa: PLC0415 - rare, loads psutil
+
+        attempt = self._recorder.draft.open_attempt
+        if attempt is not None:
+            end_leftovers(attempt, 0)
 
     def _next_attempt(self, stage: str) -> AttemptRecord:
         draft = self._recorder.draft
@@ -110,6 +154,7 @@ class StageEntry:
         reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        keeper = self._context.runner.keeper()
         return AttemptRecord(
             stage=stage,
             cycle=1,
@@ -119,6 +164,8 @@ class StageEntry:
             started_at=self._invocation.now(),
             pid=None,
             pid_identity=None,
+            keeper_pid=None if keeper is None else keeper.pid,
+            keeper_identity=None if keeper is None else keeper.identity,
         )
 
     def _on_started(self, pid: int) -> None:
@@ -127,6 +174,25 @@ class StageEntry:
             known = {"pid": pid, "pid_identity": process_table.identity(pid)}
             self._recorder.update(open_attempt=attempt.model_copy(update=known))
             self._recorder.save()
+
+    def _on_slow(self, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
+        attempt = self._recorder.draft.open_attempt
+        if attempt is None:
+            return
+        self._invocation.log.emit(
+            EventName.STAGE_SLOW,
+            level="warning",
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            elapsed_ms=0 if self._invocation.clock.is_fixed else elapsed_ms,
+            stdout_tail=stdout_tail,
+            stderr_tail=stderr_tail,
+        )
+        limit_ms = self._preparation.limits_of(attempt.stage).slow_after_ms
+        self._invocation.warn(
+            f"stage {attempt.stage!r} is slow: it ran for more than {limit_ms} ms",
+            stage=attempt.stage,
+        )
 
     def _complete(self, attempt: AttemptRecord, execution: StageExecution) -> None:
         draft = self._recorder.draft

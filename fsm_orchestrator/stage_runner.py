@@ -17,24 +17,31 @@ from fsm_orchestrator.artifacts import (
     judge,
     take_snapshot,
 )
-from fsm_orchestrator.clock import Clock
-from fsm_orchestrator.errors import RecordingError
-from fsm_orchestrator.executions import idempotency_key, log_names
+from fsm_orchestrator.clock import Clock, timestamp
+from fsm_orchestrator.errors import OperationError, RecordingError
+from fsm_orchestrator.executions import idempotency_key, log_names, postmortem_name
+from fsm_orchestrator.json_text import escaped
 from fsm_orchestrator.masking import Masker
-from fsm_orchestrator.process import Command, Limits, ProcessReport, ProcessRunner
+from fsm_orchestrator.output_watch import cut_off
+from fsm_orchestrator.process import Limits, ProcessReport, ProcessRunner
 from fsm_orchestrator.records import Artifact, AttemptRecord, StageExecution
 from fsm_orchestrator.results import (
     ArtifactsWrong,
     Exited,
+    OutputExceeded,
     Signaled,
     StageResult,
+    TimedOut,
+    WentQuiet,
+    ending_of,
     error_of,
     signal_name,
     stage_result,
     status_of,
 )
 from fsm_orchestrator.settings import StageSettings
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY
+from fsm_orchestrator.spawning import Command
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak
 
 TAIL_BYTES_MAX: Final = 4096
 COMMAND_CHARACTERS_MAX: Final = 300
@@ -51,6 +58,15 @@ class StageContext:
     clock: Clock
     masker: Masker
     runner: ProcessRunner
+    on_leak: OnLeak
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptHooks:
+    """Who is told of an attempt while it runs: its pid, and (elapsed_ms, stdout, stderr tails)."""
+
+    on_started: Callable[[int], None]
+    on_slow: Callable[[int, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,9 @@ class _Ended:
     verdict: ArtifactsVerdict
     duration_ms: int
     stderr_tail: str
+    postmortem: str
+    """What the black box says in a line; empty where there is none."""
+    has_postmortem: bool
 
 
 def run_attempt(
@@ -68,18 +87,19 @@ def run_attempt(
     attempt: AttemptRecord,
     settings: StageSettings,
     limits: Limits,
-    on_started: Callable[[int], None],
+    hooks: AttemptHooks,
 ) -> StageExecution:
     """Run an attempt that is already durable, and say how it ended.
 
     Raises:
-        RecordingError: its log files cannot be opened, or `on_started` raised it; the process,
-            if any, has been ended.
+        RecordingError: its files cannot be written, or a hook raised it; the process, if any, has
+            been ended.
+        OperationError: a process of it could not be ended.
     """
     snapshot = take_snapshot(settings.expected_artifacts)
     began = time.monotonic()
     with _open_logs(context.output_directory, attempt) as (stdout, stderr):
-        tail_start = os.fstat(stderr).st_size
+        observer = _Observer(context, attempt, hooks, (stdout, stderr))
         command = Command(
             program=settings.command,
             args=settings.args,
@@ -89,13 +109,91 @@ def run_attempt(
             stdout=stdout,
             stderr=stderr,
         )
-        report = context.runner.run(command, limits, on_started)
+        report = context.runner.run(command, limits, observer)
         duration_ms = context.clock.elapsed_ms(began)
-        tail = _tail(stderr, tail_start, context.masker)
+        tail = observer.tail(1)
+        if isinstance(report.end, OutputExceeded):
+            cut_off(stdout, stderr, report.end.limit_bytes)
+    if report.survivors:
+        raise _not_ended(attempt, report.survivors)
     # What a process left that was ended in mid-work, or never ran, is nobody's claim.
     to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
     verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
-    return _execution(context, attempt, settings, _Ended(report, verdict, duration_ms, tail))
+    ended = _Ended(report, verdict, duration_ms, tail, observer.postmortem, observer.has_postmortem)
+    return _execution(context, attempt, settings, ended)
+
+
+class _Observer:
+    """What happens while the attempt's process runs, on top of waiting for it."""
+
+    def __init__(
+        self,
+        context: StageContext,
+        attempt: AttemptRecord,
+        hooks: AttemptHooks,
+        outputs: tuple[int, int],
+    ) -> None:
+        self._context = context
+        self._attempt = attempt
+        self._hooks = hooks
+        self._outputs = outputs
+        self._starts = tuple(os.fstat(one).st_size for one in outputs)
+        self.postmortem = ""
+        self.has_postmortem = False
+
+    def started(self, pid: int) -> None:
+        """Tell the hook."""
+        self._hooks.on_started(pid)
+
+    def slow(self, elapsed_ms: int) -> None:
+        """Tell the hook, with what the stage printed last."""
+        self._hooks.on_slow(elapsed_ms, self.tail(0), self.tail(1))
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """Write the black box."""
+        from fsm_orchestrator import postmortem, process_snapshots  # noqa: PLC0415 - rare
+
+        context, attempt = self._context, self._attempt
+        snapshots, is_complete = process_snapshots.collect(processes, context.masker)
+        is_fixed = context.clock.is_fixed
+        record = postmortem.Postmortem(
+            schema_version=1,
+            run_id=context.run_id,
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            at=timestamp(context.clock.now()),
+            why=(error_of(stopped) or "").partition(";")[0],
+            is_complete=is_complete,
+            processes=snapshots,
+            silent_seconds=None if is_fixed else round(silent_seconds, 3),
+            stdout_tail=self.tail(0),
+            stderr_tail=self.tail(1),
+        )
+        self.postmortem = "" if is_fixed else postmortem.summary(record)
+        path = context.output_directory / postmortem_name(attempt.stage, attempt.attempt)
+        try:
+            files.replace_file(
+                path, (escaped(record.model_dump_json(indent=2)) + "\n").encode(), mode=0o600
+            )
+        except OSError as error:
+            raise RecordingError("logs.persist", str(path), files.reason(error)) from error
+        self.has_postmortem = True
+
+    def tail(self, output: int) -> str:
+        """The last lines of stdout (0) or stderr (1), as they may be shown."""
+        return _tail(self._outputs[output], self._starts[output], self._context.masker)
+
+
+def _not_ended(attempt: AttemptRecord, pids: tuple[int, ...]) -> OperationError:
+    named = ", ".join(map(str, pids))
+    return OperationError(
+        "attempt.end",
+        f"cannot end process {named} of stage {attempt.stage!r}: it is another user's, or waits"
+        " in the kernel",
+        remedy="end it by hand, then resume: the stage is not started while it is alive",
+    )
 
 
 def _execution(
@@ -105,7 +203,11 @@ def _execution(
     ended: _Ended,
 ) -> StageExecution:
     verdict = ended.verdict
-    result = stage_result(ended.report.end, "" if verdict.is_good else verdict.summary())
+    result = stage_result(
+        ended.report.end,
+        "" if verdict.is_good else verdict.summary(),
+        ended.report.leaked_count if context.on_leak is OnLeak.FAIL else 0,
+    )
     stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
     masker = context.masker
     return StageExecution(
@@ -113,8 +215,9 @@ def _execution(
         attempt=attempt.attempt,
         idempotency_key=idempotency_key(context.run_id, attempt.stage, attempt.cycle),
         status=status_of(result),
+        ending=ending_of(result),
         reason=attempt.reason,
-        error=_error(result, verdict, masker),
+        error=_error(result, ended, masker),
         command=masker.mask_path(settings.command),
         args=masker.mask_all(settings.args),
         env_keys=tuple(settings.env),
@@ -132,6 +235,9 @@ def _execution(
         stdout_log=stdout_log,
         stderr_log=stderr_log,
         stderr_tail=ended.stderr_tail,
+        postmortem=(
+            postmortem_name(attempt.stage, attempt.attempt) if ended.has_postmortem else None
+        ),
         leaked_processes=tuple(
             process.model_copy(
                 update={"command": masker.mask(process.command)[:COMMAND_CHARACTERS_MAX]}
@@ -142,11 +248,13 @@ def _execution(
     )
 
 
-def _error(result: StageResult, verdict: ArtifactsVerdict, masker: Masker) -> str | None:
-    """The cause first; wrong artifacts are named after it when they are not the cause."""
-    error = error_of(result)
+def _error(result: StageResult, ended: _Ended, masker: Masker) -> str | None:
+    """The cause first; the black box and wrong artifacts after it, when they are not the cause."""
+    error, verdict = error_of(result), ended.verdict
     if error is None:
         return None
+    if ended.postmortem:
+        error = f"{error}; at that time: {ended.postmortem}"
     if not verdict.is_good and not isinstance(result, ArtifactsWrong):
         error = f"{error}; its expected artifacts are wrong too: {verdict.summary()}"
     return masker.mask_path(error)

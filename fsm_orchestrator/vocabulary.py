@@ -14,6 +14,9 @@ SCHEMA_VERSION: Final = 1
 DEFAULT_LIFECYCLE: Final = "governed_run"
 DEFAULT_TIMEOUT_MS: Final = 30_000
 DEFAULT_KILL_GRACE_MS: Final = 2_000
+DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
+BYTES_MAX: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
 MILLISECONDS_MAX: Final = 2_147_483_647
 """The largest wait poll(2) takes: a signed 32-bit count of milliseconds, about 24 days."""
 
@@ -109,6 +112,35 @@ class StageStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Ending(StrEnum):
+    """How an attempt ended, for programs; what it means for the stage is its status."""
+
+    EXITED = "exited"
+    SIGNALED = "signaled"
+    TIMED_OUT = "timed_out"
+    WENT_QUIET = "went_quiet"
+    OUTPUT_LIMIT = "output_limit"
+    LEAKED = "leaked"
+    ARTIFACTS_WRONG = "artifacts_wrong"
+    NOT_SPAWNED = "not_spawned"
+    INTERRUPTED = "interrupted"
+    LOST = "lost"
+
+
+class Containment(StrEnum):
+    """How far the ending of a stage's processes reaches."""
+
+    SUBREAPER = "subreaper"
+    PROCESS_GROUP = "process_group"
+
+
+class OnLeak(StrEnum):
+    """What it means for a stage that it exited and left processes running."""
+
+    WARN = "warn"
+    FAIL = "fail"
+
+
 class OnChangedStage(StrEnum):
     """What a resume does about a completed stage whose settings differ from those it ran with."""
 
@@ -132,8 +164,10 @@ class EventName(StrEnum):
     TRANSITION = "transition"
     GATE_DECIDED = "gate.decided"
     STAGE_STARTED = "stage.started"
+    STAGE_SLOW = "stage.slow"
     STAGE_ENDED = "stage.ended"
     STAGE_SKIPPED = "stage.skipped"
+    PROCESS_LEAKED = "process.leaked"
     WARNING = "run.warning"
     ATTEMPT_INTERRUPTED = "attempt.interrupted"
     RECORDING_FAILED = "recording.failed"
@@ -150,6 +184,7 @@ class SchemaName(StrEnum):
     LIFECYCLE = "lifecycle"
     CONFIG = "config"
     EVENT = "event"
+    POSTMORTEM = "postmortem"
 
 
 class ExitCode(IntEnum):

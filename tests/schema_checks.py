@@ -20,6 +20,8 @@ SCHEMAS_OF_FILES: Mapping[str, SchemaName] = {
     "orchestrator_checkpoint.json": SchemaName.CHECKPOINT,
     "orchestrator_events.jsonl": SchemaName.EVENT,
 }
+POSTMORTEMS = "*.postmortem.json"
+"""Those files in `logs/` that are the program's own; the others are what stages printed."""
 Stamp = tuple[int, int, int]
 """What tells one content of a file from another: inode, time of change, size."""
 
@@ -43,11 +45,11 @@ def assert_valid(name: SchemaName, document: Any, where: str) -> None:
 
 
 def assert_output_valid(output: Path) -> None:
-    """Every report, checkpoint and event in an output directory and in its archive is valid."""
-    directories = (output, *sorted(output.glob("archive/*")))
-    for path in (directory / name for directory in directories for name in SCHEMAS_OF_FILES):
-        if path.is_file():
-            _assert_file_valid(path)
+    """Every file of a run with a schema, in an output directory and in its archive, is valid."""
+    for directory in (output, *sorted(output.glob("archive/*"))):
+        for path in _files_of(directory):
+            if path.is_file():
+                _assert_file_valid(path)
 
 
 class Written:
@@ -58,7 +60,7 @@ class Written:
     """
 
     def __init__(self, arguments: Iterable[str | Path], cwd: Path) -> None:
-        self._paths = [cwd / argument / name for argument in arguments for name in SCHEMAS_OF_FILES]
+        self._directories = [cwd / argument for argument in arguments]
         self._before = dict(self._stamps())
         self._lines_before = {path: _count_lines(path) for path in self._before}
 
@@ -71,7 +73,7 @@ class Written:
                 _assert_file_valid(path, self._lines_before[path] if is_same_file else 0)
 
     def _stamps(self) -> Iterator[tuple[Path, Stamp]]:
-        for path in self._paths:
+        for path in (path for directory in self._directories for path in _files_of(directory)):
             try:
                 status = os.stat(path, follow_symlinks=False)
             except (OSError, ValueError):  # no path, or an argument that cannot be one
@@ -80,12 +82,21 @@ class Written:
                 yield path, (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
+def _files_of(directory: Path) -> list[Path]:
+    """Where the files of a run that have a schema are, if they are there."""
+    try:
+        postmortems = sorted((directory / "logs").glob(POSTMORTEMS))
+    except (OSError, ValueError):  # no path, or an argument that cannot be one
+        postmortems = []
+    return [*(directory / name for name in SCHEMAS_OF_FILES), *postmortems]
+
+
 def _count_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n")
 
 
 def _assert_file_valid(path: Path, first_line: int = 0) -> None:
-    name = SCHEMAS_OF_FILES[path.name]
+    name = SCHEMAS_OF_FILES.get(path.name, SchemaName.POSTMORTEM)
     if name is not SchemaName.EVENT:
         assert_valid(name, json.loads(path.read_bytes()), str(path))
         return

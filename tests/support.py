@@ -22,6 +22,10 @@ PASSING = (
     *("--ci-status", "success"),
     *("--review-status", "approved"),
 )
+ORCHESTRATOR_PID = (
+    "$(cut -d' ' -f4 /proc/$PPID/stat)" if sys.platform.startswith("linux") else "$PPID"
+)
+"""For a stage's shell: the process above the keeper, which is its parent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from tests.support import (
     CHECKPOINT,
     COMMAND,
     EVENTS,
+    ORCHESTRATOR_PID,
     PASSING,
     REPORT,
     Ended,
@@ -575,7 +576,7 @@ def test_broken_stream_changes_nothing(tmp_path: Path, redirection: str) -> None
 )
 def test_closed_stream_is_never_another_file(tmp_path: Path, redirection: str, closed: str) -> None:
     """No file or pipe of the run takes the number of a closed stream, where text would be sent."""
-    script = f"for n in {closed}; do readlink /proc/$PPID/fd/$n; done > targets; exit 0"
+    script = f"p={ORCHESTRATOR_PID}; for n in {closed}; do readlink /proc/$p/fd/$n; done > targets"
     command = f'"$@" {redirection}'
     assert through_shell(command, "./out", *PASSING, *stages(script), cwd=tmp_path).code == 0
     assert set((tmp_path / "targets").read_text().split()) <= {os.devnull}
@@ -658,8 +659,8 @@ def test_next_command_after_blocked_works(tmp_path: Path, out: str) -> None:
         (ONCE_FAILING, 1),
         (f"{ONCE_FAILING} || kill -KILL $$", 1),
         (f"{ONCE_FAILING} || exec sleep 60", 124),
-        (f"{ONCE_FAILING} || {{ kill -TERM $PPID; exec sleep 60; }}", 143),
-        (f"{ONCE_FAILING} || {{ kill -INT $PPID; exec sleep 60; }}", 130),
+        (f"{ONCE_FAILING} || {{ kill -TERM {ORCHESTRATOR_PID}; exec sleep 60; }}", 143),
+        (f"{ONCE_FAILING} || {{ kill -INT {ORCHESTRATOR_PID}; exec sleep 60; }}", 130),
     ],
     ids=["failed", "killed", "timeout", "SIGTERM", "SIGINT"],
 )
@@ -836,7 +837,10 @@ def test_status_of_a_working_run(tmp_path: Path) -> None:
 
 def test_status_after_sigkill(tmp_path: Path) -> None:
     """A run whose orchestrator was killed is told as interrupted, with a working next command."""
-    options = (*PASSING, *stages(f"{ONCE_FAILING} || kill -KILL $PPID"))
+    options = (
+        *PASSING,
+        *stages(f"{ONCE_FAILING} || {{ kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"),
+    )
     assert orchestrate("./out", *options, cwd=tmp_path).code == -9
     text, document = status_of("./out", cwd=tmp_path)
     assert text.code == 0

@@ -21,7 +21,7 @@ from fsm_orchestrator.events import (
     parse_event,
 )
 from fsm_orchestrator.vocabulary import EventName, Outcome, StageStatus
-from tests.support import CHECKPOINT, EVENTS, PASSING, orchestrate, stages
+from tests.support import CHECKPOINT, EVENTS, ORCHESTRATOR_PID, PASSING, orchestrate, stages
 
 ENVELOPE: dict[str, Any] = {
     "seq": 1,
@@ -75,7 +75,7 @@ def test_lines_of_a_run_tell_its_story(tmp_path: Path) -> None:
 
 def test_lines_after_a_kill_and_a_refusal(tmp_path: Path) -> None:
     """What is left of an attempt, a stage without a binary and a refused resume are told."""
-    killing = "test -e once || { touch once; kill -KILL $PPID; exec sleep 60; }"
+    killing = f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
     manager = ("--manager-bin", "/bin/sh", "--manager-arg", "-c", "--manager-arg", killing)
     orchestrate("./out", *PASSING, *manager, cwd=tmp_path)
     orchestrate("./out", "--resume", cwd=tmp_path)

@@ -17,6 +17,7 @@ import pytest
 from fsm_orchestrator import checkpoint_file
 from fsm_orchestrator.errors import CheckpointError
 from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.limits import LIMIT_FIELDS
 from tests.support import (
     CHECKPOINT,
     PASSING,
@@ -55,13 +56,15 @@ NULLABLE: Final = frozenset(
         *("private_ref", "timeout_ms", "kill_grace_ms", "open_attempt", "pid", "pid_identity"),
         *("finished_at", "exit_code", "reason_code", "error", "signal", "stdout_log"),
         *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
+        *("idle_timeout_ms", "slow_after_ms", "output_limit_bytes", "keeper_pid"),
+        *("keeper_identity", "ending", "postmortem", "containment"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""
 ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
-    **dict.fromkeys(("outcome", "timeout_ms", "guard", "unless"), (None,)),
+    **dict.fromkeys(("outcome", "guard", "unless", *LIMIT_FIELDS), (None,)),
 }
 """What it says when a key is not in a lifecycle."""
 OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {

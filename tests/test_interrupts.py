@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import select
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from fsm_orchestrator import RunConfig, leftovers, process_table, resume
+from fsm_orchestrator.errors import OperationError
 from tests.support import (
     CHECKPOINT,
     COMMAND,
@@ -383,7 +383,7 @@ def test_leftover_that_cannot_be_ended_is_not_forgotten(
     before = (running.output / CHECKPOINT).read_bytes()
 
     def cannot(*_: object) -> tuple[int, ...]:
-        raise OSError(errno.EBUSY, "cannot end process 4711")
+        raise OperationError("attempt.end", "cannot end process 4711")
 
     monkeypatch.setenv("XDG_STATE_HOME", str(running.directory / "state"))
     with monkeypatch.context() as patch:

@@ -73,7 +73,7 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, outcome,"
-        " timeout_ms",
+        " timeout_ms, kill_grace_ms, idle_timeout_ms, slow_after_ms, output_limit_bytes",
     ),
     refused(
         "a key that would steer the terminal",

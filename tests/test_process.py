@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from fsm_orchestrator import process
+from fsm_orchestrator import group_process, signalling
 from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.process import Command, Limits, ProcessReport, ProcessRunner
+from fsm_orchestrator.process import Limits, ProcessReport, ProcessRunner
 from fsm_orchestrator.results import (
     Exited,
     Interrupted,
@@ -28,7 +28,10 @@ from fsm_orchestrator.results import (
     Signaled,
     SpawnFailure,
     TimedOut,
+    WentQuiet,
 )
+from fsm_orchestrator.spawning import Command
+from fsm_orchestrator.vocabulary import Containment
 from tests.support import environment
 
 SHELL = "/bin/sh"
@@ -67,11 +70,16 @@ class Bench:
     a file.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, containment: Containment) -> None:
         self.directory = directory
+        self.containment = containment
         self.interrupts = Interrupts()
-        self.runner = ProcessRunner(self.interrupts)
+        may_keep = containment is Containment.SUBREAPER
+        self.runner = ProcessRunner(self.interrupts, may_keep=may_keep)
         self.pid = 0
+        self.slow_ms: list[int] = []
+        self.endings: list[tuple[TimedOut | WentQuiet, tuple[int, ...], float]] = []
+        self._then: Callable[[], object] = lambda: None
         self._processes: list[psutil.Process] = []
         self._threads: list[threading.Thread] = []
         reader, self._writer = os.pipe()
@@ -86,14 +94,8 @@ class Bench:
         **changes: Any,
     ) -> ProcessReport:
         """Run a process to its end; `then` is called once it has been started."""
-
-        def on_started(pid: int) -> None:
-            self.pid = pid
-            self.track(pid)
-            self._hang_up()
-            then()
-
-        with (self.directory / "stdout").open("wb") as stdout, Path(os.devnull).open("wb") as null:
+        self._then = then
+        with (self.directory / "stdout").open("wb") as stdout:
             settings: dict[str, Any] = {
                 "program": program,
                 "args": args,
@@ -101,9 +103,26 @@ class Bench:
                 "env": dict(os.environ),
                 "search_path": os.environ.get("PATH"),
                 "stdout": stdout.fileno(),
-                "stderr": null.fileno() if self._writer < 0 else self._writer,
+                "stderr": self._writer,
             }
-            return self.runner.run(Command(**{**settings, **changes}), limits, on_started)
+            return self.runner.run(Command(**{**settings, **changes}), limits, self)
+
+    def started(self, pid: int) -> None:
+        """The runner has started the process."""
+        self.pid = pid
+        self.track(pid)
+        self._hang_up()
+        self._then()
+
+    def slow(self, elapsed_ms: int) -> None:
+        """The runner finds it slow."""
+        self.slow_ms.append(elapsed_ms)
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """The runner is about to end it."""
+        self.endings.append((stopped, processes, silent_seconds))
 
     def python(self, code: str, *args: str, **settings: Any) -> ProcessReport:
         """Run Python code to its end."""
@@ -163,21 +182,26 @@ class Bench:
                 tracked.kill()
         for thread in self._threads:
             thread.join(WATCHDOG_SECONDS)
-        self._hang_up()
+        os.close(self._writer)
         self._lines.close()
+        self.runner.close()
         self.interrupts.close()
 
     def _hang_up(self) -> None:
-        """Leave the writing end to the child alone: its end is then an end of file here."""
-        if self._writer >= 0:
-            os.close(self._writer)
-            self._writer = -1
+        """Leave the writing end to the child alone: its end is then an end of file here.
+
+        The runner still looks at the descriptor: it stays open, on the null device.
+        """
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), self._writer)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A runner whose processes are gone when the test is over."""
-    bench = Bench(tmp_path)
+@pytest.fixture(params=list(Containment))
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """A runner whose processes are gone when the test is over; of each kind."""
+    if request.param is Containment.SUBREAPER and not sys.platform.startswith("linux"):
+        pytest.skip("this platform has no subreaper")
+    bench = Bench(tmp_path, request.param)
     yield bench
     bench.close()
 
@@ -186,8 +210,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Notice the end of processes through a pidfd, and where there is none."""
     if request.param == "thread":
-        monkeypatch.setattr(process, "_HAS_PIDFD", False)
-    elif not process._HAS_PIDFD:
+        monkeypatch.setattr(group_process, "HAS_PIDFD", False)
+        monkeypatch.setattr(signalling, "HAS_PIDFD", False)
+    elif not signalling.HAS_PIDFD:
         pytest.skip("this platform has no pidfd")
 
 
@@ -274,7 +299,10 @@ def test_exit_status_taken_by_somebody_else_is_lost_not_invented(bench: Bench) -
     go_on = bench.directory / "go-on"
     os.mkfifo(go_on)
     report = bench.shell("read line < go-on; exit 3", then=lambda: go_on.write_text("now\n"))
-    assert (report.end, report.resources) == (Lost(), None)
+    if bench.containment is Containment.SUBREAPER:
+        assert report.end == Exited(3)  # the keeper is its parent, and ignores nothing
+    else:
+        assert (report.end, report.resources) == (Lost(group_process.STATUS_TAKEN), None)
 
 
 @pytest.mark.usefixtures("either_way", "sigchld_ignored")
@@ -282,16 +310,18 @@ def test_exit_status_is_lost_even_if_the_process_was_gone_at_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same holds for a process that has ended before anybody could look at it."""
-    watch = process._end_descriptor
+    if bench.containment is Containment.SUBREAPER:
+        pytest.skip("the keeper is its parent, and ignores nothing")
+    watch = group_process._end_descriptor
 
     def watch_too_late(pid: int) -> int:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
         return watch(pid)
 
-    monkeypatch.setattr(process, "_end_descriptor", watch_too_late)
+    monkeypatch.setattr(group_process, "_end_descriptor", watch_too_late)
     report = bench.shell("exit 3")
-    assert (report.end, report.resources) == (Lost(), None)
+    assert (report.end, report.resources) == (Lost(group_process.STATUS_TAKEN), None)
 
 
 # What it gets
@@ -433,7 +463,9 @@ def test_timeout_ends_a_stopped_process(bench: Bench) -> None:
     """A process that is stopped is woken up to end on SIGTERM: it need not be killed."""
 
     def wait_until_stopped() -> None:
-        os.waitid(os.P_PID, bench.pid, os.WSTOPPED | os.WNOWAIT)
+        stopped = psutil.Process(bench.pid)
+        while stopped.status() != psutil.STATUS_STOPPED:
+            os.sched_yield()
 
     limits = Limits(timeout_ms=20, kill_grace_ms=AMPLE_MS)
     report = bench.shell("kill -STOP $$; exit 0", limits=limits, then=wait_until_stopped)
@@ -686,21 +718,30 @@ def test_output_held_open_by_a_leftover_delays_nothing(bench: Bench) -> None:
 EVERY_ENDING = """
 import json, os, sys
 from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.process import Command, Limits, ProcessRunner
+from fsm_orchestrator.process import Limits, ProcessRunner
+from fsm_orchestrator.spawning import Command
+
+class Observer:
+    def __init__(self, raises):
+        self.raises = raises
+    def started(self, pid):
+        if self.raises:
+            raise RuntimeError
+    def slow(self, elapsed_ms):
+        pass
+    def ending(self, *about):
+        pass
 
 def run(program, *args, limits=Limits(timeout_ms=600_000, kill_grace_ms=20), raises=False):
-    def on_started(pid):
-        if raises:
-            raise RuntimeError
     with open(os.devnull, "wb") as sink:
         command = Command(program, args, os.getcwd(), os.environ, os.defpath, sink.fileno(),
                           sink.fileno())
         try:
-            return type(runner.run(command, limits, on_started).end).__name__
+            return type(runner.run(command, limits, Observer(raises)).end).__name__
         except RuntimeError:
             return "raised"
 
-runner = ProcessRunner(Interrupts())
+runner = ProcessRunner(Interrupts(), may_keep=sys.argv[2] == "subreaper")
 run("true")
 before = len(os.listdir("/dev/fd"))
 hasty = Limits(timeout_ms=20, kill_grace_ms=20)
@@ -713,19 +754,22 @@ endings = [
     run(sys.argv[1]),
     run("sleep", "600", raises=True),
 ]
+within = len(os.listdir("/dev/fd")) - before
+runner.close()
 try:
     left = str(os.waitpid(-1, os.WNOHANG))
 except ChildProcessError:
     left = "nothing"
-print(json.dumps([endings, left, len(os.listdir("/dev/fd")) - before]))
+print(json.dumps([endings, left, within]))
 """
 
 
-def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("containment", list(Containment))
+def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path, containment: Containment) -> None:
     """However its processes ended, a program has none to reap and no descriptor open after."""
     no_program = executable(tmp_path / "no-program", "no program\n")
     done = subprocess.run(
-        [sys.executable, "-c", EVERY_ENDING, no_program],
+        [sys.executable, "-c", EVERY_ENDING, no_program, containment],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,

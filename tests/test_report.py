@@ -35,14 +35,24 @@ from tests.support import (
 REPORT_KEYS = (
     *("schema_version", "product", "version", "run_id", "lifecycle", "execution_mode"),
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
-    *("gate_decisions", "stage_executions", "transitions", "warnings"),
+    *("gate_decisions", "stage_executions", "transitions", "containment", "warnings"),
     *("started_at", "finished_at", "earlier_invocations"),
 )
 EXECUTION_KEYS = (
-    *("stage", "attempt", "idempotency_key", "status", "reason", "error", "command", "args"),
+    *(
+        "stage",
+        "attempt",
+        "idempotency_key",
+        "status",
+        "ending",
+        "reason",
+        "error",
+        "command",
+        "args",
+    ),
     *("env_keys", "cwd", "started_at", "duration_ms", "exit_code", "signal"),
     *("missing_artifacts", "malformed_artifacts", "stale_artifacts", "artifacts"),
-    *("stdout_log", "stderr_log", "stderr_tail", "leaked_processes", "resources"),
+    *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "leaked_processes", "resources"),
 )
 DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source")
 TRANSITION_KEYS = ("seq", "trigger", "source", "dest", "at", "cause")

@@ -28,6 +28,7 @@ from tests.schema_checks import Written, assert_output_valid, assert_valid, is_v
 from tests.support import (
     CHECKPOINT,
     EVENTS,
+    ORCHESTRATOR_PID,
     PASSING,
     REPORT,
     checkpoint_of,
@@ -44,14 +45,20 @@ Place: TypeAlias = tuple[str | int, ...]
 
 PUBLISHED: Final = Path(__file__).parent.parent / "docs" / "schemas"
 ONCE_FAILING: Final = "test -e once || { touch once; exit 1; }"
-ONCE_KILLING: Final = "test -e once || { touch once; kill -KILL $PPID; exec sleep 60; }"
+ONCE_KILLING: Final = (
+    f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
+)
 IN_THE_WAY: Final = "cd $ORCHESTRATOR_OUTPUT_DIR; for f in {}; do rm $f; mkdir $f; done"
 DONE: Final = (*PASSING, *stages())
 PLAN: Final = ("--manager-expected-artifact", "plan.json")
 RICH: Final = (
-    *(*PASSING, *stages("echo '[1]' > plan.json; sleep 60 &", f"echo no >&2; {ONCE_FAILING}")),
+    *(
+        *PASSING,
+        *stages("echo '[1]' > plan.json; sleep 60 & sleep 0.2", f"echo no >&2; {ONCE_FAILING}"),
+    ),
     *(*PLAN, "--manager-env", "TOKEN=open-sesame-4711", "--manager-env", "ORCHESTRATOR_X=y"),
     *("--timeout-ms", "20000", "--kill-grace-ms", "900", "--executor-timeout-ms", "30000"),
+    *("--manager-slow-after-ms", "50", "--on-leak", "warn", "--executor-output-limit", "90000"),
 )
 """A run that fails, and leaves something in every field when it is resumed."""
 RESUME: Final = ("--resume",)
@@ -80,7 +87,12 @@ class Ending:
 
 ENDINGS: Final[Mapping[str, Ending]] = {
     "done": Ending((DONE,), 0, may_close=True, events="run.started transition run.ended"),
-    "done, richly": Ending((RICH, RESUME), 0, may_close=True, events="stage.skipped run.warning"),
+    "done, richly": Ending(
+        (RICH, RESUME),
+        0,
+        may_close=True,
+        events="stage.skipped run.warning process.leaked stage.slow",
+    ),
     "done, a stage passed over": Ending(
         ((*PASSING, *shell("executor", "exit 0")),), 0, may_close=True, events="run.warning"
     ),
@@ -125,12 +137,16 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         ((*PASSING, *stages("exec sleep 60"), "--timeout-ms", "50"),), 124, may_close=False
     ),
     "interrupted": Ending(
-        ((*PASSING, *stages("kill -INT $PPID; exec sleep 60")),), 130, may_close=False
+        ((*PASSING, *stages(f"kill -INT {ORCHESTRATOR_PID}; exec sleep 60")),), 130, may_close=False
     ),
     "terminated": Ending(
-        ((*PASSING, *stages("kill -TERM $PPID; exec sleep 60")),), 143, may_close=False
+        ((*PASSING, *stages(f"kill -TERM {ORCHESTRATOR_PID}; exec sleep 60")),),
+        143,
+        may_close=False,
     ),
-    "killed": Ending(((*PASSING, *stages("kill -KILL $PPID")),), -9, may_close=False),
+    "killed": Ending(
+        ((*PASSING, *stages(f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60")),), -9, may_close=False
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from fsm_orchestrator.cli.run_config import request_from
 from fsm_orchestrator.config import RunConfig, StageGiven
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle import shipped
+from fsm_orchestrator.limits import GivenLimits
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.preparation import Preparation, prepare_run
 from fsm_orchestrator.requests import prepare
@@ -54,7 +55,7 @@ KEPT = StageSettings(
     cwd="/old",
     env={"KEPT": "kept value", "CHANGED": "old value"},
     expected_artifacts=("/old/one", "/old/two"),
-    timeout_ms=1000,
+    limits=GivenLimits(timeout_ms=1000),
     allow_stale=True,
 )
 
@@ -101,7 +102,8 @@ def test_what_is_not_given_is_kept() -> None:
         ),
         ({"expected_artifacts": ("a",)}, {"expected_artifacts": ("/here/a",)}),
         ({"expected_artifacts": ()}, {"expected_artifacts": ()}),
-        ({"timeout_ms": 5}, {"timeout_ms": 5}),
+        ({"timeout_ms": 5}, {"limits": GivenLimits(timeout_ms=5)}),
+        ({"slow_after_ms": 5}, {"limits": GivenLimits(timeout_ms=1000, slow_after_ms=5)}),
         ({"cwd": "there"}, {"cwd": "/here/there"}),
         ({"allow_stale": False}, {"allow_stale": False}),
     ],
@@ -125,7 +127,7 @@ def test_a_binary_redeclares_its_stage_whole() -> None:
 def test_settings_of_one_stage_leave_the_other_alone() -> None:
     """Each stage is merged by itself."""
     found = given_settings(config(timeout_ms=7), LIFECYCLE, {"manager": KEPT, "executor": KEPT})
-    assert found == {"manager": replace(KEPT, timeout_ms=7), "executor": KEPT}
+    assert found == {"manager": replace(KEPT, limits=GivenLimits(timeout_ms=7)), "executor": KEPT}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_settings_without_environment_come_back_from_the_checkpoint_as_they_were
         args=tuple(args),
         cwd="/w",
         expected_artifacts=tuple(artifacts),
-        timeout_ms=timeout_ms,
+        limits=GivenLimits(timeout_ms=timeout_ms),
         allow_stale=allow_stale,
     )
     text = recorded(before).model_dump_json()
@@ -280,7 +282,7 @@ def test_all_differences_are_told() -> None:
 
 def test_how_long_a_stage_may_take_is_no_difference() -> None:
     """Equal settings do not differ, and neither do those that change nothing of the result."""
-    longer = replace(KEPT, timeout_ms=2000, allow_stale=False)
+    longer = replace(KEPT, limits=GivenLimits(timeout_ms=2000), allow_stale=False)
     assert differences(recorded(KEPT), recorded(KEPT), PLAIN) == ()
     assert differences(recorded(KEPT), recorded(longer), PLAIN) == ()
 

@@ -11,6 +11,10 @@ STAGE_OPTION_SUFFIXES: Final = (
     "env",
     "expected-artifact",
     "timeout-ms",
+    "kill-grace-ms",
+    "idle-timeout-ms",
+    "slow-after-ms",
+    "output-limit",
     "cwd",
 )
 VALUE_OPTIONS: Final = frozenset(
@@ -23,6 +27,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--timeout-ms",
         "--kill-grace-ms",
         "--on-changed-stage",
+        "--on-leak",
         "--rerun",
         "--fixed-clock",
         "--log-format",

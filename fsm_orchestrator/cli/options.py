@@ -14,14 +14,17 @@ from typing import Any, Final
 import click
 
 from fsm_orchestrator.vocabulary import (
+    BYTES_MAX,
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
+    DEFAULT_OUTPUT_LIMIT_BYTES,
     DEFAULT_TIMEOUT_MS,
     MILLISECONDS_MAX,
     RUN_ID_PATTERN,
     Gate,
     LogFormat,
     OnChangedStage,
+    OnLeak,
 )
 from fsm_orchestrator.wording import option_prefix
 
@@ -121,23 +124,23 @@ class NonEmpty(click.ParamType[str]):
         return str(value)
 
 
-class Milliseconds(click.ParamType[int]):
-    """A whole number of milliseconds, from `least` to what poll(2) takes."""
+class Whole(click.ParamType[int]):
+    """A whole number of `unit` from `least` to `most`."""
 
     name = "N"
 
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(
+        self, least: int, most: int = MILLISECONDS_MAX, unit: str = "milliseconds"
+    ) -> None:
+        self._least, self._most, self._unit = least, most, unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number, checked."""
         text = str(value)
-        if not re.fullmatch(r"[0-9]{1,10}", text) or not (
-            self._least <= int(text) <= MILLISECONDS_MAX
-        ):
+        if not re.fullmatch(r"[0-9]{1,16}", text) or not self._least <= int(text) <= self._most:
             self.fail(
-                f"{text[:40]!r} is not a whole number of milliseconds from {self._least} to"
-                f" {MILLISECONDS_MAX}",
+                f"{text[:40]!r} is not a whole number of {self._unit} from {self._least} to"
+                f" {self._most}",
                 param,
                 ctx,
             )
@@ -243,9 +246,37 @@ def stage_options(stage: str) -> list[click.Parameter]:
         Once(
             [f"{prefix}-timeout-ms", name("timeout_ms")],
             section=section,
-            type=Milliseconds(1),
+            type=Whole(1),
             metavar="N",
             help="How long it may run; else --timeout-ms.",
+        ),
+        Once(
+            [f"{prefix}-kill-grace-ms", name("kill_grace_ms")],
+            section=section,
+            type=Whole(0),
+            metavar="N",
+            help="How long it may take to end after SIGTERM; else --kill-grace-ms.",
+        ),
+        Once(
+            [f"{prefix}-idle-timeout-ms", name("idle_timeout_ms")],
+            section=section,
+            type=Whole(1),
+            metavar="N",
+            help="How long it may print nothing (default: as long as it runs).",
+        ),
+        Once(
+            [f"{prefix}-slow-after-ms", name("slow_after_ms")],
+            section=section,
+            type=Whole(1),
+            metavar="N",
+            help="Warn each time it has run for so long, with what it printed last.",
+        ),
+        Once(
+            [f"{prefix}-output-limit", name("output_limit_bytes")],
+            section=section,
+            type=Whole(1, BYTES_MAX, "bytes"),
+            metavar="BYTES",
+            help=f"How much it may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
         ),
         Once(
             [f"{prefix}-cwd", name("cwd")],
@@ -282,17 +313,24 @@ def _run_control_options() -> list[click.Parameter]:
         Once(
             ["--timeout-ms"],
             section=section,
-            type=Milliseconds(1),
+            type=Whole(1),
             metavar="N",
             help=f"How long each stage may run, in milliseconds (default {DEFAULT_TIMEOUT_MS}).",
         ),
         Once(
             ["--kill-grace-ms"],
             section=section,
-            type=Milliseconds(0),
+            type=Whole(0),
             metavar="N",
             help="How long a stage may take to end after SIGTERM before SIGKILL (default"
             f" {DEFAULT_KILL_GRACE_MS}).",
+        ),
+        Once(
+            ["--on-leak"],
+            section=section,
+            type=click.Choice([one.value for one in OnLeak]),
+            help="A stage that exits and leaves processes running: warn (the default) or fail it."
+            " They are ended in any case.",
         ),
         Once(
             ["--config"],

@@ -1,0 +1,304 @@
+"""The keeper: a small process of its own between the orchestrator and a stage's processes.
+
+It is a child subreaper (prctl(2)): whatever a stage starts, however it is detached, stays below
+it. When wait(2) says that it has no children, nothing of the stage is alive. And it outlives an
+orchestrator that gets SIGKILL, just long enough to end what that one had started.
+
+Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of ours
+and little else. It holds no lock, no log and no terminal, and decides nothing: when to end whom,
+and how gently, is said in termination.py.
+
+A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
+
+    spawn  SIGNALS PROGRAM CWD COUNT ARGUMENT... PAIR...   with stdout and stderr as descriptors
+    finish
+
+and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, and
+`finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Sequence
+
+TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
+if TYPE_CHECKING:
+    import resource
+
+PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
+FINISH_SECONDS_MAX = 5.0
+"""How long killing may take before what is left counts as not to be ended (it sits in a system
+call that cannot be interrupted, or belongs to somebody else)."""
+WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
+STDERR = 2
+DESCRIPTORS_MAX = 2
+LENGTH = struct.Struct(">I")
+KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+class Keeper:
+    """Serves one orchestrator: one stage's leader at a time, and all that comes of it."""
+
+    def __init__(self, control: socket.socket, orchestrator: int) -> None:
+        self._control = control
+        self._orchestrator = orchestrator
+        self._leader = 0
+        self._children_file = f"/proc/self/task/{os.getpid()}/children"
+        self._woken, waker = os.pipe()
+        for descriptor in (self._woken, waker):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Do as told until the orchestrator is gone; then end whatever is left of its stage."""
+        watched = select.poll()
+        for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
+            watched.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in watched.poll()}
+            if self._woken in ready:
+                self._hear()
+                self._reap_adopted()
+            if self._orchestrator in ready:
+                break
+            if self._control.fileno() in ready and not self._answer():
+                break
+        self._end_all(None)
+
+    def _answer(self) -> bool:
+        """Do what one message says; False when there is nobody to say anything any more."""
+        fields, descriptors = receive(self._control)
+        match fields:
+            case []:
+                return False
+            case [b"spawn", *rest]:
+                reply = self._spawn(rest, descriptors)
+            case _:
+                reply = self._finish()
+        try:
+            send(self._control, reply)
+        except OSError:
+            return False
+        return True
+
+    def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
+        """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
+        signals, program, cwd, count = fields[:4]
+        arguments = fields[4 : 4 + int(count)]
+        pairs = (pair.partition(b"=") for pair in fields[4 + int(count) :])
+        where = b"cwd"
+        try:
+            os.chdir(cwd)
+            where = b"program"
+            self._leader = os.posix_spawn(
+                program,
+                arguments,
+                {key: value for key, _, value in pairs},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, descriptors[0], 1),
+                    (os.POSIX_SPAWN_DUP2, descriptors[1], 2),
+                ],
+                setsid=True,
+                setsigmask=[int(one) for one in signals.split()],
+                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
+            )
+        except OSError as error:
+            return [b"refused", where, b"%d" % (error.errno or 0)]
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            os.chdir("/")
+        return [b"started", b"%d" % self._leader]
+
+    def _finish(self) -> list[bytes]:
+        """SIGKILL whatever is left of the stage, until there is proof that nothing is."""
+        ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
+        status, usage = ended.get(self._leader, (None, None))
+        self._leader = 0
+        survivors = [b"%d" % pid for pid in self._children()] if killed < 0 else []
+        return [
+            b"finished",
+            b"" if status is None else b"%d" % status,
+            b"%.6f" % (usage.ru_utime if usage else 0),
+            b"%.6f" % (usage.ru_stime if usage else 0),
+            b"%d" % (usage.ru_maxrss if usage else 0),
+            b"%d" % max(0, killed),
+            *survivors,
+        ]
+
+    def _end_all(
+        self, deadline: float | None
+    ) -> tuple[dict[int, tuple[int, resource.struct_rusage]], int]:
+        """SIGKILL every child, and the children that come to us by that, until there are none.
+
+        The statuses of those that were reaped, and how many beside the leader had to be killed; -1
+        at the deadline.
+        """
+        ended: dict[int, tuple[int, resource.struct_rusage]] = {}
+        signalled: set[int] = set()
+        wait_seconds = WAIT_SECONDS_MIN
+        while True:
+            for pid in self._children():
+                if self._kill(pid):
+                    signalled.add(pid)
+            before = len(ended)
+            try:
+                while (reaped := os.wait4(-1, os.WNOHANG))[0]:
+                    ended[reaped[0]] = reaped[1:]
+            except ChildProcessError:
+                others = signalled - {self._leader}
+                return ended, sum(ended[pid][0] == signal.SIGKILL for pid in others if pid in ended)
+            if len(ended) > before:  # what those had left is ours now
+                wait_seconds = WAIT_SECONDS_MIN
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
+                return ended, -1
+            select.select([self._woken], (), (), wait_seconds)
+            wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
+            self._hear()
+
+    def _kill(self, pid: int) -> bool:
+        """SIGKILL a child of ours: not reaped yet, so no stranger can have its pid."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:  # somebody else's (sudo), who may still end by himself
+            return False
+        return True
+
+    def _reap_adopted(self) -> None:
+        """Collect what came to us and has ended. The leader keeps its pid till `finish`."""
+        for pid in self._children():
+            if pid != self._leader:
+                try:
+                    os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:
+                    continue
+
+    def _children(self) -> list[int]:
+        """Our children, ended ones that are not reaped included."""
+        try:
+            with open(self._children_file, "rb") as file:
+                return [int(pid) for pid in file.read().split()]
+        except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+            return _children_by_parent()
+
+    def _hear(self) -> None:
+        try:
+            while os.read(self._woken, 512):
+                pass
+        except BlockingIOError:
+            return
+
+
+def _children_by_parent() -> list[int]:
+    children = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as file:
+                    text = file.read()
+            except OSError:
+                continue
+            if int(text[text.rfind(b")") + 2 :].split()[1]) == os.getpid():
+                children.append(int(entry))
+    return children
+
+
+def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[int] = ()) -> None:
+    """Send one message, with descriptors if any.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    message = b"\0".join(fields)
+    data = memoryview(LENGTH.pack(len(message)) + message)
+    ancillary = [
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))
+    ]
+    sent = control.sendmsg([data], ancillary if descriptors else [], socket.MSG_NOSIGNAL)
+    control.sendall(data[sent:], socket.MSG_NOSIGNAL)
+
+
+def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:
+    """One message and the descriptors that came with it; no fields when the other side is gone."""
+    space = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
+    try:
+        data, ancillary, _, _ = control.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)
+        descriptors = [
+            descriptor
+            for _, _, packed in ancillary
+            for (descriptor,) in struct.iter_unpack("i", packed)
+        ]
+        parts = [data]
+        have = len(data)
+        while data and (have < LENGTH.size or have < LENGTH.size + _length(parts)):
+            data = control.recv(1 << 20)
+            parts.append(data)
+            have += len(data)
+    except OSError:
+        return [], []
+    message = b"".join(parts)
+    return (message[LENGTH.size :].split(b"\0") if data else []), descriptors
+
+
+def _length(parts: list[bytes]) -> int:
+    if len(parts[0]) < LENGTH.size:
+        parts[:] = [b"".join(parts)]
+    length: int = LENGTH.unpack_from(parts[0])[0]
+    return length
+
+
+def main() -> None:
+    """Become a subreaper and serve the process that holds the other end of descriptor 0."""
+    # Started with everything blocked: only what cannot be blocked may end the keeper.
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - KEPT_SIGNALS)
+    os.chdir("/")
+    _close_inherited()
+    import ctypes  # noqa: PLC0415 - the orchestrator imports this module too, and has no use for it
+
+    control = socket.socket(fileno=0)
+    expected = int(sys.argv[1])
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NAME, b"fsm-keeper", 0, 0, 0)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        send(control, [b"unable", b"prctl: " + os.strerror(ctypes.get_errno()).encode()])
+        return
+    try:
+        orchestrator = os.pidfd_open(expected)
+    except OSError as error:
+        send(control, [b"unable", f"pidfd_open: {error.strerror}".encode()])
+        return
+    if os.getppid() == expected:
+        keeper = Keeper(control, orchestrator)
+        try:
+            send(control, [b"ready"])
+        except OSError:
+            return
+        keeper.serve()
+
+
+def _close_inherited() -> None:
+    """Whatever the operator left open is no stage's, and not to be held open here."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > STDERR:
+            try:
+                os.close(descriptor)
+            except OSError:  # the one that the directory was read through
+                continue
+
+
+def boot() -> None:
+    """What the keeper's process does: all of its life, and never a way back."""
+    try:
+        main()
+    finally:
+        os._exit(0)  # at once: nothing is buffered, and the orchestrator waits
