@@ -8,28 +8,30 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator import archive, files
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config import RunConfig
-from fsm_orchestrator.driver import Driver
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
     OperationError,
+    OrchestratorError,
     RecordingError,
     UsageError,
 )
-from fsm_orchestrator.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.lock import OutputLock
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.process import ProcessRunner
-from fsm_orchestrator.refusal import record_refusal
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.report_file import read_report
 from fsm_orchestrator.requests import prepare
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.event_log import Listener
 
 
 def run(
@@ -117,7 +119,7 @@ def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -
         except CheckpointError as error:
             if output.is_dir():
                 lock = lock or OutputLock.acquire(output)
-                record_refusal(config, "checkpoint.load", error, listener)
+                _record_refusal(config, "checkpoint.load", error, listener)
             raise
         return _drive(preparation, lock, interrupts, listener)
     finally:
@@ -154,16 +156,30 @@ def _drive(
                 raise failure
             _archive(output)
     except OperationError as error:
-        record_refusal(preparation.config, error.operation, error, listener)
+        _record_refusal(preparation.config, error.operation, error, listener)
         raise
-    with (
-        contextlib.closing(ProcessRunner(interrupts)) as runner,
-        contextlib.closing(EventFile(output)) as event_file,
-    ):
+    with contextlib.closing(ProcessRunner(interrupts)) as runner:
+        if preparation.may_spawn:
+            runner.warm_up()
+        return _execute(preparation, interrupts, runner, listener, (ended_pids, failure))
+
+
+def _execute(
+    preparation: Preparation,
+    interrupts: Interrupts,
+    runner: ProcessRunner,
+    listener: Listener | None,
+    leftovers: tuple[tuple[int, ...], OperationError | None],
+) -> Report:
+    # Loaded while the keeper comes up: the machine and the log take about as long as it does.
+    from fsm_orchestrator.driver import Driver  # noqa: PLC0415
+    from fsm_orchestrator.event_log import EventFile, build_logger  # noqa: PLC0415
+
+    with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, listener)
         driver = Driver(preparation, interrupts, runner, log, event_file)
         try:
-            return driver.execute(ended_pids, failure)
+            return driver.execute(*leftovers)
         except Exception as error:
             driver.crash(error)
             raise InternalError(
@@ -181,6 +197,14 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
         return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
     except OperationError as error:
         return (), error
+
+
+def _record_refusal(
+    config: RunConfig, operation: str, error: OrchestratorError, listener: Listener | None
+) -> None:
+    from fsm_orchestrator.refusal import record_refusal  # noqa: PLC0415 - loads the log
+
+    record_refusal(config, operation, error, listener)
 
 
 def _archive(output: Path) -> None:

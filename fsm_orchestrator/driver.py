@@ -53,7 +53,6 @@ class Driver:
         draft = preparation.checkpoint
         self._preparation = preparation
         self._interrupts = interrupts
-        self._runner = runner
         self._invocation = Invocation(preparation, log, event_file)
         self._recorder = self._invocation.recorder
         self._stage_entry = StageEntry(self._invocation, runner)
@@ -78,8 +77,6 @@ class Driver:
         `ended_pids` are what was left of an interrupted attempt; `failure` says what went wrong
         before the machine could be started at all.
         """
-        if self._preparation.may_spawn:
-            self._runner.warm_up()  # comes up while the gates are judged and the first states saved
         try:
             self._begin(ended_pids)
             if failure is not None:

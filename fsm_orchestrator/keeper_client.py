@@ -175,7 +175,10 @@ def start_keeper() -> Keeper | str:
         return f"there is no child subreaper on {sys.platform}"
     if not sys.executable:
         return "the path of the Python interpreter is not known"
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        return f"no socket to it could be made: {error.strerror}"
     with theirs:
         try:
             pid = os.posix_spawn(

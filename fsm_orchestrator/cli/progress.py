@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from fsm_orchestrator.cli.console import Console, printable, stderr
 from fsm_orchestrator.cli.words import duration
-from fsm_orchestrator.event_log import Listener
 from fsm_orchestrator.json_text import json_line
 from fsm_orchestrator.vocabulary import EventName, LogFormat, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.event_log import Listener
 
 
 def listener_for(log_format: LogFormat) -> Listener:

@@ -9,7 +9,7 @@ from fsm_orchestrator.cli.words import columns, command_line, duration, shown_pa
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, ExitCode, Outcome, StageStatus
 
 TAIL_LINES = 5
 _GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
@@ -124,13 +124,14 @@ def _where_lines(
         log
         for execution in report.stage_executions
         if execution.status not in _GOOD
-        for log in (execution.stderr_log, execution.stdout_log)
+        for log in (execution.stderr_log, execution.stdout_log, execution.postmortem)
         if log is not None
     ]
     rows += [("log", str(output_path / log)) for log in logs]
     if report.terminal_state is Outcome.TIMEOUT:
-        stage = report.stage_executions[-1].stage
-        rows.append(("if justified", f"add {stage_option(stage, 'timeout-ms')} N for more time"))
+        last = report.stage_executions[-1]
+        limit = "idle-timeout-ms" if last.ending is Ending.WENT_QUIET else "timeout-ms"
+        rows.append(("if justified", f"add {stage_option(last.stage, limit)} N for more time"))
     command = next_command(report, output_directory) if can_resume else None
     if command is not None:
         rows.append(("next", command))
