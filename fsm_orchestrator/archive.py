@@ -61,7 +61,8 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
 def archive_run(output_directory: Path) -> Path | None:
     """Move everything an earlier run left to `archive/<run_id>/`; where it went, None if nothing.
 
-    The checkpoint is moved last: after a kill in the middle the next start goes on.
+    The checkpoint is moved last: after a kill in the middle the next start goes on, and what
+    belongs together comes to lie together.
 
     Raises:
         OSError: something could not be moved; nothing was overwritten.
@@ -69,9 +70,12 @@ def archive_run(output_directory: Path) -> Path | None:
     found = present_files(output_directory)
     if not found:
         return None
-    destination = _free_name(
-        output_directory / ARCHIVE_DIRECTORY, earlier_run_id(output_directory) or UNREADABLE_RUN
-    )
+    directory = output_directory / ARCHIVE_DIRECTORY
+    run_id = earlier_run_id(output_directory)
+    if run_id is not None and _is_begun(directory / run_id, found):
+        destination = directory / run_id
+    else:
+        destination = _free_name(directory, run_id or UNREADABLE_RUN)
     return _move_all(tuple(reversed(found)), destination)
 
 
@@ -92,6 +96,15 @@ def _move_all(sources: tuple[Path, ...], destination: Path) -> Path:
     files.sync_directory(destination)
     files.sync_directory(sources[0].parent)
     return destination
+
+
+def _is_begun(destination: Path, found: tuple[Path, ...]) -> bool:
+    """Whether the same run's files were begun to be moved there, and the rest fits in."""
+    try:
+        names = {entry.name for entry in destination.iterdir()}
+    except OSError:
+        return False
+    return CHECKPOINT_FILE not in names and names.isdisjoint(path.name for path in found)
 
 
 def _free_name(directory: Path, name: str) -> Path:

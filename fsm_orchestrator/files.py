@@ -1,5 +1,6 @@
 """The one door to the disk: every durable operation of a run goes through these functions.
 
+Each system call among them goes through `perform`, so that a fault can be put in front of any.
 They raise OSError; what a failure means is the caller's to say. They know nothing of what they
 write.
 """
@@ -7,12 +8,43 @@ write.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 TEMPORARY_SUFFIX = ".tmp"
+
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
+
+
+class Operation(StrEnum):
+    """The system calls that durability is made of, and those that what is kept is read with."""
+
+    OPEN = "open"
+    READ = "read"
+    WRITE = "write"
+    FSYNC = "fsync"
+    RENAME = "rename"
+    MKDIR = "mkdir"
+    LOCK = "lock"
+    TRUNCATE = "truncate"
+    UNLINK = "unlink"
+
+
+def perform(
+    operation: Operation,  # noqa: ARG001 - for whoever stands in front of this door
+    call: Callable[Given, Result],
+    *args: Given.args,
+    **kwargs: Given.kwargs,
+) -> Result:
+    """Do one system call. Nothing in this module or in lock.py does one beside it."""
+    return call(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +58,12 @@ class StagedFile:
         """Take the place of `path` atomically. Durable after `sync_directory`."""
         if self.path.is_dir():  # rename(2) would say so too, but only for a non-empty one on all
             raise IsADirectoryError(21, "a directory is in the file's place", str(self.path))
-        self.temporary.replace(self.path)
+        perform(Operation.RENAME, os.replace, self.temporary, self.path)
 
     def discard(self) -> None:
         """Remove the temporary file, if it is still there."""
         with contextlib.suppress(OSError):
-            self.temporary.unlink()
+            perform(Operation.UNLINK, os.unlink, self.temporary)
 
 
 def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
@@ -43,10 +75,10 @@ def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
     staged = StagedFile(path, path.with_name(f".{path.name}{TEMPORARY_SUFFIX}"))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(staged.temporary, flags, mode)
+        descriptor = perform(Operation.OPEN, os.open, staged.temporary, flags, mode)
         try:
             write_all(descriptor, data)
-            os.fsync(descriptor)
+            sync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -70,14 +102,15 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data`; a short write is continued."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[perform(Operation.WRITE, os.write, descriptor, view) :]
 
 
 def sync_directory(path: Path) -> None:
     """Make the entries of a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = perform(Operation.OPEN, os.open, path, flags)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -94,7 +127,7 @@ def make_directory(path: Path, *, mode: int = 0o777) -> None:
         probe = probe.parent
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode)
+            perform(Operation.MKDIR, os.mkdir, directory, mode)
         sync_directory(directory.parent)
     if not path.is_dir():
         raise NotADirectoryError(20, "not a directory", str(path))
@@ -104,7 +137,7 @@ def move(source: Path, destination: Path) -> None:
     """Rename `source` to `destination`, which must not exist, on the same file system."""
     if os.path.lexists(destination):
         raise FileExistsError(17, "already there", str(destination))
-    source.rename(destination)
+    perform(Operation.RENAME, os.rename, source, destination)
 
 
 def open_append(path: Path, *, mode: int = 0o666) -> int:
@@ -114,7 +147,7 @@ def open_append(path: Path, *, mode: int = 0o666) -> int:
     refused.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, mode)
+    descriptor = perform(Operation.OPEN, os.open, path, flags, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(22, "not a regular file", str(path))
@@ -123,17 +156,39 @@ def open_append(path: Path, *, mode: int = 0o666) -> int:
 
 def truncate(descriptor: int, size_bytes: int) -> None:
     """Cut an open file to `size_bytes`."""
-    os.ftruncate(descriptor, size_bytes)
+    perform(Operation.TRUNCATE, os.ftruncate, descriptor, size_bytes)
 
 
 def sync(descriptor: int) -> None:
     """Make what was written to an open file durable."""
-    os.fsync(descriptor)
+    perform(Operation.FSYNC, os.fsync, descriptor)
 
 
 def remove(path: Path) -> None:
     """Remove a file; nothing happens where there is none."""
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        perform(Operation.UNLINK, os.unlink, path)
+
+
+def open_directory(path: Path) -> int:
+    """Open a directory to be locked; a descriptor to close."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    return perform(Operation.OPEN, os.open, path, flags)
+
+
+def open_lock(path: Path, *, may_make: bool) -> int:
+    """Open a file to be locked and written, itself and no link to it; a descriptor to close."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return perform(Operation.OPEN, os.open, path, flags | (os.O_CREAT if may_make else 0), 0o666)
+
+
+def lock(descriptor: int) -> None:
+    """Take the exclusive lock of an open file or directory, without waiting.
+
+    Raises:
+        BlockingIOError: somebody else has it.
+    """
+    perform(Operation.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_bounded(path: Path, size_bytes_max: int) -> bytes:
@@ -142,7 +197,8 @@ def read_bounded(path: Path, size_bytes_max: int) -> bytes:
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = perform(Operation.OPEN, os.open, path, flags)
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
@@ -150,7 +206,7 @@ def read_bounded(path: Path, size_bytes_max: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(22, "not a regular file", str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = stream.read(size_bytes_max + 1)
+            data = perform(Operation.READ, stream.read, size_bytes_max + 1)
     finally:
         os.close(descriptor)
     if len(data) > size_bytes_max:

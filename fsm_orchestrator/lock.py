@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -50,15 +49,14 @@ class OutputLock:
             RecordingError: the directory cannot be opened or locked.
         """
         path = output_directory / LOCK_FILE
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            lock = cls(path, os.open(output_directory, flags))
+            lock = cls(path, files.open_directory(output_directory))
         except OSError as error:
             raise RecordingError("lock.acquire", str(path), files.reason(error)) from error
         try:
             _lock_directory(lock.directory, path)
             with contextlib.suppress(OSError):
-                lock.file = _lock_file(path, os.O_RDWR)
+                lock.file = _lock_file(path, may_make=False)
         except BusyError:
             lock.release()
             raise
@@ -82,7 +80,7 @@ class OutputLock:
         }
         try:
             if self.file < 0:
-                self.file = _lock_file(self.path, os.O_RDWR | os.O_CREAT)
+                self.file = _lock_file(self.path, may_make=True)
             files.truncate(self.file, 0)
             files.write_all(self.file, json.dumps(holder).encode() + b"\n")
         except OSError as error:
@@ -107,11 +105,10 @@ def _lock_directory(descriptor: int, path: Path) -> None:
             raise
 
 
-def _lock_file(path: Path, flags: int) -> int:
+def _lock_file(path: Path, *, may_make: bool) -> int:
     """Open and lock the lock file; the one that is at `path` once it is locked."""
     while True:
-        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = files.open_lock(path, may_make=may_make)
         try:
             _flock(descriptor, path)
             here, there = os.fstat(descriptor), path.stat()
@@ -131,7 +128,7 @@ def _flock(descriptor: int, path: Path) -> None:
     """
     for _ in range(LOOKERS_TRIES):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.lock(descriptor)
         except BlockingIOError:
             holder = _read_holder(path)
             if holder:

@@ -10,6 +10,7 @@ import os
 import time
 from typing import Final
 
+from fsm_orchestrator import files
 from fsm_orchestrator.clock import wall_seconds
 
 LOOK_SECONDS_MIN: Final = 0.02
@@ -79,7 +80,7 @@ def cut_off(stdout: int, stderr: int, limit_bytes: int) -> None:
     for descriptor in sorted(sizes, key=sizes.__getitem__, reverse=True):
         if surplus > 0:
             cut = min(surplus, sizes[descriptor])
-            os.ftruncate(descriptor, sizes[descriptor] - cut)
+            files.truncate(descriptor, sizes[descriptor] - cut)
             surplus -= cut
 
 
