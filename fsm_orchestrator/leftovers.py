@@ -53,6 +53,13 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
     return tuple(process.pid for process in found)
 
 
+def live_processes(attempt: AttemptRecord) -> tuple[int, ...]:
+    """The pids of the attempt's processes that are alive, its keeper's too."""
+    keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
+    found = tuple(process.pid for process in _processes_of(attempt, keeper))
+    return found if keeper is None else (*found, keeper.pid)
+
+
 def _processes_of(
     attempt: AttemptRecord, keeper: psutil.Process | None
 ) -> Iterator[psutil.Process]:

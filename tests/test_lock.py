@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -23,8 +24,10 @@ from fsm_orchestrator.errors import BusyError, RecordingError
 from fsm_orchestrator.lock import OutputLock, holder_of
 from tests.support import (
     CHECKPOINT,
+    COMMAND,
     PASSING,
     Ended,
+    environment,
     orchestrate,
     read_json,
     report_of,
@@ -147,6 +150,31 @@ def test_second_is_refused_during_a_run(tmp_path: Path, second: tuple[str, ...])
     report = report_of(tmp_path / "out")
     assert spawned(report) == ["manager", "executor"]
     assert report["earlier_invocations"] == []
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="needs root and unshare(1) to mount",
+)
+def test_second_is_refused_by_way_of_a_bind_mount(tmp_path: Path) -> None:
+    """The same directory mounted elsewhere is the same directory: exit 75, nothing touched."""
+    (tmp_path / "other").mkdir()
+    with held(tmp_path, "./out", *PASSING, *stages(WAIT)) as first:
+        before = everything(tmp_path / "out")
+        done = subprocess.run(
+            [
+                *("unshare", "-m", "/bin/sh", "-c", 'mount --bind out other && exec "$@"', "sh"),
+                *(*COMMAND, "./other", *PASSING, *stages("echo ran >> ran")),
+            ],
+            cwd=tmp_path,
+            env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert_busy(Ended(done.returncode, done.stdout, done.stderr), first.process.pid)
+        assert everything(tmp_path / "out") == before
+        assert first.release().code == 0
 
 
 def test_second_is_refused_during_a_resume(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from fsm_orchestrator import __version__
 from fsm_orchestrator.cli.names import COMMANDS
 from fsm_orchestrator.cli.options import (
     NonEmpty,
+    Once,
+    RunIdentifier,
     Section,
+    Whole,
     output_options,
     print_config_option,
     run_options,
@@ -44,12 +47,25 @@ PLAN_HELP = """Say what a run or a resume would do, per gate and stage, and why.
 
 Takes the options of `run`. Nothing is started and nothing is written.
 """
-STATUS_HELP = """Say where the run in OUT stands, and what to type next."""
+STATUS_HELP = """Say where the run in OUT stands, and what to type next.
+
+With --run-id, how an archived run ended.
+"""
 INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
 
 Nothing that is there is overwritten.
 """
 CONFIG_HELP = """Check a config file, or show what a run would use and where it was set."""
+SELFTEST_HELP = """Check whether the promises hold on this machine, in this directory.
+
+Locks, atomic replacement, fsync, containment, and runs of harmless stages that are killed and
+resumed, all in a scratch directory below OUT that is removed again. For network, overlay and
+container file systems, before runs are kept there.
+
+\b
+Exit codes:
+  0 nothing is broken   1 something is; do not keep runs there   2 OUT cannot be written
+"""
 SCHEMA_HELP = f"""Print the JSON Schema of one of the shapes that are written or read.
 
 NAME is one of {", ".join(SchemaName)}.
@@ -151,6 +167,12 @@ def build_app(stages: Sequence[str]) -> click.Group:
             short_help="Say where a run stands.",
             params=[
                 click.Argument(["output_directory"], metavar="OUT", type=NonEmpty("OUT")),
+                Once(
+                    ["--run-id"],
+                    section="Run",
+                    type=RunIdentifier(),
+                    help="An earlier run in OUT, moved to OUT/archive by a later one.",
+                ),
                 *output_options()[:1],
             ],
             callback=_status,
@@ -165,6 +187,25 @@ def build_app(stages: Sequence[str]) -> click.Group:
             short_help="Begin with a config file and two stub stages.",
             params=[click.Argument(["directory"], metavar="DIR", type=NonEmpty("DIR"))],
             callback=_init,
+        )
+    )
+    app.add_command(
+        SectionedCommand(
+            "selftest",
+            help=SELFTEST_HELP,
+            short_help="Check this machine and file system.",
+            params=[
+                click.Argument(["output_directory"], metavar="OUT", type=NonEmpty("OUT")),
+                Once(
+                    ["--kills"],
+                    section="Checks",
+                    type=Whole(1, 1000, "runs"),
+                    metavar="N",
+                    help="How many runs are killed and resumed (default 12).",
+                ),
+                *output_options()[:1],
+            ],
+            callback=_selftest,
         )
     )
     return app
@@ -240,6 +281,12 @@ def _config_show(**parameters: Any) -> int:
     from fsm_orchestrator.cli.config_command import show_command
 
     return show_command(parameters)
+
+
+def _selftest(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.selftest_command import selftest_command
+
+    return selftest_command(parameters)
 
 
 def _init(**parameters: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-COMMANDS: Final = ("run", "plan", "status", "config", "schema", "init")
+COMMANDS: Final = ("run", "plan", "status", "config", "schema", "init", "selftest")
 STAGE_OPTION_SUFFIXES: Final = (
     "bin",
     "arg",
@@ -32,5 +32,6 @@ VALUE_OPTIONS: Final = frozenset(
         "--fixed-clock",
         "--log-format",
         "--config",
+        "--kills",
     }
 )
