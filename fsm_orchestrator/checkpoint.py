@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from fsm_orchestrator.gates import GateSignal
-from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.lifecycle_model import Edge, Lifecycle
 from fsm_orchestrator.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.private_state import PrivateRef
 from fsm_orchestrator.records import (
@@ -103,6 +103,22 @@ class Checkpoint(Record):
     def last_seq(self) -> int:
         """The number of the last transition; 0 before the first."""
         return sum(len(invocation.transitions) for invocation in self.invocations)
+
+    def times_taken(self, edge: Edge) -> int:
+        """How often an edge was taken in the run, over all invocations."""
+        return sum(
+            (one.source, one.trigger, one.dest) == (edge.source, edge.trigger, edge.dest)
+            for invocation in self.invocations
+            for one in invocation.transitions
+        )
+
+    def cycle_of(self, stage: str) -> int:
+        """The loop cycle that a stage is in, from 1: one more each time a loop led back to it."""
+        return 1 + sum(
+            self.times_taken(edge)
+            for edge in self.lifecycle.loops
+            if stage in self.lifecycle.stages_from(edge.dest)
+        )
 
     def completion_of(self, stage: str) -> Completion | None:
         """The completion of a stage that is in force."""

@@ -37,6 +37,7 @@ from fsm_orchestrator.limits import (
     TimeoutMs,
 )
 from fsm_orchestrator.records import RunId, StateName
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -90,6 +91,9 @@ class StageGiven(Given):
     idle_timeout_ms: IdleTimeoutMs = None
     slow_after_ms: SlowAfterMs = None
     output_limit_bytes: OutputLimitBytes = None
+    retry: RetryPolicy | None = Field(
+        default=None, description="When the stage is tried again by itself; without it, never."
+    )
     cwd: PathText | None = Field(default=None, description="The directory it runs in.")
     allow_stale: bool | None = Field(
         default=None,

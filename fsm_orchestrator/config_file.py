@@ -239,6 +239,8 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
     given = flags.model_dump(exclude_none=True)
     if flags.env is not None:
         given["env"] = {**(file.env or {}), **flags.env}
+    if flags.retry is not None:
+        given["retry"] = flags.retry.over(file.retry)
     return file.model_copy(update=given)
 
 

@@ -16,7 +16,7 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.event_log import EventFile, RunLogger
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.invocation import Invocation
-from fsm_orchestrator.lifecycle_model import State
+from fsm_orchestrator.lifecycle_model import Edge, State
 from fsm_orchestrator.machine import RunMachine
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.process import ProcessRunner
@@ -55,7 +55,7 @@ class Driver:
         self._interrupts = interrupts
         self._invocation = Invocation(preparation, log, event_file)
         self._recorder = self._invocation.recorder
-        self._stage_entry = StageEntry(self._invocation, runner)
+        self._stage_entry = StageEntry(self._invocation, interrupts, runner)
         self._cause = ""
         self._machine = RunMachine(
             draft.lifecycle,
@@ -66,6 +66,7 @@ class Driver:
                 Guard.ARTIFACTS_INTACT: self._are_artifacts_intact,
                 Guard.GATES_HOLD: self._do_gates_hold,
             },
+            may_repeat=self._may_repeat,
             guard_failed=self._on_guard_failed,
         )
 
@@ -215,6 +216,14 @@ class Driver:
             return Trigger.GATES_PASSED
         self._cause = "refused: " + ", ".join(gates.reason_codes(decisions))
         return Trigger.GATES_REFUSED
+
+    def _may_repeat(self, edge: Edge) -> bool:
+        """Whether a loop has a time left; over all invocations, for a budget is the run's."""
+        taken = self._recorder.draft.times_taken(edge)
+        if taken < (edge.at_most or 0):
+            return True
+        self._cause = f"{self._cause}; {edge.dest} was sent back {taken} times, as often as it may"
+        return False
 
     def _are_artifacts_intact(self) -> bool:
         verdict = self._invocation.judge_artifacts()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from fsm_orchestrator.limits import LIMIT_FIELDS
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.records import Record
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_TIMEOUT_MS,
@@ -85,6 +86,7 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
             source = origin("stage", stage, field) if is_set else otherwise
             yield Setting(key=f"stage.{stage}.{field}", value=value, source=source)
         yield from _limit_settings(preparation, stage, origin)
+        yield from _retry_settings(preparation, stage, origin)
 
 
 def _limit_settings(preparation: Preparation, stage: str, origin: Origin) -> Iterator[Setting]:
@@ -100,6 +102,25 @@ def _limit_settings(preparation: Preparation, stage: str, origin: Origin) -> Ite
         else:
             source = DEFAULT
         yield Setting(key=f"stage.{stage}.{field}", value=getattr(limits, field), source=source)
+
+
+def _retry_settings(preparation: Preparation, stage: str, origin: Origin) -> Iterator[Setting]:
+    """Told only where something is said of retries: most stages have none."""
+    given = preparation.settings[stage].retry
+    declared = preparation.checkpoint.lifecycle.states[stage].retry
+    if given == RetryPolicy() and declared is None:
+        return
+    policy = preparation.retry_of(stage)
+    for field in RetryPolicy.model_fields:
+        if getattr(given, field) is not None:
+            source = origin("stage", stage, "retry", field)
+        elif declared is not None and getattr(declared, field) is not None:
+            source = "lifecycle"
+        else:
+            source = DEFAULT
+        value = getattr(policy, field)
+        shown = tuple(map(str, value)) if isinstance(value, tuple) else value
+        yield Setting(key=f"stage.{stage}.retry.{field}", value=shown, source=source)
 
 
 def _is_kept(preparation: Preparation, key: str) -> bool:

@@ -103,6 +103,15 @@ class StageSlow(StageEvent):
     )
 
 
+class StageRetrying(StageEvent):
+    """An attempt failed in a way after which the stage is tried again, and it will be."""
+
+    event: Literal[EventName.STAGE_RETRYING] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    wait_ms: Count = Field(description="How long before the next attempt, in milliseconds.")
+    max_attempts: Ordinal = Field(description="How many attempts the stage has in all.")
+
+
 class ProcessLeaked(StageEvent):
     """An attempt exited and left a process running, which was ended."""
 
@@ -198,6 +207,7 @@ EventLine: TypeAlias = Annotated[
     | GateDecided
     | StageStarted
     | StageSlow
+    | StageRetrying
     | ProcessLeaked
     | StageEnded
     | StageSkipped

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from fsm_orchestrator.records import AttemptRecord, StageExecution
+from fsm_orchestrator.results import trigger_of
 from fsm_orchestrator.settings import StageRecord
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, StageStatus
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, Ending, StageStatus, Trigger
 
 OPERATIONS: Final = frozenset(
     {
@@ -28,6 +30,22 @@ OPERATIONS: Final = frozenset(
 def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
     """Names a piece of work over all its attempts: run, stage and loop cycle."""
     return f"{run_id}:{stage}:{cycle}"
+
+
+def fact_of(execution: StageExecution) -> Trigger:
+    """The fact that a stage execution is for the machine."""
+    if execution.ending is Ending.REWORK_REQUESTED:
+        return Trigger.REWORK_REQUESTED
+    return trigger_of(execution.status)
+
+
+def cycle_in(execution: StageExecution) -> int:
+    """The loop cycle that an execution belongs to, as its idempotency key says; 0 if it does not.
+
+    Also of one that was read from a file and not believed yet.
+    """
+    number = execution.idempotency_key.rpartition(":")[2]
+    return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
 
 
 def log_names(stage: str, attempt: int) -> tuple[str, str]:
@@ -52,6 +70,7 @@ def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
             "exit_code": None,
             "stderr_tail": "",
             "ending": None,
+            "flaky": False,
             "postmortem": None,
             "leaked_processes": (),
             "resources": None,
@@ -102,6 +121,7 @@ def _blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         idempotency_key=key,
         status=StageStatus.FAILED,
         ending=None,
+        flaky=False,
         reason="",
         error=None,
         command="",

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsm_orchestrator.checkpoint import Checkpoint
+from fsm_orchestrator.executions import fact_of
 from fsm_orchestrator.gates import GATE_RULES, have_passed
 from fsm_orchestrator.history_attempts import attempt_problems
 from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.records import GateDecision, InvocationRecord, TransitionRecord
-from fsm_orchestrator.results import trigger_of
 from fsm_orchestrator.vocabulary import ExecutionMode, Gate, GateSource, Outcome, StateKind, Trigger
 
 
@@ -50,8 +50,19 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
             state = transition.dest
     if checkpoint.current_state != state:
         yield f"current_state: is {checkpoint.current_state!r}, but the history ends in {state!r}"
+    yield from _loop_problems(checkpoint)
     yield from attempt_problems(checkpoint)
     yield from _closure_problems(checkpoint)
+
+
+def _loop_problems(checkpoint: Checkpoint) -> Iterator[str]:
+    for edge in checkpoint.lifecycle.loops:
+        taken = checkpoint.times_taken(edge)
+        if taken > (edge.at_most or 0):
+            yield (
+                f"invocations: the edge from {edge.source!r} to {edge.dest!r} on"
+                f" {edge.trigger.value} was taken {taken} times, and may be at most {edge.at_most}"
+            )
 
 
 def _invocation_problems(
@@ -138,7 +149,12 @@ def _transition_problems(
                 yield f"{at}: no gate decision is recorded"
             if passed is not (transition.trigger is Trigger.GATES_PASSED):
                 yield f"{at}: the recorded gate decisions say otherwise"
-        case Trigger.STAGE_SUCCEEDED | Trigger.STAGE_FAILED | Trigger.STAGE_TIMED_OUT:
+        case (
+            Trigger.STAGE_SUCCEEDED
+            | Trigger.STAGE_FAILED
+            | Trigger.STAGE_TIMED_OUT
+            | Trigger.REWORK_REQUESTED
+        ):
             if not _has_ending(invocation, transition):
                 yield f"{at}: no recorded execution of {source.name!r} ended so"
         case Trigger.START | Trigger.RESUME | Trigger.RUN_ABORTED:
@@ -154,7 +170,7 @@ def _has_ending(invocation: InvocationRecord, transition: TransitionRecord) -> b
     return any(
         execution.stage == transition.source
         and execution.attempt > 0
-        and trigger_of(execution.status) is transition.trigger
+        and fact_of(execution) is transition.trigger
         for execution in invocation.stage_executions
     )
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from fsm_orchestrator.checkpoint import Checkpoint, Completion
-from fsm_orchestrator.executions import OPERATIONS, idempotency_key
+from fsm_orchestrator.executions import OPERATIONS, cycle_in, idempotency_key
 from fsm_orchestrator.records import InvocationRecord, StageExecution
-from fsm_orchestrator.vocabulary import StageStatus, StateKind
+from fsm_orchestrator.vocabulary import Ending, StageStatus, StateKind
 
 _GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
 
@@ -47,12 +47,16 @@ def attempt_problems(checkpoint: Checkpoint) -> Iterator[str]:
 def _execution_problems(
     checkpoint: Checkpoint, execution: StageExecution, at: str
 ) -> Iterator[str]:
-    if execution.stage not in checkpoint.lifecycle.stages:
+    known = execution.stage in checkpoint.lifecycle.stages
+    if not known:
         yield f"{at}.stage: the lifecycle has no stage {execution.stage!r}"
     elif execution.stage not in checkpoint.stages:
         yield f"stages: the settings of {execution.stage!r}, which has run, are missing"
-    if not execution.idempotency_key.startswith(f"{checkpoint.run_id}:{execution.stage}:"):
+    cycle = cycle_in(execution)
+    if execution.idempotency_key != idempotency_key(checkpoint.run_id, execution.stage, cycle):
         yield f"{at}.idempotency_key: is of another run or stage"
+    elif not 1 <= cycle <= checkpoint.cycle_of(execution.stage):
+        yield f"{at}.idempotency_key: is of a loop cycle that there was not"
     if (execution.error is None) is not (execution.status in _GOOD):
         yield f"{at}.error: does not fit the status {execution.status.value}"
     wrong = (
@@ -63,7 +67,14 @@ def _execution_problems(
     ended_well = execution.exit_code == 0 and execution.signal is None and not wrong
     if execution.status is StageStatus.SUCCESS and not ended_well:
         yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
-    if execution.status is StageStatus.FAILED and execution.exit_code == 0:
+    if execution.flaky and execution.status is not StageStatus.SUCCESS:
+        yield f"{at}.flaky: only a success can be"
+    rework = checkpoint.lifecycle.states[execution.stage].rework_exit_code if known else None
+    asks = execution.ending is Ending.REWORK_REQUESTED
+    if asks and (rework is None or execution.exit_code != rework):
+        yield f"{at}.ending: the stage does not ask for rework by this exit code"
+    has_leaked = execution.ending is Ending.LEAKED
+    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not has_leaked:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"
 
 
@@ -95,6 +106,8 @@ def _open_attempt_problems(checkpoint: Checkpoint, numbers: dict[str, int]) -> I
     state = checkpoint.lifecycle.states[checkpoint.current_state]
     if state.kind is not StateKind.STAGE or state.name != attempt.stage:
         yield f"open_attempt: the run is in {state.name!r}"
+    if attempt.cycle != checkpoint.cycle_of(attempt.stage):
+        yield f"open_attempt.cycle: is {attempt.cycle}, but the stage is in another"
     if attempt.attempt != numbers[attempt.stage] + 1:
         yield f"open_attempt.attempt: is {attempt.attempt}, not {numbers[attempt.stage] + 1}"
     if checkpoint.completion_of(attempt.stage) is not None:
@@ -130,7 +143,11 @@ def _successes_in_force(checkpoint: Checkpoint) -> dict[str, tuple[int, StageExe
         for execution in invocation.stage_executions:
             if execution.status is StageStatus.SUCCESS and execution.attempt > 0:
                 found[execution.stage] = (invocation.number, execution)
-    return found
+    return {
+        stage: (number, execution)
+        for stage, (number, execution) in found.items()
+        if cycle_in(execution) == checkpoint.cycle_of(stage)
+    }
 
 
 def _is_told_alike(run_id: str, execution: StageExecution, completion: Completion) -> bool:

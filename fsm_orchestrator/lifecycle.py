@@ -35,6 +35,18 @@ _LISTED_MAX: Final = 50
 """How many problems of a layer are listed: enough to work on, not a flood from a wrong file."""
 
 
+def read(name_or_path: str, directory: Path) -> Lifecycle:
+    """The lifecycle an operator asked for, of the right shape but not judged: never to be run.
+
+    Found as `find` finds it, for those who ask what is wrong with it or what changed.
+
+    Raises:
+        LifecycleError: there is none, it cannot be read, or it has not the shape of one.
+    """
+    text, source = _found(name_or_path, directory)
+    return _shaped(text, source)
+
+
 def find(name_or_path: str, directory: Path) -> Lifecycle:
     """The lifecycle an operator asked for.
 
@@ -44,11 +56,7 @@ def find(name_or_path: str, directory: Path) -> Lifecycle:
     Raises:
         LifecycleError: there is none, it cannot be read, or it is refused.
     """
-    if lifecycle_names.is_name(name_or_path):
-        return shipped(name_or_path)
-    if not name_or_path:
-        raise LifecycleError("the name or path of the lifecycle is empty", remedy=_remedy())
-    return load(directory / name_or_path)
+    return parse(*_found(name_or_path, directory))
 
 
 def shipped(name: str) -> Lifecycle:
@@ -57,14 +65,7 @@ def shipped(name: str) -> Lifecycle:
     Raises:
         LifecycleError: none of that name ships.
     """
-    try:
-        text = lifecycle_names.shipped_text(name)
-    except FileNotFoundError as error:
-        hint = suggestion(name, shipped_names())
-        raise LifecycleError(
-            f"no lifecycle {described(name)} comes with the program{hint}", remedy=_remedy()
-        ) from error
-    return parse(text, f"{name}.toml")
+    return parse(*_shipped_text(name))
 
 
 def load(path: Path) -> Lifecycle:
@@ -73,11 +74,35 @@ def load(path: Path) -> Lifecycle:
     Raises:
         LifecycleError: the file cannot be read, or the lifecycle is refused.
     """
+    return parse(*_file_text(path))
+
+
+def _found(name_or_path: str, directory: Path) -> tuple[bytes, str]:
+    """The text of a lifecycle, and what messages call it."""
+    if lifecycle_names.is_name(name_or_path):
+        return _shipped_text(name_or_path)
+    if not name_or_path:
+        raise LifecycleError("the name or path of the lifecycle is empty", remedy=_remedy())
+    return _file_text(directory / name_or_path)
+
+
+def _shipped_text(name: str) -> tuple[bytes, str]:
+    try:
+        text = lifecycle_names.shipped_text(name)
+    except FileNotFoundError as error:
+        hint = suggestion(name, shipped_names())
+        raise LifecycleError(
+            f"no lifecycle {described(name)} comes with the program{hint}", remedy=_remedy()
+        ) from error
+    return text, f"{name}.toml"
+
+
+def _file_text(path: Path) -> tuple[bytes, str]:
     try:
         text = lifecycle_names.file_text(path)
     except OSError as error:
         raise LifecycleError(f"{path}: {files.reason(error)}", remedy=_remedy()) from error
-    return parse(text, str(path))
+    return text, str(path)
 
 
 def parse(text: bytes, source: str) -> Lifecycle:
@@ -86,15 +111,19 @@ def parse(text: bytes, source: str) -> Lifecycle:
     Raises:
         LifecycleError: the text is not TOML in UTF-8, or the lifecycle is refused.
     """
+    lifecycle = _shaped(text, source)
+    check(lifecycle, source)
+    return lifecycle
+
+
+def _shaped(text: bytes, source: str) -> Lifecycle:
     data = _table(text, source)
     if problem := version_problem(data):
         raise _refusal(source, [problem])
     try:
-        lifecycle = Lifecycle.model_validate_json(_json(data, source))
+        return Lifecycle.model_validate_json(_json(data, source))
     except ValidationError as error:
         raise _refusal(source, shape_problems(error, data)) from error
-    check(lifecycle, source)
-    return lifecycle
 
 
 def check(lifecycle: Lifecycle, source: str) -> None:
@@ -103,7 +132,7 @@ def check(lifecycle: Lifecycle, source: str) -> None:
     Raises:
         LifecycleError: it does; the message says where, one line for each problem.
     """
-    _refuse_for(source, rule_problems(lifecycle))
+    _refuse_for(source, map(str, rule_problems(lifecycle)))
     _refuse_for(source, map(str, violations(lifecycle)))
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cached_property
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -20,7 +23,9 @@ from fsm_orchestrator.limits import (
     TimeoutMs,
 )
 from fsm_orchestrator.records import Record, SchemaVersion, StateName
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.vocabulary import (
+    CYCLES_MAX,
     Gate,
     GatesGuard,
     Guard,
@@ -64,6 +69,16 @@ class State(Record):
     idle_timeout_ms: IdleTimeoutMs = None
     slow_after_ms: SlowAfterMs = None
     output_limit_bytes: OutputLimitBytes = None
+    retry: RetryPolicy | None = Field(
+        default=None,
+        description="When the stage is tried again by itself; without it, never; only of a stage.",
+    )
+    rework_exit_code: Annotated[int, Field(ge=1, le=255)] | None = Field(
+        default=None,
+        description=(
+            "The exit code by which the stage, a reviewer, asks for rework; only of a stage."
+        ),
+    )
 
     @property
     def judged_gates(self) -> tuple[Gate, ...]:
@@ -89,12 +104,19 @@ class Transition(Record):
             "The condition that must not hold for the edge to be taken; not together with `guard`."
         ),
     )
+    at_most: Annotated[int, Field(ge=1, le=CYCLES_MAX)] | None = Field(
+        default=None,
+        description=(
+            "How many times the edge may be taken in a run, resumes included; a loop needs an edge"
+            " that has it. The stages that it leads to again are run again."
+        ),
+    )
     why: Line = Field(description="The reason for the edge, one line for people.")
 
     @property
     def is_guarded(self) -> bool:
         """Whether the edge is taken only under a condition."""
-        return self.guard is not None or self.unless is not None
+        return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
 
 class Edge(Record):
@@ -105,12 +127,13 @@ class Edge(Record):
     dest: StateName
     guard: Guard | None
     unless: Guard | None
+    at_most: int | None = None
     why: str
 
     @property
     def is_guarded(self) -> bool:
         """Whether the edge is taken only under a condition."""
-        return self.guard is not None or self.unless is not None
+        return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
 
 class Lifecycle(Record):
@@ -131,6 +154,17 @@ class Lifecycle(Record):
         description="The edges; those of one source and trigger are tried in this order."
     )
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Lifecycle:
+        """The lifecycle in a file, of the right shape but not judged: ask `verify` about it.
+
+        Raises:
+            LifecycleError: the file cannot be read, or has not the shape of a lifecycle.
+        """
+        reader = import_module("fsm_orchestrator.lifecycle")  # a layer above: only when asked
+        lifecycle: Lifecycle = reader.read(os.path.abspath(path), Path())
+        return lifecycle
+
     @cached_property
     def states(self) -> dict[str, State]:
         """The states by name, in file order."""
@@ -146,6 +180,7 @@ class Lifecycle(Record):
                 dest=transition.dest,
                 guard=transition.guard,
                 unless=transition.unless,
+                at_most=transition.at_most,
                 why=transition.why,
             )
             for transition in self.transition
@@ -162,6 +197,11 @@ class Lifecycle(Record):
     def stages(self) -> tuple[str, ...]:
         """The names of the stage states, in file order."""
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
+
+    @cached_property
+    def loops(self) -> tuple[Edge, ...]:
+        """The edges that lead back, each at most so often, in file order."""
+        return tuple(edge for edge in self.edges if edge.at_most is not None)
 
     @cached_property
     def sha256(self) -> str:

@@ -16,12 +16,16 @@ from pydantic_core import ErrorDetails
 from fsm_orchestrator.lifecycle_model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle_names import NAME_CHARACTERS_MAX, is_name
 from fsm_orchestrator.lifecycle_wording import state_label, transition_label
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.toml_lines import value_at
 from fsm_orchestrator.toml_text import NESTED_TOO_DEEPLY
 from fsm_orchestrator.vocabulary import (
+    ATTEMPTS_MAX,
     BYTES_MAX,
+    CYCLES_MAX,
     MILLISECONDS_MAX,
     SCHEMA_VERSION,
+    Backoff,
     Gate,
     GatesGuard,
     Guard,
@@ -46,6 +50,7 @@ _CHOICES: Final[Mapping[str, type[StrEnum]]] = {
     "trigger": Trigger,
     "guard": Guard,
     "unless": Guard,
+    "backoff": Backoff,
 }
 
 _EXPECTED: Final[Mapping[str, str]] = {
@@ -59,6 +64,14 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "idle_timeout_ms": _MILLISECONDS,
     "slow_after_ms": _MILLISECONDS,
     "output_limit_bytes": f"a whole number of bytes from 1 to {BYTES_MAX}",
+    "retry": "a table, as in retry = { max_attempts = 3, exit_codes = [75] }",
+    "max_attempts": f"a whole number from 1 to {ATTEMPTS_MAX}",
+    "exit_codes": "a list of exit codes, whole numbers from 1 to 255",
+    "timeouts": "true or false",
+    "backoff_ms": f"a whole number of milliseconds from 0 to {MILLISECONDS_MAX}",
+    "backoff_ms_max": f"a whole number of milliseconds from 0 to {MILLISECONDS_MAX}",
+    "rework_exit_code": "an exit code, a whole number from 1 to 255",
+    "at_most": f"a whole number from 1 to {CYCLES_MAX}",
     "transition": "1 to 2000 tables, each headed [[transition]]",
     "source": "the name of a state or a list of names",
     "dest": _NAME,
@@ -109,7 +122,7 @@ def _what(detail: ErrorDetails, value: object) -> str:
 def _fault(key: str, value: object, *, is_item: bool) -> str:
     said = f"{'lists' if is_item else 'is'} {described(value)}"
     if key not in _CHOICES:
-        return f"{said}; expected {_NAME if is_item else _EXPECTED[key]}"
+        return f"{said}; expected {_NAME if is_item and key == 'source' else _EXPECTED[key]}"
     allowed = [member.value for member in _CHOICES[key]]
     if key == "gates" and not is_item:
         return f"{said}; expected a list of {', '.join(allowed)}"
@@ -138,6 +151,8 @@ def _transition_label(index: int, data: Mapping[str, Any]) -> str:
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     match location:
+        case ("state", int(), "retry", _):
+            return list(RetryPolicy.model_fields)
         case ("state", int(), _):
             return list(State.model_fields)
         case ("transition", int(), _):

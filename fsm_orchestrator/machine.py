@@ -43,11 +43,13 @@ class RunMachine:
         enter_state: EnterState,
         guards: Mapping[Guard, Callable[[], bool]],
         guard_failed: Callable[[Guard, Exception], None],
+        may_repeat: Callable[[Edge], bool] = lambda _: False,
     ) -> None:
         self._lifecycle = lifecycle
         self._before_transition = before_transition
         self._enter_state = enter_state
         self._guards = guards
+        self._may_repeat = may_repeat
         self._guard_failed = guard_failed
         self._position = _Position()
         self._machine: Machine = Machine(
@@ -112,9 +114,15 @@ class RunMachine:
             "trigger": edge.trigger.value,
             "source": edge.source,
             "dest": edge.dest,
-            "conditions": [] if edge.guard is None else [self._condition(edge.guard)],
+            "conditions": self._conditions(edge),
             "unless": [] if edge.unless is None else [self._condition(edge.unless)],
         }
+
+    def _conditions(self, edge: Edge) -> list[Callable[[EventData], bool]]:
+        conditions = [] if edge.guard is None else [self._condition(edge.guard)]
+        if edge.at_most is not None:
+            conditions.append(lambda _event: self._may_repeat(edge))
+        return conditions
 
     def _condition(self, guard: Guard) -> Callable[[EventData], bool]:
         def holds(_event: EventData) -> bool:

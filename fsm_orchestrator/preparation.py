@@ -24,6 +24,7 @@ from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.private_state import PrivateState
 from fsm_orchestrator.process import Limits
 from fsm_orchestrator.records import AttemptRecord, InvocationRecord
+from fsm_orchestrator.retries import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.settings import StageRecord, StageSettings, given_settings, record_of
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
@@ -71,6 +72,11 @@ class Preparation:
         of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
         chosen = self.settings[stage].limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
         return Limits(**asdict(chosen))
+
+    def retry_of(self, stage: str) -> RetryPolicy:
+        """When a stage is tried again: its own settings, the lifecycle's, the default (never)."""
+        declared = self.checkpoint.lifecycle.states[stage].retry
+        return self.settings[stage].retry.over(declared).over(DEFAULT_RETRY)
 
     @property
     def may_spawn(self) -> bool:

@@ -85,6 +85,11 @@ class Recorder:
             transitions=(*before.invocation.transitions, transition), **invocation_changes
         )
         self.update(current_state=transition.dest)
+        if before.lifecycle.loops:
+            # A loop that leads back to a stage leaves no completion of it in force.
+            draft = self.draft
+            in_force = (one for one in draft.completions if one.cycle == draft.cycle_of(one.stage))
+            self.update(completions=tuple(in_force))
         try:
             self.save_with_report()
         except BaseException:

@@ -133,6 +133,12 @@ class StageExecution(Record):
             "What kind of ending that was; null when nothing was run, or nobody saw the end."
         )
     )
+    flaky: bool = Field(
+        description=(
+            "Whether the attempt succeeded after an earlier one of this invocation had failed: it"
+            " was tried again by itself."
+        )
+    )
     reason: str = Field(description="Why the stage was run or skipped, in words.")
     error: str | None = Field(
         description="What went wrong, the cause first; null for success and skipped."

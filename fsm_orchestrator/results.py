@@ -97,31 +97,48 @@ ProcessEnd = (
 
 @dataclass(frozen=True, slots=True)
 class ArtifactsWrong:
-    """The process exited 0, but its expected artifacts are not all good."""
+    """The process exited as it should, but its expected artifacts are not all good."""
 
     summary: str
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReworkRequested:
+    """A reviewer did its work and exited with the code that sends the run back."""
+
+    code: int
 
 
 @dataclass(frozen=True, slots=True)
 class Leaked:
-    """The process exited 0 and left `count` others running, which counts as failed here."""
+    """The process exited and left `count` others running, which counts as failed here."""
 
     count: int
+    code: int = 0
 
 
-StageResult = ProcessEnd | ArtifactsWrong | Leaked
+StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked
 
 
-def stage_result(end: ProcessEnd, wrong_artifacts: str, failing_leaks: int = 0) -> StageResult:
+def stage_result(
+    end: ProcessEnd,
+    wrong_artifacts: str,
+    failing_leaks: int = 0,
+    rework_exit_code: int | None = None,
+) -> StageResult:
     """What `end` means when the artifacts are wrong as said (`""`: they are good).
 
-    `failing_leaks` is how many processes were left behind, where that makes a stage fail.
+    `failing_leaks` is how many processes were left behind, where that makes a stage fail;
+    `rework_exit_code` the one by which a reviewer asks for rework.
     """
-    if end != Exited(0):
+    if not isinstance(end, Exited) or end.code not in {0, rework_exit_code}:
         return end
     if wrong_artifacts:
-        return ArtifactsWrong(wrong_artifacts)
-    return Leaked(failing_leaks) if failing_leaks else end
+        return ArtifactsWrong(wrong_artifacts, end.code)
+    if failing_leaks:
+        return Leaked(failing_leaks, end.code)
+    return end if end.code == 0 else ReworkRequested(end.code)
 
 
 def ending_of(result: StageResult) -> Ending:
@@ -145,6 +162,8 @@ def ending_of(result: StageResult) -> Ending:
             return Ending.LOST
         case ArtifactsWrong():
             return Ending.ARTIFACTS_WRONG
+        case ReworkRequested():
+            return Ending.REWORK_REQUESTED
         case Leaked():
             return Ending.LEAKED
         case _:
@@ -156,7 +175,7 @@ def status_of(result: StageResult) -> StageStatus:
     match result:
         case Exited(code=0):
             return StageStatus.SUCCESS
-        case Exited() | Signaled() | Lost() | OutputExceeded() | Leaked():
+        case Exited() | Signaled() | Lost() | OutputExceeded() | ReworkRequested() | Leaked():
             return StageStatus.FAILED
         case TimedOut() | WentQuiet():
             return StageStatus.TIMEOUT
@@ -207,11 +226,13 @@ def error_of(result: StageResult) -> str | None:
             return f"interrupted: the run received {signal_name(signum)}"
         case Lost(detail=detail):
             return f"how it ended is not known: {detail}"
-        case Leaked(count=count):
+        case ReworkRequested(code=code):
+            return f"asked for rework, by exit code {code}"
+        case Leaked(count=count, code=code):
             what = "a process" if count == 1 else f"{count} processes"
-            return f"exited with code 0, but left {what} running, which is to fail a stage"
-        case ArtifactsWrong(summary=summary):
-            return f"exited with code 0, but its expected artifacts are wrong: {summary}"
+            return f"exited with code {code}, but left {what} running, which is to fail a stage"
+        case ArtifactsWrong(summary=summary, code=code):
+            return f"exited with code {code}, but its expected artifacts are wrong: {summary}"
         case _:
             assert_never(result)
 

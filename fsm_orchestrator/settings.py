@@ -16,7 +16,7 @@ from pydantic import Field
 
 from fsm_orchestrator.config import RunConfig, StageGiven, Text
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.lifecycle_model import Lifecycle
+from fsm_orchestrator.lifecycle_model import Lifecycle, State
 from fsm_orchestrator.limits import (
     GivenLimits,
     IdleTimeoutMs,
@@ -28,6 +28,7 @@ from fsm_orchestrator.limits import (
 )
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.records import Record
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.wording import option_prefix
 
 
@@ -45,6 +46,7 @@ class StageSettings:
     env: Mapping[str, str | None] = field(default_factory=dict)
     expected_artifacts: tuple[str, ...] = ()
     limits: GivenLimits = field(default_factory=GivenLimits)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     allow_stale: bool = False
     is_complete: bool = True
 
@@ -87,6 +89,9 @@ class StageRecord(Record):
     idle_timeout_ms: IdleTimeoutMs
     slow_after_ms: SlowAfterMs
     output_limit_bytes: OutputLimitBytes
+    retry: RetryPolicy | None = Field(
+        description="When the stage is tried again by itself; null when nothing was given."
+    )
     allow_stale: bool = Field(
         description=(
             "Whether an expected artifact may be one that was there before and was not written"
@@ -114,7 +119,25 @@ def given_settings(
         settings = _merge(stage, config, kept.get(stage))
         if settings is not None:
             merged[stage] = settings
+            _refuse_senseless_retry(lifecycle.states[stage], settings)
     return merged
+
+
+def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
+    retry = settings.retry.over(declared.retry)
+    option = option_prefix(declared.name)
+    if retry.names_nothing:
+        raise UsageError(
+            f"stage {declared.name!r} has {retry.max_attempts} attempts, but nothing is named to"
+            " try again after",
+            remedy=f"give {option}-retry-exit-code CODE, or {option}-retry-timeouts",
+        )
+    if declared.rework_exit_code in (retry.exit_codes or ()):
+        raise UsageError(
+            f"stage {declared.name!r} asks for rework by exit code {declared.rework_exit_code}, so"
+            " it cannot be tried again after it",
+            remedy="leave that code out",
+        )
 
 
 def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSettings | None:
@@ -141,6 +164,7 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
             else tuple(dict.fromkeys(config.absolute(path) for path in artifacts))
         ),
         limits=limits_in(given).over(kept.limits),
+        retry=(given.retry or RetryPolicy()).over(kept.retry),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
     )
 
@@ -165,6 +189,7 @@ def record_of(
         },
         expected_artifacts=artifacts,
         **asdict(settings.limits),
+        retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale,
     )
 
@@ -183,6 +208,7 @@ def settings_of(record: StageRecord) -> StageSettings:
         env=dict.fromkeys(record.env_digests),
         expected_artifacts=record.expected_artifacts,
         limits=limits_in(record),
+        retry=record.retry or RetryPolicy(),
         allow_stale=record.allow_stale,
         is_complete=not record.is_masked,
     )

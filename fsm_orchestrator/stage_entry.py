@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Final
 
 from fsm_orchestrator import executions, process_table
 from fsm_orchestrator.checkpoint import Completion
 from fsm_orchestrator.event_log import RunLogger
+from fsm_orchestrator.executions import fact_of
+from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.invocation import Invocation
+from fsm_orchestrator.polling import readable
 from fsm_orchestrator.process import ProcessRunner
 from fsm_orchestrator.records import AttemptRecord, StageExecution
-from fsm_orchestrator.results import trigger_of
-from fsm_orchestrator.stage_runner import AttemptHooks, StageContext, run_attempt
+from fsm_orchestrator.retries import RetryPolicy, may_retry, wait_ms
+from fsm_orchestrator.rework import rework_environment
+from fsm_orchestrator.stage_runner import AttemptHooks, AttemptPlan, StageContext, run_attempt
 from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus, Trigger
 
 LEAKS_NAMED_MAX: Final = 3
@@ -22,7 +27,10 @@ LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 class StageEntry:
     """What happens when the machine enters a stage state."""
 
-    def __init__(self, invocation: Invocation, runner: ProcessRunner) -> None:
+    def __init__(
+        self, invocation: Invocation, interrupts: Interrupts, runner: ProcessRunner
+    ) -> None:
+        self._interrupts = interrupts
         self._invocation = invocation
         self._preparation = invocation.preparation
         self._recorder = invocation.recorder
@@ -49,12 +57,55 @@ class StageEntry:
             return Trigger.STAGE_SUCCEEDED, cause
         if stage not in self._preparation.settings:
             warning = f"stage {stage!r} has no binary and was passed over"
-            self._recorder.update_invocation(passed_over=(*draft.invocation.passed_over, stage))
+            passed_over = (*draft.invocation.passed_over, stage)
+            self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
             self._invocation.warn(warning, stage=stage)
             return Trigger.STAGE_SUCCEEDED, warning
         execution = self._run(stage)
+        policy = self._preparation.retry_of(stage)
+        while may_retry(policy, execution, self._attempts_made(stage)):
+            if not self._wait_for_retry(execution, policy):
+                return Trigger.RUN_ABORTED, f"asked to end while {stage} was to be tried again"
+            execution = self._run(stage, is_retry=True)
+        if execution.flaky:
+            warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
+            self._invocation.warn(warning, stage=stage)
         ending = execution.error or "succeeded"
-        return trigger_of(execution.status), f"attempt {execution.attempt} of {stage}: {ending}"
+        return fact_of(execution), f"attempt {execution.attempt} of {stage}: {ending}"
+
+    def _attempts_made(self, stage: str) -> int:
+        """How many attempts the stage has had at this piece of work, over all invocations."""
+        draft = self._recorder.draft
+        cycle = draft.cycle_of(stage)
+        return sum(
+            execution.stage == stage
+            and execution.attempt > 0
+            and execution.status is not StageStatus.SKIPPED
+            and executions.cycle_in(execution) == cycle
+            for invocation in draft.invocations
+            for execution in invocation.stage_executions
+        )
+
+    def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy) -> bool:
+        """Record the failed attempt, and wait as the policy says; False when asked to end."""
+        retries = sum(
+            one.stage == failed.stage and one.attempt > 0
+            for one in self._recorder.draft.invocation.stage_executions
+        )
+        delay_ms = wait_ms(policy, retries)
+        self._recorder.save()
+        self._invocation.log.emit(
+            EventName.STAGE_RETRYING,
+            level="warning",
+            stage=failed.stage,
+            attempt=failed.attempt,
+            wait_ms=delay_ms,
+            max_attempts=policy.max_attempts,
+        )
+        deadline = time.monotonic() + delay_ms / 1000
+        while self._interrupts.first is None and time.monotonic() < deadline:
+            readable([self._interrupts.fileno()], deadline)
+        return self._interrupts.first is None
 
     def skip(self, completion: Completion) -> None:
         """Record that a completed stage is not run again."""
@@ -79,7 +130,7 @@ class StageEntry:
             execution=execution,
         )
 
-    def _run(self, stage: str) -> StageExecution:
+    def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
         self._note_reach()
         attempt = self._next_attempt(stage)
         settings = self._preparation.settings[stage]
@@ -93,9 +144,19 @@ class StageEntry:
             reason=attempt.reason,
         )
         self._invocation.check_events()
-        hooks = AttemptHooks(on_started=self._on_started, on_slow=self._on_slow)
-        limits = self._preparation.limits_of(stage)
-        execution = run_attempt(self._context, attempt, settings, limits, hooks)
+        plan = AttemptPlan(
+            limits=self._preparation.limits_of(stage),
+            hooks=AttemptHooks(on_started=self._on_started, on_slow=self._on_slow),
+            environment=rework_environment(
+                self._recorder.draft,
+                stage,
+                self._preparation.settings,
+                self._invocation.output_directory,
+            ),
+            rework_exit_code=self._recorder.draft.lifecycle.states[stage].rework_exit_code,
+            is_retry=is_retry,
+        )
+        execution = run_attempt(self._context, attempt, settings, plan)
         if execution.ending is Ending.LOST:
             self._end_strays()
         self._recorder.update(open_attempt=None)
@@ -157,7 +218,7 @@ class StageEntry:
         keeper = self._context.runner.keeper()
         return AttemptRecord(
             stage=stage,
-            cycle=1,
+            cycle=draft.cycle_of(stage),
             attempt=number,
             reason=reason,
             token=secrets.token_hex(16),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,7 @@ from fsm_orchestrator.results import (
 )
 from fsm_orchestrator.settings import StageSettings
 from fsm_orchestrator.spawning import Command
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, StageStatus
 
 TAIL_BYTES_MAX: Final = 4096
 COMMAND_CHARACTERS_MAX: Final = 300
@@ -70,6 +70,23 @@ class AttemptHooks:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptPlan:
+    """What is particular to one attempt, beside the stage's settings.
+
+    Attributes:
+        environment: variables of ours that it gets beside those that every attempt gets.
+        rework_exit_code: the exit code by which it asks for rework; None where it cannot.
+        is_retry: whether an attempt of this invocation has failed before it.
+    """
+
+    limits: Limits
+    hooks: AttemptHooks
+    environment: Mapping[str, str]
+    rework_exit_code: int | None
+    is_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Ended:
     """What is known of an attempt once its process has ended."""
 
@@ -86,8 +103,7 @@ def run_attempt(
     context: StageContext,
     attempt: AttemptRecord,
     settings: StageSettings,
-    limits: Limits,
-    hooks: AttemptHooks,
+    plan: AttemptPlan,
 ) -> StageExecution:
     """Run an attempt that is already durable, and say how it ended.
 
@@ -99,17 +115,17 @@ def run_attempt(
     snapshot = take_snapshot(settings.expected_artifacts)
     began = time.monotonic()
     with _open_logs(context.output_directory, attempt) as (stdout, stderr):
-        observer = _Observer(context, attempt, hooks, (stdout, stderr))
+        observer = _Observer(context, attempt, plan.hooks, (stdout, stderr))
         command = Command(
             program=settings.command,
             args=settings.args,
             cwd=settings.cwd,
-            env=_environment(context, attempt, settings),
+            env={**_environment(context, attempt, settings), **plan.environment},
             search_path=os.environ.get("PATH"),
             stdout=stdout,
             stderr=stderr,
         )
-        report = context.runner.run(command, limits, observer)
+        report = context.runner.run(command, plan.limits, observer)
         duration_ms = context.clock.elapsed_ms(began)
         tail = observer.tail(1)
         if isinstance(report.end, OutputExceeded):
@@ -120,7 +136,7 @@ def run_attempt(
     to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
     verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
     ended = _Ended(report, verdict, duration_ms, tail, observer.postmortem, observer.has_postmortem)
-    return _execution(context, attempt, settings, ended)
+    return _execution(context, attempt, settings, plan, ended)
 
 
 class _Observer:
@@ -200,6 +216,7 @@ def _execution(
     context: StageContext,
     attempt: AttemptRecord,
     settings: StageSettings,
+    plan: AttemptPlan,
     ended: _Ended,
 ) -> StageExecution:
     verdict = ended.verdict
@@ -207,15 +224,18 @@ def _execution(
         ended.report.end,
         "" if verdict.is_good else verdict.summary(),
         ended.report.leaked_count if context.on_leak is OnLeak.FAIL else 0,
+        plan.rework_exit_code,
     )
+    status = status_of(result)
     stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
     masker = context.masker
     return StageExecution(
         stage=attempt.stage,
         attempt=attempt.attempt,
         idempotency_key=idempotency_key(context.run_id, attempt.stage, attempt.cycle),
-        status=status_of(result),
+        status=status,
         ending=ending_of(result),
+        flaky=status is StageStatus.SUCCESS and plan.is_retry,
         reason=attempt.reason,
         error=_error(result, ended, masker),
         command=masker.mask_path(settings.command),

@@ -17,6 +17,8 @@ DEFAULT_KILL_GRACE_MS: Final = 2_000
 DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
 BYTES_MAX: Final = 2**53 - 1
 """The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
+ATTEMPTS_MAX: Final = 1_000
+CYCLES_MAX: Final = 1_000
 MILLISECONDS_MAX: Final = 2_147_483_647
 """The largest wait poll(2) takes: a signed 32-bit count of milliseconds, about 24 days."""
 
@@ -29,6 +31,30 @@ ARCHIVE_DIRECTORY: Final = "archive"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
+
+
+STAGE_OPTION_SUFFIXES: Final = (
+    "bin",
+    "arg",
+    "env",
+    "expected-artifact",
+    "allow-stale",
+    "timeout-ms",
+    "kill-grace-ms",
+    "idle-timeout-ms",
+    "slow-after-ms",
+    "output-limit",
+    "max-attempts",
+    "retry-exit-code",
+    "retry-timeouts",
+    "backoff",
+    "backoff-ms",
+    "backoff-ms-max",
+    "cwd",
+)
+"""What follows `--<stage>-`: every option that each stage has."""
+STAGE_FLAG_SUFFIXES: Final = ("allow-stale", "retry-timeouts")
+"""Those that take no value."""
 
 
 class StateKind(StrEnum):
@@ -49,6 +75,7 @@ class Trigger(StrEnum):
     STAGE_SUCCEEDED = "stage_succeeded"
     STAGE_FAILED = "stage_failed"
     STAGE_TIMED_OUT = "stage_timed_out"
+    REWORK_REQUESTED = "rework_requested"
     RUN_ABORTED = "run_aborted"
     RESUME = "resume"
 
@@ -121,10 +148,18 @@ class Ending(StrEnum):
     WENT_QUIET = "went_quiet"
     OUTPUT_LIMIT = "output_limit"
     LEAKED = "leaked"
+    REWORK_REQUESTED = "rework_requested"
     ARTIFACTS_WRONG = "artifacts_wrong"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
+
+
+class Backoff(StrEnum):
+    """How the wait before a retry goes on."""
+
+    FIXED = "fixed"
+    EXPONENTIAL = "exponential"
 
 
 class Containment(StrEnum):
@@ -166,6 +201,7 @@ class EventName(StrEnum):
     STAGE_STARTED = "stage.started"
     STAGE_SLOW = "stage.slow"
     STAGE_ENDED = "stage.ended"
+    STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"
     PROCESS_LEAKED = "process.leaked"
     WARNING = "run.warning"
@@ -174,6 +210,14 @@ class EventName(StrEnum):
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"
     RUN_CRASHED = "run.crashed"
+
+
+class DiffVerdict(StrEnum):
+    """What a change of a lifecycle does to what it guarantees."""
+
+    LOOSENS = "loosens"
+    TIGHTENS = "tightens"
+    NEITHER = "neither"
 
 
 class SchemaName(StrEnum):

@@ -12,6 +12,7 @@ from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import parse
 from fsm_orchestrator.lifecycle_model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle_names import shipped_text
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.vocabulary import ExitCode
 
 DEFAULT = shipped_text("governed_run").decode()
@@ -73,14 +74,15 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, outcome,"
-        " timeout_ms, kill_grace_ms, idle_timeout_ms, slow_after_ms, output_limit_bytes",
+        " timeout_ms, kill_grace_ms, idle_timeout_ms, slow_after_ms, output_limit_bytes, retry,"
+        " rework_exit_code",
     ),
     refused(
         "a key that would steer the terminal",
         FAILED,
         f'{FAILED}\n"\\u001b[2J" = 1',
         "transition 8 (stage_failed from manager, executor): unknown key '\\x1b[2J'; known keys:"
-        " trigger, source, dest, guard, unless, why",
+        " trigger, source, dest, guard, unless, at_most, why",
     ),
     refused("no version", VERSION, "", "key 'schema_version' is missing"),
     refused("no title", TITLE, "", "key 'title' is missing"),
@@ -169,7 +171,7 @@ VALUES = (
         'trigger = "go"',
         "transition 1 (go from pending): key 'trigger' is 'go'; expected one of start,"
         " gates_passed, gates_refused, stage_succeeded, stage_failed, stage_timed_out,"
-        " run_aborted, resume",
+        " rework_requested, run_aborted, resume",
     ),
     refused(
         "a guard that would be imported",
@@ -265,4 +267,5 @@ def test_flood_of_problems_is_cut_and_says_so() -> None:
 def test_every_key_has_words_for_what_it_expects() -> None:
     """A key that is added to the shape must be explained: no refusal may fail for want of words."""
     keys = {*Lifecycle.model_fields, *State.model_fields, *Transition.model_fields}
+    keys |= set(RetryPolicy.model_fields)
     assert keys == {*lifecycle_shape._EXPECTED, *lifecycle_shape._CHOICES}

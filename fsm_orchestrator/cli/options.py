@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from fsm_orchestrator.vocabulary import (
+    ATTEMPTS_MAX,
     BYTES_MAX,
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
@@ -21,6 +22,7 @@ from fsm_orchestrator.vocabulary import (
     DEFAULT_TIMEOUT_MS,
     MILLISECONDS_MAX,
     RUN_ID_PATTERN,
+    Backoff,
     Gate,
     LogFormat,
     OnChangedStage,
@@ -277,6 +279,48 @@ def stage_options(stage: str) -> list[click.Parameter]:
             type=Whole(1, BYTES_MAX, "bytes"),
             metavar="BYTES",
             help=f"How much it may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
+        ),
+        Once(
+            [f"{prefix}-max-attempts", name("retry_max_attempts")],
+            section=section,
+            type=Whole(1, ATTEMPTS_MAX, "attempts"),
+            metavar="N",
+            help="How many attempts it has, the first included (default 1: no retry).",
+        ),
+        Section(
+            [f"{prefix}-retry-exit-code", name("retry_exit_codes")],
+            section=section,
+            multiple=True,
+            type=Whole(1, 255, "an exit code"),
+            metavar="CODE",
+            help="Try again after this exit code. Repeatable.",
+        ),
+        Section(
+            [f"{prefix}-retry-timeouts", name("retry_timeouts")],
+            section=section,
+            is_flag=True,
+            default=None,
+            help="Try again after a timeout, too.",
+        ),
+        Once(
+            [f"{prefix}-backoff", name("retry_backoff")],
+            section=section,
+            type=click.Choice([one.value for one in Backoff]),
+            help="The wait before each retry: the same (fixed, the default) or doubled each time.",
+        ),
+        Once(
+            [f"{prefix}-backoff-ms", name("retry_backoff_ms")],
+            section=section,
+            type=Whole(0),
+            metavar="N",
+            help="The wait before the first retry (default 1000).",
+        ),
+        Once(
+            [f"{prefix}-backoff-ms-max", name("retry_backoff_ms_max")],
+            section=section,
+            type=Whole(0),
+            metavar="N",
+            help="The longest wait (default 60000).",
         ),
         Once(
             [f"{prefix}-cwd", name("cwd")],

@@ -15,13 +15,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator import lifecycle_names
-from fsm_orchestrator.cli.names import COMMANDS, STAGE_OPTION_SUFFIXES, VALUE_OPTIONS
+from fsm_orchestrator.cli.names import COMMANDS, VALUE_OPTIONS
 from fsm_orchestrator.files import read_bounded
 from fsm_orchestrator.toml_text import NotATableError, table_of
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
+from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
+    DEFAULT_LIFECYCLE,
+    STAGE_FLAG_SUFFIXES,
+    STAGE_OPTION_SUFFIXES,
+)
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
-_STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(STAGE_OPTION_SUFFIXES)})")
+_VALUE_SUFFIXES: Final = [one for one in STAGE_OPTION_SUFFIXES if one not in STAGE_FLAG_SUFFIXES]
+_STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
 @dataclass(frozen=True, slots=True)

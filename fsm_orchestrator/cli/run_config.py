@@ -56,7 +56,11 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
     for key, value in given.items():
         if key.startswith("stage_"):
             field, _, stage = key.removeprefix("stage_").partition("__")
-            stages.setdefault(stage, {})[field] = dict(value) if field == "env" else value
+            given_for = stages.setdefault(stage, {})
+            if field.startswith("retry_"):
+                given_for.setdefault("retry", {})[field.removeprefix("retry_")] = value
+            else:
+                given_for[field] = dict(value) if field == "env" else value
         elif key.startswith("gate_"):
             run["gates"][Gate(key.removeprefix("gate_"))] = value
         else:

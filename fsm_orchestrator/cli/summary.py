@@ -9,7 +9,7 @@ from fsm_orchestrator.cli.words import columns, command_line, duration, shown_pa
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, ExitCode, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, ExitCode, Outcome, StageStatus, Trigger
 
 TAIL_LINES = 5
 _GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
@@ -94,20 +94,40 @@ def _stage_lines(report: Report) -> list[str]:
                 "-" if ours else str(execution.attempt),
                 execution.status.value,
                 "-" if ours else duration(execution.duration_ms),
-                execution.reason if execution.status is StageStatus.SKIPPED else "",
+                _remark(execution),
             )
         )
     return [*columns(rows), ""]
 
 
+def _remark(execution: StageExecution) -> str:
+    if execution.status is StageStatus.SKIPPED:
+        return execution.reason
+    if execution.ending is Ending.REWORK_REQUESTED:
+        return "asked for rework"
+    return "flaky: it had failed before" if execution.flaky else ""
+
+
+def _failures(report: Report) -> list[StageExecution]:
+    """What went wrong and was not made good by a later attempt of the same stage."""
+    last = {execution.stage: execution for execution in report.stage_executions}
+    return [
+        execution
+        for execution in report.stage_executions
+        if execution.status not in _GOOD
+        and (execution.attempt == 0 or execution is last[execution.stage])
+    ]
+
+
 def _failure_lines(report: Report) -> list[str]:
     lines: list[str] = []
-    for execution in report.stage_executions:
-        if execution.status not in _GOOD:
-            name = execution.command if execution.attempt == 0 else execution.stage
-            lines.append(f"  {name}: {printable(execution.error or execution.status.value)}")
-            lines += _tail_lines(execution)
-            lines.append("")
+    for execution in _failures(report):
+        name = execution.command if execution.attempt == 0 else execution.stage
+        lines.append(f"  {name}: {printable(execution.error or execution.status.value)}")
+        lines += _tail_lines(execution)
+        lines.append("")
+    if report.transitions and report.transitions[-1].trigger is Trigger.REWORK_REQUESTED:
+        lines += [f"  {printable(report.transitions[-1].cause.rpartition('; ')[2])}", ""]
     return lines
 
 
@@ -122,8 +142,7 @@ def _where_lines(
     rows = [("report", f"{output_path / REPORT_FILE}{_field_to_inspect(report)}")]
     logs = [
         log
-        for execution in report.stage_executions
-        if execution.status not in _GOOD
+        for execution in _failures(report)
         for log in (execution.stderr_log, execution.stdout_log, execution.postmortem)
         if log is not None
     ]
