@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check schemas golden test-lowest format clean
+.PHONY: demo test check schemas diagrams golden test-lowest format clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 	for name in $$($(BIN)/python -c 'from fsm_orchestrator.vocabulary import SchemaName; print(*SchemaName)'); do \
 	  $(BIN)/fsm-orchestrator schema $$name > docs/schemas/$$name.schema.json || exit 1; \
 	done
+
+diagrams: $(VENV)/.dev  ## the pictures of the lifecycles that ship, in diagrams
+	$(BIN)/fsm-orchestrator diagram --write diagrams
 
 golden: $(VENV)/.dev  ## the file of all error messages, to be read before it is committed
 	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/test_errors.py

@@ -1,7 +1,8 @@
 """Runs binaries as stages of a declared, gated state machine.
 
-The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`, and the errors of
-`fsm_orchestrator.errors`. Loaded when first used: `--help` and `--version` need none of it.
+The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`; `Lifecycle`,
+`verify`, `diff`; and the errors of `fsm_orchestrator.errors`. Loaded when first used: `--help`
+and `--version` need none of it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,35 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config import RunConfig, StageGiven
+    from fsm_orchestrator.lifecycle_diff import diff
+    from fsm_orchestrator.lifecycle_model import Lifecycle
+    from fsm_orchestrator.lifecycle_verify import verify
     from fsm_orchestrator.report import Report
 
 __version__: Final = "0.1.0"
-__all__ = ["Report", "RunConfig", "StageGiven", "__version__", "load_report", "resume", "run"]
+__all__ = [
+    "Lifecycle",
+    "Report",
+    "RunConfig",
+    "StageGiven",
+    "__version__",
+    "diff",
+    "load_report",
+    "resume",
+    "run",
+    "verify",
+]
 
 _HOMES: Final = {
+    "Lifecycle": "lifecycle_model",
     "Report": "report",
     "RunConfig": "config",
     "StageGiven": "config",
+    "diff": "lifecycle_diff",
     "load_report": "api",
     "resume": "api",
     "run": "api",
+    "verify": "lifecycle_verify",
 }
 
 

@@ -27,6 +27,7 @@ from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.records import RunId, SchemaVersion, StateName
+from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.toml_lines import line_of, value_at
 from fsm_orchestrator.toml_text import NotATableError, table_of
 from fsm_orchestrator.vocabulary import (
@@ -287,6 +288,8 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
             return list(GatesGiven.model_fields)
         case ("stage", _, _):
             return list(StageGiven.model_fields)
+        case ("stage", _, "retry", _):
+            return list(RetryPolicy.model_fields)
         case _:
             fields = ConfigFile.model_fields
             return [field.alias or name for name, field in fields.items()]

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fsm_orchestrator.lifecycle_finding import Finding, of_state, of_transition
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle, State, Transition
-from fsm_orchestrator.lifecycle_wording import state_label, transition_label
 from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
 _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
@@ -25,6 +25,7 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
         Trigger.STAGE_SUCCEEDED,
         Trigger.STAGE_FAILED,
         Trigger.STAGE_TIMED_OUT,
+        Trigger.REWORK_REQUESTED,
         Trigger.RUN_ABORTED,
         Trigger.RESUME,
     ),
@@ -40,7 +41,11 @@ _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
 }
 """The triggers that end the run, and as what they may end it."""
 
-_CONDITIONAL: Final = (Trigger.STAGE_SUCCEEDED, Trigger.GATES_PASSED)
+_CONDITIONAL: Final = (
+    Trigger.STAGE_SUCCEEDED,
+    Trigger.GATES_PASSED,
+    Trigger.REWORK_REQUESTED,
+)
 """The triggers whose edges may have a condition: a fact that ends a run always ends it."""
 
 
@@ -51,17 +56,16 @@ class _Numbered:
     number: int
     edge: Edge
 
-    @property
-    def label(self) -> str:
-        return transition_label(self.number, self.edge.trigger, [self.edge.source])
+    def finding(self, reason: str) -> Finding:
+        return of_transition(self.number, self.edge.trigger, [self.edge.source], reason)
 
 
 _Relation = Mapping[tuple[str, Trigger], Sequence[_Numbered]]
 """The edges tried, in this order, when a trigger happens in a state."""
 
 
-def edge_problems(lifecycle: Lifecycle) -> Iterator[str]:
-    """One line for each rule an edge breaks or a missing edge leaves unmet, naming it."""
+def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
+    """Each rule that an edge breaks or a missing edge leaves unmet, naming it."""
     relation = _relation(lifecycle)
     for number, transition in enumerate(lifecycle.transition, start=1):
         yield from _transition_problems(lifecycle, relation, number, transition)
@@ -71,7 +75,7 @@ def edge_problems(lifecycle: Lifecycle) -> Iterator[str]:
     for state in lifecycle.state:
         for trigger in _met_in(state):
             if (state.name, trigger) not in relation:
-                yield f"{state_label(state.name)}: lacks an edge for {trigger}"
+                yield of_state(state.name, f"lacks an edge for {trigger}")
 
 
 def _relation(lifecycle: Lifecycle) -> _Relation:
@@ -87,32 +91,37 @@ def _relation(lifecycle: Lifecycle) -> _Relation:
 
 
 def _met_in(state: State) -> tuple[Trigger, ...]:
-    return () if state.outcome is Outcome.DONE else _MET_IN[state.kind]
+    if state.outcome is Outcome.DONE:
+        return ()
+    met = _MET_IN[state.kind]
+    if state.rework_exit_code is None:
+        return tuple(trigger for trigger in met if trigger is not Trigger.REWORK_REQUESTED)
+    return met
 
 
 def _transition_problems(
     lifecycle: Lifecycle, relation: _Relation, number: int, transition: Transition
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     trigger = transition.trigger
     placed = []
     for source in transition.source:
         if trigger in _met_in(lifecycle.states[source]):
             placed.append(source)
         else:
-            label = transition_label(number, trigger, [source])
-            yield f"{label}: {_misplaced(lifecycle.states[source], trigger)}"
+            reason = _misplaced(lifecycle.states[source], trigger)
+            yield of_transition(number, trigger, [source], reason)
     if not placed:
         return
-    label = transition_label(number, trigger, placed)
     dest = lifecycle.states[transition.dest]
     for fault in (
         _condition_fault(transition),
         _outcome_fault(trigger, dest),
+        _rework_fault(transition, dest),
         _start_fault(lifecycle, trigger, dest),
         _resume_fault(lifecycle, relation, transition),
     ):
         if fault:
-            yield f"{label}: {fault}"
+            yield of_transition(number, trigger, placed, fault)
 
 
 def _misplaced(source: State, trigger: Trigger) -> str:
@@ -126,9 +135,11 @@ def _misplaced(source: State, trigger: Trigger) -> str:
 
 def _condition_fault(transition: Transition) -> str:
     if transition.is_guarded and transition.trigger not in _CONDITIONAL:
-        return f"has a condition; only edges for {' and '.join(_CONDITIONAL)} may have one"
-    if transition.guard is not None and transition.unless is not None:
-        return "has both guard and unless; an edge has one condition"
+        return f"has a condition; only edges for {', '.join(_CONDITIONAL)} may have one"
+    conditions = ("guard", "unless", "at_most")
+    given = [name for name in conditions if getattr(transition, name) is not None]
+    if len(given) > 1:
+        return f"has {' and '.join(given)}; an edge has one condition"
     return ""
 
 
@@ -138,6 +149,16 @@ def _outcome_fault(trigger: Trigger, dest: State) -> str:
         return ""
     wanted = " or ".join(outcomes)
     return f"leads to {_phrase(dest)}, not to a terminal state with outcome {wanted}"
+
+
+def _rework_fault(transition: Transition, dest: State) -> str:
+    """Rework leads back, so many times; when none is left the run has failed."""
+    if transition.trigger is not Trigger.REWORK_REQUESTED:
+        return ""
+    if transition.at_most is None and dest.outcome is not Outcome.FAILED:
+        wanted = f"a terminal state with outcome {Outcome.FAILED.value}"
+        return f"leads to {_phrase(dest)}, not to {wanted}, and has no key 'at_most'"
+    return ""
 
 
 def _start_fault(lifecycle: Lifecycle, trigger: Trigger, dest: State) -> str:
@@ -167,41 +188,44 @@ def _first_kinds(lifecycle: Lifecycle) -> tuple[StateKind, ...]:
     return (StateKind.GATE, StateKind.STAGE)
 
 
-def _order_problems(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[str]:
+def _order_problems(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:
     """What is wrong between the edges for one trigger from one state."""
     first, last = tried[0], tried[-1]
     if first.edge.trigger not in _CONDITIONAL:
         for numbered in tried[1:]:
-            yield f"{numbered.label}: is a second edge; only transition {first.number} may be one"
+            yield numbered.finding(f"is a second edge; only transition {first.number} may be one")
         return
     if last.edge.is_guarded:
-        yield f"{last.label}: is the last one tried, so it may have no condition"
+        yield last.finding("is the last one tried, so it may have no condition")
     for numbered in tried[:-1]:
         if not numbered.edge.is_guarded:
-            yield f"{numbered.label}: has no condition, so transition {last.number} is never tried"
+            yield numbered.finding(f"has no condition, so transition {last.number} is never tried")
     yield from _repeated_conditions(tried)
     yield from _inverted_closures(lifecycle, tried)
 
 
-def _repeated_conditions(tried: Sequence[_Numbered]) -> Iterator[str]:
+def _repeated_conditions(tried: Sequence[_Numbered]) -> Iterator[Finding]:
     seen: dict[tuple[str | None, str | None], int] = {}
     for numbered in tried:
-        if not numbered.edge.is_guarded:
+        if numbered.edge.guard is None and numbered.edge.unless is None:
             continue
         condition = (numbered.edge.guard, numbered.edge.unless)
+        if condition[::-1] in seen and numbered is not tried[-1]:
+            other = seen[condition[::-1]]
+            yield numbered.finding(f"holds whenever transition {other} does not, so none follows")
         if condition in seen:
-            yield f"{numbered.label}: has the condition of transition {seen[condition]}"
+            yield numbered.finding(f"has the condition of transition {seen[condition]}")
         seen.setdefault(condition, numbered.number)
 
 
-def _inverted_closures(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[str]:
+def _inverted_closures(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:
     """Edges to done that are taken because a condition does not hold."""
     failed_guard: Guard | None = None
     for numbered in tried:
         edge = numbered.edge
         unmet = edge.unless or failed_guard
         if unmet and lifecycle.states[edge.dest].outcome is Outcome.DONE:
-            yield f"{numbered.label}: leads to {edge.dest!r} only where {unmet} does not hold"
+            yield numbered.finding(f"leads to {edge.dest!r} only where {unmet} does not hold")
         if edge.unless is None:
             failed_guard = failed_guard or edge.guard
 

@@ -8,30 +8,20 @@ taken. Whether names and edges make sense one by one is checked in lifecycle_rul
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from fsm_orchestrator.lifecycle_finding import Finding, of_state
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle_walks import Walk, edges_by_source, shortest_walks
-from fsm_orchestrator.lifecycle_wording import state_label, trace
 from fsm_orchestrator.vocabulary import Gate, GatesGuard, Outcome, StateKind, Trigger
 
 Passed = frozenset[Gate]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A promise that a walk breaks in `state`, where the walk ends; none shorter breaks it."""
+def violations(lifecycle: Lifecycle) -> list[Finding]:
+    """Every promise that some walk breaks, each with a shortest walk that does; none: proved.
 
-    state: str
-    reason: str
-    walk: Walk
-
-    def __str__(self) -> str:
-        return f"{state_label(self.state)}: {self.reason}: {trace(self.walk)}"
-
-
-def violations(lifecycle: Lifecycle) -> list[Violation]:
-    """Every promise that some walk breaks, each with a shortest walk that does; none: proved."""
+    Whatever the rules say of it: a lifecycle with names that lead nowhere is searched as it is.
+    """
     return [
         *stages_without_gates(lifecycle),
         *done_without_gates(lifecycle),
@@ -39,7 +29,7 @@ def violations(lifecycle: Lifecycle) -> list[Violation]:
     ]
 
 
-def stages_without_gates(lifecycle: Lifecycle) -> list[Violation]:
+def stages_without_gates(lifecycle: Lifecycle) -> list[Finding]:
     """The stages that can be entered before every mandatory gate has passed in this invocation.
 
     None where the gates guard only the closure. A stage that is entered so only by way of
@@ -47,22 +37,22 @@ def stages_without_gates(lifecycle: Lifecycle) -> list[Violation]:
     """
     if lifecycle.gates_guard is GatesGuard.CLOSURE:
         return []
-    found: dict[str, Violation] = {}
+    found: dict[str, Finding] = {}
     for (state, passed), walk in _ungated_walks(lifecycle, frozenset(lifecycle.stages)):
         reason = f"can be entered before {_missing(passed)} in this invocation"
-        found.setdefault(state, Violation(state, reason, walk))
+        found.setdefault(state, of_state(state, reason, walk))
     return list(found.values())
 
 
-def done_without_gates(lifecycle: Lifecycle) -> list[Violation]:
+def done_without_gates(lifecycle: Lifecycle) -> list[Finding]:
     """At most one: the run can end as done without every mandatory gate passed since resumed."""
     for (state, passed), walk in _ungated_walks(lifecycle, _done_states(lifecycle)):
         reason = f"can be reached before {_missing(passed)} in this invocation"
-        return [Violation(state, reason, walk)]
+        return [of_state(state, reason, walk)]
     return []
 
 
-def done_without_stages(lifecycle: Lifecycle) -> list[Violation]:
+def done_without_stages(lifecycle: Lifecycle) -> list[Finding]:
     """The stages that a run can enter and still end as done without their success.
 
     Stages are searched one by one: which others succeeded closes no way to a run, so the search
@@ -74,7 +64,7 @@ def done_without_stages(lifecycle: Lifecycle) -> list[Violation]:
     for stage in lifecycle.stages:
         for (state, _), walk in _walks_past(lifecycle, stage):
             reason = f"can be reached although {stage!r} was entered and did not succeed"
-            found.append(Violation(state, reason, walk))
+            found.append(of_state(state, reason, walk))
             break
     return found
 
@@ -116,10 +106,10 @@ def _ungated_walks(
 
 
 def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
-    source = lifecycle.states[edge.source]
+    source = lifecycle.states.get(edge.source)
     if edge.trigger is Trigger.RESUME:
         return frozenset()
-    if edge.trigger is Trigger.GATES_PASSED and source.kind is StateKind.GATE:
+    if edge.trigger is Trigger.GATES_PASSED and source and source.kind is StateKind.GATE:
         return passed.union(source.judged_gates)
     return passed
 

@@ -6,20 +6,20 @@ What the edges allow a run to do, walk by walk, is proved in lifecycle_proof.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from fsm_orchestrator.lifecycle_edges import edge_problems
+from fsm_orchestrator.lifecycle_finding import Finding, of_state, of_transition
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle_walks import edges_by_source, reachable, shortest_walks
-from fsm_orchestrator.lifecycle_wording import state_label, trace, transition_label
 from fsm_orchestrator.limits import LIMIT_FIELDS
-from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
-from fsm_orchestrator.wording import suggestion
+from fsm_orchestrator.vocabulary import STAGE_OPTION_SUFFIXES, Outcome, StateKind, Trigger
+from fsm_orchestrator.wording import option_prefix, suggestion
 
 
-def rule_problems(lifecycle: Lifecycle) -> Iterator[str]:
-    """One line for each rule a part of the lifecycle breaks, naming the part.
+def rule_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
+    """Each rule that a part of the lifecycle breaks, naming the part.
 
     Edges are judged only where names and states are right: what would be said of them before
     would be an echo of what is wrong with the states they join.
@@ -33,13 +33,14 @@ def rule_problems(lifecycle: Lifecycle) -> Iterator[str]:
         yield from _reach_problems(lifecycle)
 
 
-def _declaration_problems(lifecycle: Lifecycle) -> Iterator[str]:
+def _declaration_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     for name in _repeated(state.name for state in lifecycle.state):
-        yield f"{state_label(name)}: duplicate name, declared more than once"
+        yield of_state(name, "duplicate name, declared more than once")
     for state in lifecycle.state:
         for reason in _state_faults(state):
-            yield f"{state_label(state.name)}: {reason}"
+            yield of_state(state.name, f"{reason}")
     yield from _name_problems(lifecycle)
+    yield from _option_problems(lifecycle)
     yield from _initial_problems(lifecycle)
     yield from _done_problems(lifecycle)
 
@@ -56,50 +57,66 @@ def _state_faults(state: State) -> Iterator[str]:
         yield "key 'outcome' is missing; a terminal state says how the run ended"
     if state.outcome is not None and state.kind is not StateKind.TERMINAL:
         yield f"key 'outcome' is for states of kind terminal, not {state.kind}"
-    for field in LIMIT_FIELDS:
+    for field in (*LIMIT_FIELDS, "retry", "rework_exit_code"):
         if getattr(state, field) is not None and state.kind is not StateKind.STAGE:
             yield f"key {field!r} is for states of kind stage, not {state.kind}"
+    if state.retry is not None and state.retry.names_nothing:
+        yield "key 'retry' names nothing to try again after: neither exit_codes nor timeouts"
+    if state.retry is not None and state.rework_exit_code in (state.retry.exit_codes or ()):
+        yield f"exit code {state.rework_exit_code} asks for rework, so it is not tried again after"
 
 
-def _name_problems(lifecycle: Lifecycle) -> Iterator[str]:
+def _name_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     known = lifecycle.states
     for number, transition in enumerate(lifecycle.transition, start=1):
-        label = transition_label(number, transition.trigger, transition.source)
+        part = (number, transition.trigger, transition.source)
         if not transition.source:
-            yield f"{label}: key 'source' is empty"
+            yield of_transition(*part, "key 'source' is empty")
         for name in _repeated(transition.source):
-            yield f"{label}: duplicate {name!r} in key 'source'"
+            yield of_transition(*part, f"duplicate {name!r} in key 'source'")
         for name in dict.fromkeys(transition.source):
             if name not in known:
-                yield f"{label}: unknown source {name!r}{suggestion(name, known)}"
+                yield of_transition(*part, f"unknown source {name!r}{suggestion(name, known)}")
         if transition.dest not in known:
             name = transition.dest
-            yield f"{label}: unknown dest {name!r}{suggestion(name, known)}"
+            yield of_transition(*part, f"unknown dest {name!r}{suggestion(name, known)}")
 
 
-def _initial_problems(lifecycle: Lifecycle) -> Iterator[str]:
+def _option_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
+    """Two stages whose options have one name could not be told apart on the command line."""
+    owners: dict[str, str] = {}
+    for stage in lifecycle.stages:
+        for suffix in STAGE_OPTION_SUFFIXES:
+            option = f"{option_prefix(stage)}-{suffix}"
+            owner = owners.setdefault(option, stage)
+            if owner != stage:
+                yield of_state(stage, f"its option {option} is also one of {owner!r}")
+
+
+def _initial_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     named = lifecycle.states.get(lifecycle.initial)
     if named is None:
         hint = suggestion(lifecycle.initial, lifecycle.states)
-        yield f"key 'initial' names an unknown state {lifecycle.initial!r}{hint}"
+        yield Finding(f"key 'initial' names an unknown state {lifecycle.initial!r}{hint}")
         return
     if named.kind is not StateKind.INITIAL:
-        yield f"key 'initial' names {named.name!r}, which is of kind {named.kind}, not initial"
+        reason = f"key 'initial' names {named.name!r}, which is of kind {named.kind}, not initial"
+        yield Finding(reason, state=named.name)
         return
     for state in lifecycle.states.values():
         if state.kind is StateKind.INITIAL and state is not named:
-            yield f"{state_label(state.name)}: is of kind initial beside {named.name!r}"
+            yield of_state(state.name, f"is of kind initial beside {named.name!r}")
 
 
-def _done_problems(lifecycle: Lifecycle) -> Iterator[str]:
+def _done_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     done = [state.name for state in lifecycle.state if state.outcome is Outcome.DONE]
     if not done:
-        yield "no terminal state has outcome done"
+        yield Finding("no terminal state has outcome done")
     for name in done[1:]:
-        yield f"{state_label(name)}: has outcome done, as {done[0]!r} has; only one state may"
+        yield of_state(name, f"has outcome done, as {done[0]!r} has; only one state may")
 
 
-def _reach_problems(lifecycle: Lifecycle) -> Iterator[str]:
+def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     """What a single invocation cannot do: resumes are left out of every search here."""
     edges = [edge for edge in lifecycle.edges if edge.trigger is not Trigger.RESUME]
     onward: dict[str, list[str]] = {}
@@ -113,13 +130,50 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[str]:
     for state in lifecycle.state:
         # What only an unreachable state leads to is an echo of that state, and is not listed.
         if state.name not in entered and entered.issuperset(backward.get(state.name, ())):
-            yield f"{state_label(state.name)}: unreachable from {lifecycle.initial!r}"
+            yield of_state(state.name, f"unreachable from {lifecycle.initial!r}")
         if state.name not in ending:
-            yield f"{state_label(state.name)}: has no way to a terminal state"
-    yield from _loop_problems(lifecycle, edges)
+            yield of_state(state.name, "has no way to a terminal state")
+    yield from _loop_problems(lifecycle, [edge for edge in edges if edge.at_most is None])
+    yield from _bound_problems(lifecycle, onward)
+    yield from _exhausted_problems(lifecycle)
 
 
-def _loop_problems(lifecycle: Lifecycle, edges: Iterable[Edge]) -> Iterator[str]:
+def _bound_problems(lifecycle: Lifecycle, onward: Mapping[str, list[str]]) -> Iterator[Finding]:
+    """A bound is for loops: elsewhere it would close a way that a resumed run has to go again."""
+    for number, transition in enumerate(lifecycle.transition, start=1):
+        if transition.at_most is None:
+            continue
+        ways = {transition.dest, *reachable([transition.dest], onward)}
+        for source in transition.source:
+            if source not in ways:
+                part = (number, transition.trigger, [source])
+                yield of_transition(*part, "has the key 'at_most', but is on no loop")
+
+
+def _exhausted_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
+    """Edges behind ones with `at_most` that a run cannot use up: it never gets to them."""
+    onward: dict[str, list[str]] = {}
+    for edge in lifecycle.edges:
+        if edge.at_most is None and edge.trigger is not Trigger.RESUME:
+            onward.setdefault(edge.source, []).append(edge.dest)
+    free = reachable([lifecycle.initial], onward)
+    behind = [(edge.at_most or 0, reachable([edge.dest], onward)) for edge in lifecycle.loops]
+    used: Counter[tuple[str, Trigger]] = Counter()
+    for number, transition in enumerate(lifecycle.transition, start=1):
+        for source in transition.source:
+            # Free of bounds a state is entered as often as the run is resumed. Elsewhere once for
+            # each time that an edge with a bound is taken: between two of them nothing repeats.
+            entries = sum(count for count, states in behind if source in states)
+            if source not in free and used[source, transition.trigger] >= entries > 0:
+                reason = (
+                    f"can never be taken: {source!r} is entered at most {entries} times in a run,"
+                    " and the edges before it take them all"
+                )
+                yield of_transition(number, transition.trigger, [source], reason)
+            used[source, transition.trigger] += transition.at_most or 0
+
+
+def _loop_problems(lifecycle: Lifecycle, edges: Iterable[Edge]) -> Iterator[Finding]:
     exits = edges_by_source(edges)
     shown: set[str] = set()
     for state in lifecycle.state:
@@ -132,7 +186,7 @@ def _loop_problems(lifecycle: Lifecycle, edges: Iterable[Edge]) -> Iterator[str]
         )
         for _, walk in walks:
             shown.update(edge.dest for edge in walk)
-            yield f"{state_label(state.name)}: is on an unbounded loop: {trace(walk)}"
+            yield of_state(state.name, "is on an unbounded loop", walk)
 
 
 Value = TypeVar("Value", bound=Hashable)

@@ -33,3 +33,13 @@ def transition_label(number: int, trigger: str, sources: Sequence[str]) -> str:
 def trace(walk: Sequence[Edge]) -> str:
     """A walk as a line: `pending --start--> gating --gates_passed--> manager`."""
     return walk[0].source + "".join(f" --{edge.trigger}--> {edge.dest}" for edge in walk)
+
+
+def walk_lines(walk: Sequence[Edge]) -> list[str]:
+    """A walk for people to read: where it begins, then a line for each step, with its reason."""
+    if not walk:
+        return []
+    steps = [f"--{edge.trigger}--> {edge.dest}" for edge in walk]
+    width = max(map(len, steps))
+    lines = [f"  {step.ljust(width)}  {edge.why}" for step, edge in zip(steps, walk, strict=True)]
+    return [walk[0].source, *lines]

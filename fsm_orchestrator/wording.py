@@ -37,6 +37,11 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 state`, `2 states`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def option_prefix(stage: str) -> str:
     """How a stage's options begin: `--manager`; `_` becomes `-`."""
     return "--" + stage.replace("_", "-")

@@ -9,14 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from fsm_orchestrator import RunConfig, leftovers, process_table, resume
+from fsm_orchestrator import (
+    RunConfig,
+    StageGiven,
+    kept_process,
+    leftovers,
+    process_table,
+    resume,
+    run,
+)
+from fsm_orchestrator.containment import Collected
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.vocabulary import Gate
 from tests.support import (
     CHECKPOINT,
     COMMAND,
@@ -394,3 +405,26 @@ def test_leftover_that_cannot_be_ended_is_not_forgotten(
     assert (running.output / CHECKPOINT).read_bytes() == before
     running.resume()
     assert not is_alive(stage)
+
+
+def test_process_that_cannot_be_ended_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run fails, names the process, and keeps the attempt for the next resume to end first."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def collect(process: kept_process.KeptProcess) -> Collected:
+        return replace(real(process), survivors=(4711,))
+
+    real = kept_process.KeptProcess.collect
+    monkeypatch.setattr(kept_process.KeptProcess, "collect", collect)
+    config = RunConfig(
+        output_directory=tmp_path / "out",
+        gates={Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"},
+        stages={"manager": StageGiven(bin="/bin/true"), "executor": StageGiven(bin="/bin/true")},
+    )
+    report = run(config)
+    assert (report.exit_code, report.terminal_state) == (1, "failed")
+    assert [one.command for one in report.stage_executions] == ["/bin/true", "attempt.end"]
+    assert "cannot end process 4711 of stage 'manager'" in (report.stage_executions[1].error or "")
+    assert checkpoint_of(tmp_path / "out")["open_attempt"]["stage"] == "manager"

@@ -150,26 +150,26 @@ CONDITIONS = (
     refused(
         "start is guarded",
         edited((START, f'{START}\nguard = "gates_hold"')),
-        "transition 1 (start from pending): has a condition; only edges for stage_succeeded and"
-        " gates_passed may have one",
+        "transition 1 (start from pending): has a condition; only edges for stage_succeeded,"
+        " gates_passed, rework_requested may have one",
     ),
     refused(
         "a resume is guarded",
         edited((RESUMED, RESUMED.replace('"timeout"', "")))
         + edge("resume", '"timeout"', "gating", 'guard = "gates_hold"'),
-        "transition 12 (resume from timeout): has a condition; only edges for stage_succeeded"
-        " and gates_passed may have one",
+        "transition 12 (resume from timeout): has a condition; only edges for stage_succeeded,"
+        " gates_passed, rework_requested may have one",
     ),
     refused(
         "an abort is guarded",
         edited((ABORTED, f'{ABORTED}\nunless = "artifacts_intact"')),
         "transition 10 (run_aborted from pending, gating, manager, executor): has a condition;"
-        " only edges for stage_succeeded and gates_passed may have one",
+        " only edges for stage_succeeded, gates_passed, rework_requested may have one",
     ),
     refused(
         "an edge has two conditions",
         edited((LOST_GATES, f'{LOST_GATES}\nguard = "artifacts_intact"')),
-        "transition 6 (stage_succeeded from executor): has both guard and unless; an edge has"
+        "transition 6 (stage_succeeded from executor): has guard and unless; an edge has"
         " one condition",
     ),
     refused(

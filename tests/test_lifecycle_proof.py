@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import parse
+from fsm_orchestrator.lifecycle_finding import Finding
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle_names import shipped_text
 from fsm_orchestrator.lifecycle_proof import (
-    Violation,
     done_without_gates,
     done_without_stages,
     stages_without_gates,
@@ -167,6 +167,7 @@ TRIGGERS = (
     Trigger.GATES_PASSED,
     Trigger.STAGE_SUCCEEDED,
     Trigger.STAGE_FAILED,
+    Trigger.REWORK_REQUESTED,
     Trigger.RESUME,
 )
 EDGES_MAX = 7
@@ -268,7 +269,7 @@ PROOFS = (
 @settings(deadline=None, max_examples=150)
 @given(lifecycle=relations())
 def test_proof_agrees_with_every_walk_of_bounded_length(
-    prove: Callable[[Lifecycle], list[Violation]],
+    prove: Callable[[Lifecycle], list[Finding]],
     is_broken: Callable[[Lifecycle, Sequence[Edge]], bool],
     lifecycle: Lifecycle,
 ) -> None:
@@ -277,10 +278,11 @@ def test_proof_agrees_with_every_walk_of_bounded_length(
     found = prove(lifecycle)
     shortest = next((w for w in walks_of(lifecycle, length_max) if is_broken(lifecycle, w)), None)
     if shortest is None:
-        assert all(len(violation.walk) > length_max for violation in found)
+        assert all(len(finding.walk or ()) > length_max for finding in found)
     else:
-        assert min(len(violation.walk) for violation in found) == len(shortest)
+        assert min(len(finding.walk or ()) for finding in found) == len(shortest)
     for violation in found:
+        assert violation.walk
         assert violation.walk[0].source == lifecycle.initial
         assert violation.walk[-1].dest == violation.state
         assert all(edge.dest == after.source for edge, after in pairwise(violation.walk))
@@ -298,7 +300,9 @@ def test_resume_clears_the_gates() -> None:
     )
     to_first = "begin --start--> every --gates_passed--> first"
     and_back = f"{to_first} --stage_failed--> failed --resume--> first"
-    assert [(violation.state, trace(violation.walk)) for violation in violations(lifecycle)] == [
+    assert [
+        (violation.state, trace(violation.walk or ())) for violation in violations(lifecycle)
+    ] == [
         ("first", and_back),
         ("done", f"{and_back} --stage_succeeded--> done"),
     ]
@@ -328,7 +332,7 @@ def test_failed_stage_does_not_count_as_succeeded() -> None:
     (violation,) = violations(lifecycle)
     assert violation.state == "done"
     assert "although 'first' was entered and did not succeed" in violation.reason
-    assert trace(violation.walk) == (
+    assert trace(violation.walk or ()) == (
         "begin --start--> every --gates_passed--> first --stage_failed--> second"
         " --stage_succeeded--> done"
     )

@@ -150,13 +150,43 @@ REACH = (
     ),
 )
 
-REFUSED = (*DECLARATIONS, *REACH)
+EXHAUSTED = (
+    state("recheck", "gate")
+    + edge("gates_passed", '"recheck"', "executor", "at_most = {again}")
+    + edge("gates_passed", '"recheck"', "failed")
+    + edge("gates_refused", '"recheck"', "blocked")
+    + edge("run_aborted", '"recheck"', "failed")
+    + edge("resume", '"recheck"', "gating")
+)
+TO_RECHECK = (LOST_GATES, 'dest = "recheck"\nat_most = 2')
+
+BOUNDS = (
+    refused(
+        "an edge is behind one that no run can use up",
+        edited(TO_RECHECK) + EXHAUSTED.format(again=2),
+        "transition 13 (gates_passed from recheck): can never be taken: 'recheck' is entered at"
+        " most 2 times in a run, and the edges before it take them all",
+    ),
+    refused(
+        "an edge with at_most is on no loop",
+        edited((LOST_GATES, LOST_GATES.replace('unless = "gates_hold"', "at_most = 2"))),
+        "transition 6 (stage_succeeded from executor): has the key 'at_most', but is on no loop",
+    ),
+)
+
+REFUSED = (*DECLARATIONS, *REACH, *BOUNDS)
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=attrgetter("name"))
 def test_unsound_lifecycle_is_refused(case: Case) -> None:
     """What does not fit together is a usage error that names the file, the part and the reason."""
     assert_refused(case)
+
+
+def test_edge_behind_one_that_is_used_up_is_accepted() -> None:
+    """What a run takes once the edge before it is used up is no dead edge."""
+    text = edited(TO_RECHECK) + EXHAUSTED.format(again=1)
+    assert len(parse(text.encode(), "run.toml").loops) == 2
 
 
 def test_names_are_judged_before_edges() -> None:

@@ -96,6 +96,17 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "done, a stage passed over": Ending(
         ((*PASSING, *shell("executor", "exit 0")),), 0, may_close=True, events="run.warning"
     ),
+    "done after a retry": Ending(
+        (
+            (
+                *(*PASSING, *stages(ONCE_FAILING), "--manager-max-attempts", "2"),
+                *("--manager-retry-exit-code", "1", "--manager-backoff-ms", "1"),
+            ),
+        ),
+        0,
+        may_close=True,
+        events="stage.retrying",
+    ),
     "done twice": Ending((DONE, RESUME), 0, may_close=True, events="stage.skipped"),
     "done after another run": Ending(((*DONE, "--run-id", "first"), DONE), 0, may_close=True),
     "done after a kill": Ending(

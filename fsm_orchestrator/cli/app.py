@@ -10,6 +10,19 @@ from typing import Any
 import click
 
 from fsm_orchestrator import __version__
+from fsm_orchestrator.cli.diagram_options import DIAGRAM_HELP, diagram_parameters
+from fsm_orchestrator.cli.help_texts import (
+    CONFIG_HELP,
+    GROUP_HELP,
+    INIT_HELP,
+    LIFECYCLE_HELP,
+    PLAN_HELP,
+    RUN_HELP,
+    SCHEMA_HELP,
+    SELFTEST_HELP,
+    STATUS_HELP,
+    VERIFY_HELP,
+)
 from fsm_orchestrator.cli.names import COMMANDS
 from fsm_orchestrator.cli.options import (
     NonEmpty,
@@ -22,62 +35,6 @@ from fsm_orchestrator.cli.options import (
     run_options,
 )
 from fsm_orchestrator.vocabulary import PRODUCT, SchemaName
-
-RUN_HELP = """Run the stages of a lifecycle behind their gates, or resume a run.
-
-OUT holds the run: report, checkpoint, events, logs. It is made if need be; an earlier run in it
-is moved to OUT/archive.
-
-\b
-Example:
-  fsm-orchestrator run ./out \\
-    --policy-status allow --ci-status success --review-status approved \\
-    --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
-    --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
-  fsm-orchestrator run ./out --resume
-
-\b
-Exit codes:
-  0 done       2 usage error or refused request: nothing was written
-  1 failed     75 busy: another orchestrator works in OUT
-  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
-  124 timeout  70 a bug of ours
-"""
-PLAN_HELP = """Say what a run or a resume would do, per gate and stage, and why.
-
-Takes the options of `run`. Nothing is started and nothing is written.
-"""
-STATUS_HELP = """Say where the run in OUT stands, and what to type next.
-
-With --run-id, how an archived run ended.
-"""
-INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
-
-Nothing that is there is overwritten.
-"""
-CONFIG_HELP = """Check a config file, or show what a run would use and where it was set."""
-SELFTEST_HELP = """Check whether the promises hold on this machine, in this directory.
-
-Locks, atomic replacement, fsync, containment, and runs of harmless stages that are killed and
-resumed, all in a scratch directory below OUT that is removed again. For network, overlay and
-container file systems, before runs are kept there.
-
-\b
-Exit codes:
-  0 nothing is broken   1 something is; do not keep runs there   2 OUT cannot be written
-"""
-SCHEMA_HELP = f"""Print the JSON Schema of one of the shapes that are written or read.
-
-NAME is one of {", ".join(SchemaName)}.
-"""
-GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
-durable, a report a supervisor can trust.
-
-\b
-  fsm-orchestrator run OUT ...   run or resume; the word `run` may be left out
-  fsm-orchestrator plan OUT ...  what would run, and why
-  fsm-orchestrator status OUT    where a run stands
-"""
 
 
 class SectionedCommand(click.Command):
@@ -178,6 +135,9 @@ def build_app(stages: Sequence[str]) -> click.Group:
             callback=_status,
         )
     )
+    app.add_command(_lifecycle_command())
+    app.add_command(_verify_command())
+    app.add_command(_diagram_command())
     app.add_command(_config_group())
     app.add_command(_schema_command())
     app.add_command(
@@ -209,6 +169,39 @@ def build_app(stages: Sequence[str]) -> click.Group:
         )
     )
     return app
+
+
+def _lifecycle_command() -> click.Command:
+    return SectionedCommand(
+        "lifecycle",
+        help=LIFECYCLE_HELP,
+        short_help="Print a lifecycle that ships.",
+        params=[click.Argument(["name"], metavar="[NAME]", required=False, type=NonEmpty("NAME"))],
+        callback=_lifecycle,
+    )
+
+
+def _verify_command() -> click.Command:
+    lifecycles = click.Argument(
+        ["lifecycles"], metavar="[LIFECYCLE]...", nargs=-1, type=NonEmpty("LIFECYCLE")
+    )
+    return SectionedCommand(
+        "verify",
+        help=VERIFY_HELP,
+        short_help="Prove what lifecycles promise.",
+        params=[lifecycles, *output_options()[:1]],
+        callback=_verify,
+    )
+
+
+def _diagram_command() -> click.Command:
+    return SectionedCommand(
+        "diagram",
+        help=DIAGRAM_HELP,
+        short_help="Draw a lifecycle, a run, a difference.",
+        params=diagram_parameters(),
+        callback=_diagram,
+    )
 
 
 def _schema_command() -> click.Command:
@@ -263,6 +256,24 @@ def _status(**parameters: Any) -> int:
     from fsm_orchestrator.cli.status_command import status_command
 
     return status_command(parameters)
+
+
+def _lifecycle(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.lifecycle_command import lifecycle_command
+
+    return lifecycle_command(parameters)
+
+
+def _verify(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.verify_command import verify_command
+
+    return verify_command(parameters)
+
+
+def _diagram(**parameters: Any) -> int:
+    from fsm_orchestrator.cli.diagram_command import diagram_command
+
+    return diagram_command(parameters)
 
 
 def _schema(**parameters: Any) -> int:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-COMMANDS: Final = ("run", "plan", "status", "config", "schema", "init", "selftest")
-STAGE_OPTION_SUFFIXES: Final = (
-    "bin",
-    "arg",
-    "env",
-    "expected-artifact",
-    "timeout-ms",
-    "kill-grace-ms",
-    "idle-timeout-ms",
-    "slow-after-ms",
-    "output-limit",
-    "cwd",
+COMMANDS: Final = (
+    "run",
+    "plan",
+    "status",
+    "lifecycle",
+    "verify",
+    "diagram",
+    "config",
+    "schema",
+    "init",
+    "selftest",
 )
 VALUE_OPTIONS: Final = frozenset(
     {
@@ -33,5 +32,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--log-format",
         "--config",
         "--kills",
+        "--format",
+        "--output",
+        "--run",
     }
 )
