@@ -14,7 +14,7 @@ from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.invocation import Invocation
 from fsm_orchestrator.polling import readable
 from fsm_orchestrator.process import ProcessRunner
-from fsm_orchestrator.records import AttemptRecord, StageExecution
+from fsm_orchestrator.records import AttemptRecord, InvocationRecord, StageExecution
 from fsm_orchestrator.retries import RetryPolicy, may_retry, wait_ms
 from fsm_orchestrator.rework import rework_environment
 from fsm_orchestrator.stage_runner import AttemptHooks, AttemptPlan, StageContext, run_attempt
@@ -75,24 +75,22 @@ class StageEntry:
 
     def _attempts_made(self, stage: str) -> int:
         """How many attempts the stage has had at this piece of work, over all invocations."""
-        draft = self._recorder.draft
-        cycle = draft.cycle_of(stage)
+        invocations = self._recorder.draft.invocations
+        return sum(self._attempts_in(invocation, stage) for invocation in invocations)
+
+    def _attempts_in(self, invocation: InvocationRecord, stage: str) -> int:
+        cycle = self._recorder.draft.cycle_of(stage)
         return sum(
             execution.stage == stage
             and execution.attempt > 0
             and execution.status is not StageStatus.SKIPPED
             and executions.cycle_in(execution) == cycle
-            for invocation in draft.invocations
             for execution in invocation.stage_executions
         )
 
     def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy) -> bool:
         """Record the failed attempt, and wait as the policy says; False when asked to end."""
-        retries = sum(
-            one.stage == failed.stage and one.attempt > 0
-            for one in self._recorder.draft.invocation.stage_executions
-        )
-        delay_ms = wait_ms(policy, retries)
+        delay_ms = wait_ms(policy, self._attempts_in(self._recorder.draft.invocation, failed.stage))
         self._recorder.save()
         self._invocation.log.emit(
             EventName.STAGE_RETRYING,

@@ -24,16 +24,8 @@ from fsm_orchestrator.cli.help_texts import (
     VERIFY_HELP,
 )
 from fsm_orchestrator.cli.names import COMMANDS
-from fsm_orchestrator.cli.options import (
-    NonEmpty,
-    Once,
-    RunIdentifier,
-    Section,
-    Whole,
-    output_options,
-    print_config_option,
-    run_options,
-)
+from fsm_orchestrator.cli.options import output_options, print_config_option, run_options
+from fsm_orchestrator.cli.parameters import NonEmpty, Once, RunIdentifier, Section, Whole
 from fsm_orchestrator.vocabulary import PRODUCT, SchemaName
 
 

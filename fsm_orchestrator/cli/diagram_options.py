@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.options import NonEmpty, Once, Section
+from fsm_orchestrator.cli.parameters import NonEmpty, Once, Section
 
 DIAGRAM_HELP: Final = """Draw a lifecycle, a run over it, or what differs between two.
 

@@ -1,0 +1,126 @@
+"""Kinds of parameters: values that are checked as they are typed, options given once.
+
+What is wrong with a value is said in words of ours, and never by showing a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, RUN_ID_PATTERN
+
+
+class Section(click.Option):
+    """An option that knows under which heading of the help it stands."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+
+class Once(Section):
+    """An option that may be given once: the second of two contradicting values never wins."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, section=section, multiple=True, **settings)
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The one value given, or None."""
+        values = super().process_value(ctx, value)
+        if len(values) > 1:
+            raise click.UsageError(f"{self.opts[0]} was given {len(values)} times; once is enough")
+        return values[0] if values else None
+
+
+class EnvironmentPair(click.ParamType[tuple[str, str]]):
+    """`KEY=VALUE`. What is wrong with a pair is said without showing it."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split at the first `=`."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, content = str(value).partition("=")
+        if not equals or not key:
+            what = "has no '='" if not equals else "has no key before '='"
+            self.fail(f"a pair is KEY=VALUE, and one given here {what} (not shown)", param, ctx)
+        return key, content
+
+
+class RunIdentifier(click.ParamType[str]):
+    """A run id of the allowed characters."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, checked."""
+        if not re.fullmatch(RUN_ID_PATTERN, str(value)):
+            self.fail(
+                f"{str(value)[:80]!r}: a run id is 1 to 64 letters, digits, dots, underscores and"
+                " dashes, and begins with a letter or digit",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class Instant(click.ParamType[datetime]):
+    """A time of day in ISO 8601; without an offset it is UTC."""
+
+    name = "ISO"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """The time, with its offset."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(str(value))
+            return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
+
+
+class NonEmpty(click.ParamType[str]):
+    """Any text but none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, checked."""
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return str(value)
+
+
+class Whole(click.ParamType[int]):
+    """A whole number of `unit` from `least` to `most`."""
+
+    name = "N"
+
+    def __init__(
+        self, least: int, most: int = MILLISECONDS_MAX, unit: str = "milliseconds"
+    ) -> None:
+        self._least, self._most, self._unit = least, most, unit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, checked."""
+        text = str(value)
+        if not re.fullmatch(r"[0-9]{1,16}", text) or not self._least <= int(text) <= self._most:
+            self.fail(
+                f"{text[:40]!r} is not a whole number of {self._unit} from {self._least} to"
+                f" {self._most}",
+                param,
+                ctx,
+            )
+        return int(text)
