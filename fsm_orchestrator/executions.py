@@ -72,6 +72,7 @@ def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
             "ending": None,
             "flaky": False,
             "postmortem": None,
+            "leaked_count": 0,
             "leaked_processes": (),
             "resources": None,
         }
@@ -140,6 +141,7 @@ def _blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         stderr_log=None,
         stderr_tail="",
         postmortem=None,
+        leaked_count=0,
         leaked_processes=(),
         resources=None,
     )

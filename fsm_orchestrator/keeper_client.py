@@ -152,6 +152,7 @@ class Keeper:
 
     def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:
         try:
+            os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it
             keeper.send(self._control, fields, descriptors)
         except OSError as error:
             raise KeeperLostError("the keeper was killed") from error

@@ -47,7 +47,10 @@ class KeptProcess:
     def __init__(self, pid: int, keeper: Keeper) -> None:
         self.pid = pid
         self._keeper = keeper
-        self.end_descriptor = os.pidfd_open(pid)  # the keeper has not reaped it
+        try:
+            self.end_descriptor = os.pidfd_open(pid)  # the keeper has not reaped it
+        except ProcessLookupError as error:  # but was killed, and init has
+            raise KeeperLostError("the keeper was killed") from error
         self.loss_descriptor = keeper.fileno()
 
     def everyone(self) -> tuple[ProcessKey, ...]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
 
 import psutil
 
@@ -20,7 +22,9 @@ from fsm_orchestrator.records import AttemptRecord
 from fsm_orchestrator.stage_runner import TOKEN_VARIABLE
 
 KEEPER_SECONDS_MAX = 5.0
-KILL_WAIT_SECONDS = 5.0
+KILL_SECONDS_MAX = 5.0
+KILL_WAIT_SECONDS = 0.1
+LOOK_SECONDS = 0.005
 
 
 def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]:
@@ -38,18 +42,19 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
     for process in found:
         _signal(process.terminate)
         _signal(process.resume)  # a stopped process cannot act on SIGTERM
-    _, alive = psutil.wait_procs(found, timeout=kill_grace_ms / 1000)
-    to_kill = list({*alive, *_processes_of(attempt, keeper)})
-    for process in to_kill:
-        _signal(process.kill)
-    _, alive = psutil.wait_procs(to_kill, timeout=KILL_WAIT_SECONDS)
-    if alive:
-        pids = ", ".join(str(process.pid) for process in alive)
-        raise OperationError(
-            "attempt.end",
-            f"cannot end process {pids} of an interrupted attempt of stage {attempt.stage!r}",
-            remedy="end it by hand, then try again",
-        )
+    _wait(found, kill_grace_ms / 1000)
+    give_up_at = time.monotonic() + KILL_SECONDS_MAX
+    while alive := {*filter(_is_alive, found), *_processes_of(attempt, keeper)}:
+        if time.monotonic() >= give_up_at:
+            pids = ", ".join(str(process.pid) for process in alive)
+            raise OperationError(
+                "attempt.end",
+                f"cannot end process {pids} of an interrupted attempt of stage {attempt.stage!r}",
+                remedy="end it by hand, then try again",
+            )
+        for process in alive:
+            _signal(process.kill)
+        _wait(alive, KILL_WAIT_SECONDS)  # and look again: they may have started others
     return tuple(process.pid for process in found)
 
 
@@ -58,6 +63,25 @@ def live_processes(attempt: AttemptRecord) -> tuple[int, ...]:
     keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
     found = tuple(process.pid for process in _processes_of(attempt, keeper))
     return found if keeper is None else (*found, keeper.pid)
+
+
+def _wait(processes: Collection[psutil.Process], seconds: float) -> None:
+    """Wait until all have ended: they are nobody's children here, so there is only looking."""
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs. A zombie does not; one whose first thread alone has ended does."""
+    try:
+        if not process.is_running():
+            return False
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return True
+    except psutil.Error:
+        return False
+    return sys.platform.startswith("linux") and process_table.identity(process.pid) is not None
 
 
 def _processes_of(
@@ -89,10 +113,11 @@ def _below(keeper: psutil.Process) -> set[psutil.Process]:
 
 def _belongs(process: psutil.Process, attempt: AttemptRecord, session: int | None) -> bool:
     try:
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if not _is_alive(process):
             return False
-        if process.environ().get(TOKEN_VARIABLE) == attempt.token:
-            return True
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(TOKEN_VARIABLE) == attempt.token:
+                return True
         return session is not None and os.getsid(process.pid) == session
     except (psutil.Error, OSError):
         return False

@@ -221,7 +221,7 @@ class ProcessRunner:
             if now >= output.printed_at + idle_seconds:
                 return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False)
             if now >= slow_at:
-                slow_at += slow_seconds
+                slow_at = now + slow_seconds  # one after a standstill, not one for each missed
                 observer.slow(round((now - began) * 1000))
 
     def _has_ended(self, child: Contained, deadline: float) -> bool:

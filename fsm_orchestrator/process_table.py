@@ -14,14 +14,8 @@ from pathlib import Path
 from fsm_orchestrator.records import LeakedProcess
 
 PROC = Path("/proc")
-_STATE, _PARENT, _GROUP, _SESSION, _START, _RSS = (
-    0,
-    1,
-    2,
-    3,
-    19,
-    21,
-)  # fields of stat after the name, proc(5)
+# Fields of stat after the name, proc(5).
+_STATE, _PARENT, _GROUP, _SESSION, _THREADS, _START, _RSS = 0, 1, 2, 3, 17, 19, 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +120,11 @@ def describe(member: ProcessKey) -> LeakedProcess | None:
         return None
     try:
         arguments = (PROC / str(member.pid) / "cmdline").read_bytes()
+        name = (PROC / str(member.pid) / "comm").read_text(errors="replace").strip()
         uptime_seconds = float((PROC / "uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return None
-    command = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+    command = arguments.replace(b"\0", b" ").decode(errors="replace").strip() or f"[{name}]"
     age_seconds = uptime_seconds - member.start_ticks / os.sysconf("SC_CLK_TCK")
     return LeakedProcess(
         pid=member.pid,
@@ -146,4 +141,6 @@ def _stat_fields(pid: int) -> list[str] | None:
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].decode("ascii").split()
-    return None if fields[_STATE] in {"Z", "X"} else fields
+    # Of a process whose first thread has ended the others may work on.
+    has_ended = fields[_STATE] in {"Z", "X"} and int(fields[_THREADS]) <= 1
+    return None if has_ended else fields

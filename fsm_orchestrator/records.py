@@ -219,8 +219,11 @@ class StageExecution(Record):
             " relative to the output directory; null when there is none."
         )
     )
+    leaked_count: Count = Field(
+        description="How many processes the attempt left running; they were ended."
+    )
     leaked_processes: tuple[LeakedProcess, ...] = Field(
-        description="Processes that the attempt left running, at most 100; they were ended."
+        description=("Those of them that could be looked at before they were ended, at most 100.")
     )
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."

@@ -19,6 +19,8 @@ from fsm_orchestrator.process_table import ProcessKey
 
 KILL_ROUNDS_MAX: Final = 50
 KILL_WAIT_SECONDS: Final = 0.2
+WATCHED_MAX: Final = 200
+"""How many processes are waited for at once: descriptors are not without end."""
 HAS_PIDFD: Final = hasattr(os, "pidfd_open")
 
 
@@ -52,9 +54,11 @@ def wait_for_end_of(
     Those of `others` that are readable. Returns at once where a process has ended already; where
     processes cannot be waited for, a moment later.
     """
-    opened = [pidfd(process) for process in processes]
+    opened = [pidfd(process) for process in processes[:WATCHED_MAX]]
     descriptors = [descriptor for descriptor in opened if descriptor >= 0]
     try:
+        if len(processes) > WATCHED_MAX:
+            deadline = min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
         if len(descriptors) < len(opened):
             deadline = 0.0 if HAS_PIDFD else min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
         return readable([*descriptors, *others], deadline) & set(others)

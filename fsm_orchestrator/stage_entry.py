@@ -171,17 +171,17 @@ class StageEntry:
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:
             log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
-        if execution.leaked_processes:
-            named = ", ".join(
+        count = execution.leaked_count
+        if count:
+            shown = [
                 f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
                 for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
-            )
-            count = len(execution.leaked_processes)
+            ]
             what = "a process" if count == 1 else f"{count} processes"
-            more = "" if count <= LEAKS_NAMED_MAX else f" and {count - LEAKS_NAMED_MAX} more"
+            named = f": {', '.join(shown)}" if shown else ""
+            more = f" and {count - len(shown)} more" if shown and count > len(shown) else ""
             self._invocation.warn(
-                f"stage {execution.stage!r} exited and left {what} running:"
-                f" {named}{more}; ended now",
+                f"stage {execution.stage!r} exited and left {what} running{named}{more}; ended now",
                 stage=execution.stage,
             )
 

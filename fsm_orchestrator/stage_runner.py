@@ -28,7 +28,6 @@ from fsm_orchestrator.records import Artifact, AttemptRecord, StageExecution
 from fsm_orchestrator.results import (
     ArtifactsWrong,
     Exited,
-    OutputExceeded,
     Signaled,
     StageResult,
     TimedOut,
@@ -128,8 +127,8 @@ def run_attempt(
         report = context.runner.run(command, plan.limits, observer)
         duration_ms = context.clock.elapsed_ms(began)
         tail = observer.tail(1)
-        if isinstance(report.end, OutputExceeded):
-            cut_off(stdout, stderr, report.end.limit_bytes)
+        if plan.limits.output_limit_bytes is not None:  # also what was printed while it was ended
+            cut_off(stdout, stderr, plan.limits.output_limit_bytes)
     if report.survivors:
         raise _not_ended(attempt, report.survivors)
     # What a process left that was ended in mid-work, or never ran, is nobody's claim.
@@ -258,6 +257,7 @@ def _execution(
         postmortem=(
             postmortem_name(attempt.stage, attempt.attempt) if ended.has_postmortem else None
         ),
+        leaked_count=ended.report.leaked_count,
         leaked_processes=tuple(
             process.model_copy(
                 update={"command": masker.mask(process.command)[:COMMAND_CHARACTERS_MAX]}

@@ -52,7 +52,8 @@ EXECUTION_KEYS = (
     ),
     *("env_keys", "cwd", "started_at", "duration_ms", "exit_code", "signal"),
     *("missing_artifacts", "malformed_artifacts", "stale_artifacts", "artifacts"),
-    *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "leaked_processes", "resources"),
+    *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "leaked_count"),
+    *("leaked_processes", "resources"),
 )
 DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source")
 TRANSITION_KEYS = ("seq", "trigger", "source", "dest", "at", "cause")
