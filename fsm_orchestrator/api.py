@@ -102,14 +102,14 @@ def load_report(path: str | os.PathLike[str]) -> Report:
         ReportError: there is none, or it cannot be understood.
     """
     file = Path(path)
-    if file.is_dir():
+    if os.path.isdir(file):
         file /= REPORT_FILE
     return read_report(file)
 
 
 def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -> Report:
     output = config.output_path
-    lock = OutputLock.acquire(output) if output.is_dir() else None
+    lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
         try:
             preparation = prepare(config)
@@ -117,7 +117,7 @@ def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -
                 lock = _claim(output)
                 preparation = prepare(config)  # somebody may have been here meanwhile
         except CheckpointError as error:
-            if output.is_dir():
+            if os.path.isdir(output):
                 lock = lock or OutputLock.acquire(output)
                 _record_refusal(config, "checkpoint.load", error, listener)
             raise

@@ -29,9 +29,9 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
     A directory in a file's place is no run's: it stays, and the run says that it is in the way.
     """
     paths = [output_directory / name for name in RUN_FILES]
-    found = [path for path in paths if os.path.lexists(path) and not path.is_dir()]
+    found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
     logs = output_directory / LOGS_DIRECTORY
-    return (*found, logs) if logs.is_dir() else tuple(found)
+    return (*found, logs) if os.path.isdir(logs) else tuple(found)
 
 
 def earlier_run_id(output_directory: Path) -> str | None:

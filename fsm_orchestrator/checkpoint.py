@@ -17,6 +17,7 @@ from fsm_orchestrator.records import (
     Artifact,
     AttemptRecord,
     InvocationRecord,
+    Many,
     Ordinal,
     Record,
     RunId,
@@ -38,7 +39,9 @@ class Completion(Record):
     attempt: Ordinal = Field(description="Number of the attempt that succeeded.")
     invocation: Ordinal = Field(description="Number of the invocation in which it succeeded.")
     settings: StageRecord = Field(description="The settings it succeeded with.")
-    artifacts: tuple[Artifact, ...] = Field(description="The expected artifacts it left.")
+    artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
+        description="The expected artifacts it left."
+    )
 
 
 class Checkpoint(Record):
@@ -61,7 +64,7 @@ class Checkpoint(Record):
         description="SHA-256 of the relation that `lifecycle` says, in hexadecimal."
     )
     lifecycle: Lifecycle = Field(description="The lifecycle that the run follows, whole.")
-    gate_signals: tuple[GateSignal, ...] = Field(
+    gate_signals: Annotated[tuple[GateSignal, ...], Many] = Field(
         description="The signal of each gate, in judging order."
     )
     timeout_ms: Milliseconds | None = Field(
@@ -79,10 +82,10 @@ class Checkpoint(Record):
     on_leak: OnLeak = Field(
         description="What it means for a stage that it exits with 0 and leaves processes running."
     )
-    stages: dict[StateName, StageRecord] = Field(
+    stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."
     )
-    completions: tuple[Completion, ...] = Field(
+    completions: Annotated[tuple[Completion, ...], Many] = Field(
         description="The stages that are complete, in the order in which they succeeded."
     )
     open_attempt: AttemptRecord | None = Field(
@@ -90,7 +93,7 @@ class Checkpoint(Record):
             "The attempt that has begun and whose end is not recorded yet; null when there is none."
         )
     )
-    invocations: Annotated[tuple[InvocationRecord, ...], Field(min_length=1)] = Field(
+    invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
         description="All invocations of the run, in order; the last is the latest."
     )
 

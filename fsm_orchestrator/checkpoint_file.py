@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.wording import described
 
+KEY_CHARACTERS_MAX: Final = 80
 REMEDY = (
     "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
 )
@@ -108,7 +109,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part)[:KEY_CHARACTERS_MAX] for part in problem["loc"])
     return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 

@@ -6,11 +6,11 @@ The walk itself is history.py's. Pure.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fsm_orchestrator.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.executions import OPERATIONS, cycle_in, idempotency_key
-from fsm_orchestrator.records import InvocationRecord, StageExecution
+from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.vocabulary import Ending, StageStatus, StateKind
 
 _GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
@@ -19,25 +19,34 @@ _GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
 def attempt_problems(checkpoint: Checkpoint) -> Iterator[str]:
     """Every contradiction, in words with its field."""
     numbers: dict[str, int] = defaultdict(int)
+    in_force: dict[str, int] = {}
+    cycles = {stage: checkpoint.cycle_of(stage) for stage in checkpoint.lifecycle.stages}
     for position, invocation in enumerate(checkpoint.invocations):
+        for stage in invocation.rerun:
+            in_force.pop(stage, None)
+        succeeded: dict[str, int] = {}
         for index, execution in enumerate(invocation.stage_executions):
             at = f"invocations[{position}].stage_executions[{index}]"
             if execution.attempt == 0:
                 if not _is_own_work(execution):
                     yield f"{at}.attempt: attempts are counted from 1"
                 continue
-            yield from _execution_problems(checkpoint, execution, at)
+            yield from _execution_problems(checkpoint, execution, cycles, at)
             if execution.status is StageStatus.SKIPPED:
-                if not _has_earlier_success(checkpoint, invocation, execution):
+                if in_force.get(execution.stage) != execution.attempt:
                     yield f"{at}: skips {execution.stage!r}, which no earlier attempt completed"
                 continue
+            if execution.status is StageStatus.SUCCESS:
+                succeeded[execution.stage] = execution.attempt
             numbers[execution.stage] += 1
             if execution.attempt != numbers[execution.stage]:
                 yield f"{at}.attempt: is {execution.attempt}, not {numbers[execution.stage]}"
         ran = {one.stage for one in invocation.stage_executions}
         for stage in ran.intersection(invocation.passed_over):
             yield f"invocations[{position}].passed_over: {stage!r} was not passed over"
+        in_force |= succeeded
     yield from _open_attempt_problems(checkpoint, numbers)
+    yield from _passing_over_problems(checkpoint)
     yield from _completion_problems(checkpoint)
     unknown = set(checkpoint.stages) - set(checkpoint.lifecycle.stages)
     if unknown:
@@ -45,7 +54,7 @@ def attempt_problems(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _execution_problems(
-    checkpoint: Checkpoint, execution: StageExecution, at: str
+    checkpoint: Checkpoint, execution: StageExecution, cycles: Mapping[str, int], at: str
 ) -> Iterator[str]:
     known = execution.stage in checkpoint.lifecycle.stages
     if not known:
@@ -55,7 +64,7 @@ def _execution_problems(
     cycle = cycle_in(execution)
     if execution.idempotency_key != idempotency_key(checkpoint.run_id, execution.stage, cycle):
         yield f"{at}.idempotency_key: is of another run or stage"
-    elif not 1 <= cycle <= checkpoint.cycle_of(execution.stage):
+    elif not 1 <= cycle <= cycles.get(execution.stage, 1):
         yield f"{at}.idempotency_key: is of a loop cycle that there was not"
     if (execution.error is None) is not (execution.status in _GOOD):
         yield f"{at}.error: does not fit the status {execution.status.value}"
@@ -87,16 +96,12 @@ def _is_own_work(execution: StageExecution) -> bool:
     )
 
 
-def _has_earlier_success(
-    checkpoint: Checkpoint, invocation: InvocationRecord, skipped: StageExecution
-) -> bool:
-    return any(
-        execution.status is StageStatus.SUCCESS
-        and (execution.stage, execution.attempt) == (skipped.stage, skipped.attempt)
-        for earlier in checkpoint.invocations
-        if earlier.number < invocation.number
-        for execution in earlier.stage_executions
-    )
+def _passing_over_problems(checkpoint: Checkpoint) -> Iterator[str]:
+    """The invocation that the settings are of passes over no stage that has a binary in them."""
+    last = next((one for one in reversed(checkpoint.invocations) if one.transitions), None)
+    for stage in () if last is None else last.passed_over:
+        if stage in checkpoint.stages:
+            yield f"passed_over: {stage!r} has a binary, and such a stage is not passed over"
 
 
 def _open_attempt_problems(checkpoint: Checkpoint, numbers: dict[str, int]) -> Iterator[str]:

@@ -148,7 +148,7 @@ def _read_holder(path: Path) -> bytes:
 
 def holder_of(output_directory: Path) -> str | None:
     """Who holds the directory now, in words; None when nobody does. Writes nothing."""
-    if not output_directory.is_dir():
+    if not os.path.isdir(output_directory):
         return None
     try:
         OutputLock.acquire(output_directory).release()

@@ -7,6 +7,7 @@ resumption.py.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -220,17 +221,17 @@ def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
 
 
 def _check_output_directory(output: Path) -> None:
-    if output.is_dir():
+    if os.path.isdir(output):
         return
-    if not (output.is_symlink() or output.exists()):
-        above = next(parent for parent in output.parents if parent.exists())
-        if not above.is_dir():
+    if not (os.path.islink(output) or os.path.exists(output)):
+        above = next(parent for parent in output.parents if os.path.exists(parent))
+        if not os.path.isdir(above):
             raise UsageError(
                 f"the output directory {output} cannot be made: {above} is a file",
                 remedy="name a path where a directory can be made",
             )
         return
-    what = "a file" if output.exists() else "a link to nothing"
+    what = "a file" if os.path.exists(output) else "a link to nothing"
     raise UsageError(
         f"the output directory {output} is {what}",
         remedy="name a directory, or a path where one can be made",

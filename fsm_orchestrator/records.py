@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+)
 
 from fsm_orchestrator.vocabulary import (
     RUN_ID_PATTERN,
@@ -38,6 +45,9 @@ RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
 SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
+Many = FailFast()
+"""For long lists: the first entry that is wrong is told, and no other is looked at. Of a list that
+was made to be wrong, all errors together need a hundred thousand times the file's size."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -197,7 +207,9 @@ class StageExecution(Record):
             " by this attempt."
         )
     )
-    artifacts: tuple[Artifact, ...] = Field(description="The expected artifacts that were good.")
+    artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
+        description="The expected artifacts that were good."
+    )
     stdout_log: str | None = Field(
         description=(
             "File with what the attempt wrote to stdout, relative to the output directory; null"
@@ -222,7 +234,7 @@ class StageExecution(Record):
     leaked_count: Count = Field(
         description="How many processes the attempt left running; they were ended."
     )
-    leaked_processes: tuple[LeakedProcess, ...] = Field(
+    leaked_processes: Annotated[tuple[LeakedProcess, ...], Many] = Field(
         description=("Those of them that could be looked at before they were ended, at most 100.")
     )
     resources: Resources | None = Field(
@@ -285,16 +297,16 @@ class InvocationRecord(Record):
             "What the command exited with; null while it works, and for ever if it was killed."
         )
     )
-    gate_decisions: tuple[GateDecision, ...] = Field(
+    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(
             "The last decision of each gate, in judging order; empty when the gates were not"
             " judged."
         )
     )
-    transitions: tuple[TransitionRecord, ...] = Field(
+    transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions it took, in order."
     )
-    stage_executions: tuple[StageExecution, ...] = Field(
+    stage_executions: Annotated[tuple[StageExecution, ...], Many] = Field(
         description="What it did about stages, in order."
     )
     containment: Containment | None = Field(

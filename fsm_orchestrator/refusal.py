@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from fsm_orchestrator import __version__, archive, executions, files
 from fsm_orchestrator.clock import timestamp
@@ -76,7 +77,7 @@ def _set_old_report_aside(config: RunConfig) -> None:
     try:
         archive.archive_report(config.output_path)
     except OSError:
-        if not (config.output_path / CHECKPOINT_FILE).is_file():
+        if not os.path.isfile(config.output_path / CHECKPOINT_FILE):
             raise
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import ReportError, UsageError
 from fsm_orchestrator.preparation import Preparation, prepare_run
@@ -40,7 +42,7 @@ def prepare(config: RunConfig) -> Preparation:
 def _was_never_recorded(config: RunConfig) -> bool:
     """Whether no checkpoint was ever written and the report proves that nothing was spawned."""
     output = config.output_path
-    if (output / CHECKPOINT_FILE).is_file():  # a directory in its place is no checkpoint
+    if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False
     try:
         report = read_report(output / REPORT_FILE)

@@ -21,9 +21,7 @@ from fsm_orchestrator.preparation import (
     clock_of,
     new_invocation,
 )
-from fsm_orchestrator.settings import (
-    differences,
-)
+from fsm_orchestrator.settings import StageSettings, differences
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger
 from fsm_orchestrator.wording import option_prefix
 
@@ -51,11 +49,25 @@ def _changes_of(kept_run: KeptRun, completion: Completion) -> tuple[str, ...]:
     now = kept_run.records.get(completion.stage)
     changes = () if now is None else differences(completion.settings, now, kept_run.masker)
     exact = kept_run.kept.get(completion.stage)
+    changes = (*changes, *_hidden_changes(exact, kept_run.settings.get(completion.stage), changes))
     expected = (exact or completion.settings).expected_artifacts
     verdict = judge(expected, None, allow_stale=True)
     if verdict.is_good:
         return changes
     return (*changes, f"artifacts: {kept_run.masker.mask_path(verdict.summary())}")
+
+
+def _hidden_changes(
+    then: StageSettings | None, now: StageSettings | None, shown: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What differs and looks alike where it is shown, for both are masked."""
+    if then is None or now is None or shown:
+        return ()
+    return tuple(
+        f"{name}: not what it completed with, in a part that is not shown"
+        for name in ("command", "args", "cwd", "expected_artifacts")
+        if getattr(then, name) != getattr(now, name)
+    )
 
 
 def _completions(kept_run: KeptRun) -> tuple[Completion, ...]:
@@ -268,5 +280,6 @@ def _prepare_continuation(kept_run: KeptRun, rerun: tuple[str, ...]) -> Preparat
         settings=kept_run.settings,
         entry=Trigger.RESUME,
         leftover=leftover,
-        private=kept_run.private if has_secrets else None,
+        # Also where no stage has secrets any more: those that were kept are not to come back.
+        private=kept_run.private if has_secrets or checkpoint.private_ref else None,
     )

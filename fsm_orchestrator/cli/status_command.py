@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ def status_command(parameters: Mapping[str, Any]) -> int:
     """Print the state: 0 when there is a run that can be read, 1 when not."""
     typed = parameters["output_directory"]
     output = Path(typed).absolute()
-    if not output.is_dir():
+    if not os.path.isdir(output):
         raise UsageError(
             f"{output} is not a directory", remedy="name the output directory of a run"
         )
