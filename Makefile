@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check schemas diagrams golden test-lowest format clean
+.PHONY: demo test soak check schemas diagrams golden test-lowest format clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,11 @@ demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, fail
 
 test: $(VENV)/.dev  ## the test suite
 	$(BIN)/pytest -n 2
+
+# Takes a few minutes. `make test` takes only some of these points: a third of the faults that differ by their errno
+# alone, a sample of the kills. All of them are for whoever changes how a run is recorded, locked, archived or killed.
+soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
+	SOAK=1 $(BIN)/pytest -n 2 tests/test_faults.py tests/test_kill_sweep.py tests/test_model.py
 
 check: $(VENV)/.dev  ## format, lint, types, layers, the built wheel in an empty environment
 	$(BIN)/ruff format --check .

@@ -148,12 +148,13 @@ def _drive(
     output = preparation.config.output_path
     ended_pids, failure = _end_leftovers(preparation)
     try:
+        _sync_above(output)
         lock.write_holder(
             since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
         )
-        if preparation.archives:
-            if failure is not None:
-                raise failure
+        if preparation.archives and failure is not None:
+            raise failure
+        if preparation.checkpoint.invocation.number == 1:
             _archive(output)
     except OperationError as error:
         _record_refusal(preparation.config, error.operation, error, listener)
@@ -162,6 +163,15 @@ def _drive(
         if preparation.may_spawn:
             runner.warm_up()
         return _execute(preparation, interrupts, runner, listener, (ended_pids, failure))
+
+
+def _sync_above(output: Path) -> None:
+    """Make the directory's own name durable: who made it may have been killed before that."""
+    try:
+        with contextlib.suppress(PermissionError):  # one may work below what one may not read
+            files.sync_directory(output.parent)
+    except OSError as error:
+        raise RecordingError("lock.acquire", str(output), files.reason(error)) from error
 
 
 def _execute(

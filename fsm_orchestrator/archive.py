@@ -68,14 +68,18 @@ def archive_run(output_directory: Path) -> Path | None:
         OSError: something could not be moved; nothing was overwritten.
     """
     found = present_files(output_directory)
+    if output_directory / CHECKPOINT_FILE not in found:
+        _sync_archive(output_directory / ARCHIVE_DIRECTORY)
     if not found:
         return None
     directory = output_directory / ARCHIVE_DIRECTORY
     run_id = earlier_run_id(output_directory)
-    if run_id is not None and _is_begun(directory / run_id, found):
-        destination = directory / run_id
-    else:
-        destination = _free_name(directory, run_id or UNREADABLE_RUN)
+    if run_id is not None and (begun := _fitting(directory / run_id, found)):
+        _move_all(tuple(reversed(begun)), directory / run_id)
+        found = tuple(path for path in found if path not in begun)
+        if not found:
+            return directory / run_id
+    destination = _free_name(directory, run_id or UNREADABLE_RUN)
     return _move_all(tuple(reversed(found)), destination)
 
 
@@ -89,22 +93,36 @@ def archive_report(output_directory: Path) -> Path | None:
     return _move_all((report,), destination)
 
 
+def _sync_archive(directory: Path) -> None:
+    """Make durable what a start that did not get far has moved, the checkpoint last."""
+    if os.path.isdir(directory):
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                files.sync_directory(entry)
+        files.sync_directory(directory)
+
+
 def _move_all(sources: tuple[Path, ...], destination: Path) -> Path:
     files.make_directory(destination)
     for source in sources:
         files.move(source, destination / source.name)
     files.sync_directory(destination)
+    files.sync_directory(destination.parent)  # it may have been made by one who was killed
     files.sync_directory(sources[0].parent)
     return destination
 
 
-def _is_begun(destination: Path, found: tuple[Path, ...]) -> bool:
-    """Whether the same run's files were begun to be moved there, and the rest fits in."""
+def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:
+    """What still belongs where the same run's files were begun to be moved, its checkpoint too.
+
+    What a refusal wrote since then under names that are taken there does not.
+    """
     try:
         names = {entry.name for entry in destination.iterdir()}
     except OSError:
-        return False
-    return CHECKPOINT_FILE not in names and names.isdisjoint(path.name for path in found)
+        return ()
+    fitting = tuple(path for path in found if path.name not in names)
+    return fitting if any(path.name == CHECKPOINT_FILE for path in fitting) else ()
 
 
 def _free_name(directory: Path, name: str) -> Path:

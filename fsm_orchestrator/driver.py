@@ -7,6 +7,7 @@ stage_runner.py. Never prints, never exits, holds no lock.
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from typing import assert_never
 
@@ -159,6 +160,7 @@ class Driver:
         self._recorder.save_with_report()
         self._invocation.emit_end(Outcome.DONE)
         self._invocation.check_events()
+        self._forget_secrets()
 
     # -- the machine's callbacks ------------------------------------------------------------
 
@@ -174,8 +176,6 @@ class Driver:
             cause=self._invocation.masker.mask_path(self._cause),
         )
         outcome = before.lifecycle.states[dest].outcome
-        if outcome is Outcome.DONE:
-            self._forget_secrets()
         changes = (
             {} if outcome is None else self._invocation.ending(self._exit_code(outcome, trigger))
         )
@@ -189,6 +189,8 @@ class Driver:
         except OperationError:
             self._recorder.undo(before)
             raise
+        if outcome is Outcome.DONE:
+            self._forget_secrets()
 
     def _enter_state(self, state: State) -> Trigger | None:
         match state.kind:
@@ -321,7 +323,6 @@ class Driver:
         private, ref = self._preparation.private, self._recorder.draft.private_ref
         if private is None or ref is None:
             return
-        try:
+        # Too late to be told in the report: what cannot be removed now is pruned one day.
+        with contextlib.suppress(OSError):
             private_state.save(ref, private.model_copy(update={"stages": {}}))
-        except OSError as error:
-            self._invocation.warn(f"environment values could not be removed: {files.reason(error)}")

@@ -126,9 +126,16 @@ def make_directory(path: Path, *, mode: int = 0o777) -> None:
         missing.append(probe)
         probe = probe.parent
     for directory in reversed(missing):
-        with contextlib.suppress(FileExistsError):
+        try:
             perform(Operation.MKDIR, os.mkdir, directory, mode)
-        sync_directory(directory.parent)
+        except FileExistsError:
+            continue
+        try:
+            sync_directory(directory.parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+            raise
     if not path.is_dir():
         raise NotADirectoryError(20, "not a directory", str(path))
 

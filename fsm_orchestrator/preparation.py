@@ -7,6 +7,7 @@ resumption.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ from fsm_orchestrator.vocabulary import (
 )
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
+NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
+"""What is said of a directory, of what is no regular file, and of one that is too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +262,15 @@ def new_run_id(clock: Clock) -> str:
 
 
 def _leftover(output: Path) -> AttemptRecord | None:
-    """The attempt that an earlier run in this directory left open, if that can be read."""
+    """The attempt that an earlier run in this directory left open, if that can be known.
+
+    Raises:
+        CheckpointError: there is a file that cannot be read now; it may name a process.
+    """
     try:
         return checkpoint_file.load(output).open_attempt
-    except CheckpointError:
+    except CheckpointError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
+            raise
         return None

@@ -227,6 +227,8 @@ def _prepare_done(kept_run: KeptRun) -> Preparation:
         ),
         settings=kept_run.kept,
         entry=None,
+        # A kill may have come between the end of the run and the end of what it kept.
+        private=kept_run.private if kept_run.private.stages else None,
     )
 
 
