@@ -323,6 +323,14 @@ def with_value(document: Any, place: Place, value: Any) -> Any:
     return copy
 
 
+def put(document: Any, place: Place, value: Any) -> Any:
+    """The same; the document as it is where it has no such path any more."""
+    try:
+        return with_value(document, place, value)
+    except (LookupError, TypeError, ValueError):
+        return document
+
+
 def encoded(document: object) -> bytes:
     """A document as JSON."""
     return json.dumps(document).encode()
@@ -338,7 +346,7 @@ NUMBERS: Final = (
     *(-1, 0, 1, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 10**19, 10**400),
     *(0.5, -0.5, 1e308, -1e308, 5e-324),
 )
-SHAPES: Final[tuple[Any, ...]] = ({"x": 1}, [[]], 1.5, True, "\ud800", "x" * 10_000)
+SHAPES: Final[tuple[Any, ...]] = ({"x": 1}, [[]], 1.5, True, "\ud800", "x" * 2_000)
 HUGE_NUMBERS: Final = (b"1" * 5_000, b"-" + b"9" * 100_000, b"1e400", b"-1e400", b"1E+999999999")
 NO_NUMBERS: Final = (b"01", b"+1", b"0x10", b"1_000", b".5", b"5.", b"1e", b"--1", b"\xc2\xb2")
 
@@ -428,7 +436,7 @@ def _with_ranges_swapped(data: bytes, one: int, other: int, length: int) -> byte
 
 
 often = settings(
-    max_examples=30_000 if SOAK else 500,
+    max_examples=30_000 if SOAK else 300,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
@@ -777,8 +785,7 @@ def test_resume_from_strange_values_is_a_run_or_a_refusal(
     open_to_all = [one for one in places(document) if is_unwitnessed(generic(one))]
     for _ in range(data.draw(st.integers(1, 2))):
         place, value = data.draw(st.sampled_from(open_to_all)), data.draw(st.sampled_from(STRANGE))
-        with contextlib.suppress(LookupError, TypeError):  # an earlier value may hold no such place
-            document = with_value(document, place, value)
+        document = put(document, place, value)
     shutil.rmtree(output, ignore_errors=True)
     shutil.copytree(runs / ending, output)
     (output / CHECKPOINT).write_bytes(encoded(document))

@@ -45,6 +45,7 @@ EXECUTION_KEYS = (
         "idempotency_key",
         "status",
         "ending",
+        "flaky",
         "reason",
         "error",
         "command",
