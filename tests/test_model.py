@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import psutil
 import pytest
@@ -31,14 +32,15 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
 )
 
 from fsm_orchestrator import RunConfig, StageGiven, run
 from fsm_orchestrator.errors import OrchestratorError
-from fsm_orchestrator.vocabulary import Gate, OnChangedStage
-from tests.schema_checks import Written
-from tests.support import CHECKPOINT, REPORT, checkpoint_of, report_of, start, tree_of
+from fsm_orchestrator.vocabulary import Gate, OnChangedStage, SchemaName
+from tests.schema_checks import assert_output_valid, assert_valid
+from tests.support import CHECKPOINT, EVENTS, REPORT, checkpoint_of, report_of, start, tree_of
 
 SOAK: Final = bool(os.environ.get("SOAK"))
 STAGES: Final = ("manager", "executor")
@@ -63,6 +65,8 @@ KILLED: Final = -signal.SIGKILL
 AMPLE_MS, SHORT_MS = 60_000, 100
 PATIENCE_SECONDS: Final = 30.0
 
+Value = TypeVar("Value")
+Document: TypeAlias = dict[str, Any]
 Env: TypeAlias = Mapping[str, tuple[str, int]]
 """Value of each variable, and the number of private files that were lost before it was given."""
 
@@ -521,22 +525,36 @@ def is_gone(process: psutil.Process) -> bool:
 # -- checkpoints that somebody edited --------------------------------------------------------
 
 
-def _claim_done(document: dict[str, Any]) -> None:
+def _claim_done(document: Document) -> None:
     document["current_state"] = "failed" if document["current_state"] == "done" else "done"
 
 
-def _lose_completion(document: dict[str, Any]) -> None:
+def _lose_completion(document: Document) -> None:
     done = document["completions"]
     document["completions"] = done[1:] if done else [{"stage": "manager"}]
 
 
-def _flip_verdicts(document: dict[str, Any]) -> None:
+def _forge_completion(document: Document) -> None:
+    """Call a stage complete that is not: one that failed, or one of the other's number."""
+    done = document["completions"]
+    walks = document["invocations"]
+    complete = {one["stage"] for one in done}
+    for one in (one for visit in walks for one in visit["stage_executions"] if one["attempt"]):
+        if one["stage"] not in complete:
+            again = {"cycle": 1, "attempt": one["attempt"], "invocation": len(walks)}
+            settings = document["stages"][one["stage"]]
+            done.append({"stage": one["stage"], **again, "settings": settings, "artifacts": []})
+            return
+    document["completions"] = [*done, *done] if done else [{}]
+
+
+def _flip_verdicts(document: Document) -> None:
     decisions = [one for visit in document["invocations"] for one in visit["gate_decisions"]]
     for decision in decisions or document["gate_signals"]:
         decision["passed"] = not decision.get("passed")
 
 
-def _flip_statuses(document: dict[str, Any]) -> None:
+def _flip_statuses(document: Document) -> None:
     walks = document["invocations"]
     ran = [one for visit in walks for one in visit["stage_executions"] if one["attempt"]]
     for one in ran:
@@ -545,7 +563,7 @@ def _flip_statuses(document: dict[str, Any]) -> None:
         document["run_id"] = ""
 
 
-def _renumber_attempt(document: dict[str, Any]) -> None:
+def _renumber_attempt(document: Document) -> None:
     walks = document["invocations"]
     ran = [one for visit in walks for one in visit["stage_executions"] if one["exit_code"]]
     if not ran:
@@ -554,13 +572,14 @@ def _renumber_attempt(document: dict[str, Any]) -> None:
         one["attempt"] += 1
 
 
-def _shorten_walk(document: dict[str, Any]) -> None:
+def _shorten_walk(document: Document) -> None:
     document["invocations"][0]["transitions"].pop()
 
 
-EDITS: Final[Mapping[str, Callable[[dict[str, Any]], object]]] = {
+EDITS: Final[Mapping[str, Callable[[Document], object]]] = {
     "another state": _claim_done,
     "completion lost": _lose_completion,
+    "completion forged": _forge_completion,
     "verdicts flipped": _flip_verdicts,
     "signals swapped": lambda document: document["gate_signals"].reverse(),
     "statuses flipped": _flip_statuses,
@@ -577,26 +596,58 @@ EDITS: Final[Mapping[str, Callable[[dict[str, Any]], object]]] = {
 
 # -- any sequence of all that ----------------------------------------------------------------
 
+
+def mostly(*usual: Value, rarely: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
+    """One of the usual values, or once in a while another."""
+    choices = [st.just(value) for value in usual]
+    return st.sampled_from([*choices, *choices, rarely]).flatmap(lambda chosen: chosen)
+
+
 SOME_GATES = st.fixed_dictionaries(
     {}, optional={gate: st.sampled_from(values) for gate, values in GATES.items()}
 )
-GATES_GIVEN = st.one_of(*(st.just(dict(PASSING)) for _ in range(5)), st.just({}), SOME_GATES)
-ACTS = st.fixed_dictionaries(
-    {
-        stage: st.sampled_from(
-            [
-                *([Act.GOOD] * 6),
-                *(Act.FAILS, Act.HANGS, Act.DIES, Act.IDLE, Act.BROKEN, Act.SPOILS),
-            ]
-        )
-        for stage in STAGES
-    }
-)
-NOT_GIVEN = st.none()
+NO_GATES: Final[Mapping[str, str]] = {}
+GATES_AT_FIRST = mostly(PASSING, PASSING, PASSING, NO_GATES, rarely=SOME_GATES)
+GATES_AGAIN = mostly(PASSING, NO_GATES, rarely=SOME_GATES)
+KILLS: Final = (Act.WAITS,) if sys.platform == "linux" else ()
+"""Elsewhere nobody ends what a killed orchestrator leaves, before the next resume does."""
+FAILING: Final = (Act.FAILS, Act.HANGS, Act.DIES, Act.IDLE, Act.BROKEN, *KILLS)
 VALUES = {
     "MARK": st.sampled_from(["mark-4711", "mark-4712"]),
     "HINT": st.sampled_from(["hint-0815", "hint-0816"]),
 }
+
+
+@dataclass(frozen=True)
+class Play:
+    """How the stages act if they are started, and how the command is."""
+
+    manager: Act = Act.GOOD
+    executor: Act = Act.GOOD
+    by_command: bool = False
+    """Whether the command is typed although nobody will kill it."""
+    is_awaited: bool = True
+    """Whether nothing more is done until all that a kill left has ended."""
+
+    def acts(self) -> Mapping[str, Act]:
+        """What each stage does."""
+        return {"manager": self.manager, "executor": self.executor}
+
+
+def plays(*executor: Act) -> st.SearchStrategy[Play]:
+    """Ways to act, in which the executor does one of some things."""
+    return st.builds(
+        Play,
+        manager=st.sampled_from([*([Act.GOOD] * 14), Act.SPOILS, *FAILING]),
+        executor=st.sampled_from([*executor, *FAILING]),
+        by_command=st.sampled_from([*([False] * 24), True]),
+        is_awaited=st.booleans(),
+    )
+
+
+PLAYS_AT_FIRST = plays(*([Act.GOOD] * 3), *([Act.SPOILS] * 4), Act.FAILS, *KILLS)
+"""Most runs are to be resumed: with one stage complete, or with all and no way to close."""
+PLAYS = plays(*([Act.GOOD] * 7), *([Act.SPOILS] * 2))
 
 
 def some_of(stage: str) -> st.SearchStrategy[tuple[str, ...]]:
@@ -605,26 +656,39 @@ def some_of(stage: str) -> st.SearchStrategy[tuple[str, ...]]:
 
 
 def declared(stage: str) -> st.SearchStrategy[Given]:
-    """A stage as it is first declared."""
-    return st.builds(
+    """A stage as it is first declared: mostly with all that it may have."""
+    usual = Given("/bin/sh", "a", {"MARK": "mark-4711", "HINT": "hint-0815"}, ARTIFACTS[stage])
+    unusual = st.builds(
         Given,
         program=st.sampled_from([*(["/bin/sh"] * 4), "./sh", "./gone"]),
         tag=st.sampled_from([*(["a"] * 4), "b", None]),
-        env=NOT_GIVEN | st.fixed_dictionaries({}, optional=VALUES),
+        env=st.none() | st.fixed_dictionaries({}, optional=VALUES),
         artifacts=some_of(stage),
         cwd=st.sampled_from([None, None, "there"]),
     )
+    return mostly(usual, usual, Given("/bin/sh", "a"), rarely=unusual)
 
 
 def changed(stage: str) -> st.SearchStrategy[Given]:
-    """What a resume may give for a stage."""
-    return st.builds(
-        Given,
-        program=st.sampled_from([None, None, "/bin/sh", "./sh", "./gone"]),
-        tag=st.sampled_from([None, "a", "b"]),
-        env=NOT_GIVEN | st.fixed_dictionaries({}, optional=VALUES),
-        artifacts=NOT_GIVEN | some_of(stage),
-        cwd=st.sampled_from([None, None, "base", "there"]),
+    """What a resume may give for a stage: one thing, or several."""
+    program = st.sampled_from(["/bin/sh", "/bin/sh", "./sh", "./gone"])
+    tag = st.sampled_from(["a", "b"])
+    env = st.fixed_dictionaries({}, optional=VALUES)
+    cwd = st.sampled_from(["base", "there"])
+    return st.one_of(
+        st.builds(Given, tag=tag),
+        st.builds(Given, env=env),
+        st.builds(Given, artifacts=some_of(stage)),
+        st.builds(Given, cwd=cwd),
+        st.builds(Given, program=program, tag=tag),
+        st.builds(
+            Given,
+            program=st.none() | program,
+            tag=st.none() | tag,
+            env=st.none() | env,
+            artifacts=st.none() | some_of(stage),
+            cwd=st.none() | cwd,
+        ),
     )
 
 
@@ -632,24 +696,25 @@ ANEW = st.builds(
     Request,
     is_resume=st.just(False),
     lifecycle=st.sampled_from([None, None, "closure_gated"]),
-    gates=GATES_GIVEN,
+    gates=GATES_AT_FIRST,
     stages=st.fixed_dictionaries(
         {"manager": declared("manager")}, optional={"executor": declared("executor")}
-    ),
-    on_changed=st.sampled_from([*(["refuse"] * 9), "keep"]),
-    rerun=st.sampled_from([*([()] * 9), ("manager",)]),
+    )
+    | st.fixed_dictionaries({stage: declared(stage) for stage in STAGES}),
+    on_changed=st.sampled_from([*(["refuse"] * 19), "keep"]),
+    rerun=st.sampled_from([*([()] * 19), ("manager",)]),
 )
 AGAIN = st.builds(
     Request,
     is_resume=st.just(True),
     lifecycle=st.none(),
-    gates=GATES_GIVEN,
+    gates=GATES_AGAIN,
     stages=st.fixed_dictionaries({}, optional={stage: changed(stage) for stage in STAGES}),
     on_changed=st.sampled_from(["refuse", "keep", "rerun"]),
-    rerun=st.sampled_from([(), (), ("manager",), ("executor",), ("reviewer",)]),
+    rerun=st.sampled_from([(), (), (), ("manager",), ("executor",), ("reviewer",)]),
 )
-ALONE = Request(is_resume=True)
-ALL_GOOD: Final = dict.fromkeys(STAGES, Act.GOOD)
+CHANGES = st.fixed_dictionaries({stage: changed(stage) for stage in STAGES})
+ALONE: Final = Request(is_resume=True)
 
 
 class Machine(RuleBasedStateMachine):
@@ -663,35 +728,63 @@ class Machine(RuleBasedStateMachine):
         """The last report of each invocation of the run; None of one that was killed."""
         self.noted: list[str] = []
         self.archived: dict[str, bytes] = {}
+        self.events: list[bytes] = []
 
     def teardown(self) -> None:
-        """Nothing stays."""
-        self.place.close()
+        """All files are valid whole, those in the archive too; nothing stays."""
+        try:
+            if SOAK:
+                assert_output_valid(self.place.output)
+        finally:
+            self.place.close()
 
     # What is done
 
-    @initialize(request=ANEW, acts=ACTS)
-    def begin(self, request: Request, acts: dict[str, Act]) -> None:
+    @initialize(request=ANEW, play=PLAYS_AT_FIRST)
+    def begin(self, request: Request, play: Play) -> None:
         """There is a run."""
-        self.invoke(replace(request, on_changed="refuse", rerun=()), acts)
+        self.invoke(replace(request, on_changed="refuse", rerun=()), play)
 
-    @rule(request=ANEW, acts=ACTS)
-    def run_anew(self, request: Request, acts: dict[str, Act]) -> None:
+    @rule(request=ANEW, play=PLAYS_AT_FIRST)
+    def run_anew(self, request: Request, play: Play) -> None:
         """Start another run; the one that was there is archived."""
-        self.invoke(request, acts)
+        self.invoke(request, play)
 
-    @rule(acts=ACTS, gates=GATES_GIVEN)
-    def resume(self, acts: dict[str, Act], gates: dict[str, str]) -> None:
+    @rule(gates=GATES_AGAIN, play=PLAYS)
+    def resume(self, gates: Mapping[str, str], play: Play) -> None:
         """Resume and change no stage."""
-        self.invoke(replace(ALONE, gates=gates), acts)
+        self.invoke(replace(ALONE, gates=gates), play)
 
-    @rule(request=AGAIN, acts=ACTS)
-    def resume_otherwise(self, request: Request, acts: dict[str, Act]) -> None:
+    @rule(request=AGAIN, play=PLAYS)
+    def resume_otherwise(self, request: Request, play: Play) -> None:
         """Resume with other settings, or ask for stages to be run again."""
-        self.invoke(request, acts)
+        self.invoke(request, play)
 
-    @rule(acts=ACTS, on_changed=st.sampled_from(["refuse", "rerun"]))
-    def resume_with_the_same_words(self, acts: dict[str, Act], on_changed: str) -> None:
+    @precondition(lambda self: self.model.complete and not self.model.is_done)
+    @rule(
+        changes=CHANGES,
+        on_changed=st.sampled_from(["keep", "rerun", "refuse"]),
+        rerun=st.sampled_from([(), ("manager",)]),
+        play=PLAYS,
+    )
+    def change_what_is_complete(
+        self, changes: Mapping[str, Given], on_changed: str, rerun: tuple[str, ...], play: Play
+    ) -> None:
+        """Resume with other settings for the stages that are complete, or run them again."""
+        complete = () if rerun else tuple(self.model.complete)
+        stages = {stage: changes[stage] for stage in complete}
+        self.invoke(replace(ALONE, stages=stages, on_changed=on_changed, rerun=rerun), play)
+
+    @precondition(lambda self: not self.model.is_done)
+    @rule(changes=CHANGES, play=PLAYS)
+    def change_what_is_to_run(self, changes: Mapping[str, Given], play: Play) -> None:
+        """Resume with other settings for the stages that are not complete."""
+        to_run = self.model.kept.keys() - self.model.complete.keys()
+        stages = {stage: changes[stage] for stage in sorted(to_run)}
+        self.invoke(replace(ALONE, gates=PASSING, stages=stages), play)
+
+    @rule(on_changed=st.sampled_from(["refuse", "rerun"]), play=PLAYS)
+    def resume_with_the_same_words(self, on_changed: str, play: Play) -> None:
         """Type again all that the run has."""
         stages = {
             stage: Given(
@@ -703,19 +796,7 @@ class Machine(RuleBasedStateMachine):
             )
             for stage, now in self.model.kept.items()
         }
-        self.invoke(replace(ALONE, stages=stages, on_changed=on_changed), acts)
-
-    @rule(
-        request=st.just(ALONE) | ANEW | AGAIN,
-        stage=st.sampled_from(STAGES),
-        is_awaited=st.booleans(),
-        by_command=st.sampled_from([False, False, False, True]),
-    )
-    def kill(self, request: Request, stage: str, is_awaited: bool, by_command: bool) -> None:
-        """Kill the orchestrator while a stage works, if the stage is reached."""
-        acts = {**ALL_GOOD, stage: Act.WAITS}
-        request = replace(request, gates=PASSING)
-        self.invoke(request, acts, by_command=by_command, is_awaited=is_awaited)
+        self.invoke(replace(ALONE, stages=stages, on_changed=on_changed), play)
 
     # What is done to it
 
@@ -742,18 +823,22 @@ class Machine(RuleBasedStateMachine):
             shutil.rmtree(self.place.base / "state", ignore_errors=True)
             self.model.losses += 1
 
-    @rule(edit=st.sampled_from(sorted(EDITS)), is_cut=st.booleans(), request=AGAIN)
-    def edit_checkpoint(self, edit: str, is_cut: bool, request: Request) -> None:
+    @rule(
+        edits=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4, unique=True),
+        request=AGAIN,
+    )
+    def edit_checkpoint(self, edits: list[str], request: Request) -> None:
         """A checkpoint that somebody edited is refused, and left; then it is put back."""
         path = self.place.output / CHECKPOINT
         good = path.read_bytes()
-        document = json.loads(good)
-        EDITS[edit](document)
-        edited = json.dumps(document).encode()[: -1 if is_cut else None]
-        path.write_bytes(edited)
-        with self._without_checkpoint():
-            self.invoke(request, ALL_GOOD)
-        assert path.read_bytes() == edited
+        for edit in edits:
+            document = json.loads(good)
+            EDITS[edit](document)
+            edited = json.dumps(document).encode()
+            path.write_bytes(edited)
+            with self._without_checkpoint():
+                self.invoke(request, Play())
+            assert path.read_bytes() == edited
         path.write_bytes(good)
 
     @rule(is_found=st.booleans(), request=AGAIN, anew=ANEW)
@@ -763,10 +848,10 @@ class Machine(RuleBasedStateMachine):
         good = path.read_bytes()
         path.unlink()
         with self._without_checkpoint():
-            self.invoke(request, ALL_GOOD)
+            self.invoke(request, Play())
             assert not path.exists()
             if not is_found:
-                self.invoke(anew, ALL_GOOD)
+                self.invoke(anew, Play())
         if not path.exists():
             path.write_bytes(good)
 
@@ -778,15 +863,9 @@ class Machine(RuleBasedStateMachine):
 
     # Doing it, and looking at what came of it
 
-    def invoke(
-        self,
-        request: Request,
-        acts: Mapping[str, Act],
-        *,
-        by_command: bool = False,
-        is_awaited: bool = True,
-    ) -> None:
+    def invoke(self, request: Request, play: Play) -> None:
         """Do what is requested, and compare."""
+        acts = play.acts()
         request = self._timed(request, acts)
         self.place.tell(acts)
         before, run_files = tree_of(self.place.base), self._run_files()
@@ -794,27 +873,42 @@ class Machine(RuleBasedStateMachine):
         left = list(self.place.left)
         run_id = f"run-{self.model.runs + (not request.is_resume)}"
         expected = self.model.expect(request, acts)
-        written = Written(["out"], self.place.base)
-        if expected.code == KILLED or by_command:
+        if expected.code == KILLED or play.by_command:
             options = self.place.options(request, run_id)
             code = self.place.run_command(options, is_killed=expected.code == KILLED)
         else:
             code = self._run_here(self.place.config(request, run_id))
         if expected.outcome is not None or expected.code == KILLED:
             assert all(map(is_gone, left)), "what was left is ended before anything else"
-        if is_awaited:
+        if play.is_awaited:
             self.place.wait_until_gone()
-        written.assert_valid()
         self.noted += expected.notes
         event(f"exit {code}")
         assert code == expected.code, (request, expected)
         if code == REFUSED:
             assert tree_of(self.place.base) == before
             return
+        self._assert_valid()
         if not request.is_resume:
             self.told.clear()
         self._assert_archived(before_run=None if request.is_resume else run_files)
         self._assert_told(expected, was_running)
+
+    def _assert_valid(self) -> None:
+        """Report, checkpoint and events are as published; what was looked at before is left out."""
+        report = report_of(self.place.output)
+        report["earlier_invocations"] = report["earlier_invocations"][-1:]
+        assert_valid(SchemaName.REPORT, report, REPORT)
+        if self.model.has_checkpoint:
+            checkpoint = checkpoint_of(self.place.output)
+            checkpoint["invocations"] = checkpoint["invocations"][-2:]
+            assert_valid(SchemaName.CHECKPOINT, checkpoint, CHECKPOINT)
+        events = (self.place.output / EVENTS).read_bytes().split(b"\n")[:-1]  # one may be torn
+        if self.events != events[: len(self.events)]:
+            self.events = []
+        for line in events[len(self.events) :]:
+            assert_valid(SchemaName.EVENT, json.loads(line), EVENTS)
+        self.events = events
 
     def _timed(self, request: Request, acts: Mapping[str, Act]) -> Request:
         """The request with a time-out for each stage that has a program: short if it will hang."""
@@ -931,8 +1025,8 @@ class Machine(RuleBasedStateMachine):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=300 if SOAK else 15,
-    stateful_step_count=30 if SOAK else 12,
+    max_examples=300 if SOAK else 20,
+    stateful_step_count=60 if SOAK else 30,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],

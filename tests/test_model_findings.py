@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,9 +150,14 @@ def test_small_file_with_many_wrong_entries_is_refused_in_little_memory(tmp_path
     document = checkpoint_of(output)
     document["invocations"][0]["stage_executions"] = [{}] * EMPTY_ENTRIES
     (output / CHECKPOINT).write_text(json.dumps(document))
+    assert_refused_in_little_memory(tmp_path)
+
+
+def assert_refused_in_little_memory(directory: Path) -> None:
+    """A resume says what is wrong with its checkpoint, and needs a gigabyte at the most."""
     ended = subprocess.run(
         [sys.executable, "-m", "fsm_orchestrator", "out", "--resume"],
-        cwd=tmp_path,
+        cwd=directory,
         env=environment(),
         capture_output=True,
         text=True,
@@ -160,7 +166,50 @@ def test_small_file_with_many_wrong_entries_is_refused_in_little_memory(tmp_path
         check=False,
     )
     assert ended.returncode == 1, ended.stderr[-2_000:]
-    assert str(output / CHECKPOINT) in ended.stderr
+    assert str(directory / "out" / CHECKPOINT) in ended.stderr
+
+
+def unknown_list(document: Document) -> object:
+    """A file with nothing that a checkpoint has, but with much."""
+    return {"product": document["product"], "schema_version": 1, "list": [[]] * 1_500_000}
+
+
+def warnings_that_are_numbers(document: Document) -> object:
+    """Wrong entries where texts belong."""
+    document["invocations"][0]["warnings"] = [0] * 2_000_000
+    return document
+
+
+def execution_of_unknown_keys(document: Document) -> object:
+    """An entry with nothing that it should have, but with much."""
+    unknown = {f"key{number}": 0 for number in range(450_000)}
+    document["invocations"][0]["stage_executions"] = [unknown]
+    return document
+
+
+def empty_edges(document: Document) -> object:
+    """A lifecycle of many edges that are none."""
+    document["lifecycle"]["transition"] = [{}] * 1_000_000
+    return document
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.xfail(
+    strict=True,
+    reason="each of many errors in texts, edges and keys is kept, with a copy of its place",
+)
+@pytest.mark.parametrize(
+    "bomb", [unknown_list, warnings_that_are_numbers, execution_of_unknown_keys, empty_edges]
+)
+def test_file_of_some_megabytes_is_refused_in_little_memory(
+    bomb: Callable[[Document], object], tmp_path: Path
+) -> None:
+    """What is far smaller than a checkpoint may be is refused by name within a gigabyte."""
+    begin(tmp_path, manager=shell("exit 1"))
+    path = tmp_path / "out" / CHECKPOINT
+    path.write_text(json.dumps(bomb(checkpoint_of(tmp_path / "out")), separators=(",", ":")))
+    assert path.stat().st_size < 8_000_000
+    assert_refused_in_little_memory(tmp_path)
 
 
 def long_history(document: Document, length: int) -> bytes:
