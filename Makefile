@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test soak check schemas diagrams golden test-lowest format clean
+.PHONY: demo test soak bench check schemas diagrams docs golden test-lowest format clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ test: $(VENV)/.dev  ## the test suite
 soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
 	SOAK=1 $(BIN)/pytest -n 2 tests/test_faults.py tests/test_kill_sweep.py tests/test_model.py
 
+bench: $(VENV)/.dev  ## what runs, transitions and commands cost, each next to a floor; about three minutes
+	$(BIN)/python -m tests.bench
+
 check: $(VENV)/.dev  ## format, lint, types, layers, the built wheel in an empty environment
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -42,6 +45,9 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 
 diagrams: $(VENV)/.dev  ## the pictures of the lifecycles that ship, in diagrams
 	$(BIN)/fsm-orchestrator diagram --write diagrams
+
+docs: $(VENV)/.dev  ## the reference of the command line, docs/cli.md
+	$(BIN)/python -m tests.cli_reference docs/cli.md
 
 golden: $(VENV)/.dev  ## the file of all error messages, to be read before it is committed
 	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/test_errors.py

@@ -1,8 +1,8 @@
 """Runs binaries as stages of a declared, gated state machine.
 
-The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`; `Lifecycle`,
-`verify`, `diff`; and the errors of `fsm_orchestrator.errors`. Loaded when first used: `--help`
-and `--version` need none of it.
+The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`; `KeeperPool` for
+programs that make many runs; `Lifecycle`, `verify`, `diff`; and the errors of
+`fsm_orchestrator.errors`. Loaded when first used: `--help` and `--version` need none of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config import RunConfig, StageGiven
+    from fsm_orchestrator.keeper_pool import KeeperPool
     from fsm_orchestrator.lifecycle_diff import diff
     from fsm_orchestrator.lifecycle_model import Lifecycle
     from fsm_orchestrator.lifecycle_verify import verify
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __version__: Final = "0.1.0"
 __all__ = [
+    "KeeperPool",
     "Lifecycle",
     "Report",
     "RunConfig",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "KeeperPool": "keeper_pool",
     "Lifecycle": "lifecycle_model",
     "Report": "report",
     "RunConfig": "config",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator import archive, files
 from fsm_orchestrator.clock import timestamp
@@ -32,6 +32,7 @@ from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE
 
 if TYPE_CHECKING:
     from fsm_orchestrator.event_log import Listener
+    from fsm_orchestrator.keeper_pool import KeeperPool
 
 
 def run(
@@ -40,6 +41,7 @@ def run(
     install_signal_handlers: bool = False,
     interrupts: Interrupts | None = None,
     listener: Listener | None = None,
+    keepers: KeeperPool | None = None,
 ) -> Report:
     """Run a lifecycle (or resume, if `config.resume`) to its end, and return the report.
 
@@ -60,6 +62,8 @@ def run(
             in the main thread only. The handlers that were there are put back.
         interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`.
         listener: called with every event, a mapping as in orchestrator_events.jsonl.
+        keepers: lends the run a keeper and takes it back, for a program that makes many runs. The
+            pool's idle keepers are children of the process until the pool is closed.
 
     Raises:
         UsageError: the request is wrong or refused; nothing was started, nothing written.
@@ -73,7 +77,7 @@ def run(
             interrupts = stack.enter_context(contextlib.closing(Interrupts()))
         if install_signal_handlers:
             stack.enter_context(interrupts.installed())
-        return _run(config, interrupts, listener)
+        return _run(config, Surroundings(interrupts, listener, keepers))
 
 
 def resume(
@@ -82,6 +86,7 @@ def resume(
     install_signal_handlers: bool = False,
     interrupts: Interrupts | None = None,
     listener: Listener | None = None,
+    keepers: KeeperPool | None = None,
 ) -> Report:
     """Continue the run in `config.output_directory`: `run` with `config.resume` set.
 
@@ -92,6 +97,7 @@ def resume(
         install_signal_handlers=install_signal_handlers,
         interrupts=interrupts,
         listener=listener,
+        keepers=keepers,
     )
 
 
@@ -107,7 +113,15 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     return read_report(file)
 
 
-def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -> Report:
+class Surroundings(NamedTuple):
+    """What a run has of its caller."""
+
+    interrupts: Interrupts
+    listener: Listener | None
+    keepers: KeeperPool | None
+
+
+def _run(config: RunConfig, caller: Surroundings) -> Report:
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -115,13 +129,14 @@ def _run(config: RunConfig, interrupts: Interrupts, listener: Listener | None) -
             preparation = prepare(config)
             if lock is None:
                 lock = _claim(output)
-                preparation = prepare(config)  # somebody may have been here meanwhile
+                if os.listdir(output):  # somebody has been here meanwhile
+                    preparation = prepare(config)
         except CheckpointError as error:
             if os.path.isdir(output):
                 lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, "checkpoint.load", error, listener)
+                _record_refusal(config, "checkpoint.load", error, caller.listener)
             raise
-        return _drive(preparation, lock, interrupts, listener)
+        return _drive(preparation, lock, caller)
     finally:
         if lock is not None:
             lock.release()
@@ -142,8 +157,7 @@ def _claim(output: Path) -> OutputLock:
 def _drive(
     preparation: Preparation,
     lock: OutputLock,
-    interrupts: Interrupts,
-    listener: Listener | None,
+    caller: Surroundings,
 ) -> Report:
     output = preparation.config.output_path
     ended_pids, failure = _end_leftovers(preparation)
@@ -157,12 +171,12 @@ def _drive(
         if preparation.checkpoint.invocation.number == 1:
             _archive(output)
     except OperationError as error:
-        _record_refusal(preparation.config, error.operation, error, listener)
+        _record_refusal(preparation.config, error.operation, error, caller.listener)
         raise
-    with contextlib.closing(ProcessRunner(interrupts)) as runner:
+    with contextlib.closing(ProcessRunner(caller.interrupts, keepers=caller.keepers)) as runner:
         if preparation.may_spawn:
             runner.warm_up()
-        return _execute(preparation, interrupts, runner, listener, (ended_pids, failure))
+        return _execute(preparation, runner, caller, (ended_pids, failure))
 
 
 def _sync_above(output: Path) -> None:
@@ -176,9 +190,8 @@ def _sync_above(output: Path) -> None:
 
 def _execute(
     preparation: Preparation,
-    interrupts: Interrupts,
     runner: ProcessRunner,
-    listener: Listener | None,
+    caller: Surroundings,
     leftovers: tuple[tuple[int, ...], OperationError | None],
 ) -> Report:
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
@@ -186,8 +199,8 @@ def _execute(
     from fsm_orchestrator.event_log import EventFile, build_logger  # noqa: PLC0415
 
     with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
-        log = build_logger(preparation.clock, preparation.masker, event_file, listener)
-        driver = Driver(preparation, interrupts, runner, log, event_file)
+        log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
+        driver = Driver(preparation, caller.interrupts, runner, log, event_file)
         try:
             return driver.execute(*leftovers)
         except Exception as error:

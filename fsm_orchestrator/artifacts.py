@@ -14,7 +14,6 @@ import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -58,8 +57,7 @@ class _Stamp(NamedTuple):
     ctime_ns: int
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What was at the expected paths before an attempt.
 
     Attributes:
@@ -73,16 +71,14 @@ class Snapshot:
     stamps: Mapping[str, _Stamp | None]
 
 
-@dataclass(frozen=True)
-class ArtifactProblem:
+class ArtifactProblem(NamedTuple):
     """An expected artifact that is wrong, and why: a phrase for people, without file contents."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True)
-class ArtifactsVerdict:
+class ArtifactsVerdict(NamedTuple):
     """Every expected path once, by kind, in the order in which they were expected."""
 
     good: tuple[Artifact, ...]

@@ -169,6 +169,10 @@ class RunConfig(Given):
     rerun: tuple[StateName, ...] = Field(
         default=(), description="Completed stages to run again, with all stages after them."
     )
+    log_output: bool = Field(
+        default=False,
+        description="Whether each line that a stage prints becomes an event of the log.",
+    )
     fixed_clock: datetime | None = Field(
         default=None,
         description=(

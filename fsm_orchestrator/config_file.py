@@ -35,6 +35,7 @@ from fsm_orchestrator.vocabulary import (
     Gate,
     GateSource,
     LogFormat,
+    LogLevel,
     OnChangedStage,
     OnLeak,
 )
@@ -98,6 +99,14 @@ class ConfigFile(Given):
     log_format: LogFormat | None = Field(
         default=None,
         description="The log on stderr: text, JSON lines, or by whether stderr is a terminal.",
+    )
+    log_level: LogLevel | None = Field(
+        default=None,
+        description="The least grave events that are shown on stderr; info unless given.",
+    )
+    log_output: bool | None = Field(
+        default=None,
+        description="Whether each line that a stage prints becomes an event of the log.",
     )
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."
@@ -214,6 +223,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
         update={
             **chosen,
             "resume": flags.resume or bool(file.resume),
+            "log_output": flags.log_output or bool(file.log_output),
             "rerun": flags.rerun or file.rerun or (),
             "gates": gates,
             "gate_sources": sources,

@@ -30,6 +30,8 @@ def config_text(config: RunConfig) -> str:
         document["resume"] = True
     if config.on_changed_stage is not OnChangedStage.REFUSE:
         document["on_changed_stage"] = config.on_changed_stage.value
+    if config.log_output:
+        document["log_output"] = True
     if config.rerun:
         document["rerun"] = list(config.rerun)
     if config.gates:

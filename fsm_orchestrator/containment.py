@@ -7,16 +7,14 @@ to the stage, a `Contained` knows, each kind as far as it reaches.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fsm_orchestrator.process_table import ProcessKey
 from fsm_orchestrator.records import Resources
 from fsm_orchestrator.results import Exited, Lost, Signaled
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """What there is to know of a stage's processes when they are gone.
 
     Attributes:

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Final
 
 from fsm_orchestrator.diagram import Mark, Marks
-from fsm_orchestrator.diagram_words import span_words
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle
 from fsm_orchestrator.records import InvocationRecord, StageExecution, TransitionRecord
 from fsm_orchestrator.report import Report
+from fsm_orchestrator.spans import span_words
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind, Trigger
 
 ATTEMPTS_SHOWN_MAX: Final = 3
+NUMBERS_SHOWN_MAX: Final = 8
 _CAPTION_WIDTH: Final = 110
 _CAPTION_LINES_MAX: Final = 3
 
@@ -161,4 +162,7 @@ def _captions(report: Report, taken: Sequence[TransitionRecord]) -> Iterator[str
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(f"#{number}" for number in numbers)
+    if len(numbers) <= NUMBERS_SHOWN_MAX:
+        return ", ".join(f"#{number}" for number in numbers)
+    first = ", ".join(f"#{number}" for number in numbers[: NUMBERS_SHOWN_MAX - 2])
+    return f"{first} ... #{numbers[-1]} ({len(numbers)} times)"

@@ -6,13 +6,11 @@ Pure. Where they stand is for the modules that draw.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from fsm_orchestrator.lifecycle_model import Edge, State
 from fsm_orchestrator.retries import RetryPolicy
+from fsm_orchestrator.spans import span_words
 from fsm_orchestrator.vocabulary import Guard, StateKind
-
-_SECOND_MS: Final = 1_000
 
 
 def label_of(edge: Edge) -> str:
@@ -27,19 +25,6 @@ def condition_of(edge: Edge) -> str:
     if edge.at_most is not None:
         words.append(f" at most {edge.at_most} time{'' if edge.at_most == 1 else 's'}")
     return "".join(words)
-
-
-def span_words(milliseconds: int) -> str:
-    """`740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
-    if milliseconds < _SECOND_MS:
-        return f"{milliseconds} ms"
-    if milliseconds < 60 * _SECOND_MS:
-        return f"{milliseconds / _SECOND_MS:.1f} s".replace(".0 s", " s")
-    minutes, seconds = divmod(round(milliseconds / _SECOND_MS), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s".removesuffix(" 00 s")
 
 
 def details_of(state: State) -> Iterator[str]:

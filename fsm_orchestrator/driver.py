@@ -21,7 +21,7 @@ from fsm_orchestrator.lifecycle_model import Edge, State
 from fsm_orchestrator.machine import RunMachine
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.process import ProcessRunner
-from fsm_orchestrator.records import TransitionRecord
+from fsm_orchestrator.records import GateDecision, TransitionRecord
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.results import signal_name
 from fsm_orchestrator.stage_entry import StageEntry
@@ -95,18 +95,22 @@ class Driver:
 
     def crash(self, error: Exception) -> None:
         """Leave a traceback in the log and a report that says failed: a bug of ours."""
-        trace = "".join(traceback.format_exception(error))
-        self._invocation.log.emit(
-            EventName.RUN_CRASHED, level="critical", traceback=self._invocation.masker.mask(trace)
-        )
         self._recorder.is_degraded = True
-        self._invocation.settle_open_attempt(
-            "interrupted: the orchestrator ended with an internal error"
-        )
-        self._invocation.add_own_failure(
+        failure = self._invocation.add_own_failure(
             "orchestrator.run", f"internal error: {type(error).__name__}"
         )
         self._invocation.finish(ExitCode.INTERNAL)
+        self._invocation.log.emit(
+            EventName.RUN_CRASHED,
+            level="critical",
+            traceback=self._invocation.masker.mask("".join(traceback.format_exception(error))),
+            exit_code=int(ExitCode.INTERNAL),
+            finished_at=self._recorder.draft.invocation.finished_at,
+            execution=failure,
+        )
+        self._invocation.settle_open_attempt(
+            "interrupted: the orchestrator ended with an internal error"
+        )
         self._recorder.write_report_if_possible(Outcome.FAILED)
 
     # -- before the machine moves -----------------------------------------------------------
@@ -118,16 +122,18 @@ class Driver:
             execution_mode=draft.invocation.execution_mode.value,
             invocation=draft.invocation.number,
             lifecycle=draft.lifecycle.name,
+            lifecycle_sha256=draft.lifecycle_sha256,
+            rerun=list(draft.invocation.rerun),
+            started_at=draft.invocation.started_at,
             version=draft.version,
         )
         leftover = self._preparation.leftover
-        if leftover is not None:
-            self._invocation.log.emit(
-                EventName.ATTEMPT_INTERRUPTED,
-                level="warning",
-                stage=leftover.stage,
-                attempt=leftover.attempt,
-                ended_pids=ended_pids,
+        if leftover is not None and len(draft.invocations) == 1:
+            self._invocation.emit_interrupted(leftover, ended_pids, None, None)
+        elif leftover is not None:
+            settled = draft.invocations[-2]  # resumption.py put the attempt there
+            self._invocation.emit_interrupted(
+                leftover, ended_pids, settled.number, settled.stage_executions[-1]
             )
         self._keep_secrets()
         for warning in self._recorder.draft.invocation.warnings:
@@ -166,7 +172,7 @@ class Driver:
 
     def _before_transition(self, trigger: Trigger, source: str, dest: str) -> None:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
-        before = self._recorder.draft
+        before, log_before = self._recorder.draft, self._invocation.log
         record = TransitionRecord(
             seq=before.last_seq + 1,
             trigger=trigger,
@@ -188,6 +194,7 @@ class Driver:
             self._invocation.check_events()
         except OperationError:
             self._recorder.undo(before)
+            self._invocation.log = log_before
             raise
         if outcome is Outcome.DONE:
             self._forget_secrets()
@@ -209,15 +216,18 @@ class Driver:
 
     def _judge_gates(self, state: State) -> Trigger:
         decisions = gates.judge(self._recorder.draft.gate_signals)
-        self._recorder.update_invocation(gate_decisions=decisions)
-        for decision in decisions:
-            level = "info" if decision.passed else "warning"
-            self._invocation.log.emit(EventName.GATE_DECIDED, level=level, decision=decision)
+        self._note_decisions(decisions)
         if gates.have_passed(decisions, state.judged_gates):
             self._cause = ", ".join(f"{gate.value} passed" for gate in state.judged_gates)
             return Trigger.GATES_PASSED
         self._cause = "refused: " + ", ".join(gates.reason_codes(decisions))
         return Trigger.GATES_REFUSED
+
+    def _note_decisions(self, decisions: tuple[GateDecision, ...]) -> None:
+        self._recorder.update_invocation(gate_decisions=decisions)
+        for decision in decisions:
+            level = "info" if decision.passed else "warning"
+            self._invocation.log.emit(EventName.GATE_DECIDED, level=level, decision=decision)
 
     def _may_repeat(self, edge: Edge) -> bool:
         """Whether a loop has a time left; over all invocations, for a budget is the run's."""
@@ -241,40 +251,38 @@ class Driver:
         decisions = gates.judge(self._recorder.draft.gate_signals)
         if gates.have_passed(decisions, Gate):
             return True
-        self._recorder.update_invocation(gate_decisions=decisions)
+        self._note_decisions(decisions)
         self._cause = "closing refused: " + ", ".join(gates.reason_codes(decisions))
         return False
 
     def _on_guard_failed(self, guard: Guard, error: Exception) -> None:
         self._cause = f"closing refused: the guard {guard.value} failed"
-        self._invocation.add_own_failure(
+        failure = self._invocation.add_own_failure(
             "closure.verify", f"the guard {guard.value} raised {type(error).__name__}: {error}"
         )
+        self._invocation.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
 
     # -- the end ----------------------------------------------------------------------------
 
     def _note_wrong_artifacts(self, verdict: ArtifactsVerdict) -> None:
-        self._recorder.add_execution(
-            closure.refused_execution(
-                self._invocation.run_id,
-                verdict,
-                self._invocation.masker,
-                at=self._invocation.now(),
-            )
+        refusal = closure.refused_execution(
+            self._invocation.run_id, verdict, self._invocation.masker, at=self._invocation.now()
         )
+        self._recorder.add_execution(refusal)
+        self._invocation.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=refusal)
 
     def _fail(self, failure: OperationError) -> Report:
         """The program could not do its part: the run fails, as durably as can be."""
         self._recorder.is_degraded = True
         self._cause = str(failure)
+        self._invocation.settle_open_attempt(f"interrupted: {failure}")
         self._invocation.log.emit(
             EventName.RECORDING_FAILED,
             level="error",
             operation=failure.operation,
             error=str(failure),
+            execution=self._invocation.add_own_failure(failure.operation, str(failure)),
         )
-        self._invocation.settle_open_attempt(f"interrupted: {failure}")
-        self._invocation.add_own_failure(failure.operation, str(failure))
         is_done = self._recorder.is_done
         try:
             if failure.operation not in KEEP_CHECKPOINT:
@@ -290,7 +298,7 @@ class Driver:
         self._invocation.finish(ExitCode.FAILED)
         outcome = None if is_done else Outcome.FAILED
         self._recorder.write_report_if_possible(outcome)
-        self._invocation.emit_end(Outcome.FAILED)
+        self._invocation.emit_end(outcome or Outcome.DONE)
         return self._recorder.report(outcome)
 
     def _abort(self) -> None:
@@ -300,7 +308,7 @@ class Driver:
             return
         self._invocation.finish(ExitCode.FAILED)
         self._recorder.save_with_report()
-        self._invocation.emit_end(Outcome.FAILED)
+        self._invocation.emit_end(Outcome.DONE if self._recorder.is_done else Outcome.FAILED)
 
     def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
         match outcome:

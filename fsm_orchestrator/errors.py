@@ -8,6 +8,7 @@
     ├─ OperationError        exit 1    the program could not do its own part: the run failed
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
+    ├─ CommandError          exit 1    a command could not do what it was asked; no run is affected
     └─ InternalError         exit 70   a bug of ours
 
 What a stage or a gate does is never an error: see results.py and gates.py. A message is lower
@@ -16,6 +17,8 @@ the vocabulary.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -78,10 +81,40 @@ class RecordingError(OperationError):
         )
 
 
+class Holder(NamedTuple):
+    """Who holds an output directory, as its lock file says; nothing where it does not say yet."""
+
+    pid: int | None = None
+    host: str | None = None
+    since: str | None = None
+    run_id: str | None = None
+
+    def __str__(self) -> str:
+        """In words, without the directory."""
+        if self.pid is None:
+            return "a process that has not yet said who it is"
+        return f"process {self.pid} on {self.host}, since {self.since} (run {self.run_id})"
+
+
 class BusyError(OrchestratorError):
-    """Another orchestrator holds the output directory; its files were not touched."""
+    """Another orchestrator holds the output directory; its files were not touched.
+
+    Attributes:
+        holder: who that is.
+    """
 
     exit_code = ExitCode.BUSY
+
+    def __init__(self, directory: str, holder: Holder) -> None:
+        super().__init__(
+            f"{directory} is held by another orchestrator: {holder}",
+            remedy="wait until it has ended, or use another output directory; nothing was touched",
+        )
+        self.holder = holder
+
+
+class CommandError(OrchestratorError):
+    """A command that looks at a run, or ends it, could not do what it was asked."""
 
 
 class InternalError(OrchestratorError):

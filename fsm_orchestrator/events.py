@@ -18,12 +18,19 @@ from fsm_orchestrator.records import (
     Record,
     RunId,
     SchemaVersion,
+    Sha256,
     StageExecution,
     StateName,
     Timestamp,
     TransitionRecord,
 )
-from fsm_orchestrator.vocabulary import EventName, ExecutionMode, Outcome
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    EventName,
+    ExecutionMode,
+    Outcome,
+    OutputStream,
+)
 
 
 class Event(Record):
@@ -58,6 +65,13 @@ class RunStarted(RunEvent):
     )
     invocation: Ordinal = Field(description="Number of the invocation, from 1.")
     lifecycle: StateName = Field(description="Name of the lifecycle that the run follows.")
+    lifecycle_sha256: Sha256 = Field(
+        description="SHA-256 of the relation that the lifecycle says, in hexadecimal."
+    )
+    rerun: tuple[StateName, ...] = Field(
+        description="Completed stages that the invocation was told to run again."
+    )
+    started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     version: str = Field(description="Version of the program at work.")
 
 
@@ -87,6 +101,27 @@ class StageStarted(StageEvent):
         description="The program's arguments in order; known secret values are masked."
     )
     reason: str = Field(description="Why the stage is run, in words.")
+    containment: Containment = Field(
+        description=(
+            "How far the ending of its processes reaches: every process that comes of it"
+            " (subreaper), or those that stay in its group and session (process_group)."
+        )
+    )
+
+
+class StageOutput(StageEvent):
+    """A running attempt printed a line; logged only with `--log-output`."""
+
+    event: Literal[EventName.STAGE_OUTPUT] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="How grave it is.")
+    stream: OutputStream = Field(description="What it was printed to.")
+    text: str = Field(
+        description=(
+            "The line without its newline, 8 KiB of it at most; known secret values are masked,"
+            " bytes that are not UTF-8 replaced."
+        )
+    )
+    is_cut: bool = Field(description="Whether the line was longer and the rest is left out.")
 
 
 class StageSlow(StageEvent):
@@ -139,7 +174,7 @@ class StageSkipped(StageEvent):
 
 
 class RunWarning(RunEvent):
-    """Something the operator should know although it does not end the run."""
+    """Something happened that the operator should know although it does not end the run."""
 
     event: Literal[EventName.WARNING] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="How grave it is.")
@@ -147,16 +182,39 @@ class RunWarning(RunEvent):
     stage: StateName | None = Field(
         default=None, description="Name of the stage it is about; left out when it is about none."
     )
+    is_passed_over: Literal[True] | None = Field(
+        default=None,
+        description="True when the stage had no binary and was passed over; else left out.",
+    )
 
 
 class AttemptInterrupted(StageEvent):
-    """An attempt whose end nobody saw was found, and what was left of it has been ended."""
+    """An attempt whose end nobody saw, or could record, is recorded as interrupted."""
 
     event: Literal[EventName.ATTEMPT_INTERRUPTED] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="How grave it is.")
     ended_pids: tuple[Ordinal, ...] = Field(
         description="Process ids of what was alive still and was ended."
     )
+    invocation: Ordinal | None = Field(
+        default=None,
+        description=(
+            "Number of the invocation that had begun the attempt; left out when the attempt is"
+            " that of another run, which was in the directory before this one."
+        ),
+    )
+    execution: StageExecution | None = Field(
+        default=None,
+        description="The attempt, as the checkpoint has it; left out like `invocation`.",
+    )
+
+
+class ClosureRefused(RunEvent):
+    """A run may not be closed: expected artifacts are wrong, or a guard could not say."""
+
+    event: Literal[EventName.CLOSURE_REFUSED] = Field(description="Name of the event.")
+    level: Literal["error"] = Field(description="How grave it is.")
+    execution: StageExecution = Field(description="The refusal, as the checkpoint has it.")
 
 
 class RecordingFailed(RunEvent):
@@ -165,17 +223,20 @@ class RecordingFailed(RunEvent):
     event: Literal[EventName.RECORDING_FAILED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="How grave it is.")
     error: str = Field(description="What could not be done, where and why.")
-    operation: str | None = Field(
+    operation: str = Field(
+        description="What could not be done as one word, such as `checkpoint.persist`."
+    )
+    execution: StageExecution | None = Field(
         default=None,
         description=(
-            "What could not be done as one word, such as `report.persist`; left out of a second"
-            " failure that follows from the first."
+            "The failure, as the report has it; left out of a second one, met while the first was"
+            " recorded."
         ),
     )
 
 
 class RunRefused(Event):
-    """A resume was refused because of its checkpoint."""
+    """An invocation could not begin: a checkpoint is of no use, or a run cannot be archived."""
 
     event: Literal[EventName.RUN_REFUSED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="How grave it is.")
@@ -187,10 +248,19 @@ class RunEnded(RunEvent):
 
     event: Literal[EventName.RUN_ENDED] = Field(description="Name of the event.")
     level: Literal["info", "error"] = Field(
-        description="How grave it is: all but a done run is graver."
+        description="How grave it is: all but an exit code of 0 is graver."
     )
-    outcome: Outcome = Field(description="How it ended.")
+    outcome: Outcome = Field(description="How the run stands: the report's `terminal_state`.")
     exit_code: int = Field(description="What the command exits with.")
+    closure_ready: bool = Field(description="Whether the run may be closed, as the report has it.")
+    finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    containment: Containment | None = Field(
+        default=None,
+        description=(
+            "How far the ending of processes reached, as the report has it; left out when no"
+            " stage was run."
+        ),
+    )
 
 
 class RunCrashed(RunEvent):
@@ -199,6 +269,9 @@ class RunCrashed(RunEvent):
     event: Literal[EventName.RUN_CRASHED] = Field(description="Name of the event.")
     level: Literal["critical"] = Field(description="How grave it is.")
     traceback: str = Field(description="Where the program was, as Python tells it.")
+    exit_code: int = Field(description="What the command exits with.")
+    finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    execution: StageExecution = Field(description="The failure, as the report has it.")
 
 
 EventLine: TypeAlias = Annotated[
@@ -206,6 +279,7 @@ EventLine: TypeAlias = Annotated[
     | TransitionTaken
     | GateDecided
     | StageStarted
+    | StageOutput
     | StageSlow
     | StageRetrying
     | ProcessLeaked
@@ -213,6 +287,7 @@ EventLine: TypeAlias = Annotated[
     | StageSkipped
     | RunWarning
     | AttemptInterrupted
+    | ClosureRefused
     | RecordingFailed
     | RunRefused
     | RunEnded

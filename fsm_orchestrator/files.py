@@ -12,10 +12,9 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -47,8 +46,7 @@ def perform(
     return call(*args, **kwargs)
 
 
-@dataclass(frozen=True, slots=True)
-class StagedFile:
+class StagedFile(NamedTuple):
     """Bytes that are durable beside `path` under a temporary name, waiting to take its place."""
 
     path: Path
@@ -115,12 +113,14 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_directory(path: Path, *, mode: int = 0o777) -> None:
-    """Make a directory and its parents durably; nothing happens where it exists.
+def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) -> bool:
+    """Make a directory and its parents; whether it was made, False where it was there.
 
-    Only directories that this call makes get `mode` (subject to the umask).
+    Only directories that this call makes get `mode` (subject to the umask). Their names are made
+    durable, unless the caller says that something else will see to that.
     """
     missing = []
+    was_made = False
     probe = path
     while not probe.exists():
         missing.append(probe)
@@ -128,16 +128,19 @@ def make_directory(path: Path, *, mode: int = 0o777) -> None:
     for directory in reversed(missing):
         try:
             perform(Operation.MKDIR, os.mkdir, directory, mode)
+            was_made = directory == path
         except FileExistsError:
             continue
         try:
-            sync_directory(directory.parent)
+            if is_durable:
+                sync_directory(directory.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
             raise
     if not path.is_dir():
         raise NotADirectoryError(20, "not a directory", str(path))
+    return was_made
 
 
 def move(source: Path, destination: Path) -> None:
@@ -198,20 +201,31 @@ def lock(descriptor: int) -> None:
     perform(Operation.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def open_regular(path: Path) -> int:
+    """A descriptor to read a regular file by, to be closed by the caller; never waits.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = perform(Operation.OPEN, os.open, path, flags)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(21, "is a directory", str(path))
+    raise OSError(22, "not a regular file", str(path))
+
+
 def read_bounded(path: Path, size_bytes_max: int) -> bytes:
     """The whole of a regular file.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = perform(Operation.OPEN, os.open, path, flags)
+    descriptor = open_regular(path)
     try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, "is a directory", str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(22, "not a regular file", str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             data = perform(Operation.READ, stream.read, size_bytes_max + 1)
     finally:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import Field
 
@@ -13,8 +12,7 @@ from fsm_orchestrator.records import GateDecision, Record
 from fsm_orchestrator.vocabulary import Gate, GateSource
 
 
-@dataclass(frozen=True, slots=True)
-class GateRule:
+class GateRule(NamedTuple):
     """What a gate accepts. `values` begins with the passing one and ends with the default.
 
     `refusals` are the others, the tighter later: a check that spoke weighs more than none.

@@ -13,6 +13,7 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.event_log import EventFile, RunLogger
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.recorder import Recorder
+from fsm_orchestrator.records import AttemptRecord, StageExecution
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Outcome
 
 
@@ -38,7 +39,7 @@ class Invocation:
         """The time, as records hold it."""
         return timestamp(self.clock.now())
 
-    def warn(self, warning: str, **bound: str) -> None:
+    def warn(self, warning: str, **bound: str | bool) -> None:
         """Put a warning into report and log, once."""
         masked = self.masker.mask_path(warning)
         if masked not in self.recorder.draft.invocation.warnings:
@@ -58,25 +59,43 @@ class Invocation:
         if self._event_file.failure is not None and not self.recorder.is_degraded:
             raise self._event_file.failure
 
-    def add_own_failure(self, operation: str, error: str) -> None:
-        """Record what the program itself failed to do."""
-        self.recorder.add_execution(
-            executions.own_failure(
-                self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
-            )
+    def add_own_failure(self, operation: str, error: str) -> StageExecution:
+        """Record what the program itself failed to do; the record, for the log."""
+        failure = executions.own_failure(
+            self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
         )
+        self.recorder.add_execution(failure)
+        return failure
 
     def settle_open_attempt(self, error: str) -> None:
         """Record an attempt that is not going to be recorded by itself as interrupted."""
         draft = self.recorder.draft
         if draft.open_attempt is not None:
             attempt = draft.open_attempt
-            self.recorder.add_execution(
-                executions.interrupted(
-                    draft.run_id, attempt, draft.stages.get(attempt.stage), error=error
-                )
+            execution = executions.interrupted(
+                draft.run_id, attempt, draft.stages.get(attempt.stage), error=error
             )
+            self.recorder.add_execution(execution)
             self.recorder.update(open_attempt=None)
+            self.emit_interrupted(attempt, (), draft.invocation.number, execution)
+
+    def emit_interrupted(
+        self,
+        attempt: AttemptRecord,
+        ended_pids: tuple[int, ...],
+        invocation: int | None,
+        execution: StageExecution | None,
+    ) -> None:
+        """Tell the log of an attempt whose end nobody saw; None where it is another run's."""
+        of_this_run = {"invocation": invocation, "execution": execution}
+        self.log.emit(
+            EventName.ATTEMPT_INTERRUPTED,
+            level="warning",
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            ended_pids=ended_pids,
+            **({} if execution is None else of_this_run),
+        )
 
     def ending(self, exit_code: ExitCode) -> dict[str, Any]:
         """What the invocation's record says once it has ended."""
@@ -87,11 +106,19 @@ class Invocation:
         self.recorder.update_invocation(**self.ending(exit_code))
 
     def emit_end(self, outcome: Outcome) -> None:
-        """Tell the log that the invocation has ended, and make the log durable."""
+        """Tell the log that the invocation has ended, and make the log durable.
+
+        `outcome` is what the report says; that report has been made, and its end is in the draft.
+        """
+        ended = self.recorder.draft.invocation
+        reach = ended.containment
         self.log.emit(
             EventName.RUN_ENDED,
-            level="info" if outcome is Outcome.DONE else "error",
+            level="info" if ended.exit_code == ExitCode.DONE else "error",
             outcome=outcome.value,
-            exit_code=self.recorder.draft.invocation.exit_code,
+            exit_code=ended.exit_code,
+            closure_ready=self.recorder.is_closure_ready,
+            finished_at=ended.finished_at,
+            **({} if reach is None else {"containment": reach.value}),
         )
         self._event_file.sync()

@@ -12,9 +12,8 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator import keeper, process_table
 from fsm_orchestrator.polling import readable
@@ -29,16 +28,14 @@ class KeeperLostError(Exception):
     """The keeper was killed, or does not answer: what it kept is not under control any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """No process was started: `errno` of entering the directory, or of executing the program."""
 
     is_directory: bool
     errno: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """The stage's processes are gone, but for `survivors`.
 
     Attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,8 @@ from fsm_orchestrator.wording import described, suggestion
 
 shipped_names = lifecycle_names.shipped_names
 
+_KNOWN_MAX: Final = 16
+"""How many lifecycles are kept in mind, for a program that runs many."""
 _LISTED_MAX: Final = 50
 """How many problems of a layer are listed: enough to work on, not a flood from a wrong file."""
 
@@ -105,8 +108,11 @@ def _file_text(path: Path) -> tuple[bytes, str]:
     return text, str(path)
 
 
+@lru_cache(maxsize=_KNOWN_MAX)
 def parse(text: bytes, source: str) -> Lifecycle:
     """The lifecycle in a text; `source` is what messages call the text.
+
+    The same text is understood and proved once: a lifecycle is frozen, so it can be shared.
 
     Raises:
         LifecycleError: the text is not TOML in UTF-8, or the lifecycle is refused.

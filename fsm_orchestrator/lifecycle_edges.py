@@ -6,8 +6,7 @@ Assumes what lifecycle_rules.py checks first: names that are known and states th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle_finding import Finding, of_state, of_transition
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle, State, Transition
@@ -49,8 +48,7 @@ _CONDITIONAL: Final = (
 """The triggers whose edges may have a condition: a fact that ends a run always ends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Numbered:
+class _Numbered(NamedTuple):
     """An edge and the place of its transition in the file, from 1."""
 
     number: int

@@ -6,14 +6,13 @@ Only the shape and its words: what is wrong is decided by the modules that check
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fsm_orchestrator.lifecycle_walks import Walk
 from fsm_orchestrator.lifecycle_wording import state_label, trace, transition_label
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A rule or a promise that a lifecycle breaks.
 
     Attributes:

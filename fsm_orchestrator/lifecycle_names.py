@@ -6,8 +6,10 @@ machine. It judges nothing: whether a lifecycle may be used is lifecycle.py's to
 
 from __future__ import annotations
 
+import os
 import re
-from importlib.resources import files as resource_files
+from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +35,8 @@ def is_name(value: object) -> bool:
 
 def shipped_names() -> tuple[str, ...]:
     """The names of the lifecycles that come with the program, sorted."""
+    from importlib.resources import files as resource_files  # noqa: PLC0415 - slow, and rare
+
     entries = (entry.name for entry in resource_files(_PACKAGE).iterdir())
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX)))
 
@@ -45,6 +49,12 @@ def shipped_text(name: str) -> bytes:
     """
     if not is_name(name):
         raise FileNotFoundError(2, "no lifecycle of that name ships", name)
+    package = import_module(_PACKAGE)
+    loader = None if package.__spec__ is None else package.__spec__.loader
+    if isinstance(loader, SourceFileLoader):  # importlib.resources costs every start its import
+        return loader.get_data(os.path.join(package.__path__[0], name + _SUFFIX))
+    from importlib.resources import files as resource_files  # noqa: PLC0415 - in a zip file
+
     return resource_files(_PACKAGE).joinpath(name + _SUFFIX).read_bytes()
 
 

@@ -5,8 +5,7 @@ One type for each, with what it means; None where it is not said, so that the ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field
 
@@ -56,8 +55,7 @@ OutputLimitBytes = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class GivenLimits:
+class GivenLimits(NamedTuple):
     """The limits that one source gives for a stage; None where it does not say."""
 
     timeout_ms: int | None = None
@@ -74,7 +72,7 @@ class GivenLimits:
         )
 
 
-LIMIT_FIELDS: Final = tuple(GivenLimits.__dataclass_fields__)
+LIMIT_FIELDS: Final = GivenLimits._fields
 
 DEFAULT_LIMITS: Final = GivenLimits(
     timeout_ms=DEFAULT_TIMEOUT_MS,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from fsm_orchestrator import files
-from fsm_orchestrator.errors import BusyError, RecordingError
+from fsm_orchestrator.errors import BusyError, Holder, RecordingError
 from fsm_orchestrator.vocabulary import LOCK_FILE
 
 HOLDER_BYTES_MAX = 4096
@@ -146,14 +146,14 @@ def _read_holder(path: Path) -> bytes:
         return b""
 
 
-def holder_of(output_directory: Path) -> str | None:
-    """Who holds the directory now, in words; None when nobody does. Writes nothing."""
+def holder_of(output_directory: Path) -> Holder | None:
+    """Who holds the directory now; None when nobody does. Writes nothing."""
     if not os.path.isdir(output_directory):
         return None
     try:
         OutputLock.acquire(output_directory).release()
     except BusyError as busy:
-        return str(busy)
+        return busy.holder
     except RecordingError:
         return None
     return None
@@ -162,13 +162,12 @@ def holder_of(output_directory: Path) -> str | None:
 def _busy(path: Path, holder: bytes) -> BusyError:
     try:
         known = json.loads(holder)
-        who = (
-            f"process {known['pid']} on {known['host']}, since {known['since']}"
-            f" (run {known['run_id']})"
+        who = Holder(
+            pid=int(known["pid"]),
+            host=str(known["host"]),
+            since=str(known["since"]),
+            run_id=str(known["run_id"]),
         )
     except (ValueError, KeyError, TypeError):
-        who = "a process that has not yet said who it is"
-    return BusyError(
-        f"{path.parent} is held by another orchestrator: {who}",
-        remedy="wait until it has ended, or use another output directory; nothing was touched",
-    )
+        who = Holder()
+    return BusyError(str(path.parent), who)

@@ -29,6 +29,7 @@ class Masker:
     def __init__(self, values: Iterable[str]) -> None:
         known = sorted(set(values), key=len, reverse=True)
         self.longest_bytes = len(known[0].encode(errors="replace")) * 4 if known else 0
+        self._values = tuple(value for value in known if _is_masked(value))
         self._pattern = _pattern_of(known)
         self._path_pattern = _pattern_of([value for value in known if "/" not in value])
 
@@ -60,13 +61,64 @@ class Masker:
                 return MASK + self.mask(text[match.end() :])
         return self.mask(text[cut:])
 
+    def masked_part(self, text: str, start: int) -> tuple[str, int]:
+        """What can be said already of `text` from `start` on, where more of it is to come.
+
+        Returns:
+            The part that is decided, masked, and where the rest begins: it may be part of a value.
+        """
+        parts = []
+        undecided = self._undecided_from(text, start)
+        for match in self._pattern.finditer(text, start) if self._pattern is not None else ():
+            if match.start() >= undecided:
+                break
+            parts += [text[start : match.start()], MASK]
+            start = match.end()
+            if start > undecided:
+                undecided = self._undecided_from(text, start)
+        return "".join([*parts, text[start:undecided]]), undecided
+
+    def masked_end(self, text: str, start: int) -> str:
+        """The same of a text that ends here.
+
+        The beginning of a value, from six characters on, counts for the value: what printed it
+        was cut off.
+        """
+        part, rest = self.masked_part(text, start)
+        if len(text) - rest >= WHOLE_VALUE_LENGTH_MIN:
+            return part + MASK
+        for match in self._pattern.finditer(text, rest) if self._pattern is not None else ():
+            part += text[rest : match.start()] + MASK
+            rest = match.end()
+        return part + text[rest:]
+
+    def _undecided_from(self, text: str, start: int) -> int:
+        """Where the end of `text` begins that may go on to be a value, at `start` or later."""
+        found = len(text)
+        for value in self._values:
+            is_word = len(value) < WHOLE_VALUE_LENGTH_MIN  # what follows a word decides as well
+            at = max(start, len(text) - len(value) + (0 if is_word else 1))
+            at = text.find(value[0], at)
+            while 0 <= at < found and not value.startswith(text[at:]):
+                at = text.find(value[0], at + 1)
+            if at >= 0:
+                found = min(found, at)
+        return found
+
+
+def _is_masked(value: str) -> bool:
+    return len(value) >= WHOLE_VALUE_LENGTH_MIN or (
+        len(value) >= WORD_LENGTH_MIN and value.lower() not in PLAIN_WORDS
+    )
+
 
 def _pattern_of(values: Iterable[str]) -> re.Pattern[str] | None:
     """Matches the values, the longest first; None where there is none to match."""
-    parts = []
-    for value in values:
-        if len(value) >= WHOLE_VALUE_LENGTH_MIN:
-            parts.append(re.escape(value))
-        elif len(value) >= WORD_LENGTH_MIN and value.lower() not in PLAIN_WORDS:
-            parts.append(rf"(?<!\w){re.escape(value)}(?!\w)")
+    parts = [
+        re.escape(value)
+        if len(value) >= WHOLE_VALUE_LENGTH_MIN
+        else rf"(?<!\w){re.escape(value)}(?!\w)"
+        for value in values
+        if _is_masked(value)
+    ]
     return re.compile("|".join(parts)) if parts else None

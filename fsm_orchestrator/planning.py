@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fsm_orchestrator.gates import GATE_RULES, have_passed, judge
 from fsm_orchestrator.preparation import Preparation
-from fsm_orchestrator.records import GateDecision, Record
+from fsm_orchestrator.records import Artifact, GateDecision, Record
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Gate,
@@ -13,6 +15,9 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
     StageStatus,
 )
+
+COMPARED: Final = ("command", "args", "cwd", "environment", "expected artifacts", "artifacts")
+"""What a completed stage is held against, by the names that settings.differences gives them."""
 
 
 class PlannedGate(Record):
@@ -23,7 +28,11 @@ class PlannedGate(Record):
 
 
 class PlannedStage(Record):
-    """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`."""
+    """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`.
+
+    Of a stage that would be skipped, `unchanged` names the settings that are those it completed
+    with, and `artifacts` are what it left then and what is there still.
+    """
 
     stage: str
     action: str
@@ -34,6 +43,8 @@ class PlannedStage(Record):
     cwd: str | None
     expected_artifacts: tuple[str, ...]
     timeout_ms: int | None
+    unchanged: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
 
 
 class Plan(Record):
@@ -81,6 +92,7 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
     settings = preparation.settings.get(stage)
     masker = preparation.masker
     action, reason = _action(preparation, stage, may_run=may_run)
+    completion = preparation.checkpoint.completion_of(stage) if action == "skip" else None
     return PlannedStage(
         stage=stage,
         action=action,
@@ -93,6 +105,18 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
             () if settings is None else masker.mask_paths(settings.expected_artifacts)
         ),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
+        unchanged=() if completion is None else _unchanged(preparation, stage),
+        artifacts=() if completion is None else completion.artifacts,
+    )
+
+
+def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
+    """The settings of a completed stage that are what they were; the others are in a warning."""
+    about = f"stage {stage!r} is skipped although it is not what it was when it completed: "
+    warnings = preparation.checkpoint.invocation.warnings
+    changed = [one.removeprefix(about) for one in warnings if one.startswith(about)]
+    return tuple(
+        name for name in COMPARED if not any(one.startswith(f"{name}:") for one in changed)
     )
 
 
@@ -127,7 +151,7 @@ def source_in_words(source: GateSource) -> str:
     """Where a signal came from, for a person."""
     match source:
         case GateSource.FLAG:
-            return "given now"
+            return "given by flag"
         case GateSource.CONFIG:
             return "from the config file"
         case GateSource.CHECKPOINT:

@@ -11,9 +11,8 @@ import errno
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator import __version__, archive, checkpoint_file, lifecycle, private_state
 from fsm_orchestrator.checkpoint import Checkpoint
@@ -44,8 +43,7 @@ NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
 """What is said of a directory, of what is no regular file, and of one that is too large."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(NamedTuple):
     """An invocation that has not begun.
 
     Attributes:
@@ -69,13 +67,7 @@ class Preparation:
 
     def limits_of(self, stage: str) -> Limits:
         """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
-        checkpoint = self.checkpoint
-        of_run = GivenLimits(
-            timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms
-        )
-        of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
-        chosen = self.settings[stage].limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
-        return Limits(**asdict(chosen))
+        return limits_in_force(self.checkpoint, stage, self.settings[stage])
 
     def retry_of(self, stage: str) -> RetryPolicy:
         """When a stage is tried again: its own settings, the lifecycle's, the default (never)."""
@@ -96,6 +88,14 @@ class Preparation:
         """How long what an interrupted attempt left may take to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
+
+
+def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
+    """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
+    of_run = GivenLimits(timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms)
+    of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
+    chosen = settings.limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
+    return Limits(**chosen._asdict())
 
 
 def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from fsm_orchestrator import process_table
 from fsm_orchestrator.containment import Collected, Contained
@@ -34,17 +34,21 @@ from fsm_orchestrator.spawning import Command
 from fsm_orchestrator.termination import terminate
 from fsm_orchestrator.vocabulary import Containment as Reach
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.keeper_pool import KeeperPool
+
 LEAK_SETTLE_SECONDS: Final = 0.1
 """How long after its leader a process may take to end by itself without counting as left behind:
 the rest of a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
+READ_SECONDS: Final = 0.1
+"""How often what a process prints is read, where somebody reads it."""
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
 """Why this program ends a process that did not end by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a process may take. Times in milliseconds; None where there is no limit."""
 
     timeout_ms: int
@@ -69,8 +73,30 @@ class Observer(Protocol):
         """It is about to be ended: the last chance to look at its live processes, leader first."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessReport:
+class OutputReader(Protocol):
+    """Who reads what a process prints while it runs."""
+
+    def read(self) -> bool:
+        """Read what is there; whether there was more than is read at once."""
+
+    def finish(self) -> None:
+        """Read all the rest; called once the process has ended, by whoever had it run."""
+
+
+class _Reading:
+    """When what a process prints is read next, by the monotonic clock; never, without a reader."""
+
+    def __init__(self, reader: OutputReader | None) -> None:
+        self._reader = reader
+        self.next_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
+
+    def read_if_due(self) -> None:
+        if self._reader is not None and time.monotonic() >= self.next_at:
+            wait_seconds = 0.0 if self._reader.read() else READ_SECONDS
+            self.next_at = time.monotonic() + wait_seconds
+
+
+class ProcessReport(NamedTuple):
     """How it ended, what it used, what it left behind (already ended).
 
     Attributes:
@@ -95,17 +121,30 @@ class _Leaked:
 
 
 class ProcessRunner:
-    """Runs one process at a time to its end, with everything that came of it. `close` it."""
+    """Runs one process at a time to its end, with everything that came of it. `close` it.
 
-    def __init__(self, interrupts: Interrupts, *, may_keep: bool = True) -> None:
+    Attributes:
+        reader: told to read, again and again while a process runs; None where nobody reads.
+    """
+
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        *,
+        may_keep: bool = True,
+        keepers: KeeperPool | None = None,
+    ) -> None:
+        self.reader: OutputReader | None = None
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
+        self._keepers = keepers
+        self._is_idle = True
 
     def warm_up(self) -> None:
         """Start the keeper, and do not wait for it: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
-            started = start_keeper()
+            started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
                 self._keeper = started
             else:
@@ -129,10 +168,14 @@ class ProcessRunner:
         return Reach.PROCESS_GROUP if self.keeper() is None else Reach.SUBREAPER
 
     def close(self) -> None:
-        """Let the keeper go."""
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
+        """Let the keeper go; back to the pool, if it has nothing left to keep."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        if self._keepers is not None and self._is_idle:
+            self._keepers.give_back(keeper)
+        else:
+            keeper.close()
 
     def run(self, command: Command, limits: Limits, observer: Observer) -> ProcessReport:
         """Start `command` and wait for its end.
@@ -140,12 +183,14 @@ class ProcessRunner:
         When this returns or raises, the process and what came of it have been collected, but for
         `ProcessReport.survivors`.
         """
+        self._is_idle = False
         try:
             child = self._spawn(command)
         except KeeperLostError:
             self._drop_keeper()
             return ProcessReport(Lost(LOST))
         if isinstance(child, NotSpawned):
+            self._is_idle = True
             return ProcessReport(child)
         try:
             output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
@@ -172,6 +217,7 @@ class ProcessRunner:
         collected = self._collect(child)
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors)
+        self._is_idle = not collected.survivors
         return _report(stopped, collected, leaked, was_killed=not has_ended)
 
     def _spawn(self, command: Command) -> Contained | NotSpawned:
@@ -198,6 +244,7 @@ class ProcessRunner:
         self, child: Contained, limits: Limits, output: OutputWatch, observer: Observer
     ) -> Stopped | None:
         """Wait for the end or a reason to end it; None when the process ended by itself."""
+        reading = _Reading(self.reader)
         began = time.monotonic()
         deadline = began + limits.timeout_ms / 1000
         idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
@@ -207,10 +254,11 @@ class ProcessRunner:
             if self._interrupts.first is not None:
                 return Interrupted(self._interrupts.first)
             quiet_at = output.printed_at + idle_seconds
-            wake_at = min(deadline, quiet_at, slow_at, output.next_look)
+            wake_at = min(deadline, quiet_at, slow_at, output.next_look, reading.next_at)
             if self._has_ended(child, wake_at):
                 output.look()
                 return OutputExceeded(limits.output_limit_bytes or 0) if output.is_over else None
+            reading.read_if_due()
             now = time.monotonic()
             if now >= min(quiet_at, output.next_look):
                 output.look()
@@ -260,7 +308,7 @@ def _report(
 ) -> ProcessReport:
     match stopped:
         case TimedOut() | WentQuiet():
-            end: ProcessEnd = replace(stopped, was_killed=was_killed)
+            end: ProcessEnd = stopped._replace(was_killed=was_killed)
         case None:
             end = collected.end
         case _:

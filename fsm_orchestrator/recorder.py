@@ -156,6 +156,11 @@ class Recorder:
             files.replace_file(self._report_path, self.report(outcome).to_json())
 
     @property
+    def is_closure_ready(self) -> bool:
+        """Whether the report that was made last to be written says that the run may be closed."""
+        return not self.is_degraded and self.latest is not None and self.latest.closure_ready
+
+    @property
     def is_done(self) -> bool:
         """Whether the draft's state is done."""
         state = self.draft.lifecycle.states[self.draft.current_state]
@@ -174,9 +179,15 @@ class Recorder:
             raise _error("report.persist", self._report_path, error) from error
 
     def _commit(self, operation: str, staged: files.StagedFile) -> None:
+        """Let a staged file take its place, durably.
+
+        The name of a report that another will follow becomes durable with the next checkpoint,
+        which is in the same directory: until then a power cut leaves the report before it.
+        """
         try:
             staged.commit()
-            files.sync_directory(staged.path.parent)
+            if operation == "checkpoint.persist" or self.draft.invocation.finished_at is not None:
+                files.sync_directory(staged.path.parent)
         except OSError as error:
             if operation != "report.persist" or not self.is_degraded:
                 raise _error(operation, staged.path, error) from error

@@ -2,6 +2,9 @@
 
 `ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once
 its expected artifacts have been judged. Every consumer matches and ends in `assert_never`.
+
+Named tuples where dataclasses would do: each start of the command defines them all, and a
+dataclass takes eight times as long to define.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
@@ -26,15 +29,13 @@ class SpawnFailure(StrEnum):
     REFUSED_BY_SYSTEM = "refused by the system"
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(NamedTuple):
     """The process ended by itself with `code`, 0 to 255."""
 
     code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Signaled:
+class Signaled(NamedTuple):
     """A signal that this program did not send ended the process."""
 
     signum: int
@@ -45,46 +46,40 @@ class Signaled:
         return signal_name(self.signum)
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(NamedTuple):
     """The process outlived `timeout_ms` and was ended; `was_killed` when SIGTERM was not enough."""
 
     timeout_ms: int
     was_killed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WentQuiet:
+class WentQuiet(NamedTuple):
     """The process printed nothing for `idle_timeout_ms` and was ended; `was_killed` as above."""
 
     idle_timeout_ms: int
     was_killed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OutputExceeded:
+class OutputExceeded(NamedTuple):
     """The process printed more than `limit_bytes`, and was ended if it had not ended itself."""
 
     limit_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class NotSpawned:
+class NotSpawned(NamedTuple):
     """No process was started. `detail` names the path and the cause."""
 
     failure: SpawnFailure
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(NamedTuple):
     """The run was asked to end (`signum`) and ended the process, or did not start it."""
 
     signum: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """How the process ended is not known; `detail` says why, in words."""
 
     detail: str
@@ -95,16 +90,14 @@ ProcessEnd = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactsWrong:
+class ArtifactsWrong(NamedTuple):
     """The process exited as it should, but its expected artifacts are not all good."""
 
     summary: str
     code: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReworkRequested:
+class ReworkRequested(NamedTuple):
     """A reviewer did its work and exited with the code that sends the run back."""
 
     code: int

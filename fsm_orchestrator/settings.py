@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import Field
 
@@ -188,7 +188,7 @@ def record_of(
             for key, value in settings.env.items()
         },
         expected_artifacts=artifacts,
-        **asdict(settings.limits),
+        **settings.limits._asdict(),
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale,
     )

@@ -6,13 +6,12 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fsm_orchestrator.results import NotSpawned, SpawnFailure
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What to start. `program` is a path, or a bare name to be looked up on `search_path`.
 
     `stdout` and `stderr` are descriptors for it to write to.

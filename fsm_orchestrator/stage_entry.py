@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import partial
 from typing import Final
 
 from fsm_orchestrator import executions, process_table
 from fsm_orchestrator.checkpoint import Completion
 from fsm_orchestrator.event_log import RunLogger
-from fsm_orchestrator.executions import fact_of
+from fsm_orchestrator.executions import fact_of, log_names
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.invocation import Invocation
 from fsm_orchestrator.polling import readable
-from fsm_orchestrator.process import ProcessRunner
+from fsm_orchestrator.process import OutputReader, ProcessRunner
 from fsm_orchestrator.records import AttemptRecord, InvocationRecord, StageExecution
 from fsm_orchestrator.retries import RetryPolicy, may_retry, wait_ms
 from fsm_orchestrator.rework import rework_environment
 from fsm_orchestrator.stage_runner import AttemptHooks, AttemptPlan, StageContext, run_attempt
-from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    Ending,
+    EventName,
+    OutputStream,
+    StageStatus,
+    Trigger,
+)
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
@@ -59,7 +67,7 @@ class StageEntry:
             warning = f"stage {stage!r} has no binary and was passed over"
             passed_over = (*draft.invocation.passed_over, stage)
             self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
-            self._invocation.warn(warning, stage=stage)
+            self._invocation.warn(warning, stage=stage, is_passed_over=True)
             return Trigger.STAGE_SUCCEEDED, warning
         execution = self._run(stage)
         policy = self._preparation.retry_of(stage)
@@ -129,7 +137,7 @@ class StageEntry:
         )
 
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
-        self._note_reach()
+        reach = self._note_reach()
         attempt = self._next_attempt(stage)
         settings = self._preparation.settings[stage]
         log = self._invocation.log.bind(stage=stage, attempt=attempt.attempt)
@@ -140,11 +148,16 @@ class StageEntry:
             command=self._invocation.masker.mask_path(settings.command),
             args=list(self._invocation.masker.mask_all(settings.args)),
             reason=attempt.reason,
+            containment=reach.value,
         )
         self._invocation.check_events()
         plan = AttemptPlan(
             limits=self._preparation.limits_of(stage),
-            hooks=AttemptHooks(on_started=self._on_started, on_slow=self._on_slow),
+            hooks=AttemptHooks(
+                on_started=self._on_started,
+                on_slow=self._on_slow,
+                read_output=partial(self._reader, attempt, log),
+            ),
             environment=rework_environment(
                 self._recorder.draft,
                 stage,
@@ -185,15 +198,17 @@ class StageEntry:
                 stage=execution.stage,
             )
 
-    def _note_reach(self) -> None:
+    def _note_reach(self) -> Containment:
         """Say how far the ending of processes reaches here, before there is one."""
         runner = self._context.runner
-        self._recorder.update_invocation(containment=runner.reach())
+        reach = runner.reach()
+        self._recorder.update_invocation(containment=reach)
         if runner.unable:
             self._invocation.warn(
                 "processes that leave their group and session cannot be found and ended here:"
                 f" {runner.unable}"
             )
+        return reach
 
     def _end_strays(self) -> None:
         """Nobody keeps the attempt's processes together any more: end what can still be found.
@@ -252,6 +267,27 @@ class StageEntry:
             f"stage {attempt.stage!r} is slow: it ran for more than {limit_ms} ms",
             stage=attempt.stage,
         )
+
+    def _reader(
+        self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
+    ) -> OutputReader | None:
+        """Who makes an event of each line that the attempt prints; None where it was not asked."""
+        if not self._preparation.config.log_output:
+            return None
+        from fsm_orchestrator.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
+
+        def tell(stream: OutputStream, text: str, is_cut: bool) -> None:
+            log.emit(EventName.STAGE_OUTPUT, stream=stream.value, text=text, is_cut=is_cut)
+
+        def warn() -> None:
+            files = " and ".join(log_names(attempt.stage, attempt.attempt))
+            self._invocation.warn(
+                f"stage {attempt.stage!r} printed more than {LINES_MAX} lines: the rest of attempt"
+                f" {attempt.attempt} is only in {files}",
+                stage=attempt.stage,
+            )
+
+        return OutputLines(outputs, self._invocation.masker, tell, warn)
 
     def _complete(self, attempt: AttemptRecord, execution: StageExecution) -> None:
         draft = self._recorder.draft

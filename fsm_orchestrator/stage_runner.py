@@ -6,9 +6,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator import files
 from fsm_orchestrator.artifacts import (
@@ -23,7 +22,7 @@ from fsm_orchestrator.executions import idempotency_key, log_names, postmortem_n
 from fsm_orchestrator.json_text import escaped
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.output_watch import cut_off
-from fsm_orchestrator.process import Limits, ProcessReport, ProcessRunner
+from fsm_orchestrator.process import Limits, OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.records import Artifact, AttemptRecord, StageExecution
 from fsm_orchestrator.results import (
     ArtifactsWrong,
@@ -48,8 +47,7 @@ TAIL_LINES_MAX: Final = 20
 TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable's name
 
 
-@dataclass(frozen=True, slots=True)
-class StageContext:
+class StageContext(NamedTuple):
     """What is the same for every stage of a run."""
 
     run_id: str
@@ -60,16 +58,18 @@ class StageContext:
     on_leak: OnLeak
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptHooks:
-    """Who is told of an attempt while it runs: its pid, and (elapsed_ms, stdout, stderr tails)."""
+class AttemptHooks(NamedTuple):
+    """Who is told of an attempt while it runs: its pid, and (elapsed_ms, stdout, stderr tails).
+
+    `read_output` is given the descriptors of its outputs; who reads them, None for nobody.
+    """
 
     on_started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
+    read_output: Callable[[tuple[int, int]], OutputReader | None]
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptPlan:
+class AttemptPlan(NamedTuple):
     """What is particular to one attempt, beside the stage's settings.
 
     Attributes:
@@ -85,16 +85,14 @@ class AttemptPlan:
     is_retry: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """What is known of an attempt once its process has ended."""
+class _Ended(NamedTuple):
+    """What is known of an attempt once its process has ended; `postmortem` is one line or empty."""
 
     report: ProcessReport
     verdict: ArtifactsVerdict
     duration_ms: int
     stderr_tail: str
     postmortem: str
-    """What the black box says in a line; empty where there is none."""
     has_postmortem: bool
 
 
@@ -124,8 +122,11 @@ def run_attempt(
             stdout=stdout,
             stderr=stderr,
         )
+        reader = context.runner.reader = plan.hooks.read_output((stdout, stderr))
         report = context.runner.run(command, plan.limits, observer)
         duration_ms = context.clock.elapsed_ms(began)
+        if reader is not None:
+            reader.finish()
         tail = observer.tail(1)
         if plan.limits.output_limit_bytes is not None:  # also what was printed while it was ended
             cut_off(stdout, stderr, plan.limits.output_limit_bytes)
@@ -307,7 +308,7 @@ def _open_logs(output_directory: Path, attempt: AttemptRecord) -> Iterator[tuple
     try:
         path = output_directory / LOGS_DIRECTORY
         try:
-            files.make_directory(path)
+            files.make_directory(path, is_durable=False)  # the next checkpoint makes it so
             for name in names:
                 path = output_directory / name
                 descriptors.append(files.open_append(path, mode=0o600))
@@ -327,8 +328,11 @@ def _tail(descriptor: int, start: int, masker: Masker) -> str:
     size_bytes = os.fstat(descriptor).st_size
     to_read = TAIL_BYTES_MAX + masker.longest_bytes
     begin = max(start, size_bytes - to_read)
-    text = os.pread(descriptor, to_read, begin).decode(errors="replace")
-    tail = masker.masked_tail(text, TAIL_BYTES_MAX)
+    data = os.pread(descriptor, to_read, begin)
+    text = data.decode(errors="replace")
+    # In characters, for a value is found in those: what is kept is bounded in bytes.
+    spare = data[:-TAIL_BYTES_MAX].decode(errors="replace")
+    tail = masker.masked_tail(text, len(text) - len(spare))
     return "\n".join(tail.splitlines()[-TAIL_LINES_MAX:])
 
 

@@ -96,6 +96,32 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
 
 
+class Standing(StrEnum):
+    """Where a run stands for those who look at it: its outcome, or why it has none."""
+
+    WORKING = "working"
+    INTERRUPTED = "interrupted"
+    """Its orchestrator is gone and left no outcome."""
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    DONE = "done"
+    NOT_CLOSABLE = "not_closable"
+    """Done, and yet not to be closed: what it must have is not there any more."""
+
+
+class StageFate(StrEnum):
+    """What became of a stage, or would."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    PASSED_OVER = "passed_over"
+    INTERRUPTED = "interrupted"
+    NOT_REACHED = "not_reached"
+
+
 class GatesGuard(StrEnum):
     """What the gates stand before: every stage, or only the way to `done`."""
 
@@ -192,6 +218,22 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
+class LogLevel(StrEnum):
+    """The least grave events that are shown on stderr, from all to few."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class OutputStream(StrEnum):
+    """What a stage prints to."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
 class EventName(StrEnum):
     """The events of the structured log."""
 
@@ -199,6 +241,7 @@ class EventName(StrEnum):
     TRANSITION = "transition"
     GATE_DECIDED = "gate.decided"
     STAGE_STARTED = "stage.started"
+    STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
@@ -206,6 +249,7 @@ class EventName(StrEnum):
     PROCESS_LEAKED = "process.leaked"
     WARNING = "run.warning"
     ATTEMPT_INTERRUPTED = "attempt.interrupted"
+    CLOSURE_REFUSED = "closure.refused"
     RECORDING_FAILED = "recording.failed"
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Final
 
 _SHOWN_CHARACTERS_MAX: Final = 60
@@ -33,6 +32,8 @@ def described(value: object) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for those who mistype
+
     nearest = get_close_matches(word, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 

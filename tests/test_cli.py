@@ -179,7 +179,7 @@ USAGE_ERRORS: Mapping[str, tuple[Sequence[str], str]] = {
     "second positional": (("./out", "extra"), "extra"),
     "second positional after options": (("./out", *PASSING, "true"), "true"),
     "second positional of plan": (("plan", "./out", "extra"), "extra"),
-    "second positional of status": (("status", "./out", "extra"), "extra"),
+    "second positional of explain": (("explain", "./out", "extra"), "extra"),
     "no OUT for run": (("run",), "OUT"),
     "no OUT for plan": (("plan",), "OUT"),
     "no OUT for status": (("status",), "OUT"),
@@ -717,7 +717,7 @@ def test_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
     assert ended.code == 0
     assert everything(tmp_path) == {}
     for gate, value in (("policy", "allow"), ("ci", "success"), ("review", "approved")):
-        assert re.search(rf"gate {gate} +{value} +given now +passes", ended.stdout)
+        assert re.search(rf"gate {gate} +{value} +given by flag +passes", ended.stdout)
     assert re.search(r"stage manager: would run: .*not run yet", ended.stdout)
     assert re.search(r"stage executor: would run: .*not run yet", ended.stdout)
     assert "/bin/sh -c 'echo planned > planned'" in ended.stdout

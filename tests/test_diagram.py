@@ -23,11 +23,11 @@ from fsm_orchestrator.diagram import Line, picture_of
 from fsm_orchestrator.diagram_changes import both_of, marks_of_change
 from fsm_orchestrator.diagram_dot import dot_text
 from fsm_orchestrator.diagram_mermaid import mermaid_text
-from fsm_orchestrator.diagram_words import span_words
 from fsm_orchestrator.lifecycle_diff import diff
 from fsm_orchestrator.lifecycle_model import Lifecycle
 from fsm_orchestrator.lifecycle_names import shipped_names, shipped_text
 from fsm_orchestrator.machine import RunMachine
+from fsm_orchestrator.spans import span_words
 from tests.support import COMMAND, environment, orchestrate
 
 ROOT: Final = Path(__file__).parent.parent

@@ -120,6 +120,8 @@ TITLES_AND_COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "out --fixed-clock noon",
             "out --fixed-clock 2026-13-01",
             "out --log-format xml",
+            "out --log-level loud",
+            "out --quiet --log-level debug",
             "out --rerun manager",
             "out --on-changed-stage keep",
             "out --on-changed-stage never",

@@ -30,6 +30,7 @@ from fsm_orchestrator import RunConfig, api, files, run
 from fsm_orchestrator.errors import InternalError, OrchestratorError, UsageError
 from fsm_orchestrator.files import Operation
 from fsm_orchestrator.interrupts import Interrupts
+from fsm_orchestrator.keeper_pool import KeeperPool
 from fsm_orchestrator.process import Limits, Observer, ProcessReport, ProcessRunner
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.results import Exited
@@ -275,8 +276,8 @@ class PlainRunner(ProcessRunner):
     A run then takes half the time, and what is done to files is none of the keeper's business.
     """
 
-    def __init__(self, interrupts: Interrupts) -> None:
-        super().__init__(interrupts, may_keep=False)
+    def __init__(self, interrupts: Interrupts, *, keepers: KeeperPool | None = None) -> None:
+        super().__init__(interrupts, may_keep=False, keepers=keepers)
 
     @property
     def unable(self) -> str:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -415,7 +414,7 @@ def test_process_that_cannot_be_ended_fails_the_run(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def collect(process: kept_process.KeptProcess) -> Collected:
-        return replace(real(process), survivors=(4711,))
+        return real(process)._replace(survivors=(4711,))
 
     real = kept_process.KeptProcess.collect
     monkeypatch.setattr(kept_process.KeptProcess, "collect", collect)

@@ -136,8 +136,9 @@ MANY_LINES = "\n".join(f"key material, line {number:02}" for number in range(30)
         (LONG_LINE, 'printf "%s%4060s" "$TOKEN" . >&2; exit 1'),
         (MANY_LINES, 'printf "%s" "$TOKEN" >&2; exit 1'),
         ("\r\n".join(MANY_LINES.splitlines()[:5]), 'printf "%s" "$TOKEN" >&2; exit 1'),
+        (LONG_LINE[:60], 'printf "%s" "$TOKEN" >&2; printf "€%.0s" $(seq 1430) >&2; exit 1'),
     ],
-    ids=["cut by size", "cut by lines", "other line ends"],
+    ids=["cut by size", "cut by lines", "other line ends", "characters of several bytes"],
 )
 def test_no_piece_of_a_value_is_quoted_from_stderr(tmp_path: Path, value: str, script: str) -> None:
     """What is quoted is masked before it is cut: no end of a value survives at the cut."""

@@ -13,6 +13,7 @@ import click
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.app import build_app
+from fsm_orchestrator.cli.names import COMPLETION_VARIABLE
 from fsm_orchestrator.cli.prescan import prescan, stage_names
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
@@ -38,6 +39,10 @@ def _open_standard_streams() -> None:
 def run_command_line(argv: Sequence[str]) -> int:
     """Parse, run, and map every ending to an exit code. Never raises, never exits."""
     try:
+        instruction = os.environ.get(COMPLETION_VARIABLE)
+        # Beside arguments it is a leftover: the exit code 0 of a run means that it is done.
+        if instruction and not argv:
+            return _answer_shell(instruction)
         return _dispatch(list(argv))
     except click.UsageError as error:
         message = " ".join(error.format_message().split())
@@ -46,7 +51,7 @@ def run_command_line(argv: Sequence[str]) -> int:
     except OrchestratorError as error:
         _complain(str(error), error.remedy)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001 - the one boundary: a bug is told as a bug
         console.stderr().write(traceback.format_exc())
@@ -62,12 +67,20 @@ def _dispatch(argv: list[str]) -> int:
     captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
     try:
         with redirect_stdout(captured):
-            result = app.main(args=argv, prog_name=PRODUCT, standalone_mode=False)
+            # Without a variable: click would answer a shell on its own, and exit.
+            result = app.main(args=argv, prog_name=PRODUCT, complete_var="", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         console.stderr().write(error.format_message() + "\n")
         return ExitCode.USAGE
     console.stdout().write(captured.getvalue())
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _answer_shell(instruction: str) -> int:
+    from fsm_orchestrator.cli.completion_command import answer_shell
+
+    answer_shell(instruction)
+    return ExitCode.DONE
 
 
 def _hint(error: click.UsageError) -> str:

@@ -31,6 +31,11 @@ class Console:
         self._is_broken = False
 
     @property
+    def is_broken(self) -> bool:
+        """Whether the other side has gone, or has stood still for too long."""
+        return self._is_broken
+
+    @property
     def is_terminal(self) -> bool:
         """Whether a person looks at it."""
         try:

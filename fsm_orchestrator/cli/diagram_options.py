@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.parameters import NonEmpty, Once, Section
+from fsm_orchestrator.cli.parameters import Directory, FilePath, LifecycleSource, Once, Section
 
 DIAGRAM_HELP: Final = """Draw a lifecycle, a run over it, or what differs between two.
 
@@ -30,7 +30,7 @@ def diagram_parameters() -> list[click.Parameter]:
     """The argument and the options, in the order of the help."""
     return [
         click.Argument(
-            ["lifecycle"], metavar="[LIFECYCLE]", required=False, type=NonEmpty("LIFECYCLE")
+            ["lifecycle"], metavar="[LIFECYCLE]", required=False, type=LifecycleSource("LIFECYCLE")
         ),
         _once(
             "--format",
@@ -38,14 +38,14 @@ def diagram_parameters() -> list[click.Parameter]:
             help="Default: by the name of FILE, else mermaid; of --diff, text. text and markdown"
             " are for --diff.",
         ),
-        _once("-o", "--output", type=NonEmpty("FILE"), help="Where to write it, not stdout."),
-        _once("--run", type=NonEmpty("OUT"), help="Show where the run in OUT went."),
+        _once("-o", "--output", type=FilePath("FILE"), help="Where to write it, not stdout."),
+        _once("--run", type=Directory("OUT"), help="Show where the run in OUT went."),
         _once(
             "--diff",
             "pair",
             nargs=2,
             metavar="OLD NEW",
-            type=NonEmpty("OLD NEW"),
+            type=LifecycleSource("OLD NEW"),
             help="Show what NEW changes about OLD, names or paths.",
         ),
         _directory("--write", "Write the generated files of DIR"),
@@ -61,7 +61,7 @@ def _directory(name: str, text: str) -> Section:
     return Section(
         [name],
         section="Generated files",
-        type=NonEmpty("DIR"),
+        type=Directory("DIR"),
         metavar="[DIR]",
         is_flag=False,
         flag_value="diagrams",

@@ -30,7 +30,28 @@ Takes the options of `run`. Nothing is started and nothing is written.
 """
 STATUS_HELP = """Say where the run in OUT stands, and what to type next.
 
-With --run-id, how an archived run ended.
+Of several OUT, and of a directory that holds output directories, one line a run: its outcome or
+state, for how long, the attempt at work, what keeps it from closing, and the last line that was
+printed. With --run-id, how an archived run ended.
+"""
+EXPLAIN_HELP = """Say why the run in OUT stands where it does, who can change it, and what to type.
+
+The cause first, with its evidence, the remedy and the exact next command; then each gate and each
+stage. Reads only; nothing is started and nothing is written.
+"""
+LOGS_HELP = """Show what the stages of the run in OUT print, each line after its stage.
+
+`manager | text` was printed to stdout, `manager ! text` to stderr. Control characters are made
+visible, and environment values are masked as long as they are kept: until the run is done. With
+--follow also what is still to come, until the run has ended.
+"""
+STOP_HELP = """End the run at work in OUT as SIGTERM would, wait for it, and say how it ended.
+
+\b
+Exit codes:
+  0 no run is at work there now   1 it has not ended in time   2 OUT is no run's directory
+"""
+REPORT_HELP = """Print the report of the run in OUT as JSON, or make a page of it with --html.
 """
 INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
 
@@ -58,6 +79,15 @@ LIFECYCLE is a name or a path, as for --lifecycle; without any, all that come wi
 \b
 Exit codes:
   0 all are proved   1 one is refused   2 one cannot be read, or is no lifecycle
+"""
+COMPLETION_HELP = """Print the script that makes a shell complete commands, options and values.
+
+SHELL is bash, zsh or fish. To have it in every new shell, put one line into its start file:
+
+\b
+  ~/.bashrc                   eval "$(fsm-orchestrator completion bash)"
+  ~/.zshrc, below compinit    eval "$(fsm-orchestrator completion zsh)"
+  ~/.config/fish/config.fish  fsm-orchestrator completion fish | source
 """
 SCHEMA_HELP = f"""Print the JSON Schema of one of the shapes that are written or read.
 

@@ -8,6 +8,10 @@ COMMANDS: Final = (
     "run",
     "plan",
     "status",
+    "explain",
+    "logs",
+    "stop",
+    "report",
     "lifecycle",
     "verify",
     "diagram",
@@ -15,7 +19,11 @@ COMMANDS: Final = (
     "schema",
     "init",
     "selftest",
+    "completion",
 )
+COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
+"""Set by the completion script of a shell when it asks what fits."""
+COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
 VALUE_OPTIONS: Final = frozenset(
     {
         "--policy-status",
@@ -30,8 +38,13 @@ VALUE_OPTIONS: Final = frozenset(
         "--rerun",
         "--fixed-clock",
         "--log-format",
+        "--log-level",
         "--config",
         "--kills",
+        "--attempt",
+        "--lines",
+        "--wait-ms",
+        "--html",
         "--format",
         "--output",
         "--run",

@@ -12,12 +12,16 @@ from typing import Final
 import click
 
 from fsm_orchestrator.cli.parameters import (
+    Directory,
+    EarlierRun,
     EnvironmentPair,
+    FilePath,
     Instant,
-    NonEmpty,
+    LifecycleSource,
     Once,
     RunIdentifier,
     Section,
+    StageName,
     Whole,
 )
 from fsm_orchestrator.vocabulary import (
@@ -30,6 +34,7 @@ from fsm_orchestrator.vocabulary import (
     Backoff,
     Gate,
     LogFormat,
+    LogLevel,
     OnChangedStage,
     OnLeak,
 )
@@ -46,28 +51,62 @@ GATE_VALUES: Final = {
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:
     """OUT and every option of `run` and `plan`."""
     return [
-        click.Argument(["output_directory"], metavar="OUT", type=NonEmpty("OUT")),
+        click.Argument(["output_directory"], metavar="OUT", type=Directory("OUT")),
         *_gate_options(),
         *(option for stage in stages for option in stage_options(stage)),
-        *_run_control_options(),
+        *_run_control_options(stages),
     ]
+
+
+def json_option() -> click.Parameter:
+    """How the result is shown."""
+    return Section(
+        ["--json", "as_json"],
+        section="Output",
+        is_flag=True,
+        help="Print the result as JSON instead of text for a person.",
+    )
+
+
+def earlier_run_option() -> click.Parameter:
+    """Which run in OUT is meant, of the commands that look at one."""
+    return Once(
+        ["--run-id"],
+        section="Run",
+        type=EarlierRun(),
+        help="An earlier run in OUT, moved to OUT/archive by a later one.",
+    )
 
 
 def output_options() -> list[click.Parameter]:
     """How the result and the log are shown."""
     return [
-        Section(
-            ["--json", "as_json"],
-            section="Output",
-            is_flag=True,
-            help="Print the result as JSON instead of text for a person.",
-        ),
+        json_option(),
         Once(
             ["--log-format"],
             section="Output",
             type=click.Choice([one.value for one in LogFormat]),
             help="The log on stderr: text for a person, JSON lines, or by whether stderr is a"
             " terminal (auto, the default).",
+        ),
+        Once(
+            ["--log-level"],
+            section="Output",
+            type=click.Choice([one.value for one in LogLevel]),
+            help="The least grave events to show on stderr (default info). The events file has"
+            " all.",
+        ),
+        Section(
+            ["--quiet"],
+            section="Output",
+            is_flag=True,
+            help="Show nothing on stderr but errors, and no summary of a run that is done.",
+        ),
+        Section(
+            ["--log-output"],
+            section="Output",
+            is_flag=True,
+            help="Make each line that a stage prints an event of the log.",
         ),
     ]
 
@@ -106,7 +145,7 @@ def stage_options(stage: str) -> list[click.Parameter]:
         Once(
             [f"{prefix}-bin", name("bin")],
             section=section,
-            type=NonEmpty("PATH"),
+            type=FilePath("PATH"),
             help="The program: a path, or a name found on PATH. Without it the stage is passed"
             " over. On a resume it declares the stage anew, arguments and all.",
         ),
@@ -129,7 +168,7 @@ def stage_options(stage: str) -> list[click.Parameter]:
             [f"{prefix}-expected-artifact", name("expected_artifacts")],
             section=section,
             multiple=True,
-            type=NonEmpty("PATH"),
+            type=FilePath("PATH"),
             help="A file the stage must write; `.json` must be strict JSON. Repeatable.",
         ),
         Section(
@@ -219,13 +258,13 @@ def stage_options(stage: str) -> list[click.Parameter]:
         Once(
             [f"{prefix}-cwd", name("cwd")],
             section=section,
-            type=NonEmpty("DIR"),
+            type=Directory("DIR"),
             help="Where it runs; else the directory the run was started in.",
         ),
     ]
 
 
-def _run_control_options() -> list[click.Parameter]:
+def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
     section = "Run"
     return [
         Section(
@@ -245,7 +284,7 @@ def _run_control_options() -> list[click.Parameter]:
             ["--rerun"],
             section=section,
             multiple=True,
-            type=NonEmpty("STAGE"),
+            type=StageName(stages),
             help="Run a completed stage, and all after it, again. Repeatable.",
         ),
         Once(
@@ -273,14 +312,14 @@ def _run_control_options() -> list[click.Parameter]:
         Once(
             ["--config"],
             section=section,
-            type=NonEmpty("FILE"),
+            type=FilePath("FILE"),
             help="A TOML file with any of these settings. A flag wins over it, but of two gate"
             " signals the tighter counts.",
         ),
         Once(
             ["--lifecycle"],
             section=section,
-            type=NonEmpty("NAME|PATH"),
+            type=LifecycleSource("NAME|PATH"),
             help=f"The declared state machine (default {DEFAULT_LIFECYCLE}).",
         ),
         Once(

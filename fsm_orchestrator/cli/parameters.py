@@ -1,6 +1,7 @@
 """Kinds of parameters: values that are checked as they are typed, options given once.
 
-What is wrong with a value is said in words of ours, and never by showing a secret.
+What is wrong with a value is said in words of ours, and never by showing a secret. What may be
+typed for a value is offered to the shell by its kind; where it is looked up is completion.py's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from fsm_orchestrator.cli import completion
 from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, RUN_ID_PATTERN
 
 
@@ -72,6 +75,17 @@ class RunIdentifier(click.ParamType[str]):
         return str(value)
 
 
+class EarlierRun(RunIdentifier):
+    """The id of a run that a later one has moved to the archive."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The runs in the archive of OUT."""
+        del param
+        return completion.archived_runs(ctx, incomplete)
+
+
 class Instant(click.ParamType[datetime]):
     """A time of day in ISO 8601; without an offset it is UTC."""
 
@@ -101,6 +115,65 @@ class NonEmpty(click.ParamType[str]):
         if not value:
             self.fail("it is empty", param, ctx)
         return str(value)
+
+
+class Directory(NonEmpty):
+    """The path of a directory, which may be yet to be made."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Directories."""
+        del ctx, param
+        return completion.directories(incomplete)
+
+
+class FilePath(NonEmpty):
+    """The path of a file, or what may be one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Files."""
+        del ctx, param
+        return completion.paths(incomplete)
+
+
+class ShippedLifecycle(NonEmpty):
+    """The name of a lifecycle that comes with the program."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Those that ship."""
+        del ctx, param
+        return completion.shipped_lifecycles(incomplete)
+
+
+class LifecycleSource(NonEmpty):
+    """A lifecycle that ships, by its name, or a file that has one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Those that ship, and files."""
+        del ctx, param
+        return [*completion.paths(incomplete), *completion.shipped_lifecycles(incomplete)]
+
+
+class StageName(NonEmpty):
+    """The name of a stage of the run in OUT, or of the lifecycle with these `stages`."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        super().__init__("STAGE")
+        self._stages = tuple(stages)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The stages."""
+        del param
+        return completion.stages(ctx, incomplete, self._stages)
 
 
 class Whole(click.ParamType[int]):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.run_config import request_from
-from fsm_orchestrator.cli.words import columns, duration, stage_option
+from fsm_orchestrator.cli.words import columns, command_lines, duration, stage_option
+from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.lock import holder_of
-from fsm_orchestrator.planning import Plan, PlannedStage, plan_of, source_in_words
+from fsm_orchestrator.planning import Plan, PlannedGate, PlannedStage, plan_of, source_in_words
 from fsm_orchestrator.requests import prepare
-from fsm_orchestrator.vocabulary import ExitCode, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome
+
+WIDTH: Final = 80
 
 
 def plan_command(parameters: Mapping[str, Any]) -> int:
@@ -23,19 +27,23 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     if request.as_json:
         console.stdout().write(plan.model_dump_json(indent=2) + "\n")
     else:
-        console.stdout().write(text_of(plan, holder_of(config.output_path)))
+        argv = ["run", *sys.argv[2:]]
+        console.stdout().write(text_of(plan, holder_of(config.output_path), argv))
     return ExitCode.DONE
 
 
-def text_of(plan: Plan, holder: str | None) -> str:
-    """The plan for a person. `holder` says who works in the directory now, if anybody."""
+def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
+    """The plan for a person. `holder` works in the directory now, if anybody does.
+
+    `argv` is the command line, without the program, that would carry it out.
+    """
     what = "resume of run" if plan.execution_mode.value == "resume" else "new run"
     lines = [
         f"plan: {what} {plan.run_id} in {plan.output_directory}",
         f"  lifecycle {plan.lifecycle}; nothing is started or written by a plan",
     ]
     if holder is not None:
-        lines.append(f"  now refused (exit 75): {holder}")
+        lines.append(f"  now refused (exit 75): held by {holder}")
     if plan.archives_earlier_run:
         lines.append("  the earlier run in this directory would be moved to its archive")
     if plan.gates_guard is GatesGuard.CLOSURE:
@@ -46,7 +54,38 @@ def text_of(plan: Plan, holder: str | None) -> str:
     end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
     lines += ["", f"  would end: {end.get(plan.outcome, plan.outcome.value)}"]
     lines += [f"  warning: {console.printable(warning)}" for warning in plan.warnings]
+    lines += _next_lines(plan, argv)
     return "\n".join(lines) + "\n"
+
+
+def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
+    """What to type to have it so, and what to have it done; values of variables are not shown."""
+    refused = [gate for gate in plan.gates if not gate.decision.passed]
+    has_secrets = any(stage.env_keys for stage in plan.stages)
+    if has_secrets and any(word.partition("=")[0].endswith(("-env", "-arg")) for word in argv):
+        return ["", "  to have it so: the same command with `run` in the place of `plan`"]
+    lines = ["", "  to have it so, type", *command_lines((PRODUCT, *argv), "    ", WIDTH)]
+    if refused and plan.outcome is Outcome.BLOCKED:
+        words = [PRODUCT, *_without_gates(argv, refused)]
+        for gate in refused:
+            words += [f"--{gate.decision.gate.value}-status", gate.passing]
+        lines.append("  to have it pass, if the real checks say so, type")
+        lines += command_lines(words, "    ", WIDTH)
+    return lines
+
+
+def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[str]:
+    """The command without the signals that refuse: each may be given once."""
+    options = {f"--{gate.decision.gate.value}-status" for gate in gates}
+    kept: list[str] = []
+    words = iter(argv)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name not in options:
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return kept
 
 
 def _gate_lines(plan: Plan) -> list[str]:
@@ -81,4 +120,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
     if stage.env_keys:
         details.append(("sets", ", ".join(stage.env_keys)))
     details += [("expects", path) for path in stage.expected_artifacts]
+    if stage.unchanged:
+        details.append(("as then", ", ".join(stage.unchanged)))
+    details += [("left", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts]
     return [*lines, *columns(details, indent="      ")]

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator import lifecycle_names
 from fsm_orchestrator.cli.names import COMMANDS, VALUE_OPTIONS
@@ -30,8 +29,7 @@ _VALUE_SUFFIXES: Final = [one for one in STAGE_OPTION_SUFFIXES if one not in STA
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
-@dataclass(frozen=True, slots=True)
-class Prescan:
+class Prescan(NamedTuple):
     """What the first look found."""
 
     lifecycle: str | None
@@ -70,7 +68,7 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
         if isinstance(lifecycle, str):
             return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
         is_resume = found.resume or file.get("resume") is True
-        kept = _kept_stages(found) if is_resume else ()
+        kept = _stages_to_resume(found) if is_resume else ()
         return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
     except OSError:
         return ()
@@ -102,16 +100,19 @@ def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield "", word
 
 
-def _kept_stages(found: Prescan) -> tuple[str, ...]:
-    """The stages of the lifecycle that a checkpoint embeds."""
-    if found.output_directory is None:
-        return ()
+def _stages_to_resume(found: Prescan) -> tuple[str, ...]:
+    return () if found.output_directory is None else kept_stages(Path(found.output_directory))
+
+
+def kept_stages(output_directory: Path) -> tuple[str, ...]:
+    """The stages of the lifecycle that a run's checkpoint embeds; empty when it tells none."""
     try:
-        document = json.loads(
-            read_bounded(Path(found.output_directory) / CHECKPOINT_FILE, FILE_BYTES_MAX)
-        )
+        document = json.loads(read_bounded(output_directory / CHECKPOINT_FILE, FILE_BYTES_MAX))
         states = document["lifecycle"]["state"]
         names = tuple(state["name"] for state in states if state["kind"] == "stage")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()
-    return names if all(isinstance(name, str) for name in names) else ()
+    is_sound = all(lifecycle_names.is_name(name) for name in names) and len(set(names)) == len(
+        names
+    )
+    return names if is_sound else ()

@@ -10,18 +10,26 @@ import click
 from fsm_orchestrator.cli.console import Console, printable, stderr
 from fsm_orchestrator.cli.words import duration
 from fsm_orchestrator.json_text import json_line
-from fsm_orchestrator.vocabulary import EventName, LogFormat, StageStatus
+from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.event_log import Listener
 
 
-def listener_for(log_format: LogFormat) -> Listener:
-    """What to do with each event: text if a person looks at stderr, or if asked for."""
+_GRAVITY: Final = (*LogLevel, "critical")
+"""The levels of events, the least grave first."""
+
+
+def listener_for(log_format: LogFormat, log_level: LogLevel = LogLevel.INFO) -> Listener:
+    """What to do with each event: text if a person looks at stderr, or if asked for.
+
+    Events below `log_level` are not shown.
+    """
     console = stderr()
+    shown = frozenset(_GRAVITY[_GRAVITY.index(log_level) :])
     if log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and console.is_terminal):
-        return lambda event: _write_text(console, event)
-    return lambda event: console.write(json_line(event))
+        return lambda event: _write_text(console, event) if event["level"] in shown else None
+    return lambda event: console.write(json_line(event)) if event["level"] in shown else None
 
 
 def _write_text(console: Console, event: Mapping[str, Any]) -> None:
@@ -54,6 +62,11 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
     return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
 
 
+def _output(event: Mapping[str, Any]) -> str:
+    sign = "!" if event["stream"] == OutputStream.STDERR else "|"
+    return f"{event['stage']} {sign} {event['text']}{' [cut off]' if event['is_cut'] else ''}"
+
+
 def _interrupted(event: Mapping[str, Any]) -> str:
     ended = f"; ended what was left of it: {event['ended_pids']}" if event["ended_pids"] else ""
     return f"{event['stage']}: attempt {event['attempt']} had been interrupted{ended}"
@@ -65,12 +78,14 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     ),
     EventName.GATE_DECIDED: _gate,
     EventName.STAGE_STARTED: lambda event: f"{event['stage']}: started, attempt {event['attempt']}",
+    EventName.STAGE_OUTPUT: _output,
     EventName.STAGE_ENDED: _stage_ended,
     EventName.STAGE_SKIPPED: lambda event: (
         f"{event['stage']}: skipped, {event['execution']['reason']}"
     ),
     EventName.WARNING: lambda event: f"warning: {event['message']}",
     EventName.ATTEMPT_INTERRUPTED: _interrupted,
+    EventName.CLOSURE_REFUSED: lambda event: f"closing refused: {event['execution']['error']}",
     EventName.RECORDING_FAILED: lambda event: f"error: {event['error']}",
     EventName.RUN_REFUSED: lambda event: f"error: {event['error']}",
     EventName.RUN_CRASHED: lambda event: str(event["traceback"]),

@@ -29,7 +29,8 @@ def run_command(parameters: Mapping[str, Any]) -> int:
             return _print_config(config)
         out = console.stdout()
         try:
-            report = run(config, interrupts=interrupts, listener=listener_for(request.log_format))
+            listener = listener_for(request.log_format, request.log_level)
+            report = run(config, interrupts=interrupts, listener=listener)
         except OrchestratorError as error:
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):
@@ -37,7 +38,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
             raise
         if request.as_json:
             out.write(report.to_json().decode())
-        else:
+        elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
             out.write(summary_of(report, config.output_directory, config.output_path))
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
 

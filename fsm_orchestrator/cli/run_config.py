@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.vocabulary import Gate, LogFormat
+from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What was asked for: the configuration, and how to show what becomes of it."""
 
     config: RunConfig
     as_json: bool
     log_format: LogFormat
+    log_level: LogLevel = LogLevel.INFO
+    is_quiet: bool = False
 
 
 def request_from(parameters: Mapping[str, Any]) -> Request:
@@ -31,17 +31,32 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     given = {key: value for key, value in parameters.items() if _is_given(value)}
     as_json = given.pop("as_json", False)
     log_format = given.pop("log_format", None)
+    log_level = given.pop("log_level", None)
+    is_quiet = given.pop("quiet", False)
+    if is_quiet and log_level is not None:
+        raise UsageError(
+            "--quiet and --log-level both say what is shown of the log",
+            remedy="give one of them; --quiet is --log-level error, without a summary of what is"
+            " done",
+        )
     file_name = given.pop("config", None)
     config = _config(given)
-    if file_name is None:
-        return Request(config, as_json, LogFormat(log_format or LogFormat.AUTO))
-    from fsm_orchestrator import config_file
+    if is_quiet:
+        log_level = LogLevel.ERROR
+    if file_name is not None:
+        from fsm_orchestrator import config_file
 
-    file = config_file.load(Path(file_name), file_name).content
+        file = config_file.load(Path(file_name), file_name).content
+        config = config_file.combined(config, file)
+        as_json = as_json or bool(file.json_)
+        log_format = log_format or file.log_format
+        log_level = log_level or file.log_level
     return Request(
-        config=config_file.combined(config, file),
-        as_json=as_json or bool(file.json_),
-        log_format=LogFormat(log_format or file.log_format or LogFormat.AUTO),
+        config=config,
+        as_json=as_json,
+        log_format=LogFormat(log_format or LogFormat.AUTO),
+        log_level=LogLevel(log_level or LogLevel.INFO),
+        is_quiet=is_quiet,
     )
 
 

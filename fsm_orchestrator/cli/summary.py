@@ -6,13 +6,13 @@ from pathlib import Path
 
 from fsm_orchestrator.cli.console import printable
 from fsm_orchestrator.cli.words import columns, command_line, duration, shown_path, stage_option
+from fsm_orchestrator.failures import failures_of, is_nothing_kept, name_of, was_asked_to_end
 from fsm_orchestrator.gates import GATE_RULES
 from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, ExitCode, Outcome, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Trigger
 
 TAIL_LINES = 5
-_GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
 
 
 def summary_of(
@@ -43,7 +43,7 @@ def headline(report: Report) -> str:
             return f"done, but not ready to close: {run}"
         case Outcome.BLOCKED:
             return f"blocked: {run}, by {', '.join(report.blocked_reason_codes)}"
-        case Outcome.FAILED if (report.exit_code or 0) > ExitCode.TIMEOUT:
+        case Outcome.FAILED if was_asked_to_end(report):
             return f"failed: {run}, interrupted"
         case Outcome.FAILED | Outcome.TIMEOUT:
             return f"{report.terminal_state.value}: {run}"
@@ -53,19 +53,13 @@ def next_command(report: Report, output_directory: str) -> str | None:
     """What to type to go on; None when there is nothing to go on with."""
     if report.terminal_state is Outcome.DONE or report.lifecycle is None:
         return None
-    if _is_nothing_kept(report):
+    if is_nothing_kept(report):
         return None
     words = [shown_path(output_directory), "--resume"]
     for decision in report.gate_decisions:
         if not decision.passed:
             words += [f"--{decision.gate.value}-status", GATE_RULES[decision.gate].passing]
     return command_line(*words)
-
-
-def _is_nothing_kept(report: Report) -> bool:
-    """Whether the run has no checkpoint: not even its first transition could be made durable."""
-    is_first = not report.transitions and not report.earlier_invocations
-    return report.terminal_state is Outcome.FAILED and report.lifecycle is not None and is_first
 
 
 def _gate_lines(report: Report) -> list[str]:
@@ -108,22 +102,12 @@ def _remark(execution: StageExecution) -> str:
     return "flaky: it had failed before" if execution.flaky else ""
 
 
-def _failures(report: Report) -> list[StageExecution]:
-    """What went wrong and was not made good by a later attempt of the same stage."""
-    last = {execution.stage: execution for execution in report.stage_executions}
-    return [
-        execution
-        for execution in report.stage_executions
-        if execution.status not in _GOOD
-        and (execution.attempt == 0 or execution is last[execution.stage])
-    ]
-
-
 def _failure_lines(report: Report) -> list[str]:
     lines: list[str] = []
-    for execution in _failures(report):
-        name = execution.command if execution.attempt == 0 else execution.stage
-        lines.append(f"  {name}: {printable(execution.error or execution.status.value)}")
+    for execution in failures_of(report):
+        lines.append(
+            f"  {name_of(execution)}: {printable(execution.error or execution.status.value)}"
+        )
         lines += _tail_lines(execution)
         lines.append("")
     if report.transitions and report.transitions[-1].trigger is Trigger.REWORK_REQUESTED:
@@ -142,7 +126,7 @@ def _where_lines(
     rows = [("report", f"{output_path / REPORT_FILE}{_field_to_inspect(report)}")]
     logs = [
         log
-        for execution in _failures(report)
+        for execution in failures_of(report)
         for log in (execution.stderr_log, execution.stdout_log, execution.postmortem)
         if log is not None
     ]
@@ -154,7 +138,7 @@ def _where_lines(
     command = next_command(report, output_directory) if can_resume else None
     if command is not None:
         rows.append(("next", command))
-    elif _is_nothing_kept(report):
+    elif is_nothing_kept(report):
         rows.append(("then", "type the whole command again: nothing could be kept of this run"))
     lines = columns(rows)
     if report.terminal_state is Outcome.BLOCKED:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from fsm_orchestrator.cli.console import printable
+from fsm_orchestrator.clock import SystemClock
+from fsm_orchestrator.spans import span_words
 from fsm_orchestrator.vocabulary import PRODUCT
 from fsm_orchestrator.wording import option_prefix
 
@@ -15,6 +18,35 @@ _SECOND = 1000
 def command_line(*words: str) -> str:
     """A command line that can be copied into a shell."""
     return shlex.join((PRODUCT, *words))
+
+
+def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
+    """A command line that can be copied into a shell, broken where it would be too long.
+
+    An option and its value stay together; a line that goes on ends in a backslash.
+    """
+    quoted = [shlex.quote(word) for word in words]
+    pieces: list[str] = []
+    for word in quoted:
+        follows_option = pieces and pieces[-1].startswith("--") and " " not in pieces[-1]
+        if follows_option and not word.startswith("-"):
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and len(indent) + len(lines[-1]) + len(piece) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"  {piece}")
+        else:
+            lines[-1] = f"{lines[-1]} {piece}" if lines[-1] else piece
+    return [f"{indent}{line}" for line in lines]
+
+
+def age(since: str) -> str:
+    """How long ago a time of the records is: `12.3 s`, `3 h 05 min`."""
+    passed = SystemClock().now() - datetime.fromisoformat(since)
+    return span_words(max(0, round(passed.total_seconds() * 1000)))
 
 
 def shell_words(*words: str) -> str:

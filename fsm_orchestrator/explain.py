@@ -1,0 +1,49 @@
+"""Explains a run: why it stands where it does, who can change it, what to type.
+
+Reads the output directory, the private file and the artifacts of completed stages; starts and
+writes nothing.
+"""
+
+from __future__ import annotations
+
+from fsm_orchestrator.closure import changed_artifacts, judge_artifacts
+from fsm_orchestrator.explain_causes import causes_of
+from fsm_orchestrator.explain_stages import explained_gates, explained_stages
+from fsm_orchestrator.explanation import Explanation
+from fsm_orchestrator.masking import Masker
+from fsm_orchestrator.next_step import next_step_of
+from fsm_orchestrator.run_view import RunView
+from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Standing
+
+
+def explain(view: RunView, shown: str) -> Explanation:
+    """Why a run stands where it does. `shown` is OUT as it is to stand in commands and paths."""
+    report = view.report
+    directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
+    now_wrong = _now_wrong(view)
+    return Explanation(
+        output_directory=str(view.directory),
+        run_id=report.run_id,
+        lifecycle=None if report.lifecycle is None else report.lifecycle.name,
+        standing=Standing.NOT_CLOSABLE if now_wrong else view.standing,
+        current_state=report.current_state,
+        exit_code=report.exit_code,
+        since=view.since,
+        invocations=len(view.invocations),
+        causes=causes_of(view, directory, now_wrong),
+        next_step=next_step_of(view, shown, now_wrong),
+        gates=explained_gates(view),
+        stages=explained_stages(view, directory),
+        warnings=report.warnings,
+    )
+
+
+def _now_wrong(view: RunView) -> tuple[str, ...]:
+    """What is wrong by now with the artifacts of a done run, whatever its report said then."""
+    if view.checkpoint is None or view.standing not in {Standing.DONE, Standing.NOT_CLOSABLE}:
+        return ()
+    verdict = judge_artifacts(view.checkpoint, {})
+    if not verdict.is_good:
+        return (f"it is done, but expected artifacts are wrong now: {verdict.summary()}",)
+    changed = changed_artifacts(view.checkpoint, verdict, Masker(()))
+    return tuple(f"it is done, but {path} is not what it was then" for path in changed)

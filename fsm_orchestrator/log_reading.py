@@ -1,0 +1,86 @@
+"""Reading stage logs line by line, from their beginning or their end, while they grow.
+
+Memory is bounded by the longest line that is shown, whatever a stage prints.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator import files
+from fsm_orchestrator.stage_logs import StageLog
+
+CHUNK_BYTES: Final = 64 * 1024
+LINE_BYTES_MAX: Final = 16 * 1024
+"""A longer line is shown in pieces."""
+
+
+class LogReader:
+    """One log file, from where it was left off."""
+
+    def __init__(self, log: StageLog) -> None:
+        self.log = log
+        self._offset = 0
+        self._rest = b""
+
+    def new_lines(self, *, is_over: bool) -> Iterator[str]:
+        """The lines that were written since; one without its end only when `is_over`.
+
+        A file that cannot be read (any more) has none.
+        """
+        for chunk in self._new_chunks():
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            yield from (_text(line) for line in lines)
+            while len(self._rest) > LINE_BYTES_MAX:
+                yield _text(self._rest[:LINE_BYTES_MAX])
+                self._rest = self._rest[LINE_BYTES_MAX:]
+        if is_over and self._rest:
+            yield _text(self._rest)
+            self._rest = b""
+
+    def _new_chunks(self) -> Iterator[bytes]:
+        try:
+            descriptor = files.open_regular(self.log.path)
+        except OSError:
+            return
+        try:
+            while chunk := os.pread(descriptor, CHUNK_BYTES, self._offset):
+                self._offset += len(chunk)
+                yield chunk
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+
+def last_lines(lines: Iterable[str], count: int | None) -> Iterable[str]:
+    """The last `count` of some lines; all of them when it is None."""
+    return lines if count is None else deque(lines, maxlen=count)
+
+
+def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:
+    """The logs by when their attempt printed last, stdout and stderr of one attempt together."""
+    known = list(logs)
+    ended: dict[tuple[str, int], int] = {}
+    for log in known:
+        key = (log.stage, log.attempt)
+        ended[key] = max(ended.get(key, 0), _changed_at_ns(log.path))
+    return sorted(
+        known,
+        key=lambda log: (ended[log.stage, log.attempt], log.stage, log.attempt, log.is_stderr),
+    )
+
+
+def _changed_at_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode(errors="replace")

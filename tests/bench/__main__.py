@@ -1,0 +1,98 @@
+"""Measures, prints the table, and keeps the samples: `python -m tests.bench --help`.
+
+Exit codes: 0 measured, 1 a figure failed (the table says why), 2 a wrong option.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench import machine, table
+from tests.bench.figure import Bench, Figure, Row
+from tests.bench.registry import FIGURES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what was asked for; the exit code."""
+    given = _parsed(arguments)
+    parent = given.scratch or machine.disk_directory()
+    chosen = [one for one in FIGURES if not given.only or one.name in given.only]
+    with tempfile.TemporaryDirectory(prefix="fsm-bench-", dir=parent) as name:
+        scratch = Path(name)
+        _set_environment(scratch)
+        about = machine.described(scratch)
+        results = measured(chosen, scratch, is_quick=given.quick)
+    about["load when ended"] = machine.load()
+    sys.stdout.write(table.text_of(results, about))
+    if given.json is not None:
+        document = table.document_of(results, about, is_quick=given.quick)
+        given.json.write_text(json.dumps(document, indent=1) + "\n")
+    return int(any(row.has_failed for _, row in results))
+
+
+def measured(figures: Sequence[Figure], scratch: Path, *, is_quick: bool) -> table.Results:
+    """The rows of every figure, with its name; one that fails has a row that says why."""
+    return [(one.name, row) for one in figures for row in _rows(one, scratch, is_quick)]
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample in FILE")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[one.name for one in FIGURES],
+        help="measure this figure only; repeatable",
+    )
+    parser.add_argument("--quick", action="store_true", help="few repeats: to see that it works")
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        metavar="DIR",
+        help="where to work, instead of a temporary directory",
+    )
+    return parser.parse_args(arguments)
+
+
+def _set_environment(scratch: Path) -> None:
+    """Private state in `scratch`; nothing that makes this interpreter slower than an operator's."""
+    for key in [key for key in os.environ if key.startswith("PYTHON")]:
+        del os.environ[key]
+    os.environ["XDG_STATE_HOME"] = str(scratch / "state")
+
+
+def _rows(figure: Figure, scratch: Path, is_quick: bool) -> Sequence[Row]:
+    """The rows of a figure; one that says why, if it fails."""
+    sys.stderr.write(f"measuring {figure.name}\n")
+    own = scratch / figure.name
+    own.mkdir()
+    bench = Bench(own, is_quick, _command(), shutil.which("true") or "/bin/true")
+    gc.collect()
+    try:
+        return figure.measure(bench)
+    except Exception as error:  # noqa: BLE001 - the other figures are measured all the same
+        said = (str(error).splitlines() or [""])[0]
+        trouble = f"{type(error).__name__}: {said}"
+        return [Row(label=figure.name, trouble=trouble, has_failed=True)]
+    finally:
+        # Only now, and waited for: what is being deleted would make later syncs slower.
+        shutil.rmtree(own, ignore_errors=True)
+        os.sync()
+
+
+def _command() -> tuple[str, ...]:
+    """The installed command beside this interpreter, else the module."""
+    script = Path(sys.executable).with_name("fsm-orchestrator")
+    return (str(script),) if script.exists() else (sys.executable, "-m", "fsm_orchestrator")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

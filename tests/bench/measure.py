@@ -1,0 +1,86 @@
+"""Taking samples: arms in alternation, and whole commands with their time and peak memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+Sample = TypeVar("Sample")
+
+LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a command took, from its start to its exit.
+
+    Attributes:
+        rss_bytes: the peak of the command, or of a process that it waited for if that is larger.
+    """
+
+    seconds: float
+    rss_bytes: int
+    code: int
+
+
+def launch(argv: Sequence[str], *, cwd: Path | None = None, expected: int = 0) -> Launched:
+    """Run a command with the null device for input and output.
+
+    Raises:
+        RuntimeError: it exits otherwise than `expected`.
+    """
+    done = launch_any(argv, cwd=cwd)
+    if done.code != expected:
+        raise RuntimeError(f"{' '.join(argv)[:200]}: exit code {done.code}")
+    return done
+
+
+def launch_any(argv: Sequence[str], *, cwd: Path | None = None) -> Launched:
+    """The same, however it exits."""
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", LAUNCHER, *argv],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout.split()
+    nanoseconds, rss_bytes, status = map(int, told)
+    return Launched(nanoseconds / 1e9, rss_bytes, os.waitstatus_to_exitcode(status))
+
+
+def timed(call: Callable[[], object]) -> float:
+    """How many seconds a call takes."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def timed_twice(call: Callable[[], object]) -> tuple[float, float]:
+    """How many seconds a call takes, and how many of them on a processor in this process."""
+    began_cpu = time.process_time()
+    seconds = timed(call)
+    return seconds, time.process_time() - began_cpu
+
+
+def interleaved(
+    times: int, *arms: Callable[[], Sample], warm_up: bool = True
+) -> tuple[tuple[Sample, ...], ...]:
+    """The samples of each arm, taken in alternation.
+
+    Every other round goes through the arms backwards, so that none of them always has another's
+    aftermath to bear. `warm_up` calls each once before.
+    """
+    if warm_up:
+        for arm in arms:
+            arm()
+    samples: list[list[Sample]] = [[] for _ in arms]
+    for number in range(times):
+        order = range(len(arms)) if number % 2 == 0 else reversed(range(len(arms)))
+        for index in order:
+            samples[index].append(arms[index]())
+    return tuple(tuple(one) for one in samples)
