@@ -145,13 +145,15 @@ def _run(config: RunConfig, caller: Surroundings) -> Report:
 def _claim(output: Path) -> OutputLock:
     """Make the output directory and take its lock."""
     try:
-        files.make_directory(output)
+        was_made = files.make_directory(output)
     except OSError as error:
         raise UsageError(
             f"the output directory {output} cannot be made: {files.reason(error)}",
             remedy="name a directory that you may write to",
         ) from error
-    return OutputLock.acquire(output)
+    lock = OutputLock.acquire(output)
+    lock.is_named = was_made
+    return lock
 
 
 def _drive(
@@ -162,7 +164,8 @@ def _drive(
     output = preparation.config.output_path
     ended_pids, failure = _end_leftovers(preparation)
     try:
-        _sync_above(output)
+        if not lock.is_named:
+            _sync_above(output)
         lock.write_holder(
             since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
         )

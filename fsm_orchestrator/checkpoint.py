@@ -3,8 +3,6 @@
 Reading a file without believing it is checkpoint_file.py's duty, writing it recorder.py's.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final, Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ It holds what was given *now* and nothing else: `None` means not given. What a r
 kept settings and defaults are added, is settings.py's duty.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime

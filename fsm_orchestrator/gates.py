@@ -1,7 +1,5 @@
 """The gates: pure functions from signals to verdicts. What is missing counts as a refusal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple

@@ -3,8 +3,6 @@
 Reading and refusing files is lifecycle.py's duty; this module only holds what was read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -155,7 +153,7 @@ class Lifecycle(Record):
     )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Lifecycle:
+    def load(cls, path: str | os.PathLike[str]) -> "Lifecycle":
         """The lifecycle in a file, of the right shape but not judged: ask `verify` about it.
 
         Raises:

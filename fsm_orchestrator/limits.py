@@ -3,8 +3,6 @@
 One type for each, with what it means; None where it is not said, so that the next source counts.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field
@@ -64,7 +62,7 @@ class GivenLimits(NamedTuple):
     slow_after_ms: int | None = None
     output_limit_bytes: int | None = None
 
-    def over(self, lower: GivenLimits) -> GivenLimits:
+    def over(self, lower: "GivenLimits") -> "GivenLimits":
         """These limits, and where they do not say, those of `lower`."""
         pairs = ((field, getattr(self, field)) for field in LIMIT_FIELDS)
         return GivenLimits(

@@ -31,12 +31,16 @@ class OutputLock:
 
     The file is what other programs know, and says who holds it. The directory is locked as well
     (where the file system can: NFS cannot), so that nobody gets in because the file was removed.
+
+    Attributes:
+        is_named: whether the directory's own name is durable as far as its holder knows.
     """
 
     path: Path
     directory: int
     file: int = -1
     says_holder: bool = False
+    is_named: bool = False
 
     @classmethod
     def acquire(cls, output_directory: Path) -> Self:

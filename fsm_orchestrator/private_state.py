@@ -5,8 +5,6 @@ Directory Specification). Values stay until the run is done; the key for compari
 little longer, so that repeating a command after `done` can be recognised. Old files are pruned.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@
 `resolved` is what counts. Pure.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 from pydantic import Field, Strict
@@ -48,7 +46,7 @@ class RetryPolicy(Record):
         default=None, description="The longest wait, in milliseconds."
     )
 
-    def over(self, lower: RetryPolicy | None) -> RetryPolicy:
+    def over(self, lower: "RetryPolicy | None") -> "RetryPolicy":
         """This policy, and where it does not say, what `lower` does."""
         if lower is None:
             return self

@@ -4,8 +4,6 @@
 into the output directory is `StageRecord`, without environment values.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import os

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -30,6 +29,8 @@ def look_up(command: Command) -> str | NotSpawned:
     """The path of the program, or why there is none to start."""
     program = command.program
     if os.sep not in program:
+        import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
+
         found = shutil.which(program, path=command.search_path)
         if found is None:
             return NotSpawned(SpawnFailure.NOT_FOUND, f"no executable {program!r} on PATH")

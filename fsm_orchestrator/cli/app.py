@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from fsm_orchestrator import __version__
-from fsm_orchestrator.cli import completion
 from fsm_orchestrator.cli.commands import build_command
 from fsm_orchestrator.cli.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.names import COMMANDS
 from fsm_orchestrator.vocabulary import PRODUCT
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class CommandGroup(click.Group):
@@ -53,6 +55,8 @@ class CommandGroup(click.Group):
             of_run = run.shell_complete(click.Context(run, ctx, "run"), incomplete)
             known = {item.value for item in offered}
             return [*offered, *(item for item in of_run if item.value not in known)]
+        from fsm_orchestrator.cli import completion
+
         return [*offered, *completion.directories(incomplete)] if incomplete else offered
 
 

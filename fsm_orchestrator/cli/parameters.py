@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from fsm_orchestrator.cli import completion
 from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, RUN_ID_PATTERN
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Section(click.Option):
@@ -83,6 +84,8 @@ class EarlierRun(RunIdentifier):
     ) -> list[CompletionItem[str]]:
         """The runs in the archive of OUT."""
         del param
+        from fsm_orchestrator.cli import completion
+
         return completion.archived_runs(ctx, incomplete)
 
 
@@ -125,6 +128,8 @@ class Directory(NonEmpty):
     ) -> list[CompletionItem[str]]:
         """Directories."""
         del ctx, param
+        from fsm_orchestrator.cli import completion
+
         return completion.directories(incomplete)
 
 
@@ -136,6 +141,8 @@ class FilePath(NonEmpty):
     ) -> list[CompletionItem[str]]:
         """Files."""
         del ctx, param
+        from fsm_orchestrator.cli import completion
+
         return completion.paths(incomplete)
 
 
@@ -147,6 +154,8 @@ class ShippedLifecycle(NonEmpty):
     ) -> list[CompletionItem[str]]:
         """Those that ship."""
         del ctx, param
+        from fsm_orchestrator.cli import completion
+
         return completion.shipped_lifecycles(incomplete)
 
 
@@ -158,6 +167,8 @@ class LifecycleSource(NonEmpty):
     ) -> list[CompletionItem[str]]:
         """Those that ship, and files."""
         del ctx, param
+        from fsm_orchestrator.cli import completion
+
         return [*completion.paths(incomplete), *completion.shipped_lifecycles(incomplete)]
 
 
@@ -173,6 +184,8 @@ class StageName(NonEmpty):
     ) -> list[CompletionItem[str]]:
         """The stages."""
         del param
+        from fsm_orchestrator.cli import completion
+
         return completion.stages(ctx, incomplete, self._stages)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
 from fsm_orchestrator.cli.parameters import Once, Section
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class SectionedCommand(click.Command):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from fsm_orchestrator import KeeperPool
 from tests.bench.bare import Kind, Step, counts, recorded, replay, spawn
 from tests.bench.figure import Bench, Row, Unit
 from tests.bench.measure import interleaved, timed, timed_twice
@@ -19,31 +20,23 @@ THREADS: Final = (1, 2, 4, 16)
 
 def runs_figure(bench: Bench) -> Sequence[Row]:
     """Run after run, against the same disk operations and spawns without a program around them."""
-    run_true(bench.fresh(), bench.true)  # loads what a first run loads
-    output = bench.fresh()
-    with recorded(output) as steps:
-        stages = len(run_true(output, bench.true).stage_executions)
-    helpers = counts(steps)[Kind.SPAWN]
+    with KeeperPool() as keepers:
+        return [*_pooled_rows(bench, keepers), _single_row(bench)]
 
-    def bare() -> None:
-        replay(steps, bench.fresh())
-        for _ in range(stages):
-            spawn(bench.true)
 
-    def bare_with_helpers() -> None:
-        bare()
-        for _ in range(helpers):
-            spawn(sys.executable, "-I", "-S", "-c", "pass")
-
+def _pooled_rows(bench: Bench, keepers: KeeperPool) -> list[Row]:
+    """Runs that share a keeper, as a program that makes many has them."""
+    steps, stages = _steps_of_a_run(bench, keepers)
     times = bench.times(300, quick=20)
-    run = _run(bench)
+    run = _run(bench, keepers)
+    bare = _bare(bench, steps, stages, helpers=0)
     both, both_floor = interleaved(times, lambda: timed_twice(run), lambda: timed_twice(bare))
     own, own_cpu = zip(*both, strict=True)
     floor, _ = zip(*both_floor, strict=True)
     part = times // 6
-    rows = [
+    return [
         Row(
-            label="run through the API",
+            label="run through the API, with a pool",
             ours=own,
             floor=floor,
             floor_is=f"its disk operations, and {stages} spawns of true, bare",
@@ -65,14 +58,43 @@ def runs_figure(bench: Bench) -> Sequence[Row]:
             note="of this process alone; the disk's moods are not in it",
         ),
     ]
-    if helpers:
-        again, higher_floor = interleaved(
-            bench.times(60), lambda: timed(run), lambda: timed(bare_with_helpers)
-        )
-        floor_is = f"as above, and {helpers} spawn of an empty python -I -S"
-        row = Row(label="run through the API", ours=again, floor=higher_floor, floor_is=floor_is)
-        rows.insert(1, row)
-    return rows
+
+
+def _single_row(bench: Bench) -> Row:
+    """A run that has a keeper of its own, as one alone has it."""
+    steps, stages = _steps_of_a_run(bench, None)
+    helpers = counts(steps)[Kind.SPAWN]
+    ours, floor = interleaved(
+        bench.times(60),
+        lambda: timed(_run(bench, None)),
+        lambda: timed(_bare(bench, steps, stages, helpers)),
+    )
+    return Row(
+        label="run through the API, alone",
+        ours=ours,
+        floor=floor,
+        floor_is=f"its own, and {helpers} spawn of an empty python -I -S",
+    )
+
+
+def _steps_of_a_run(bench: Bench, keepers: KeeperPool | None) -> tuple[Sequence[Step], int]:
+    """What one run does to the disk, once all is loaded, and how many stages it runs."""
+    run_true(bench.fresh(), bench.true, keepers)
+    output = bench.fresh()
+    with recorded(output) as steps:
+        stages = len(run_true(output, bench.true, keepers).stage_executions)
+    return steps, stages
+
+
+def _bare(bench: Bench, steps: Sequence[Step], stages: int, helpers: int) -> Callable[[], object]:
+    def bare() -> None:
+        replay(steps, bench.fresh())
+        for _ in range(stages):
+            spawn(bench.true)
+        for _ in range(helpers):
+            spawn(sys.executable, "-I", "-S", "-c", "pass")
+
+    return bare
 
 
 def _said(steps: Sequence[Step], stages: int) -> str:
@@ -105,7 +127,8 @@ def threads_figure(bench: Bench) -> Sequence[Row]:
             if threads in troubles:
                 continue
             try:
-                rates[threads].append(_rate(threads, runs, _run(bench)))
+                with KeeperPool() as keepers:
+                    rates[threads].append(_rate(threads, runs, _run(bench, keepers)))
             except Exception as error:  # noqa: BLE001 - said in the table; the others still count
                 said = (str(error).splitlines() or [""])[0]
                 troubles[threads] = f"{type(error).__name__}: {said}"
@@ -123,8 +146,8 @@ def threads_figure(bench: Bench) -> Sequence[Row]:
     ]
 
 
-def _run(bench: Bench) -> Callable[[], object]:
-    return lambda: run_true(bench.fresh(), bench.true)
+def _run(bench: Bench, keepers: KeeperPool | None) -> Callable[[], object]:
+    return lambda: run_true(bench.fresh(), bench.true, keepers)
 
 
 def _rate(threads: int, runs: int, run: Callable[[], object]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from fsm_orchestrator import RunConfig, StageGiven, run
+from fsm_orchestrator import KeeperPool, RunConfig, StageGiven, run
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.vocabulary import Gate
 
@@ -22,19 +22,22 @@ def stage(program: str, *args: str, **given: Any) -> StageGiven:
     return StageGiven(bin=program, args=args, **given)
 
 
-def run_once(output: Path, manager: StageGiven, executor: StageGiven) -> Report:
+def run_once(
+    output: Path, manager: StageGiven, executor: StageGiven, keepers: KeeperPool | None = None
+) -> Report:
     """One run whose gates pass, in `output`.
 
     Raises:
         RuntimeError: it does not end in done.
     """
     stages = {"manager": manager, "executor": executor}
-    report = run(RunConfig(output_directory=output, gates=PASSED, stages=stages))
+    config = RunConfig(output_directory=output, gates=PASSED, stages=stages)
+    report = run(config, keepers=keepers)
     if report.exit_code != 0:
         raise RuntimeError(f"a run ended with exit code {report.exit_code}")
     return report
 
 
-def run_true(output: Path, true: str) -> Report:
+def run_true(output: Path, true: str, keepers: KeeperPool | None = None) -> Report:
     """One run whose two stages do nothing."""
-    return run_once(output, stage(true), stage(true))
+    return run_once(output, stage(true), stage(true), keepers)
