@@ -20,6 +20,10 @@ from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.wording import described
 
 KEY_CHARACTERS_MAX: Final = 80
+SMALL_BYTES_MAX: Final = 1024 * 1024
+ENTRIES_MAX: Final = 250_000
+"""More than a program can be given arguments, or a file of the largest size has invocations."""
+KEYS_MAX: Final = 10_000
 REMEDY = (
     "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
 )
@@ -92,6 +96,21 @@ def _check_envelope(data: bytes, name: str) -> None:
             f"schema_version: this program reads version {SCHEMA_VERSION}, the file says"
             f" {described(version)}",
         )
+    if len(data) > SMALL_BYTES_MAX:
+        _refuse_bulk(document, name)
+
+
+def _refuse_bulk(document: Any, name: str) -> None:
+    """Refuse what no run leaves and every reader would need a gigabyte to complain about."""
+    rest = [document]
+    while rest:
+        part = rest.pop()
+        if not isinstance(part, dict | list):
+            continue
+        if len(part) > (ENTRIES_MAX if isinstance(part, list) else KEYS_MAX):
+            what = "entries" if isinstance(part, list) else "keys"
+            _refuse(name, f"it has {len(part)} {what} in one place, more than any run leaves")
+        rest.extend(part if isinstance(part, list) else part.values())
 
 
 def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fsm_orchestrator import __version__, archive, checkpoint_file, lifecycle, private_state
+from fsm_orchestrator import __version__, archive, lifecycle, private_state
 from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config import RunConfig
@@ -28,6 +28,7 @@ from fsm_orchestrator.records import AttemptRecord, InvocationRecord
 from fsm_orchestrator.retries import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.settings import StageRecord, StageSettings, given_settings, record_of
 from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
     PRODUCT,
@@ -267,6 +268,14 @@ def _leftover(output: Path) -> AttemptRecord | None:
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.
     """
+    try:
+        os.lstat(output / CHECKPOINT_FILE)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # told in words below
+    from fsm_orchestrator import checkpoint_file  # noqa: PLC0415 - not for a new directory
+
     try:
         return checkpoint_file.load(output).open_attempt
     except CheckpointError as error:

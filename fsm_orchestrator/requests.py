@@ -8,7 +8,6 @@ from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import ReportError, UsageError
 from fsm_orchestrator.preparation import Preparation, prepare_run
 from fsm_orchestrator.report_file import read_report
-from fsm_orchestrator.resumption import prepare_resume
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
     REPORT_FILE,
@@ -36,6 +35,8 @@ def prepare(config: RunConfig) -> Preparation:
             )
         afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
+    from fsm_orchestrator.resumption import prepare_resume  # noqa: PLC0415 - not for a new run
+
     return prepare_resume(config)
 
 

@@ -194,10 +194,6 @@ def empty_edges(document: Document) -> object:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-@pytest.mark.xfail(
-    strict=True,
-    reason="each of many errors in texts, edges and keys is kept, with a copy of its place",
-)
 @pytest.mark.parametrize(
     "bomb", [unknown_list, warnings_that_are_numbers, execution_of_unknown_keys, empty_edges]
 )
