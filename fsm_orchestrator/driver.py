@@ -307,7 +307,7 @@ class Driver:
             self._machine.fire(Trigger.RUN_ABORTED)
             return
         self._invocation.finish(ExitCode.FAILED)
-        self._recorder.save_with_report()
+        self._recorder.save_with_report(None if self._recorder.is_done else Outcome.FAILED)
         self._invocation.emit_end(Outcome.DONE if self._recorder.is_done else Outcome.FAILED)
 
     def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:

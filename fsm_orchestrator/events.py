@@ -241,6 +241,13 @@ class RunRefused(Event):
     event: Literal[EventName.RUN_REFUSED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="How grave it is.")
     error: str = Field(description="Why, with the file.")
+    operation: str = Field(
+        description="What could not be done as one word, such as `checkpoint.load`."
+    )
+    execution_mode: ExecutionMode = Field(
+        description="Whether a new run or a resume was asked for."
+    )
+    execution: StageExecution = Field(description="The refusal, as the report has it.")
 
 
 class RunEnded(RunEvent):

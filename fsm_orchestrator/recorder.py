@@ -101,8 +101,8 @@ class Recorder:
         self.draft = before
         self._put_back(self._on_disk_before)
 
-    def save_with_report(self) -> None:
-        """Make the draft and its report durable.
+    def save_with_report(self, outcome: Outcome | None = None) -> None:
+        """Make the draft and its report durable; `outcome` as in `build_report`.
 
         Both are written under temporary names first, so that a full disk is found before either
         takes its place; the checkpoint takes its place first, for the report must never tell
@@ -117,7 +117,7 @@ class Recorder:
         except OSError as error:
             raise _error("checkpoint.persist", self._checkpoint_path, error) from error
         try:
-            report = self._stage_report()
+            report = self._stage_report(outcome)
             try:
                 self._commit("checkpoint.persist", checkpoint)
                 if report is not None:
@@ -166,12 +166,12 @@ class Recorder:
         state = self.draft.lifecycle.states[self.draft.current_state]
         return state.outcome is Outcome.DONE
 
-    def _stage_report(self) -> files.StagedFile | None:
+    def _stage_report(self, outcome: Outcome | None) -> files.StagedFile | None:
         """The staged report; None where it cannot be written and that is known already."""
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
-            self.latest = self.report()
+            self.latest = self.report(outcome)
             return files.stage_file(self._report_path, self.latest.to_json())
         except OSError as error:
             if self.is_degraded:

@@ -40,9 +40,19 @@ def record_refusal(
     clock = clock_of(config)
     now = timestamp(clock.now())
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
+    mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
+    failure = executions.own_failure(run_id, operation, error=str(error), at=now)
     with contextlib.closing(EventFile(output)) as event_file:
         log = build_logger(clock, Masker(()), event_file, listener)
-        log.emit(EventName.RUN_REFUSED, level="error", run_id=run_id, error=str(error))
+        log.emit(
+            EventName.RUN_REFUSED,
+            level="error",
+            run_id=run_id,
+            error=str(error),
+            operation=operation,
+            execution_mode=mode.value,
+            execution=failure,
+        )
         event_file.sync()
     report = Report(
         schema_version=1,
@@ -50,14 +60,14 @@ def record_refusal(
         version=__version__,
         run_id=run_id,
         lifecycle=None,
-        execution_mode=ExecutionMode.RESUME if config.resume else ExecutionMode.RUN,
+        execution_mode=mode,
         terminal_state=Outcome.FAILED,
         closure_ready=False,
         exit_code=int(ExitCode.FAILED),
         current_state=None,
         blocked_reason_codes=(),
         gate_decisions=(),
-        stage_executions=(executions.own_failure(run_id, operation, error=str(error), at=now),),
+        stage_executions=(failure,),
         transitions=(),
         containment=None,
         warnings=(),

@@ -15,6 +15,7 @@ from tests.support import (
     CHECKPOINT,
     ORCHESTRATOR_PID,
     PASSING,
+    REPORT,
     environment,
     events_of,
     orchestrate,
@@ -319,7 +320,7 @@ def test_events_of_a_crash_tell_what_the_report_tells(event: str, tmp_path: Path
 
 
 def test_event_of_a_refusal_tells_why(tmp_path: Path) -> None:
-    """A resume that is refused says the same in log and report: which run, and why."""
+    """A resume that is refused says the same in log and report: which run, what, when and why."""
     orchestrate("./out", *PASSING, *stages(), cwd=tmp_path)
     (tmp_path / "out" / CHECKPOINT).write_text("{}")
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 1
@@ -327,6 +328,26 @@ def test_event_of_a_refusal_tells_why(tmp_path: Path) -> None:
     (failure,) = report["stage_executions"]
     assert line["event"] == "run.refused"
     assert (line["run_id"], line["error"]) == (report["run_id"], failure["error"])
+    assert line["execution"] == failure
+    assert line["operation"] == failure["command"]
+    assert line["execution_mode"] == report["execution_mode"]
+
+
+@pytest.mark.parametrize(
+    "in_the_way", ["orchestrator_events.jsonl", "orchestrator_run_report.json"]
+)
+def test_blocked_run_whose_resume_cannot_be_recorded_has_failed(
+    in_the_way: str, tmp_path: Path
+) -> None:
+    """The report on disk never says blocked of an invocation that failed to record itself."""
+    assert orchestrate("./out", *stages(), cwd=tmp_path).code == 3
+    (tmp_path / "out" / in_the_way).unlink()
+    (tmp_path / "out" / in_the_way).mkdir()
+    assert orchestrate("./out", "--resume", *PASSING, cwd=tmp_path).code == 1
+    if in_the_way != REPORT:
+        assert report_of(tmp_path / "out")["terminal_state"] == "failed"
+    else:
+        assert events_of(tmp_path / "out")[-1]["outcome"] == "failed"
 
 
 def test_a_line_that_is_lost_is_missed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from fsm_orchestrator import executions
 from fsm_orchestrator.events import (
     AttemptInterrupted,
     EventLine,
@@ -31,6 +32,11 @@ ENVELOPE: dict[str, Any] = {
     "run_id": "a",
     "schema_version": 1,
     "error": "no",
+    "operation": "checkpoint.load",
+    "execution_mode": "resume",
+    "execution": executions.own_failure(
+        "a", "checkpoint.load", error="no", at="2026-01-31T09:05:00.250Z"
+    ).model_dump(mode="json"),
 }
 
 
