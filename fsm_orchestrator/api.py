@@ -205,12 +205,14 @@ def _execute(
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, caller.interrupts, runner, log, event_file)
         try:
-            return driver.execute(*leftovers)
+            report = driver.execute(*leftovers)
         except Exception as error:
             driver.crash(error)
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
             ) from error
+        runner.is_recorded = driver.is_recorded
+        return report
 
 
 def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:

@@ -113,6 +113,11 @@ class Driver:
         )
         self._recorder.write_report_if_possible(Outcome.FAILED)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether all that happened could be recorded."""
+        return not self._recorder.is_degraded
+
     # -- before the machine moves -----------------------------------------------------------
 
     def _begin(self, ended_pids: tuple[int, ...]) -> None:

@@ -201,6 +201,11 @@ def lock(descriptor: int) -> None:
     perform(Operation.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def unlock(descriptor: int) -> None:
+    """Let go of what `lock` took, whoever else has a copy of the descriptor."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def open_regular(path: Path) -> int:
     """A descriptor to read a regular file by, to be closed by the caller; never waits.
 

@@ -132,6 +132,10 @@ class Keeper:
 
     def close(self) -> None:
         """Let the keeper go; it ends by itself once nothing is left to keep."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGCONT)  # whoever is stopped cannot hear of it
+        with contextlib.suppress(OSError):  # a forked process may hold a copy of our end
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         with contextlib.suppress(OSError):  # reaped by the kernel, if SIGCHLD is ignored here
             descriptor = os.pidfd_open(self.pid)

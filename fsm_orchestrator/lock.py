@@ -97,8 +97,11 @@ class OutputLock:
             with contextlib.suppress(OSError):
                 files.truncate(self.file, 0)
         for descriptor in (self.file, self.directory):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    files.unlock(descriptor)  # a forked process may have a copy of it
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
 
 
 def _lock_directory(descriptor: int, path: Path) -> None:

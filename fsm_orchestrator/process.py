@@ -125,6 +125,8 @@ class ProcessRunner:
 
     Attributes:
         reader: told to read, again and again while a process runs; None where nobody reads.
+        is_recorded: whether the end of all that was run is on record; set by who records it. Till
+            then an attempt may be open that names the keeper, and ends with it.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class ProcessRunner:
         keepers: KeeperPool | None = None,
     ) -> None:
         self.reader: OutputReader | None = None
+        self.is_recorded = False
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
@@ -168,11 +171,11 @@ class ProcessRunner:
         return Reach.PROCESS_GROUP if self.keeper() is None else Reach.SUBREAPER
 
     def close(self) -> None:
-        """Let the keeper go; back to the pool, if it has nothing left to keep."""
+        """Let the keeper go; back to the pool, once it is on record that it keeps nothing."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        if self._keepers is not None and self._is_idle:
+        if self._keepers is not None and self._is_idle and self.is_recorded:
             self._keepers.give_back(keeper)
         else:
             keeper.close()

@@ -87,7 +87,7 @@ def _follow(guide: Path, directory: Path) -> None:
             rewritten += text[last_output : found.start("text")] + now
             last_output = found.end("text")
             if "REWRITE_GOLDEN" not in os.environ:
-                assert comparable(now) == comparable(block)
+                assert comparable(now) == comparable(block), f"seen now:\n{now}"
         elif kind == "python":
             done = subprocess.run(
                 [sys.executable, "-c", block],
