@@ -449,9 +449,9 @@ def look(name, keepers, **more):
     out = f"out{count}"
     keeper = keeper_after(out, keepers, SHOWN, **more)
     told = Path(out, "logs/manager.1.stdout.log").read_text()
-    told = re.sub("(?<=SigIgn:\t).*", lambda match: ours(match[0]), told)
+    tidy = lambda text: re.sub("(?<=SigIgn:\t).*", lambda match: ours(match[0]), text)
     child = subprocess.run(["/bin/sh", "-c", SHOWN], capture_output=True, text=True, check=True)
-    tell(name=name, told=told, child=child.stdout, keeper=keeper)
+    tell(name=name, told=tidy(told), child=tidy(child.stdout), keeper=keeper)
 """
 
 

@@ -122,7 +122,8 @@ def test_age_is_that_of_the_process(nursery: Nursery) -> None:
     young = told_of(nursery.quiet()).age_seconds
     assert young is not None
     assert 0 <= young <= time.monotonic() - before + tick
-    own = told_of(os.getpid()).age_seconds
+    (told,), _ = collect([os.getpid()], NO_SECRETS)  # it may have more open than is told
+    own = told.age_seconds
     assert own is not None
     assert own >= time.monotonic() - IMPORTED_AT - tick
 
