@@ -7,8 +7,8 @@ its own process as it was.
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
-from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
@@ -30,16 +30,21 @@ def _leave_out_unused() -> None:
     """Keep libraries from loading what they need for nothing that is done here.
 
     structlog takes rich for tracebacks on a screen where it is installed, and does without where
-    it is not. Its coroutines need asyncio, pydantic's plugins (commands.py) importlib.metadata:
-    both are loaded as soon as anything of them is used. Together they take a quarter of a start.
+    it is not. Its coroutines need asyncio, pydantic's search for plugins importlib.metadata: both
+    are loaded as soon as anything of them is used. Together they take a quarter of a start.
+
+    pydantic finds no plugin: none that happens to be installed may watch or change what is kept.
     """
     sys.modules.setdefault("rich", cast("ModuleType", None))
     sys.modules.setdefault("asyncio", _Later("asyncio"))
     metadata = _Later("importlib.metadata")
     # It is asked for this function by name; to be asked for its path would be a use as well.
-    metadata.__dict__["entry_points"] = lambda **given: metadata.load().entry_points(**given)
+    metadata.__dict__["entry_points"] = lambda **given: (
+        () if given == {"group": "pydantic"} else metadata.load().entry_points(**given)
+    )
     metadata.__dict__["__path__"] = []
-    sys.modules.setdefault("importlib.metadata", metadata)
+    if sys.modules.setdefault("importlib.metadata", metadata) is metadata:
+        importlib.metadata = metadata  # where `import importlib.metadata` looks for it
 
 
 class _Later(ModuleType):
@@ -56,7 +61,7 @@ class _Later(ModuleType):
         """The module itself, from now on in its own place."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        return import_module(self.__name__)
+        return importlib.import_module(self.__name__)
 
 
 if __name__ == "__main__":

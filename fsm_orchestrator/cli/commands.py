@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -32,8 +30,6 @@ from fsm_orchestrator.cli.parameters import (
 from fsm_orchestrator.cli.sectioned import SectionedCommand
 from fsm_orchestrator.vocabulary import SchemaName
 
-PLUGINS_VARIABLE: Final = "PYDANTIC_DISABLE_PLUGINS"
-
 
 def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
     """The command of that name, made for these stages; None when there is none."""
@@ -45,28 +41,10 @@ def _calls(module: str, function: str) -> Callable[..., int]:
     """A callback that loads the command's module when it is called. Both names are ours."""
 
     def callback(**parameters: Any) -> int:
-        with _without_plugins():
-            command = getattr(import_module(f"fsm_orchestrator.cli.{module}"), function)
+        command = getattr(import_module(f"fsm_orchestrator.cli.{module}"), function)
         return int(command(parameters))
 
     return callback
-
-
-@contextlib.contextmanager
-def _without_plugins() -> Iterator[None]:
-    """Have pydantic load no plugin that happens to be installed while our models are built.
-
-    None may watch or change what is kept; finding out that there is none takes its time, too. The
-    stages get the environment as it was.
-    """
-    if PLUGINS_VARIABLE in os.environ:
-        yield
-        return
-    os.environ[PLUGINS_VARIABLE] = "__all__"
-    try:
-        yield
-    finally:
-        del os.environ[PLUGINS_VARIABLE]
 
 
 def _output_directory() -> click.Argument:
