@@ -22,6 +22,10 @@ export XDG_STATE_HOME
   --manager-bin /bin/sh --manager-arg -c --manager-arg "exit 0" \
   --executor-bin /bin/sh --executor-arg -c --executor-arg "exit 0" 2>/dev/null
 "$folder/venv/bin/fsm-orchestrator" ./out --resume >/dev/null 2>&1
+"$folder/venv/bin/fsm-orchestrator" explain ./out >/dev/null
+"$folder/venv/bin/fsm-orchestrator" report ./out --html page.html >/dev/null
+# Without the extra the page draws the path by itself, and says how to get the picture.
+grep -q 'fsm-orchestrator\[diagrams\]' page.html
 for name in states tests diagrams; do
   if "$folder/venv/bin/python" -c "import $name" 2>/dev/null; then
     echo "the wheel leaks a top-level import: $name" >&2
