@@ -104,6 +104,8 @@ def _spent_ms(invocations: Sequence[_Invocation], name: str, initial: str) -> in
         stays = [(record.dest, record.at) for record in one.transitions]
         if number == 0:
             stays.insert(0, (initial, one.started_at))
+        if not stays:  # a done run was resumed: nobody was anywhere
+            continue
         ends = [*(since for _, since in stays[1:]), one.finished_at]
         spans += [
             _milliseconds(since, until)

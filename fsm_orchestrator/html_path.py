@@ -96,7 +96,7 @@ def _picture(view: RunView, found: Lifecycle | None) -> Child:
         drawing = picture_of_run(found, view.report)
     except UsageError:
         return element("p", "To see the whole lifecycle here: ", code(_HOW_TO_DRAW), class_="note")
-    except (OrchestratorError, OSError, ValueError) as error:
+    except (OrchestratorError, OSError) as error:
         return element("p", f"The lifecycle could not be drawn: {error}", class_="note")
     return element(
         "figure",
