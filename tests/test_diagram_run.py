@@ -163,12 +163,9 @@ def test_lifecycle_is_the_one_of_the_run(out: Path, tmp_path: Path) -> None:
 def test_done_run_that_was_resumed_is_drawn(tmp_path: Path) -> None:
     """A visit to a done run takes no transition, adds no time, and is no reason not to draw."""
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
-    before = orchestrate("diagram", "--run", "out", cwd=tmp_path)
+    before = drawn(tmp_path / "out")
     for _ in range(2):
         assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
-    ended = orchestrate("diagram", "--run", "out", cwd=tmp_path)
-    assert ended.code == 0, ended.stderr
-    assert "done" in ended.stdout
-    assert re.findall(r"#\d+", ended.stdout) == re.findall(r"#\d+", before.stdout)
+    assert re.findall(r"#\d+", drawn(tmp_path / "out")) == re.findall(r"#\d+", before) != []
     page = orchestrate("report", "out", "--html", "-", cwd=tmp_path)
     assert "could not be drawn" not in page.stdout
