@@ -20,7 +20,7 @@ def explain(view: RunView, shown: str) -> Explanation:
     """Why a run stands where it does. `shown` is OUT as it is to stand in commands and paths."""
     report = view.report
     directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
-    now_wrong = _now_wrong(view)
+    now_wrong, changed = _now_wrong(view)
     return Explanation(
         output_directory=str(view.directory),
         run_id=report.run_id,
@@ -30,7 +30,7 @@ def explain(view: RunView, shown: str) -> Explanation:
         exit_code=report.exit_code,
         since=view.since,
         invocations=len(view.invocations),
-        causes=causes_of(view, directory, now_wrong),
+        causes=causes_of(view, directory, (*now_wrong, *changed)),
         next_step=next_step_of(view, shown, now_wrong),
         gates=explained_gates(view),
         stages=explained_stages(view, directory),
@@ -38,12 +38,18 @@ def explain(view: RunView, shown: str) -> Explanation:
     )
 
 
-def _now_wrong(view: RunView) -> tuple[str, ...]:
-    """What is wrong by now with the artifacts of a done run, whatever its report said then."""
-    if view.checkpoint is None or view.standing not in {Standing.DONE, Standing.NOT_CLOSABLE}:
-        return ()
+def _now_wrong(view: RunView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What keeps a done run from being closed by now, and what has only changed since then.
+
+    An earlier run is not held against what later runs made of its artifacts.
+    """
+    is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
+    if view.checkpoint is None or view.is_archived or not is_done:
+        return (), ()
     verdict = judge_artifacts(view.checkpoint, {})
     if not verdict.is_good:
-        return (f"it is done, but expected artifacts are wrong now: {verdict.summary()}",)
+        return (f"it is done, but expected artifacts are wrong now: {verdict.summary()}",), ()
     changed = changed_artifacts(view.checkpoint, verdict, Masker(()))
-    return tuple(f"it is done, but {path} is not what it was then" for path in changed)
+    return (), tuple(
+        f"{path} is there and valid, and was changed after its stage completed" for path in changed
+    )

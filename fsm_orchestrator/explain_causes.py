@@ -126,7 +126,7 @@ def _done(view: RunView, directory: str, now_wrong: tuple[str, ...]) -> Iterator
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in failures_of(view.report):
             yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
-    if view.standing is Standing.DONE and not now_wrong:
+    if view.standing is Standing.DONE and not any("wrong now" in one for one in now_wrong):
         yield Cause(sentence=_why_done(view), facts=())
 
 

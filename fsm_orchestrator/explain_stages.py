@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fsm_orchestrator.explain_attempts import ending_in_words, open_attempt_facts, record_of
 from fsm_orchestrator.explanation import ExplainedAttempt, ExplainedGate, ExplainedStage
+from fsm_orchestrator.failures import failures_of
 from fsm_orchestrator.gates import GATE_RULES, judge
 from fsm_orchestrator.records import GateDecision, StageExecution
 from fsm_orchestrator.run_view import RunView
@@ -110,7 +111,7 @@ def _why_not_reached(view: RunView, stage: str) -> str:
         one.trigger is Trigger.GATES_REFUSED for one in report.transitions
     ):
         return f"the gates refused{done_before}"
-    failed = [one for one in report.stage_executions if one.error is not None]
+    failed = failures_of(report)
     if failed:
         name = failed[0].command if failed[0].attempt == 0 else f"stage {failed[0].stage}"
         return f"{name} did not succeed{done_before}"

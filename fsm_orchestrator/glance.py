@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from fsm_orchestrator import files
-from fsm_orchestrator.errors import ReportError
+from fsm_orchestrator.errors import CommandError, ReportError
 from fsm_orchestrator.known_secrets import known_secrets
 from fsm_orchestrator.lock import holder_of
 from fsm_orchestrator.records import Count, Record, RunId, StateName, Timestamp
@@ -58,12 +58,30 @@ class Glance(Record):
 
 def is_run_directory(directory: Path) -> bool:
     """Whether a run has left its files here."""
-    return any((directory / name).exists() for name in (REPORT_FILE, CHECKPOINT_FILE))
+    try:
+        return any((directory / name).exists() for name in (REPORT_FILE, CHECKPOINT_FILE))
+    except OSError:  # not ours to look into: told as what it is, never passed over
+        return True
 
 
 def glance_at(directory: Path, shown: str) -> Glance:
     """The run in a directory, which is to be shown as `shown`. Never raises for what is there."""
-    holder = holder_of(directory)
+    try:
+        holder = holder_of(directory)
+    except CommandError as error:
+        return Glance(
+            output_directory=shown,
+            run_id=None,
+            standing=None,
+            current_state=None,
+            since=None,
+            stage=None,
+            attempt=0,
+            blocked_reason_codes=(),
+            exit_code=None,
+            last_line="",
+            trouble=str(error),
+        )
     logs = logs_of(directory)
     newest = _newest(logs)
     seen: dict[str, Any] = {
@@ -115,6 +133,8 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
 def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
     """The last line that was printed; none where it may hold a value that is not known any more."""
     secrets = known_secrets(directory)
+    if secrets.are_lost:
+        return ""
     for execution in report.stage_executions:
         if not secrets.keys.get(execution.stage, frozenset()).issuperset(execution.env_keys):
             return ""

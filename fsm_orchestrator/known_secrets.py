@@ -22,12 +22,19 @@ class KnownSecrets(NamedTuple):
     """The environment values of a run that are known still.
 
     Attributes:
-        masker: masks them.
+        values: they themselves, and the lines of those that have several.
         keys: by stage, the names of the variables whose values they are.
+        are_lost: whether the run had such values and none is known any more.
     """
 
-    masker: Masker
+    values: frozenset[str]
     keys: Mapping[str, frozenset[str]]
+    are_lost: bool
+
+    @property
+    def masker(self) -> Masker:
+        """Masks them."""
+        return Masker(self.values)
 
 
 def masker_of_run(directory: Path) -> Masker:
@@ -44,7 +51,9 @@ def known_secrets(directory: Path) -> KnownSecrets:
         found = None
     private = None if found is None else private_state.load(found[1].decode())
     stages = {} if private is None else private.stages
+    values = {value for one in stages.values() for value in one.env.values()}
     return KnownSecrets(
-        masker=Masker(value for one in stages.values() for value in one.env.values()),
+        values=frozenset(values | {line for value in values for line in value.splitlines()}),
         keys={stage: frozenset(one.env) for stage, one in stages.items()},
+        are_lost=found is not None and private is None,
     )

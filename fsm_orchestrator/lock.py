@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from fsm_orchestrator import files
-from fsm_orchestrator.errors import BusyError, Holder, RecordingError
+from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
 from fsm_orchestrator.vocabulary import LOCK_FILE
 
 HOLDER_BYTES_MAX = 4096
@@ -154,14 +154,23 @@ def _read_holder(path: Path) -> bytes:
 
 
 def holder_of(output_directory: Path) -> Holder | None:
-    """Who holds the directory now; None when nobody does. Writes nothing."""
+    """Who holds the directory now; None when nobody does. Writes nothing.
+
+    Raises:
+        CommandError: it may not be looked into.
+    """
     if not os.path.isdir(output_directory):
         return None
     try:
         OutputLock.acquire(output_directory).release()
     except BusyError as busy:
         return busy.holder
-    except RecordingError:
+    except RecordingError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise CommandError(
+                f"cannot tell whether a run is at work in {output_directory}: permission denied",
+                remedy="look as the user whose run it is",
+            ) from error
         return None
     return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator import files
+from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.stage_logs import StageLog
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -27,19 +28,21 @@ class LogReader:
         self._offset = 0
         self._rest = b""
 
-    def new_lines(self, *, is_over: bool) -> Iterator[str]:
-        """The lines that were written since; one without its end only when `is_over`.
+    def new_lines(self, masker: Masker, *, is_over: bool) -> Iterator[str]:
+        """The lines that were written since, masked; one without its end only when `is_over`.
 
         A file that cannot be read (any more) has none.
         """
         for chunk in self._new_chunks():
             *lines, self._rest = (self._rest + chunk).split(b"\n")
-            yield from (_text(line) for line in lines)
-            while len(self._rest) > LINE_BYTES_MAX:
-                yield _text(self._rest[:LINE_BYTES_MAX])
-                self._rest = self._rest[LINE_BYTES_MAX:]
+            yield from (masker.mask(_text(line)) for line in lines)
+            if len(self._rest) > LINE_BYTES_MAX:
+                text = self._rest.decode(errors="replace")
+                part, decided = masker.masked_part(text, 0)  # what is left may go on to be a value
+                yield part
+                self._rest = text[decided:].encode()
         if is_over and self._rest:
-            yield _text(self._rest)
+            yield masker.mask(_text(self._rest))
             self._rest = b""
 
     def _new_chunks(self) -> Iterator[bytes]:

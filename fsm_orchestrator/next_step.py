@@ -83,13 +83,15 @@ def _resume_step(view: RunView, shown: str, step: NextStep) -> NextStep:
         return step
     request = _resume_request(view, shown)
     try:
-        plan, request = _accepted(view, request)
+        plan, request, refusal = _accepted(view, request)
     except OrchestratorError as error:
         said = str(error) if not error.remedy else f"{error}; {error.remedy}"
         return step.model_copy(
             update={"remedies": (*step.remedies, f"a resume is refused: {said}")}
         )
-    return step.model_copy(update={"words": request.words, "would": _effects(plan)})
+    remedies = (*step.remedies, *refusal)
+    known = {"remedies": remedies, "words": request.words, "would": _effects(plan)}
+    return step.model_copy(update=known)
 
 
 def _resume_request(view: RunView, shown: str) -> _Request:
@@ -124,23 +126,23 @@ def _raised_limits(view: RunView) -> list[tuple[str, str, int]]:
     return found
 
 
-def _accepted(view: RunView, request: _Request) -> tuple[Plan, _Request]:
-    """The plan of the first form of the request that would be accepted.
+def _accepted(view: RunView, request: _Request) -> tuple[Plan, _Request, tuple[str, ...]]:
+    """The plan of the first form of the request that would be accepted, and why not a plainer one.
 
     Raises:
         OrchestratorError: none would; the refusal of the plainest form.
     """
     request = _with_lost_values(view, request)
     try:
-        return plan_of(prepare(request.config(view.directory))), request
-    except UsageError:
+        return plan_of(prepare(request.config(view.directory))), request, ()
+    except UsageError as refused:
         again = replace(
             request,
             words=(*request.words, "--on-changed-stage", OnChangedStage.RERUN.value),
             settings={**request.settings, "on_changed_stage": OnChangedStage.RERUN},
         )
         try:
-            return plan_of(prepare(again.config(view.directory))), again
+            return plan_of(prepare(again.config(view.directory))), again, (str(refused),)
         except UsageError:
             pass
         raise

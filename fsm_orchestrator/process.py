@@ -187,6 +187,8 @@ class ProcessRunner:
         `ProcessReport.survivors`.
         """
         self._is_idle = False
+        # Before there is a process: what it prints at once counts as well.
+        output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
         try:
             child = self._spawn(command)
         except KeeperLostError:
@@ -196,7 +198,6 @@ class ProcessRunner:
             self._is_idle = True
             return ProcessReport(child)
         try:
-            output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
             observer.started(child.pid)
             stopped = self._wait(child, limits, output, observer)
             if isinstance(stopped, TimedOut | WentQuiet):

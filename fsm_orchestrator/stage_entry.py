@@ -226,6 +226,8 @@ class StageEntry:
         draft = self._recorder.draft
         number = draft.next_attempt(stage)
         reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
+        if number > 1 and draft.cycle_of(stage) > 1 and not self._attempts_made(stage):
+            reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
         keeper = self._context.runner.keeper()

@@ -74,4 +74,7 @@ def _tail(path: Path) -> str:
         return ""
     finally:
         os.close(descriptor)
-    return data.decode(errors="replace")
+    text = data.decode(errors="replace")
+    if size_bytes <= TAIL_BYTES:
+        return text
+    return text.partition("\n")[2]  # what comes before may be the end of a value

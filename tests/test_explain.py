@@ -241,13 +241,14 @@ def test_done_run_without_its_artifact_is_not_called_closable(tmp_path: Path) ->
 
 
 def test_artifact_with_other_bytes_is_told(tmp_path: Path) -> None:
-    """A valid artifact that is not the one that was recorded is no silent matter."""
+    """A valid artifact that is not the one that was recorded is told, and keeps nothing open."""
     options = (*stages("echo {} > a.json"), "--manager-expected-artifact", "a.json")
     begun(*PASSING, *options, code=0)(tmp_path)
     (tmp_path / "a.json").write_text("[]")
     screen, explanation = explained(tmp_path)
-    assert explanation.standing is Standing.NOT_CLOSABLE
-    assert "is not what it was" in screen
+    assert explanation.standing is Standing.DONE
+    assert explanation.next_step.words is None
+    assert "was changed after its stage completed" in re.sub(r"\s+", " ", screen)
 
 
 def test_values_that_are_gone_are_asked_for_by_name(tmp_path: Path) -> None:
@@ -304,6 +305,34 @@ def test_earlier_run_is_explained_and_not_resumed(tmp_path: Path) -> None:
     assert "out/archive/first/logs/manager.1.stderr.log" in screen
     assert "| why" in screen
     assert orchestrate("explain", "out", "--run-id", "third", cwd=tmp_path).code == 2
+
+
+def test_archived_run_is_not_held_against_later_artifacts(tmp_path: Path) -> None:
+    """What a later run made of an artifact is nothing that an earlier one did wrong."""
+    for run_id in ("first", "second"):
+        options = (*stages(f"echo {{}} > a.json; echo {run_id} > b"), "--run-id", run_id)
+        expected = ("--manager-expected-artifact", "a.json", "--manager-expected-artifact", "b")
+        begun(*PASSING, *options, *expected, code=0)(tmp_path)
+    _, explanation = explained(tmp_path, "--run-id", "first")
+    assert explanation.standing is Standing.DONE
+
+
+def test_directory_named_like_a_command_is_typed_so_that_it_is_none(tmp_path: Path) -> None:
+    """The next command of a run in `./status` resumes it, and asks for no status."""
+    assert orchestrate("./status", *stages(), cwd=tmp_path).code == 3
+    screen = orchestrate("explain", "status", cwd=tmp_path).stdout
+    assert orchestrate(*typed(screen), cwd=tmp_path).code == 0
+
+
+def test_stage_sent_back_for_rework_says_so(tmp_path: Path) -> None:
+    """An attempt after rework was asked for is not told as one after a failure."""
+    reviewer = shell("reviewer", "test -e once || { touch once; exit 10; }")
+    options = (*stages(), *reviewer, "--lifecycle", "reviewed_run")
+    begun(*PASSING, *options, code=0)(tmp_path)
+    _, explanation = explained(tmp_path)
+    (executor,) = (one for one in explanation.stages if one.stage == "executor")
+    reasons = [{fact.name: fact.value for fact in one.facts}["why"] for one in executor.attempts]
+    assert reasons == ["first attempt", "sent back for rework"]
 
 
 def test_stage_is_explained_field_by_field(tmp_path: Path) -> None:

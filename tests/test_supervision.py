@@ -33,12 +33,13 @@ from tests.support import (
 )
 
 PATIENCE_SECONDS = 30.0
+LOOKS = (("logs", "out"), ("status", "out", "out"))
 PEAK = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 """
-"""Says the peak memory of a command in KiB: of one started from here the kernel counts ours, too."""
+"""Says the peak memory of a command in KiB: with one started from here the kernel counts ours."""
 STUBBORN = "trap '' TERM INT; echo go; while :; do sleep 0.1; done"
 
 
@@ -359,6 +360,66 @@ def test_logs_show_neither_secrets_nor_control_characters(tmp_path: Path) -> Non
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
     ended = orchestrate("logs", "out", cwd=tmp_path)
     assert ended.stdout == "manager | a *** \\x1b[31m \N{REPLACEMENT CHARACTER}\\x00 z\n"
+
+
+def test_value_stays_masked_when_the_run_becomes_done(tmp_path: Path) -> None:
+    """The last look of a follower masks what the run has forgotten by then."""
+    gate = "echo go; until test -e go; do sleep 0.05; done; echo x-$KEY"
+    options = (*shell("manager", gate), "--manager-env", "KEY=hunter2-hunter2")
+    with working(tmp_path, *options) as process:
+        following = subprocess.Popen(
+            [*COMMAND, "logs", "out", "--follow"],
+            cwd=tmp_path,
+            env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert following.stdout is not None
+        assert following.stdout.readline() == "manager | go\n"
+        (tmp_path / "go").touch()
+        assert process.wait(PATIENCE_SECONDS) == 0
+        rest, _ = following.communicate(timeout=PATIENCE_SECONDS)
+    assert rest == "manager | x-***\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "script"),
+    [
+        ("first of two lines\nsecond of two lines", 'echo "$KEY" >&2'),
+        ("hunter2-hunter2", "head -c 16374 /dev/zero | tr '\\000' a; printf %s $KEY; seq 60000"),
+        ("hunter2-hunter2", "printf %s $KEY; head -c 4089 /dev/zero | tr '\\000' b"),
+    ],
+    ids=["several lines", "cut into pieces", "cut by the tail"],
+)
+def test_no_piece_of_a_value_is_shown(tmp_path: Path, value: str, script: str) -> None:
+    """Neither logs nor status show a part of a value, wherever it stands."""
+    options = (*stages(f"{script}; exit 3"), "--manager-env", f"KEY={value}")
+    orchestrate("out", *PASSING, *options, cwd=tmp_path)
+    shown = [orchestrate(*words, cwd=tmp_path).stdout for words in LOOKS]
+    for path in (tmp_path / "state").rglob("*.json"):
+        path.unlink()
+    shown.append(orchestrate("status", "out", "out", cwd=tmp_path).stdout)
+    for text in shown:
+        assert not re.search("hunter2|r2-hun|of two lines", text)
+
+
+def test_stop_and_follow_mean_one_run(tmp_path: Path) -> None:
+    """A directory of runs is none to stop; an archived run is not followed; typos are told."""
+    orchestrate("runs/out", *PASSING, *stages("echo one"), "--run-id", "one", cwd=tmp_path)
+    assert orchestrate("stop", "runs", cwd=tmp_path).code == 2
+    options = (*stages("echo go; exec sleep 60"), "--run-id", "two")
+    orchestrate("out", *PASSING, *stages("echo one"), "--run-id", "one", cwd=tmp_path)
+    process = start("out", *PASSING, *options, cwd=tmp_path)
+    try:
+        archived = tmp_path / "out" / "archive" / "one" / "logs" / "manager.1.stdout.log"
+        log = tmp_path / "out" / "logs" / "manager.1.stdout.log"
+        wait_until(lambda: archived.exists() and log.exists() and log.stat().st_size > 0, "no log")
+        words = ("logs", "out", "--follow", "--run-id", "one")
+        assert orchestrate(*words, cwd=tmp_path, timeout=30).stdout == "manager  | one\n"
+        assert orchestrate("logs", "out", "mangr", "--follow", cwd=tmp_path).code == 2
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_log_that_is_a_link_or_a_pipe_is_not_read(tmp_path: Path) -> None:

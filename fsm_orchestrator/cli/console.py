@@ -22,10 +22,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 class Console:
     """One of the standard streams.
 
-    `patience_seconds` is how long a reader may stand still before the rest is given up.
+    `patience_seconds` is how long a reader may stand still before the rest is given up; None is for
+    ever.
     """
 
-    def __init__(self, descriptor: int, patience_seconds: float) -> None:
+    def __init__(self, descriptor: int, patience_seconds: float | None) -> None:
         self._descriptor = descriptor
         self._patience_seconds = patience_seconds
         self._is_broken = False
@@ -67,12 +68,13 @@ class Console:
     def _may_write(self) -> bool:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
-        return bool(poll.poll(self._patience_seconds * 1000))
+        patience = self._patience_seconds
+        return bool(poll.poll(None if patience is None else patience * 1000))
 
 
-def stdout() -> Console:
-    """Where the result goes."""
-    return Console(1, RESULT_PATIENCE_SECONDS)
+def stdout(patience_seconds: float | None = RESULT_PATIENCE_SECONDS) -> Console:
+    """Where the result goes; None waits for its reader for ever, where no run has to wait too."""
+    return Console(1, patience_seconds)
 
 
 def stderr() -> Console:

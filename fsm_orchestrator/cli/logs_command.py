@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.known_secrets import masker_of_run
+from fsm_orchestrator.known_secrets import known_secrets
 from fsm_orchestrator.lock import holder_of
 from fsm_orchestrator.log_reading import LogReader, in_order_of_work, last_lines
+from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.run_view import output_directory_of, read_run_view, run_directory
 from fsm_orchestrator.stage_logs import StageLog, logs_of
 from fsm_orchestrator.vocabulary import ExitCode
@@ -29,8 +30,10 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
         attempt=parameters["attempt"],
         lines=parameters["lines"],
     )
-    if not (parameters["follow"] and holder_of(output) is not None):
+    is_latest = run_directory(output, parameters["run_id"]) == output
+    if parameters["stage"] is not None or not parameters["follow"]:
         _refuse_unknown_stage(output, parameters["run_id"], parameters["stage"])
+    if not (parameters["follow"] and is_latest and holder_of(output) is not None):
         shown.show(is_over=True)
         return ExitCode.DONE
     while not shown.is_unread:
@@ -68,7 +71,8 @@ class _ShownLogs:
         self._directory = directory
         self._stage, self._attempt, self._lines = stage, attempt, lines
         self._readers: dict[Path, LogReader] = {}
-        self._console = console.stdout()
+        self._console = console.stdout(patience_seconds=None)  # somebody may page through it
+        self._values = known_secrets(directory).values
 
     @property
     def is_unread(self) -> bool:
@@ -80,15 +84,16 @@ class _ShownLogs:
         wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
         if not wanted:
             return
-        masker = masker_of_run(self._directory)
+        self._values |= known_secrets(self._directory).values  # forgotten once the run is done
+        masker = Masker(self._values)
         width = max(len(log.stage) for log in wanted)
         for log in in_order_of_work(wanted):
             is_new = log.path not in self._readers
             reader = self._readers.setdefault(log.path, LogReader(log))
             mark = "!" if log.is_stderr else "|"
-            found = reader.new_lines(is_over=is_over)
+            found = reader.new_lines(masker, is_over=is_over)
             for line in last_lines(found, self._lines if is_new else None):
-                text = console.printable(masker.mask(line))
+                text = console.printable(line)
                 self._console.write(f"{log.stage:<{width}} {mark} {text}\n")
                 if self.is_unread:
                     return

@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.status_command import status_command
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.glance import is_run_directory
+from fsm_orchestrator.lock import holder_of
 from fsm_orchestrator.run_view import output_directory_of
 from fsm_orchestrator.stopping import stop_run
 from fsm_orchestrator.vocabulary import ExitCode
@@ -18,7 +21,12 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
     """Stop the run: 0 when no run is at work there now."""
     typed, as_json = parameters["output_directory"], parameters["as_json"]
     wait_ms = WAIT_MS if parameters["wait_ms"] is None else parameters["wait_ms"]
-    holder = stop_run(output_directory_of(typed), wait_ms=wait_ms, at_once=parameters["now"])
+    output = output_directory_of(typed)
+    if not is_run_directory(output) and holder_of(output) is None:
+        raise UsageError(
+            f"there is no run in {output}", remedy="name the output directory of one run"
+        )
+    holder = stop_run(output, wait_ms=wait_ms, at_once=parameters["now"])
     if not as_json:
         what = "no run was at work" if holder is None else f"process {holder.pid} let go"
         console.stdout().write(console.printable(f"{what} in {typed}") + "\n")

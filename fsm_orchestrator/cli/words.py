@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from fsm_orchestrator.cli.console import printable
+from fsm_orchestrator.cli.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.spans import span_words
 from fsm_orchestrator.vocabulary import PRODUCT
@@ -55,8 +56,9 @@ def shell_words(*words: str) -> str:
 
 
 def shown_path(output_directory: str) -> str:
-    """An output directory as an argument that is never taken for an option."""
-    return f"./{output_directory}" if output_directory.startswith("-") else output_directory
+    """An output directory as an argument that is never taken for an option or a command."""
+    is_taken = output_directory.startswith("-") or output_directory in COMMANDS
+    return f"./{output_directory}" if is_taken else output_directory
 
 
 def duration(milliseconds: int) -> str:
