@@ -30,6 +30,7 @@ def settled(text: str, directory: Path) -> str:
     text = RUN_ID.sub("20261122T102116.150828Z-fb2d6d8e", text.replace(str(directory), "/work"))
     text = TIME.sub("2026-11-22T10:21:16.150Z", text)
     text = re.sub(r"\b(process|pid)( +)\d+( on \S+?(?=,))?", r"\1\g<2>4711", text)
+    text = re.sub(r"\b\d+ MiB of memory", "10 MiB of memory", text)
     text = re.sub(r"wrote (\S+): \d+ bytes", r"wrote \1: 40000 bytes", text)
     return TOOK.sub("3 ms", text)
 
