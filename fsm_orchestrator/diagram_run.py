@@ -8,14 +8,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from fsm_orchestrator.diagram import Mark, Marks
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle
 from fsm_orchestrator.records import InvocationRecord, StageExecution, TransitionRecord
 from fsm_orchestrator.report import Report
-from fsm_orchestrator.spans import span_words
+from fsm_orchestrator.spans import span_ms, span_words
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind, Trigger
 
 ATTEMPTS_SHOWN_MAX: Final = 3
@@ -108,16 +107,11 @@ def _spent_ms(invocations: Sequence[_Invocation], name: str, initial: str) -> in
             continue
         ends = [*(since for _, since in stays[1:]), one.finished_at]
         spans += [
-            _milliseconds(since, until)
+            span_ms(since, until)
             for (place, since), until in zip(stays, ends, strict=True)
             if place == name and until is not None
         ]
     return sum(spans) if spans else None
-
-
-def _milliseconds(since: str, until: str) -> int:
-    span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
-    return max(0, round(span.total_seconds() * 1_000))
 
 
 def _attempts(invocations: Sequence[_Invocation], name: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ def explain(view: RunView, shown: str) -> Explanation:
         exit_code=report.exit_code,
         since=view.since,
         invocations=len(view.invocations),
-        causes=causes_of(view, directory, (*now_wrong, *changed)),
+        causes=causes_of(view, directory, now_wrong, changed),
         next_step=next_step_of(view, shown, now_wrong),
         gates=explained_gates(view),
         stages=explained_stages(view, directory),

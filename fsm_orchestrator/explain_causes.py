@@ -18,18 +18,23 @@ from fsm_orchestrator.wording import counted
 _SIGNAL_BASE = 128
 
 
-def causes_of(view: RunView, directory: str, now_wrong: tuple[str, ...]) -> tuple[Cause, ...]:
+def causes_of(
+    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+) -> tuple[Cause, ...]:
     """The reasons, the first cause first.
 
-    `directory` is the run's as it is to be shown. `now_wrong` are the sentences on artifacts of
-    completed stages that are not what they were.
+    `directory` is the run's as it is to be shown. `now_wrong` and `changed` are the sentences on
+    artifacts of a done run: on those that are wrong by now, and on those that are only not what
+    they were.
     """
-    causes = tuple(_causes(view, directory, now_wrong))
+    causes = tuple(_causes(view, directory, now_wrong, changed))
     said = " ".join(cause.sentence for cause in causes)
     return (*causes, *(one for one in _trouble(view) if one.sentence not in said))
 
 
-def _causes(view: RunView, directory: str, now_wrong: tuple[str, ...]) -> Iterator[Cause]:
+def _causes(
+    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+) -> Iterator[Cause]:
     match view.standing:
         case Standing.WORKING:
             yield _working(view)
@@ -40,7 +45,7 @@ def _causes(view: RunView, directory: str, now_wrong: tuple[str, ...]) -> Iterat
         case Standing.FAILED | Standing.TIMEOUT:
             yield from _failures(view, directory)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            yield from _done(view, directory, now_wrong)
+            yield from _done(view, directory, now_wrong, changed)
         case standing:
             assert_never(standing)
 
@@ -120,13 +125,15 @@ def _sentence(execution: StageExecution) -> str:
     return f"stage {execution.stage}, attempt {execution.attempt}: {error}"
 
 
-def _done(view: RunView, directory: str, now_wrong: tuple[str, ...]) -> Iterator[Cause]:
-    for sentence in now_wrong:
+def _done(
+    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+) -> Iterator[Cause]:
+    for sentence in (*now_wrong, *changed):
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in failures_of(view.report):
             yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
-    if view.standing is Standing.DONE and not any("wrong now" in one for one in now_wrong):
+    if view.standing is Standing.DONE and not now_wrong:
         yield Cause(sentence=_why_done(view), facts=())
 
 

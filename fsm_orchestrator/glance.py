@@ -56,6 +56,15 @@ class Glance(Record):
     trouble: str | None = Field(description="Why nothing more can be told; null when it can.")
 
 
+_NOTHING_KNOWN: Final[dict[str, Any]] = {
+    **dict.fromkeys(("run_id", "standing", "current_state", "since", "stage", "exit_code")),
+    "attempt": 0,
+    "blocked_reason_codes": (),
+    "last_line": "",
+    "trouble": None,
+}
+
+
 def is_run_directory(directory: Path) -> bool:
     """Whether a run has left its files here."""
     try:
@@ -66,55 +75,31 @@ def is_run_directory(directory: Path) -> bool:
 
 def glance_at(directory: Path, shown: str) -> Glance:
     """The run in a directory, which is to be shown as `shown`. Never raises for what is there."""
+    known: dict[str, Any] = {**_NOTHING_KNOWN, "output_directory": shown}
     try:
         holder = holder_of(directory)
     except CommandError as error:
-        return Glance(
-            output_directory=shown,
-            run_id=None,
-            standing=None,
-            current_state=None,
-            since=None,
-            stage=None,
-            attempt=0,
-            blocked_reason_codes=(),
-            exit_code=None,
-            last_line="",
-            trouble=str(error),
-        )
+        return Glance(**{**known, "trouble": str(error)})
+    if holder is not None:
+        known |= {"run_id": holder.run_id, "standing": Standing.WORKING}
     logs = logs_of(directory)
     newest = _newest(logs)
-    seen: dict[str, Any] = {
-        "output_directory": shown,
-        "stage": None if newest is None else newest.stage,
-        "attempt": 0 if newest is None else newest.attempt,
-        "last_line": "",
-    }
+    if newest is not None:
+        known |= {"stage": newest.stage, "attempt": newest.attempt}
     try:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
-        return Glance(
-            run_id=None if holder is None else holder.run_id,
-            standing=None if holder is None else Standing.WORKING,
-            current_state=None,
-            since=None,
-            blocked_reason_codes=(),
-            exit_code=None,
-            trouble=str(error),
-            **seen,
-        )
-    since = report.transitions[-1].at if report.transitions else report.started_at
-    seen["last_line"] = _last_line(directory, logs, report)
-    return Glance(
-        run_id=report.run_id,
-        standing=standing_of(report, is_held=holder is not None),
-        current_state=report.current_state,
-        since=since,
-        blocked_reason_codes=report.blocked_reason_codes,
-        exit_code=report.exit_code,
-        trouble=None,
-        **seen,
-    )
+        return Glance(**{**known, "trouble": str(error)})
+    known |= {
+        "run_id": report.run_id,
+        "standing": standing_of(report, is_held=holder is not None),
+        "current_state": report.current_state,
+        "since": report.transitions[-1].at if report.transitions else report.started_at,
+        "blocked_reason_codes": report.blocked_reason_codes,
+        "exit_code": report.exit_code,
+        "last_line": _last_line(directory, logs, report),
+    }
+    return Glance(**known)
 
 
 def run_directories(directory: Path) -> tuple[Path, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from fsm_orchestrator.html_parts import (
     Look,
@@ -22,7 +21,7 @@ from fsm_orchestrator.html_parts import (
 )
 from fsm_orchestrator.html_text import Child, Markup, element
 from fsm_orchestrator.run_view import RunView
-from fsm_orchestrator.spans import span_words
+from fsm_orchestrator.spans import span_ms, span_words
 from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 BARS_SHOWN_MAX = 150
@@ -82,7 +81,7 @@ def _bars(view: RunView, index: int) -> Iterable[Bar]:
                 attempt=one.attempt,
                 look=look_of(one.status, one.ending),
                 started_at=one.started_at,
-                after_ms=_milliseconds(visit.started_at, one.started_at),
+                after_ms=span_ms(visit.started_at, one.started_at),
                 took_ms=one.duration_ms if is_seen else None,
                 is_skip=one.status is StageStatus.SKIPPED,
             )
@@ -97,7 +96,7 @@ def _bars(view: RunView, index: int) -> Iterable[Bar]:
             if is_working
             else look_of(StageStatus.INTERRUPTED, None),
             started_at=attempt.started_at,
-            after_ms=_milliseconds(visit.started_at, attempt.started_at),
+            after_ms=span_ms(visit.started_at, attempt.started_at),
             took_ms=None,
             is_skip=False,
         )
@@ -166,8 +165,3 @@ def _listed(bars: Iterable[Bar]) -> Markup:
             for bar in bars
         ),
     )
-
-
-def _milliseconds(since: str, until: str) -> int:
-    span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
-    return max(0, round(span.total_seconds() * 1_000))

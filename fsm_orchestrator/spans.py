@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 _SECOND_MS: Final = 1_000
+
+
+def span_ms(since: str, until: str) -> int:
+    """Whole milliseconds between two times as records hold them; never negative."""
+    span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
+    return max(0, round(span.total_seconds() * _SECOND_MS))
 
 
 def span_words(milliseconds: int) -> str:

@@ -24,16 +24,16 @@ LOOK_SECONDS: Final = 0.1
 def logs_command(parameters: Mapping[str, Any]) -> int:
     """Print what was printed; with `--follow` also what is, until nobody works there."""
     output = output_directory_of(parameters["output_directory"])
+    directory = run_directory(output, parameters["run_id"])
     shown = _ShownLogs(
-        directory=run_directory(output, parameters["run_id"]),
+        directory=directory,
         stage=parameters["stage"],
         attempt=parameters["attempt"],
         lines=parameters["lines"],
     )
-    is_latest = run_directory(output, parameters["run_id"]) == output
     if parameters["stage"] is not None or not parameters["follow"]:
         _refuse_unknown_stage(output, parameters["run_id"], parameters["stage"])
-    if not (parameters["follow"] and is_latest and holder_of(output) is not None):
+    if not (parameters["follow"] and directory == output and holder_of(output) is not None):
         shown.show(is_over=True)
         return ExitCode.DONE
     while not shown.is_unread:

@@ -27,18 +27,19 @@ def status_command(parameters: Mapping[str, Any]) -> int:
     typed = parameters["output_directories"]
     run_id, as_json = parameters["run_id"], parameters["as_json"]
     outputs = [output_directory_of(one) for one in typed]
-    if len(typed) == 1 and (run_id is not None or not _holds_runs(outputs[0])):
-        return _one(typed[0], outputs[0], run_id, as_json=as_json)
-    if run_id is not None:
+    if run_id is not None and len(typed) > 1:
         raise UsageError("--run-id names a run in one OUT, and several were given")
-    return _many(typed, outputs, as_json=as_json)
+    below = [() if run_id is not None else _runs_below(output) for output in outputs]
+    if len(typed) == 1 and not below[0]:
+        return _one(typed[0], outputs[0], run_id, as_json=as_json)
+    return _many(list(zip(typed, outputs, below, strict=True)), as_json=as_json)
 
 
-def _holds_runs(output: Path) -> bool:
-    """Whether a directory is no run's own but holds run directories."""
+def _runs_below(output: Path) -> tuple[Path, ...]:
+    """The run directories in a directory that is no run's own; none in a run's."""
     if is_run_directory(output) or holder_of(output) is not None:
-        return False
-    return bool(run_directories(output))
+        return ()
+    return run_directories(output)
 
 
 def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
@@ -63,12 +64,11 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
-def _many(typed: Sequence[str], outputs: Sequence[Path], *, as_json: bool) -> int:
+def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool) -> int:
     """One line a run, in the order in which they were named; of a directory of runs, by name."""
     glances = []
-    for name, output in zip(typed, outputs, strict=True):
-        if _holds_runs(output):
-            below = run_directories(output)
+    for name, output, below in named:
+        if below:
             glances += [glance_at(one, os.path.join(name, one.name)) for one in below]
         else:
             glances.append(glance_at(output, name))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from fsm_orchestrator.cli.console import printable
 from fsm_orchestrator.cli.names import COMMANDS
-from fsm_orchestrator.clock import SystemClock
-from fsm_orchestrator.spans import span_words
+from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.spans import span_ms, span_words
 from fsm_orchestrator.vocabulary import PRODUCT
 from fsm_orchestrator.wording import option_prefix
 
@@ -46,8 +45,7 @@ def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
 
 def age(since: str) -> str:
     """How long ago a time of the records is: `12.3 s`, `3 h 05 min`."""
-    passed = SystemClock().now() - datetime.fromisoformat(since)
-    return span_words(max(0, round(passed.total_seconds() * 1000)))
+    return span_words(span_ms(since, timestamp(SystemClock().now())))
 
 
 def shell_words(*words: str) -> str:
