@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator import files
+from fsm_orchestrator import files, peek
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
     EVENTS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
-    RUN_ID_PATTERN,
 )
 
 UNREADABLE_RUN: Final = "unreadable"
 RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
-RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 def present_files(output_directory: Path) -> tuple[Path, ...]:
@@ -40,12 +36,8 @@ def earlier_run_id(output_directory: Path) -> str | None:
     Read leniently: what cannot be resumed can still be archived under its name.
     """
     for name in (CHECKPOINT_FILE, REPORT_FILE):
-        try:
-            document = json.loads(files.read_bounded(output_directory / name, RECORD_BYTES_MAX))
-            run_id = document["run_id"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue
-        if isinstance(run_id, str) and re.fullmatch(RUN_ID_PATTERN, run_id):
+        run_id = peek.run_id(output_directory / name)
+        if run_id is not None:
             return run_id
     return None
 

@@ -3,7 +3,7 @@
 Reading a file without believing it is checkpoint_file.py's duty, writing it recorder.py's.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,8 +25,6 @@ from fsm_orchestrator.records import (
 )
 from fsm_orchestrator.settings import StageRecord
 from fsm_orchestrator.vocabulary import OnLeak, StageStatus
-
-CHECKPOINT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class Completion(Record):

@@ -14,8 +14,9 @@ from typing import Any, Final, NoReturn
 from pydantic import ValidationError
 
 from fsm_orchestrator import files, history, lifecycle
-from fsm_orchestrator.checkpoint import CHECKPOINT_BYTES_MAX, Checkpoint
+from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
+from fsm_orchestrator.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.wording import described
 
@@ -37,7 +38,7 @@ def load(output_directory: Path) -> Checkpoint:
     """
     path = output_directory / CHECKPOINT_FILE
     try:
-        data = files.read_bounded(path, CHECKPOINT_BYTES_MAX)
+        data = files.read_bounded(path, RECORD_BYTES_MAX)
     except FileNotFoundError:
         raise CheckpointError(
             f"there is nothing to resume: {path} does not exist",

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fsm_orchestrator import files, private_state
+from fsm_orchestrator import files
 from fsm_orchestrator.html_text import Child, Markup, element
-from fsm_orchestrator.known_secrets import masker_of_run
+from fsm_orchestrator.known_secrets import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.run_view import RunView
 from fsm_orchestrator.stage_logs import StageLog, logs_of
@@ -41,9 +41,11 @@ class Outputs:
         self._logs: Mapping[tuple[str, int, bool], StageLog] = {
             (log.stage, log.attempt, log.is_stderr): log for log in logs_of(view.directory)
         }
-        self._masker = masker_of_run(view.directory)
+        checkpoint = view.checkpoint
+        secrets = NONE_KNOWN if checkpoint is None else secrets_in(checkpoint.private_ref)
+        self._masker = secrets.masker
         self._has_values = _has_values(view)
-        self._are_values_known = _are_values_known(view)
+        self._are_values_known = _are_values_known(view, secrets)
         self._latest = len(view.invocations)
 
     def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Markup]:
@@ -139,22 +141,16 @@ def _size_bytes(log: StageLog) -> int:
 
 
 def _has_values(view: RunView) -> bool:
-    """Whether any stage was given environment values in any invocation."""
+    """Whether any stage was, or may have been, given environment values in any invocation."""
+    if view.checkpoint is None:
+        return True
     ran = any(one.env_keys for visit in view.invocations for one in visit.stage_executions)
-    declared = view.checkpoint is not None and any(
-        one.env_digests for one in view.checkpoint.stages.values()
-    )
-    return ran or declared
+    return ran or any(one.env_digests for one in view.checkpoint.stages.values())
 
 
-def _are_values_known(view: RunView) -> bool:
+def _are_values_known(view: RunView, secrets: KnownSecrets) -> bool:
     """Whether every environment value that a stage has now is kept still."""
-    checkpoint = view.checkpoint
-    if checkpoint is None or checkpoint.private_ref is None:
-        return False
-    private = private_state.load(checkpoint.private_ref)
-    return private is not None and all(
-        stage in private.stages and private.stages[stage].env.keys() >= record.env_digests.keys()
-        for stage, record in checkpoint.stages.items()
-        if record.env_digests
+    return view.checkpoint is not None and all(
+        secrets.keys.get(stage, frozenset()).issuperset(record.env_digests)
+        for stage, record in view.checkpoint.stages.items()
     )

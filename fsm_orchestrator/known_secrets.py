@@ -1,21 +1,17 @@
 """What may not be shown of a run: the values that its private file still holds.
 
-For those who show what stages print. Reads no more of a checkpoint than its beginning.
+For those who show what stages print. Where the checkpoint cannot be understood, every value that
+the run may have had counts as lost.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from fsm_orchestrator import private_state
+from fsm_orchestrator import peek, private_state
 from fsm_orchestrator.masking import Masker
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE
-
-_BEGINNING_BYTES: Final = 4096
-_REFERENCE: Final = re.compile(rb'"private_ref":"([0-9a-f]{32})"')
 
 
 class KnownSecrets(NamedTuple):
@@ -24,7 +20,7 @@ class KnownSecrets(NamedTuple):
     Attributes:
         values: they themselves, and the lines of those that have several.
         keys: by stage, the names of the variables whose values they are.
-        are_lost: whether the run had such values and none is known any more.
+        are_lost: whether the run may have had such values and none is known any more.
     """
 
     values: frozenset[str]
@@ -37,23 +33,22 @@ class KnownSecrets(NamedTuple):
         return Masker(self.values)
 
 
-def masker_of_run(directory: Path) -> Masker:
-    """Masks the environment values of the run in a directory, as far as they are known still."""
-    return known_secrets(directory).masker
+NONE_KNOWN = KnownSecrets(frozenset(), {}, are_lost=True)
 
 
 def known_secrets(directory: Path) -> KnownSecrets:
-    """What is known still of the environment values of the run in a directory."""
-    try:
-        with (directory / CHECKPOINT_FILE).open("rb") as file:
-            found = _REFERENCE.search(file.read(_BEGINNING_BYTES))
-    except OSError:
-        found = None
-    private = None if found is None else private_state.load(found[1].decode())
+    """The environment values of the run in a directory, as far as they are known still."""
+    name = peek.private_file_name(directory)
+    return secrets_in(name.ref) if name.is_known else NONE_KNOWN
+
+
+def secrets_in(ref: str | None) -> KnownSecrets:
+    """The environment values in the private file of that name; None for a run that has none."""
+    private = None if ref is None else private_state.load(ref)
     stages = {} if private is None else private.stages
     values = {value for one in stages.values() for value in one.env.values()}
     return KnownSecrets(
         values=frozenset(values | {line for value in values for line in value.splitlines()}),
         keys={stage: frozenset(one.env) for stage, one in stages.items()},
-        are_lost=found is not None and private is None,
+        are_lost=ref is not None and private is None,
     )

@@ -16,11 +16,12 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationError
 
 from fsm_orchestrator import files
+from fsm_orchestrator.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.records import Record, SchemaVersion
 from fsm_orchestrator.settings import StageSettings
 from fsm_orchestrator.vocabulary import PRODUCT
 
-PrivateRef = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
 FILE_BYTES_MAX = 16 * 1024 * 1024
 AGE_DAYS_MAX = 30
 FILES_MAX = 1000

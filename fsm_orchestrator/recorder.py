@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator import files
-from fsm_orchestrator.checkpoint import CHECKPOINT_BYTES_MAX, Checkpoint
+from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.records import InvocationRecord, StageExecution, TransitionRecord
 from fsm_orchestrator.report import Report, build_report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Outcome
@@ -39,7 +40,7 @@ class Recorder:
         self._on_disk: bytes | None = None
         self._on_disk_before: bytes | None = None
         with contextlib.suppress(OSError):
-            self._on_disk = files.read_bounded(self._checkpoint_path, CHECKPOINT_BYTES_MAX)
+            self._on_disk = files.read_bounded(self._checkpoint_path, RECORD_BYTES_MAX)
 
     def update(self, **changes: Any) -> None:
         """Change the draft."""

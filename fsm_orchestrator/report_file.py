@@ -10,10 +10,8 @@ from pydantic import ValidationError
 
 from fsm_orchestrator import files
 from fsm_orchestrator.errors import ReportError
+from fsm_orchestrator.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.report import Report
-
-REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
-
 
 _EARLIER: Final = b'\n  "earlier_invocations": ['
 """Where the last field of a report begins. A text in JSON has no line break of its own, so this
@@ -28,7 +26,7 @@ def read_report(file: Path) -> Report:
         ReportError: there is none, or it cannot be understood.
     """
     try:
-        return Report.model_validate_json(files.read_bounded(file, REPORT_BYTES_MAX))
+        return Report.model_validate_json(files.read_bounded(file, RECORD_BYTES_MAX))
     except (OSError, ValidationError) as error:
         raise _unreadable(file, error) from None
 
@@ -50,7 +48,7 @@ def _without_earlier(file: Path) -> bytes:
     data = b""
     descriptor = files.open_regular(file)
     try:
-        while len(data) <= REPORT_BYTES_MAX and (chunk := os.read(descriptor, _CHUNK_BYTES)):
+        while len(data) <= RECORD_BYTES_MAX and (chunk := os.read(descriptor, _CHUNK_BYTES)):
             searched_from = max(0, len(data) - len(_EARLIER))
             data += chunk
             found = data.find(_EARLIER, searched_from)

@@ -117,21 +117,21 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A run is started in little more than the time of the libraries' imports; 78 of ours keep
+    # A run is started in little more than the time of the libraries' imports; 79 of ours keep
     # what is rare in modules that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 78, 298, (*_HEAVY, *_RARE)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 79, 299, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
-    "help": Loads(("--help",), _TEXT, 19, 138, (*_HEAVY, *_CORE)),
-    "help of run": Loads(("run", "--help"), _TEXT, 18, 137, (*_HEAVY, *_CORE)),
-    "version": Loads(("--version",), _TEXT, 18, 129, (*_HEAVY, *_CORE)),
+    "help": Loads(("--help",), _TEXT, 20, 139, (*_HEAVY, *_CORE)),
+    "help of run": Loads(("run", "--help"), _TEXT, 19, 138, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 19, 130, (*_HEAVY, *_CORE)),
     # A key press waits for completion.
-    "completion": Loads((), _COMPLETION, 19, 131, (*_HEAVY, *_CORE), _COMPLETING),
+    "completion": Loads((), _COMPLETION, 20, 132, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
-        ("status", "./out"), _MODELS, 73, 265, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 74, 266, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 69, 260, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 70, 261, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 25

@@ -5,7 +5,9 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from fsm_orchestrator import private_state
 from fsm_orchestrator.masking import MASK, PLAIN_WORDS, Masker
 from tests.support import (
+    CHECKPOINT,
     PASSING,
     Ended,
     checkpoint_of,
@@ -220,6 +223,55 @@ def test_a_value_inside_an_argument_survives_a_resume_exactly(tmp_path: Path) ->
 
     assert (tmp_path / "seen").read_text() == f"--key={AWKWARD}!|{MASK}|"
     assert places_of(AWKWARD, tmp_path / "out") == set()
+
+
+SPELLINGS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "indented": lambda document: json.dumps(document, indent=2),
+    "spaced": lambda document: json.dumps(document, separators=(" , ", " : ")),
+    "turned round": lambda document: json.dumps(dict(reversed(document.items()))),
+    "behind a long member": lambda document: json.dumps(
+        {"version": document["version"] + " " * 9000, **document}
+    ),
+    "escaped": lambda document: json.dumps(document).replace("private_ref", "private\\u005fref"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_of_the_checkpoint_uncovers_a_value(tmp_path: Path, spelling: str) -> None:
+    """Whoever shows what stages print masks it, however the checkpoint is laid out."""
+    options = (*shell("manager", "echo token is $TOKEN; exit 1"), "--manager-env", f"TOKEN={VALUE}")
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
+    text = SPELLINGS[spelling](checkpoint_of(tmp_path / "out"))
+    (tmp_path / "out" / CHECKPOINT).write_text(text)
+
+    logs = orchestrate("logs", "out", cwd=tmp_path)
+    status = orchestrate("status", "out", "out", cwd=tmp_path)
+    page = orchestrate("report", "out", "--html", "page.html", cwd=tmp_path)
+
+    assert (logs.code, status.code, page.code) == (0, 0, 0)
+    assert logs.stdout == "manager | token is ***\n"
+    assert "token is ***" in status.stdout
+    assert "token is ***" in (tmp_path / "page.html").read_text()
+    shown = (logs, status, page)
+    everything = "".join(one.stdout + one.stderr for one in shown)
+    assert VALUE not in everything + (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"run_id": "x"}', '{"private_ref": 7}', "[]"])
+def test_what_cannot_be_masked_is_not_shown(tmp_path: Path, content: str) -> None:
+    """Where the checkpoint cannot say which values to mask, none of what was printed is shown."""
+    options = (*shell("manager", "echo token is $TOKEN; exit 1"), "--manager-env", f"TOKEN={VALUE}")
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
+    (tmp_path / "out" / CHECKPOINT).write_text(content)
+
+    logs = orchestrate("logs", "out", cwd=tmp_path)
+    status = orchestrate("status", "out", "out", cwd=tmp_path)
+    orchestrate("report", "out", "--html", "page.html", cwd=tmp_path)
+
+    assert (logs.code, logs.stdout) == (1, "")
+    assert str(tmp_path / "out" / "logs") in logs.stderr
+    everything = logs.stderr + status.stdout + (tmp_path / "page.html").read_text()
+    assert VALUE not in everything
 
 
 def test_old_private_files_are_pruned(tmp_path: Path) -> None:

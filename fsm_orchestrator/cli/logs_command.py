@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from fsm_orchestrator import peek
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.known_secrets import known_secrets
 from fsm_orchestrator.lock import holder_of
 from fsm_orchestrator.log_reading import LogReader, in_order_of_work, last_lines
 from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.run_view import output_directory_of, read_run_view, run_directory
 from fsm_orchestrator.stage_logs import StageLog, logs_of
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
 from fsm_orchestrator.wording import suggestion
 
 LOOK_SECONDS: Final = 0.1
@@ -72,7 +73,7 @@ class _ShownLogs:
         self._stage, self._attempt, self._lines = stage, attempt, lines
         self._readers: dict[Path, LogReader] = {}
         self._console = console.stdout(patience_seconds=None)  # somebody may page through it
-        self._values = known_secrets(directory).values
+        self._values = self._known_values()
 
     @property
     def is_unread(self) -> bool:
@@ -84,7 +85,7 @@ class _ShownLogs:
         wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
         if not wanted:
             return
-        self._values |= known_secrets(self._directory).values  # forgotten once the run is done
+        self._values |= self._known_values()  # forgotten once the run is done
         masker = Masker(self._values)
         width = max(len(log.stage) for log in wanted)
         for log in in_order_of_work(wanted):
@@ -97,6 +98,20 @@ class _ShownLogs:
                 self._console.write(f"{log.stage:<{width}} {mark} {text}\n")
                 if self.is_unread:
                     return
+
+    def _known_values(self) -> frozenset[str]:
+        """The values to mask.
+
+        Raises:
+            CheckpointError: the checkpoint, which names them, cannot be understood.
+        """
+        if not peek.private_file_name(self._directory).is_known:
+            raise CheckpointError(
+                f"cannot show what the stages printed: {self._directory / CHECKPOINT_FILE} cannot"
+                " be understood, so that values which must not be shown are not known",
+                remedy=f"read the files in {self._directory / LOGS_DIRECTORY}: they are unmasked",
+            )
+        return known_secrets(self._directory).values
 
     def _is_wanted(self, log: StageLog) -> bool:
         return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}

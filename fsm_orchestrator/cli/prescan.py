@@ -7,13 +7,12 @@ to the real parser.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator import lifecycle_names
+from fsm_orchestrator import lifecycle_names, peek
 from fsm_orchestrator.cli.names import COMMANDS, VALUE_OPTIONS
 from fsm_orchestrator.files import read_bounded
 from fsm_orchestrator.toml_text import NotATableError, table_of
@@ -24,7 +23,6 @@ from fsm_orchestrator.vocabulary import (
     STAGE_OPTION_SUFFIXES,
 )
 
-FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 _VALUE_SUFFIXES: Final = [one for one in STAGE_OPTION_SUFFIXES if one not in STAGE_FLAG_SUFFIXES]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
@@ -79,7 +77,7 @@ def _config_file(found: Prescan) -> dict[str, Any]:
     if found.config is None:
         return {}
     try:
-        return table_of(read_bounded(Path(found.config), FILE_BYTES_MAX))
+        return table_of(read_bounded(Path(found.config), peek.RECORD_BYTES_MAX))
     except (OSError, NotATableError):
         return {}
 
@@ -106,11 +104,11 @@ def _stages_to_resume(found: Prescan) -> tuple[str, ...]:
 
 def kept_stages(output_directory: Path) -> tuple[str, ...]:
     """The stages of the lifecycle that a run's checkpoint embeds; empty when it tells none."""
+    document = peek.document(output_directory / CHECKPOINT_FILE)
     try:
-        document = json.loads(read_bounded(output_directory / CHECKPOINT_FILE, FILE_BYTES_MAX))
         states = document["lifecycle"]["state"]
         names = tuple(state["name"] for state in states if state["kind"] == "stage")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (KeyError, TypeError):
         return ()
     is_sound = all(lifecycle_names.is_name(name) for name in names) and len(set(names)) == len(
         names
