@@ -1,7 +1,7 @@
 """Runs binaries as stages of a declared, gated state machine.
 
 The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`; `KeeperPool` for
-programs that make many runs; `Lifecycle`, `verify`, `diff`; and the errors of
+programs that make many runs; `load_lifecycle`, `verify`, `diff`; and the errors of
 `fsm_orchestrator.errors`. Loaded when first used: `--help` and `--version` need none of it.
 """
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config import RunConfig, StageGiven
     from fsm_orchestrator.keeper_pool import KeeperPool
+    from fsm_orchestrator.lifecycle import load_lifecycle
     from fsm_orchestrator.lifecycle_diff import diff
     from fsm_orchestrator.lifecycle_model import Lifecycle
     from fsm_orchestrator.lifecycle_verify import verify
     from fsm_orchestrator.report import Report
+    from fsm_orchestrator.vocabulary import __version__
 
-__version__: Final = "0.1.0"
 __all__ = [
     "KeeperPool",
     "Lifecycle",
@@ -27,6 +28,7 @@ __all__ = [
     "StageGiven",
     "__version__",
     "diff",
+    "load_lifecycle",
     "load_report",
     "resume",
     "run",
@@ -39,7 +41,9 @@ _HOMES: Final = {
     "Report": "report",
     "RunConfig": "config",
     "StageGiven": "config",
+    "__version__": "vocabulary",
     "diff": "lifecycle_diff",
+    "load_lifecycle": "lifecycle",
     "load_report": "api",
     "resume": "api",
     "run": "api",

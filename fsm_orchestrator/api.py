@@ -28,7 +28,7 @@ from fsm_orchestrator.process import ProcessRunner
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.report_file import read_report
 from fsm_orchestrator.requests import prepare
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE
+from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE, Operation
 
 if TYPE_CHECKING:
     from fsm_orchestrator.event_log import Listener
@@ -134,7 +134,7 @@ def _run(config: RunConfig, caller: Surroundings) -> Report:
         except CheckpointError as error:
             if os.path.isdir(output):
                 lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, "checkpoint.load", error, caller.listener)
+                _record_refusal(config, Operation.CHECKPOINT_LOAD, error, caller.listener)
             raise
         return _drive(preparation, lock, caller)
     finally:
@@ -188,7 +188,7 @@ def _sync_above(output: Path) -> None:
         with contextlib.suppress(PermissionError):  # one may work below what one may not read
             files.sync_directory(output.parent)
     except OSError as error:
-        raise RecordingError("lock.acquire", str(output), files.reason(error)) from error
+        raise RecordingError(Operation.LOCK_ACQUIRE, str(output), files.reason(error)) from error
 
 
 def _execute(
@@ -228,7 +228,7 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 
 
 def _record_refusal(
-    config: RunConfig, operation: str, error: OrchestratorError, listener: Listener | None
+    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
 ) -> None:
     from fsm_orchestrator.refusal import record_refusal  # noqa: PLC0415 - loads the log
 
@@ -240,4 +240,4 @@ def _archive(output: Path) -> None:
         archive.archive_run(output)
     except OSError as error:
         path = str(output / ARCHIVE_DIRECTORY)
-        raise RecordingError("archive.move", path, files.reason(error)) from error
+        raise RecordingError(Operation.ARCHIVE_MOVE, path, files.reason(error)) from error

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fsm_orchestrator.executions import blank, idempotency_key, log_names
 from fsm_orchestrator.gates import GateSignal
 from fsm_orchestrator.lifecycle_model import Edge, Lifecycle
 from fsm_orchestrator.limits import GraceMilliseconds, Milliseconds
@@ -21,6 +22,7 @@ from fsm_orchestrator.records import (
     RunId,
     SchemaVersion,
     Sha256,
+    StageExecution,
     StateName,
 )
 from fsm_orchestrator.settings import StageRecord
@@ -122,6 +124,29 @@ class Checkpoint(Record):
     def completion_of(self, stage: str) -> Completion | None:
         """The completion of a stage that is in force."""
         return next((one for one in reversed(self.completions) if one.stage == stage), None)
+
+    def interrupted(self, attempt: AttemptRecord, *, error: str) -> StageExecution:
+        """The record of an attempt that began and whose end nobody saw."""
+        settings = self.stages.get(attempt.stage)
+        stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
+        return blank(
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            key=idempotency_key(self.run_id, attempt.stage, attempt.cycle),
+            at=attempt.started_at,
+        ).model_copy(
+            update={
+                "status": StageStatus.INTERRUPTED,
+                "reason": attempt.reason,
+                "error": error,
+                "command": "" if settings is None else settings.command,
+                "args": () if settings is None else settings.args,
+                "env_keys": () if settings is None else tuple(settings.env_digests),
+                "cwd": "" if settings is None else settings.cwd,
+                "stdout_log": stdout_log,
+                "stderr_log": stderr_log,
+            }
+        )
 
     def next_attempt(self, stage: str) -> int:
         """The number of the next attempt of a stage, over all invocations, from 1."""

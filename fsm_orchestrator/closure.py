@@ -11,7 +11,7 @@ from fsm_orchestrator.masking import Masker
 from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.settings import StageSettings
 from fsm_orchestrator.stage_runner import masked_artifacts
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 
 def judge_artifacts(
@@ -55,7 +55,7 @@ def refused_execution(
     """The record of a closing that was refused for its artifacts."""
     failure = executions.own_failure(
         run_id,
-        "closure.verify",
+        Operation.CLOSURE_VERIFY,
         error=masker.mask_path(f"expected artifacts are wrong: {verdict.summary()}"),
         at=at,
     )

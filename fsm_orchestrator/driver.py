@@ -30,12 +30,13 @@ from fsm_orchestrator.vocabulary import (
     ExitCode,
     Gate,
     Guard,
+    Operation,
     Outcome,
     StateKind,
     Trigger,
 )
 
-KEEP_CHECKPOINT = ("checkpoint.persist", "attempt.end")
+KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
 """After these the checkpoint stays as it is: it cannot be written, or still names the attempt
 whose processes are alive, for the next resume to end."""
 
@@ -97,7 +98,7 @@ class Driver:
         """Leave a traceback in the log and a report that says failed: a bug of ours."""
         self._recorder.is_degraded = True
         failure = self._invocation.add_own_failure(
-            "orchestrator.run", f"internal error: {type(error).__name__}"
+            Operation.ORCHESTRATOR_RUN, f"internal error: {type(error).__name__}"
         )
         self._invocation.finish(ExitCode.INTERNAL)
         self._invocation.log.emit(
@@ -263,7 +264,8 @@ class Driver:
     def _on_guard_failed(self, guard: Guard, error: Exception) -> None:
         self._cause = f"closing refused: the guard {guard.value} failed"
         failure = self._invocation.add_own_failure(
-            "closure.verify", f"the guard {guard.value} raised {type(error).__name__}: {error}"
+            Operation.CLOSURE_VERIFY,
+            f"the guard {guard.value} raised {type(error).__name__}: {error}",
         )
         self._invocation.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
 

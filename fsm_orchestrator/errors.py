@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import ExitCode, Operation
 
 
 class OrchestratorError(Exception):
@@ -64,7 +64,7 @@ class OperationError(OrchestratorError):
             `events.persist`, `attempt.end` …; the `command` of its stage execution.
     """
 
-    def __init__(self, operation: str, message: str, *, remedy: str = "") -> None:
+    def __init__(self, operation: Operation, message: str, *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.operation = operation
 
@@ -72,7 +72,7 @@ class OperationError(OrchestratorError):
 class RecordingError(OperationError):
     """A file of the run could not be made durable."""
 
-    def __init__(self, operation: str, path: str, cause: str) -> None:
+    def __init__(self, operation: Operation, path: str, cause: str) -> None:
         super().__init__(
             operation,
             f"cannot write {path}: {cause}",

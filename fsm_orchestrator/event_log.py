@@ -21,7 +21,7 @@ from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.json_text import json_line
 from fsm_orchestrator.masking import Masker
-from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName
+from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName, Operation
 
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
@@ -95,7 +95,7 @@ class EventFile:
         return 0
 
     def _error(self, error: OSError) -> RecordingError:
-        return RecordingError("events.persist", str(self.path), files.reason(error))
+        return RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
 
 
 class _Sinks:

@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
 
-from fsm_orchestrator.records import AttemptRecord, StageExecution
+from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.results import trigger_of
-from fsm_orchestrator.settings import StageRecord
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, Ending, StageStatus, Trigger
-
-OPERATIONS: Final = frozenset(
-    {
-        "checkpoint.persist",
-        "report.persist",
-        "events.persist",
-        "logs.persist",
-        "checkpoint.load",
-        "lock.acquire",
-        "archive.move",
-        "attempt.end",
-        "closure.verify",
-        "orchestrator.run",
-    }
-)
-"""What the program does itself, by the names under which it records that it could not."""
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, Ending, Operation, StageStatus, Trigger
 
 
 def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
@@ -79,43 +61,16 @@ def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
     )
 
 
-def interrupted(
-    run_id: str, attempt: AttemptRecord, settings: StageRecord | None, *, error: str
-) -> StageExecution:
-    """The record of an attempt that began and whose end nobody saw."""
-    stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
-    return _blank(
-        stage=attempt.stage,
-        attempt=attempt.attempt,
-        key=idempotency_key(run_id, attempt.stage, attempt.cycle),
-        at=attempt.started_at,
-    ).model_copy(
-        update={
-            "status": StageStatus.INTERRUPTED,
-            "reason": attempt.reason,
-            "error": error,
-            "command": "" if settings is None else settings.command,
-            "args": () if settings is None else settings.args,
-            "env_keys": () if settings is None else tuple(settings.env_digests),
-            "cwd": "" if settings is None else settings.cwd,
-            "stdout_log": stdout_log,
-            "stderr_log": stderr_log,
-        }
+def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> StageExecution:
+    """What the program itself failed to do, told where the runbook says to look."""
+    stage = operation.stage
+    return blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
+        update={"reason": "the program's own work", "error": error, "command": operation.value}
     )
 
 
-def own_failure(run_id: str, operation: str, *, error: str, at: str) -> StageExecution:
-    """What the program itself failed to do, told where the runbook says to look.
-
-    `operation` is dotted: `checkpoint.persist`; its first part stands for the stage.
-    """
-    stage = operation.partition(".")[0]
-    return _blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
-        update={"reason": "the program's own work", "error": error, "command": operation}
-    )
-
-
-def _blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
+def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
+    """A stage execution of which nothing but its place and time is known: it failed."""
     return StageExecution(
         stage=stage,
         attempt=attempt,

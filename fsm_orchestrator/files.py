@@ -19,10 +19,10 @@ from typing import NamedTuple, ParamSpec, TypeVar
 TEMPORARY_SUFFIX = ".tmp"
 
 Result = TypeVar("Result")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 
 
-class Operation(StrEnum):
+class SystemCall(StrEnum):
     """The system calls that durability is made of, and those that what is kept is read with."""
 
     OPEN = "open"
@@ -37,10 +37,10 @@ class Operation(StrEnum):
 
 
 def perform(
-    operation: Operation,  # noqa: ARG001 - for whoever stands in front of this door
-    call: Callable[Given, Result],
-    *args: Given.args,
-    **kwargs: Given.kwargs,
+    operation: SystemCall,  # noqa: ARG001 - for whoever stands in front of this door
+    call: Callable[Arguments, Result],
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
 ) -> Result:
     """Do one system call. Nothing in this module or in lock.py does one beside it."""
     return call(*args, **kwargs)
@@ -56,12 +56,12 @@ class StagedFile(NamedTuple):
         """Take the place of `path` atomically. Durable after `sync_directory`."""
         if self.path.is_dir():  # rename(2) would say so too, but only for a non-empty one on all
             raise IsADirectoryError(21, "a directory is in the file's place", str(self.path))
-        perform(Operation.RENAME, os.replace, self.temporary, self.path)
+        perform(SystemCall.RENAME, os.replace, self.temporary, self.path)
 
     def discard(self) -> None:
         """Remove the temporary file, if it is still there."""
         with contextlib.suppress(OSError):
-            perform(Operation.UNLINK, os.unlink, self.temporary)
+            perform(SystemCall.UNLINK, os.unlink, self.temporary)
 
 
 def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
@@ -73,7 +73,7 @@ def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
     staged = StagedFile(path, path.with_name(f".{path.name}{TEMPORARY_SUFFIX}"))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = perform(Operation.OPEN, os.open, staged.temporary, flags, mode)
+        descriptor = perform(SystemCall.OPEN, os.open, staged.temporary, flags, mode)
         try:
             write_all(descriptor, data)
             sync(descriptor)
@@ -100,13 +100,13 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data`; a short write is continued."""
     view = memoryview(data)
     while view:
-        view = view[perform(Operation.WRITE, os.write, descriptor, view) :]
+        view = view[perform(SystemCall.WRITE, os.write, descriptor, view) :]
 
 
 def sync_directory(path: Path) -> None:
     """Make the entries of a directory durable."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = perform(Operation.OPEN, os.open, path, flags)
+    descriptor = perform(SystemCall.OPEN, os.open, path, flags)
     try:
         sync(descriptor)
     finally:
@@ -127,7 +127,7 @@ def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) ->
         probe = probe.parent
     for directory in reversed(missing):
         try:
-            perform(Operation.MKDIR, os.mkdir, directory, mode)
+            perform(SystemCall.MKDIR, os.mkdir, directory, mode)
             was_made = directory == path
         except FileExistsError:
             continue
@@ -147,7 +147,7 @@ def move(source: Path, destination: Path) -> None:
     """Rename `source` to `destination`, which must not exist, on the same file system."""
     if os.path.lexists(destination):
         raise FileExistsError(17, "already there", str(destination))
-    perform(Operation.RENAME, os.rename, source, destination)
+    perform(SystemCall.RENAME, os.rename, source, destination)
 
 
 def open_append(path: Path, *, mode: int = 0o666) -> int:
@@ -157,7 +157,7 @@ def open_append(path: Path, *, mode: int = 0o666) -> int:
     refused.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = perform(Operation.OPEN, os.open, path, flags, mode)
+    descriptor = perform(SystemCall.OPEN, os.open, path, flags, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(22, "not a regular file", str(path))
@@ -166,30 +166,30 @@ def open_append(path: Path, *, mode: int = 0o666) -> int:
 
 def truncate(descriptor: int, size_bytes: int) -> None:
     """Cut an open file to `size_bytes`."""
-    perform(Operation.TRUNCATE, os.ftruncate, descriptor, size_bytes)
+    perform(SystemCall.TRUNCATE, os.ftruncate, descriptor, size_bytes)
 
 
 def sync(descriptor: int) -> None:
     """Make what was written to an open file durable."""
-    perform(Operation.FSYNC, os.fsync, descriptor)
+    perform(SystemCall.FSYNC, os.fsync, descriptor)
 
 
 def remove(path: Path) -> None:
     """Remove a file; nothing happens where there is none."""
     with contextlib.suppress(FileNotFoundError):
-        perform(Operation.UNLINK, os.unlink, path)
+        perform(SystemCall.UNLINK, os.unlink, path)
 
 
 def open_directory(path: Path) -> int:
     """Open a directory to be locked; a descriptor to close."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    return perform(Operation.OPEN, os.open, path, flags)
+    return perform(SystemCall.OPEN, os.open, path, flags)
 
 
 def open_lock(path: Path, *, may_make: bool) -> int:
     """Open a file to be locked and written, itself and no link to it; a descriptor to close."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return perform(Operation.OPEN, os.open, path, flags | (os.O_CREAT if may_make else 0), 0o666)
+    return perform(SystemCall.OPEN, os.open, path, flags | (os.O_CREAT if may_make else 0), 0o666)
 
 
 def lock(descriptor: int) -> None:
@@ -198,7 +198,7 @@ def lock(descriptor: int) -> None:
     Raises:
         BlockingIOError: somebody else has it.
     """
-    perform(Operation.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    perform(SystemCall.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def unlock(descriptor: int) -> None:
@@ -213,7 +213,7 @@ def open_regular(path: Path) -> int:
         OSError: it cannot be opened, or is not a regular file.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = perform(Operation.OPEN, os.open, path, flags)
+    descriptor = perform(SystemCall.OPEN, os.open, path, flags)
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode):
         return descriptor
@@ -232,7 +232,7 @@ def read_bounded(path: Path, size_bytes_max: int) -> bytes:
     descriptor = open_regular(path)
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            data = perform(Operation.READ, stream.read, size_bytes_max + 1)
+            data = perform(SystemCall.READ, stream.read, size_bytes_max + 1)
     finally:
         os.close(descriptor)
     if len(data) > size_bytes_max:

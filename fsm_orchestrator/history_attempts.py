@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from fsm_orchestrator.checkpoint import Checkpoint, Completion
-from fsm_orchestrator.executions import OPERATIONS, cycle_in, idempotency_key
+from fsm_orchestrator.executions import cycle_in, idempotency_key
 from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.vocabulary import Ending, StageStatus, StateKind
 
@@ -90,7 +90,7 @@ def _execution_problems(
 def _is_own_work(execution: StageExecution) -> bool:
     """Whether the record is of something that the program itself could not do."""
     return (
-        execution.command in OPERATIONS
+        execution.operation is not None
         and execution.status in {StageStatus.FAILED, StageStatus.ARTIFACT_MISSING}
         and execution.error is not None
     )

@@ -10,7 +10,6 @@ import os
 import platform
 from typing import Final
 
-from fsm_orchestrator import __version__
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.explain import explain
 from fsm_orchestrator.html_gates import gates_section
@@ -23,7 +22,7 @@ from fsm_orchestrator.html_style import CSS
 from fsm_orchestrator.html_text import Child, Markup, document, element, joined, style_sheet
 from fsm_orchestrator.html_timeline import timeline_section
 from fsm_orchestrator.run_view import RunView
-from fsm_orchestrator.vocabulary import PRODUCT, Containment
+from fsm_orchestrator.vocabulary import PRODUCT, Containment, __version__
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What the page may load: nothing but the style in itself."""

@@ -14,7 +14,7 @@ from fsm_orchestrator.event_log import EventFile, RunLogger
 from fsm_orchestrator.preparation import Preparation
 from fsm_orchestrator.recorder import Recorder
 from fsm_orchestrator.records import AttemptRecord, StageExecution
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Outcome
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 
 class Invocation:
@@ -59,7 +59,7 @@ class Invocation:
         if self._event_file.failure is not None and not self.recorder.is_degraded:
             raise self._event_file.failure
 
-    def add_own_failure(self, operation: str, error: str) -> StageExecution:
+    def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; the record, for the log."""
         failure = executions.own_failure(
             self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
@@ -72,9 +72,7 @@ class Invocation:
         draft = self.recorder.draft
         if draft.open_attempt is not None:
             attempt = draft.open_attempt
-            execution = executions.interrupted(
-                draft.run_id, attempt, draft.stages.get(attempt.stage), error=error
-            )
+            execution = draft.interrupted(attempt, error=error)
             self.recorder.add_execution(execution)
             self.recorder.update(open_attempt=None)
             self.emit_interrupted(attempt, (), draft.invocation.number, execution)

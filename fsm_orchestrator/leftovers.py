@@ -19,7 +19,8 @@ import psutil
 from fsm_orchestrator import process_table
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.records import AttemptRecord
-from fsm_orchestrator.stage_runner import TOKEN_VARIABLE
+from fsm_orchestrator.spawning import TOKEN_VARIABLE
+from fsm_orchestrator.vocabulary import Operation
 
 KEEPER_SECONDS_MAX = 5.0
 KILL_SECONDS_MAX = 5.0
@@ -48,7 +49,7 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
         if time.monotonic() >= give_up_at:
             pids = ", ".join(str(process.pid) for process in alive)
             raise OperationError(
-                "attempt.end",
+                Operation.ATTEMPT_END,
                 f"cannot end process {pids} of an interrupted attempt of stage {attempt.stage!r}",
                 remedy="end it by hand, then try again",
             )

@@ -8,6 +8,7 @@ reported together. The shape itself is lifecycle_model.py's; nothing here runs a
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, islice
@@ -48,6 +49,15 @@ def read(name_or_path: str, directory: Path) -> Lifecycle:
     """
     text, source = _found(name_or_path, directory)
     return _shaped(text, source)
+
+
+def load_lifecycle(path: str | os.PathLike[str]) -> Lifecycle:
+    """The lifecycle in a file, of the right shape but not judged: ask `verify` about it.
+
+    Raises:
+        LifecycleError: the file cannot be read, or has not the shape of a lifecycle.
+    """
+    return read(os.path.abspath(path), Path())
 
 
 def find(name_or_path: str, directory: Path) -> Lifecycle:

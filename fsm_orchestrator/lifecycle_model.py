@@ -5,10 +5,7 @@ Reading and refusing files is lifecycle.py's duty; this module only holds what w
 
 import hashlib
 import json
-import os
 from functools import cached_property
-from importlib import import_module
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -151,17 +148,6 @@ class Lifecycle(Record):
     transition: Annotated[tuple[Transition, ...], Field(min_length=1, max_length=2000)] = Field(
         description="The edges; those of one source and trigger are tried in this order."
     )
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Lifecycle":
-        """The lifecycle in a file, of the right shape but not judged: ask `verify` about it.
-
-        Raises:
-            LifecycleError: the file cannot be read, or has not the shape of a lifecycle.
-        """
-        reader = import_module("fsm_orchestrator.lifecycle")  # a layer above: only when asked
-        lifecycle: Lifecycle = reader.read(os.path.abspath(path), Path())
-        return lifecycle
 
     @cached_property
     def states(self) -> dict[str, State]:

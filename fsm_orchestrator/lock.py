@@ -18,7 +18,7 @@ from typing import Self
 
 from fsm_orchestrator import files
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
-from fsm_orchestrator.vocabulary import LOCK_FILE
+from fsm_orchestrator.vocabulary import LOCK_FILE, Operation
 
 HOLDER_BYTES_MAX = 4096
 LOOKERS_TRIES = 10
@@ -56,7 +56,7 @@ class OutputLock:
         try:
             lock = cls(path, files.open_directory(output_directory))
         except OSError as error:
-            raise RecordingError("lock.acquire", str(path), files.reason(error)) from error
+            raise RecordingError(Operation.LOCK_ACQUIRE, str(path), files.reason(error)) from error
         try:
             _lock_directory(lock.directory, path)
             with contextlib.suppress(OSError):
@@ -66,7 +66,7 @@ class OutputLock:
             raise
         except OSError as error:
             lock.release()
-            raise RecordingError("lock.acquire", str(path), files.reason(error)) from error
+            raise RecordingError(Operation.LOCK_ACQUIRE, str(path), files.reason(error)) from error
         return lock
 
     def write_holder(self, *, since: str, run_id: str) -> None:
@@ -88,7 +88,9 @@ class OutputLock:
             files.truncate(self.file, 0)
             files.write_all(self.file, json.dumps(holder).encode() + b"\n")
         except OSError as error:
-            raise RecordingError("lock.acquire", str(self.path), files.reason(error)) from error
+            raise RecordingError(
+                Operation.LOCK_ACQUIRE, str(self.path), files.reason(error)
+            ) from error
         self.says_holder = True
 
     def release(self) -> None:

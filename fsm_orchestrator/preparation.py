@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fsm_orchestrator import __version__, archive, lifecycle, private_state
+from fsm_orchestrator import archive, lifecycle, private_state
 from fsm_orchestrator.checkpoint import Checkpoint
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config import RunConfig
@@ -26,7 +26,13 @@ from fsm_orchestrator.private_state import PrivateState
 from fsm_orchestrator.process import Limits
 from fsm_orchestrator.records import AttemptRecord, InvocationRecord
 from fsm_orchestrator.retries import DEFAULT_RETRY, RetryPolicy
-from fsm_orchestrator.settings import StageRecord, StageSettings, given_settings, record_of
+from fsm_orchestrator.settings import (
+    StageRecord,
+    StageSettings,
+    given_settings,
+    record_of,
+    secrets_of,
+)
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
     DEFAULT_KILL_GRACE_MS,
@@ -37,6 +43,7 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
     Trigger,
+    __version__,
 )
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
@@ -198,7 +205,7 @@ def private_of(
 ) -> PrivateState:
     """What the private file must hold; a kept comparison key stays."""
     key = private_state.new_digest_key().hex() if kept is None else kept.digest_key
-    return PrivateState(run_id=run_id, digest_key=key, stages=private_state.secrets_of(settings))
+    return PrivateState(run_id=run_id, digest_key=key, stages=secrets_of(settings))
 
 
 def recorded(

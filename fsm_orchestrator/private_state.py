@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,6 @@ from pydantic import Field, StringConstraints, ValidationError
 from fsm_orchestrator import files
 from fsm_orchestrator.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.records import Record, SchemaVersion
-from fsm_orchestrator.settings import StageSettings
 from fsm_orchestrator.vocabulary import PRODUCT
 
 PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
@@ -87,27 +85,6 @@ def save(ref: str, state: PrivateState) -> None:
     files.make_directory(directory, mode=0o700)
     files.replace_file(_path(ref), state.model_dump_json().encode(), mode=0o600)
     _prune(directory)
-
-
-def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:
-    """What must be kept privately: all stages exactly, as soon as any has environment values.
-
-    A value of one stage may stand in an argument of another. Settings that are known only masked
-    are not kept: what is masked must never be run.
-    """
-    if not any(one.env for one in settings.values()):
-        return {}
-    return {
-        stage: StageSecrets(
-            command=one.command,
-            args=one.args,
-            cwd=one.cwd,
-            expected_artifacts=one.expected_artifacts,
-            env={key: value for key, value in one.env.items() if value is not None},
-        )
-        for stage, one in settings.items()
-        if one.is_complete
-    }
 
 
 def _path(ref: str) -> Path:

@@ -17,7 +17,7 @@ from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.records import InvocationRecord, StageExecution, TransitionRecord
 from fsm_orchestrator.report import Report, build_report
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Outcome
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome
 
 
 class Recorder:
@@ -72,7 +72,7 @@ class Recorder:
         try:
             files.replace_file(self._checkpoint_path, data)
         except OSError as error:
-            raise _error("checkpoint.persist", self._checkpoint_path, error) from error
+            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
         self._note_on_disk(data)
 
     def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
@@ -116,13 +116,13 @@ class Recorder:
         try:
             checkpoint = files.stage_file(self._checkpoint_path, data)
         except OSError as error:
-            raise _error("checkpoint.persist", self._checkpoint_path, error) from error
+            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
         try:
             report = self._stage_report(outcome)
             try:
-                self._commit("checkpoint.persist", checkpoint)
+                self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
                 if report is not None:
-                    self._commit("report.persist", report)
+                    self._commit(Operation.REPORT_PERSIST, report)
             except RecordingError:
                 self._put_back(self._on_disk)
                 raise
@@ -177,9 +177,9 @@ class Recorder:
         except OSError as error:
             if self.is_degraded:
                 return None
-            raise _error("report.persist", self._report_path, error) from error
+            raise _error(Operation.REPORT_PERSIST, self._report_path, error) from error
 
-    def _commit(self, operation: str, staged: files.StagedFile) -> None:
+    def _commit(self, operation: Operation, staged: files.StagedFile) -> None:
         """Let a staged file take its place, durably.
 
         The name of a report that another will follow becomes durable with the next checkpoint,
@@ -187,15 +187,16 @@ class Recorder:
         """
         try:
             staged.commit()
-            if operation == "checkpoint.persist" or self.draft.invocation.finished_at is not None:
+            is_last = self.draft.invocation.finished_at is not None
+            if operation is Operation.CHECKPOINT_PERSIST or is_last:
                 files.sync_directory(staged.path.parent)
         except OSError as error:
-            if operation != "report.persist" or not self.is_degraded:
+            if operation is not Operation.REPORT_PERSIST or not self.is_degraded:
                 raise _error(operation, staged.path, error) from error
 
     def _checkpoint_bytes(self) -> bytes:
         return self.draft.model_dump_json().encode() + b"\n"
 
 
-def _error(operation: str, path: Path, error: OSError) -> RecordingError:
+def _error(operation: Operation, path: Path, error: OSError) -> RecordingError:
     return RecordingError(operation, str(path), files.reason(error))

@@ -26,6 +26,7 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Gate,
     GateSource,
+    Operation,
     StageStatus,
     Trigger,
 )
@@ -241,6 +242,12 @@ class StageExecution(Record):
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
     )
+
+    @property
+    def operation(self) -> Operation | None:
+        """What the program itself failed to do; None where this is about a stage."""
+        is_own = self.attempt == 0 and self.command in tuple(Operation)
+        return Operation(self.command) if is_own else None
 
 
 class AttemptRecord(Record):

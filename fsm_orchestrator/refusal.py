@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from fsm_orchestrator import __version__, archive, executions, files
+from fsm_orchestrator import archive, executions, files
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, ReportError
@@ -21,14 +21,21 @@ from fsm_orchestrator.vocabulary import (
     EventName,
     ExecutionMode,
     ExitCode,
+    Operation,
     Outcome,
+    __version__,
 )
 
-OPERATIONS = ("checkpoint.load", "lock.acquire", "archive.move", "attempt.end")
+OPERATIONS = (
+    Operation.CHECKPOINT_LOAD,
+    Operation.LOCK_ACQUIRE,
+    Operation.ARCHIVE_MOVE,
+    Operation.ATTEMPT_END,
+)
 
 
 def record_refusal(
-    config: RunConfig, operation: str, error: OrchestratorError, listener: Listener | None
+    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
 ) -> None:
     """Write the refusal to log and report; a report that says otherwise is archived first.
 
@@ -97,5 +104,5 @@ def _is_refusal(config: RunConfig) -> bool:
         report = read_report(config.output_path / REPORT_FILE)
     except ReportError:
         return False
-    commands = [entry.command for entry in report.stage_executions]
-    return len(commands) == 1 and commands[0] in OPERATIONS
+    operations = [entry.operation for entry in report.stage_executions]
+    return len(operations) == 1 and operations[0] in OPERATIONS

@@ -8,14 +8,20 @@ from typing import Final, assert_never
 from fsm_orchestrator.failures import failures_of, is_nothing_kept, was_asked_to_end
 from fsm_orchestrator.records import StageExecution
 from fsm_orchestrator.run_view import RunView
-from fsm_orchestrator.vocabulary import Ending, Standing
+from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 RESUME_ANYBODY: Final = "anybody who may write to the output directory can resume it"
 _OPERATIONS: Final = {
-    "checkpoint.load": "put a good checkpoint back, or start a new run (this one is then archived)",
-    "closure.verify": "put back the artifacts that are named above, or have their stage run again",
-    "attempt.end": "end the processes that are named above by hand",
-    "orchestrator.run": "this is a bug of the program: report it with the traceback in the log",
+    Operation.CHECKPOINT_LOAD: (
+        "put a good checkpoint back, or start a new run (this one is then archived)"
+    ),
+    Operation.CLOSURE_VERIFY: (
+        "put back the artifacts that are named above, or have their stage run again"
+    ),
+    Operation.ATTEMPT_END: "end the processes that are named above by hand",
+    Operation.ORCHESTRATOR_RUN: (
+        "this is a bug of the program: report it with the traceback in the log"
+    ),
 }
 _RECORDING: Final = "make the path writable: space, permissions, no directory in the file's place"
 
@@ -25,7 +31,7 @@ def remedies_of(view: RunView, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
     if view.trouble is not None and view.checkpoint is None and view.holder is None:
         if is_nothing_kept(view.report):
             return (*_failure_remedies(view), "nothing could be kept of this run: begin it again")
-        return (_OPERATIONS["checkpoint.load"],)
+        return (_OPERATIONS[Operation.CHECKPOINT_LOAD],)
     match view.standing:
         case Standing.WORKING:
             return ("wait for it, look at what it prints, or end it",)
@@ -84,10 +90,10 @@ def _failure_remedies(view: RunView) -> Iterator[str]:
         yield "nothing is broken: resume when the run may go on"
         return
     for execution in failures_of(view.report):
-        if execution.attempt:
+        if execution.operation is None:
             yield _stage_remedy(execution)
         else:
-            yield _OPERATIONS.get(execution.command, _RECORDING)
+            yield _OPERATIONS.get(execution.operation, _RECORDING)
 
 
 def _stage_remedy(execution: StageExecution) -> str:

@@ -13,6 +13,7 @@ from fsm_orchestrator.vocabulary import (
     REPORT_FILE,
     ExecutionMode,
     OnChangedStage,
+    Operation,
     Outcome,
 )
 
@@ -54,6 +55,6 @@ def _was_never_recorded(config: RunConfig) -> bool:
         report.terminal_state is Outcome.FAILED
         and not report.transitions
         and not report.earlier_invocations
-        and any(entry.command == "checkpoint.persist" for entry in entries)
+        and any(entry.command == Operation.CHECKPOINT_PERSIST for entry in entries)
         and all(entry.attempt == 0 for entry in entries)
     )

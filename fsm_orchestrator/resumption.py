@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fsm_orchestrator import __version__, executions, private_state
+from fsm_orchestrator import private_state
 from fsm_orchestrator.artifacts import judge
 from fsm_orchestrator.checkpoint import Completion
 from fsm_orchestrator.config import RunConfig
@@ -21,8 +21,8 @@ from fsm_orchestrator.preparation import (
     clock_of,
     new_invocation,
 )
-from fsm_orchestrator.settings import StageSettings, differences
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger
+from fsm_orchestrator.settings import StageSettings, differences, secrets_of
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger, __version__
 from fsm_orchestrator.wording import option_prefix
 
 
@@ -147,7 +147,7 @@ def _keep_completed_settings(kept_run: KeptRun, rerun: tuple[str, ...]) -> KeptR
         kept_run,
         settings=settings,
         records={**kept_run.records, **records},
-        private=private.model_copy(update={"stages": private_state.secrets_of(settings)}),
+        private=private.model_copy(update={"stages": secrets_of(settings)}),
     )
 
 
@@ -238,10 +238,8 @@ def _prepare_continuation(kept_run: KeptRun, rerun: tuple[str, ...]) -> Preparat
     invocations = checkpoint.invocations
     leftover = checkpoint.open_attempt
     if leftover is not None:
-        lost = executions.interrupted(
-            checkpoint.run_id,
+        lost = checkpoint.interrupted(
             leftover,
-            checkpoint.stages.get(leftover.stage),
             error="interrupted: its orchestrator ended without recording how it ended",
         )
         last = invocations[-1]

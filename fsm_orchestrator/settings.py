@@ -25,6 +25,7 @@ from fsm_orchestrator.limits import (
     limits_in,
 )
 from fsm_orchestrator.masking import Masker
+from fsm_orchestrator.private_state import StageSecrets
 from fsm_orchestrator.records import Record
 from fsm_orchestrator.retries import RetryPolicy
 from fsm_orchestrator.wording import option_prefix
@@ -243,3 +244,24 @@ def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tup
         elif old != new:
             found.append(f"environment: {key} has another value, or one that cannot be compared")
     return tuple(found)
+
+
+def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:
+    """What must be kept privately: all stages exactly, as soon as any has environment values.
+
+    A value of one stage may stand in an argument of another. Settings that are known only masked
+    are not kept: what is masked must never be run.
+    """
+    if not any(one.env for one in settings.values()):
+        return {}
+    return {
+        stage: StageSecrets(
+            command=one.command,
+            args=one.args,
+            cwd=one.cwd,
+            expected_artifacts=one.expected_artifacts,
+            env={key: value for key, value in one.env.items() if value is not None},
+        )
+        for stage, one in settings.items()
+        if one.is_complete
+    }

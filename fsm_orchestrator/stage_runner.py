@@ -38,13 +38,12 @@ from fsm_orchestrator.results import (
     status_of,
 )
 from fsm_orchestrator.settings import StageSettings
-from fsm_orchestrator.spawning import Command
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, StageStatus
+from fsm_orchestrator.spawning import TOKEN_VARIABLE, Command
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 TAIL_BYTES_MAX: Final = 4096
 COMMAND_CHARACTERS_MAX: Final = 300
 TAIL_LINES_MAX: Final = 20
-TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable's name
 
 
 class StageContext(NamedTuple):
@@ -194,7 +193,7 @@ class _Observer:
                 path, (escaped(record.model_dump_json(indent=2)) + "\n").encode(), mode=0o600
             )
         except OSError as error:
-            raise RecordingError("logs.persist", str(path), files.reason(error)) from error
+            raise RecordingError(Operation.LOGS_PERSIST, str(path), files.reason(error)) from error
         self.has_postmortem = True
 
     def tail(self, output: int) -> str:
@@ -205,7 +204,7 @@ class _Observer:
 def _not_ended(attempt: AttemptRecord, pids: tuple[int, ...]) -> OperationError:
     named = ", ".join(map(str, pids))
     return OperationError(
-        "attempt.end",
+        Operation.ATTEMPT_END,
         f"cannot end process {named} of stage {attempt.stage!r}: it is another user's, or waits"
         " in the kernel",
         remedy="end it by hand, then resume: the stage is not started while it is alive",
@@ -313,7 +312,7 @@ def _open_logs(output_directory: Path, attempt: AttemptRecord) -> Iterator[tuple
                 path = output_directory / name
                 descriptors.append(files.open_append(path, mode=0o600))
         except OSError as error:
-            raise RecordingError("logs.persist", str(path), files.reason(error)) from error
+            raise RecordingError(Operation.LOGS_PERSIST, str(path), files.reason(error)) from error
         yield descriptors[0], descriptors[1]
     finally:
         for descriptor in descriptors:

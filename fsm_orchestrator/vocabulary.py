@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 PRODUCT: Final = "fsm-orchestrator"
+__version__: Final = "0.1.0"
 SCHEMA_VERSION: Final = 1
 DEFAULT_LIFECYCLE: Final = "governed_run"
 DEFAULT_TIMEOUT_MS: Final = 30_000
@@ -179,6 +180,29 @@ class Ending(StrEnum):
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
+
+
+class Operation(StrEnum):
+    """The program's own work, as its failures are recorded.
+
+    The part before the dot stands where a stage execution has its stage.
+    """
+
+    CHECKPOINT_LOAD = "checkpoint.load"
+    CHECKPOINT_PERSIST = "checkpoint.persist"
+    REPORT_PERSIST = "report.persist"
+    EVENTS_PERSIST = "events.persist"
+    LOGS_PERSIST = "logs.persist"
+    LOCK_ACQUIRE = "lock.acquire"
+    ARCHIVE_MOVE = "archive.move"
+    ATTEMPT_END = "attempt.end"
+    CLOSURE_VERIFY = "closure.verify"
+    ORCHESTRATOR_RUN = "orchestrator.run"
+
+    @property
+    def stage(self) -> str:
+        """What stands where a stage execution names its stage."""
+        return self.value.partition(".")[0]
 
 
 class Backoff(StrEnum):

@@ -21,7 +21,7 @@ from fsm_orchestrator.events import (
     StageStarted,
     parse_event,
 )
-from fsm_orchestrator.vocabulary import EventName, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import EventName, Operation, Outcome, StageStatus
 from tests.support import CHECKPOINT, EVENTS, ORCHESTRATOR_PID, PASSING, orchestrate, stages
 
 ENVELOPE: dict[str, Any] = {
@@ -35,7 +35,7 @@ ENVELOPE: dict[str, Any] = {
     "operation": "checkpoint.load",
     "execution_mode": "resume",
     "execution": executions.own_failure(
-        "a", "checkpoint.load", error="no", at="2026-01-31T09:05:00.250Z"
+        "a", Operation.CHECKPOINT_LOAD, error="no", at="2026-01-31T09:05:00.250Z"
     ).model_dump(mode="json"),
 }
 

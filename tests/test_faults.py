@@ -28,15 +28,14 @@ import pytest
 
 from fsm_orchestrator import RunConfig, api, files, run
 from fsm_orchestrator.errors import InternalError, OrchestratorError, UsageError
-from fsm_orchestrator.files import Operation
+from fsm_orchestrator.files import SystemCall
 from fsm_orchestrator.interrupts import Interrupts
 from fsm_orchestrator.keeper_pool import KeeperPool
 from fsm_orchestrator.process import Limits, Observer, ProcessReport, ProcessRunner
 from fsm_orchestrator.report import Report
 from fsm_orchestrator.results import Exited
-from fsm_orchestrator.spawning import Command
+from fsm_orchestrator.spawning import TOKEN_VARIABLE, Command
 from fsm_orchestrator.stage_entry import StageEntry
-from fsm_orchestrator.stage_runner import TOKEN_VARIABLE
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE, Outcome
 from tests.faults import (
     OUT,
@@ -110,12 +109,12 @@ class Disk:
             (self.root / name).stat().st_ino: node for name, node in self._by_name.items()
         }
 
-    def perform(self, operation: Operation, call: Callable[..., Any], args: Any) -> Any:
+    def perform(self, operation: SystemCall, call: Callable[..., Any], args: Any) -> Any:
         """Do it."""
         match operation:
-            case Operation.FSYNC:
+            case SystemCall.FSYNC:
                 return self._sync(args[0])
-            case Operation.OPEN:
+            case SystemCall.OPEN:
                 is_new = not os.path.lexists(args[0])
                 descriptor = call(*args)
                 self._paths[descriptor] = args[0]
@@ -124,20 +123,20 @@ class Disk:
                 elif args[1] & os.O_TRUNC:
                     self._file(descriptor).now = b""
                 return descriptor
-            case Operation.WRITE:
+            case SystemCall.WRITE:
                 count = call(*args)
                 self._file(args[0]).now += bytes(args[1][:count])
                 return count
-            case Operation.TRUNCATE:
+            case SystemCall.TRUNCATE:
                 call(*args)
                 self._file(args[0]).now = self._file(args[0]).now[: args[1]]
-            case Operation.RENAME | Operation.UNLINK:
+            case SystemCall.RENAME | SystemCall.UNLINK:
                 gone = args[-1]
                 inode = os.lstat(gone).st_ino if os.path.lexists(gone) else None
                 call(*args)
                 if inode is not None:  # its number is the next file's
                     del self._nodes[inode]
-            case Operation.MKDIR:
+            case SystemCall.MKDIR:
                 call(*args)
                 self._nodes[os.stat(args[0]).st_ino] = Directory()
             case _:
@@ -219,7 +218,7 @@ class Fault(StrEnum):
     SHORT = "short write"
 
 
-Choice = Callable[[Operation, Any], bool]
+Choice = Callable[[SystemCall, Any], bool]
 """Which operations count, by what they are and their arguments."""
 
 
@@ -234,13 +233,13 @@ class Door:
         counts: Choice = lambda *_: True,
     ) -> None:
         self.disk = disk
-        self.struck: Operation | None = None
-        self.before: Callable[[Operation, Any], None] | None = None
+        self.struck: SystemCall | None = None
+        self.before: Callable[[SystemCall, Any], None] | None = None
         self._fault = fault
         self._left = number
         self._counts = can_be_short if fault is Fault.SHORT else counts
 
-    def perform(self, operation: Operation, call: Callable[..., Any], *args: Any) -> Any:
+    def perform(self, operation: SystemCall, call: Callable[..., Any], *args: Any) -> Any:
         """What `files.perform` does, or not."""
         if self.before is not None:
             self.before(operation, args)
@@ -251,7 +250,7 @@ class Door:
                 return self._fail(operation, call, args)
         return self.disk.perform(operation, call, args)
 
-    def _fail(self, operation: Operation, call: Callable[..., Any], args: Any) -> Any:
+    def _fail(self, operation: SystemCall, call: Callable[..., Any], args: Any) -> Any:
         if self._fault is Fault.SHORT:
             descriptor, data = args
             return self.disk.perform(operation, call, (descriptor, data[: len(data) // 2]))
@@ -259,15 +258,15 @@ class Door:
         raise OSError(number, os.strerror(number))
 
 
-def can_be_short(operation: Operation, args: Any) -> bool:
+def can_be_short(operation: SystemCall, args: Any) -> bool:
     """Whether it is a write of which only a part can be done."""
-    return operation is Operation.WRITE and len(args[1]) > 1
+    return operation is SystemCall.WRITE and len(args[1]) > 1
 
 
-def reads(operation: Operation, args: Any) -> bool:
+def reads(operation: SystemCall, args: Any) -> bool:
     """Whether it is there to read a file."""
-    is_for_reading = operation is Operation.OPEN and not args[1] & (os.O_RDWR | os.O_WRONLY)
-    return operation is Operation.READ or is_for_reading
+    is_for_reading = operation is SystemCall.OPEN and not args[1] & (os.O_RDWR | os.O_WRONLY)
+    return operation is SystemCall.READ or is_for_reading
 
 
 class PlainRunner(ProcessRunner):
@@ -357,12 +356,12 @@ class Crash(StrEnum):
     CUT = "power cut, names lost"
 
 
-def left_by(crash: Crash, disk: Disk, operation: Operation | None, args: Any) -> Iterator[Tree]:
+def left_by(crash: Crash, disk: Disk, operation: SystemCall | None, args: Any) -> Iterator[Tree]:
     """The states that the disk may be found in after a crash before an operation."""
     match crash:
         case Crash.KILLED:
             yield read_tree(disk.root)
-            if operation is Operation.WRITE:
+            if operation is SystemCall.WRITE:
                 yield disk.torn(*args)
         case Crash.CUT_WITH_NAMES:
             yield disk.with_all_names()
@@ -403,7 +402,7 @@ def test_crash_anywhere_loses_and_repeats_nothing(name: str, crash: Crash, desk:
     found: dict[Scene, tuple[str, Disk | None]] = {}
     moments = itertools.count(1)
 
-    def look(operation: Operation | None, args: Any) -> None:
+    def look(operation: SystemCall | None, args: Any) -> None:
         where = f"before operation {next(moments)} ({operation})"
         for tree in left_by(crash, door.disk, operation, args):
             scene = desk.scene(tree)

@@ -26,7 +26,7 @@ from fsm_orchestrator import (
 )
 from fsm_orchestrator.containment import Collected
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.vocabulary import Gate
+from fsm_orchestrator.vocabulary import Gate, Operation
 from tests.support import (
     CHECKPOINT,
     COMMAND,
@@ -394,7 +394,7 @@ def test_leftover_that_cannot_be_ended_is_not_forgotten(
     before = (running.output / CHECKPOINT).read_bytes()
 
     def cannot(*_: object) -> tuple[int, ...]:
-        raise OperationError("attempt.end", "cannot end process 4711")
+        raise OperationError(Operation.ATTEMPT_END, "cannot end process 4711")
 
     monkeypatch.setenv("XDG_STATE_HOME", str(running.directory / "state"))
     with monkeypatch.context() as patch:

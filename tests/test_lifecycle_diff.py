@@ -405,7 +405,7 @@ def shaped(text: str, folder: Path) -> Lifecycle:
     """A lifecycle of the right shape, not judged."""
     path = folder / "run.toml"
     path.write_text(text)
-    return fsm_orchestrator.Lifecycle.load(path)
+    return fsm_orchestrator.load_lifecycle(path)
 
 
 def difference(old: str, new: str, folder: Path) -> LifecycleDiff:

@@ -423,13 +423,13 @@ def test_command_judges_the_others_too(tmp_path: Path) -> None:
 
 
 def test_library_loads_and_verifies_what_is_refused(tmp_path: Path) -> None:
-    """`Lifecycle.load` reads whatever has the shape; `verify` says what is wrong with it."""
+    """`load_lifecycle` reads whatever has the shape; `verify` says what is wrong with it."""
     path = tmp_path / "mine"
     path.write_text(DEFAULT + edge("resume", '"failed"', "gating"))
-    (finding,) = fsm_orchestrator.verify(fsm_orchestrator.Lifecycle.load(path))
+    (finding,) = fsm_orchestrator.verify(fsm_orchestrator.load_lifecycle(path))
     assert isinstance(finding, Finding)
     assert finding.state == "failed"
     assert "is a second edge" in finding.reason
     assert finding.walk is None
     with pytest.raises(LifecycleError, match="no such file"):
-        fsm_orchestrator.Lifecycle.load(str(tmp_path / "nowhere"))
+        fsm_orchestrator.load_lifecycle(str(tmp_path / "nowhere"))

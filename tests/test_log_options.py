@@ -244,8 +244,8 @@ def test_output_costs_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     counts: list[int] = []
     perform = files.perform
 
-    def counting(operation: files.Operation, *arguments: Any, **settings: Any) -> Any:
-        counts[-1] += operation is files.Operation.FSYNC
+    def counting(operation: files.SystemCall, *arguments: Any, **settings: Any) -> Any:
+        counts[-1] += operation is files.SystemCall.FSYNC
         return perform(operation, *arguments, **settings)
 
     monkeypatch.setattr(files, "perform", counting)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsm_orchestrator import __version__
 from fsm_orchestrator.cli.commands import build_command
 from fsm_orchestrator.cli.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.names import COMMANDS
-from fsm_orchestrator.vocabulary import PRODUCT
+from fsm_orchestrator.vocabulary import PRODUCT, __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
