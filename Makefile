@@ -26,7 +26,7 @@ test: $(VENV)/.dev  ## the test suite
 # Takes a few minutes. `make test` takes only some of these points: a third of the faults that differ by their errno
 # alone, a sample of the kills. All of them are for whoever changes how a run is recorded, locked, archived or killed.
 soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
-	SOAK=1 $(BIN)/pytest -n 2 tests/test_faults.py tests/test_kill_sweep.py tests/test_model.py
+	SOAK=1 $(BIN)/pytest -n 2 tests/sweeps
 
 bench: $(VENV)/.dev  ## what runs, transitions and commands cost, each next to a floor; about three minutes
 	$(BIN)/python -m tests.bench
@@ -47,10 +47,10 @@ diagrams: $(VENV)/.dev  ## the pictures of the lifecycles that ship, in diagrams
 	$(BIN)/fsm-orchestrator diagram --write diagrams
 
 docs: $(VENV)/.dev  ## the reference of the command line, docs/cli.md
-	$(BIN)/python -m tests.cli_reference docs/cli.md
+	$(BIN)/python -m tests.tools.cli_reference docs/cli.md
 
 golden: $(VENV)/.dev  ## the file of all error messages, to be read before it is committed
-	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/test_errors.py
+	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/contracts/test_errors.py
 
 test-lowest:  ## the test suite against the lowest version of each dependency that pyproject.toml allows
 	$(PYTHON) -m venv .venv-lowest

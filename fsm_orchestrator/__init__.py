@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fsm_orchestrator.api import load_report, resume, run
-    from fsm_orchestrator.config import RunConfig, StageGiven
-    from fsm_orchestrator.keeper_pool import KeeperPool
-    from fsm_orchestrator.lifecycle import load_lifecycle
-    from fsm_orchestrator.lifecycle_diff import diff
-    from fsm_orchestrator.lifecycle_model import Lifecycle
-    from fsm_orchestrator.lifecycle_verify import verify
-    from fsm_orchestrator.report import Report
+    from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+    from fsm_orchestrator.lifecycle.diff import diff
+    from fsm_orchestrator.lifecycle.model import Lifecycle
+    from fsm_orchestrator.lifecycle.reading import load_lifecycle
+    from fsm_orchestrator.lifecycle.verification import verify
+    from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.record.report import Report
     from fsm_orchestrator.vocabulary import __version__
 
 __all__ = [
@@ -36,18 +36,18 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "KeeperPool": "keeper_pool",
-    "Lifecycle": "lifecycle_model",
-    "Report": "report",
-    "RunConfig": "config",
-    "StageGiven": "config",
+    "KeeperPool": "processes.keeper_pool",
+    "Lifecycle": "lifecycle.model",
+    "Report": "record.report",
+    "RunConfig": "config.run_config",
+    "StageGiven": "config.run_config",
     "__version__": "vocabulary",
-    "diff": "lifecycle_diff",
-    "load_lifecycle": "lifecycle",
+    "diff": "lifecycle.diff",
+    "load_lifecycle": "lifecycle.reading",
     "load_report": "api",
     "resume": "api",
     "run": "api",
-    "verify": "lifecycle_verify",
+    "verify": "lifecycle.verification",
 }
 
 

@@ -21,7 +21,7 @@ def start() -> None:
     """The entry point of the command."""
     gc.set_threshold(COLLECT_AFTER)
     _leave_out_unused()
-    from fsm_orchestrator.cli import main  # noqa: PLC0415 - after the above
+    from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
 
     main()
 

@@ -10,9 +10,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fsm_orchestrator import archive, files
 from fsm_orchestrator.clock import timestamp
-from fsm_orchestrator.config import RunConfig
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
@@ -21,18 +22,17 @@ from fsm_orchestrator.errors import (
     RecordingError,
     UsageError,
 )
-from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.lock import OutputLock
-from fsm_orchestrator.preparation import Preparation
-from fsm_orchestrator.process import ProcessRunner
-from fsm_orchestrator.report import Report
-from fsm_orchestrator.report_file import read_report
-from fsm_orchestrator.requests import prepare
+from fsm_orchestrator.preparation.dispatch import prepare
+from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, REPORT_FILE, Operation
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.event_log import Listener
-    from fsm_orchestrator.keeper_pool import KeeperPool
+    from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.record.event_log import Listener
 
 
 def run(
@@ -198,8 +198,8 @@ def _execute(
     leftovers: tuple[tuple[int, ...], OperationError | None],
 ) -> Report:
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
-    from fsm_orchestrator.driver import Driver  # noqa: PLC0415
-    from fsm_orchestrator.event_log import EventFile, build_logger  # noqa: PLC0415
+    from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
+    from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
     with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
@@ -219,7 +219,7 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
     """End what an interrupted attempt left alive: the pids, and why it could not be done."""
     if preparation.leftover is None:
         return (), None
-    from fsm_orchestrator.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
+    from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
 
     try:
         return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
@@ -230,7 +230,7 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 def _record_refusal(
     config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
 ) -> None:
-    from fsm_orchestrator.refusal import record_refusal  # noqa: PLC0415 - loads the log
+    from fsm_orchestrator.engine.start_failure import record_refusal  # noqa: PLC0415 - loads the log
 
     record_refusal(config, operation, error, listener)
 

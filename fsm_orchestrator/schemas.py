@@ -21,13 +21,13 @@ from pydantic_core.core_schema import (
     WithDefaultSchema,
 )
 
-from fsm_orchestrator.checkpoint import Checkpoint
-from fsm_orchestrator.config_file import ConfigFile
-from fsm_orchestrator.events import EventLine
-from fsm_orchestrator.gates import GATE_RULES
-from fsm_orchestrator.lifecycle_model import Lifecycle
-from fsm_orchestrator.postmortem import Postmortem
-from fsm_orchestrator.report import Report
+from fsm_orchestrator.config.config_file import ConfigFile
+from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.processes.postmortem import Postmortem
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.events import EventLine
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import PRODUCT, SCHEMA_VERSION, Gate, Outcome, SchemaName
 
 __all__ = ["SchemaName", "schema_text"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from fsm_orchestrator.cli.console import Console, printable, stderr
-from fsm_orchestrator.cli.words import duration
-from fsm_orchestrator.json_text import json_line
+from fsm_orchestrator.cli.formatting import duration
+from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.event_log import Listener
+    from fsm_orchestrator.record.event_log import Listener
 
 
 _GRAVITY: Final = (*LogLevel, "critical")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsm_orchestrator.cli.console import printable
-from fsm_orchestrator.cli.words import columns, command_line, duration, shown_path, stage_option
-from fsm_orchestrator.failures import failures_of, is_nothing_kept, name_of, was_asked_to_end
-from fsm_orchestrator.gates import GATE_RULES
-from fsm_orchestrator.records import StageExecution
-from fsm_orchestrator.report import Report
+from fsm_orchestrator.cli.formatting import (
+    columns,
+    command_line,
+    duration,
+    shown_path,
+    stage_option,
+)
+from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.record.failures import failures_of, is_nothing_kept, name_of, was_asked_to_end
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Trigger
 
 TAIL_LINES = 5

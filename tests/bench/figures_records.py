@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
-from fsm_orchestrator import checkpoint_file
-from fsm_orchestrator.driver import Driver
-from fsm_orchestrator.machine import RunMachine
-from fsm_orchestrator.recorder import Recorder
+from fsm_orchestrator.engine.driver import Driver
+from fsm_orchestrator.engine.machine import RunMachine
+from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE
 from tests.bench.bare import replace_file
 from tests.bench.figure import Bench, Row
@@ -64,7 +64,7 @@ def records_figure(bench: Bench) -> Sequence[Row]:
     """The checkpoint and the report of a finished run, each written again."""
     output = bench.fresh()
     run_true(output, bench.true)
-    recorder = Recorder(output, checkpoint_file.load(output), lambda: True)
+    recorder = Recorder(output, checkpoint_reader.load(output), lambda: True)
     bare = bench.scratch / "bare"
     rows = []
     for label, name, write in (

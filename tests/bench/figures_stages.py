@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.artifacts import judge
+from fsm_orchestrator.stages.artifacts import judge
 from tests.bench.figure import Bench, Row, Unit
 from tests.bench.measure import interleaved, launch, timed
 from tests.bench.runs_of_ours import PASSING_FLAGS, run_once, stage

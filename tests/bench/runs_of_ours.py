@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator import KeeperPool, RunConfig, StageGiven, run
-from fsm_orchestrator.report import Report
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Gate
 
 PASSED: Final = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}

@@ -1,0 +1,73 @@
+"""`config check` and `config show`: is a config file right, and what would a run use."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import columns
+from fsm_orchestrator.config import config_file
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.preparation.dispatch import prepare
+from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
+from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, ExitCode
+
+PLACE_HOLDER = "./out-of-config-check"
+"""A config file names no OUT; nothing is read or written there."""
+
+
+def check_command(parameters: Mapping[str, Any]) -> int:
+    """Say that a file is right, or everything that is wrong with it."""
+    name = parameters["file"]
+    _prepared(config_file.check(Path(name), name))
+    console.stdout().write(f"{name}: nothing to object to\n")
+    return ExitCode.DONE
+
+
+def show_command(parameters: Mapping[str, Any]) -> int:
+    """Print every setting and where it was set, for a config file or a run's directory."""
+    name = parameters["out_or_file"]
+    if Path(name).is_dir():
+        preparation = prepare(RunConfig(output_directory=name, resume=True))
+        kept_in = str(Path(name) / CHECKPOINT_FILE)
+        settings = effective_settings(preparation, lambda *_: kept_in)
+    else:
+        read = config_file.load(Path(name), name)
+        settings = effective_settings(_prepared(read), read.origin)
+    if parameters["as_json"]:
+        rows = [setting.model_dump(mode="json") for setting in settings]
+        console.stdout().write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    else:
+        lines = columns([_row(setting) for setting in settings], indent="")
+        console.stdout().write("\n".join(lines) + "\n")
+    return ExitCode.DONE
+
+
+def _prepared(read: config_file.ReadConfig) -> Preparation:
+    """The file as a new run would take it, whatever it says about resuming."""
+    flags = RunConfig(output_directory=PLACE_HOLDER)
+    content = read.content.model_copy(
+        update={"resume": None, "rerun": None, "on_changed_stage": None}
+    )
+    return prepare(config_file.combined(flags, content))
+
+
+def _row(setting: Setting) -> Sequence[str]:
+    return setting.key, _shown(setting.value), setting.source
+
+
+def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:
+    match value:
+        case None | ():
+            return "(none)"
+        case tuple():
+            return shlex.join(value)
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

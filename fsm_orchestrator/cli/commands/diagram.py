@@ -1,0 +1,211 @@
+"""`diagram`: a lifecycle, a run over it, or a difference of two as text or picture."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator.api import load_report
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import command_line
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.diff import LifecycleDiff, diff
+from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
+from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.report import LifecycleName, Report
+from fsm_orchestrator.rendering.diagram import generated_files, image
+from fsm_orchestrator.rendering.diagram.change_marks import both_of, marks_of_change
+from fsm_orchestrator.rendering.diagram.dot import dot_text
+from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
+from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
+from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, DiffVerdict, ExitCode
+
+_SUFFIXES: Final[Mapping[str, str]] = {
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".svg": "svg",
+    ".png": "png",
+    ".md": "markdown",
+    ".txt": "text",
+}
+"""The format that a file's name asks for."""
+_OF_DIFF_ONLY: Final = ("text", "markdown")
+_MODES: Final[Mapping[str, str]] = {
+    "run": "--run",
+    "pair": "--diff",
+    "write": "--write",
+    "check": "--check",
+}
+
+
+def diagram_command(parameters: Mapping[str, Any]) -> int:
+    """Draw what was asked for; 1 when a generated file is stale or a change loosens."""
+    given = [option for name, option in _MODES.items() if parameters[name] is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", remedy="give one of them")
+    if given and given[0] != "--run" and parameters["lifecycle"] is not None:
+        raise UsageError(
+            f"unexpected {parameters['lifecycle']!r}: {given[0]} takes no LIFECYCLE",
+            remedy="leave it out",
+        )
+    if parameters["write"] is not None or parameters["check"] is not None:
+        _refuse_output(parameters, given[0])
+        return _files_command(parameters)
+    if parameters["pair"] is not None:
+        return _diff_command(parameters)
+    name = parameters["lifecycle"]
+    if parameters["run"] is not None:
+        picture = _picture_of_run(Path(parameters["run"]).absolute(), name)
+    else:
+        picture = picture_of(reading.find(name or DEFAULT_LIFECYCLE, Path()))
+    form = _format(parameters, "mermaid")
+    if form in _OF_DIFF_ONLY:
+        raise UsageError(
+            f"the format {form} is for --diff", remedy="choose mermaid, dot, svg or png"
+        )
+    _deliver(parameters, form, lambda: _drawing(picture, form))
+    return ExitCode.DONE
+
+
+def _refuse_output(parameters: Mapping[str, Any], option: str) -> None:
+    for name in ("format", "output"):
+        if parameters[name] is not None:
+            raise UsageError(f"--{name} does not go with {option}", remedy="leave it out")
+
+
+def _files_command(parameters: Mapping[str, Any]) -> int:
+    """Write the generated files, or say which are stale."""
+    if parameters["write"] is not None:
+        directory = Path(parameters["write"])
+        try:
+            written = generated_files.write(directory)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write in {directory}: {files.reason(error)}",
+                remedy="name a directory that you may write to",
+            ) from error
+        lines = [f"written: {path}" for path in written] or [f"{directory} was up to date"]
+        console.stdout().write(console.printable("\n".join(lines)) + "\n")
+        return ExitCode.DONE
+    directory = Path(parameters["check"])
+    stale = list(generated_files.stale_files(directory))
+    lines = [f"stale: {path} {trouble}" for path, trouble in stale]
+    lines.append(
+        f"to write them again: {command_line('diagram', '--write', str(directory))}"
+        if stale
+        else f"{directory} is up to date"
+    )
+    console.stdout().write(console.printable("\n".join(lines)) + "\n")
+    return ExitCode.FAILED if stale else ExitCode.DONE
+
+
+def _diff_command(parameters: Mapping[str, Any]) -> int:
+    """Tell or draw what differs."""
+    old, new = (reading.read(name, Path()) for name in parameters["pair"])
+    found = diff(old, new)
+    form = _format(parameters, "text")
+    _deliver(parameters, form, lambda: _change(found, form))
+    return ExitCode.FAILED if found.verdict is DiffVerdict.LOOSENS else ExitCode.DONE
+
+
+def _change(found: LifecycleDiff, form: str) -> bytes:
+    if form == "text":
+        return console.printable(diff_text(found)).encode()
+    picture = picture_of(both_of(found), marks_of_change(found))
+    if form == "markdown":
+        return f"{diff_markdown(found)}\n```mermaid\n{mermaid_text(picture)}```\n".encode()
+    return _drawing(picture, form)
+
+
+def _picture_of_run(output: Path, name: str | None) -> Picture:
+    report = load_report(output)
+    if report.lifecycle is None:
+        raise UsageError(
+            f"the report in {output} does not say which lifecycle the run follows",
+            remedy="its checkpoint could not be used; see the report's warnings",
+        )
+    followed = _followed(output, report, report.lifecycle, name)
+    return picture_of(followed, marks_of_run(followed, report))
+
+
+def _followed(output: Path, report: Report, wanted: LifecycleName, name: str | None) -> Lifecycle:
+    """The lifecycle of a run: the one named, or kept with it, or that ships, if it is the same."""
+    if name is not None:
+        found = reading.find(name, Path())
+        if found.sha256 != wanted.sha256:
+            raise UsageError(
+                f"run {report.run_id} follows another lifecycle than {name!r}",
+                remedy="leave the name out: the run keeps its lifecycle",
+            )
+        return found
+    with contextlib.suppress(CheckpointError):
+        kept = checkpoint_reader.load(output).lifecycle
+        if kept.sha256 == wanted.sha256:
+            return kept
+    if wanted.name in reading.shipped_names():
+        found = reading.shipped(wanted.name)
+        if found.sha256 == wanted.sha256:
+            return found
+    raise UsageError(
+        f"the lifecycle {wanted.name!r} of run {report.run_id} is not kept in {output}",
+        remedy="name its file: diagram LIFECYCLE --run OUT",
+    )
+
+
+def _format(parameters: Mapping[str, Any], default: str) -> str:
+    """The format asked for: said, or by the name of the file."""
+    form: str | None = parameters["format"]
+    if form is not None:
+        return form
+    if parameters["output"] is None:
+        return default
+    suffix = Path(parameters["output"]).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise UsageError(
+            f"the name {parameters['output']!r} does not say which format the file is to have",
+            remedy=f"give --format, or a name that ends in {', '.join(_SUFFIXES)}",
+        )
+    return _SUFFIXES[suffix]
+
+
+def _drawing(picture: Picture, form: str) -> bytes:
+    if form == "mermaid":
+        return mermaid_text(picture).encode()
+    dot = dot_text(picture)
+    if form == "dot":
+        return dot.encode()
+    return image.png_bytes(dot) if form == "png" else image.svg_text(dot).encode()
+
+
+def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]) -> None:
+    """Write a drawing to the file named, or to stdout."""
+    out = console.stdout()
+    if parameters["output"] is None:
+        if form != "png":
+            out.write(draw().decode())
+        elif out.is_terminal:
+            raise UsageError(
+                "a PNG is not for a terminal", remedy="name a file with -o, or redirect stdout"
+            )
+        else:
+            data = draw()
+            with contextlib.suppress(OSError):  # a reader that has gone away
+                files.write_all(1, data)
+        return
+    path = Path(parameters["output"])
+    data = draw()
+    try:
+        files.replace_file(path, data)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {files.reason(error)}",
+            remedy="name a file in a directory that is there and that you may write to",
+        ) from error

@@ -1,0 +1,138 @@
+"""`explain`: why a run stands where it does, for a person of 80 columns, or as JSON."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
+from fsm_orchestrator.explanation.explain import explain
+from fsm_orchestrator.explanation.explanation import Explanation, Fact
+from fsm_orchestrator.inspection.inspected_run import output_directory_of, read_run_view
+from fsm_orchestrator.preparation.plan import source_in_words
+from fsm_orchestrator.vocabulary import ExitCode, Standing
+
+WIDTH: Final = 80
+ATTEMPTS_SHOWN_MAX: Final = 20
+HEADLINES: Final = {
+    Standing.WORKING: "working",
+    Standing.INTERRUPTED: "interrupted",
+    Standing.BLOCKED: "blocked",
+    Standing.FAILED: "failed",
+    Standing.TIMEOUT: "timeout",
+    Standing.DONE: "done",
+    Standing.NOT_CLOSABLE: "done, but not ready to close",
+}
+
+
+def explain_command(parameters: Mapping[str, Any]) -> int:
+    """Print the explanation: 0 when there is a run that can be explained, 1 when not."""
+    typed = parameters["output_directory"]
+    view = read_run_view(output_directory_of(typed), parameters["run_id"])
+    explanation = explain(view, shown_path(typed))
+    if parameters["as_json"]:
+        console.stdout().write(explanation.model_dump_json(indent=2) + "\n")
+    else:
+        console.stdout().write(text_of(explanation, typed))
+    return ExitCode.DONE
+
+
+def text_of(explanation: Explanation, typed: str) -> str:
+    """The explanation for a person: what happened, why and what to type first."""
+    lines = [*_head(explanation, typed), *_why(explanation), *_what_to_do(explanation)]
+    lines += ["", "gates", *_gates(explanation), "", "stages", *_stages(explanation)]
+    if explanation.warnings:
+        lines += ["", "warnings"]
+        lines += [line for one in explanation.warnings for line in _wrapped(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(explanation: Explanation, typed: str) -> Iterator[str]:
+    code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
+    yield f"{HEADLINES[explanation.standing]}: run {explanation.run_id}{code}"
+    state = explanation.current_state or "unknown"
+    lifecycle = explanation.lifecycle or "unknown"
+    yield from _wrapped(
+        f"in {typed}, state {state} of {lifecycle}, since {explanation.since}"
+        f" ({age(explanation.since)} ago)"
+    )
+
+
+def _why(explanation: Explanation) -> Iterator[str]:
+    yield ""
+    yield "why"
+    for cause in explanation.causes:
+        yield from _wrapped(cause.sentence)
+        yield from _facts(cause.facts, indent="    ", is_brief=True)
+
+
+def _what_to_do(explanation: Explanation) -> Iterator[str]:
+    step = explanation.next_step
+    yield ""
+    yield "what to do"
+    for remedy in step.remedies:
+        yield from _wrapped(remedy)
+    yield from _wrapped(f"who can change it: {step.who}")
+    if step.words is not None:
+        yield ""
+        yield "type"
+        yield from command_lines(step.words, "  ", WIDTH)
+    if step.would:
+        verb = "it would" if step.words is not None else "then"
+        yield from _wrapped(f"{verb} {'; '.join(step.would)}")
+
+
+def _gates(explanation: Explanation) -> list[str]:
+    rows = [("gate", "signal", "passes", "from", "verdict")]
+    for gate in explanation.gates:
+        decision = gate.decision
+        verdict = "passed" if decision.passed else "refused"
+        if not gate.is_judged:
+            verdict = "not judged this time"
+        source = source_in_words(decision.source)
+        rows.append((decision.gate.value, decision.status, gate.passing, source, verdict))
+    return columns(rows)
+
+
+def _stages(explanation: Explanation) -> Iterator[str]:
+    for stage in explanation.stages:
+        fate = stage.fate.value.replace("_", " ")
+        yield from _wrapped(f"{stage.stage}: {fate}: {stage.because.removeprefix(f'{fate}: ')}")
+        if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
+            yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier ones are in --json"
+        for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:
+            if one.facts:
+                title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
+                yield from _wrapped(title, indent="    ")
+                yield from _facts(one.facts, indent="      ")
+
+
+def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Iterator[str]:
+    """Names and values in two columns; a value of several lines is quoted, paths stay whole.
+
+    Where it is to be brief a long command is cut: it stands whole below, with its stage.
+    """
+    width = max((len(fact.name) for fact in facts), default=0)
+    for fact in facts:
+        mark = "| " if fact.name == "stderr" else ""
+        for number, line in enumerate(fact.value.split("\n")):
+            name = fact.name if number == 0 else ""
+            text = f"{indent}{name:<{width}}  {mark}{console.printable(line)}".rstrip()
+            may_cut = is_brief and fact.name in {"command", "stderr"}
+            yield f"{text[: WIDTH - 3]}..." if may_cut and len(text) > WIDTH else text
+
+
+def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
+    """Text in lines of the screen's width; a word that is longer stays whole, to be copied."""
+    clean = console.printable(re.sub(r"\s+", " ", text))
+    return textwrap.wrap(
+        clean,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

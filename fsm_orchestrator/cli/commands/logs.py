@@ -1,0 +1,121 @@
+"""`logs`: what stages print, each line after its stage; live with `--follow`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.inspection.inspected_run import (
+    output_directory_of,
+    read_run_view,
+    run_directory,
+)
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.secrets.of_run import known_secrets
+from fsm_orchestrator.stages.log_reading import LogReader, in_order_of_work, last_lines
+from fsm_orchestrator.stages.output_files import StageLog, logs_of
+from fsm_orchestrator.text.phrases import suggestion
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
+
+LOOK_SECONDS: Final = 0.1
+
+
+def logs_command(parameters: Mapping[str, Any]) -> int:
+    """Print what was printed; with `--follow` also what is, until nobody works there."""
+    output = output_directory_of(parameters["output_directory"])
+    directory = run_directory(output, parameters["run_id"])
+    shown = _ShownLogs(
+        directory=directory,
+        stage=parameters["stage"],
+        attempt=parameters["attempt"],
+        lines=parameters["lines"],
+    )
+    if parameters["stage"] is not None or not parameters["follow"]:
+        _refuse_unknown_stage(output, parameters["run_id"], parameters["stage"])
+    if not (parameters["follow"] and directory == output and holder_of(output) is not None):
+        shown.show(is_over=True)
+        return ExitCode.DONE
+    while not shown.is_unread:
+        is_over = holder_of(output) is None
+        shown.show(is_over=is_over)
+        if is_over:
+            break
+        time.sleep(LOOK_SECONDS)
+    return ExitCode.DONE
+
+
+def _refuse_unknown_stage(output: Path, run_id: str | None, stage: str | None) -> None:
+    """A stage that the run does not have was mistyped.
+
+    Raises:
+        UsageError: so.
+        ReportError: there is no run.
+    """
+    checkpoint = read_run_view(output, run_id).checkpoint
+    if stage is None or checkpoint is None or stage in checkpoint.lifecycle.stages:
+        return
+    known = checkpoint.lifecycle.stages
+    raise UsageError(
+        f"the run has no stage {stage!r}{suggestion(stage, known)}",
+        remedy=f"its stages are {', '.join(known)}",
+    )
+
+
+class _ShownLogs:
+    """The logs that are wanted, and how far each was shown."""
+
+    def __init__(
+        self, directory: Path, stage: str | None, attempt: int | None, lines: int | None
+    ) -> None:
+        self._directory = directory
+        self._stage, self._attempt, self._lines = stage, attempt, lines
+        self._readers: dict[Path, LogReader] = {}
+        self._console = console.stdout(patience_seconds=None)  # somebody may page through it
+        self._values = self._known_values()
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nobody reads any more."""
+        return self._console.is_broken
+
+    def show(self, *, is_over: bool) -> None:
+        """Print what is new."""
+        wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
+        if not wanted:
+            return
+        self._values |= self._known_values()  # forgotten once the run is done
+        masker = Masker(self._values)
+        width = max(len(log.stage) for log in wanted)
+        for log in in_order_of_work(wanted):
+            is_new = log.path not in self._readers
+            reader = self._readers.setdefault(log.path, LogReader(log))
+            mark = "!" if log.is_stderr else "|"
+            found = reader.new_lines(masker, is_over=is_over)
+            for line in last_lines(found, self._lines if is_new else None):
+                text = console.printable(line)
+                self._console.write(f"{log.stage:<{width}} {mark} {text}\n")
+                if self.is_unread:
+                    return
+
+    def _known_values(self) -> frozenset[str]:
+        """The values to mask.
+
+        Raises:
+            CheckpointError: the checkpoint, which names them, cannot be understood.
+        """
+        if not peek.private_file_name(self._directory).is_known:
+            raise CheckpointError(
+                f"cannot show what the stages printed: {self._directory / CHECKPOINT_FILE} cannot"
+                " be understood, so that values which must not be shown are not known",
+                remedy=f"read the files in {self._directory / LOGS_DIRECTORY}: they are unmasked",
+            )
+        return known_secrets(self._directory).values
+
+    def _is_wanted(self, log: StageLog) -> bool:
+        return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}

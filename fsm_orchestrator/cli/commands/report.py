@@ -1,0 +1,46 @@
+"""`report`: the report as JSON, or as a page of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fsm_orchestrator.api import load_report
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.inspection.inspected_run import (
+    output_directory_of,
+    read_run_view,
+    run_directory,
+)
+from fsm_orchestrator.vocabulary import ExitCode
+
+
+def report_command(parameters: Mapping[str, Any]) -> int:
+    """Print or write the report: 0 when there is one, 1 when it cannot be read or written."""
+    typed, run_id, page = (parameters[key] for key in ("output_directory", "run_id", "html"))
+    output = output_directory_of(typed)
+    if page is None:
+        report = load_report(run_directory(output, run_id))
+        console.stdout().write(report.to_json().decode())
+        return ExitCode.DONE
+    from fsm_orchestrator.rendering.html.page import page_of
+
+    html = page_of(read_run_view(output, run_id), shown_path(typed))
+    if page == "-":
+        console.stdout().write(html)
+        return ExitCode.DONE
+    try:
+        files.replace_file(Path(page).absolute(), html.encode(), mode=0o600)
+    except OSError as error:
+        raise CommandError(
+            f"cannot write {page}: {files.reason(error)}",
+            remedy="name a file in a directory that you may write to",
+        ) from error
+    size = os.stat(page).st_size
+    console.stdout().write(f"wrote {page}: {size} bytes, needs nothing beside it\n")
+    return ExitCode.DONE

@@ -1,0 +1,50 @@
+"""`run`: configuration, signals, the run itself, and what the operator is told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from fsm_orchestrator.api import load_report, run
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.progress import listener_for
+from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.errors import OrchestratorError, ReportError
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.vocabulary import ExitCode
+
+
+def run_command(parameters: Mapping[str, Any]) -> int:
+    """Run or resume; the exit code is the report's. `--print-config` prints and runs nothing."""
+    options = dict(parameters)
+    prints_config = options.pop("print_config")
+    interrupts = Interrupts()
+    with interrupts.installed():
+        request = request_from(options)
+        config = request.config
+        if prints_config:
+            return _print_config(config)
+        out = console.stdout()
+        try:
+            listener = listener_for(request.log_format, request.log_level)
+            report = run(config, interrupts=interrupts, listener=listener)
+        except OrchestratorError as error:
+            if request.as_json and error.exit_code is ExitCode.FAILED:
+                with contextlib.suppress(ReportError):
+                    out.write(load_report(config.output_path).to_json().decode())
+            raise
+        if request.as_json:
+            out.write(report.to_json().decode())
+        elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
+            out.write(summary_of(report, config.output_directory, config.output_path))
+    return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def _print_config(config: RunConfig) -> int:
+    from fsm_orchestrator.config.config_text import config_text
+
+    console.stdout().write(config_text(config))
+    return ExitCode.DONE

@@ -1,0 +1,155 @@
+"""`status`: where runs stand. One run in full, of several one line each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
+from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.inspection.inspected_run import RunView, output_directory_of, read_run_view
+from fsm_orchestrator.inspection.overview import (
+    Glance,
+    glance_at,
+    is_run_directory,
+    run_directories,
+)
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
+
+ARCHIVED_SHOWN_MAX: Final = 3
+LINE_WIDTH_MIN: Final = 20
+
+
+def status_command(parameters: Mapping[str, Any]) -> int:
+    """Print where runs stand: 0 when all can be read, 1 when not."""
+    typed = parameters["output_directories"]
+    run_id, as_json = parameters["run_id"], parameters["as_json"]
+    outputs = [output_directory_of(one) for one in typed]
+    if run_id is not None and len(typed) > 1:
+        raise UsageError("--run-id names a run in one OUT, and several were given")
+    below = [() if run_id is not None else _runs_below(output) for output in outputs]
+    if len(typed) == 1 and not below[0]:
+        return _one(typed[0], outputs[0], run_id, as_json=as_json)
+    return _many(list(zip(typed, outputs, below, strict=True)), as_json=as_json)
+
+
+def _runs_below(output: Path) -> tuple[Path, ...]:
+    """The run directories in a directory that is no run's own; none in a run's."""
+    if is_run_directory(output) or holder_of(output) is not None:
+        return ()
+    return run_directories(output)
+
+
+def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
+    view = read_run_view(output, run_id)
+    trouble = None if view.holder is not None else view.trouble
+    if as_json:
+        document = {
+            "output_directory": str(view.directory),
+            "is_running": view.holder is not None,
+            "holder": None if view.holder is None else str(view.holder),
+            "checkpoint_trouble": trouble,
+            "report": view.report.model_dump(mode="json"),
+        }
+        _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    elif view.is_archived:
+        _write(_archived_text(view))
+    else:
+        _write(text_of(view, typed))
+        archived = sorted(archive.archived_run_ids(output))
+        if archived:
+            _write(_archived_line(archived))
+    return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
+
+
+def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool) -> int:
+    """One line a run, in the order in which they were named; of a directory of runs, by name."""
+    glances = []
+    for name, output, below in named:
+        if below:
+            glances += [glance_at(one, os.path.join(name, one.name)) for one in below]
+        else:
+            glances.append(glance_at(output, name))
+    if as_json:
+        documents = [one.model_dump(mode="json") for one in glances]
+        _write(json.dumps({"runs": documents}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        _write("\n".join(_lines(glances)) + "\n")
+    return ExitCode.DONE if all(one.trouble is None for one in glances) else ExitCode.FAILED
+
+
+def _lines(glances: Sequence[Glance]) -> list[str]:
+    rows = [("run in", "stands", "for", "stage", "last line or reason")]
+    for one in glances:
+        standing = "unreadable" if one.standing is None else one.standing.value.replace("_", " ")
+        where = one.current_state or "-"
+        if one.standing is Standing.WORKING:
+            standing = f"working: {where}"
+        stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
+        reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
+        rows.append((one.output_directory, standing, _short_age(one.since), stage, reason))
+    lines = columns(rows, indent="")
+    width = max(_screen_width(), LINE_WIDTH_MIN)
+    return [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
+
+
+def _screen_width() -> int:
+    """How wide a line may be: the terminal's width; without one, as wide as it is."""
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return 1_000
+
+
+def _short_age(since: str | None) -> str:
+    return "-" if since is None else age(since)
+
+
+def _archived_text(view: RunView) -> str:
+    report = view.report
+    if report.terminal_state is None:
+        return (
+            f"interrupted: run {report.run_id}, in state {report.current_state}; archived\n"
+            f"  report  {view.directory / REPORT_FILE}\n"
+        )
+    return summary_of(report, str(view.directory), view.directory, can_resume=False)
+
+
+def _archived_line(run_ids: list[str]) -> str:
+    shown = ", ".join(run_ids[-ARCHIVED_SHOWN_MAX:])
+    more = "" if len(run_ids) <= ARCHIVED_SHOWN_MAX else f" and {len(run_ids)} in all"
+    return f"  archived  {shown}{more} (--run-id shows one)\n"
+
+
+def text_of(view: RunView, typed: str) -> str:
+    """The state for a person."""
+    report = view.report
+    run = f"run {report.run_id}, in state {report.current_state}"
+    if view.holder is not None:
+        attempt = view.open_attempt
+        stage = "" if attempt is None else f", attempt {attempt.attempt}"
+        rows = [
+            ("held by", str(view.holder)),
+            ("see it", command_line("logs", shown_path(typed), "--follow")),
+            ("end it", command_line("stop", shown_path(typed))),
+        ]
+        return "\n".join([f"working: {run}{stage}, for {age(view.since)}", *columns(rows), ""])
+    if report.terminal_state is not None:
+        text = summary_of(report, typed, view.directory, can_resume=view.checkpoint is not None)
+    else:
+        text = (
+            f"interrupted: {run}: its orchestrator ended without a word\n"
+            f"  next  {command_line(shown_path(typed), '--resume')}\n"
+        )
+    return text if view.trouble is None else f"{text}  {console.printable(view.trouble)}\n"
+
+
+def _write(text: str) -> None:
+    console.stdout().write(text)

@@ -1,0 +1,87 @@
+"""How commands, durations and columns are put for a person. ASCII, and fit for 80 columns."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from fsm_orchestrator.cli.console import printable
+from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.spans import span_ms, span_words
+from fsm_orchestrator.vocabulary import PRODUCT
+
+_SECOND = 1000
+
+
+def command_line(*words: str) -> str:
+    """A command line that can be copied into a shell."""
+    return shlex.join((PRODUCT, *words))
+
+
+def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
+    """A command line that can be copied into a shell, broken where it would be too long.
+
+    An option and its value stay together; a line that goes on ends in a backslash.
+    """
+    quoted = [shlex.quote(word) for word in words]
+    pieces: list[str] = []
+    for word in quoted:
+        follows_option = pieces and pieces[-1].startswith("--") and " " not in pieces[-1]
+        if follows_option and not word.startswith("-"):
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and len(indent) + len(lines[-1]) + len(piece) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"  {piece}")
+        else:
+            lines[-1] = f"{lines[-1]} {piece}" if lines[-1] else piece
+    return [f"{indent}{line}" for line in lines]
+
+
+def age(since: str) -> str:
+    """How long ago a time of the records is: `12.3 s`, `3 h 05 min`."""
+    return span_words(span_ms(since, timestamp(SystemClock().now())))
+
+
+def shell_words(*words: str) -> str:
+    """Words quoted for a shell."""
+    return shlex.join(words)
+
+
+def shown_path(output_directory: str) -> str:
+    """An output directory as an argument that is never taken for an option or a command."""
+    is_taken = output_directory.startswith("-") or output_directory in COMMANDS
+    return f"./{output_directory}" if is_taken else output_directory
+
+
+def duration(milliseconds: int) -> str:
+    """`740 ms`, `12.3 s`, `4 min 05 s`."""
+    if milliseconds < _SECOND:
+        return f"{milliseconds} ms"
+    if milliseconds < 100 * _SECOND:
+        return f"{milliseconds / _SECOND:.1f} s"
+    minutes, seconds = divmod(round(milliseconds / _SECOND), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
+    """Rows as aligned lines; the last column is ragged."""
+    table = [[printable(cell) for cell in row] for row in rows]
+    if not table:
+        return []
+    widths = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
+    return [
+        indent
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def stage_option(stage: str, option: str) -> str:
+    """`--manager-bin` for stage manager and option bin."""
+    return f"{option_prefix(stage)}-{option}"

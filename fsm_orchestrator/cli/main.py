@@ -1,0 +1,96 @@
+"""The command line: argv to exit code. The only place that exits, and the last to catch."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+
+import click
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.parser.app import build_app
+from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
+from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
+from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
+
+
+def main() -> None:
+    """The entry point of the command."""
+    _open_standard_streams()
+    code = run_command_line(sys.argv[1:])
+    # Everything of ours is written; what Python would still flush could only fail.
+    os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Give every closed standard stream to /dev/null, or our own files would take its number."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+
+
+def run_command_line(argv: Sequence[str]) -> int:
+    """Parse, run, and map every ending to an exit code. Never raises, never exits."""
+    try:
+        instruction = os.environ.get(COMPLETION_VARIABLE)
+        # Beside arguments it is a leftover: the exit code 0 of a run means that it is done.
+        if instruction and not argv:
+            return _answer_shell(instruction)
+        return _dispatch(list(argv))
+    except click.UsageError as error:
+        message = " ".join(error.format_message().split())
+        _complain(message[:1].lower() + message[1:], _hint(error))
+        return ExitCode.USAGE
+    except OrchestratorError as error:
+        _complain(str(error), error.remedy)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except Exception:  # noqa: BLE001 - the one boundary: a bug is told as a bug
+        console.stderr().write(traceback.format_exc())
+        _complain("internal error: this is a bug, please report it with the lines above", "")
+        return ExitCode.INTERNAL
+
+
+def _dispatch(argv: list[str]) -> int:
+    for position, argument in enumerate(argv, start=1):
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise click.UsageError(f"argument {position} is not valid UTF-8 (not shown)")
+    app = build_app(stage_names(prescan(argv)))
+    captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
+    try:
+        with redirect_stdout(captured):
+            # Without a variable: click would answer a shell on its own, and exit.
+            result = app.main(args=argv, prog_name=PRODUCT, complete_var="", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        console.stderr().write(error.format_message() + "\n")
+        return ExitCode.USAGE
+    console.stdout().write(captured.getvalue())
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _answer_shell(instruction: str) -> int:
+    from fsm_orchestrator.cli.commands.completion import answer_shell
+
+    answer_shell(instruction)
+    return ExitCode.DONE
+
+
+def _hint(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx is not None else f"{PRODUCT} run"
+    return f"see {command} --help"
+
+
+def _complain(message: str, remedy: str) -> None:
+    """One message: what is wrong, then what to do."""
+    text = f"{PRODUCT}: {message}\n"
+    if remedy:
+        text += f"  {remedy}\n"
+    console.stderr().write(console.printable(text))

@@ -1,0 +1,5 @@
+"""The commands and their options, without what the commands need: `--help` is fast.
+
+Face: `app`.
+May import: `disk`, `text`, `lifecycle.source` and the ground.
+"""

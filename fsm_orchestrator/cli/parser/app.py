@@ -1,0 +1,80 @@
+"""The command line as a whole: which command is meant. What commands take is in commands.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from fsm_orchestrator.cli.parser.commands import build_command
+from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
+from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.vocabulary import PRODUCT, __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class CommandGroup(click.Group):
+    """A group in which `OUT …` alone means `run OUT …`, as operators are used to.
+
+    A command is built when it is asked for: the options of all others cost nothing.
+    """
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        context = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
+        super().__init__(name=PRODUCT, help=GROUP_HELP, context_settings=context)
+        self._stages = stages
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before anything that is neither a command nor an option of the group."""
+        if args and args[0] not in {*COMMANDS, "-h", "--help", "--version"}:
+            if not ctx.resilient_parsing:
+                _refuse_mistyped_command(args)
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the help."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, made for the stages of the lifecycle that is meant."""
+        del ctx
+        return build_command(cmd_name, self._stages)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Commands; once something is typed, also what may follow the `run` that is left out."""
+        offered = super().shell_complete(ctx, incomplete)
+        run = self.get_command(ctx, "run")
+        if incomplete.startswith("-") and run is not None:
+            of_run = run.shell_complete(click.Context(run, ctx, "run"), incomplete)
+            known = {item.value for item in offered}
+            return [*offered, *(item for item in of_run if item.value not in known)]
+        from fsm_orchestrator.cli.parser import completion
+
+        return [*offered, *completion.directories(incomplete)] if incomplete else offered
+
+
+def _refuse_mistyped_command(args: Sequence[str]) -> None:
+    """A word that is nearly a command, and no directory, was meant as one."""
+    word = args[0]
+    if word.startswith("-") or os.sep in word:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.72)
+    if near and not os.path.isdir(word):
+        raise click.UsageError(
+            f"no command {word!r}; did you mean {near[0]!r}?"
+            f" (To run in a directory of that name write ./{word})"
+        )
+
+
+def build_app(stages: Sequence[str]) -> click.Group:
+    """The command line for a lifecycle with these stages."""
+    version = click.version_option(__version__, prog_name=PRODUCT, message="%(prog)s %(version)s")
+    return version(CommandGroup(stages))

@@ -1,0 +1,71 @@
+"""What can be offered while somebody types: names and ids, looked up where they are kept.
+
+Light, because a key press waits for it, and silent: what cannot be read offers nothing. It decides
+only what there is; where it fits is what click finds out, and how it is shown is each shell's
+(completion_command.py). Paths are never listed here: the shells do that, and quote what they list.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from fsm_orchestrator.cli.parser.prescan import Prescan, kept_stages
+from fsm_orchestrator.disk import archive
+from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, RUN_ID_PATTERN
+
+
+def beginning_with(incomplete: str, names: Iterable[str]) -> list[CompletionItem[str]]:
+    """Those of the names that begin as what is typed so far."""
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def directories(incomplete: str) -> list[CompletionItem[str]]:
+    """Let the shell offer directories."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def paths(incomplete: str) -> list[CompletionItem[str]]:
+    """Let the shell offer files, and the directories on the way to them."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def shipped_lifecycles(incomplete: str) -> list[CompletionItem[str]]:
+    """The names of the lifecycles that come with the program."""
+    return beginning_with(incomplete, lifecycle_names.shipped_names())
+
+
+def archived_runs(ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+    """The ids of the runs in the archive of the OUT that is typed."""
+    output = _output_directory(ctx)
+    if output is None:
+        return []
+    found = sorted(
+        name
+        for name in archive.archived_run_ids(output)
+        if re.fullmatch(RUN_ID_PATTERN, name) and os.path.isdir(output / ARCHIVE_DIRECTORY / name)
+    )
+    return beginning_with(incomplete, found)
+
+
+def stages(
+    ctx: click.Context, incomplete: str, of_lifecycle: Sequence[str]
+) -> list[CompletionItem[str]]:
+    """The stages of the run in the OUT that is typed; without one, of the lifecycle meant."""
+    output = _output_directory(ctx)
+    kept = () if output is None else kept_stages(output)
+    return beginning_with(incomplete, kept or of_lifecycle)
+
+
+def _output_directory(ctx: click.Context) -> Path | None:
+    """OUT as the first look found it: click has not read it when an option's value is missing."""
+    found = ctx.find_object(Prescan)
+    if found is None or found.output_directory is None:
+        return None
+    return Path(found.output_directory)

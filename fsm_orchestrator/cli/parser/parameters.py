@@ -1,0 +1,212 @@
+"""Kinds of parameters: values that are checked as they are typed, options given once.
+
+What is wrong with a value is said in words of ours, and never by showing a secret. What may be
+typed for a value is offered to the shell by its kind; where it is looked up is completion.py's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, RUN_ID_PATTERN
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class Section(click.Option):
+    """An option that knows under which heading of the help it stands."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.section = section
+
+
+class Once(Section):
+    """An option that may be given once: the second of two contradicting values never wins."""
+
+    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
+        super().__init__(names, section=section, multiple=True, **settings)
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The one value given, or None."""
+        values = super().process_value(ctx, value)
+        if len(values) > 1:
+            raise click.UsageError(f"{self.opts[0]} was given {len(values)} times; once is enough")
+        return values[0] if values else None
+
+
+class EnvironmentPair(click.ParamType[tuple[str, str]]):
+    """`KEY=VALUE`. What is wrong with a pair is said without showing it."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split at the first `=`."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, content = str(value).partition("=")
+        if not equals or not key:
+            what = "has no '='" if not equals else "has no key before '='"
+            self.fail(f"a pair is KEY=VALUE, and one given here {what} (not shown)", param, ctx)
+        return key, content
+
+
+class RunIdentifier(click.ParamType[str]):
+    """A run id of the allowed characters."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, checked."""
+        if not re.fullmatch(RUN_ID_PATTERN, str(value)):
+            self.fail(
+                f"{str(value)[:80]!r}: a run id is 1 to 64 letters, digits, dots, underscores and"
+                " dashes, and begins with a letter or digit",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class EarlierRun(RunIdentifier):
+    """The id of a run that a later one has moved to the archive."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The runs in the archive of OUT."""
+        del param
+        from fsm_orchestrator.cli.parser import completion
+
+        return completion.archived_runs(ctx, incomplete)
+
+
+class Instant(click.ParamType[datetime]):
+    """A time of day in ISO 8601; without an offset it is UTC."""
+
+    name = "ISO"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """The time, with its offset."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(str(value))
+            return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
+
+
+class NonEmpty(click.ParamType[str]):
+    """Any text but none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, checked."""
+        if not value:
+            self.fail("it is empty", param, ctx)
+        return str(value)
+
+
+class Directory(NonEmpty):
+    """The path of a directory, which may be yet to be made."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Directories."""
+        del ctx, param
+        from fsm_orchestrator.cli.parser import completion
+
+        return completion.directories(incomplete)
+
+
+class FilePath(NonEmpty):
+    """The path of a file, or what may be one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Files."""
+        del ctx, param
+        from fsm_orchestrator.cli.parser import completion
+
+        return completion.paths(incomplete)
+
+
+class ShippedLifecycle(NonEmpty):
+    """The name of a lifecycle that comes with the program."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Those that ship."""
+        del ctx, param
+        from fsm_orchestrator.cli.parser import completion
+
+        return completion.shipped_lifecycles(incomplete)
+
+
+class LifecycleSource(NonEmpty):
+    """A lifecycle that ships, by its name, or a file that has one."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Those that ship, and files."""
+        del ctx, param
+        from fsm_orchestrator.cli.parser import completion
+
+        return [*completion.paths(incomplete), *completion.shipped_lifecycles(incomplete)]
+
+
+class StageName(NonEmpty):
+    """The name of a stage of the run in OUT, or of the lifecycle with these `stages`."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        super().__init__("STAGE")
+        self._stages = tuple(stages)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The stages."""
+        del param
+        from fsm_orchestrator.cli.parser import completion
+
+        return completion.stages(ctx, incomplete, self._stages)
+
+
+class Whole(click.ParamType[int]):
+    """A whole number of `unit` from `least` to `most`."""
+
+    name = "N"
+
+    def __init__(
+        self, least: int, most: int = MILLISECONDS_MAX, unit: str = "milliseconds"
+    ) -> None:
+        self._least, self._most, self._unit = least, most, unit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, checked."""
+        text = str(value)
+        if not re.fullmatch(r"[0-9]{1,16}", text) or not self._least <= int(text) <= self._most:
+            self.fail(
+                f"{text[:40]!r} is not a whole number of {self._unit} from {self._least} to"
+                f" {self._most}",
+                param,
+                ctx,
+            )
+        return int(text)

@@ -1,0 +1,117 @@
+"""A first look at argv: which lifecycle is meant, so that its stages' options can be made.
+
+It knows which options take a value, so that a stage's argument `--lifecycle=x` is never taken
+for ours. Light: imports nothing that `--help` does not need. What it cannot understand it leaves
+to the real parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
+from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.text.toml import NotATableError, table_of
+from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
+    DEFAULT_LIFECYCLE,
+    STAGE_FLAG_SUFFIXES,
+    STAGE_OPTION_SUFFIXES,
+)
+
+_VALUE_SUFFIXES: Final = [one for one in STAGE_OPTION_SUFFIXES if one not in STAGE_FLAG_SUFFIXES]
+_STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
+
+
+class Prescan(NamedTuple):
+    """What the first look found."""
+
+    lifecycle: str | None
+    config: str | None
+    output_directory: str | None
+    resume: bool
+
+
+def prescan(argv: Sequence[str]) -> Prescan:
+    """The first look."""
+    values: dict[str, str] = {}
+    positionals: list[str] = []
+    resume = False
+    for kind, value in _tokens(argv):
+        if kind in {"--lifecycle", "--config"}:
+            values[kind] = value
+        elif kind == "--resume":
+            resume = True
+        elif kind == "":
+            positionals.append(value)
+    if positionals and positionals[0] in COMMANDS:
+        positionals = positionals[1:]
+    return Prescan(
+        lifecycle=values.get("--lifecycle"),
+        config=values.get("--config"),
+        output_directory=positionals[0] if positionals else None,
+        resume=resume,
+    )
+
+
+def stage_names(found: Prescan) -> tuple[str, ...]:
+    """The stages of the lifecycle that is meant; empty when it cannot be read (yet)."""
+    file = _config_file(found)
+    lifecycle = found.lifecycle or file.get("lifecycle")
+    try:
+        if isinstance(lifecycle, str):
+            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
+        is_resume = found.resume or file.get("resume") is True
+        kept = _stages_to_resume(found) if is_resume else ()
+        return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
+    except OSError:
+        return ()
+
+
+def _config_file(found: Prescan) -> dict[str, Any]:
+    """What the named config file says, if it can be read; what is wrong with it is told later."""
+    if found.config is None:
+        return {}
+    try:
+        return table_of(read_bounded(Path(found.config), peek.RECORD_BYTES_MAX))
+    except (OSError, NotATableError):
+        return {}
+
+
+def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(option, value) pairs; an option without a value has "", a positional has no option."""
+    rest = iter(argv)
+    for word in rest:
+        if word == "--":
+            yield from (("", positional) for positional in rest)
+        elif word.startswith("--"):
+            name, equals, value = word.partition("=")
+            takes_value = name in VALUE_OPTIONS or _STAGE_OPTION.fullmatch(name)
+            if takes_value and not equals:
+                value = next(rest, "")
+            yield name, value
+        else:
+            yield "", word
+
+
+def _stages_to_resume(found: Prescan) -> tuple[str, ...]:
+    return () if found.output_directory is None else kept_stages(Path(found.output_directory))
+
+
+def kept_stages(output_directory: Path) -> tuple[str, ...]:
+    """The stages of the lifecycle that a run's checkpoint embeds; empty when it tells none."""
+    document = peek.document(output_directory / CHECKPOINT_FILE)
+    try:
+        states = document["lifecycle"]["state"]
+        names = tuple(state["name"] for state in states if state["kind"] == "stage")
+    except (KeyError, TypeError):
+        return ()
+    is_sound = all(lifecycle_names.is_name(name) for name in names) and len(set(names)) == len(
+        names
+    )
+    return names if is_sound else ()

@@ -1,0 +1,93 @@
+"""Parsed options, and the config file they name, to RunConfig: where the options' names end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
+
+
+class Request(NamedTuple):
+    """What was asked for: the configuration, and how to show what becomes of it."""
+
+    config: RunConfig
+    as_json: bool
+    log_format: LogFormat
+    log_level: LogLevel = LogLevel.INFO
+    is_quiet: bool = False
+
+
+def request_from(parameters: Mapping[str, Any]) -> Request:
+    """What parsed options mean, with the config file they name.
+
+    Raises:
+        UsageError: a value cannot be used, or the operator's directory is gone.
+    """
+    given = {key: value for key, value in parameters.items() if _is_given(value)}
+    as_json = given.pop("as_json", False)
+    log_format = given.pop("log_format", None)
+    log_level = given.pop("log_level", None)
+    is_quiet = given.pop("quiet", False)
+    if is_quiet and log_level is not None:
+        raise UsageError(
+            "--quiet and --log-level both say what is shown of the log",
+            remedy="give one of them; --quiet is --log-level error, without a summary of what is"
+            " done",
+        )
+    file_name = given.pop("config", None)
+    config = _config(given)
+    if is_quiet:
+        log_level = LogLevel.ERROR
+    if file_name is not None:
+        from fsm_orchestrator.config import config_file
+
+        file = config_file.load(Path(file_name), file_name).content
+        config = config_file.combined(config, file)
+        as_json = as_json or bool(file.json_)
+        log_format = log_format or file.log_format
+        log_level = log_level or file.log_level
+    return Request(
+        config=config,
+        as_json=as_json,
+        log_format=LogFormat(log_format or LogFormat.AUTO),
+        log_level=LogLevel(log_level or LogLevel.INFO),
+        is_quiet=is_quiet,
+    )
+
+
+def _is_given(value: Any) -> bool:
+    """Whether an option was given; 0 and an empty text are values."""
+    return value is not None and value is not False and value != ()
+
+
+def _config(given: Mapping[str, Any]) -> RunConfig:
+    stages: dict[str, dict[str, Any]] = {}
+    run: dict[str, Any] = {"gates": {}, "directory": _directory()}
+    for key, value in given.items():
+        if key.startswith("stage_"):
+            field, _, stage = key.removeprefix("stage_").partition("__")
+            given_for = stages.setdefault(stage, {})
+            if field.startswith("retry_"):
+                given_for.setdefault("retry", {})[field.removeprefix("retry_")] = value
+            else:
+                given_for[field] = dict(value) if field == "env" else value
+        elif key.startswith("gate_"):
+            run["gates"][Gate(key.removeprefix("gate_"))] = value
+        else:
+            run[key] = value
+    return RunConfig.model_validate({**run, "stages": stages})
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            "the current directory does not exist any more, and paths are relative to it",
+            remedy="change to a directory that exists",
+        ) from error

@@ -1,0 +1,235 @@
+"""RunConfig: the only form in which what the operator gave travels past the command line.
+
+It holds what was given *now* and nothing else: `None` means not given. What a run uses, once
+kept settings and defaults are added, is settings.py's duty.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic_core import ErrorDetails
+
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.model.execution import RunId, StateName
+from fsm_orchestrator.model.limits import (
+    GraceMilliseconds,
+    IdleTimeoutMs,
+    KillGraceMs,
+    Milliseconds,
+    OutputLimitBytes,
+    SlowAfterMs,
+    TimeoutMs,
+)
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
+
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+    StringConstraints(pattern=r"^[^\x00]+$"),
+]
+EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
+
+
+class Given(BaseModel):
+    """Base of what an operator gives: frozen, unknown keys refused, values never echoed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class StageGiven(Given):
+    """What was given for one stage; null means not given."""
+
+    bin: PathText | None = Field(
+        default=None,
+        description=(
+            "The program, a path or a name looked up on PATH; declares the stage anew, without"
+            " what was kept of it."
+        ),
+    )
+    args: tuple[Text, ...] | None = Field(
+        default=None,
+        description=(
+            "Its arguments in order, passed without a shell, instead of those that were kept."
+        ),
+    )
+    env: Mapping[EnvironmentKey, Text] | None = Field(
+        default=None,
+        description=(
+            "Environment variables by name, over the operator's; in a resume also over those that"
+            " were kept."
+        ),
+    )
+    expected_artifacts: tuple[PathText, ...] | None = Field(
+        default=None,
+        description=(
+            "Files that the stage must write, instead of those that were kept; a .json must be"
+            " strict JSON."
+        ),
+    )
+    timeout_ms: TimeoutMs = None
+    kill_grace_ms: KillGraceMs = None
+    idle_timeout_ms: IdleTimeoutMs = None
+    slow_after_ms: SlowAfterMs = None
+    output_limit_bytes: OutputLimitBytes = None
+    retry: RetryPolicy | None = Field(
+        default=None, description="When the stage is tried again by itself; without it, never."
+    )
+    cwd: PathText | None = Field(default=None, description="The directory it runs in.")
+    allow_stale: bool | None = Field(
+        default=None,
+        description=(
+            "Whether an expected artifact may be one that was there before and was not written"
+            " again."
+        ),
+    )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was given."""
+        return not self.model_dump(exclude_none=True)
+
+
+class RunConfig(Given):
+    """What was given for one invocation; null means not given."""
+
+    output_directory: PathText = Field(description="The directory that holds the run's files.")
+    directory: PathText = Field(
+        default_factory=os.getcwd,
+        description=(
+            "The operator's directory, which relative paths are relative to; the process's own"
+            " unless given."
+        ),
+    )
+    resume: bool = Field(
+        default=False,
+        description=(
+            "Whether to continue the run in the output directory instead of starting a new one."
+        ),
+    )
+    lifecycle: PathText | None = Field(
+        default=None, description="Name of a shipped lifecycle, or the path of a file."
+    )
+    run_id: RunId | None = Field(
+        default=None, description="Id of the new run, or of the one that is to be resumed."
+    )
+    gates: Mapping[Gate, str] = Field(
+        default_factory=dict, description="The signal of each gate that one was given for."
+    )
+    gate_sources: Mapping[Gate, GateSource] = Field(
+        default_factory=dict,
+        description="Where the signals came from; a flag, or the program, where it is silent.",
+    )
+    stages: Mapping[StateName, StageGiven] = Field(
+        default_factory=dict, description="What was given for each stage, by its name."
+    )
+    timeout_ms: Milliseconds | None = Field(
+        default=None,
+        description=(
+            "How long each stage may run, in milliseconds, where its own settings do not say."
+        ),
+    )
+    kill_grace_ms: GraceMilliseconds | None = Field(
+        default=None,
+        description=(
+            "How long each stage may take to end after SIGTERM, in milliseconds, where its own"
+            " settings do not say."
+        ),
+    )
+    on_leak: OnLeak | None = Field(
+        default=None,
+        description=(
+            "Whether a stage that exits with 0 and leaves processes running has failed (fail), or"
+            " is warned about (warn)."
+        ),
+    )
+    on_changed_stage: OnChangedStage = Field(
+        default=OnChangedStage.REFUSE,
+        description="What a resume does about a completed stage that is not what it was.",
+    )
+    rerun: tuple[StateName, ...] = Field(
+        default=(), description="Completed stages to run again, with all stages after them."
+    )
+    log_output: bool = Field(
+        default=False,
+        description="Whether each line that a stage prints becomes an event of the log.",
+    )
+    fixed_clock: datetime | None = Field(
+        default=None,
+        description=(
+            "The time at which time stands still, so that two equal runs give equal files."
+        ),
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_as_usage(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is wrong with a configuration is the caller's mistake, told as such."""
+        try:
+            return handler(data)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_input=False, include_context=False)
+            raise UsageError("\n".join(map(_in_words, problems))) from None
+
+    @field_validator("fixed_clock")
+    @classmethod
+    def _in_utc(cls, at: datetime | None) -> datetime | None:
+        if at is None:
+            return None
+        try:
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except OverflowError:
+            raise ValueError("there is no such time in UTC") from None
+
+    @field_validator("gates")
+    @classmethod
+    def _check_signals(cls, gates: Mapping[Gate, str]) -> Mapping[Gate, str]:
+        for gate, status in gates.items():
+            values = GATE_RULES[gate].values
+            if status not in values:
+                raise ValueError(f"{gate.value} is one of {', '.join(values)}")
+        return gates
+
+    @property
+    def output_path(self) -> Path:
+        """OUT, made absolute; links are kept as they are."""
+        return Path(self.absolute(self.output_directory))
+
+    def absolute(self, path: str) -> str:
+        """A path of this invocation made absolute against the operator's directory.
+
+        `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
+        """
+        return str(Path(self.directory, path))
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    where = ".".join(map(str, named_location(problem["loc"])))
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "there is no such setting"
+    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
+
+
+def named_location(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where a problem is, less what must not be echoed: a bad environment key may hold a value."""
+    if location and location[-1] == "[key]":
+        return location[:-2]
+    return location

@@ -1,0 +1,127 @@
+"""An earlier run's files, moved aside when a new run starts in the same directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.disk import files, peek
+from fsm_orchestrator.vocabulary import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    EVENTS_FILE,
+    LOGS_DIRECTORY,
+    REPORT_FILE,
+)
+
+UNREADABLE_RUN: Final = "unreadable"
+RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
+
+
+def present_files(output_directory: Path) -> tuple[Path, ...]:
+    """What an earlier run left in the directory.
+
+    A directory in a file's place is no run's: it stays, and the run says that it is in the way.
+    """
+    paths = [output_directory / name for name in RUN_FILES]
+    found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
+    logs = output_directory / LOGS_DIRECTORY
+    return (*found, logs) if os.path.isdir(logs) else tuple(found)
+
+
+def earlier_run_id(output_directory: Path) -> str | None:
+    """The id of the run whose files lie in the directory; None when there is none to be read.
+
+    Read leniently: what cannot be resumed can still be archived under its name.
+    """
+    for name in (CHECKPOINT_FILE, REPORT_FILE):
+        run_id = peek.run_id(output_directory / name)
+        if run_id is not None:
+            return run_id
+    return None
+
+
+def archived_run_ids(output_directory: Path) -> frozenset[str]:
+    """The names in the archive."""
+    try:
+        return frozenset(entry.name for entry in (output_directory / ARCHIVE_DIRECTORY).iterdir())
+    except OSError:
+        return frozenset()
+
+
+def archive_run(output_directory: Path) -> Path | None:
+    """Move everything an earlier run left to `archive/<run_id>/`; where it went, None if nothing.
+
+    The checkpoint is moved last: after a kill in the middle the next start goes on, and what
+    belongs together comes to lie together.
+
+    Raises:
+        OSError: something could not be moved; nothing was overwritten.
+    """
+    found = present_files(output_directory)
+    if output_directory / CHECKPOINT_FILE not in found:
+        _sync_archive(output_directory / ARCHIVE_DIRECTORY)
+    if not found:
+        return None
+    directory = output_directory / ARCHIVE_DIRECTORY
+    run_id = earlier_run_id(output_directory)
+    if run_id is not None and (begun := _fitting(directory / run_id, found)):
+        _move_all(tuple(reversed(begun)), directory / run_id)
+        found = tuple(path for path in found if path not in begun)
+        if not found:
+            return directory / run_id
+    destination = _free_name(directory, run_id or UNREADABLE_RUN)
+    return _move_all(tuple(reversed(found)), destination)
+
+
+def archive_report(output_directory: Path) -> Path | None:
+    """Move the report alone aside, before another takes its place. As `archive_run`."""
+    report = output_directory / REPORT_FILE
+    if report not in present_files(output_directory):
+        return None
+    run_id = earlier_run_id(output_directory) or UNREADABLE_RUN
+    destination = _free_name(output_directory / ARCHIVE_DIRECTORY, f"{run_id}.report")
+    return _move_all((report,), destination)
+
+
+def _sync_archive(directory: Path) -> None:
+    """Make durable what a start that did not get far has moved, the checkpoint last."""
+    if os.path.isdir(directory):
+        for entry in directory.iterdir():
+            if entry.is_dir():
+                files.sync_directory(entry)
+        files.sync_directory(directory)
+
+
+def _move_all(sources: tuple[Path, ...], destination: Path) -> Path:
+    files.make_directory(destination)
+    for source in sources:
+        files.move(source, destination / source.name)
+    files.sync_directory(destination)
+    files.sync_directory(destination.parent)  # it may have been made by one who was killed
+    files.sync_directory(sources[0].parent)
+    return destination
+
+
+def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:
+    """What still belongs where the same run's files were begun to be moved, its checkpoint too.
+
+    What a refusal wrote since then under names that are taken there does not.
+    """
+    try:
+        names = {entry.name for entry in destination.iterdir()}
+    except OSError:
+        return ()
+    fitting = tuple(path for path in found if path.name not in names)
+    return fitting if any(path.name == CHECKPOINT_FILE for path in fitting) else ()
+
+
+def _free_name(directory: Path, name: str) -> Path:
+    """`name` in `directory`, or `name.2`, `name.3` … if it is taken."""
+    candidate = directory / name
+    number = 1
+    while os.path.lexists(candidate):
+        number += 1
+        candidate = directory / f"{name}.{number}"
+    return candidate

@@ -1,0 +1,191 @@
+"""One orchestrator per output directory: flock(2) on `orchestrator.lock`.
+
+The kernel releases the lock when its holder dies, so no person ever has to remove one. The file
+stays; what it says of a holder counts only while the lock is held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
+from fsm_orchestrator.vocabulary import LOCK_FILE, Operation
+
+HOLDER_BYTES_MAX = 4096
+LOOKERS_TRIES = 10
+LOOKERS_WAIT_SECONDS = 0.02
+
+
+@dataclass(slots=True)
+class OutputLock:
+    """The held lock of an output directory: flock on the directory itself and on its lock file.
+
+    The file is what other programs know, and says who holds it. The directory is locked as well
+    (where the file system can: NFS cannot), so that nobody gets in because the file was removed.
+
+    Attributes:
+        is_named: whether the directory's own name is durable as far as its holder knows.
+    """
+
+    path: Path
+    directory: int
+    file: int = -1
+    says_holder: bool = False
+    is_named: bool = False
+
+    @classmethod
+    def acquire(cls, output_directory: Path) -> Self:
+        """Lock a directory that is there, and its lock file if that is there. Writes nothing.
+
+        A lock file that cannot be locked is left for `write_holder` to complain about.
+
+        Raises:
+            BusyError: another orchestrator holds it.
+            RecordingError: the directory cannot be opened or locked.
+        """
+        path = output_directory / LOCK_FILE
+        try:
+            lock = cls(path, files.open_directory(output_directory))
+        except OSError as error:
+            raise RecordingError(Operation.LOCK_ACQUIRE, str(path), files.reason(error)) from error
+        try:
+            _lock_directory(lock.directory, path)
+            with contextlib.suppress(OSError):
+                lock.file = _lock_file(path, may_make=False)
+        except BusyError:
+            lock.release()
+            raise
+        except OSError as error:
+            lock.release()
+            raise RecordingError(Operation.LOCK_ACQUIRE, str(path), files.reason(error)) from error
+        return lock
+
+    def write_holder(self, *, since: str, run_id: str) -> None:
+        """Make the lock file if need be, lock it, and say in it who holds the directory.
+
+        Raises:
+            BusyError: another orchestrator holds the file.
+            RecordingError: it cannot be made, locked or written.
+        """
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": since,
+            "run_id": run_id,
+        }
+        try:
+            if self.file < 0:
+                self.file = _lock_file(self.path, may_make=True)
+            files.truncate(self.file, 0)
+            files.write_all(self.file, json.dumps(holder).encode() + b"\n")
+        except OSError as error:
+            raise RecordingError(
+                Operation.LOCK_ACQUIRE, str(self.path), files.reason(error)
+            ) from error
+        self.says_holder = True
+
+    def release(self) -> None:
+        """Forget the holder and let the lock go."""
+        if self.says_holder:
+            with contextlib.suppress(OSError):
+                files.truncate(self.file, 0)
+        for descriptor in (self.file, self.directory):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    files.unlock(descriptor)  # a forked process may have a copy of it
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+
+
+def _lock_directory(descriptor: int, path: Path) -> None:
+    try:
+        _flock(descriptor, path)
+    except OSError as error:
+        if error.errno not in {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+
+
+def _lock_file(path: Path, *, may_make: bool) -> int:
+    """Open and lock the lock file; the one that is at `path` once it is locked."""
+    while True:
+        descriptor = files.open_lock(path, may_make=may_make)
+        try:
+            _flock(descriptor, path)
+            here, there = os.fstat(descriptor), path.stat()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+            return descriptor
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, path: Path) -> None:
+    """Take the lock at once, or say who has it.
+
+    While nobody has said that it is theirs, it may be one who only looks (`status`): a few more
+    tries are made before that counts as busy.
+    """
+    for _ in range(LOOKERS_TRIES):
+        try:
+            files.lock(descriptor)
+        except BlockingIOError:
+            holder = _read_holder(path)
+            if holder:
+                raise _busy(path, holder) from None
+            time.sleep(LOOKERS_WAIT_SECONDS)
+        else:
+            return
+    raise _busy(path, b"")
+
+
+def _read_holder(path: Path) -> bytes:
+    try:
+        return files.read_bounded(path, HOLDER_BYTES_MAX)
+    except OSError:
+        return b""
+
+
+def holder_of(output_directory: Path) -> Holder | None:
+    """Who holds the directory now; None when nobody does. Writes nothing.
+
+    Raises:
+        CommandError: it may not be looked into.
+    """
+    if not os.path.isdir(output_directory):
+        return None
+    try:
+        OutputLock.acquire(output_directory).release()
+    except BusyError as busy:
+        return busy.holder
+    except RecordingError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise CommandError(
+                f"cannot tell whether a run is at work in {output_directory}: permission denied",
+                remedy="look as the user whose run it is",
+            ) from error
+        return None
+    return None
+
+
+def _busy(path: Path, holder: bytes) -> BusyError:
+    try:
+        known = json.loads(holder)
+        who = Holder(
+            pid=int(known["pid"]),
+            host=str(known["host"]),
+            since=str(known["since"]),
+            run_id=str(known["run_id"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        who = Holder()
+    return BusyError(str(path.parent), who)

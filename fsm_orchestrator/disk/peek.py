@@ -1,0 +1,103 @@
+"""A checkpoint's few facts for those who must not load pydantic: run id, private file, stages.
+
+Reads leniently, for what cannot be resumed can still be archived, completed and looked at. Decides
+nothing: a resume asks `checkpoint_file`. Whoever hides values asks whether the file could be
+understood at all, and takes every value for lost where it could not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, RUN_ID_PATTERN
+
+RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The largest report, checkpoint or lifecycle that is read."""
+PRIVATE_REF_PATTERN: Final = r"[0-9a-f]{32}"
+_BEGINNING_BYTES: Final = 4096
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+
+
+class PrivateFileName(NamedTuple):
+    """What a checkpoint says of its run's private file.
+
+    Attributes:
+        ref: the file's name; None when the run has none, or it is not known.
+        is_known: whether the checkpoint says so; False when it cannot be understood.
+    """
+
+    ref: str | None
+    is_known: bool
+
+
+def document(path: Path) -> Mapping[str, Any]:
+    """The JSON object in a file of a run; empty when there is none to be read."""
+    try:
+        found = json.loads(files.read_bounded(path, RECORD_BYTES_MAX))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def run_id(path: Path) -> str | None:
+    """The run id that a report or checkpoint names; None when it names none that is legal."""
+    found = document(path).get("run_id")
+    return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
+
+
+def private_file_name(output_directory: Path) -> PrivateFileName:
+    """The private file of the run in a directory. A directory without a checkpoint has none.
+
+    Reads the beginning of the file where that says it, as it does in every file that we wrote.
+    """
+    path = output_directory / CHECKPOINT_FILE
+    if not os.path.lexists(path):
+        return PrivateFileName(None, is_known=True)
+    try:
+        found = _leading_member(_beginning(path), "private_ref")
+    except (OSError, ValueError, RecursionError):
+        whole = document(path)
+        if "private_ref" not in whole:
+            return PrivateFileName(None, is_known=False)
+        found = whole["private_ref"]
+    if found is None:
+        return PrivateFileName(None, is_known=True)
+    is_name = isinstance(found, str) and re.fullmatch(PRIVATE_REF_PATTERN, found) is not None
+    return PrivateFileName(found if is_name else None, is_known=is_name)
+
+
+def _beginning(path: Path) -> str:
+    descriptor = files.open_regular(path)
+    try:
+        return os.read(descriptor, _BEGINNING_BYTES).decode(errors="ignore")
+    finally:
+        os.close(descriptor)
+
+
+def _leading_member(text: str, key: str) -> Any:
+    """The value of a member of the JSON object that a text begins, however it is spaced.
+
+    Raises:
+        ValueError: the text has no such member, or is cut before the end of its value.
+    """
+    decoder = json.JSONDecoder()
+
+    def after(at: int, mark: str) -> int:
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches everywhere
+        if not text.startswith(mark, at):
+            raise ValueError(f"{mark!r} is missing")
+        return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]  # as above
+
+    at = after(0, "{")
+    while True:
+        name, at = decoder.raw_decode(text, at)
+        value, end = decoder.raw_decode(text, after(at, ":"))
+        at = after(end, ",")  # a number at the end of the text may be cut
+        if name == key:
+            return value

@@ -1,0 +1,305 @@
+"""Entering a stage: skip it, pass it over, or run an attempt of it; and the fact that followed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from typing import Final
+
+from fsm_orchestrator.engine.context import Invocation
+from fsm_orchestrator.engine.rework import rework_environment
+from fsm_orchestrator.model import operations
+from fsm_orchestrator.model.execution import AttemptRecord, InvocationRecord, StageExecution
+from fsm_orchestrator.model.operations import fact_of, log_names
+from fsm_orchestrator.model.retry_policy import RetryPolicy, may_retry, wait_ms
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
+from fsm_orchestrator.record.checkpoint import Completion
+from fsm_orchestrator.record.event_log import RunLogger
+from fsm_orchestrator.stages.attempt import AttemptHooks, AttemptPlan, StageContext, run_attempt
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    Ending,
+    EventName,
+    OutputStream,
+    StageStatus,
+    Trigger,
+)
+
+LEAKS_NAMED_MAX: Final = 3
+LEAK_COMMAND_CHARACTERS_MAX: Final = 60
+
+
+class StageEntry:
+    """What happens when the machine enters a stage state."""
+
+    def __init__(
+        self, invocation: Invocation, interrupts: Interrupts, runner: ProcessRunner
+    ) -> None:
+        self._interrupts = interrupts
+        self._invocation = invocation
+        self._preparation = invocation.preparation
+        self._recorder = invocation.recorder
+        self._context = StageContext(
+            run_id=invocation.run_id,
+            output_directory=invocation.output_directory,
+            clock=invocation.clock,
+            masker=invocation.masker,
+            runner=runner,
+            on_leak=invocation.preparation.checkpoint.on_leak,
+        )
+
+    def enter(self, stage: str) -> tuple[Trigger, str]:
+        """Do what is to be done about a stage; the fact that followed, and its cause in words.
+
+        Raises:
+            OperationError: a record could not be made durable; no process is alive.
+        """
+        draft = self._recorder.draft
+        completion = draft.completion_of(stage)
+        if completion is not None:
+            self.skip(completion)
+            cause = f"{stage} skipped: completed by attempt {completion.attempt}"
+            return Trigger.STAGE_SUCCEEDED, cause
+        if stage not in self._preparation.settings:
+            warning = f"stage {stage!r} has no binary and was passed over"
+            passed_over = (*draft.invocation.passed_over, stage)
+            self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
+            self._invocation.warn(warning, stage=stage, is_passed_over=True)
+            return Trigger.STAGE_SUCCEEDED, warning
+        execution = self._run(stage)
+        policy = self._preparation.retry_of(stage)
+        while may_retry(policy, execution, self._attempts_made(stage)):
+            if not self._wait_for_retry(execution, policy):
+                return Trigger.RUN_ABORTED, f"asked to end while {stage} was to be tried again"
+            execution = self._run(stage, is_retry=True)
+        if execution.flaky:
+            warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
+            self._invocation.warn(warning, stage=stage)
+        ending = execution.error or "succeeded"
+        return fact_of(execution), f"attempt {execution.attempt} of {stage}: {ending}"
+
+    def _attempts_made(self, stage: str) -> int:
+        """How many attempts the stage has had at this piece of work, over all invocations."""
+        invocations = self._recorder.draft.invocations
+        return sum(self._attempts_in(invocation, stage) for invocation in invocations)
+
+    def _attempts_in(self, invocation: InvocationRecord, stage: str) -> int:
+        cycle = self._recorder.draft.cycle_of(stage)
+        return sum(
+            execution.stage == stage
+            and execution.attempt > 0
+            and execution.status is not StageStatus.SKIPPED
+            and operations.cycle_in(execution) == cycle
+            for execution in invocation.stage_executions
+        )
+
+    def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy) -> bool:
+        """Record the failed attempt, and wait as the policy says; False when asked to end."""
+        delay_ms = wait_ms(policy, self._attempts_in(self._recorder.draft.invocation, failed.stage))
+        self._recorder.save()
+        self._invocation.log.emit(
+            EventName.STAGE_RETRYING,
+            level="warning",
+            stage=failed.stage,
+            attempt=failed.attempt,
+            wait_ms=delay_ms,
+            max_attempts=policy.max_attempts,
+        )
+        deadline = time.monotonic() + delay_ms / 1000
+        while self._interrupts.first is None and time.monotonic() < deadline:
+            readable([self._interrupts.fileno()], deadline)
+        return self._interrupts.first is None
+
+    def skip(self, completion: Completion) -> None:
+        """Record that a completed stage is not run again."""
+        success = next(
+            execution
+            for invocation in self._recorder.draft.invocations
+            for execution in invocation.stage_executions
+            if execution.status is StageStatus.SUCCESS
+            and (execution.stage, execution.attempt) == (completion.stage, completion.attempt)
+        )
+        execution = operations.skipped(
+            success,
+            reason=f"completed by attempt {completion.attempt}"
+            f" in invocation {completion.invocation}",
+            at=self._invocation.now(),
+        )
+        self._recorder.add_execution(execution)
+        self._invocation.log.emit(
+            EventName.STAGE_SKIPPED,
+            stage=completion.stage,
+            attempt=completion.attempt,
+            execution=execution,
+        )
+
+    def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
+        reach = self._note_reach()
+        attempt = self._next_attempt(stage)
+        settings = self._preparation.settings[stage]
+        log = self._invocation.log.bind(stage=stage, attempt=attempt.attempt)
+        self._recorder.update(open_attempt=attempt)
+        self._recorder.save()
+        log.emit(
+            EventName.STAGE_STARTED,
+            command=self._invocation.masker.mask_path(settings.command),
+            args=list(self._invocation.masker.mask_all(settings.args)),
+            reason=attempt.reason,
+            containment=reach.value,
+        )
+        self._invocation.check_events()
+        plan = AttemptPlan(
+            limits=self._preparation.limits_of(stage),
+            hooks=AttemptHooks(
+                on_started=self._on_started,
+                on_slow=self._on_slow,
+                read_output=partial(self._reader, attempt, log),
+            ),
+            environment=rework_environment(
+                self._recorder.draft,
+                stage,
+                self._preparation.settings,
+                self._invocation.output_directory,
+            ),
+            rework_exit_code=self._recorder.draft.lifecycle.states[stage].rework_exit_code,
+            is_retry=is_retry,
+        )
+        execution = run_attempt(self._context, attempt, settings, plan)
+        if execution.ending is Ending.LOST:
+            self._end_strays()
+        self._recorder.update(open_attempt=None)
+        self._recorder.add_execution(execution)
+        is_success = execution.status is StageStatus.SUCCESS
+        if is_success:
+            self._complete(attempt, execution)
+        log.emit(
+            EventName.STAGE_ENDED, level="info" if is_success else "error", execution=execution
+        )
+        self._warn_of_leaks(execution, log)
+        return execution
+
+    def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
+        for process in execution.leaked_processes:
+            log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
+        count = execution.leaked_count
+        if count:
+            shown = [
+                f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
+                for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
+            ]
+            what = "a process" if count == 1 else f"{count} processes"
+            named = f": {', '.join(shown)}" if shown else ""
+            more = f" and {count - len(shown)} more" if shown and count > len(shown) else ""
+            self._invocation.warn(
+                f"stage {execution.stage!r} exited and left {what} running{named}{more}; ended now",
+                stage=execution.stage,
+            )
+
+    def _note_reach(self) -> Containment:
+        """Say how far the ending of processes reaches here, before there is one."""
+        runner = self._context.runner
+        reach = runner.reach()
+        self._recorder.update_invocation(containment=reach)
+        if runner.unable:
+            self._invocation.warn(
+                "processes that leave their group and session cannot be found and ended here:"
+                f" {runner.unable}"
+            )
+        return reach
+
+    def _end_strays(self) -> None:
+        """Nobody keeps the attempt's processes together any more: end what can still be found.
+
+        Raises:
+            OperationError: one of them is alive still.
+        """
+        from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, loads psutil
+
+        attempt = self._recorder.draft.open_attempt
+        if attempt is not None:
+            end_leftovers(attempt, 0)
+
+    def _next_attempt(self, stage: str) -> AttemptRecord:
+        draft = self._recorder.draft
+        number = draft.next_attempt(stage)
+        reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
+        if number > 1 and draft.cycle_of(stage) > 1 and not self._attempts_made(stage):
+            reason = "sent back for rework"
+        if stage in draft.invocation.rerun:
+            reason = "run again as asked"
+        keeper = self._context.runner.keeper()
+        return AttemptRecord(
+            stage=stage,
+            cycle=draft.cycle_of(stage),
+            attempt=number,
+            reason=reason,
+            token=secrets.token_hex(16),
+            started_at=self._invocation.now(),
+            pid=None,
+            pid_identity=None,
+            keeper_pid=None if keeper is None else keeper.pid,
+            keeper_identity=None if keeper is None else keeper.identity,
+        )
+
+    def _on_started(self, pid: int) -> None:
+        attempt = self._recorder.draft.open_attempt
+        if attempt is not None:
+            known = {"pid": pid, "pid_identity": process_table.identity(pid)}
+            self._recorder.update(open_attempt=attempt.model_copy(update=known))
+            self._recorder.save()
+
+    def _on_slow(self, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
+        attempt = self._recorder.draft.open_attempt
+        if attempt is None:
+            return
+        self._invocation.log.emit(
+            EventName.STAGE_SLOW,
+            level="warning",
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            elapsed_ms=0 if self._invocation.clock.is_fixed else elapsed_ms,
+            stdout_tail=stdout_tail,
+            stderr_tail=stderr_tail,
+        )
+        limit_ms = self._preparation.limits_of(attempt.stage).slow_after_ms
+        self._invocation.warn(
+            f"stage {attempt.stage!r} is slow: it ran for more than {limit_ms} ms",
+            stage=attempt.stage,
+        )
+
+    def _reader(
+        self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
+    ) -> OutputReader | None:
+        """Who makes an event of each line that the attempt prints; None where it was not asked."""
+        if not self._preparation.config.log_output:
+            return None
+        from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
+
+        def tell(stream: OutputStream, text: str, is_cut: bool) -> None:
+            log.emit(EventName.STAGE_OUTPUT, stream=stream.value, text=text, is_cut=is_cut)
+
+        def warn() -> None:
+            files = " and ".join(log_names(attempt.stage, attempt.attempt))
+            self._invocation.warn(
+                f"stage {attempt.stage!r} printed more than {LINES_MAX} lines: the rest of attempt"
+                f" {attempt.attempt} is only in {files}",
+                stage=attempt.stage,
+            )
+
+        return OutputLines(outputs, self._invocation.masker, tell, warn)
+
+    def _complete(self, attempt: AttemptRecord, execution: StageExecution) -> None:
+        draft = self._recorder.draft
+        completion = Completion(
+            stage=attempt.stage,
+            cycle=attempt.cycle,
+            attempt=attempt.attempt,
+            invocation=draft.invocation.number,
+            settings=draft.stages[attempt.stage],
+            artifacts=execution.artifacts,
+        )
+        self._recorder.update(completions=(*draft.completions, completion))

@@ -1,0 +1,57 @@
+"""What a stage that runs again for rework is told: which time it is, and where the findings are.
+
+Pure: a reading of the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.record.checkpoint import Checkpoint
+
+CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
+REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
+
+
+def rework_environment(
+    checkpoint: Checkpoint,
+    stage: str,
+    settings: Mapping[str, StageSettings],
+    output_directory: Path,
+) -> dict[str, str]:
+    """The variables for an attempt of `stage`; none in its first cycle.
+
+    The findings are the first expected artifact of the stage that asked for the rework, else what
+    it printed.
+    """
+    cycle = checkpoint.cycle_of(stage)
+    if cycle == 1:
+        return {}
+    environment = {CYCLE_VARIABLE: str(cycle - 1)}
+    reviewer = _last_reviewer(checkpoint)
+    asked = [
+        execution
+        for invocation in checkpoint.invocations
+        for execution in invocation.stage_executions
+        if execution.stage == reviewer and execution.attempt > 0
+    ]
+    if reviewer in settings and settings[reviewer].expected_artifacts:
+        environment[REPORT_VARIABLE] = settings[reviewer].expected_artifacts[0]
+    elif asked and asked[-1].stdout_log is not None:
+        environment[REPORT_VARIABLE] = str(output_directory / asked[-1].stdout_log)
+    return environment
+
+
+def _last_reviewer(checkpoint: Checkpoint) -> str:
+    """The state that the last loop was left from."""
+    loops = {(edge.source, edge.trigger, edge.dest) for edge in checkpoint.lifecycle.loops}
+    sources = [
+        one.source
+        for invocation in checkpoint.invocations
+        for one in invocation.transitions
+        if (one.source, one.trigger, one.dest) in loops
+    ]
+    return sources[-1] if sources else ""

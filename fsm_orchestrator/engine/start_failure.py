@@ -1,0 +1,109 @@
+"""An invocation that cannot even begin leaves a report that says failed, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.errors import OrchestratorError, ReportError
+from fsm_orchestrator.model import operations as executions
+from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
+from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_reader import read_report
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
+    PRODUCT,
+    REPORT_FILE,
+    EventName,
+    ExecutionMode,
+    ExitCode,
+    Operation,
+    Outcome,
+    __version__,
+)
+
+OPERATIONS = (
+    Operation.CHECKPOINT_LOAD,
+    Operation.LOCK_ACQUIRE,
+    Operation.ARCHIVE_MOVE,
+    Operation.ATTEMPT_END,
+)
+
+
+def record_refusal(
+    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
+) -> None:
+    """Write the refusal to log and report; a report that says otherwise is archived first.
+
+    What cannot be written changes nothing: the command fails with `error` all the same. The
+    checkpoint is not touched. Where the old report cannot be archived it is replaced only if the
+    checkpoint, which has all of it, is there.
+    """
+    output = config.output_path
+    clock = clock_of(config)
+    now = timestamp(clock.now())
+    run_id = archive.earlier_run_id(output) or new_run_id(clock)
+    mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
+    failure = executions.own_failure(run_id, operation, error=str(error), at=now)
+    with contextlib.closing(EventFile(output)) as event_file:
+        log = build_logger(clock, Masker(()), event_file, listener)
+        log.emit(
+            EventName.RUN_REFUSED,
+            level="error",
+            run_id=run_id,
+            error=str(error),
+            operation=operation,
+            execution_mode=mode.value,
+            execution=failure,
+        )
+        event_file.sync()
+    report = Report(
+        schema_version=1,
+        product=PRODUCT,
+        version=__version__,
+        run_id=run_id,
+        lifecycle=None,
+        execution_mode=mode,
+        terminal_state=Outcome.FAILED,
+        closure_ready=False,
+        exit_code=int(ExitCode.FAILED),
+        current_state=None,
+        blocked_reason_codes=(),
+        gate_decisions=(),
+        stage_executions=(failure,),
+        transitions=(),
+        containment=None,
+        warnings=(),
+        started_at=now,
+        finished_at=now,
+        earlier_invocations=(),
+    )
+    path = output / REPORT_FILE
+    with contextlib.suppress(OSError):
+        _set_old_report_aside(config)
+        files.replace_file(path, report.to_json())
+
+
+def _set_old_report_aside(config: RunConfig) -> None:
+    if _is_refusal(config):
+        return
+    try:
+        archive.archive_report(config.output_path)
+    except OSError:
+        if not os.path.isfile(config.output_path / CHECKPOINT_FILE):
+            raise
+
+
+def _is_refusal(config: RunConfig) -> bool:
+    """Whether the report that is there says nothing that another refusal would lose."""
+    try:
+        report = read_report(config.output_path / REPORT_FILE)
+    except ReportError:
+        return False
+    operations = [entry.operation for entry in report.stage_executions]
+    return len(operations) == 1 and operations[0] in OPERATIONS

@@ -1,0 +1,5 @@
+"""Why a run stands where it does, who can change that, and the exact next command.
+
+Face: `explain`, `explanation`.
+May import: `inspection`, `preparation` and below.
+"""

@@ -1,0 +1,148 @@
+"""Why a run stands where it does: the cause first, each with its evidence. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_facts
+from fsm_orchestrator.explanation.explanation import Cause, Fact
+from fsm_orchestrator.explanation.stages import explained_gates
+from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.model.endings import signal_name
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.record.failures import failures_of, was_asked_to_end
+from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
+
+_SIGNAL_BASE = 128
+
+
+def causes_of(
+    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+) -> tuple[Cause, ...]:
+    """The reasons, the first cause first.
+
+    `directory` is the run's as it is to be shown. `now_wrong` and `changed` are the sentences on
+    artifacts of a done run: on those that are wrong by now, and on those that are only not what
+    they were.
+    """
+    causes = tuple(_causes(view, directory, now_wrong, changed))
+    said = " ".join(cause.sentence for cause in causes)
+    return (*causes, *(one for one in _trouble(view) if one.sentence not in said))
+
+
+def _causes(
+    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+) -> Iterator[Cause]:
+    match view.standing:
+        case Standing.WORKING:
+            yield _working(view)
+        case Standing.INTERRUPTED:
+            yield _cut_short(view)
+        case Standing.BLOCKED:
+            yield from _refusals(view)
+        case Standing.FAILED | Standing.TIMEOUT:
+            yield from _failures(view, directory)
+        case Standing.DONE | Standing.NOT_CLOSABLE:
+            yield from _done(view, directory, now_wrong, changed)
+        case standing:
+            assert_never(standing)
+
+
+def _trouble(view: RunView) -> Iterator[Cause]:
+    if view.trouble is not None:
+        yield Cause(sentence=view.trouble, facts=())
+
+
+def _working(view: RunView) -> Cause:
+    holder = view.holder
+    at_work = (
+        "not known yet"
+        if holder is None or holder.pid is None
+        else (f"process {holder.pid} on {holder.host}, since {holder.since}")
+    )
+    facts = [Fact(name="orchestrator", value=at_work)]
+    attempt = view.open_attempt
+    if attempt is None:
+        return Cause(
+            sentence=f"the run is at work, in state {view.report.current_state}", facts=tuple(facts)
+        )
+    return Cause(
+        sentence=f"stage {attempt.stage}, attempt {attempt.attempt}, is at work",
+        facts=(*open_attempt_facts(attempt), *facts),
+    )
+
+
+def _cut_short(view: RunView) -> Cause:
+    attempt = view.open_attempt
+    what = "its orchestrator ended without a word: it was killed, or the machine went down"
+    if attempt is None:
+        return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
+    where = f" while stage {attempt.stage}, attempt {attempt.attempt}, was at work"
+    return Cause(sentence=f"{what},{where}", facts=_open_facts(attempt))
+
+
+def _open_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
+    note = Fact(name="its end", value="nobody saw it; a resume ends what is left, and reports it")
+    return (*open_attempt_facts(attempt), note)
+
+
+def _refusals(view: RunView) -> Iterator[Cause]:
+    ran = [one for one in view.report.stage_executions if one.attempt]
+    for gate in explained_gates(view):
+        decision = gate.decision
+        if decision.passed:
+            continue
+        yield Cause(
+            sentence=(
+                f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
+                f" {gate.passing} passes"
+            ),
+            facts=(Fact(name="reason code", value=decision.reason_code or ""),),
+        )
+    if not ran:
+        yield Cause(sentence="nothing was started", facts=())
+
+
+def _failures(view: RunView, directory: str) -> Iterator[Cause]:
+    report = view.report
+    if was_asked_to_end(report):
+        number = (report.exit_code or 0) - _SIGNAL_BASE
+        yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
+    found = failures_of(report)
+    for execution in found:
+        yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
+    last = report.transitions[-1] if report.transitions else None
+    if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
+        yield Cause(sentence=last.cause, facts=())
+
+
+def _sentence(execution: StageExecution) -> str:
+    error = execution.error or execution.status.value
+    if execution.attempt == 0:
+        return f"{execution.command} failed: {error}"
+    return f"stage {execution.stage}, attempt {execution.attempt}: {error}"
+
+
+def _done(
+    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+) -> Iterator[Cause]:
+    for sentence in (*now_wrong, *changed):
+        yield Cause(sentence=sentence, facts=())
+    if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
+        for execution in failures_of(view.report):
+            yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
+    if view.standing is Standing.DONE and not now_wrong:
+        yield Cause(sentence=_why_done(view), facts=())
+
+
+def _why_done(view: RunView) -> str:
+    completed = {
+        one.stage
+        for visit in view.invocations
+        for one in visit.stage_executions
+        if one.status is StageStatus.SUCCESS
+    }
+    stages = f"{counted(len(completed), 'stage')} succeeded" if completed else "no stage had work"
+    return f"every gate passed, {stages}, and what they were to leave is there"

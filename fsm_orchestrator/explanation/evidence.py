@@ -1,0 +1,117 @@
+"""What is recorded of one attempt as evidence: names and values, the most telling first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.explanation.explanation import Fact
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.text.spans import span_words
+from fsm_orchestrator.vocabulary import StageStatus
+
+TAIL_LINES_MAX: Final = 5
+SHOWN_MAX: Final = 10
+_MEBIBYTE: Final = 1024 * 1024
+
+
+def evidence_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
+    """What tells why an attempt ended as it did. `directory` is the run's, as it is to be shown."""
+    return (
+        *_ending_facts(execution),
+        *_command_facts(execution),
+        *_file_facts(execution, directory),
+    )
+
+
+def record_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
+    """All that is recorded of an attempt that ran, field by field."""
+    return (
+        Fact(name="why", value=execution.reason),
+        *_command_facts(execution),
+        *_ending_facts(execution),
+        *_artifact_facts(execution),
+        *_resource_facts(execution),
+        *_file_facts(execution, directory),
+    )
+
+
+def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
+    """What is known of an attempt that has no end yet."""
+    facts = [Fact(name="why", value=attempt.reason), Fact(name="began", value=attempt.started_at)]
+    if attempt.pid is not None:
+        facts.append(Fact(name="process", value=str(attempt.pid)))
+    return tuple(facts)
+
+
+def ending_in_words(execution: StageExecution) -> str:
+    """`success after 12 ms`; of a failure what went wrong, too."""
+    if execution.status is StageStatus.SKIPPED:
+        return f"skipped: {execution.reason}"
+    if execution.status is StageStatus.INTERRUPTED and execution.error is not None:
+        return execution.error
+    took = f"{execution.status.value} after {span_words(execution.duration_ms)}"
+    return took if execution.error is None else f"{took}: {execution.error}"
+
+
+def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
+    if execution.exit_code is not None:
+        yield Fact(name="exit code", value=str(execution.exit_code))
+    if execution.signal is not None:
+        yield Fact(name="signal", value=execution.signal)
+    for name, paths in (
+        ("missing", execution.missing_artifacts),
+        ("malformed", execution.malformed_artifacts),
+        ("stale", execution.stale_artifacts),
+    ):
+        for path in paths[:SHOWN_MAX]:
+            yield Fact(name=name, value=path)
+    if execution.leaked_count:
+        pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
+        yield Fact(name="left behind", value=f"{execution.leaked_count} ({pids})")
+    tail = [line for line in execution.stderr_tail.splitlines() if line.strip()]
+    if tail:
+        yield Fact(name="stderr", value="\n".join(tail[-TAIL_LINES_MAX:]))
+
+
+def _command_facts(execution: StageExecution) -> Iterator[Fact]:
+    if execution.attempt == 0 or not execution.command:
+        return
+    yield Fact(name="command", value=shlex.join((execution.command, *execution.args)))
+    yield Fact(name="in", value=execution.cwd)
+    if execution.env_keys:
+        yield Fact(name="sets", value=", ".join(execution.env_keys))
+
+
+def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
+    for artifact in execution.artifacts[:SHOWN_MAX]:
+        digest = f"{artifact.size_bytes} bytes, sha256 {artifact.sha256}"
+        yield Fact(name="artifact", value=f"{artifact.path}\n{digest}")
+
+
+def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
+    used = execution.resources
+    if used is not None:
+        memory = f"{used.rss_bytes_max / _MEBIBYTE:.0f} MiB"
+        seconds = f"{used.user_seconds + used.system_seconds:.2f} s"
+        yield Fact(name="used", value=f"{seconds} of processor time, {memory} of memory at most")
+
+
+def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
+    """The files to look at; of logs, those with something in them."""
+    for name, log in (
+        ("log", execution.stderr_log),
+        ("log", execution.stdout_log),
+        ("postmortem", execution.postmortem),
+    ):
+        if log is not None and _has_content(Path(directory) / log):
+            yield Fact(name=name, value=f"{directory.rstrip('/')}/{log}")
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

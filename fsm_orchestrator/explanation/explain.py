@@ -1,0 +1,55 @@
+"""Explains a run: why it stands where it does, who can change it, what to type.
+
+Reads the output directory, the private file and the artifacts of completed stages; starts and
+writes nothing.
+"""
+
+from __future__ import annotations
+
+from fsm_orchestrator.explanation.causes import causes_of
+from fsm_orchestrator.explanation.explanation import Explanation
+from fsm_orchestrator.explanation.next_step import next_step_of
+from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
+from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Standing
+
+
+def explain(view: RunView, shown: str) -> Explanation:
+    """Why a run stands where it does. `shown` is OUT as it is to stand in commands and paths."""
+    report = view.report
+    directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
+    now_wrong, changed = _now_wrong(view)
+    return Explanation(
+        output_directory=str(view.directory),
+        run_id=report.run_id,
+        lifecycle=None if report.lifecycle is None else report.lifecycle.name,
+        standing=Standing.NOT_CLOSABLE if now_wrong else view.standing,
+        current_state=report.current_state,
+        exit_code=report.exit_code,
+        since=view.since,
+        invocations=len(view.invocations),
+        causes=causes_of(view, directory, now_wrong, changed),
+        next_step=next_step_of(view, shown, now_wrong),
+        gates=explained_gates(view),
+        stages=explained_stages(view, directory),
+        warnings=report.warnings,
+    )
+
+
+def _now_wrong(view: RunView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What keeps a done run from being closed by now, and what has only changed since then.
+
+    An earlier run is not held against what later runs made of its artifacts.
+    """
+    is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
+    if view.checkpoint is None or view.is_archived or not is_done:
+        return (), ()
+    verdict = judge_artifacts(view.checkpoint, {})
+    if not verdict.is_good:
+        return (f"it is done, but expected artifacts are wrong now: {verdict.summary()}",), ()
+    changed = changed_artifacts(view.checkpoint, verdict, Masker(()))
+    return (), tuple(
+        f"{path} is there and valid, and was changed after its stage completed" for path in changed
+    )

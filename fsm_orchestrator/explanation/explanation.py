@@ -1,0 +1,98 @@
+"""The shape of an explanation: why a run stands where it does, and what to do about it.
+
+Words for people and fields for programs in one record; explain.py fills it, the commands and the
+page show it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fsm_orchestrator.model.execution import (
+    Count,
+    GateDecision,
+    Record,
+    RunId,
+    StateName,
+    Timestamp,
+)
+from fsm_orchestrator.vocabulary import StageFate, Standing
+
+
+class Fact(Record):
+    """One piece of evidence."""
+
+    name: str = Field(description="What it is, in a word or two.")
+    value: str = Field(description="What it says; several lines where it quotes.")
+
+
+class Cause(Record):
+    """One reason why the run stands where it does, with its evidence."""
+
+    sentence: str = Field(description="The reason, in words.")
+    facts: tuple[Fact, ...] = Field(description="The evidence, the most telling first.")
+
+
+class NextStep(Record):
+    """What to do next."""
+
+    remedies: tuple[str, ...] = Field(description="What to set right first, in words.")
+    who: str = Field(description="Who can change where the run stands.")
+    words: tuple[str, ...] | None = Field(
+        description="The next command, word by word; null when there is none to type."
+    )
+    would: tuple[str, ...] = Field(
+        description="What that command would do as things are now, in order; in words."
+    )
+
+
+class ExplainedGate(Record):
+    """A gate: what it was told, by whom, and what would pass."""
+
+    decision: GateDecision = Field(description="The decision in force, or as it would be now.")
+    passing: str = Field(description="The one signal that passes.")
+    is_judged: bool = Field(description="Whether this invocation has judged the gate.")
+
+
+class ExplainedAttempt(Record):
+    """One execution of a stage, in any invocation of the run."""
+
+    invocation: Count = Field(description="Number of the invocation, from 1.")
+    attempt: Count = Field(description="Number of the attempt, from 1 over all invocations.")
+    ending: str = Field(description="How it ended, in words.")
+    facts: tuple[Fact, ...] = Field(description="What is recorded of it, field by field.")
+
+
+class ExplainedStage(Record):
+    """A stage: what became of it and why."""
+
+    stage: StateName = Field(description="Name of the stage.")
+    fate: StageFate = Field(description="What became of it in the latest invocation.")
+    because: str = Field(description="Why it ran, was skipped or did not run, in words.")
+    attempts: tuple[ExplainedAttempt, ...] = Field(description="All it did, oldest first.")
+
+
+class Explanation(Record):
+    """Why a run stands where it does."""
+
+    output_directory: str = Field(description="Absolute path of the run's directory.")
+    run_id: RunId = Field(description="Identifies the run.")
+    lifecycle: StateName | None = Field(
+        description="Name of the lifecycle; null when it is not known."
+    )
+    standing: Standing = Field(description="Where the run stands.")
+    current_state: StateName | None = Field(
+        description="The last state that was made durable; null when it is not known."
+    )
+    exit_code: int | None = Field(
+        description="What the latest command exited with; null while it works, or if it was killed."
+    )
+    since: Timestamp = Field(description="Since when it stands there, in UTC.")
+    invocations: Count = Field(description="How many times the command was started for the run.")
+    causes: tuple[Cause, ...] = Field(description="Why it stands there, the cause first.")
+    next_step: NextStep = Field(description="What to do next.")
+    gates: tuple[ExplainedGate, ...] = Field(description="The gates, in judging order.")
+    stages: tuple[ExplainedStage, ...] = Field(description="The stages, in the lifecycle's order.")
+    warnings: tuple[str, ...] = Field(
+        description="What the operator should know although it did not end the run."
+    )

@@ -1,0 +1,125 @@
+"""What to set right before a resume, and who can: the runbook's remedies for each way to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.record.failures import failures_of, is_nothing_kept, was_asked_to_end
+from fsm_orchestrator.vocabulary import Ending, Operation, Standing
+
+RESUME_ANYBODY: Final = "anybody who may write to the output directory can resume it"
+_OPERATIONS: Final = {
+    Operation.CHECKPOINT_LOAD: (
+        "put a good checkpoint back, or start a new run (this one is then archived)"
+    ),
+    Operation.CLOSURE_VERIFY: (
+        "put back the artifacts that are named above, or have their stage run again"
+    ),
+    Operation.ATTEMPT_END: "end the processes that are named above by hand",
+    Operation.ORCHESTRATOR_RUN: (
+        "this is a bug of the program: report it with the traceback in the log"
+    ),
+}
+_RECORDING: Final = "make the path writable: space, permissions, no directory in the file's place"
+
+
+def remedies_of(view: RunView, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
+    """What to set right first, each a sentence without its full stop."""
+    if view.trouble is not None and view.checkpoint is None and view.holder is None:
+        if is_nothing_kept(view.report):
+            return (*_failure_remedies(view), "nothing could be kept of this run: begin it again")
+        return (_OPERATIONS[Operation.CHECKPOINT_LOAD],)
+    match view.standing:
+        case Standing.WORKING:
+            return ("wait for it, look at what it prints, or end it",)
+        case Standing.INTERRUPTED:
+            return ("find out who killed it if that was not meant; what is complete is kept",)
+        case Standing.BLOCKED:
+            return ("give a passing signal only when the real check says so",)
+        case Standing.FAILED | Standing.TIMEOUT:
+            return tuple(dict.fromkeys(_failure_remedies(view)))
+        case Standing.DONE if not now_wrong:
+            return ("nothing is left to do: the run may be closed",)
+        case Standing.DONE | Standing.NOT_CLOSABLE:
+            return (
+                "put the artifacts back as they were, then resume to have the report say so",
+                "or start a new run: this one is then archived",
+            )
+        case standing:
+            assert_never(standing)
+
+
+def who_can_change(view: RunView, now_wrong: tuple[str, ...]) -> str:
+    """Who can change where the run stands, in words."""
+    report = view.report
+    match view.standing:
+        case Standing.WORKING:
+            return "whoever may signal its orchestrator can end it"
+        case Standing.INTERRUPTED:
+            return RESUME_ANYBODY
+        case Standing.BLOCKED:
+            gates = [one.gate.value for one in report.gate_decisions if not one.passed]
+            return f"whoever answers for {_listed(gates)}: the signal is theirs to give"
+        case Standing.FAILED | Standing.TIMEOUT:
+            return _who_failed(view)
+        case Standing.DONE if not now_wrong:
+            return "nobody needs to"
+        case Standing.DONE | Standing.NOT_CLOSABLE:
+            return "whoever keeps the artifacts"
+        case standing:
+            assert_never(standing)
+
+
+def _who_failed(view: RunView) -> str:
+    found = failures_of(view.report)
+    if was_asked_to_end(view.report) or not found:
+        return RESUME_ANYBODY
+    first = found[0]
+    if first.attempt == 0:
+        return "whoever administers the machine and the output directory"
+    if first.ending in {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT}:
+        return f"whoever sets the limits of stage {first.stage}, or maintains its program"
+    return f"whoever maintains the program of stage {first.stage}, or its settings"
+
+
+def _failure_remedies(view: RunView) -> Iterator[str]:
+    if was_asked_to_end(view.report):
+        yield "nothing is broken: resume when the run may go on"
+        return
+    for execution in failures_of(view.report):
+        if execution.operation is None:
+            yield _stage_remedy(execution)
+        else:
+            yield _OPERATIONS.get(execution.operation, _RECORDING)
+
+
+def _stage_remedy(execution: StageExecution) -> str:
+    match execution.ending:
+        case Ending.NOT_SPAWNED:
+            return "put the program where the stage looks for it, or declare the stage anew"
+        case Ending.EXITED | Ending.SIGNALED:
+            return "fix the program, its arguments or its environment"
+        case Ending.ARTIFACTS_WRONG:
+            return "fix what the program writes, or what it is expected to write"
+        case Ending.TIMED_OUT | Ending.WENT_QUIET:
+            return (
+                "give it more time only if that is justified; else give it less to do, or split"
+                " the work over stages"
+            )
+        case Ending.OUTPUT_LIMIT:
+            return "have it print less, or raise its output limit"
+        case Ending.LEAKED:
+            return "have it wait for the processes that it starts"
+        case Ending.REWORK_REQUESTED:
+            return "read the findings: the rework that was allowed is used up"
+        case Ending.INTERRUPTED | Ending.LOST | None:
+            return "find out who ended it if that was not meant"
+        case ending:
+            assert_never(ending)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

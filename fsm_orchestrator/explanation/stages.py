@@ -1,0 +1,120 @@
+"""Gates and stages of a run, explained: what became of each, and why. Pure but for log sizes."""
+
+from __future__ import annotations
+
+from fsm_orchestrator.explanation.evidence import ending_in_words, open_attempt_facts, record_of
+from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedGate, ExplainedStage
+from fsm_orchestrator.gates.judging import GATE_RULES, judge
+from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.model.execution import GateDecision, StageExecution
+from fsm_orchestrator.record.failures import failures_of
+from fsm_orchestrator.vocabulary import Outcome, StageFate, StageStatus, Standing, Trigger
+
+
+def explained_gates(view: RunView) -> tuple[ExplainedGate, ...]:
+    """Every gate with the decision in force, or the one its kept signal would bring now."""
+    decided = {one.gate: one for one in view.report.gate_decisions}
+    decisions: tuple[GateDecision, ...] = tuple(decided.values())
+    if view.checkpoint is not None:
+        kept = judge(view.checkpoint.gate_signals)
+        decisions = tuple(decided.get(one.gate, one) for one in kept)
+    return tuple(
+        ExplainedGate(
+            decision=one, passing=GATE_RULES[one.gate].passing, is_judged=one.gate in decided
+        )
+        for one in decisions
+    )
+
+
+def explained_stages(view: RunView, directory: str) -> tuple[ExplainedStage, ...]:
+    """Every stage of the lifecycle; where that is not known, those that anything is known of."""
+    if view.checkpoint is not None:
+        names = view.checkpoint.lifecycle.stages
+    else:
+        executions = [one for visit in view.invocations for one in visit.stage_executions]
+        names = tuple(dict.fromkeys(one.stage for one in executions if one.attempt))
+    return tuple(_explained_stage(view, name, directory) for name in names)
+
+
+def _explained_stage(view: RunView, stage: str, directory: str) -> ExplainedStage:
+    fate, because = _fate(view, stage)
+    return ExplainedStage(
+        stage=stage, fate=fate, because=because, attempts=_attempts(view, stage, directory)
+    )
+
+
+def _attempts(view: RunView, stage: str, directory: str) -> tuple[ExplainedAttempt, ...]:
+    found = [
+        ExplainedAttempt(
+            invocation=number,
+            attempt=one.attempt,
+            ending=ending_in_words(one),
+            facts=() if one.status is StageStatus.SKIPPED else record_of(one, directory),
+        )
+        for number, visit in enumerate(view.invocations, start=1)
+        for one in visit.stage_executions
+        if one.stage == stage and one.attempt
+    ]
+    open_attempt = view.open_attempt
+    if open_attempt is not None and open_attempt.stage == stage:
+        is_working = view.standing is Standing.WORKING
+        found.append(
+            ExplainedAttempt(
+                invocation=len(view.invocations),
+                attempt=open_attempt.attempt,
+                ending="at work" if is_working else "nobody saw how it ended",
+                facts=open_attempt_facts(open_attempt),
+            )
+        )
+    return tuple(found)
+
+
+def _fate(view: RunView, stage: str) -> tuple[StageFate, str]:
+    open_attempt = view.open_attempt
+    if open_attempt is not None and open_attempt.stage == stage:
+        if view.standing is Standing.WORKING:
+            return StageFate.RUNNING, open_attempt.reason
+        return StageFate.INTERRUPTED, "its orchestrator ended before it did"
+    mine = [one for one in view.report.stage_executions if one.stage == stage and one.attempt]
+    if mine:
+        return _fate_of_execution(mine[-1])
+    if view.checkpoint is not None and stage in view.checkpoint.invocation.passed_over:
+        return StageFate.PASSED_OVER, "it has no binary"
+    return StageFate.NOT_REACHED, _why_not_reached(view, stage)
+
+
+def _fate_of_execution(execution: StageExecution) -> tuple[StageFate, str]:
+    match execution.status:
+        case StageStatus.SUCCESS:
+            return StageFate.SUCCEEDED, execution.reason
+        case StageStatus.SKIPPED:
+            return StageFate.SKIPPED, execution.reason
+        case StageStatus.INTERRUPTED:
+            return StageFate.INTERRUPTED, execution.error or execution.reason
+        case (
+            StageStatus.FAILED
+            | StageStatus.TIMEOUT
+            | StageStatus.SPAWN_FAILED
+            | StageStatus.ARTIFACT_MISSING
+        ):
+            return StageFate.FAILED, (execution.error or execution.reason).partition(";")[0]
+
+
+def _why_not_reached(view: RunView, stage: str) -> str:
+    """Why the latest invocation did not come to a stage."""
+    report = view.report
+    completion = None if view.checkpoint is None else view.checkpoint.completion_of(stage)
+    done_before = "" if completion is None else f"; it is complete, by attempt {completion.attempt}"
+    if view.standing is Standing.WORKING:
+        return f"the run has not come to it yet{done_before}"
+    if report.terminal_state is Outcome.BLOCKED and any(
+        one.trigger is Trigger.GATES_REFUSED for one in report.transitions
+    ):
+        return f"the gates refused{done_before}"
+    failed = failures_of(report)
+    if failed:
+        name = failed[0].command if failed[0].attempt == 0 else f"stage {failed[0].stage}"
+        return f"{name} did not succeed{done_before}"
+    if view.standing is Standing.INTERRUPTED:
+        return f"the run was cut short before it{done_before}"
+    return f"no way through the lifecycle led to it{done_before}"

@@ -1,0 +1,5 @@
+"""What must hold before a run may go on or close, and whether it does.
+
+Face: `rules`, `judging`.
+May import: `model` and below.
+"""

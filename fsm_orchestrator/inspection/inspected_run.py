@@ -1,0 +1,159 @@
+"""A run as those see it who look at its output directory: report, checkpoint, who works there.
+
+Reads only. What the checkpoint says is believed before what the report says, and a file that
+cannot be used is told, never passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
+from fsm_orchestrator.model.execution import AttemptRecord, InvocationRecord
+from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report_reader import read_report
+from fsm_orchestrator.vocabulary import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    REPORT_FILE,
+    Outcome,
+    Standing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What can be known of a run from outside.
+
+    Attributes:
+        directory: where its files are, absolute.
+        report: as it was written; where it was not, as the checkpoint implies it.
+        checkpoint: None when it cannot be used, and `trouble` says why.
+        trouble: what is wrong with its files, in words; None when nothing is.
+        holder: who works there now; None when nobody does.
+        is_archived: whether a later run has taken its place.
+    """
+
+    directory: Path
+    report: Report
+    checkpoint: Checkpoint | None
+    trouble: str | None
+    holder: Holder | None
+    is_archived: bool
+
+    @property
+    def standing(self) -> Standing:
+        """Where the run stands."""
+        return standing_of(self.report, is_held=self.holder is not None)
+
+    @property
+    def open_attempt(self) -> AttemptRecord | None:
+        """The attempt at work, or the one whose end nobody saw."""
+        return None if self.checkpoint is None else self.checkpoint.open_attempt
+
+    @property
+    def invocations(self) -> Sequence[InvocationRecord | Report]:
+        """Every start of the command, the latest last."""
+        return (*self.report.earlier_invocations, self.report)
+
+    @property
+    def since(self) -> str:
+        """When the run came to stand where it stands."""
+        if self.report.finished_at is not None and self.holder is None:
+            return self.report.finished_at
+        walks = [one.transitions for one in self.invocations if one.transitions]
+        return walks[-1][-1].at if walks else self.report.started_at
+
+
+def standing_of(report: Report, *, is_held: bool) -> Standing:
+    """Where a run stands by its report, and whether anybody works in its directory."""
+    if is_held:
+        return Standing.WORKING
+    match report.terminal_state:
+        case None:
+            return Standing.INTERRUPTED
+        case Outcome.DONE:
+            return Standing.DONE if report.closure_ready else Standing.NOT_CLOSABLE
+        case Outcome.BLOCKED:
+            return Standing.BLOCKED
+        case Outcome.FAILED:
+            return Standing.FAILED
+        case Outcome.TIMEOUT:
+            return Standing.TIMEOUT
+
+
+def output_directory_of(typed: str) -> Path:
+    """The output directory that was typed, absolute.
+
+    Raises:
+        UsageError: there is no such directory.
+    """
+    output = Path(typed).absolute()
+    if not os.path.isdir(output):
+        raise UsageError(
+            f"{output} is not a directory", remedy="name the output directory of a run"
+        )
+    return output
+
+
+def run_directory(output: Path, run_id: str | None) -> Path:
+    """Where the files of a run in `output` are: there, or in its archive.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if run_id is None or run_id == archive.earlier_run_id(output):
+        return output
+    known = sorted(archive.archived_run_ids(output))
+    if run_id not in known:
+        raise UsageError(
+            f"there is no run {run_id!r} in {output}",
+            remedy=f"archived are {', '.join(known)}" if known else "nothing is archived there",
+        )
+    return output / ARCHIVE_DIRECTORY / run_id
+
+
+def read_run_view(output: Path, run_id: str | None = None) -> RunView:
+    """The run in an output directory, or the archived one of that id.
+
+    Raises:
+        UsageError: there is no run of that id.
+        ReportError: neither report nor checkpoint can be used.
+    """
+    directory = run_directory(output, run_id)
+    is_archived = directory != output
+    holder = None if is_archived else holder_of(output)
+    checkpoint, trouble = _checkpoint(directory)
+    report, report_trouble = _report(directory, checkpoint)
+    if holder is not None and trouble is not None and not _has_checkpoint(directory):
+        trouble = None  # the run has only begun
+    return RunView(directory, report, checkpoint, trouble or report_trouble, holder, is_archived)
+
+
+def _has_checkpoint(directory: Path) -> bool:
+    return os.path.lexists(directory / CHECKPOINT_FILE)
+
+
+def _checkpoint(directory: Path) -> tuple[Checkpoint | None, str | None]:
+    try:
+        return checkpoint_reader.load(directory), None
+    except CheckpointError as error:
+        return None, str(error)
+
+
+def _report(directory: Path, checkpoint: Checkpoint | None) -> tuple[Report, str | None]:
+    try:
+        return read_report(directory / REPORT_FILE), None
+    except ReportError as error:
+        if checkpoint is None:
+            raise
+        intact = judge_artifacts(checkpoint, {}).is_good
+        return build_report(checkpoint, artifacts_intact=intact), str(error)

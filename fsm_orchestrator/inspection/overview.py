@@ -1,0 +1,139 @@
+"""A run at a glance, for a list of a thousand: read from the beginning of its report.
+
+The report has what earlier invocations did at its end; that is not read, and neither is the
+checkpoint. Whether a run could be resumed is for `status OUT` and `explain`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.errors import CommandError, ReportError
+from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.model.execution import Count, Record, RunId, StateName, Timestamp
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report_reader import read_latest_invocation
+from fsm_orchestrator.secrets.of_run import known_secrets
+from fsm_orchestrator.stages.output_files import StageLog, last_line, logs_of
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Standing
+
+LINE_CHARACTERS_MAX: Final = 500
+
+
+class Glance(Record):
+    """Where a run stands, in one line."""
+
+    output_directory: str = Field(description="The run's directory, as it was named.")
+    run_id: RunId | None = Field(description="Identifies the run; null when it is not known.")
+    standing: Standing | None = Field(
+        description="Where the run stands; null when its report cannot be read."
+    )
+    current_state: StateName | None = Field(
+        description="The last state that was made durable; null when it is not known."
+    )
+    since: Timestamp | None = Field(
+        description="Since when it is in that state, in UTC; null when it is not known."
+    )
+    stage: StateName | None = Field(
+        description="The stage that was run last; null when none was, or it is not known."
+    )
+    attempt: Count = Field(description="Number of that stage's last attempt; 0 when there is none.")
+    blocked_reason_codes: tuple[str, ...] = Field(
+        description="Reason codes of the gates that refused."
+    )
+    exit_code: int | None = Field(description="What the latest command exited with.")
+    last_line: str = Field(
+        description=(
+            "The last line that a stage printed, masked; empty where there is none, or where it may"
+            " hold a value that is not known any more."
+        )
+    )
+    trouble: str | None = Field(description="Why nothing more can be told; null when it can.")
+
+
+_NOTHING_KNOWN: Final[dict[str, Any]] = {
+    **dict.fromkeys(("run_id", "standing", "current_state", "since", "stage", "exit_code")),
+    "attempt": 0,
+    "blocked_reason_codes": (),
+    "last_line": "",
+    "trouble": None,
+}
+
+
+def is_run_directory(directory: Path) -> bool:
+    """Whether a run has left its files here."""
+    try:
+        return any((directory / name).exists() for name in (REPORT_FILE, CHECKPOINT_FILE))
+    except OSError:  # not ours to look into: told as what it is, never passed over
+        return True
+
+
+def glance_at(directory: Path, shown: str) -> Glance:
+    """The run in a directory, which is to be shown as `shown`. Never raises for what is there."""
+    known: dict[str, Any] = {**_NOTHING_KNOWN, "output_directory": shown}
+    try:
+        holder = holder_of(directory)
+    except CommandError as error:
+        return Glance(**{**known, "trouble": str(error)})
+    if holder is not None:
+        known |= {"run_id": holder.run_id, "standing": Standing.WORKING}
+    logs = logs_of(directory)
+    newest = _newest(logs)
+    if newest is not None:
+        known |= {"stage": newest.stage, "attempt": newest.attempt}
+    try:
+        report = read_latest_invocation(directory / REPORT_FILE)
+    except ReportError as error:
+        return Glance(**{**known, "trouble": str(error)})
+    known |= {
+        "run_id": report.run_id,
+        "standing": standing_of(report, is_held=holder is not None),
+        "current_state": report.current_state,
+        "since": report.transitions[-1].at if report.transitions else report.started_at,
+        "blocked_reason_codes": report.blocked_reason_codes,
+        "exit_code": report.exit_code,
+        "last_line": _last_line(directory, logs, report),
+    }
+    return Glance(**known)
+
+
+def run_directories(directory: Path) -> tuple[Path, ...]:
+    """The run directories right below a directory, by name.
+
+    Raises:
+        ReportError: the directory cannot be read.
+    """
+    try:
+        found = [entry for entry in directory.iterdir() if entry.is_dir()]
+    except OSError as error:
+        raise ReportError(f"cannot read {directory}: {files.reason(error)}") from error
+    return tuple(sorted(entry for entry in found if is_run_directory(entry)))
+
+
+def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
+    """The last line that was printed; none where it may hold a value that is not known any more."""
+    secrets = known_secrets(directory)
+    if secrets.are_lost:
+        return ""
+    for execution in report.stage_executions:
+        if not secrets.keys.get(execution.stage, frozenset()).issuperset(execution.env_keys):
+            return ""
+    latest = {log.stage: log.attempt for log in logs}  # sorted: the last attempt of each stage
+    of_latest = [log for log in logs if log.attempt == latest[log.stage]]
+    return secrets.masker.mask(last_line(of_latest))[:LINE_CHARACTERS_MAX]
+
+
+def _newest(logs: tuple[StageLog, ...]) -> StageLog | None:
+    """The log of the attempt that began last."""
+    dated = []
+    for log in logs:
+        try:
+            dated.append((log.path.stat().st_ctime_ns, log))
+        except OSError:
+            continue
+    return max(dated)[1] if dated else None

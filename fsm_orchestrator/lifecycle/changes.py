@@ -1,0 +1,280 @@
+"""What differs between two lifecycles, part by part: states, edges, bounds, renamed states.
+
+Whether a difference loosens anything is judged in lifecycle_diff.py, but for bounds, which say
+it themselves: more is looser. Takes lifecycles of the right shape, also ones that are refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, Final
+
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.model.limits import DEFAULT_LIMITS
+from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
+from fsm_orchestrator.vocabulary import Trigger
+
+BOUNDS: Final = ("timeout_ms", "kill_grace_ms", "idle_timeout_ms", "output_limit_bytes")
+"""The limits of a stage that hold it back; `slow_after_ms` only tells."""
+
+EdgePair = tuple[Edge, Edge]
+"""An edge as it was and as it is, with the same source, trigger and dest."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """A state of both lifecycles, and what changed about it, in words."""
+
+    name: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeChanges:
+    """How the edges differ; `reordered` says in words where the same ones are tried otherwise."""
+
+    added: tuple[Edge, ...]
+    removed: tuple[Edge, ...]
+    changed: tuple[EdgePair, ...]
+    reordered: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundChange:
+    """A bound that was raised, removed or lowered."""
+
+    state: str
+    words: str
+    is_looser: bool
+
+
+def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
+    """States that only have another name now, old to new.
+
+    Told only where it is beyond doubt: same content, and the same edges but for names that are
+    not in both; and no other state that is so.
+    """
+    gone = [name for name in old.states if name not in new.states]
+    come = [name for name in new.states if name not in old.states]
+    common = set(old.states) & set(new.states)
+    before = _by_signature(old, gone, common)
+    after = _by_signature(new, come, common)
+    return {
+        names[0]: after[signature][0]
+        for signature, names in before.items()
+        if len(names) == 1 and len(after.get(signature, ())) == 1
+    }
+
+
+def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
+    """The lifecycle with states renamed, wherever they are named."""
+    if not renamed:
+        return lifecycle
+    # Built anew: a copy would keep what the original has cached about its names.
+    return Lifecycle(
+        schema_version=lifecycle.schema_version,
+        name=lifecycle.name,
+        title=lifecycle.title,
+        initial=renamed.get(lifecycle.initial, lifecycle.initial),
+        gates_guard=lifecycle.gates_guard,
+        state=tuple(
+            state.model_copy(update={"name": renamed.get(state.name, state.name)})
+            for state in lifecycle.state
+        ),
+        transition=tuple(
+            transition.model_copy(
+                update={
+                    "source": tuple(renamed.get(name, name) for name in transition.source),
+                    "dest": renamed.get(transition.dest, transition.dest),
+                }
+            )
+            for transition in lifecycle.transition
+        ),
+    )
+
+
+def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[str, ...]:
+    """What changed about the lifecycle as a whole, in words."""
+    keys = ("name", "title", "initial", "gates_guard")
+    return tuple(
+        _was_is(key, getattr(old, key), getattr(new, key))
+        for key in keys
+        if getattr(old, key) != getattr(new, key)
+    )
+
+
+def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
+    """The states of both that differ."""
+    changes = (
+        StateChange(name, tuple(_state_changes(old.states[name], state)))
+        for name, state in new.states.items()
+        if name in old.states
+    )
+    return tuple(change for change in changes if change.changes)
+
+
+def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
+    """How the edges differ: equal ones first, then what is left of the same ends in file order."""
+    added: list[Edge] = []
+    removed: list[Edge] = []
+    pairs: list[EdgePair] = []
+    kept = Counter(old.edges) & Counter(new.edges)
+    before = _left_over(old, kept)
+    after = _left_over(new, kept)
+    for ends in dict.fromkeys((*before, *after)):
+        for one, other in zip_longest(before.get(ends, ()), after.get(ends, ())):
+            match one, other:
+                case Edge(), Edge():
+                    pairs.append((one, other))
+                case Edge(), _:
+                    removed.append(one)
+                case _:
+                    added.append(other)
+    return EdgeChanges(tuple(added), tuple(removed), tuple(pairs), _reordered(old, new, kept))
+
+
+def changed_bounds(
+    old: Lifecycle, new: Lifecycle, pairs: tuple[EdgePair, ...]
+) -> Iterator[BoundChange]:
+    """The bounds of states in both and of edges in both that are looser or tighter now."""
+    for name in new.stages:
+        if name in old.stages:
+            yield from _stage_bounds(old.states[name], new.states[name])
+    for before, after in pairs:
+        if before.at_most != after.at_most:
+            label = f"at_most of {before.source} --{before.trigger}--> {before.dest}"
+            words = _was_is(label, before.at_most, after.at_most)
+            is_looser = _as_bound(after.at_most) > _as_bound(before.at_most)
+            yield BoundChange(after.source, words, is_looser)
+
+
+def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
+    """Values are compared as they count: where a key is not said, the default."""
+    for key in BOUNDS:
+        default = getattr(DEFAULT_LIMITS, key)
+        before, after = getattr(old, key), getattr(new, key)
+        counts = [_as_bound(default if value is None else value) for value in (before, after)]
+        if counts[0] != counts[1]:
+            words = _was_is(key, before, after, default)
+            yield BoundChange(new.name, words, counts[1] > counts[0])
+    was, is_ = (_resolved(state.retry) for state in (old, new))
+    for key in ("max_attempts", "timeouts"):
+        before, after = getattr(was, key), getattr(is_, key)
+        if before != after:
+            words = _was_is(f"retry.{key}", before, after)
+            yield BoundChange(new.name, words, after > before)
+    codes = [set(policy.exit_codes or ()) for policy in (was, is_)]
+    for more, is_looser, verb in (
+        (codes[1] - codes[0], True, "also"),
+        (codes[0] - codes[1], False, "no longer"),
+    ):
+        if more:
+            listed = ", ".join(map(str, sorted(more)))
+            yield BoundChange(new.name, f"is {verb} tried again after exit {listed}", is_looser)
+
+
+def _resolved(policy: RetryPolicy | None) -> RetryPolicy:
+    return DEFAULT_RETRY if policy is None else policy.over(DEFAULT_RETRY)
+
+
+def _as_bound(value: int | None) -> float:
+    return float("inf") if value is None else value
+
+
+def _state_changes(old: State, new: State) -> Iterator[str]:
+    for key in State.model_fields:
+        before, after = getattr(old, key), getattr(new, key)
+        if key == "gates":
+            before, after = (state.judged_gates for state in (old, new))
+        if before == after:
+            continue
+        if key != "retry":
+            yield _was_is(key, before, after)
+            continue
+        for part in RetryPolicy.model_fields:
+            values = [getattr(policy, part, None) for policy in (before, after)]
+            if values[0] != values[1]:
+                yield _was_is(f"retry.{part}", *values)
+
+
+def _reordered(old: Lifecycle, new: Lifecycle, kept: Counter[Edge]) -> tuple[str, ...]:
+    """Where edges that both have are tried in another order."""
+    before, after = _orders(old, kept), _orders(new, kept)
+    return tuple(
+        f"edges for {trigger} from {source} are tried in another order"
+        for (source, trigger), edges in after.items()
+        if edges != before.get((source, trigger), edges)
+    )
+
+
+def _orders(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[tuple[str, Trigger], list[Edge]]:
+    orders: dict[tuple[str, Trigger], list[Edge]] = {}
+    for edge in dict.fromkeys(lifecycle.edges):
+        if edge in kept:
+            orders.setdefault((edge.source, edge.trigger), []).append(edge)
+    return orders
+
+
+def _left_over(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[Hashable, list[Edge]]:
+    """The edges that are not kept, by their ends and trigger."""
+    still = kept.copy()
+    left: dict[Hashable, list[Edge]] = {}
+    for edge in lifecycle.edges:
+        if still[edge] > 0:
+            still[edge] -= 1
+        else:
+            left.setdefault((edge.source, edge.trigger, edge.dest), []).append(edge)
+    return left
+
+
+def _by_signature(
+    lifecycle: Lifecycle, names: list[str], common: set[str]
+) -> Mapping[Hashable, list[str]]:
+    found: dict[Hashable, list[str]] = {}
+    for name in names:
+        found.setdefault(_signature(lifecycle, name, common), []).append(name)
+    return found
+
+
+def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
+    """All that is said of a state but names that are not in both lifecycles."""
+
+    def neutral(other: str) -> str:
+        return "=" if other == name else other if other in common else "?"
+
+    edges = Counter(
+        (
+            edge.trigger,
+            neutral(edge.source),
+            neutral(edge.dest),
+            edge.guard,
+            edge.unless,
+            edge.at_most,
+            edge.why,
+        )
+        for edge in lifecycle.edges
+        if name in (edge.source, edge.dest)
+    )
+    content = lifecycle.states[name].model_copy(update={"name": "x"})
+    return content, frozenset(edges.items()), lifecycle.initial == name
+
+
+def _was_is(key: str, before: Any, after: Any, default: Any = None) -> str:
+    return f"{key}: was {_words(before, default)}, is {_words(after, default)}"
+
+
+def _words(value: Any, default: Any) -> str:
+    match value:
+        case None:
+            return "not said" if default is None else f"not said ({default})"
+        case ():
+            return "none"
+        case tuple():
+            return ", ".join(map(str, value))
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

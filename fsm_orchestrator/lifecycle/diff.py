@@ -1,0 +1,244 @@
+"""What a change of a lifecycle does to what it guarantees: loosens, tightens, or neither.
+
+What is certain on entering each stage and `done` is compared, never how it comes about: a run is
+as safe behind other gate states as behind the old ones. Pure, and for any lifecycles of the
+right shape, also ones that are refused. Words for it all are in lifecycle_diff_text.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
+
+from fsm_orchestrator.lifecycle.changes import (
+    EdgePair,
+    StateChange,
+    changed_bounds,
+    changed_edges,
+    changed_keys,
+    changed_states,
+    renamed_states,
+    with_names,
+)
+from fsm_orchestrator.lifecycle.findings import Finding
+from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Facts, Guarantees
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
+from fsm_orchestrator.lifecycle.proof import done_without_stages
+from fsm_orchestrator.lifecycle.rules import rule_problems
+from fsm_orchestrator.lifecycle.walks import Walk
+from fsm_orchestrator.vocabulary import DiffVerdict, GatesGuard, Outcome
+
+_DONE: Final = ""
+"""The target that is the states with outcome done, whatever they are called; no state is ""."""
+_rank: Final = attrgetter("rank")
+
+
+@dataclass(frozen=True, slots=True)
+class Loosening:
+    """Something the old lifecycle guaranteed and the new one does not.
+
+    Attributes:
+        target: the state for which it was guaranteed; "" where it is the lifecycle as a whole.
+        reason: what is lost, in words that follow the name of the state.
+        walk: a shortest walk of the new lifecycle that shows it, where a walk can.
+    """
+
+    target: str
+    reason: str
+    walk: Walk | None
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleDiff:
+    """What differs between two lifecycles, and what that does.
+
+    States of the old one that were only renamed go by their new names in all but `old` and
+    `renamed_states`.
+
+    Attributes:
+        old: the lifecycle as it was.
+        new: the lifecycle as it is.
+        changed_keys: what changed about the whole, in words.
+        added_states: names of states only in `new`.
+        removed_states: names of states only in `old`.
+        renamed_states: (old name, new name) of states that changed in nothing else.
+        changed_states: states of both that differ, and in what.
+        added_edges: edges only in `new`.
+        removed_edges: edges only in `old`.
+        changed_edges: (old, new) of the same source, trigger and dest, differing in the rest.
+        reordered: where edges of both are tried in another order, in words.
+        loosenings: what is no longer guaranteed.
+        tightenings: what is guaranteed now and was not, in words.
+        verdict: what it comes to; a loosening outweighs any tightening.
+    """
+
+    old: Lifecycle
+    new: Lifecycle
+    changed_keys: tuple[str, ...]
+    added_states: tuple[str, ...]
+    removed_states: tuple[str, ...]
+    renamed_states: tuple[tuple[str, str], ...]
+    changed_states: tuple[StateChange, ...]
+    added_edges: tuple[Edge, ...]
+    removed_edges: tuple[Edge, ...]
+    changed_edges: tuple[EdgePair, ...]
+    reordered: tuple[str, ...]
+    loosenings: tuple[Loosening, ...]
+    tightenings: tuple[str, ...]
+
+    @property
+    def verdict(self) -> DiffVerdict:
+        """What the change comes to."""
+        if self.loosenings:
+            return DiffVerdict.LOOSENS
+        return DiffVerdict.TIGHTENS if self.tightenings else DiffVerdict.NEITHER
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the two say the same, titles and reasons included."""
+        return not any(
+            (
+                self.changed_keys,
+                self.added_states,
+                self.removed_states,
+                self.renamed_states,
+                self.changed_states,
+                self.added_edges,
+                self.removed_edges,
+                self.changed_edges,
+                self.reordered,
+            )
+        )
+
+
+class _Targets:
+    """The stages that some walk of a lifecycle enters, and `_DONE` if one does."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self.lifecycle = lifecycle
+        self.guarantees = Guarantees(lifecycle)
+        self._done = [state.name for state in lifecycle.state if state.outcome is Outcome.DONE]
+        at_states = self.guarantees.certain
+        self.certain = {name: at_states[name] for name in lifecycle.stages if name in at_states}
+        done = [at_states[name] for name in self._done if name in at_states]
+        if done:
+            self.certain[_DONE] = done[0].intersection(*done[1:])
+
+    def states_of(self, target: str) -> frozenset[str]:
+        """The states that a target stands for."""
+        return frozenset(self._done if target == _DONE else [target])
+
+    def name_of(self, target: str) -> str:
+        """What a target is called."""
+        return self._done[0] if target == _DONE else target
+
+
+def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
+    """What became of `old` in `new`. Never raises for lifecycles of the right shape."""
+    renamed = renamed_states(old, new)
+    before = with_names(old, renamed)
+    edges = changed_edges(before, new)
+    bounds = tuple(changed_bounds(before, new, edges.changed))
+    was, now = _Targets(before), _Targets(new)
+    return LifecycleDiff(
+        old=old,
+        new=new,
+        changed_keys=changed_keys(before, new),
+        added_states=tuple(name for name in new.states if name not in before.states),
+        removed_states=tuple(name for name in before.states if name not in new.states),
+        renamed_states=tuple(renamed.items()),
+        changed_states=changed_states(before, new),
+        added_edges=edges.added,
+        removed_edges=edges.removed,
+        changed_edges=edges.changed,
+        reordered=edges.reordered,
+        loosenings=(
+            *_lost_guarantees(was, now),
+            *_broken_promises(before, new),
+            *(Loosening(one.state, one.words, None) for one in bounds if one.is_looser),
+            *_given_up(before, new),
+        ),
+        tightenings=(
+            *_gained_guarantees(was, now),
+            *(f"{one.state}: {one.words}" for one in bounds if not one.is_looser),
+            *_taken_on(before, new),
+        ),
+    )
+
+
+def _lost_guarantees(was: _Targets, now: _Targets) -> Iterator[Loosening]:
+    for target, facts in now.certain.items():
+        owed = was.certain.get(target, frozenset()) | _owed_gates(was, now, target)
+        yield from _loosenings(now, target, owed - facts)
+
+
+def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
+    """The gates that verify asks of a target for the first time, or that its like all had."""
+    is_known = target in was.certain
+    if target == _DONE:
+        return frozenset() if is_known else GATE_FACTS
+    if now.lifecycle.gates_guard is GatesGuard.STAGES:
+        is_asked_before = is_known and was.lifecycle.gates_guard is GatesGuard.STAGES
+        return frozenset() if is_asked_before else GATE_FACTS
+    stages = [facts for stage, facts in was.certain.items() if stage != _DONE]
+    if is_known or not stages:
+        return frozenset()
+    return GATE_FACTS.intersection(*stages)
+
+
+def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Loosening]:
+    """What is missing, together where one walk shows it."""
+    by_walk: dict[Walk | None, list[str]] = {}
+    for fact in sorted(missing, key=_rank):
+        walk = now.guarantees.walk_without(now.states_of(target), fact)
+        by_walk.setdefault(walk, []).append(str(fact))
+    verb = "reached" if target == _DONE else "entered"
+    for walk, facts in by_walk.items():
+        name = walk[-1].dest if walk else now.name_of(target)
+        yield Loosening(
+            name, f"can be {verb} although this is not certain: {', '.join(facts)}", walk
+        )
+
+
+def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[str]:
+    for target, facts in now.certain.items():
+        gained = sorted(facts - was.certain[target], key=_rank) if target in was.certain else ()
+        if gained:
+            listed = ", ".join(map(str, gained))
+            yield f"{now.name_of(target)}: certain now and not before: {listed}"
+
+
+def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
+    """What verify finds in `new` and not in `old`; of gates, `_lost_guarantees` tells."""
+    known = {_key(finding) for finding in _promises(old)}
+    for finding in _promises(new):
+        if _key(finding) not in known:
+            part = finding.part if finding.state is None and finding.part else ""
+            reason = f"{part}: {finding.reason}" if part else finding.reason
+            yield Loosening(finding.state or "", reason, finding.walk)
+
+
+def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
+    return (*rule_problems(lifecycle), *done_without_stages(lifecycle))
+
+
+def _key(finding: Finding) -> tuple[str | None, str, str]:
+    """A finding whatever the number of its transition, which a line above it changes."""
+    part, reason = (
+        re.sub(r"\btransition \d+", "transition", text) for text in (finding.part, finding.reason)
+    )
+    return finding.state, part, reason
+
+
+def _given_up(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
+    if (old.gates_guard, new.gates_guard) == (GatesGuard.STAGES, GatesGuard.CLOSURE):
+        reason = "gates_guard: stages are no longer promised to come after the gates"
+        yield Loosening("", reason, None)
+
+
+def _taken_on(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
+    if (old.gates_guard, new.gates_guard) == (GatesGuard.CLOSURE, GatesGuard.STAGES):
+        yield "gates_guard: stages are promised to come after the gates"

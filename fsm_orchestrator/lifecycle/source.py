@@ -1,0 +1,96 @@
+"""What is known of a lifecycle before it is understood: where its text is, its stages' names.
+
+It serves the command line's option building and `--help`, so it loads neither pydantic nor the
+machine. It judges nothing: whether a lifecycle may be used is lifecycle.py's to say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import import_module
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.text.toml import NotATableError, table_of
+from fsm_orchestrator.vocabulary import STATE_NAME_PATTERN, StateKind
+
+LIFECYCLE_BYTES_MAX: Final = 1_048_576
+NAME_CHARACTERS_MAX: Final = 64
+
+_PACKAGE: Final = "fsm_orchestrator.states"
+_SUFFIX: Final = ".toml"
+
+
+def is_name(value: object) -> bool:
+    """Whether a value is well formed as the name of a state or of a shipped lifecycle."""
+    return (
+        isinstance(value, str)
+        and len(value) <= NAME_CHARACTERS_MAX
+        and re.fullmatch(STATE_NAME_PATTERN, value) is not None
+    )
+
+
+def shipped_names() -> tuple[str, ...]:
+    """The names of the lifecycles that come with the program, sorted."""
+    from importlib.resources import files as resource_files  # noqa: PLC0415 - slow, and rare
+
+    entries = (entry.name for entry in resource_files(_PACKAGE).iterdir())
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX)))
+
+
+def shipped_text(name: str) -> bytes:
+    """The text of a shipped lifecycle.
+
+    Raises:
+        FileNotFoundError: none of that name ships.
+    """
+    if not is_name(name):
+        raise FileNotFoundError(2, "no lifecycle of that name ships", name)
+    package = import_module(_PACKAGE)
+    loader = None if package.__spec__ is None else package.__spec__.loader
+    if isinstance(loader, SourceFileLoader):  # importlib.resources costs every start its import
+        return loader.get_data(os.path.join(package.__path__[0], name + _SUFFIX))
+    from importlib.resources import files as resource_files  # noqa: PLC0415 - in a zip file
+
+    return resource_files(_PACKAGE).joinpath(name + _SUFFIX).read_bytes()
+
+
+def file_text(path: Path) -> bytes:
+    """The text of a lifecycle file.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is larger than a lifecycle may be.
+    """
+    return read_bounded(path, LIFECYCLE_BYTES_MAX)
+
+
+def text_of(name_or_path: str, directory: Path) -> bytes:
+    """The text of the lifecycle an operator asked for, found as `lifecycle.find` finds it.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    if is_name(name_or_path):
+        return shipped_text(name_or_path)
+    return file_text(directory / name_or_path)
+
+
+def stage_names(text: bytes) -> tuple[str, ...]:
+    """The names of the stage states, in file order; empty if the text is not understood.
+
+    Tolerant, because a wrong lifecycle is refused with its reason when it is loaded, and until
+    then only the options of its stages are missing.
+    """
+    try:
+        states = table_of(text).get("state")
+    except NotATableError:
+        return ()
+    if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
+        return ()
+    names = [state.get("name") for state in states if state.get("kind") == StateKind.STAGE]
+    if not all(is_name(name) for name in names) or len(set(names)) != len(names):
+        return ()
+    return tuple(names)

@@ -1,0 +1,5 @@
+"""What an invocation would do, decided before anything is written.
+
+Face: `dispatch`, `preparation`, `plan`, `effective_settings`, `resumable_run`.
+May import: `record` and below.
+"""

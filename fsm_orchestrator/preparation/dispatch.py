@@ -1,0 +1,60 @@
+"""Which kind of invocation a request is: a new run, a resume, or a resume from the beginning."""
+
+from __future__ import annotations
+
+import os
+
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.errors import ReportError, UsageError
+from fsm_orchestrator.preparation.preparation import Preparation, prepare_run
+from fsm_orchestrator.record.report_reader import read_report
+from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
+    REPORT_FILE,
+    ExecutionMode,
+    OnChangedStage,
+    Operation,
+    Outcome,
+)
+
+
+def prepare(config: RunConfig) -> Preparation:
+    """Decide what the request would do. Writes nothing.
+
+    Raises:
+        UsageError: the request is wrong or refused.
+        CheckpointError: a resume without a checkpoint that can be used.
+    """
+    if not config.resume:
+        return prepare_run(config)
+    if _was_never_recorded(config):
+        if not any(given.bin for given in config.stages.values()):
+            raise UsageError(
+                "the run to resume could not write its checkpoint, so nothing is kept of it: it"
+                " begins again, and no stage has a binary",
+                remedy="type the whole command of the run again",
+            )
+        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
+    from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
+
+    return prepare_resume(config)
+
+
+def _was_never_recorded(config: RunConfig) -> bool:
+    """Whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    output = config.output_path
+    if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
+        return False
+    try:
+        report = read_report(output / REPORT_FILE)
+    except ReportError:
+        return False
+    entries = report.stage_executions
+    return (
+        report.terminal_state is Outcome.FAILED
+        and not report.transitions
+        and not report.earlier_invocations
+        and any(entry.command == Operation.CHECKPOINT_PERSIST for entry in entries)
+        and all(entry.attempt == 0 for entry in entries)
+    )

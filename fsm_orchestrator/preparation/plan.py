@@ -1,0 +1,160 @@
+"""What an invocation would do, per gate and stage, and why: a pure reading of its preparation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsm_orchestrator.gates.judging import GATE_RULES, have_passed, judge
+from fsm_orchestrator.model.execution import Artifact, GateDecision, Record
+from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.vocabulary import (
+    ExecutionMode,
+    Gate,
+    GatesGuard,
+    GateSource,
+    Outcome,
+    StageStatus,
+)
+
+COMPARED: Final = ("command", "args", "cwd", "environment", "expected artifacts", "artifacts")
+"""What a completed stage is held against, by the names that settings.differences gives them."""
+
+
+class PlannedGate(Record):
+    """How a gate would be judged, and what would pass."""
+
+    decision: GateDecision
+    passing: str
+
+
+class PlannedStage(Record):
+    """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`.
+
+    Of a stage that would be skipped, `unchanged` names the settings that are those it completed
+    with, and `artifacts` are what it left then and what is there still.
+    """
+
+    stage: str
+    action: str
+    reason: str
+    command: str | None
+    args: tuple[str, ...]
+    env_keys: tuple[str, ...]
+    cwd: str | None
+    expected_artifacts: tuple[str, ...]
+    timeout_ms: int | None
+    unchanged: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+
+
+class Plan(Record):
+    """What a run or resume would do if every stage succeeded."""
+
+    output_directory: str
+    run_id: str
+    lifecycle: str
+    gates_guard: GatesGuard
+    execution_mode: ExecutionMode
+    archives_earlier_run: bool
+    gates: tuple[PlannedGate, ...]
+    stages: tuple[PlannedStage, ...]
+    outcome: Outcome
+    warnings: tuple[str, ...]
+
+
+def plan_of(preparation: Preparation) -> Plan:
+    """The plan of an invocation; every stage that would run is taken to succeed."""
+    checkpoint = preparation.checkpoint
+    decisions = judge(checkpoint.gate_signals)
+    is_over = preparation.entry is None
+    do_pass = is_over or have_passed(decisions, Gate)
+    return Plan(
+        output_directory=str(preparation.config.output_path),
+        run_id=checkpoint.run_id,
+        lifecycle=checkpoint.lifecycle.name,
+        gates_guard=checkpoint.lifecycle.gates_guard,
+        execution_mode=checkpoint.invocation.execution_mode,
+        archives_earlier_run=preparation.archives,
+        gates=tuple(
+            PlannedGate(decision=decision, passing=GATE_RULES[decision.gate].passing)
+            for decision in decisions
+        ),
+        stages=tuple(
+            _planned_stage(preparation, stage, may_run=do_pass)
+            for stage in checkpoint.lifecycle.stages
+        ),
+        outcome=Outcome.DONE if do_pass else Outcome.BLOCKED,
+        warnings=checkpoint.invocation.warnings,
+    )
+
+
+def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> PlannedStage:
+    settings = preparation.settings.get(stage)
+    masker = preparation.masker
+    action, reason = _action(preparation, stage, may_run=may_run)
+    completion = preparation.checkpoint.completion_of(stage) if action == "skip" else None
+    return PlannedStage(
+        stage=stage,
+        action=action,
+        reason=reason,
+        command=None if settings is None else masker.mask_path(settings.command),
+        args=() if settings is None else masker.mask_all(settings.args),
+        env_keys=() if settings is None else tuple(settings.env),
+        cwd=None if settings is None else masker.mask_path(settings.cwd),
+        expected_artifacts=(
+            () if settings is None else masker.mask_paths(settings.expected_artifacts)
+        ),
+        timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
+        unchanged=() if completion is None else _unchanged(preparation, stage),
+        artifacts=() if completion is None else completion.artifacts,
+    )
+
+
+def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
+    """The settings of a completed stage that are what they were; the others are in a warning."""
+    about = f"stage {stage!r} is skipped although it is not what it was when it completed: "
+    warnings = preparation.checkpoint.invocation.warnings
+    changed = [one.removeprefix(about) for one in warnings if one.startswith(about)]
+    return tuple(
+        name for name in COMPARED if not any(one.startswith(f"{name}:") for one in changed)
+    )
+
+
+def _action(preparation: Preparation, stage: str, *, may_run: bool) -> tuple[str, str]:
+    checkpoint = preparation.checkpoint
+    completion = checkpoint.completion_of(stage)
+    if completion is not None:
+        return "skip", f"completed by attempt {completion.attempt}"
+    if not may_run and checkpoint.lifecycle.gates_guard is GatesGuard.STAGES:
+        return "not_reached", "the gates would refuse"
+    if stage not in preparation.settings:
+        return "pass_over", "it has no binary"
+    if stage in checkpoint.invocation.rerun:
+        return "run", "completed before, and to run again"
+    return "run", _why_it_runs(preparation, stage)
+
+
+def _why_it_runs(preparation: Preparation, stage: str) -> str:
+    earlier = [
+        execution
+        for invocation in preparation.checkpoint.invocations
+        for execution in invocation.stage_executions
+        if execution.stage == stage and execution.status is not StageStatus.SKIPPED
+    ]
+    if not earlier:
+        return "it has not run yet"
+    last = earlier[-1]
+    return f"attempt {last.attempt} did not complete it: {last.error or last.status.value}"
+
+
+def source_in_words(source: GateSource) -> str:
+    """Where a signal came from, for a person."""
+    match source:
+        case GateSource.FLAG:
+            return "given by flag"
+        case GateSource.CONFIG:
+            return "from the config file"
+        case GateSource.CHECKPOINT:
+            return "kept from before"
+        case GateSource.DEFAULT:
+            return "not given"

@@ -1,0 +1,68 @@
+"""What is to be started, whether there is such a program, and why it could not be started."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
+
+TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable's name
+
+
+class Command(NamedTuple):
+    """What to start. `program` is a path, or a bare name to be looked up on `search_path`.
+
+    `stdout` and `stderr` are descriptors for it to write to.
+    """
+
+    program: str
+    args: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    search_path: str | None
+    stdout: int
+    stderr: int
+
+
+def look_up(command: Command) -> str | NotSpawned:
+    """The path of the program, or why there is none to start."""
+    program = command.program
+    if os.sep not in program:
+        import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
+
+        found = shutil.which(program, path=command.search_path)
+        if found is None:
+            return NotSpawned(SpawnFailure.NOT_FOUND, f"no executable {program!r} on PATH")
+        program = os.path.abspath(found)
+    elif os.path.isdir(program):
+        return NotSpawned(SpawnFailure.IS_DIRECTORY, program)
+    elif not os.path.exists(program):
+        return NotSpawned(SpawnFailure.NOT_FOUND, f"{program} does not exist")
+    elif not os.access(program, os.X_OK):
+        return NotSpawned(SpawnFailure.NOT_EXECUTABLE, f"{program} may not be executed")
+    if not os.path.isdir(command.cwd):
+        return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{command.cwd} is not a directory")
+    return program
+
+
+def refused_program(program: str, number: int) -> NotSpawned:
+    """Why execve(2) refused a program that is there: `number` is its errno."""
+    if number == errno.ENOENT:
+        return NotSpawned(
+            SpawnFailure.BAD_INTERPRETER,
+            f"{program} is there, but the interpreter its first line names is not",
+        )
+    if number == errno.ENOEXEC:
+        return NotSpawned(
+            SpawnFailure.BAD_FORMAT,
+            f"{program} is neither a program for this machine nor a script with a #! line",
+        )
+    return NotSpawned(SpawnFailure.REFUSED_BY_SYSTEM, f"{program}: {os.strerror(number)}")
+
+
+def refused_directory(directory: str, number: int) -> NotSpawned:
+    """Why chdir(2) refused a directory that is there."""
+    return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{directory}: {os.strerror(number)}")

@@ -1,0 +1,98 @@
+"""A stage's processes as a session of their own: what leaves the session gets away.
+
+For macOS, and for a Linux where no keeper can be had. The only user of subprocess.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+
+from fsm_orchestrator.model.endings import Lost, NotSpawned
+from fsm_orchestrator.model.execution import Resources
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.command import Command, look_up, refused_program
+from fsm_orchestrator.processes.contained import Collected, end_of
+from fsm_orchestrator.processes.signals import HAS_PIDFD, kill_session
+from fsm_orchestrator.processes.table import ProcessKey
+
+STATUS_TAKEN = "its exit status was lost: SIGCHLD is ignored in the calling process"
+_RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+def spawn_group(command: Command) -> GroupProcess | NotSpawned:
+    """Start `command` as our own child, or say why it could not be started."""
+    program = look_up(command)
+    if isinstance(program, NotSpawned):
+        return program
+    try:
+        process = subprocess.Popen(
+            (command.program, *command.args),
+            executable=program,
+            cwd=command.cwd,
+            env=command.env,
+            stdin=subprocess.DEVNULL,
+            stdout=command.stdout,
+            stderr=command.stderr,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return refused_program(program, error.errno or 0)
+    return GroupProcess(process)
+
+
+class GroupProcess:
+    """A leader that is our child, and what is in its session."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.end_descriptor = _end_descriptor(process.pid)
+        self.loss_descriptor = None
+
+    def everyone(self) -> tuple[ProcessKey, ...]:
+        """What is alive of the session."""
+        return process_table.session_members(self.pid)
+
+    def others(self) -> tuple[ProcessKey, ...]:
+        """What is alive of the session beside the leader."""
+        return tuple(key for key in self.everyone() if key.pid != self.pid)
+
+    def collect(self) -> Collected:
+        """SIGKILL what is left of the session, and collect the leader."""
+        killed = len(self.others())
+        survivors = kill_session(self.pid, self.end_descriptor)
+        try:
+            os.close(self.end_descriptor)
+            if self.pid in survivors:
+                return Collected(Lost("it could not be ended"), None, killed, survivors)
+            _, status, usage = os.wait4(self.pid, 0)
+        except ChildProcessError:
+            self._process.returncode = 0  # so that Popen does not look for it
+            return Collected(Lost(STATUS_TAKEN), None, killed, survivors)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        resources = Resources(
+            user_seconds=round(usage.ru_utime, 6),
+            system_seconds=round(usage.ru_stime, 6),
+            rss_bytes_max=usage.ru_maxrss * _RSS_UNIT_BYTES,
+        )
+        return Collected(end_of(status), resources, killed, survivors)
+
+
+def _end_descriptor(pid: int) -> int:
+    """A descriptor that is readable once the child `pid` has ended, reaped or not."""
+    if HAS_PIDFD:
+        with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
+            return os.pidfd_open(pid)
+    reader, writer = os.pipe()
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.close(writer)
+
+    threading.Thread(target=wait, name=f"wait-{pid}", daemon=True).start()
+    return reader

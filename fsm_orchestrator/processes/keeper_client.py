@@ -1,0 +1,207 @@
+"""The orchestrator's side of the keeper: start it, have a stage's processes kept by it, let it go.
+
+What the keeper is, and what is said between the two, stands in keeper.py. The only user of
+posix_spawn here. Linux only: elsewhere, and where a keeper cannot be had, `start_keeper` says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.model.execution import Resources
+from fsm_orchestrator.processes import keeper
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.polling import readable
+
+REPLY_SECONDS_MAX: Final = 30.0
+"""How long the keeper may take to answer: it is not slow, but the machine may be."""
+_BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
+
+
+class KeeperLostError(Exception):
+    """The keeper was killed, or does not answer: what it kept is not under control any more."""
+
+
+class Refused(NamedTuple):
+    """No process was started: `errno` of entering the directory, or of executing the program."""
+
+    is_directory: bool
+    errno: int
+
+
+class Finished(NamedTuple):
+    """The stage's processes are gone, but for `survivors`.
+
+    Attributes:
+        status: the leader's status as wait(2) has it; None when the leader is a survivor.
+        resources: what the leader used.
+        killed: how many processes beside the leader got SIGKILL now.
+        survivors: pids that could not be ended.
+    """
+
+    status: int | None
+    resources: Resources
+    killed: int
+    survivors: tuple[int, ...]
+
+
+class Keeper:
+    """A running keeper. Serves one thread at a time; `close` it."""
+
+    def __init__(self, pid: int, control: socket.socket) -> None:
+        self.pid = pid
+        self.identity = process_table.identity(pid)
+        self._control = control
+        self._is_ready = False
+        self._unable = ""
+
+    def unable(self) -> str:
+        """Why it cannot keep anything; empty when it can. Waits until it is up."""
+        if not self._is_ready:
+            try:
+                verb, *rest = self._reply()
+            except KeeperLostError as error:
+                verb, rest = b"unable", [str(error).encode()]
+            self._is_ready = True
+            if verb != b"ready":
+                self._unable = b" ".join(rest).decode(errors="replace")
+        return self._unable
+
+    def spawn(
+        self,
+        program: str,
+        argv: tuple[str, ...],
+        cwd: str,
+        env: dict[str, str],
+        outputs: tuple[int, int],
+    ) -> int | Refused:
+        """Start a stage's first process, in a session of its own; its pid.
+
+        Raises:
+            KeeperLostError: the keeper is gone; whether the process was started is not known.
+        """
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        fields = [
+            b"spawn",
+            b" ".join(b"%d" % signum for signum in mask),
+            os.fsencode(program),
+            os.fsencode(cwd),
+            b"%d" % len(argv),
+            *map(os.fsencode, argv),
+            *(os.fsencode(f"{key}={value}") for key, value in env.items()),
+        ]
+        match self._ask(fields, outputs):
+            case [b"started", pid]:
+                return int(pid)
+            case [b"refused", where, number]:
+                return Refused(is_directory=where == b"cwd", errno=int(number))
+            case reply:
+                raise KeeperLostError(f"the keeper answered {reply!r}")
+
+    def finish(self) -> Finished:
+        """SIGKILL what is left of the stage, and collect it. Bounded, see `Finished.survivors`.
+
+        Raises:
+            KeeperLostError: the keeper is gone, and what it kept may live.
+        """
+        match self._ask([b"finish"]):
+            case [b"finished", status, user, system, rss, killed, *survivors]:
+                resources = Resources(
+                    user_seconds=float(user),
+                    system_seconds=float(system),
+                    rss_bytes_max=int(rss) * 1024,
+                )
+                return Finished(
+                    status=int(status) if status else None,
+                    resources=resources,
+                    killed=int(killed),
+                    survivors=tuple(map(int, survivors)),
+                )
+            case reply:
+                raise KeeperLostError(f"the keeper answered {reply!r}")
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when the keeper is gone, or has answered."""
+        return self._control.fileno()
+
+    def close(self) -> None:
+        """Let the keeper go; it ends by itself once nothing is left to keep."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGCONT)  # whoever is stopped cannot hear of it
+        with contextlib.suppress(OSError):  # a forked process may hold a copy of our end
+            self._control.shutdown(socket.SHUT_RDWR)
+        self._control.close()
+        with contextlib.suppress(OSError):  # reaped by the kernel, if SIGCHLD is ignored here
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                if readable([descriptor], time.monotonic() + keeper.FINISH_SECONDS_MAX):
+                    os.waitpid(self.pid, 0)
+            finally:
+                os.close(descriptor)
+
+    def abandon(self) -> None:
+        """End a keeper that does not do its work."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)  # our child, not reaped: nobody else has its pid
+        self.close()
+
+    def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:
+        try:
+            os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it
+            keeper.send(self._control, fields, descriptors)
+        except OSError as error:
+            raise KeeperLostError("the keeper was killed") from error
+        return self._reply()
+
+    def _reply(self) -> list[bytes]:
+        if not readable([self._control.fileno()], time.monotonic() + REPLY_SECONDS_MAX):
+            raise KeeperLostError("the keeper does not answer")
+        fields, _ = keeper.receive(self._control)
+        if not fields:
+            raise KeeperLostError("the keeper was killed")
+        return fields
+
+
+def start_keeper() -> Keeper | str:
+    """Start a keeper and do not wait for it; or why there can be none.
+
+    The calling process is not changed: it is no subreaper, and has one child more.
+    """
+    if not sys.platform.startswith("linux"):
+        return f"there is no child subreaper on {sys.platform}"
+    if not sys.executable:
+        return "the path of the Python interpreter is not known"
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        return f"no socket to it could be made: {error.strerror}"
+    with theirs:
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                (sys.executable, "-I", "-S", "-c", _BOOT, str(os.getpid()), _directory()),
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+                ],
+                setsid=True,  # Ctrl-C is for the orchestrator, which tells the keeper
+                setsigmask=signal.valid_signals(),
+                setsigdef=[signal.SIGCHLD],
+            )
+        except (OSError, NotImplementedError) as error:
+            ours.close()
+            return f"{sys.executable} could not be started: {error}"
+    return Keeper(pid, ours)
+
+
+def _directory() -> str:
+    return str(Path(keeper.__file__).parent)

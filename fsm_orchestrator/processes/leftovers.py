@@ -1,0 +1,129 @@
+"""What is left of an attempt whose orchestrator died: found, and ended before anything else.
+
+The attempt's keeper is waited for: it is ending everything already. Then whatever bears the
+attempt's token in its environment, or is in the session of the recorded process, is ended here. A
+pid counts only with the identity that was recorded with it: a stranger that has it now is left
+alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+
+import psutil
+
+from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.command import TOKEN_VARIABLE
+from fsm_orchestrator.vocabulary import Operation
+
+KEEPER_SECONDS_MAX = 5.0
+KILL_SECONDS_MAX = 5.0
+KILL_WAIT_SECONDS = 0.1
+LOOK_SECONDS = 0.005
+
+
+def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]:
+    """End every live process of the attempt: SIGTERM, grace, SIGKILL. The pids that were ended.
+
+    Raises:
+        OperationError: one of them is alive still.
+    """
+    keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
+    if keeper is not None:
+        # SIGKILL would set free what it keeps. If it has been stopped, it is to go on.
+        _signal(keeper.resume)
+        psutil.wait_procs([keeper], timeout=KEEPER_SECONDS_MAX)
+    found = list(_processes_of(attempt, keeper))
+    for process in found:
+        _signal(process.terminate)
+        _signal(process.resume)  # a stopped process cannot act on SIGTERM
+    _wait(found, kill_grace_ms / 1000)
+    give_up_at = time.monotonic() + KILL_SECONDS_MAX
+    while alive := {*filter(_is_alive, found), *_processes_of(attempt, keeper)}:
+        if time.monotonic() >= give_up_at:
+            pids = ", ".join(str(process.pid) for process in alive)
+            raise OperationError(
+                Operation.ATTEMPT_END,
+                f"cannot end process {pids} of an interrupted attempt of stage {attempt.stage!r}",
+                remedy="end it by hand, then try again",
+            )
+        for process in alive:
+            _signal(process.kill)
+        _wait(alive, KILL_WAIT_SECONDS)  # and look again: they may have started others
+    return tuple(process.pid for process in found)
+
+
+def live_processes(attempt: AttemptRecord) -> tuple[int, ...]:
+    """The pids of the attempt's processes that are alive, its keeper's too."""
+    keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
+    found = tuple(process.pid for process in _processes_of(attempt, keeper))
+    return found if keeper is None else (*found, keeper.pid)
+
+
+def _wait(processes: Collection[psutil.Process], seconds: float) -> None:
+    """Wait until all have ended: they are nobody's children here, so there is only looking."""
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs. A zombie does not; one whose first thread alone has ended does."""
+    try:
+        if not process.is_running():
+            return False
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return True
+    except psutil.Error:
+        return False
+    return sys.platform.startswith("linux") and process_table.identity(process.pid) is not None
+
+
+def _processes_of(
+    attempt: AttemptRecord, keeper: psutil.Process | None
+) -> Iterator[psutil.Process]:
+    session = None if _recorded(attempt.pid, attempt.pid_identity) is None else attempt.pid
+    kept = set() if keeper is None else _below(keeper)
+    for process in psutil.process_iter():
+        if process.pid != os.getpid() and (process in kept or _belongs(process, attempt, session)):
+            yield process
+
+
+def _recorded(pid: int | None, identity: str | None) -> psutil.Process | None:
+    """The recorded process, if it is alive and its pid still its own."""
+    if pid is None or identity is None or process_table.identity(pid) != identity:
+        return None
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _below(keeper: psutil.Process) -> set[psutil.Process]:
+    try:
+        return set(keeper.children(recursive=True))
+    except psutil.Error:
+        return set()
+
+
+def _belongs(process: psutil.Process, attempt: AttemptRecord, session: int | None) -> bool:
+    try:
+        if not _is_alive(process):
+            return False
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(TOKEN_VARIABLE) == attempt.token:
+                return True
+        return session is not None and os.getsid(process.pid) == session
+    except (psutil.Error, OSError):
+        return False
+
+
+def _signal(send: Callable[[], None]) -> None:
+    with contextlib.suppress(psutil.Error):
+        send()

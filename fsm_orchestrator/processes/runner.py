@@ -1,0 +1,322 @@
+"""The process runner: spawn, wait, terminate, collect, one process after another.
+
+A process runs below a keeper, so that nothing it starts gets away; where no keeper can be had, as
+a session of its own. Its end is noticed through a descriptor, never by polling. Knows nothing of
+stages or machines.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from fsm_orchestrator.model.endings import (
+    Interrupted,
+    Lost,
+    NotSpawned,
+    OutputExceeded,
+    ProcessEnd,
+    TimedOut,
+    WentQuiet,
+)
+from fsm_orchestrator.model.execution import LeakedProcess, Resources
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.processes.contained import Collected, Contained
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.keeper_client import Keeper, KeeperLostError, start_keeper
+from fsm_orchestrator.processes.kept import LOST, spawn_kept
+from fsm_orchestrator.processes.output_watch import OutputWatch
+from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.signals import wait_for_end_of
+from fsm_orchestrator.processes.termination import terminate
+from fsm_orchestrator.vocabulary import Containment as Reach
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.keeper_pool import KeeperPool
+
+LEAK_SETTLE_SECONDS: Final = 0.1
+"""How long after its leader a process may take to end by itself without counting as left behind:
+the rest of a pipeline, a `tee` that writes its last lines."""
+LEAKED_PROCESSES_MAX: Final = 100
+READ_SECONDS: Final = 0.1
+"""How often what a process prints is read, where somebody reads it."""
+
+Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
+"""Why this program ends a process that did not end by itself."""
+
+
+class Limits(NamedTuple):
+    """What a process may take. Times in milliseconds; None where there is no limit."""
+
+    timeout_ms: int
+    kill_grace_ms: int
+    idle_timeout_ms: int | None = None
+    slow_after_ms: int | None = None
+    output_limit_bytes: int | None = None
+
+
+class Observer(Protocol):
+    """Who is told of a process while it runs."""
+
+    def started(self, pid: int) -> None:
+        """It has been started. If this raises, the process is ended and the error passes on."""
+
+    def slow(self, elapsed_ms: int) -> None:
+        """It has run for another `slow_after_ms`."""
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """It is about to be ended: the last chance to look at its live processes, leader first."""
+
+
+class OutputReader(Protocol):
+    """Who reads what a process prints while it runs."""
+
+    def read(self) -> bool:
+        """Read what is there; whether there was more than is read at once."""
+
+    def finish(self) -> None:
+        """Read all the rest; called once the process has ended, by whoever had it run."""
+
+
+class _Reading:
+    """When what a process prints is read next, by the monotonic clock; never, without a reader."""
+
+    def __init__(self, reader: OutputReader | None) -> None:
+        self._reader = reader
+        self.next_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
+
+    def read_if_due(self) -> None:
+        if self._reader is not None and time.monotonic() >= self.next_at:
+            wait_seconds = 0.0 if self._reader.read() else READ_SECONDS
+            self.next_at = time.monotonic() + wait_seconds
+
+
+class ProcessReport(NamedTuple):
+    """How it ended, what it used, what it left behind (already ended).
+
+    Attributes:
+        leaked: what was alive when it had exited by itself, at most 100 of them.
+        leaked_count: how many those were.
+        survivors: pids of processes that could not be ended.
+    """
+
+    end: ProcessEnd
+    resources: Resources | None = None
+    leaked: tuple[LeakedProcess, ...] = ()
+    leaked_count: int = 0
+    survivors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaked:
+    """What was alive when its leader had exited by itself."""
+
+    described: tuple[LeakedProcess, ...] = ()
+    count: int = 0
+
+
+class ProcessRunner:
+    """Runs one process at a time to its end, with everything that came of it. `close` it.
+
+    Attributes:
+        reader: told to read, again and again while a process runs; None where nobody reads.
+        is_recorded: whether the end of all that was run is on record; set by who records it. Till
+            then an attempt may be open that names the keeper, and ends with it.
+    """
+
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        *,
+        may_keep: bool = True,
+        keepers: KeeperPool | None = None,
+    ) -> None:
+        self.reader: OutputReader | None = None
+        self.is_recorded = False
+        self._interrupts = interrupts
+        self._keeper: Keeper | None = None
+        self._unable = "" if may_keep else "it was not asked for"
+        self._keepers = keepers
+        self._is_idle = True
+
+    def warm_up(self) -> None:
+        """Start the keeper, and do not wait for it: it comes up while other work is done."""
+        if self._keeper is None and not self._unable:
+            started = start_keeper() if self._keepers is None else self._keepers.take()
+            if isinstance(started, Keeper):
+                self._keeper = started
+            else:
+                self._unable = started
+
+    def keeper(self) -> Keeper | None:
+        """The keeper, up and able; None where none can be had, see `unable`."""
+        self.warm_up()
+        if self._keeper is not None and (unable := self._keeper.unable()):
+            self._keeper.abandon()
+            self._keeper, self._unable = None, unable
+        return self._keeper
+
+    @property
+    def unable(self) -> str:
+        """Why there is no keeper; empty while there is, or none was asked for yet."""
+        return self._unable
+
+    def reach(self) -> Reach:
+        """How far the ending of processes reaches here."""
+        return Reach.PROCESS_GROUP if self.keeper() is None else Reach.SUBREAPER
+
+    def close(self) -> None:
+        """Let the keeper go; back to the pool, once it is on record that it keeps nothing."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        if self._keepers is not None and self._is_idle and self.is_recorded:
+            self._keepers.give_back(keeper)
+        else:
+            keeper.close()
+
+    def run(self, command: Command, limits: Limits, observer: Observer) -> ProcessReport:
+        """Start `command` and wait for its end.
+
+        When this returns or raises, the process and what came of it have been collected, but for
+        `ProcessReport.survivors`.
+        """
+        self._is_idle = False
+        # Before there is a process: what it prints at once counts as well.
+        output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
+        try:
+            child = self._spawn(command)
+        except KeeperLostError:
+            self._drop_keeper()
+            return ProcessReport(Lost(LOST))
+        if isinstance(child, NotSpawned):
+            self._is_idle = True
+            return ProcessReport(child)
+        try:
+            observer.started(child.pid)
+            stopped = self._wait(child, limits, output, observer)
+            if isinstance(stopped, TimedOut | WentQuiet):
+                self._tell_ending(child, stopped, output, observer)
+            leaked = _Leaked() if stopped is not None else self._leaked(child)
+            has_ended = True
+            if stopped is not None or leaked.count:
+                heard = 1 if isinstance(stopped, Interrupted) else 0
+                has_ended = terminate(
+                    child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
+                )
+        except BaseException:
+            terminate(
+                child,
+                limits.kill_grace_ms,
+                self._interrupts,
+                requests_heard=self._interrupts.count,
+            )
+            self._collect(child)
+            raise
+        collected = self._collect(child)
+        if isinstance(collected.end, Lost):
+            return ProcessReport(collected.end, survivors=collected.survivors)
+        self._is_idle = not collected.survivors
+        return _report(stopped, collected, leaked, was_killed=not has_ended)
+
+    def _spawn(self, command: Command) -> Contained | NotSpawned:
+        keeper = self.keeper()
+        if keeper is not None:
+            return spawn_kept(command, keeper)
+        from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
+
+        return spawn_group(command)
+
+    def _collect(self, child: Contained) -> Collected:
+        collected = child.collect()
+        if isinstance(collected.end, Lost):
+            self._drop_keeper()
+        return collected
+
+    def _drop_keeper(self) -> None:
+        """The next process gets a keeper of its own: this one is not to be relied on."""
+        if self._keeper is not None:
+            self._keeper.abandon()
+            self._keeper = None
+
+    def _wait(
+        self, child: Contained, limits: Limits, output: OutputWatch, observer: Observer
+    ) -> Stopped | None:
+        """Wait for the end or a reason to end it; None when the process ended by itself."""
+        reading = _Reading(self.reader)
+        began = time.monotonic()
+        deadline = began + limits.timeout_ms / 1000
+        idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
+        slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
+        slow_at = began + slow_seconds
+        while True:
+            if self._interrupts.first is not None:
+                return Interrupted(self._interrupts.first)
+            quiet_at = output.printed_at + idle_seconds
+            wake_at = min(deadline, quiet_at, slow_at, output.next_look, reading.next_at)
+            if self._has_ended(child, wake_at):
+                output.look()
+                return OutputExceeded(limits.output_limit_bytes or 0) if output.is_over else None
+            reading.read_if_due()
+            now = time.monotonic()
+            if now >= min(quiet_at, output.next_look):
+                output.look()
+            if output.is_over:
+                return OutputExceeded(limits.output_limit_bytes or 0)
+            if now >= deadline:
+                return TimedOut(limits.timeout_ms, was_killed=False)
+            if now >= output.printed_at + idle_seconds:
+                return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False)
+            if now >= slow_at:
+                slow_at = now + slow_seconds  # one after a standstill, not one for each missed
+                observer.slow(round((now - began) * 1000))
+
+    def _has_ended(self, child: Contained, deadline: float) -> bool:
+        """Wait for the end (True, also when control is lost), the deadline, or a new request."""
+        watched = [child.end_descriptor, self._interrupts.fileno()]
+        if child.loss_descriptor is not None:
+            watched.append(child.loss_descriptor)
+        ready = readable(watched, deadline)
+        if self._interrupts.fileno() in ready:
+            self._interrupts.drain()
+        return child.end_descriptor in ready or child.loss_descriptor in ready
+
+    def _tell_ending(
+        self,
+        child: Contained,
+        stopped: TimedOut | WentQuiet,
+        output: OutputWatch,
+        observer: Observer,
+    ) -> None:
+        output.look()
+        pids = tuple(key.pid for key in child.everyone())
+        leader_first = sorted(pids, key=lambda pid: pid != child.pid)
+        observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
+
+    def _leaked(self, child: Contained) -> _Leaked:
+        """What a leader that ended by itself left running, once it had a moment to end as well."""
+        settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
+        while (others := child.others()) and time.monotonic() < settled_at:
+            wait_for_end_of(others, [], settled_at)
+        described = (process_table.describe(key) for key in others[:LEAKED_PROCESSES_MAX])
+        return _Leaked(tuple(one for one in described if one is not None), len(others))
+
+
+def _report(
+    stopped: Stopped | None, collected: Collected, leaked: _Leaked, *, was_killed: bool
+) -> ProcessReport:
+    match stopped:
+        case TimedOut() | WentQuiet():
+            end: ProcessEnd = stopped._replace(was_killed=was_killed)
+        case None:
+            end = collected.end
+        case _:
+            end = stopped
+    # What was started too late to be described was killed all the same, and is counted.
+    count = max(leaked.count, collected.killed) if stopped is None else 0
+    return ProcessReport(end, collected.resources, leaked.described, count, collected.survivors)

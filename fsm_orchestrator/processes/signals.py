@@ -1,0 +1,99 @@
+"""Signals to exactly the processes that are meant: never to one that got a pid since.
+
+The only place besides keeper.py that signals a stage's processes. Decides nothing: whom to
+signal, and when, is said in termination.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.table import ProcessKey
+
+KILL_ROUNDS_MAX: Final = 50
+KILL_WAIT_SECONDS: Final = 0.2
+WATCHED_MAX: Final = 200
+"""How many processes are waited for at once: descriptors are not without end."""
+HAS_PIDFD: Final = hasattr(os, "pidfd_open")
+
+
+def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None:
+    """Signal each of `processes` that is alive; one of somebody else's is left alone."""
+    for process in processes:
+        descriptor = pidfd(process)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if descriptor >= 0:
+                signal.pidfd_send_signal(descriptor, signum)
+            elif not HAS_PIDFD and process_table.is_alive(process):
+                os.kill(process.pid, signum)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def signal_group(leader: int, signum: signal.Signals) -> None:
+    """Signal the group of a leader that has not been collected, so that the id is still its own.
+
+    macOS answers EPERM where only the zombie is left.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signum)
+
+
+def wait_for_end_of(
+    processes: Sequence[ProcessKey], others: Sequence[int], deadline: float
+) -> set[int]:
+    """Wait until one of `processes` ends, a descriptor of `others` is readable, or the deadline.
+
+    Those of `others` that are readable. Returns at once where a process has ended already; where
+    processes cannot be waited for, a moment later.
+    """
+    opened = [pidfd(process) for process in processes[:WATCHED_MAX]]
+    descriptors = [descriptor for descriptor in opened if descriptor >= 0]
+    try:
+        if len(processes) > WATCHED_MAX:
+            deadline = min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
+        if len(descriptors) < len(opened):
+            deadline = 0.0 if HAS_PIDFD else min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
+        return readable([*descriptors, *others], deadline) & set(others)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
+    """SIGKILL the group and session of an uncollected leader until all are gone.
+
+    Bounded, for a process may sit in the kernel: the pids that are alive still.
+    """
+    for _ in range(KILL_ROUNDS_MAX):
+        others = tuple(key for key in process_table.session_members(leader) if key.pid != leader)
+        signal_group(leader, signal.SIGKILL)
+        signal_each(others, signal.SIGKILL)
+        has_ended = bool(readable([end_descriptor], 0.0))
+        if has_ended and not others:
+            return ()
+        deadline = time.monotonic() + KILL_WAIT_SECONDS
+        wait_for_end_of(others, [] if has_ended else [end_descriptor], deadline)
+    alive = tuple(key.pid for key in process_table.session_members(leader))
+    return alive or (leader,)
+
+
+def pidfd(process: ProcessKey) -> int:
+    """A pidfd of a live process; -1 where it is gone or the platform has none."""
+    if not HAS_PIDFD:
+        return -1
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return -1
+    if process_table.is_alive(process):
+        return descriptor
+    os.close(descriptor)
+    return -1

@@ -1,0 +1,145 @@
+"""Which processes belong to a stage, read from /proc. Linux only; elsewhere: none.
+
+A process is named by pid and start time together, so that a reused pid is never taken for it.
+It never signals anything: process.py does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fsm_orchestrator.model.execution import LeakedProcess
+
+PROC = Path("/proc")
+# Fields of stat after the name, proc(5).
+_STATE, _PARENT, _GROUP, _SESSION, _THREADS, _START, _RSS = 0, 1, 2, 3, 17, 19, 21
+
+
+class ProcessKey(NamedTuple):
+    """A live process: pid, and when it started, in clock ticks since boot."""
+
+    pid: int
+    start_ticks: int
+
+
+def session_members(session: int) -> tuple[ProcessKey, ...]:
+    """The live processes (no zombies) whose session or process group is `session`."""
+    wanted = str(session)
+    return tuple(
+        ProcessKey(pid, int(fields[_START]))
+        for pid, fields in _all_stat_fields()
+        if wanted in (fields[_SESSION], fields[_GROUP])
+    )
+
+
+def descendants(ancestor: int) -> tuple[ProcessKey, ...]:
+    """The live processes below `ancestor`, itself not included, parents before children.
+
+    Below a subreaper that is everything its children started, however it was detached.
+    """
+    children: dict[int, list[ProcessKey]] = {}
+    for pid, fields in _all_stat_fields():
+        key = ProcessKey(pid, int(fields[_START]))
+        children.setdefault(int(fields[_PARENT]), []).append(key)
+    found: list[ProcessKey] = list(children.get(ancestor, ()))
+    for key in found:  # grows while it is walked
+        found.extend(children.get(key.pid, ()))
+    return tuple(found)
+
+
+def child_pids(parent: int) -> frozenset[int] | None:
+    """The children of a process of one thread, zombies included; None where none can be told.
+
+    One read instead of a walk over all processes (proc(5): /proc/PID/task/TID/children).
+    """
+    try:
+        text = (PROC / str(parent) / "task" / str(parent) / "children").read_bytes()
+    except OSError:
+        return None
+    return frozenset(map(int, text.split()))
+
+
+def _all_stat_fields() -> Iterator[tuple[int, list[str]]]:
+    try:
+        entries = os.listdir(PROC)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.isdigit():
+            fields = _stat_fields(int(entry))
+            if fields is not None:
+                yield int(entry), fields
+
+
+def group_of(pid: int) -> int | None:
+    """The process group of a process; None when it is gone."""
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def is_alive(member: ProcessKey) -> bool:
+    """Whether that very process still runs."""
+    fields = _stat_fields(member.pid)
+    return fields is not None and int(fields[_START]) == member.start_ticks
+
+
+def identity(pid: int) -> str | None:
+    """What tells the process from a later one with the same pid; None when it is gone.
+
+    On Linux the boot's id and the start time in clock ticks, which no clock setting changes.
+    Elsewhere the time of its creation.
+    """
+    if not PROC.joinpath("self", "stat").exists():
+        return _identity_elsewhere(pid)
+    fields = _stat_fields(pid)
+    if fields is None:
+        return None
+    boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{fields[_START]}"
+
+
+def _identity_elsewhere(pid: int) -> str | None:
+    import psutil  # noqa: PLC0415 - not needed on Linux, where every run passes here
+
+    try:
+        return f"created/{psutil.Process(pid).create_time()}"
+    except psutil.Error:
+        return None
+
+
+def describe(member: ProcessKey) -> LeakedProcess | None:
+    """What a report says of a process; None when it is gone."""
+    fields = _stat_fields(member.pid)
+    if fields is None or int(fields[_START]) != member.start_ticks:
+        return None
+    try:
+        arguments = (PROC / str(member.pid) / "cmdline").read_bytes()
+        name = (PROC / str(member.pid) / "comm").read_text(errors="replace").strip()
+        uptime_seconds = float((PROC / "uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    command = arguments.replace(b"\0", b" ").decode(errors="replace").strip() or f"[{name}]"
+    age_seconds = uptime_seconds - member.start_ticks / os.sysconf("SC_CLK_TCK")
+    return LeakedProcess(
+        pid=member.pid,
+        command=command,
+        age_seconds=round(max(0.0, age_seconds), 2),
+        rss_bytes=int(fields[_RSS]) * os.sysconf("SC_PAGE_SIZE"),
+    )
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the name; None for a process that is gone or a zombie."""
+    try:
+        text = (PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    fields = text[text.rfind(b")") + 2 :].decode("ascii").split()
+    # Of a process whose first thread has ended the others may work on.
+    has_ended = fields[_STATE] in {"Z", "X"} and int(fields[_THREADS]) <= 1
+    return None if has_ended else fields

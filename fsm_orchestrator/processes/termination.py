@@ -1,0 +1,70 @@
+"""Ending a stage's processes, gently first: SIGTERM, the grace, and only then SIGKILL.
+
+The leader and its session hear SIGTERM first, as from a terminal: a leader that tidies up its own
+workers gets the chance. Once it has ended, whatever else is left hears SIGTERM too. Collecting
+(SIGKILL, and the proof that nothing is left) is the next step, and not done here.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.contained import Contained
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.signals import signal_each, signal_group, wait_for_end_of
+from fsm_orchestrator.processes.table import ProcessKey
+
+
+def terminate(
+    child: Contained, kill_grace_ms: int, interrupts: Interrupts, *, requests_heard: int
+) -> bool:
+    """Ask everything of `child` to end; whether it all did, without SIGKILL, in the grace.
+
+    A request beyond the first `requests_heard` (the operator's second Ctrl-C) ends the grace.
+    """
+    deadline = time.monotonic() + kill_grace_ms / 1000
+    told = _ask_session(child)
+    while True:
+        others = child.others()
+        if readable([child.end_descriptor], 0.0):
+            if not others:
+                return True
+            told |= _ask([key for key in others if key not in told])
+        if time.monotonic() >= deadline or interrupts.count > requests_heard:
+            return False
+        if _is_lost(child, others, deadline, interrupts):
+            return False
+
+
+def _ask_session(child: Contained) -> set[ProcessKey]:
+    """Ask the leader's group, and what left the group but not the session."""
+    members = process_table.session_members(child.pid)
+    signal_group(child.pid, signal.SIGTERM)
+    signal_group(child.pid, signal.SIGCONT)
+    _ask([key for key in members if process_table.group_of(key.pid) != child.pid])
+    return set(members)
+
+
+def _ask(processes: list[ProcessKey]) -> set[ProcessKey]:
+    """SIGTERM; and SIGCONT, for a stopped process cannot act on it."""
+    signal_each(processes, signal.SIGTERM)
+    signal_each(processes, signal.SIGCONT)
+    return set(processes)
+
+
+def _is_lost(
+    child: Contained, others: tuple[ProcessKey, ...], deadline: float, interrupts: Interrupts
+) -> bool:
+    """Wait for a change; whether it was that nobody keeps the processes any more."""
+    watched = [interrupts.fileno()]
+    if child.loss_descriptor is not None:
+        watched.append(child.loss_descriptor)
+    if not readable([child.end_descriptor], 0.0):
+        watched.append(child.end_descriptor)
+    ready = wait_for_end_of(others, watched, deadline)
+    if interrupts.fileno() in ready:
+        interrupts.drain()
+    return child.loss_descriptor in ready

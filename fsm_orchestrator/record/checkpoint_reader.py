@@ -1,0 +1,139 @@
+"""Reading a checkpoint without believing it.
+
+A file that cannot be read, does not parse, holds an unknown or doubled key, is of another
+version, embeds a lifecycle we would refuse, or tells a history that is no walk over it raises
+CheckpointError with file and reason. The file is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from pydantic import ValidationError
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.errors import CheckpointError, LifecycleError
+from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.record import history_check
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.text.phrases import described
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
+
+KEY_CHARACTERS_MAX: Final = 80
+SMALL_BYTES_MAX: Final = 1024 * 1024
+ENTRIES_MAX: Final = 250_000
+"""More than a program can be given arguments, or a file of the largest size has invocations."""
+KEYS_MAX: Final = 10_000
+REMEDY = (
+    "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
+)
+
+
+def load(output_directory: Path) -> Checkpoint:
+    """The checkpoint of an output directory.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be used.
+    """
+    path = output_directory / CHECKPOINT_FILE
+    try:
+        data = files.read_bounded(path, RECORD_BYTES_MAX)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"there is nothing to resume: {path} does not exist",
+            remedy="check the directory, or start a run without --resume",
+        ) from None
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {path}: {files.reason(error)}", remedy=REMEDY
+        ) from error
+    return parse(data, str(path))
+
+
+def parse(data: bytes, name: str) -> Checkpoint:
+    """A checkpoint from its bytes; `name` is the file's in messages.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
+    if not data.strip():
+        _refuse(name, "it is empty")
+    _check_envelope(data, name)
+    try:
+        checkpoint = Checkpoint.model_validate_json(data)
+    except ValidationError as error:
+        _refuse(name, _first_problem(error))
+    try:
+        reading.check(checkpoint.lifecycle, name)
+    except LifecycleError as error:
+        _refuse(name, f"lifecycle: {error}")
+    contradiction = history_check.problem_of(checkpoint)
+    if contradiction is not None:
+        _refuse(name, contradiction)
+    return checkpoint
+
+
+def _check_envelope(data: bytes, name: str) -> None:
+    """What pydantic would let pass or explain badly: doubled keys, NaN, version, product."""
+    try:
+        document = json.loads(
+            data.decode(), object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        _refuse(name, f"byte {error.start} is not UTF-8")
+    except json.JSONDecodeError as error:
+        _refuse(name, f"line {error.lineno} column {error.colno}: {error.msg.lower()}")
+    except RecursionError:
+        _refuse(name, "it is nested too deeply")
+    except ValueError as error:
+        _refuse(name, str(error))
+    if not isinstance(document, dict) or document.get("product") != PRODUCT:
+        _refuse(name, f"it is not a checkpoint of {PRODUCT}")
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        _refuse(
+            name,
+            f"schema_version: this program reads version {SCHEMA_VERSION}, the file says"
+            f" {described(version)}",
+        )
+    if len(data) > SMALL_BYTES_MAX:
+        _refuse_bulk(document, name)
+
+
+def _refuse_bulk(document: Any, name: str) -> None:
+    """Refuse what no run leaves and every reader would need a gigabyte to complain about."""
+    rest = [document]
+    while rest:
+        part = rest.pop()
+        if not isinstance(part, dict | list):
+            continue
+        if len(part) > (ENTRIES_MAX if isinstance(part, list) else KEYS_MAX):
+            what = "entries" if isinstance(part, list) else "keys"
+            _refuse(name, f"it has {len(part)} {what} in one place, more than any run leaves")
+        rest.extend(part if isinstance(part, list) else part.values())
+
+
+def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in document:
+            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+        document[key] = value
+    return document
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part)[:KEY_CHARACTERS_MAX] for part in problem["loc"])
+    return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _refuse(name: str, why: str) -> NoReturn:
+    raise CheckpointError(f"cannot resume from {name}: {why}", remedy=REMEDY)

@@ -1,0 +1,160 @@
+"""The structured log: structlog events to `orchestrator_events.jsonl` and to a listener.
+
+Set-up only: what is logged is decided where it happens. No global configuration is touched, so
+that a program that uses structlog itself can call this as a library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic import BaseModel
+
+from fsm_orchestrator.clock import Clock, timestamp
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.json_output import json_line
+from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName, Operation
+
+EventDict = MutableMapping[str, Any]
+Listener = Callable[[Mapping[str, Any]], None]
+TAIL_BYTES_MAX: Final = 4 * 1024 * 1024
+_SENTENCES: Final = frozenset({"message", "error", "reason"})
+"""What is put into words where it happens. Names of ours are never masked, whatever a value is."""
+_FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
+
+
+class EventFile:
+    """The open events file: appends whole lines, numbered without gaps over invocations.
+
+    A torn last line, left by a kill in mid-write, is cut off when the file is opened. The first
+    failure, to open or to write, is kept in `failure` for the run to find; nothing is written
+    after it.
+    """
+
+    def __init__(self, output_directory: Path) -> None:
+        self.path = output_directory / EVENTS_FILE
+        self.failure: RecordingError | None = None
+        self.last_seq = 0
+        self._descriptor = -1
+        try:
+            self._descriptor = files.open_append(self.path)
+            self.last_seq = self._repair()
+        except OSError as error:
+            self.failure = self._error(error)
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Append one event. A failure is kept, not raised."""
+        if self.failure is not None:
+            return
+        line = json_line(event).encode()
+        here = os.fstat(self._descriptor)
+        size_bytes = here.st_size
+        try:
+            there = os.stat(self.path, follow_symlinks=False)
+            if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+                raise FileNotFoundError(2, "the file was replaced while the run worked")
+            files.write_all(self._descriptor, line)
+        except OSError as error:
+            self.failure = self._error(error)
+            with contextlib.suppress(OSError):
+                files.truncate(self._descriptor, size_bytes)
+
+    def sync(self) -> None:
+        """Make what was written durable. A failure is kept, not raised."""
+        if self.failure is not None:
+            return
+        try:
+            files.sync(self._descriptor)
+        except OSError as error:
+            self.failure = self._error(error)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def _repair(self) -> int:
+        """Cut a torn last line; the number of the last event, 0 if there is none."""
+        size_bytes = os.fstat(self._descriptor).st_size
+        start = max(0, size_bytes - TAIL_BYTES_MAX)
+        tail = os.pread(self._descriptor, TAIL_BYTES_MAX, start)
+        end_of_last_line = tail.rfind(b"\n") + 1
+        if end_of_last_line < len(tail):
+            files.truncate(self._descriptor, start + end_of_last_line)
+        for line in reversed(tail[:end_of_last_line].splitlines()):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return int(json.loads(line)["seq"])
+        return 0
+
+    def _error(self, error: OSError) -> RecordingError:
+        return RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+
+
+class _Sinks:
+    """What the last processor hands the finished event to."""
+
+    def __init__(self, event_file: EventFile | None, listener: Listener | None) -> None:
+        self.event_file = event_file
+        self.listener = listener
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        if self.event_file is not None:
+            self.event_file.write(event)
+        if self.listener is not None:
+            self.listener(event)
+
+
+class RunLogger(structlog.BoundLoggerBase):
+    """A logger with one method: every event has a name from the closed set."""
+
+    def emit(self, name: EventName, /, level: str = "info", **values: Any) -> None:
+        """Log a fact. A record given as a value is logged as it is kept: masked when made."""
+        self._proxy_to_logger("emit", name.value, level=level, **values)
+
+
+def build_logger(
+    clock: Clock, masker: Masker, event_file: EventFile | None, listener: Listener | None
+) -> RunLogger:
+    """A logger that numbers, stamps, masks and orders events, then hands them to both sinks."""
+    counter = {"seq": 0 if event_file is None else event_file.last_seq}
+
+    def stamp(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        counter["seq"] += 1
+        event["seq"] = counter["seq"]
+        event["at"] = timestamp(clock.now())
+        event["schema_version"] = SCHEMA_VERSION
+        return event
+
+    def mask(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        return {
+            key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
+            for key, value in event.items()
+        }
+
+    def finish(
+        _logger: Any, _method: str, event: EventDict
+    ) -> tuple[tuple[EventDict], dict[str, Any]]:
+        ordered = {key: event.pop(key) for key in _FIRST_KEYS if key in event}
+        return ({**ordered, **event},), {}
+
+    logger: RunLogger = structlog.wrap_logger(
+        _Sinks(event_file, listener),
+        processors=[mask, stamp, finish],
+        wrapper_class=RunLogger,
+        context_class=dict,
+        cache_logger_on_first_use=False,
+    ).bind()
+    return logger
+
+
+def _plain(value: Any) -> Any:
+    """A record as JSON has it; it was masked when it was made."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

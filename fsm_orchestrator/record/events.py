@@ -1,0 +1,309 @@
+"""The lines of `orchestrator_events.jsonl`, for those who read the log: one model an event.
+
+A run does not load this module: what it logs is decided where it happens. A key that an event
+does not always have is left out of its line, never null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter
+
+from fsm_orchestrator.model.execution import (
+    Count,
+    GateDecision,
+    LeakedProcess,
+    Ordinal,
+    Record,
+    RunId,
+    SchemaVersion,
+    Sha256,
+    StageExecution,
+    StateName,
+    Timestamp,
+    TransitionRecord,
+)
+from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
+
+
+class Event(Record):
+    """What every line has."""
+
+    schema_version: SchemaVersion = Field(description="Version of this format.")
+    seq: Ordinal = Field(description="Number of the line in its file, from 1 without gaps.")
+    at: Timestamp = Field(description="When it was logged, in UTC.")
+    run_id: RunId = Field(description="Identifies the run, over all its invocations.")
+
+
+class RunEvent(Event):
+    """What every line of a run that began has."""
+
+    state: StateName = Field(description="The last state that was made durable.")
+
+
+class StageEvent(RunEvent):
+    """What every line about an attempt of a stage has."""
+
+    stage: StateName = Field(description="Name of the stage.")
+    attempt: Ordinal = Field(description="Number of the attempt, from 1 over all invocations.")
+
+
+class RunStarted(RunEvent):
+    """An invocation has begun."""
+
+    event: Literal[EventName.RUN_STARTED] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="How grave it is.")
+    execution_mode: ExecutionMode = Field(
+        description="Whether a new run or a resume was asked for."
+    )
+    invocation: Ordinal = Field(description="Number of the invocation, from 1.")
+    lifecycle: StateName = Field(description="Name of the lifecycle that the run follows.")
+    lifecycle_sha256: Sha256 = Field(
+        description="SHA-256 of the relation that the lifecycle says, in hexadecimal."
+    )
+    rerun: tuple[StateName, ...] = Field(
+        description="Completed stages that the invocation was told to run again."
+    )
+    started_at: Timestamp = Field(description="When the invocation began, in UTC.")
+    version: str = Field(description="Version of the program at work.")
+
+
+class TransitionTaken(RunEvent):
+    """A transition is durable and is taken."""
+
+    event: Literal[EventName.TRANSITION] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="How grave it is.")
+    transition: TransitionRecord = Field(description="The transition, as the checkpoint has it.")
+
+
+class GateDecided(RunEvent):
+    """A gate has been judged."""
+
+    event: Literal[EventName.GATE_DECIDED] = Field(description="Name of the event.")
+    level: Literal["info", "warning"] = Field(description="How grave it is: a refusal is graver.")
+    decision: GateDecision = Field(description="The decision, as the checkpoint has it.")
+
+
+class StageStarted(StageEvent):
+    """An attempt of a stage is durable, and its process is about to be started."""
+
+    event: Literal[EventName.STAGE_STARTED] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="How grave it is.")
+    command: str = Field(description="The program: an absolute path, or a name looked up on PATH.")
+    args: tuple[str, ...] = Field(
+        description="The program's arguments in order; known secret values are masked."
+    )
+    reason: str = Field(description="Why the stage is run, in words.")
+    containment: Containment = Field(
+        description=(
+            "How far the ending of its processes reaches: every process that comes of it"
+            " (subreaper), or those that stay in its group and session (process_group)."
+        )
+    )
+
+
+class StageOutput(StageEvent):
+    """A running attempt printed a line; logged only with `--log-output`."""
+
+    event: Literal[EventName.STAGE_OUTPUT] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="How grave it is.")
+    stream: OutputStream = Field(description="What it was printed to.")
+    text: str = Field(
+        description=(
+            "The line without its newline, 8 KiB of it at most; known secret values are masked,"
+            " bytes that are not UTF-8 replaced."
+        )
+    )
+    is_cut: bool = Field(description="Whether the line was longer and the rest is left out.")
+
+
+class StageSlow(StageEvent):
+    """An attempt has run for another `slow_after_ms` of its stage, and runs on."""
+
+    event: Literal[EventName.STAGE_SLOW] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    elapsed_ms: Count = Field(description="How long it has been running, in milliseconds.")
+    stdout_tail: str = Field(
+        description="The last lines it printed to stdout; known secret values are masked."
+    )
+    stderr_tail: str = Field(
+        description="The last lines it printed to stderr; known secret values are masked."
+    )
+
+
+class StageRetrying(StageEvent):
+    """An attempt failed in a way after which the stage is tried again, and it will be."""
+
+    event: Literal[EventName.STAGE_RETRYING] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    wait_ms: Count = Field(description="How long before the next attempt, in milliseconds.")
+    max_attempts: Ordinal = Field(description="How many attempts the stage has in all.")
+
+
+class ProcessLeaked(StageEvent):
+    """An attempt exited and left a process running, which was ended."""
+
+    event: Literal[EventName.PROCESS_LEAKED] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    process: LeakedProcess = Field(description="The process, as the report has it.")
+
+
+class StageEnded(StageEvent):
+    """An attempt of a stage has ended."""
+
+    event: Literal[EventName.STAGE_ENDED] = Field(description="Name of the event.")
+    level: Literal["info", "error"] = Field(
+        description="How grave it is: all but a success is graver."
+    )
+    execution: StageExecution = Field(description="How it ended, as the checkpoint has it.")
+
+
+class StageSkipped(StageEvent):
+    """A completed stage is not run again; `attempt` is the one that completed it."""
+
+    event: Literal[EventName.STAGE_SKIPPED] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="How grave it is.")
+    execution: StageExecution = Field(description="The skip, as the checkpoint has it.")
+
+
+class RunWarning(RunEvent):
+    """Something happened that the operator should know although it does not end the run."""
+
+    event: Literal[EventName.WARNING] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    message: str = Field(description="What it is, in words.")
+    stage: StateName | None = Field(
+        default=None, description="Name of the stage it is about; left out when it is about none."
+    )
+    is_passed_over: Literal[True] | None = Field(
+        default=None,
+        description="True when the stage had no binary and was passed over; else left out.",
+    )
+
+
+class AttemptInterrupted(StageEvent):
+    """An attempt whose end nobody saw, or could record, is recorded as interrupted."""
+
+    event: Literal[EventName.ATTEMPT_INTERRUPTED] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="How grave it is.")
+    ended_pids: tuple[Ordinal, ...] = Field(
+        description="Process ids of what was alive still and was ended."
+    )
+    invocation: Ordinal | None = Field(
+        default=None,
+        description=(
+            "Number of the invocation that had begun the attempt; left out when the attempt is"
+            " that of another run, which was in the directory before this one."
+        ),
+    )
+    execution: StageExecution | None = Field(
+        default=None,
+        description="The attempt, as the checkpoint has it; left out like `invocation`.",
+    )
+
+
+class ClosureRefused(RunEvent):
+    """A run may not be closed: expected artifacts are wrong, or a guard could not say."""
+
+    event: Literal[EventName.CLOSURE_REFUSED] = Field(description="Name of the event.")
+    level: Literal["error"] = Field(description="How grave it is.")
+    execution: StageExecution = Field(description="The refusal, as the checkpoint has it.")
+
+
+class RecordingFailed(RunEvent):
+    """The program could not do its own part of the run, which fails with it."""
+
+    event: Literal[EventName.RECORDING_FAILED] = Field(description="Name of the event.")
+    level: Literal["error"] = Field(description="How grave it is.")
+    error: str = Field(description="What could not be done, where and why.")
+    operation: str = Field(
+        description="What could not be done as one word, such as `checkpoint.persist`."
+    )
+    execution: StageExecution | None = Field(
+        default=None,
+        description=(
+            "The failure, as the report has it; left out of a second one, met while the first was"
+            " recorded."
+        ),
+    )
+
+
+class RunRefused(Event):
+    """An invocation could not begin: a checkpoint is of no use, or a run cannot be archived."""
+
+    event: Literal[EventName.RUN_REFUSED] = Field(description="Name of the event.")
+    level: Literal["error"] = Field(description="How grave it is.")
+    error: str = Field(description="Why, with the file.")
+    operation: str = Field(
+        description="What could not be done as one word, such as `checkpoint.load`."
+    )
+    execution_mode: ExecutionMode = Field(
+        description="Whether a new run or a resume was asked for."
+    )
+    execution: StageExecution = Field(description="The refusal, as the report has it.")
+
+
+class RunEnded(RunEvent):
+    """An invocation has ended."""
+
+    event: Literal[EventName.RUN_ENDED] = Field(description="Name of the event.")
+    level: Literal["info", "error"] = Field(
+        description="How grave it is: all but an exit code of 0 is graver."
+    )
+    outcome: Outcome = Field(description="How the run stands: the report's `terminal_state`.")
+    exit_code: int = Field(description="What the command exits with.")
+    closure_ready: bool = Field(description="Whether the run may be closed, as the report has it.")
+    finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    containment: Containment | None = Field(
+        default=None,
+        description=(
+            "How far the ending of processes reached, as the report has it; left out when no"
+            " stage was run."
+        ),
+    )
+
+
+class RunCrashed(RunEvent):
+    """An invocation has ended by a bug of the program."""
+
+    event: Literal[EventName.RUN_CRASHED] = Field(description="Name of the event.")
+    level: Literal["critical"] = Field(description="How grave it is.")
+    traceback: str = Field(description="Where the program was, as Python tells it.")
+    exit_code: int = Field(description="What the command exits with.")
+    finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
+    execution: StageExecution = Field(description="The failure, as the report has it.")
+
+
+EventLine: TypeAlias = Annotated[
+    RunStarted
+    | TransitionTaken
+    | GateDecided
+    | StageStarted
+    | StageOutput
+    | StageSlow
+    | StageRetrying
+    | ProcessLeaked
+    | StageEnded
+    | StageSkipped
+    | RunWarning
+    | AttemptInterrupted
+    | ClosureRefused
+    | RecordingFailed
+    | RunRefused
+    | RunEnded
+    | RunCrashed,
+    Field(discriminator="event"),
+]
+"""Any line of the log; `event` says which."""
+
+_EVENT_LINE: Final[TypeAdapter[EventLine]] = TypeAdapter(EventLine)
+
+
+def parse_event(line: bytes) -> EventLine:
+    """The event that a line of the log tells.
+
+    Raises:
+        pydantic.ValidationError: it is no line that this version of the program writes.
+    """
+    return _EVENT_LINE.validate_json(line)

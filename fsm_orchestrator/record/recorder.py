@@ -1,0 +1,202 @@
+"""The run's record on disk: every change to it goes through here, checkpoint before report.
+
+The record is kept as a draft in memory; `save` and `take` make it durable. What could not be
+made durable did not happen: the draft goes back to the last durable state, keeping only facts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.model.execution import InvocationRecord, StageExecution, TransitionRecord
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome
+
+
+class Recorder:
+    """Holds the run's record and writes it.
+
+    `artifacts_intact` is asked when a done run's report is made.
+    """
+
+    def __init__(
+        self, output_directory: Path, draft: Checkpoint, artifacts_intact: Callable[[], bool]
+    ) -> None:
+        self._checkpoint_path = output_directory / CHECKPOINT_FILE
+        self._report_path = output_directory / REPORT_FILE
+        self._artifacts_intact = artifacts_intact
+        self.draft = draft
+        self.is_degraded = False
+        """Set once something could not be written: the report is then written if it can be."""
+        self.latest: Report | None = None
+        """The report that was made last to be written."""
+        self._on_disk: bytes | None = None
+        self._on_disk_before: bytes | None = None
+        with contextlib.suppress(OSError):
+            self._on_disk = files.read_bounded(self._checkpoint_path, RECORD_BYTES_MAX)
+
+    def update(self, **changes: Any) -> None:
+        """Change the draft."""
+        self.draft = self.draft.model_copy(update=changes)
+
+    def update_invocation(self, **changes: Any) -> None:
+        """Change this invocation's record in the draft."""
+        invocation: InvocationRecord = self.draft.invocation.model_copy(update=changes)
+        self.update(invocations=(*self.draft.invocations[:-1], invocation))
+
+    def add_execution(self, execution: StageExecution) -> None:
+        """Add a stage execution to this invocation's record in the draft."""
+        self.update_invocation(
+            stage_executions=(*self.draft.invocation.stage_executions, execution)
+        )
+
+    def add_warning(self, warning: str) -> None:
+        """Add a warning to this invocation's record in the draft, once."""
+        if warning not in self.draft.invocation.warnings:
+            self.update_invocation(warnings=(*self.draft.invocation.warnings, warning))
+
+    def save(self) -> None:
+        """Make the draft's checkpoint durable.
+
+        Raises:
+            RecordingError: it cannot be; `operation` is `checkpoint.persist`.
+        """
+        data = self._checkpoint_bytes()
+        try:
+            files.replace_file(self._checkpoint_path, data)
+        except OSError as error:
+            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
+        self._note_on_disk(data)
+
+    def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
+        """Make a transition durable, checkpoint first, then the report.
+
+        Raises:
+            RecordingError: it could not be made durable; the draft does not hold it.
+        """
+        before = self.draft
+        self.update_invocation(
+            transitions=(*before.invocation.transitions, transition), **invocation_changes
+        )
+        self.update(current_state=transition.dest)
+        if before.lifecycle.loops:
+            # A loop that leads back to a stage leaves no completion of it in force.
+            draft = self.draft
+            in_force = (one for one in draft.completions if one.cycle == draft.cycle_of(one.stage))
+            self.update(completions=tuple(in_force))
+        try:
+            self.save_with_report()
+        except BaseException:
+            self.draft = before
+            raise
+
+    def undo(self, before: Checkpoint) -> None:
+        """Forget a transition that was taken, for want of another record of it."""
+        self.draft = before
+        self._put_back(self._on_disk_before)
+
+    def save_with_report(self, outcome: Outcome | None = None) -> None:
+        """Make the draft and its report durable; `outcome` as in `build_report`.
+
+        Both are written under temporary names first, so that a full disk is found before either
+        takes its place; the checkpoint takes its place first, for the report must never tell
+        what a resume would not find.
+
+        Raises:
+            RecordingError: `operation` says which of the two could not be written.
+        """
+        data = self._checkpoint_bytes()
+        try:
+            checkpoint = files.stage_file(self._checkpoint_path, data)
+        except OSError as error:
+            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
+        try:
+            report = self._stage_report(outcome)
+            try:
+                self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
+                if report is not None:
+                    self._commit(Operation.REPORT_PERSIST, report)
+            except RecordingError:
+                self._put_back(self._on_disk)
+                raise
+            finally:
+                if report is not None:
+                    report.discard()
+        finally:
+            checkpoint.discard()
+        self._note_on_disk(data)
+
+    def _note_on_disk(self, data: bytes) -> None:
+        self._on_disk_before, self._on_disk = self._on_disk, data
+
+    def _put_back(self, data: bytes | None) -> None:
+        """Let the checkpoint say again what it said before, if that can be done at all.
+
+        It may have taken its place before the failure: what is told as failed must not be found
+        done.
+        """
+        if data is not None:
+            with contextlib.suppress(OSError):
+                files.replace_file(self._checkpoint_path, data)
+
+    def report(self, outcome: Outcome | None = None) -> Report:
+        """The report of the draft; `outcome` as in `build_report`. A done run is judged anew."""
+        intact = self.is_done and not self.is_degraded and self._artifacts_intact()
+        return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
+
+    def write_report_if_possible(self, outcome: Outcome | None = None) -> None:
+        """The last word of a run that cannot write its record: a failure changes nothing more."""
+        with contextlib.suppress(OSError):
+            files.replace_file(self._report_path, self.report(outcome).to_json())
+
+    @property
+    def is_closure_ready(self) -> bool:
+        """Whether the report that was made last to be written says that the run may be closed."""
+        return not self.is_degraded and self.latest is not None and self.latest.closure_ready
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the draft's state is done."""
+        state = self.draft.lifecycle.states[self.draft.current_state]
+        return state.outcome is Outcome.DONE
+
+    def _stage_report(self, outcome: Outcome | None) -> files.StagedFile | None:
+        """The staged report; None where it cannot be written and that is known already."""
+        try:
+            if self._report_path.is_dir():
+                raise IsADirectoryError(21, "a directory is in the file's place")
+            self.latest = self.report(outcome)
+            return files.stage_file(self._report_path, self.latest.to_json())
+        except OSError as error:
+            if self.is_degraded:
+                return None
+            raise _error(Operation.REPORT_PERSIST, self._report_path, error) from error
+
+    def _commit(self, operation: Operation, staged: files.StagedFile) -> None:
+        """Let a staged file take its place, durably.
+
+        The name of a report that another will follow becomes durable with the next checkpoint,
+        which is in the same directory: until then a power cut leaves the report before it.
+        """
+        try:
+            staged.commit()
+            is_last = self.draft.invocation.finished_at is not None
+            if operation is Operation.CHECKPOINT_PERSIST or is_last:
+                files.sync_directory(staged.path.parent)
+        except OSError as error:
+            if operation is not Operation.REPORT_PERSIST or not self.is_degraded:
+                raise _error(operation, staged.path, error) from error
+
+    def _checkpoint_bytes(self) -> bytes:
+        return self.draft.model_dump_json().encode() + b"\n"
+
+
+def _error(operation: Operation, path: Path, error: OSError) -> RecordingError:
+    return RecordingError(operation, str(path), files.reason(error))

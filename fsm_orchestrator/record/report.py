@@ -1,0 +1,152 @@
+"""The run report, the supervision artifact: a pure rendering of the checkpoint."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fsm_orchestrator.gates.judging import have_passed, reason_codes
+from fsm_orchestrator.model.execution import (
+    GateDecision,
+    InvocationRecord,
+    Record,
+    RunId,
+    SchemaVersion,
+    Sha256,
+    StageExecution,
+    StateName,
+    Timestamp,
+    TransitionRecord,
+)
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.text.json_output import escaped
+from fsm_orchestrator.vocabulary import PRODUCT, Containment, ExecutionMode, Gate, Outcome
+
+
+class LifecycleName(Record):
+    """Which lifecycle a run followed: its name, and the digest of its relation."""
+
+    name: StateName = Field(description="Name of the lifecycle.")
+    sha256: Sha256 = Field(
+        description="SHA-256 of its relation, in hexadecimal: equal for files that say the same."
+    )
+
+
+class Report(Record):
+    """The report. Key order is fixed by the order of the fields."""
+
+    schema_version: SchemaVersion = Field(description="Version of this format.")
+    product: Literal["fsm-orchestrator"] = Field(description="The program that wrote the report.")
+    version: str = Field(description="Version of the program that wrote the report.")
+    run_id: RunId = Field(description="Identifies the run, over all its invocations.")
+    lifecycle: LifecycleName | None = Field(
+        description=(
+            "The lifecycle that the run follows; null when the checkpoint could not be used."
+        )
+    )
+    execution_mode: ExecutionMode = Field(
+        description="Whether this invocation was asked for a new run or for a resume."
+    )
+    terminal_state: Outcome | None = Field(description="How the run ended; null while it works.")
+    closure_ready: bool = Field(
+        description=(
+            "Whether a supervisor may close the run: it is done, every gate passed, and every"
+            " expected artifact was present and valid when this was written."
+        )
+    )
+    exit_code: int | None = Field(
+        description="What this invocation's command exits with; null while it works."
+    )
+    current_state: StateName | None = Field(
+        description=(
+            "The last state that was made durable; null when the checkpoint could not be used."
+        )
+    )
+    blocked_reason_codes: tuple[str, ...] = Field(
+        description=(
+            "Reason codes of the gates that refused, in judging order; empty unless"
+            " terminal_state is blocked."
+        )
+    )
+    gate_decisions: tuple[GateDecision, ...] = Field(
+        description=(
+            "The decisions in force, in judging order: this invocation's, or those that closed a"
+            " done run; empty before the gates have been judged."
+        )
+    )
+    stage_executions: tuple[StageExecution, ...] = Field(
+        description=(
+            "What this invocation did about stages, in order, and what the program itself failed"
+            " to do."
+        )
+    )
+    transitions: tuple[TransitionRecord, ...] = Field(
+        description="The transitions that this invocation took, in order."
+    )
+    containment: Containment | None = Field(
+        description=(
+            "How far the ending of a stage's processes reached in this invocation: every process"
+            " that came of it (subreaper), or those that stayed in its group and session"
+            " (process_group); null before a stage was run."
+        )
+    )
+    warnings: tuple[str, ...] = Field(
+        description="What the operator should know although it did not end the run."
+    )
+    started_at: Timestamp = Field(description="When this invocation began, in UTC.")
+    finished_at: Timestamp | None = Field(
+        description="When this invocation ended, in UTC; null while it works."
+    )
+    earlier_invocations: tuple[InvocationRecord, ...] = Field(
+        description="All that earlier invocations of the run did, in order."
+    )
+
+    def to_json(self) -> bytes:
+        """The file's bytes: indented, fixed key order, newline at the end."""
+        return escaped(self.model_dump_json(indent=2)).encode() + b"\n"
+
+
+def build_report(
+    checkpoint: Checkpoint, *, artifacts_intact: bool, outcome: Outcome | None = None
+) -> Report:
+    """The report that a checkpoint implies.
+
+    `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
+    current state says, for a run that failed because a state could not be made durable.
+    """
+    invocation = checkpoint.invocation
+    terminal = outcome or checkpoint.lifecycle.states[checkpoint.current_state].outcome
+    decisions = decisions_in_force(checkpoint, terminal)
+    is_done = terminal is Outcome.DONE
+    return Report(
+        schema_version=1,
+        product=PRODUCT,
+        version=invocation.version,
+        run_id=checkpoint.run_id,
+        lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
+        execution_mode=invocation.execution_mode,
+        terminal_state=terminal,
+        closure_ready=is_done and artifacts_intact and have_passed(decisions, Gate),
+        exit_code=invocation.exit_code,
+        current_state=checkpoint.current_state,
+        blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
+        gate_decisions=decisions,
+        stage_executions=invocation.stage_executions,
+        transitions=invocation.transitions,
+        containment=invocation.containment,
+        warnings=invocation.warnings,
+        started_at=invocation.started_at,
+        finished_at=invocation.finished_at,
+        earlier_invocations=checkpoint.invocations[:-1],
+    )
+
+
+def decisions_in_force(
+    checkpoint: Checkpoint, terminal: Outcome | None
+) -> tuple[GateDecision, ...]:
+    """This invocation's decisions; for a resumed done run, those that closed it."""
+    if checkpoint.invocation.gate_decisions or terminal is not Outcome.DONE:
+        return checkpoint.invocation.gate_decisions
+    return next(
+        (one.gate_decisions for one in reversed(checkpoint.invocations) if one.gate_decisions),
+        (),
+    )

@@ -1,0 +1,70 @@
+"""Reading a report back. Writing it is recorder.py's duty."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.errors import ReportError
+from fsm_orchestrator.record.report import Report
+
+_EARLIER: Final = b'\n  "earlier_invocations": ['
+"""Where the last field of a report begins. A text in JSON has no line break of its own, so this
+can stand nowhere else in a file that is indented as ours are."""
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+def read_report(file: Path) -> Report:
+    """The report in a file.
+
+    Raises:
+        ReportError: there is none, or it cannot be understood.
+    """
+    try:
+        return Report.model_validate_json(files.read_bounded(file, RECORD_BYTES_MAX))
+    except (OSError, ValidationError) as error:
+        raise _unreadable(file, error) from None
+
+
+def read_latest_invocation(file: Path) -> Report:
+    """The report in a file as if there were no earlier invocations: those are not even read.
+
+    Raises:
+        ReportError: there is none, or what was read of it cannot be understood.
+    """
+    try:
+        return Report.model_validate_json(_without_earlier(file))
+    except (OSError, ValidationError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _without_earlier(file: Path) -> bytes:
+    """The bytes of a report up to its earlier invocations, closed as if there were none."""
+    data = b""
+    descriptor = files.open_regular(file)
+    try:
+        while len(data) <= RECORD_BYTES_MAX and (chunk := os.read(descriptor, _CHUNK_BYTES)):
+            searched_from = max(0, len(data) - len(_EARLIER))
+            data += chunk
+            found = data.find(_EARLIER, searched_from)
+            if found >= 0:
+                return data[:found] + _EARLIER + b"]}"
+    finally:
+        os.close(descriptor)
+    return data
+
+
+def _unreadable(file: Path, error: OSError | ValidationError) -> ReportError:
+    if isinstance(error, FileNotFoundError):
+        return ReportError(
+            f"no run has left a report in {file.parent}", remedy="check the directory"
+        )
+    reason = files.reason(error) if isinstance(error, OSError) else "it is not a report of ours"
+    return ReportError(
+        f"cannot read {file}: {reason}", remedy="a resume of the run writes it again"
+    )

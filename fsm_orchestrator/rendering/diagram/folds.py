@@ -1,0 +1,97 @@
+"""Which edges of a lifecycle are drawn as one, because many states have the same way out.
+
+A dozen stages that all lead to `failed` are a dozen lines that say one thing: `every stage`.
+Only edges that nothing sets apart are folded, and the words are true of all that is folded. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
+
+_FOLDED_FROM: Final[Mapping[Trigger, int]] = {
+    Trigger.RESUME: 2,
+    Trigger.RUN_ABORTED: 2,
+    Trigger.STAGE_FAILED: 3,
+    Trigger.STAGE_TIMED_OUT: 3,
+    Trigger.GATES_REFUSED: 4,
+}
+"""How many edges to one state it takes; a few lines tell more than a word for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Edges for one trigger from many states to one. `key` names their common source."""
+
+    key: str
+    trigger: Trigger
+    dest: str
+    sources_words: str
+    edges: tuple[Edge, ...]
+
+
+def folded(lifecycle: Lifecycle, is_apart: Callable[[Edge], bool]) -> tuple[list[Fold], list[Edge]]:
+    """The folds of a lifecycle, and the edges that are in none of them, in file order.
+
+    `is_apart` says which edges have to be drawn for themselves.
+    """
+    folds = [
+        fold
+        for trigger in _FOLDED_FROM
+        if (fold := _fold(lifecycle, trigger, is_apart)) is not None
+    ]
+    inside = {edge for fold in folds for edge in fold.edges}
+    return folds, [edge for edge in lifecycle.edges if edge not in inside]
+
+
+def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], bool]) -> Fold | None:
+    edges = [edge for edge in lifecycle.edges if edge.trigger is trigger]
+    by_dest: dict[str, list[Edge]] = {}
+    for edge in edges:
+        if not edge.is_guarded and not is_apart(edge):
+            by_dest.setdefault(edge.dest, []).append(edge)
+    if not by_dest:
+        return None
+    most = max(by_dest.values(), key=len)
+    everywhere = {state.name for state in lifecycle.state if _may_happen(trigger, state)}
+    if len(most) < _FOLDED_FROM[trigger] or 2 * len(most) <= len(edges):
+        return None
+    if {edge.source for edge in edges} != everywhere:
+        return None  # "every" would be untrue, as it may be of a lifecycle that was not judged
+    is_all = {edge.source for edge in most} == everywhere
+    what = _what(lifecycle, trigger)
+    words = f"every {'' if is_all else 'other '}{what}"
+    key = "".join(word.capitalize() for word in words.replace("-", " ").replace("_", " ").split())
+    if not is_all:
+        key += "For" + trigger.value.title().replace("_", "")
+    return Fold(key, trigger, most[0].dest, words, tuple(most))
+
+
+def _may_happen(trigger: Trigger, state: State) -> bool:
+    match trigger:
+        case Trigger.RESUME:
+            return state.outcome is not Outcome.DONE
+        case Trigger.RUN_ABORTED:
+            return state.kind is not StateKind.TERMINAL
+        case Trigger.GATES_REFUSED:
+            return state.kind is StateKind.GATE
+        case _:
+            return state.kind is StateKind.STAGE
+
+
+def _what(lifecycle: Lifecycle, trigger: Trigger) -> str:
+    """The states in which a trigger can happen, after `every`."""
+    match trigger:
+        case Trigger.RESUME:
+            done = [one.name for one in lifecycle.state if one.outcome is Outcome.DONE]
+            return f"state but {', '.join(done)}" if done else "state"
+        case Trigger.RUN_ABORTED:
+            return "state before the end"
+        case Trigger.GATES_REFUSED:
+            return "gate state"
+        case _:
+            return "stage"

@@ -1,0 +1,53 @@
+"""The words in a picture: of an edge, of what a state declares, of a span of time.
+
+Pure. Where they stand is for the modules that draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fsm_orchestrator.lifecycle.model import Edge, State
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.text.spans import span_words
+from fsm_orchestrator.vocabulary import Guard, StateKind
+
+
+def label_of(edge: Edge) -> str:
+    """An edge in words: the trigger and its condition."""
+    return f"{edge.trigger.value}{condition_of(edge)}"
+
+
+def condition_of(edge: Edge) -> str:
+    """The condition of an edge, after a space; empty if it has none."""
+    conditions = (("if", edge.guard), ("unless", edge.unless))
+    words = [f" {word} {guard.value}" for word, guard in conditions if isinstance(guard, Guard)]
+    if edge.at_most is not None:
+        words.append(f" at most {edge.at_most} time{'' if edge.at_most == 1 else 's'}")
+    return "".join(words)
+
+
+def details_of(state: State) -> Iterator[str]:
+    """What is declared of a state beside its name and kind, a line each."""
+    match state.kind:
+        case StateKind.GATE:
+            yield ", ".join(gate.value for gate in state.judged_gates)
+        case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:
+            yield f"outcome: {state.outcome.value}"
+        case StateKind.STAGE:
+            if state.timeout_ms is not None:
+                yield f"timeout {span_words(state.timeout_ms)}"
+            if state.retry is not None:
+                yield _retry_words(state.retry)
+            if state.rework_exit_code is not None:
+                yield f"exit {state.rework_exit_code} asks for rework"
+        case _:
+            pass
+
+
+def _retry_words(policy: RetryPolicy) -> str:
+    after = [f"exit {code}" for code in policy.exit_codes or ()]
+    if policy.timeouts:
+        after.append("timeout")
+    attempts = "" if policy.max_attempts is None else f"{policy.max_attempts} attempts"
+    return f"{attempts or 'retried'}{' after ' if after else ''}{', '.join(after)}"

@@ -1,0 +1,298 @@
+"""What is drawn of a lifecycle, before any format: nodes, arrows, the way to done.
+
+The declaration is drawn, not a live machine: what `transitions` draws of one colours the state it
+is in, names a guard after its callback, gives a flat machine no final states, and knows neither
+kinds nor reasons nor how often an edge may be taken. That nothing else is drawn than what runs is
+held by a test: edges drawn, edges declared and the machine's `get_transitions()` are equal.
+
+Pure. How a picture is written down is for diagram_mermaid.py and diagram_dot.py; what marks a run
+or a difference puts on it, for diagram_run.py and diagram_changes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.rendering.diagram.folds import Fold, folded
+from fsm_orchestrator.rendering.diagram.labels import details_of, label_of
+from fsm_orchestrator.vocabulary import GatesGuard, Outcome, StateKind, Trigger
+
+_HAPPY: Final[Mapping[StateKind, Trigger]] = {
+    StateKind.INITIAL: Trigger.START,
+    StateKind.GATE: Trigger.GATES_PASSED,
+    StateKind.STAGE: Trigger.STAGE_SUCCEEDED,
+}
+"""What happens in a state of each kind when all goes well."""
+
+
+class Shape(StrEnum):
+    """What a node stands for, told by its shape."""
+
+    INITIAL = "initial"
+    GATE = "gate"
+    STAGE = "stage"
+    DONE = "done"
+    ENDED = "ended"
+    GROUP = "group"
+    """Many states at once, as the source of an arrow that leaves them all."""
+
+
+class Line(StrEnum):
+    """What an arrow stands for, told by its line."""
+
+    HAPPY = "happy"
+    PLAIN = "plain"
+    LOOP = "loop"
+    ABORTED = "aborted"
+    RESUME = "resume"
+
+
+class Mark(StrEnum):
+    """What an overlay says of a node or an arrow."""
+
+    NONE = "none"
+    TAKEN = "taken"
+    UNTAKEN = "untaken"
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+SIGNS: Final[Mapping[Mark, str]] = {Mark.ADDED: "+ ", Mark.REMOVED: "\u2212 ", Mark.CHANGED: "~ "}
+"""What stands before the name of what changed, so that no line or colour is needed to see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What an overlay puts on the states and edges of a lifecycle."""
+
+    states: Mapping[str, Mark] = field(default_factory=dict)
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """More lines in the node of a state."""
+    edges: Mapping[Edge, Mark] = field(default_factory=dict)
+    notes: Mapping[Edge, str] = field(default_factory=dict)
+    """More words on an edge."""
+    captions: Sequence[str] = ()
+    others: Mark = Mark.NONE
+    """The mark of every state and edge without one."""
+
+    def on_state(self, name: str) -> Mark:
+        """The mark of a state."""
+        return self.states.get(name, self.others)
+
+    def on_edge(self, edge: Edge) -> Mark:
+        """The mark of an edge."""
+        return self.edges.get(edge, self.others)
+
+    def sets_apart(self, edge: Edge) -> bool:
+        """Whether an edge has to be seen for itself, not among all of its kind.
+
+        What leaves a state that is itself new or gone says no more than the state does.
+        """
+        marks = (self.edges.get(edge, self.others), self.states.get(edge.source, self.others))
+        return edge in self.notes or (
+            edge in self.edges and not (marks[0] is marks[1] and marks[0] in SIGNS)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A state, or a group of them. `key` is unique and, of a state, its name."""
+
+    key: str
+    shape: Shape
+    title: str
+    details: tuple[str, ...] = ()
+    tip: str = ""
+    outcome: Outcome | None = None
+    mark: Mark = Mark.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """All edges between two nodes that are drawn as one line."""
+
+    source: str
+    dest: str
+    line: Line
+    labels: tuple[str, ...]
+    tip: str
+    mark: Mark
+    edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is drawn. Nodes and arrows stand in the order in which they are best laid out."""
+
+    name: str
+    title: str
+    initial: str
+    captions: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+    spine: tuple[str, ...]
+    """The states on the way to done, in order."""
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every edge that is drawn, alone or with others."""
+        return tuple(edge for arrow in self.arrows for edge in arrow.edges)
+
+
+NO_MARKS: Final = Marks()
+
+
+def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
+    """The picture of a lifecycle of the right shape, judged or not."""
+    happy = happy_walk(lifecycle)
+    folds, single = folded(lifecycle, marks.sets_apart)
+    spine = tuple(dict.fromkeys(name for edge in happy for name in (edge.source, edge.dest)))
+    off_spine = [state.name for state in lifecycle.state if state.name not in spine]
+    return Picture(
+        name=lifecycle.name,
+        title=lifecycle.title,
+        initial=lifecycle.initial,
+        captions=(*_warnings(lifecycle), *marks.captions),
+        nodes=(
+            *(_node(lifecycle.states[name], marks) for name in (*spine, *off_spine)),
+            *_groups(folds, marks),
+        ),
+        arrows=(*_arrows(lifecycle, single, happy, marks), *_fold_arrows(folds, marks)),
+        spine=spine,
+    )
+
+
+def happy_walk(lifecycle: Lifecycle) -> tuple[Edge, ...]:
+    """The edges taken when every gate passes, every stage succeeds and every condition holds."""
+    walk: list[Edge] = []
+    place, visited = lifecycle.initial, {lifecycle.initial}
+    while (state := lifecycle.states.get(place)) and state.kind in _HAPPY:
+        edges = lifecycle.edges_from(place, _HAPPY[state.kind])
+        edge = next((one for one in edges if one.unless is None and one.at_most is None), None)
+        if edge is None or edge.dest in visited:
+            break
+        walk.append(edge)
+        visited.add(edge.dest)
+        place = edge.dest
+    return tuple(walk)
+
+
+def _warnings(lifecycle: Lifecycle) -> Iterable[str]:
+    if lifecycle.gates_guard is GatesGuard.CLOSURE:
+        yield "gates_guard is closure: stages run before the gates have passed"
+
+
+def _node(state: State, marks: Marks) -> Node:
+    shape = Shape.DONE if state.outcome is Outcome.DONE else _SHAPES[state.kind]
+    mark = marks.on_state(state.name)
+    details = (*details_of(state), *marks.lines.get(state.name, ()))
+    return Node(
+        key=state.name,
+        shape=shape,
+        title=SIGNS.get(mark, "") + state.name,
+        details=details,
+        tip=f"{state.name}: {_TIPS[state.kind]}",
+        outcome=state.outcome,
+        mark=mark,
+    )
+
+
+_SHAPES: Final[Mapping[StateKind, Shape]] = {
+    StateKind.INITIAL: Shape.INITIAL,
+    StateKind.GATE: Shape.GATE,
+    StateKind.STAGE: Shape.STAGE,
+    StateKind.TERMINAL: Shape.ENDED,
+}
+_TIPS: Final[Mapping[StateKind, str]] = {
+    StateKind.INITIAL: "every run begins here",
+    StateKind.GATE: "its gates are judged",
+    StateKind.STAGE: "its binary runs",
+    StateKind.TERMINAL: "the run has ended",
+}
+
+
+def _arrows(
+    lifecycle: Lifecycle, edges: Sequence[Edge], happy: Sequence[Edge], marks: Marks
+) -> list[Arrow]:
+    """One arrow for the edges between two states, those on the way to done first."""
+    between: dict[tuple[str, str, Mark, bool], list[Edge]] = {}
+    for edge in sorted(edges, key=lambda one: one not in happy):
+        place = (edge.source, edge.dest, marks.on_edge(edge), edge in happy)
+        between.setdefault(place, []).append(edge)
+    return [
+        Arrow(
+            source=source,
+            dest=dest,
+            line=_line(group, happy),
+            labels=tuple(
+                SIGNS.get(mark, "") + _label(lifecycle, edge, marks, is_happy=is_happy)
+                for edge in group
+            ),
+            tip="; ".join(_tip(lifecycle, edge) for edge in group),
+            mark=mark,
+            edges=tuple(group),
+        )
+        for (source, dest, mark, is_happy), group in between.items()
+    ]
+
+
+def _line(edges: Sequence[Edge], happy: Sequence[Edge]) -> Line:
+    if any(edge in happy for edge in edges):
+        return Line.HAPPY
+    if all(edge.trigger is Trigger.RUN_ABORTED for edge in edges):
+        return Line.ABORTED
+    if all(edge.trigger is Trigger.RESUME for edge in edges):
+        return Line.RESUME
+    return Line.LOOP if any(edge.at_most is not None for edge in edges) else Line.PLAIN
+
+
+def _label(lifecycle: Lifecycle, edge: Edge, marks: Marks, *, is_happy: bool) -> str:
+    words = label_of(edge)
+    is_last = len(lifecycle.edges_from(edge.source, edge.trigger)) > 1 and not edge.is_guarded
+    if is_last and not is_happy:
+        words += " otherwise"
+    note = marks.notes.get(edge)
+    return words if note is None else f"{words} {note}"
+
+
+def _tip(lifecycle: Lifecycle, edge: Edge) -> str:
+    """Why there is an edge, and where others are tried before or after it, its turn."""
+    tried = lifecycle.edges_from(edge.source, edge.trigger)
+    turn = f" (tried {tried.index(edge) + 1} of {len(tried)})" if len(tried) > 1 else ""
+    return f"{label_of(edge)}{turn}: {edge.why}"
+
+
+def _groups(folds: Sequence[Fold], marks: Marks) -> list[Node]:
+    keys = {fold.key: fold for fold in folds}
+    return [
+        Node(
+            key=key,
+            shape=Shape.GROUP,
+            title=fold.sources_words,
+            tip=", ".join(edge.source for edge in fold.edges),
+            mark=marks.others,
+        )
+        for key, fold in keys.items()
+    ]
+
+
+def _fold_arrows(folds: Sequence[Fold], marks: Marks) -> list[Arrow]:
+    return [
+        Arrow(
+            source=fold.key,
+            dest=fold.dest,
+            line=_line(fold.edges, ()),
+            labels=(fold.trigger.value,),
+            tip="; ".join(
+                dict.fromkeys(f"{fold.trigger.value}: {edge.why}" for edge in fold.edges)
+            ),
+            mark=marks.others,
+            edges=tuple(fold.edges),
+        )
+        for fold in folds
+    ]

@@ -1,0 +1,106 @@
+"""The private file of a run: environment values and what else may not lie in the output directory.
+
+One file a run, mode 0600, below the user's state directory (`XDG_STATE_HOME`, see the XDG Base
+Directory Specification). Values stay until the run is done; the key for comparing them stays a
+little longer, so that repeating a command after `done` can be recognised. Old files are pruned.
+"""
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
+from fsm_orchestrator.model.execution import Record, SchemaVersion
+from fsm_orchestrator.vocabulary import PRODUCT
+
+PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
+FILE_BYTES_MAX = 16 * 1024 * 1024
+AGE_DAYS_MAX = 30
+FILES_MAX = 1000
+
+
+class StageSecrets(Record):
+    """What one stage needs that the checkpoint must not show: exact settings, environment."""
+
+    command: str
+    args: tuple[str, ...]
+    cwd: str
+    expected_artifacts: tuple[str, ...]
+    env: dict[str, str]
+
+
+class PrivateState(Record):
+    """The content of a private file."""
+
+    schema_version: SchemaVersion = 1
+    run_id: str
+    digest_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    stages: dict[str, StageSecrets]
+
+    @property
+    def digest_key_bytes(self) -> bytes:
+        """The key for `settings.env_digest`."""
+        return bytes.fromhex(self.digest_key)
+
+
+def new_private_ref() -> str:
+    """A name for a run's private file that says nothing about the run."""
+    return secrets.token_hex(16)
+
+
+def new_digest_key() -> bytes:
+    """A key for environment digests."""
+    return secrets.token_bytes(32)
+
+
+def state_directory() -> Path:
+    """Where private files live: `$XDG_STATE_HOME/fsm-orchestrator`, else below ~/.local/state."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(given) if os.path.isabs(given) else Path(os.path.expanduser("~/.local/state"))
+    return base / PRODUCT
+
+
+def load(ref: str) -> PrivateState | None:
+    """The private file of that name; None when it is gone or cannot be understood."""
+    try:
+        data = files.read_bounded(_path(ref), FILE_BYTES_MAX)
+        return PrivateState.model_validate_json(data)
+    except (OSError, ValidationError):
+        return None
+
+
+def save(ref: str, state: PrivateState) -> None:
+    """Write the private file durably, readable by its owner alone, and prune old ones.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    directory = state_directory()
+    files.make_directory(directory, mode=0o700)
+    files.replace_file(_path(ref), state.model_dump_json().encode(), mode=0o600)
+    _prune(directory)
+
+
+def _path(ref: str) -> Path:
+    return state_directory() / f"{ref}.json"
+
+
+def _prune(directory: Path) -> None:
+    """Remove files beyond the age or the count; losing one costs a resume its values, no more."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
+    found.sort(reverse=True)
+    oldest = time.time() - AGE_DAYS_MAX * 86_400  # noqa: TID251 - ages of files, not of the run
+    for position, (changed_at, path) in enumerate(found):
+        if position >= FILES_MAX or changed_at < oldest:
+            with contextlib.suppress(OSError):
+                files.remove(Path(path))

@@ -1,0 +1,5 @@
+"""Whether the promises hold on this machine.
+
+Face: `checks`.
+May import: the Python interface, `processes`, `disk` and below.
+"""

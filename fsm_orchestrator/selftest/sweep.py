@@ -1,0 +1,145 @@
+"""Runs of harmless stages, killed at moments spread over their length, and resumed.
+
+For selftest.py: the operator's version of the sweep that the tests do more finely.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.api import load_report
+from fsm_orchestrator.errors import CheckpointError, OrchestratorError
+from fsm_orchestrator.processes import leftovers
+from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE
+
+STAGES: Final = ("manager", "executor")
+RUN_SECONDS_MAX: Final = 60.0
+GONE_SECONDS_MAX: Final = 1.0
+_SCRIPT: Final = "echo {stage} began >>{notes}; sleep 0.02; echo {stage} ended >>{notes}"
+_PASSING: Final = ("--policy-status", "allow", "--ci-status", "success", "--review-status")
+
+
+class SweepError(Exception):
+    """A promise did not hold; the message says which, and when the run was killed."""
+
+
+def sweep(directory: Path, kills: int) -> str:
+    """Kill `kills` runs, resume each, and hold what is there against the promises; in words.
+
+    Raises:
+        SweepError: a promise did not hold.
+        OSError: the program could not be started.
+    """
+    lead, length = _undisturbed(directory / "undisturbed")
+    killed = 0
+    for number in range(kills):
+        output = directory / f"killed-{number + 1}"
+        killed += _one(output, lead + length * (number + 1) / (kills + 1))
+    return f"{killed} of {kills} runs killed at work and resumed: nothing lost, nothing repeated"
+
+
+def _undisturbed(output: Path) -> tuple[float, float]:
+    """How long a run takes to begin, and then to end, in seconds."""
+    began = time.monotonic()
+    code = _started(output).wait(RUN_SECONDS_MAX)
+    seconds = time.monotonic() - began
+    if code != 0:
+        raise SweepError(f"an undisturbed run of two harmless stages exited with {code}")
+    report = load_report(output)
+    started, finished = (
+        datetime.fromisoformat(at or "") for at in (report.started_at, report.finished_at)
+    )
+    length = min((finished - started).total_seconds(), seconds)
+    return seconds - length, length
+
+
+def _one(output: Path, after_seconds: float) -> bool:
+    """One run, killed and resumed; False where it had ended before."""
+    where = f"after a kill at {after_seconds:.3f} s"
+    process = _started(output)
+    try:
+        process.wait(after_seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    was_killed = process.wait(RUN_SECONDS_MAX) == -signal.SIGKILL
+    _assert_nothing_alive(output, where)
+    complete = _complete(output, where)
+    before = _ended(output)
+    arguments = ("--resume",) if (output / CHECKPOINT_FILE).exists() else None
+    code = _started(output, arguments).wait(RUN_SECONDS_MAX)
+    if code != 0:
+        raise SweepError(f"{where}, the resume exited with {code}")
+    after = _ended(output)
+    for stage in STAGES:
+        if stage in complete and after.count(stage) != before.count(stage):
+            raise SweepError(f"{where}, stage {stage} was complete and ran again")
+        if stage not in after:
+            raise SweepError(f"{where}, stage {stage} was passed over")
+    try:
+        report = load_report(output)
+    except OrchestratorError as error:
+        raise SweepError(f"{where}: {error}") from error
+    if not report.closure_ready:
+        raise SweepError(f"{where}, the report of the resumed run does not close it")
+    return was_killed
+
+
+def _assert_nothing_alive(output: Path, where: str) -> None:
+    try:
+        attempt = checkpoint_reader.load(output).open_attempt
+    except CheckpointError:
+        return
+    deadline = time.monotonic() + GONE_SECONDS_MAX
+    while attempt is not None and leftovers.live_processes(attempt):
+        if time.monotonic() >= deadline:
+            raise SweepError(f"{where}, processes of the stage were alive a second later")
+        time.sleep(0.02)
+
+
+def _complete(output: Path, where: str) -> set[str]:
+    """The stages whose success is on disk."""
+    if not (output / CHECKPOINT_FILE).exists():
+        if (output / EVENTS_FILE).exists() and _ended(output):
+            raise SweepError(f"{where}, stages had run, but there is no checkpoint")
+        return set()
+    try:
+        return {one.stage for one in checkpoint_reader.load(output).completions}
+    except CheckpointError as error:
+        raise SweepError(f"{where}: {error}") from error
+
+
+def _ended(output: Path) -> list[str]:
+    """The stages that came to their end, in order."""
+    notes = output.with_suffix(".notes")
+    if not notes.exists():
+        return []
+    lines = (line.split() for line in notes.read_text().splitlines())
+    return [words[0] for words in lines if words[1:] == ["ended"]]
+
+
+def _started(output: Path, arguments: tuple[str, ...] | None = None) -> subprocess.Popen[bytes]:
+    """The program at work: a new run, or with other arguments."""
+    if arguments is None:
+        arguments = (*_PASSING, "approved")
+        for stage in STAGES:
+            script = _SCRIPT.format(stage=stage, notes=output.with_suffix(".notes").name)
+            options = ("--{0}-bin", "/bin/sh", "--{0}-arg", "-c", "--{0}-arg", script)
+            arguments += tuple(option.format(stage) for option in options)
+    package_root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "fsm_orchestrator", str(output), *arguments],
+        cwd=output.parent,
+        env={**os.environ, "PYTHONPATH": path, "XDG_STATE_HOME": str(output.parent / "state")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

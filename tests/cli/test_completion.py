@@ -1,0 +1,725 @@
+"""Shell completion: what is offered where, in real shells, and that nothing else happens."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.shell_completion import CompletionItem
+
+from fsm_orchestrator.cli.commands.completion import _offered
+from fsm_orchestrator.cli.parser.commands import build_command
+from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS, COMPLETION_VARIABLE
+from tests.support.command import CHECKPOINT, COMMAND, PASSING, environment, orchestrate, stages
+
+REVIEWER_OPTION = "--reviewer-bin"
+TERMINAL = (
+    "import fcntl, os, sys, termios\n"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "os.execvp(sys.argv[1], sys.argv[1:])\n"
+)
+"""Makes stdin the controlling terminal, as an interactive shell wants it, and starts the shell."""
+HOSTILE = ("$(touch pwned)", "`touch pwned`", "two words", "it's", 'say "x"', "a;touch pwned", "*")
+SHELLS = [
+    pytest.param(
+        shell,
+        marks=pytest.mark.skipif(shutil.which(shell) is None, reason=f"{shell} is not installed"),
+    )
+    for shell in COMPLETION_SHELLS
+]
+
+
+def asked(
+    words: Sequence[str], incomplete: str, cwd: Path, **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Ask as bash's script does, the words as they would be typed and then `incomplete`."""
+    typed = ("fsm-orchestrator", *words)
+    variables = {
+        "COMP_WORDS": "\n".join((*typed, incomplete)),
+        "COMP_CWORD": str(len(typed)),
+        COMPLETION_VARIABLE: "bash_complete",
+        **env,
+    }
+    return subprocess.run(
+        COMMAND,
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def offered(words: Sequence[str], incomplete: str, cwd: Path) -> list[str]:
+    """The candidates; `<dir>` and `<file>` where the shell is to list them."""
+    done = asked(words, incomplete, cwd)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = [line.split(",", 1) for line in done.stdout.decode().splitlines()]
+    return [value if kind == "plain" else f"<{kind}>" for kind, value in lines]
+
+
+def reviewed_run(cwd: Path) -> None:
+    """A finished run of `reviewed_run` in `out`."""
+    given = (*PASSING, *stages(), "--reviewer-bin", "/bin/true", "--run-id", "first")
+    assert orchestrate("out", "--lifecycle", "reviewed_run", *given, cwd=cwd).code == 0
+
+
+# What is offered
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        ((), "", list(COMMANDS)),
+        ((), "pl", ["plan", "<dir>"]),
+        ((), "./o", ["<dir>"]),
+        ((), "--pol", ["--policy-status"]),
+        (("./out",), "--pol", ["--policy-status"]),
+        (("./out", "--policy-status"), "", ["allow", "deny", "unknown"]),
+        (("--ci-status",), "s", ["success"]),
+        (("run", "out", "--review-status"), "a", ["approved"]),
+        (("run", "out", "--log-format"), "", ["auto", "json", "text"]),
+        (("run", "out", "--on-changed-stage"), "k", ["keep"]),
+        (("run", "out", "--on-changed-stage", "="), "r", ["refuse", "rerun"]),
+        (("run", "out"), "--on-changed-stage=k", ["keep"]),
+        (("run", "out", "--manager-backoff", "="), "", ["fixed", "exponential"]),
+        (("run", "out", "--rerun"), "", ["manager", "executor"]),
+        (("run", "out", "--rerun", "manager", "--rerun"), "e", ["executor"]),
+        (("run",), "", ["<dir>"]),
+        (("run", "out"), "", []),
+        (("run", "out", "--manager-cwd"), "", ["<dir>"]),
+        (("run", "out", "--manager-bin"), "./", ["<file>"]),
+        (("run", "out", "--manager-arg"), "", []),
+        (("run", "out", "--executor-expected-artifact"), "", ["<file>"]),
+        (("run", "out", "--config"), "", ["<file>"]),
+        (("plan", "out", "--lifecycle"), "rev", ["<file>", "reviewed_run"]),
+        (("plan", "out", "--lifecycle", "="), "cl", ["<file>", "closure_gated"]),
+        (("verify",), "g", ["<file>", "governed_run"]),
+        (("verify", "governed_run"), "r", ["<file>", "reviewed_run"]),
+        (("diagram",), "r", ["<file>", "reviewed_run"]),
+        (("diagram", "--diff", "governed_run"), "r", ["<file>", "reviewed_run"]),
+        (("diagram", "--run"), "", ["<dir>"]),
+        (("diagram", "-o"), "", ["<file>"]),
+        (("diagram", "--write"), "", ["<dir>"]),
+        (("lifecycle",), "", ["closure_gated", "governed_run", "reviewed_run"]),
+        (("schema",), "re", ["report"]),
+        (("config",), "", ["check", "show"]),
+        (("config", "check"), "", ["<file>"]),
+        (("config", "show"), "", ["<file>"]),
+        (("status", "a", "b"), "", ["<dir>"]),
+        (("logs", "out"), "m", ["manager"]),
+        (("report", "out", "--html"), "", ["<file>"]),
+        (("completion",), "", ["bash", "zsh", "fish"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_candidates(
+    words: tuple[str, ...], incomplete: str, expected: list[str], tmp_path: Path
+) -> None:
+    """Where the cursor stands decides what is offered, with `run` left out and with `=`, too."""
+    assert offered(words, incomplete, tmp_path) == expected
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "config check", "config show"])
+def test_every_option_of_every_command_is_offered(name: str, tmp_path: Path) -> None:
+    """What a command takes and what is offered for it are the same set."""
+    first, *rest = name.split()
+    command = build_command(first, ("manager", "executor"))
+    for word in rest:
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), word)
+    assert command is not None
+    declared = [
+        option
+        for one in command.params
+        if isinstance(one, click.Option)
+        for option in one.opts
+        if option.startswith("--")
+    ]
+    assert offered(name.split(), "--", tmp_path) == [*declared, "--help"]
+
+
+def test_option_that_may_be_given_once_is_not_offered_again(tmp_path: Path) -> None:
+    """A given `--config` is no candidate any more; what may be repeated stays one."""
+    words = ("run", "out", "--config", "x.toml", "--rerun", "manager", "--json")
+    left = offered(words, "--", tmp_path)
+    assert "--config" not in left
+    assert "--json" not in left
+    assert "--rerun" in left
+    assert "--lifecycle" in left
+
+
+def lifecycle_by_path(cwd: Path) -> tuple[str, ...]:
+    """A file of one's own with a reviewer."""
+    text = orchestrate("lifecycle", "reviewed_run", cwd=cwd).stdout
+    (cwd / "of ours.toml").write_text(text)
+    return ("plan", "out", "--lifecycle", "'of ours.toml'")
+
+
+def lifecycle_by_config(cwd: Path) -> tuple[str, ...]:
+    """A config file that names the lifecycle."""
+    (cwd / "run.toml").write_text('lifecycle = "reviewed_run"\n')
+    return ("out", "--config=run.toml")
+
+
+def lifecycle_by_checkpoint(cwd: Path) -> tuple[str, ...]:
+    """A run to be resumed."""
+    reviewed_run(cwd)
+    return ("out", "--resume")
+
+
+def lifecycle_below_home(cwd: Path) -> tuple[str, ...]:
+    """A path as only a shell would expand it."""
+    lifecycle_by_path(cwd)
+    (cwd / "of ours.toml").rename(cwd / "ours.toml")
+    return ("out", "--lifecycle", "~/ours.toml")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        lambda _: ("out", "--lifecycle", "reviewed_run"),
+        lambda _: ("run", "out", "--lifecycle", "=", "reviewed_run"),
+        lifecycle_by_path,
+        lifecycle_by_config,
+        lifecycle_by_checkpoint,
+        lifecycle_below_home,
+    ],
+    ids=["name", "equals", "path", "config", "resume", "home"],
+)
+def test_stage_options_are_those_of_the_lifecycle_that_is_typed(
+    typed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--rev` gives `--reviewer-bin` only where the lifecycle meant has a reviewer."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert REVIEWER_OPTION in offered(typed(tmp_path), "--rev", tmp_path)
+    assert offered(("other",), "--rev", tmp_path) == ["--review-status"]
+    assert offered(("other", "--manager-arg", "--lifecycle=reviewed_run"), "--rev", tmp_path) == [
+        "--review-status"
+    ]
+
+
+def test_stages_and_run_ids_of_a_run(tmp_path: Path) -> None:
+    """`logs` offers the stages of the checkpoint, `--run-id` what is archived, and `run` no id."""
+    reviewed_run(tmp_path)
+    assert offered(("logs", "out"), "", tmp_path) == ["manager", "executor", "reviewer"]
+    assert offered(("run", "out", "--resume", "--rerun"), "r", tmp_path) == ["reviewer"]
+    assert offered(("status", "out", "--run-id"), "", tmp_path) == []
+    assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
+    for command in ("status", "explain", "logs", "report"):
+        assert offered((command, "out", "--run-id"), "", tmp_path) == ["first"]
+        assert offered((command, "out", "--run-id"), "x", tmp_path) == []
+        assert offered((command, "--run-id"), "", tmp_path) == []
+    assert offered(("run", "out", "--run-id"), "", tmp_path) == []
+
+
+# Silence
+
+
+def is_silent(done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether nothing was said and nothing is wrong."""
+    return (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b'{"lifecycle": 1}',
+        b"[" * 100_000,
+        b'{"lifecycle":{"state":[{}]}}',
+    ],
+    ids=["empty", "torn", "bytes", "list", "number", "deep", "keys"],
+)
+def test_broken_checkpoint_says_nothing(content: bytes, tmp_path: Path) -> None:
+    """What cannot be read has no candidates, or those of the default lifecycle."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / CHECKPOINT).write_bytes(content)
+    assert is_silent(asked(("status", "out", "--run-id"), "", tmp_path))
+    assert offered(("logs", "out"), "", tmp_path) == ["manager", "executor"]
+    assert offered(("out", "--resume"), "--manager-b", tmp_path)[0] == "--manager-bin"
+
+
+def test_what_is_no_directory_or_no_file_says_nothing(tmp_path: Path) -> None:
+    """A file or a loop for OUT, a FIFO for a checkpoint, a directory for a file: no word."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "out" / "archive").mkdir(parents=True)
+    os.mkfifo(tmp_path / "out" / CHECKPOINT)
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "out", "absent", "loop", "out/archive"):
+        assert is_silent(asked(("status", name, "--run-id"), "", tmp_path))
+        assert offered(("logs", name), "", tmp_path) == ["manager", "executor"]
+        assert is_silent(asked(("run", name, "--lifecycle", name), "--reviewer", tmp_path))
+        assert is_silent(asked(("run", name, "--config", name), "--reviewer", tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_directory_says_nothing(tmp_path: Path) -> None:
+    """An archive that may not be listed has no candidates."""
+    (tmp_path / "out" / "archive" / "first").mkdir(parents=True)
+    (tmp_path / "out").chmod(0)
+    try:
+        assert is_silent(asked(("status", "out", "--run-id"), "", tmp_path))
+    finally:
+        (tmp_path / "out").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete"),
+    [
+        (("statsu", "out"), ""),
+        (("run", "out", "--no-such-option"), "x"),
+        (("run", "'unclosed"), "x"),
+        (("run", "out", "--manager-timeout-ms", "never"), "x"),
+        (("run", "out", "--policy-status", "maybe"), "x"),
+        (("run", "out", "--run-id", "not/an/id"), "x"),
+    ],
+    ids=str,
+)
+def test_mistyped_words_say_nothing(
+    words: tuple[str, ...], incomplete: str, tmp_path: Path
+) -> None:
+    """A typo is told when the command is run, not while it is typed."""
+    done = asked(words, incomplete, tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"plain," not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"COMP_CWORD": "x"},
+        {"COMP_CWORD": ""},
+        {"COMP_WORDS": ""},
+        {"COMP_WORDS": os.fsdecode(b"fsm-orchestrator run \xff")},
+        {COMPLETION_VARIABLE: "tcsh_complete"},
+        {COMPLETION_VARIABLE: "1"},
+    ],
+    ids=str,
+)
+def test_what_no_script_of_ours_asks_says_nothing(env: Mapping[str, str], tmp_path: Path) -> None:
+    """A variable that is wrong or missing is neither an error nor a reason for a traceback."""
+    done = asked(("run",), "--nothing", tmp_path, **env)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_variable_beside_arguments_is_a_leftover(tmp_path: Path) -> None:
+    """A run under an exported variable runs: its exit code 0 means that it is done."""
+    ended = orchestrate(
+        *("out", *PASSING, "--manager-bin", "/bin/false"),
+        cwd=tmp_path,
+        env={COMPLETION_VARIABLE: "bash_complete", "COMP_WORDS": "x", "COMP_CWORD": "1"},
+    )
+    assert ended.code == 1
+    assert ended.stdout.startswith("failed: ")
+
+
+def test_broken_pipe_is_quiet(tmp_path: Path) -> None:
+    """A shell that has gone hears nothing, and no error is written to the terminal."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    variables = {"COMP_WORDS": "x st", "COMP_CWORD": "1", COMPLETION_VARIABLE: "zsh_complete"}
+    for command, env in ((COMMAND, variables), ((*COMMAND, "completion", "zsh"), {})):
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment(**env),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    os.close(writer)
+
+
+def test_completion_loads_no_core_package(tmp_path: Path) -> None:
+    """A key press does not pay for pydantic, transitions or structlog, wherever it looks."""
+    reviewed_run(tmp_path)
+    code = (
+        "import os, sys\n"
+        "from fsm_orchestrator.cli.main import run_command_line\n"
+        "for words in sys.argv[1:]:\n"
+        "    os.environ['COMP_WORDS'] = words + ' '\n"
+        "    os.environ['COMP_CWORD'] = str(len(words.split()))\n"
+        "    run_command_line([])\n"
+        "loaded = {'pydantic', 'transitions', 'structlog', 'psutil'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {sorted(loaded)}' if loaded else 0)\n"
+    )
+    lines = (
+        "x",
+        "x logs out",
+        "x status out --run-id",
+        "x out --lifecycle",
+        "x schema",
+        "x config",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *lines],
+        cwd=tmp_path,
+        env=environment(**{COMPLETION_VARIABLE: "bash_complete"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "plain,reviewer\n" in done.stdout
+
+
+# Hostile names
+
+
+def test_names_a_shell_would_take_for_more_are_not_offered(tmp_path: Path) -> None:
+    """Of an archive and a checkpoint full of hostile names only the good ones are offered."""
+    reviewed_run(tmp_path)
+    for name in (*HOSTILE, "two\nlines", "x\nplain,evil", "-dash", "\x1b[31mred", "good"):
+        (tmp_path / "out" / "archive" / name).mkdir(parents=True)
+    (tmp_path / "out" / "archive" / "file").write_text("no run")
+    assert offered(("status", "out", "--run-id"), "", tmp_path) == ["good"]
+    path = tmp_path / "out" / CHECKPOINT
+    document = json.loads(path.read_bytes())
+    for hostile in (*HOSTILE, "x\nplain,evil"):
+        for state in document["lifecycle"]["state"]:
+            if state["kind"] == "stage":
+                state["name"] = hostile
+        path.write_text(json.dumps(document))
+        assert offered(("logs", "out"), "", tmp_path) == ["manager", "executor"]
+        assert all(one.startswith("--") for one in offered(("out", "--resume"), "--", tmp_path))
+
+
+def test_whatever_is_found_only_plain_words_are_offered() -> None:
+    """The last door: no look-up, however mistaken, can hand a shell more than a plain word."""
+    hostile = [CompletionItem(word) for word in (*HOSTILE, "", "a\nplain,b", "x,y", "\x1b[31mred")]
+    assert _offered(hostile) == []
+    (kept,) = _offered([CompletionItem("--a.b_c-1", help="two\n lines")])
+    assert (kept.value, kept.help) == ("--a.b_c-1", "two lines")
+
+
+def test_forged_stage_name_is_refused_as_any_forgery(tmp_path: Path) -> None:
+    """A resume from a checkpoint whose stages have no proper names is refused in words."""
+    reviewed_run(tmp_path)
+    path = tmp_path / "out" / CHECKPOINT
+    document = json.loads(path.read_bytes())
+    for state in document["lifecycle"]["state"]:
+        state["name"] += " $("
+    path.write_text(json.dumps(document))
+    ended = orchestrate("out", "--resume", cwd=tmp_path)
+    assert ended.code == 1
+    assert "internal error" not in ended.stderr
+
+
+@pytest.mark.parametrize("shell", COMPLETION_SHELLS)
+def test_typed_line_breaks_add_no_candidate(shell: str, tmp_path: Path) -> None:
+    """A word with a line break in it cannot pretend to be another candidate."""
+    evil = "'a\nplain,evil\nplain\nevil\n_'"
+    words = f"fsm-orchestrator status {evil}"
+    env = {"COMP_WORDS": words, "COMP_CWORD": evil if shell == "fish" else "2"}
+    done = asked((), "", tmp_path, **env, **{COMPLETION_VARIABLE: f"{shell}_complete"})
+    assert done.returncode == 0
+    assert b"evil" not in done.stdout
+
+
+# Real shells
+
+
+def script_of(shell: str) -> str:
+    """The script that is sourced."""
+    return orchestrate("completion", shell, cwd=Path.cwd()).stdout
+
+
+def recording_command(folder: Path) -> dict[str, str]:
+    """An environment in which the command answers shells, and else records its arguments."""
+    command = folder / "bin" / "fsm-orchestrator"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(
+        "#!/bin/sh\n"
+        f'if [ -n "${COMPLETION_VARIABLE}" ] || [ "$1" = completion ]; then\n'
+        f'  exec "{sys.executable}" -m fsm_orchestrator "$@"\n'
+        "fi\n"
+        f"printf '%s\\0' \"$@\" > '{folder}/recorded.part'\n"
+        f"mv '{folder}/recorded.part' '{folder}/recorded'\n"
+    )
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    home = {"HOME": str(folder), "ZDOTDIR": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    return environment(PATH=path, TERM="xterm", PS1="> ", **home)
+
+
+class Typist:
+    """Somebody at the terminal of an interactive shell that has sourced its script."""
+
+    START: Mapping[str, tuple[tuple[str, ...], str]] = {
+        "bash": (("--norc", "--noprofile", "-i"), 'eval "$(fsm-orchestrator completion bash)"'),
+        "zsh": (
+            ("-f", "-i"),
+            'autoload -U compinit; compinit -D -u; eval "$(fsm-orchestrator completion zsh)"',
+        ),
+        "fish": (("-i",), "fsm-orchestrator completion fish | source"),
+    }
+
+    def __init__(self, shell: str, folder: Path, cwd: Path) -> None:
+        self._record = folder / "recorded"
+        options, first_line = self.START[shell]
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TERMINAL, shell, *options],
+            cwd=cwd,
+            env=recording_command(folder),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.seen = ""
+        self._wait_until(lambda: self.seen != "")
+        self._type(f"{first_line}; echo LOAD''ED\r")
+        self._wait_until(lambda: "LOADED" in self.seen)
+
+    def line(self, keys: str) -> list[str]:
+        """Type keys and Enter; the arguments that the command was then run with.
+
+        Without the slash at the end of a directory, which zsh takes back.
+        """
+        self._record.unlink(missing_ok=True)
+        self._type(keys + "\r")
+        self._wait_until(self._record.exists)
+        arguments = self._record.read_bytes().decode().split("\0")[:-1]
+        return [one.rstrip("/") for one in arguments]
+
+    def leave(self) -> None:
+        """End the shell."""
+        self.process.kill()
+        self.process.wait(timeout=60)
+        os.close(self._master)
+
+    def _type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def _wait_until(self, is_so: Any) -> None:
+        deadline = time.monotonic() + 30
+        while not is_so():
+            assert time.monotonic() < deadline, self.seen
+            if select.select([self._master], [], [], 0.05)[0]:
+                try:
+                    self.seen += os.read(self._master, 65536).decode(errors="replace")
+                except OSError:  # Linux ends a terminal nobody holds open with EIO
+                    pytest.fail(f"the shell has gone: {self.seen}")
+
+
+@contextmanager
+def typing(shell: str, tmp_path: Path) -> Iterator[tuple[Typist, Path]]:
+    """An interactive shell in a directory with a run of two lives and hostile neighbours."""
+    cwd = tmp_path / "work"
+    (cwd / "out" / "archive" / "20260131T090000.000000Z-1a2b3c4d").mkdir(parents=True)
+    typist = Typist(shell, tmp_path, cwd)
+    try:
+        yield typist, cwd
+    finally:
+        typist.leave()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_typed_line_is_completed(shell: str, tmp_path: Path) -> None:
+    """Commands, options, values, ids, names beside files, and paths, each by one key press."""
+    with typing(shell, tmp_path) as (typist, cwd):
+        (cwd / "ours.toml").write_text("")
+        assert typist.line("fsm-orchestrator stat\tou\t") == ["status", "out"]
+        assert typist.line("fsm-orchestrator ou\t --pol\tal\t") == [
+            *("out", "--policy-status", "allow")
+        ]
+        assert typist.line("fsm-orchestrator status out --run-id 2\t") == [
+            *("status", "out", "--run-id", "20260131T090000.000000Z-1a2b3c4d")
+        ]
+        assert typist.line("fsm-orchestrator out --lifecycle rev\t --reviewer-b\t") == [
+            *("out", "--lifecycle", "reviewed_run", "--reviewer-b")
+        ]
+        assert typist.line("fsm-orchestrator out --lifecycle=rev\t --reviewer-bi\tx") == [
+            *("out", "--lifecycle=reviewed_run", "--reviewer-bin", "x")
+        ]
+        assert typist.line("fsm-orchestrator plan out --lifecycle our\t") == [
+            *("plan", "out", "--lifecycle", "ours.toml")
+        ]
+        assert typist.line("fsm-orchestrator plan out --config=our\t") == [
+            *("plan", "out", "--config=ours.toml")
+        ]
+        assert typist.line("fsm-orchestrator statsu out -\t") == ["statsu", "out", "-"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_hostile_paths_are_words_and_run_nothing(shell: str, tmp_path: Path) -> None:
+    """A path with whatever in it is inserted quoted: it arrives as it is called, no more."""
+    with typing(shell, tmp_path) as (typist, cwd):
+        for number, hostile in enumerate(HOSTILE):
+            (cwd / f"d{number}{hostile}").mkdir()
+            (cwd / f"f{number}{hostile}").write_text("")
+        for number, hostile in enumerate(HOSTILE):
+            # The second key press hands what the first has inserted back to the program.
+            keys = f"d{number}\t\t --config f{number}\t --lifecycle f{number}\t"
+            assert typist.line(f"fsm-orchestrator {keys}") == [
+                f"d{number}{hostile}",
+                *("--config", f"f{number}{hostile}"),
+                *("--lifecycle", f"f{number}{hostile}"),
+            ]
+        assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_line_breaks_in_paths_run_nothing(shell: str, tmp_path: Path) -> None:
+    """A name of several lines, one of which looks like an answer, is no command."""
+    tab = "\t" if shell == "fish" else "\t\t\t"  # the second opens fish's list, for Enter to pick
+    with typing(shell, tmp_path) as (typist, cwd):
+        for name in ("d\n$(touch pwned)", "e\nplain,$(touch pwned)", "f\n;touch pwned;"):
+            (cwd / name).mkdir()
+            (cwd / "out" / "archive" / name).mkdir()
+        for first in "def":
+            arguments = typist.line(f"fsm-orchestrator out --manager-cwd {first}{tab}")
+            assert arguments[:2] == ["out", "--manager-cwd"]
+            typist.line(f"fsm-orchestrator verify {first}{tab}")
+            typist.line(f"fsm-orchestrator status out --run-id {first}{tab}")
+        assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_is_right_and_says_where_it_goes(shell: str, tmp_path: Path) -> None:
+    """The shell finds no fault in it, and its first lines have what to type."""
+    script = script_of(shell)
+    path = tmp_path / "script"
+    path.write_text(script)
+    checked = subprocess.run(
+        [shell, "-n", path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+    comment = "".join(line for line in script.splitlines()[:5] if line.startswith("# "))
+    line = f"fsm-orchestrator completion {shell}"
+    assert line in comment
+    assert line in orchestrate("completion", "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_function_fills_compreply(tmp_path: Path) -> None:
+    """Called as bash calls it, the function has the candidates and lets bash list the paths."""
+    (tmp_path / "script").write_text(script_of("bash"))
+    (tmp_path / "ours.toml").write_text("")
+    (tmp_path / "$(touch pwned)").mkdir()
+    code = (
+        'compopt() { local IFS=" "; echo "compopt $*"; }; source ./script\n'
+        'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
+        '_fsm_orchestrator_completion "$1" "${!#}" "${@: -2:1}"; echo "code $?"\n'
+        'printf "<%s>\\n" "${COMPREPLY[@]}"\n'
+    )
+
+    def called(*words: str) -> list[str]:
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", "-c", code, "bash", *words],
+            cwd=tmp_path,
+            env=recording_command(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    us = "fsm-orchestrator"
+    assert called(us, "lo") == ["compopt -o filenames -o plusdirs", "code 0", "<logs>"]
+    assert called(us, "out", "--ci-status", "=", "p") == ["code 0", "<pending>"]
+    assert called(us, "out", "--manager-cwd", "$(touch pwned)", "*") == ["code 0", "<>"]
+    assert called(us, "out", "--lifecycle", "o") == [
+        *("compopt -o filenames -o default", "code 0", "<>")
+    ]
+    assert called(us, "out", "--lifecycle", "g") == [
+        *("compopt -o filenames -o default", "code 0", "<governed_run>")
+    ]
+    assert called("no-such-program", "st") == ["code 0", "<>"]
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_offers_names_and_files_together(tmp_path: Path) -> None:
+    """A lifecycle's name does not hide a file that begins alike, nor the file the name."""
+    with typing("bash", tmp_path) as (typist, cwd):
+        (cwd / "governed plan.toml").write_text("")
+        (cwd / "governed$(touch pwned)").write_text("")
+        typed = "fsm-orchestrator verify gov\t"  # as far as both agree
+        assert typist.line(typed) == ["verify", "governed"]
+        assert typist.line(typed + "_\t") == ["verify", "governed_run"]
+        assert typist.line(typed + "\\ \t") == ["verify", "governed plan.toml"]
+        assert typist.line(typed + "\\$\t") == ["verify", "governed$(touch pwned)"]
+        assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_quotes_files_beside_names(tmp_path: Path) -> None:
+    """Who lets TAB step through the candidates gets a file beside names quoted as any other."""
+    with typing("bash", tmp_path) as (typist, cwd):
+        (cwd / "governed$(touch pwned)").write_text("")
+        typist.line("bind 'TAB:menu-complete'; fsm-orchestrator x")
+        assert typist.line("fsm-orchestrator verify gov\t") == ["verify", "governed_run"]
+        assert typist.line("fsm-orchestrator verify gov\t\t") == [
+            *("verify", "governed$(touch pwned)")
+        ]
+        assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_describes_what_it_offers(tmp_path: Path) -> None:
+    """`complete -C`, as fish completes: candidates with their help, commas and all."""
+    (tmp_path / "$(touch pwned)").mkdir()
+
+    def candidates(line: str) -> list[str]:
+        done = subprocess.run(
+            [
+                shutil.which("fish") or "fish",
+                "-c",
+                f"fsm-orchestrator completion fish | source; complete -C {line!r}",
+            ],
+            cwd=tmp_path,
+            env=recording_command(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    assert candidates("fsm-orchestrator sta") == ["status\tSay where runs stand."]
+    assert candidates("fsm-orchestrator diagr") == [
+        "diagram\tDraw a lifecycle, a run, a difference."
+    ]
+    assert candidates("fsm-orchestrator out --ci-status=p") == ["--ci-status=pending"]
+    assert candidates("fsm-orchestrator plan (touch pwned) --pol")[0].startswith("--policy-status")
+    assert candidates("fsm-orchestrator schema nothing") == []
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_empty_word_in_the_middle_of_a_line(shell: str, tmp_path: Path) -> None:
+    """With the cursor on nothing between two words, what fits there is offered."""
+    back = "\x1b[D" * len(" --json")
+    with typing(shell, tmp_path) as (typist, _):
+        assert typist.line(f"fsm-orchestrator status out --run-id  --json{back}\t") == [
+            *("status", "out", "--run-id", "20260131T090000.000000Z-1a2b3c4d", "--json")
+        ]

@@ -1,0 +1,689 @@
+"""Nothing is lost, nothing is claimed that is not on disk: real failures of real files.
+
+A path that is taken, a disk that is full (a limit on the size of files), a directory that is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm_orchestrator.disk import files
+from tests.support.command import (
+    CHECKPOINT,
+    COMMAND,
+    EVENTS,
+    PASSING,
+    REPORT,
+    Ended,
+    checkpoint_of,
+    environment,
+    events_of,
+    orchestrate,
+    read_json,
+    report_of,
+    stages,
+    start,
+    statuses,
+)
+
+LOCK = "orchestrator.lock"
+
+
+def marking(manager: str = "true", executor: str = "true") -> tuple[str, ...]:
+    """Options of a run whose stages note outside OUT that they ran, then do as told."""
+    return (
+        *PASSING,
+        *stages(f"echo x >> manager.ran; {manager}", f"echo x >> executor.ran; {executor}"),
+    )
+
+
+def ran(cwd: Path) -> tuple[int, int]:
+    """How often manager and executor ran."""
+    manager, executor = (
+        len(path.read_text().split()) if path.exists() else 0
+        for path in (cwd / "manager.ran", cwd / "executor.ran")
+    )
+    return manager, executor
+
+
+def temporaries(directory: Path) -> list[Path]:
+    """Temporary files left behind."""
+    return [path for path in directory.rglob("*") if path.name.endswith(files.TEMPORARY_SUFFIX)]
+
+
+def own_failures(report: dict[str, Any]) -> dict[str, str]:
+    """What the program says it failed to do itself: operation and error."""
+    return {
+        one["command"]: one["error"] for one in report["stage_executions"] if "." in one["command"]
+    }
+
+
+# Something in a file's place before the run begins
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What is in the way, and the operation that then fails."""
+
+    name: str
+    operation: str
+    is_directory: bool = True
+
+    def put(self, out: Path) -> Path:
+        """Put it there; where it is."""
+        path = out / self.name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        if self.is_directory:
+            (path / "full").mkdir(parents=True)
+        else:
+            out.mkdir(exist_ok=True)
+            path.touch()
+        return path
+
+    def remove(self, out: Path) -> None:
+        """Take it away."""
+        path = out / self.name
+        if self.is_directory:
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+OBSTACLES = {
+    "checkpoint": Obstacle(CHECKPOINT, "checkpoint.persist"),
+    "report": Obstacle(REPORT, "report.persist"),
+    "events": Obstacle(EVENTS, "events.persist"),
+    "lock": Obstacle(LOCK, "lock.acquire"),
+    "logs": Obstacle("logs", "logs.persist", is_directory=False),
+    "archive": Obstacle("archive", "archive.move", is_directory=False),
+}
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "report", "events", "lock", "logs"])
+def test_obstacle_fails_the_run_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """With a path of ours taken nothing starts; exit 1, and the report says failed, path named."""
+    obstacle, out = OBSTACLES[name], tmp_path / "out"
+    path = obstacle.put(out)
+    ended = orchestrate("./out", *marking(), cwd=tmp_path)
+    assert ended.code == 1
+    assert str(path) in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ran(tmp_path) == (0, 0)
+    assert temporaries(out) == []
+    assert path.is_dir() is obstacle.is_directory
+    if name != "report":
+        report = report_of(out)
+        assert (report["terminal_state"], report["exit_code"]) == ("failed", 1)
+        assert report["closure_ready"] is False
+        assert str(path) in own_failures(report)[obstacle.operation]
+        obstacle.remove(out)
+        assert report_of(out) == report
+    else:
+        assert checkpoint_of(out)["current_state"] == "failed"
+        obstacle.remove(out)
+    assert orchestrate("./out", *marking(), cwd=tmp_path).code == 0
+    assert ran(tmp_path) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "report", "events", "logs"])
+def test_resume_goes_on_when_the_obstacle_is_gone(tmp_path: Path, name: str) -> None:
+    """After the obstacle is taken away, the same command with `--resume` reaches done."""
+    obstacle, out = OBSTACLES[name], tmp_path / "out"
+    obstacle.put(out)
+    assert orchestrate("./out", *marking(), cwd=tmp_path).code == 1
+    assert orchestrate("./out", *marking(), "--resume", cwd=tmp_path).code == 1
+    assert ran(tmp_path) == (0, 0)
+    obstacle.remove(out)
+    assert orchestrate("./out", *marking(), "--resume", cwd=tmp_path).code == 0
+    assert ran(tmp_path) == (1, 1)
+    assert report_of(out)["terminal_state"] == "done"
+    assert checkpoint_of(out)["current_state"] == "done"
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "events", "lock", "logs", "archive"])
+def test_report_of_an_earlier_run_does_not_stand_for_a_failed_one(
+    tmp_path: Path, name: str
+) -> None:
+    """A new run that could not be recorded never leaves the earlier run's done to be read."""
+    out = tmp_path / "out"
+    assert orchestrate("./out", *marking(), "--run-id", "earlier", cwd=tmp_path).code == 0
+    path = OBSTACLES[name].put(out)
+    assert orchestrate("./out", *marking("exit 1"), cwd=tmp_path).code == 1
+    report = report_of(out)
+    assert report["terminal_state"] == "failed"
+    assert report["closure_ready"] is False
+    assert str(path) in own_failures(report)[OBSTACLES[name].operation]
+    assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("failed: ")
+
+
+# Something happens to a file while a stage runs
+
+
+def sabotage(script: str) -> str:
+    """A stage's script that does harm in its first attempt only.
+
+    It waits until its own pid is recorded: from then on the orchestrator writes nothing.
+    """
+    settled = f"until grep -q '\"pid\": *[0-9]' out/{CHECKPOINT}; do :; done"
+    return f'[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ] || {{ {settled}; {script}; }}'
+
+
+def put_back(out: Path, kept: Path, name: str) -> None:
+    """Undo what a stage did to a file of the run."""
+    obstacle = out / name
+    if obstacle.is_dir():
+        obstacle.rmdir()
+    else:
+        obstacle.unlink(missing_ok=True)
+    kept.rename(obstacle)
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "make", "times_manager_ran"),
+    [
+        (CHECKPOINT, "checkpoint.persist", "mkdir", 2),
+        (REPORT, "report.persist", "mkdir", 1),
+        (EVENTS, "events.persist", "mkdir", 1),
+        ("logs", "logs.persist", "touch", 1),
+    ],
+)
+def test_path_is_taken_while_the_manager_runs(
+    tmp_path: Path, name: str, operation: str, make: str, times_manager_ran: int
+) -> None:
+    """When a path of ours is taken in mid-run the executor is not started; healed, it goes on.
+
+    Only a success that could not be made durable is done again.
+    """
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    script = sabotage(f"mv out/{name} kept && {make} out/{name}")
+    ended = orchestrate("./out", *marking(script), cwd=tmp_path)
+    assert ended.code == 1
+    assert ended.stdout.startswith("failed: ")
+    assert str(out / name) in ended.stdout
+    assert ran(tmp_path) == (1, 0)
+    assert temporaries(tmp_path) == []
+    if name != REPORT:
+        report = report_of(out)
+        assert (report["terminal_state"], report["exit_code"]) == ("failed", 1)
+        assert str(out / name) in own_failures(report)[operation]
+        durable = kept if name == CHECKPOINT else out / CHECKPOINT
+        assert report["current_state"] == read_json(durable)["current_state"]
+
+    put_back(out, kept, name)
+    ended = orchestrate("./out", "--resume", cwd=tmp_path)
+    assert ended.code == 0, ended.stderr
+    assert ran(tmp_path) == (times_manager_ran, 1)
+    assert report_of(out)["terminal_state"] == "done"
+    assert temporaries(tmp_path) == []
+
+
+def test_success_that_is_not_durable_is_not_done(tmp_path: Path) -> None:
+    """When the last stage ends well but its success cannot be written, the run is not done."""
+    out = tmp_path / "out"
+    script = sabotage(f"mv out/{CHECKPOINT} kept && mkdir out/{CHECKPOINT}")
+    ended = orchestrate("./out", *marking("true", script), cwd=tmp_path)
+    assert ended.code == 1
+    report = report_of(out)
+    assert report["terminal_state"] == "failed"
+    assert report["current_state"] == "executor"
+    put_back(out, tmp_path / "kept", CHECKPOINT)
+    assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
+    assert statuses(report_of(out)) == [("manager", "skipped"), ("executor", "success")]
+    assert ran(tmp_path) == (1, 2)
+
+
+@pytest.mark.parametrize("stage", ["manager", "executor"])
+def test_output_directory_is_deleted_by_a_stage(tmp_path: Path, stage: str) -> None:
+    """With OUT gone nothing more starts, the run is failed, and OUT is not made anew."""
+    ended = orchestrate("./out", *marking(**{stage: sabotage("rm -rf out")}), cwd=tmp_path)
+    assert ended.code == 1
+    assert ended.stdout.startswith("failed: ")
+    assert str(tmp_path / "out" / CHECKPOINT) in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert ran(tmp_path) == ((1, 0) if stage == "manager" else (1, 1))
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_directory_is_replaced_by_a_stage(tmp_path: Path) -> None:
+    """Another directory in OUT's place has neither lock nor log of the run: it is not done."""
+    script = sabotage("rm -rf out && mkdir out")
+    ended = orchestrate("./out", *marking(script), cwd=tmp_path)
+    assert ended.code == 1
+    assert ran(tmp_path) == (1, 0)
+
+
+# A full disk
+
+
+def limited(blocks: int, *arguments: str, cwd: Path) -> Ended:
+    """Run the command where no file may grow beyond so many blocks of 512 bytes."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f "$0"; exec "$@"', str(blocks), *COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(XDG_STATE_HOME=str(cwd / "state"), PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def assert_truthful(ended: Ended, cwd: Path) -> None:
+    """What is on disk parses, leaves nothing temporary, and claims done only with exit 0."""
+    out = cwd / "out"
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert temporaries(cwd) == []
+    if (out / EVENTS).exists():
+        events_of(out)
+    report = report_of(out) if (out / REPORT).exists() else None
+    checkpoint = checkpoint_of(out) if (out / CHECKPOINT).exists() else None
+    if ended.code == 0:
+        assert report is not None
+        assert checkpoint is not None
+        assert (report["terminal_state"], checkpoint["current_state"]) == ("done", "done")
+        assert ran(cwd) == (1, 1)
+        return
+    assert ended.code == 1
+    assert report is None or report["terminal_state"] in {None, "failed"}
+    assert report is None or report["closure_ready"] is False
+    assert checkpoint is None or checkpoint["current_state"] != "done"
+
+
+def finish(cwd: Path) -> None:
+    """Go on without the limit, as the files allow, and reach done."""
+    out = cwd / "out"
+    if (out / CHECKPOINT).exists():
+        again = orchestrate("./out", "--resume", cwd=cwd)
+    elif (out / REPORT).exists():
+        again = orchestrate("./out", *marking(), "--resume", cwd=cwd)
+    else:
+        assert ran(cwd) == (0, 0)
+        again = orchestrate("./out", *marking(), cwd=cwd)
+    assert again.code == 0, again.stderr
+    assert report_of(out)["terminal_state"] == "done"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_full_disk_at_every_size(tmp_path: Path, first: int) -> None:
+    """However early the disk is full, the run tells the truth, and a resume repeats no success."""
+    for blocks in itertools.count(first, 2):
+        cwd = tmp_path / str(blocks)
+        cwd.mkdir()
+        ended = limited(blocks, "./out", *marking(), cwd=cwd)
+        assert_truthful(ended, cwd)
+        if ended.code == 0:
+            break
+        path = cwd / "out" / CHECKPOINT
+        complete = [one["stage"] for one in read_json(path)["completions"]] if path.exists() else []
+        before = dict(zip(("manager", "executor"), ran(cwd), strict=True))
+        finish(cwd)
+        after = dict(zip(("manager", "executor"), ran(cwd), strict=True))
+        assert all(after[stage] == before[stage] == 1 for stage in complete), blocks
+        assert all(1 <= count <= 2 for count in after.values()), blocks
+    assert blocks > 2
+
+
+# Atomic, and in the right order
+
+
+def test_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    """Whoever reads checkpoint or report during a run gets a whole one, from first to last."""
+    os.mkfifo(tmp_path / "go")
+    out = tmp_path / "out"
+    padding = [word for _ in range(20) for word in ("--manager-arg", "p" * 10_000)]
+    options = (*PASSING, *stages("read word < go", "exit 0"), *padding)
+    process = start("./out", *options, "--log-format", "text", cwd=tmp_path)
+    seen: dict[str, set[bytes]] = {CHECKPOINT: set(), REPORT: set()}
+    is_released = False
+    try:
+        while process.poll() is None:
+            for name, contents in seen.items():
+                if contents or (out / name).exists():
+                    data = (out / name).read_bytes()
+                    state = json.loads(data)["current_state"]
+                    contents.add(data)
+            if not is_released and seen[REPORT] and state == "manager":
+                (tmp_path / "go").write_text("on\n")
+                is_released = True
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert all(len(contents) > 1 for contents in seen.values())
+
+
+TRACED = "execve,rename,renameat,renameat2,fsync,write"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call of a traced run that matters for order; `data` is what was written."""
+
+    name: str
+    path: str
+    data: bytes = b""
+
+
+def traced(arguments: Sequence[str], cwd: Path) -> list[Call]:
+    """Run the command under strace: spawns by when they began, the rest by when it was over."""
+    trace = cwd / "trace"
+    tracer = ("strace", "-f", "-y", "-s", "1000000", "-e", f"trace={TRACED}", "-o", str(trace))
+    done = subprocess.run(
+        [*tracer, *COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(XDG_STATE_HOME=str(cwd / "state")),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return list(calls_in(trace.read_text()))
+
+
+def calls_in(trace: str) -> Iterator[Call]:
+    """The calls in a trace, less those that failed."""
+    unfinished: dict[str, str] = {}
+    for line in trace.splitlines():
+        pid, _, text = line.partition(" ")
+        text = text.strip()
+        if text.endswith("<unfinished ...>"):
+            unfinished[pid] = text.removesuffix("<unfinished ...>").strip()
+            if text.startswith("execve("):
+                yield call_in(text)
+            continue
+        if resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", text):
+            text = unfinished.pop(pid) + resumed[1]
+            if text.startswith("execve("):
+                continue
+        if re.match(r"(execve|rename\w*|fsync|write)\(.*\) += \d+$", text):
+            yield call_in(text)
+
+
+def call_in(text: str) -> Call:
+    """The call in a line of a trace: what was started, synced or written, where it was renamed."""
+    name = text.partition("(")[0]
+    if name in {"fsync", "write"}:
+        path, data = re.findall(r"^\w+\(\d+<([^>]*)>(?:, \"(.*)\", \d+)?\)", text)[0]
+        return Call(name, path, data.encode().decode("unicode_escape").encode("latin-1"))
+    quoted = re.findall(r"\"([^\"]*)\"", text)
+    return Call("execve", quoted[0]) if name == "execve" else Call("rename", quoted[-1])
+
+
+def can_trace() -> bool:
+    """Whether strace is there and may trace."""
+    if shutil.which("strace") is None:
+        return False
+    probe = ["strace", "-f", "-y", "-o", os.devnull, "/bin/sh", "-c", "exit 0"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def tracing() -> None:
+    """Skip where system calls cannot be traced."""
+    if not can_trace():
+        pytest.skip("needs strace, allowed to trace, to see the order of system calls")
+
+
+def make_tools(cwd: Path) -> tuple[str, ...]:
+    """Options of a run whose stages are programs that a trace can tell apart."""
+    options: list[str] = [*PASSING]
+    for stage in ("manager", "executor"):
+        tool = cwd / f"{stage}-tool"
+        tool.write_text("#!/bin/sh\nexit 0\n")
+        tool.chmod(0o755)
+        options += [f"--{stage}-bin", str(tool)]
+    return tuple(options)
+
+
+@pytest.mark.usefixtures("tracing")
+def test_persist_comes_before_spawn(tmp_path: Path) -> None:
+    """A stage is spawned once its attempt is written, synced, renamed and its directory synced."""
+    out = tmp_path / "out"
+    temporary = str(out / f".{CHECKPOINT}{files.TEMPORARY_SUFFIX}")
+    calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
+    names = [(call.name, call.path) for call in calls]
+    begin = 0
+    for stage in ("manager", "executor"):
+        spawned = names.index(("execve", str(tmp_path / f"{stage}-tool")))
+        before = names[begin:spawned]
+        written = len(before) - 1 - before[::-1].index(("write", temporary))
+        checkpoint = json.loads(calls[begin + written].data)
+        assert checkpoint["current_state"] == stage
+        assert checkpoint["open_attempt"]["stage"] == stage
+        synced = before.index(("fsync", temporary), written)
+        renamed = before.index(("rename", str(out / CHECKPOINT)), synced)
+        assert ("fsync", str(out)) in before[renamed:]
+        begin = spawned
+
+
+@pytest.mark.usefixtures("tracing")
+def test_every_rename_is_between_two_syncs(tmp_path: Path) -> None:
+    """Before each rename the new file was synced, and after it, before any spawn, its directory."""
+    out = tmp_path / "out"
+    synced: set[str] = set()
+    renamed = 0
+    is_directory_synced = True
+    for call in traced(["./out", *make_tools(tmp_path)], tmp_path):
+        path = Path(call.path)
+        if call.name == "fsync":
+            synced.add(call.path)
+            is_directory_synced |= path == out
+        elif call.name == "rename" and path.parent == out:
+            temporary = str(path.with_name(f".{path.name}{files.TEMPORARY_SUFFIX}"))
+            assert temporary in synced
+            synced.remove(temporary)
+            is_directory_synced = False
+            renamed += 1
+        elif path.name.endswith("-tool"):
+            assert is_directory_synced
+    assert is_directory_synced
+    assert renamed > 8
+
+
+# files.py
+
+
+@contextlib.contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """Another umask for a while."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    """The permission bits of a path."""
+    return path.stat().st_mode & 0o777
+
+
+def test_replace_file_replaces_whole(tmp_path: Path) -> None:
+    """The new content takes the old one's place, and nothing else is left."""
+    path = tmp_path / "file"
+    for data in (b"a long first content", b"second", b""):
+        files.replace_file(path, data)
+        assert path.read_bytes() == data
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replace_file_is_another_file(tmp_path: Path) -> None:
+    """Who holds the old file open keeps reading the old content to its end."""
+    path = tmp_path / "file"
+    files.replace_file(path, b"old")
+    with path.open("rb") as stream:
+        files.replace_file(path, b"new")
+        assert stream.read() == b"old"
+
+
+def test_modes_honour_the_umask(tmp_path: Path) -> None:
+    """What is made has the mode asked for, less the umask."""
+    with umask(0o027):
+        files.replace_file(tmp_path / "public", b"")
+        files.replace_file(tmp_path / "private", b"", mode=0o600)
+        files.make_directory(tmp_path / "open")
+        files.make_directory(tmp_path / "closed", mode=0o700)
+        os.close(files.open_append(tmp_path / "log"))
+        os.close(files.open_append(tmp_path / "private_log", mode=0o600))
+    assert {path.name: mode_of(path) for path in tmp_path.iterdir()} == {
+        "public": 0o640,
+        "private": 0o600,
+        "open": 0o750,
+        "closed": 0o700,
+        "log": 0o640,
+        "private_log": 0o600,
+    }
+
+
+def test_replace_file_refuses_a_directory(tmp_path: Path) -> None:
+    """A directory in the file's place, empty or not, is an error that leaves nothing behind."""
+    path = tmp_path / "taken"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.replace_file(path, b"data")
+    (path / "inside").touch()
+    with pytest.raises(IsADirectoryError):
+        files.replace_file(path, b"data")
+    assert [one.name for one in tmp_path.iterdir()] == ["taken"]
+
+
+def test_replace_file_without_its_directory(tmp_path: Path) -> None:
+    """A directory that is gone is an error, and is not made."""
+    with pytest.raises(FileNotFoundError):
+        files.replace_file(tmp_path / "gone" / "file", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_staged_file_waits_for_its_commit(tmp_path: Path) -> None:
+    """Staged bytes are beside the file until they are committed or discarded."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    staged = files.stage_file(path, b"discarded")
+    assert path.read_bytes() == b"old"
+    assert staged.temporary.read_bytes() == b"discarded"
+    staged.discard()
+    assert path.read_bytes() == b"old"
+    staged = files.stage_file(path, b"new")
+    staged.commit()
+    staged.discard()
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_kill_left_staged_is_overwritten(tmp_path: Path) -> None:
+    """A temporary file of a killed writer is in nobody's way and does not shine through."""
+    path = tmp_path / "file"
+    files.stage_file(path, b"left behind by a writer that was killed")
+    files.replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_staging_follows_no_link(tmp_path: Path) -> None:
+    """A link planted under the temporary name is not written through."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    path = tmp_path / "file"
+    (tmp_path / f".file{files.TEMPORARY_SUFFIX}").symlink_to(victim)
+    with pytest.raises(OSError, match=r"symbolic links|Too many"):
+        files.stage_file(path, b"data")
+    assert victim.read_bytes() == b"precious"
+
+
+def test_read_bounded_reads_regular_files_up_to_its_limit(tmp_path: Path) -> None:
+    """All of a file, or an error when it is larger than allowed; links are followed."""
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(path)
+    assert files.read_bounded(path, 5) == b"12345"
+    assert files.read_bounded(tmp_path / "link", 100) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        files.read_bounded(path, 4)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, None], ids=["directory", "FIFO", "absent"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], object] | None) -> None:
+    """A directory, a FIFO (without a wait) and nothing at all are errors."""
+    path = tmp_path / "odd"
+    if make is not None:
+        make(path)
+    with pytest.raises(OSError, match=r"."):
+        files.read_bounded(path, 100)
+
+
+def test_make_directory(tmp_path: Path) -> None:
+    """Parents are made too; what is there stays as it is; a file in the way is an error."""
+    path = tmp_path / "a" / "b" / "c"
+    files.make_directory(path)
+    (path / "file").touch()
+    files.make_directory(path)
+    assert (path / "file").exists()
+    with pytest.raises(NotADirectoryError):
+        files.make_directory(path / "file")
+    with pytest.raises(OSError, match=r"."):
+        files.make_directory(path / "file" / "below")
+
+
+def test_move_overwrites_nothing(tmp_path: Path) -> None:
+    """A destination that exists, be it a link to nothing, is an error; nothing is moved."""
+    source = tmp_path / "source"
+    source.write_bytes(b"source")
+    taken, link = tmp_path / "taken", tmp_path / "link"
+    taken.write_bytes(b"taken")
+    link.symlink_to("nowhere")
+    for destination in (taken, link):
+        with pytest.raises(FileExistsError):
+            files.move(source, destination)
+    assert (source.read_bytes(), taken.read_bytes()) == (b"source", b"taken")
+    files.move(source, tmp_path / "free")
+    assert (tmp_path / "free").read_bytes() == b"source"
+
+
+def test_open_append_appends(tmp_path: Path) -> None:
+    """What is there stays; what is written goes to the end; no child inherits the descriptor."""
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    descriptor = files.open_append(path)
+    try:
+        assert not os.get_inheritable(descriptor)
+        files.write_all(descriptor, b"two\n")
+        assert os.pread(descriptor, 100, 0) == b"one\ntwo\n"
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "make",
+    [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("elsewhere")],
+    ids=["directory", "FIFO", "link"],
+)
+def test_open_append_takes_regular_files_only(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    """A directory, a FIFO (without a wait) and a link are refused; no descriptor stays open."""
+    path = tmp_path / "log"
+    make(path)
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match=r"."):
+        files.open_append(path)
+    assert len(os.listdir("/dev/fd")) == before
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,0 +1,92 @@
+"""`selftest`: what it says of a good place, and that it sees a bad one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Ended, orchestrate
+
+ROOT = str(Path(__file__).parents[2])
+CHECKS = ("lock", "atomic replacement", "fsync", "containment", "kill and resume")
+SABOTAGE = {
+    "lock": "import fcntl; fcntl.flock = lambda *_: None",
+    "atomic replacement": """\
+import os, time
+def replace(source, dest, replace=os.replace):
+    if str(dest).endswith("content"):
+        data = open(source, "rb").read()
+        with open(dest, "wb") as file:
+            file.write(data[:1000]); file.flush(); time.sleep(0.01); file.write(data[1000:])
+        os.unlink(source)
+    else:
+        replace(source, dest)
+os.replace = replace
+""",
+    "fsync": """\
+import errno, os
+def fsync(descriptor):
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+os.fsync = fsync
+""",
+    "kill and resume": """\
+import sys
+if "--resume" in sys.orig_argv:
+    (output,) = (word for word in sys.orig_argv if "/killed-" in word)
+    with open(output + ".notes", "a") as notes:
+        notes.write("manager ended\\nexecutor ended\\n")
+""",
+}
+
+
+def selftest(tmp_path: Path, *options: str, sabotage: str = "") -> Ended:
+    """The command, in a Python in which something does not do what it should."""
+    (tmp_path / "sabotage").mkdir()
+    (tmp_path / "sabotage" / "sitecustomize.py").write_text(sabotage)
+    path = f"{tmp_path / 'sabotage'}{os.pathsep}{ROOT}"
+    return orchestrate("selftest", *options, cwd=tmp_path, env={"PYTHONPATH": path})
+
+
+def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
+    """Each check is told with its verdict, exit code 0, and the scratch directory is gone."""
+    ended = selftest(tmp_path, "./out", "--kills", "2")
+    assert ended.code == 0, ended.stdout
+    lines = ended.stdout.splitlines()
+    assert [line[2:20].strip() for line in lines[:5]] == list(CHECKS)
+    assert "broken" not in ended.stdout
+    assert "of 2 runs killed at work and resumed" in lines[4]
+    assert "the promises hold here" in lines[-1]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SABOTAGE)
+def test_broken_promise_is_seen(name: str, tmp_path: Path) -> None:
+    """What does not hold is broken, the exit code is 1, and the evidence is left where it says."""
+    ended = selftest(tmp_path, "./out", "--kills", "6", "--json", sabotage=SABOTAGE[name])
+    document = json.loads(ended.stdout)
+    checks = {check["name"]: check for check in document["checks"]}
+    assert tuple(checks) == CHECKS
+    assert checks[name]["verdict"] == "broken", document
+    assert (ended.code, document["holds"]) == (1, False)
+    left = checks[name]["detail"].rpartition("(left in ")[2].rstrip(")")
+    assert Path(left).is_dir()
+
+
+def test_run_in_the_directory_is_not_touched(tmp_path: Path) -> None:
+    """A directory in which a run lies can be checked: its files stay as they are."""
+    assert orchestrate("./out", cwd=tmp_path).code == 3
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert selftest(tmp_path, "./out", "--kills", "1").code == 0
+    after = {path: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_directory_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    """It is named with the reason, and nothing else is said to hold."""
+    (tmp_path / "out").touch()
+    ended = selftest(tmp_path, "./out")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "cannot write in" in ended.stderr

@@ -1,0 +1,275 @@
+"""The config file: what it may say, how it combines with flags, and where a value came from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm_orchestrator.config.config_file import ConfigFile, combined, load
+from fsm_orchestrator.config.config_text import config_text
+from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.text.toml_lines import line_of
+from fsm_orchestrator.vocabulary import Gate, GateSource
+from tests.support.command import Ended, orchestrate, report_of, stages, tree_of
+
+FULL = """\
+# a run
+schema_version = 1
+lifecycle = "governed_run"
+timeout_ms = 7000
+kill_grace_ms = 0
+
+[gates]
+policy = "allow"
+ci = "success"
+review = "approved"
+
+[stage.manager]
+bin = "/bin/sh"
+args = [
+  "-c",
+  'printf "%s|%s" "$A" "$B" > seen',
+]
+env = { A = "from the file", B = "kept" }
+expected_artifacts = ["seen"]
+cwd = "."
+
+[stage.executor]
+bin = "/bin/sh"
+args = ["-c", "exit 0"]
+timeout_ms = 9000
+allow_stale = true
+"""
+
+
+@pytest.fixture(name="desk")
+def desk_with_config(tmp_path: Path) -> Path:
+    """A directory with a config file that uses every kind of key."""
+    (tmp_path / "run.toml").write_text(FULL)
+    return tmp_path
+
+
+def settings(desk: Path, what: str) -> dict[str, tuple[Any, str]]:
+    """Value and source of each setting, as `config show --json` tells."""
+    shown = orchestrate("config", "show", what, "--json", cwd=desk)
+    assert shown.code == 0, shown.stderr
+    return {row["key"]: (row["value"], row["source"]) for row in json.loads(shown.stdout)}
+
+
+def test_a_file_alone_runs_the_whole_pipeline(desk: Path) -> None:
+    """Every key of the file counts; the gates say that they came from it."""
+    ended = orchestrate("out", "--config", "run.toml", cwd=desk)
+    assert ended.code == 0, ended.stderr
+    report = report_of(desk / "out")
+    assert {one["source"] for one in report["gate_decisions"]} == {"config"}
+    assert (desk / "seen").read_text() == "from the file|kept"
+    assert [one["path"] for one in report["stage_executions"][0]["artifacts"]] == [
+        str(desk / "seen")
+    ]
+
+
+def test_flags_win_lists_are_replaced_and_the_environment_is_overlaid(desk: Path) -> None:
+    """A flag replaces its setting, a list as a whole, one variable alone."""
+    script = 'printf "%s|%s" "$A" "$B" > seen; exit 5'
+    flags = (
+        *("--manager-arg", "-c", "--manager-arg", script),
+        *("--manager-env", "A=from a flag", "--run-id", "flagged"),
+    )
+    ended = orchestrate("out", "--config", "run.toml", *flags, cwd=desk)
+    assert ended.code == 1
+    assert (desk / "seen").read_text() == "from a flag|kept"
+    report = report_of(desk / "out")
+    assert report["run_id"] == "flagged"
+    assert report["stage_executions"][0]["args"] == ["-c", script]
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_the_tighter_gate_counts_wherever_it_stands(gate: Gate) -> None:
+    """For each pair of signals neither flag nor file can loosen the other."""
+    rule = GATE_RULES[gate]
+    for flag, in_file in product(rule.values, repeat=2):
+        flags = RunConfig(output_directory="out", gates={gate: flag})
+        file = ConfigFile.model_validate({"gates": {gate.value: in_file}})
+        both = combined(flags, file)
+        order = (rule.passing, *rule.refusals)
+        assert both.gates[gate] == max(flag, in_file, key=order.index)
+        if rule.passing in (flag, in_file) and flag != in_file:
+            assert both.gates[gate] != rule.passing
+        is_from_file = order.index(in_file) > order.index(flag)
+        assert both.gate_sources.get(gate, GateSource.FLAG) == (
+            GateSource.CONFIG if is_from_file else GateSource.FLAG
+        )
+
+
+def test_a_denying_file_blocks_an_allowing_flag(desk: Path) -> None:
+    """Through the command: nothing is spawned, and the report names the file as the source."""
+    (desk / "deny.toml").write_text(FULL.replace('policy = "allow"', 'policy = "deny"'))
+    ended = orchestrate("out", "--config", "deny.toml", "--policy-status", "allow", cwd=desk)
+    assert ended.code == 3
+    policy = report_of(desk / "out")["gate_decisions"][0]
+    assert (policy["status"], policy["source"]) == ("deny", "config")
+    assert not (desk / "seen").exists()
+
+
+def test_a_resume_takes_settings_from_a_file_too(desk: Path) -> None:
+    """What the file gives now replaces what was kept; `resume` can stand in it."""
+    gates = FULL.partition("[stage.manager]")[0].partition("[gates]")[2]
+    broken = FULL.replace('"exit 0"', '"exit 4"')
+    (desk / "broken.toml").write_text(broken)
+    assert orchestrate("out", "--config", "broken.toml", cwd=desk).code == 1
+    (desk / "mend.toml").write_text(
+        f'resume = true\n[gates]{gates}\n[stage.executor]\nargs = ["-c", "exit 0"]\n'
+    )
+    assert orchestrate("out", "--config", "mend.toml", cwd=desk).code == 0
+    report = report_of(desk / "out")
+    assert [one["status"] for one in report["stage_executions"]] == ["skipped", "success"]
+
+
+def test_show_says_where_each_value_came_from(desk: Path) -> None:
+    """File and line for what is set, else the default; for a run's directory the checkpoint."""
+    shown = settings(desk, "run.toml")
+    assert shown["timeout_ms"] == (7000, "run.toml:4")
+    assert shown["gates.ci"] == ("success", "run.toml:9")
+    assert shown["stage.manager.args"][1] == "run.toml:14"
+    assert shown["stage.manager.env"] == (["A", "B"], "run.toml:18")
+    assert shown["stage.manager.timeout_ms"] == (7000, "as timeout_ms")
+    assert shown["stage.executor.timeout_ms"] == (9000, "run.toml:25")
+    assert shown["stage.executor.expected_artifacts"] == ([], "default")
+    orchestrate("out", "--config", "run.toml", cwd=desk)
+    kept = settings(desk, "out")
+    assert kept["timeout_ms"][0] == 7000
+    assert kept["timeout_ms"][1].endswith("orchestrator_checkpoint.json")
+
+
+def refused(desk: Path, text: str) -> Ended:
+    """What `config check` says of a file; nothing may be written."""
+    (desk / "bad.toml").write_text(text)
+    before = tree_of(desk)
+    ended = orchestrate("config", "check", "bad.toml", cwd=desk)
+    assert ended.code == 2
+    assert tree_of(desk) == before
+    return ended
+
+
+def test_check_tells_all_problems_at_once_with_their_lines(desk: Path) -> None:
+    """Unknown keys name the nearest known one; shape, stages and missing binaries all in one go."""
+    text = (
+        'timeout_ms = "soon"\n'
+        "timeoutms = 5\n"
+        "[gates]\n"
+        'polcy = "allow"\n'
+        "[stage.manager]\n"
+        'binn = "x"\n'
+        "\n"
+        "[stage.exekutor]\n"
+        'bin = "x"\n'
+    )
+    said = refused(desk, text).stderr
+    for line, words in {
+        1: "timeout_ms",
+        2: "did you mean 'timeout_ms'?",
+        4: "did you mean 'policy'?",
+        5: "no key 'bin'",
+        6: "did you mean 'bin'?",
+        8: "did you mean 'executor'?",
+    }.items():
+        assert any(f"bad.toml:{line}: " in one and words in one for one in said.splitlines()), words
+
+
+def test_values_of_the_environment_are_never_echoed(desk: Path) -> None:
+    """Neither a bad value nor a bad key of `env` is shown."""
+    text = '[stage.manager]\nbin = "x"\nenv = { "TOKEN=hunter2-a" = "hunter2-b", B = 5 }\n'
+    said = refused(desk, text)
+    assert "hunter2" not in said.stderr
+    assert "bad.toml:3: " in said.stderr
+
+
+def test_print_config_says_the_same_as_the_options(desk: Path) -> None:
+    """Run from the printed file, the run is the one of the options; values are left out."""
+    options = (
+        *("--policy-status", "allow", "--ci-status", "success", "--review-status", "approved"),
+        *stages("exit 0", 'test -n "$TOKEN"'),
+        *("--executor-env", "TOKEN=hunter2-a", "--timeout-ms", "4000", "--kill-grace-ms", "0"),
+        *("--manager-timeout-ms", "3000", "--executor-allow-stale", "--run-id", "same"),
+    )
+    fixed = ("--fixed-clock", "2026-01-31T09:00:00Z")
+    printed = orchestrate("out", *options, *fixed, "--print-config", cwd=desk)
+    assert printed.code == 0
+    assert not (desk / "out").exists()
+    assert "hunter2" not in printed.stdout
+    assert "--executor-env TOKEN=" in printed.stdout
+    (desk / "printed.toml").write_text(printed.stdout)
+    reports = []
+    token = ("--executor-env", "TOKEN=hunter2-a")
+    for arguments in ((*options, *fixed), ("--config", "printed.toml", *token)):
+        assert orchestrate("out", *arguments, cwd=desk).code == 0
+        report = report_of(desk / "out")
+        for decision in report["gate_decisions"]:
+            del decision["source"]
+        reports.append(report)
+        (desk / "out").rename(desk / f"out{len(reports)}")
+    assert reports[0] == reports[1]
+
+
+def test_print_config_masks_a_value_that_stands_in_an_argument(desk: Path) -> None:
+    """A secret is left out wherever it stands, and that is said."""
+    secret = ("--manager-env", "TOKEN=hunter2-a", "--manager-arg", "--key=hunter2-a")
+    printed = orchestrate("out", "--manager-bin", "x", *secret, "--print-config", cwd=desk)
+    assert "hunter2" not in printed.stdout
+    assert "# masked, it holds a secret: --manager-arg" in printed.stdout
+    assert tomllib.loads(printed.stdout)["stage"]["manager"]["args"] == ["--key=***"]
+
+
+def test_config_text_of_everything_reads_back(tmp_path: Path) -> None:
+    """Whatever was given, odd characters included, the file that is written says it again."""
+    odd = 'a"b\\c\n\t\u00e9\U0001f600 # [x] = \u007f'
+    config = RunConfig(
+        output_directory="out",
+        gates={Gate.POLICY: "deny"},
+        stages={"manager": StageGiven(bin=odd, args=(odd, "", "-c"), expected_artifacts=(odd,))},
+        resume=True,
+        rerun=("manager",),
+        timeout_ms=5,
+    )
+    path = tmp_path / "odd.toml"
+    path.write_bytes(config_text(config).encode())
+    read = combined(RunConfig(output_directory="out"), load(path, "odd.toml").content)
+    wanted = config.model_copy(update={"gate_sources": {Gate.POLICY: GateSource.CONFIG}})
+    assert read.model_dump(exclude={"directory"}) == wanted.model_dump(exclude={"directory"})
+
+
+def test_lines_are_those_of_the_text() -> None:
+    """For every key of a text with comments, blank lines and long values, its line is found."""
+    document = tomllib.loads(FULL)
+    lines = FULL.splitlines()
+    for table, keys in (((), ("timeout_ms",)), (("stage", "manager"), ("args", "env", "cwd"))):
+        for key in keys:
+            line = line_of(FULL, (*table, key))
+            assert line is not None
+            assert lines[line - 1].startswith(f"{key} = ")
+    assert line_of(FULL, ("stage", "nowhere")) is None
+    assert document["stage"]["manager"]["cwd"] == "."
+
+
+@pytest.mark.parametrize("text", [b"", b"# only a comment\n"])
+def test_an_empty_file_gives_nothing(text: bytes, tmp_path: Path) -> None:
+    """Every key is optional."""
+    path = tmp_path / "empty.toml"
+    path.write_bytes(text)
+    flags = RunConfig(output_directory="out")
+    assert combined(flags, load(path, "empty.toml").content) == flags
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """Sizes are bounded."""
+    path = tmp_path / "large.toml"
+    path.write_bytes(b"# " + b"x" * 2_000_000)
+    with pytest.raises(UsageError, match="larger than"):
+        load(path, "large.toml")

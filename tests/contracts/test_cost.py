@@ -1,0 +1,535 @@
+"""What a run costs, counted: modules loaded, system calls made, bytes written and read.
+
+No test here asks a clock. Each bound stands in a table, beside what it buys, and is what is counted
+today: a count that grows by one fails. One that must grow is raised in the table, with its reason;
+one that falls is lowered there.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
+from tests.support.command import CHECKPOINT, PASSING, REPORT
+from tests.support.counting import (
+    COMMAND,
+    PYTHON,
+    Call,
+    Installed,
+    Kind,
+    can_trace,
+    directory_of_one_length,
+    install,
+    is_below,
+    numbers,
+    ours_of,
+    size_bytes,
+)
+
+on_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="counted where there is a keeper"
+)
+TRUE: Final = ("--manager-bin", "/bin/true", "--executor-bin", "/bin/true")
+FAILING: Final = ("--manager-bin", "/bin/true", "--executor-bin", "/bin/false")
+AT: Final = ("--fixed-clock", "2026-01-02T03:04:05Z")
+NAMED: Final = ("--run-id", "run", *AT)
+RUN: Final = ("./out", *PASSING, *TRUE, *NAMED)
+
+
+@pytest.fixture(scope="session", name="installed")
+def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The package as it is when installed."""
+    return install(tmp_path_factory.mktemp("installed"))
+
+
+# Modules
+
+
+class Loads(NamedTuple):
+    """What a command may load.
+
+    Attributes:
+        argv: for the interpreter.
+        floor: a program that does what the libraries are used for, and names the modules of the
+            standard library that we use ourselves: what it loads is explained.
+        ours_max: how many modules of our own.
+        all_max: how many modules in all, with what the floor brings.
+        never: what is not loaded although the floor would explain it, or is ours.
+    """
+
+    argv: tuple[str, ...]
+    floor: str
+    ours_max: int
+    all_max: int
+    never: tuple[str, ...]
+    env: Mapping[str, str] = {}
+
+
+_TEXT: Final = """
+import contextlib, fcntl, gc, io, json, pathlib, runpy, select, shlex, signal, tomllib, traceback
+import click
+with contextlib.redirect_stdout(io.StringIO()):
+    click.Command("one", help="Some text.").main(["--help"], standalone_mode=False)
+"""
+_COMPLETION: Final = f"{_TEXT}\nimport click.shell_completion"
+_MODELS: Final = f"""{_TEXT}
+import hashlib, secrets, shlex, socket
+from pydantic import BaseModel, Field
+class Model(BaseModel):
+    field: int = Field(description="text")
+"""
+_RUNNING: Final = f"{_MODELS}\nimport structlog, transitions"
+# Nothing that is done here needs these; some are loaded by a library that is not kept from it.
+_HEAVY: Final = (
+    *("argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "http"),
+    *("importlib.metadata", "importlib.resources", "multiprocessing", "psutil", "rich", "sqlite3"),
+    *("ssl", "subprocess", "tempfile", "tomli_w", "unittest", "urllib.request", "xml", "zipfile"),
+)
+_CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
+_RARE: Final = (
+    # Of ours, what is for other commands, for resumes, or for runs that go wrong: patterns.
+    *("explanation", "inspection", "rendering", "schemas", "selftest"),
+    *("config.config_file", "config.config_text", "engine.start_failure"),
+    *("lifecycle.changes", "lifecycle.diff.*", "lifecycle.guarantees", "lifecycle.verification"),
+    *("preparation.effective_settings", "preparation.plan", "preparation.resum.*"),
+    *("processes.descriptors", "processes.grouped", "processes.keeper_pool"),
+    *("processes.leftovers", "processes.postmortem", "processes.snapshots"),
+    *("record.checkpoint_reader", "record.events", "record.history_check", "record.attempt_check"),
+    *("secrets.of_run", "stages.log_reading", "stages.output_files", "stages.output_lines"),
+    *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion", "cli.parser.diagram_options"),
+)
+_READING: Final = (
+    # Who only reads runs needs nothing that makes them, nor what draws them.
+    *("api", "engine", "lifecycle.verification", "processes.keeper_pool", "record.event_log"),
+    *("record.recorder", "rendering", "schemas", "selftest"),
+)
+_COMPLETING: Final = {
+    "COMP_WORDS": "fsm-orchestrator\n./out\n--man",
+    "COMP_CWORD": "2",
+    COMPLETION_VARIABLE: "bash_complete",
+}
+LOADS: Final = {
+    # A run is started in little more than the time of the libraries' imports; 94 of ours keep
+    # what is rare in modules that are loaded when it is met.
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 94, 314, (*_HEAVY, *_RARE)),
+    # Help and version answer before a person notices, from a shell's prompt or a script's check.
+    "help": Loads(("--help",), _TEXT, 25, 144, (*_HEAVY, *_CORE)),
+    "help of run": Loads(("run", "--help"), _TEXT, 24, 143, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 24, 135, (*_HEAVY, *_CORE)),
+    # A key press waits for completion.
+    "completion": Loads((), _COMPLETION, 26, 138, (*_HEAVY, *_CORE), _COMPLETING),
+    # Looked at again and again (watch, dashboards): no machine and no log is built to look.
+    "status": Loads(
+        ("status", "./out"), _MODELS, 88, 280, (*_HEAVY, "structlog", "transitions", *_READING)
+    ),
+    "logs": Loads(
+        ("logs", "./out"), _MODELS, 84, 275, (*_HEAVY, "structlog", "transitions", *_READING)
+    ),
+}
+MODELS_MAX: Final = 25
+"""How many pydantic models a run builds, anew at every start."""
+COUNTED_WITH: Final = {
+    # `all_max` counts modules of these too, so it is held where these are what is installed.
+    "python": "3.11",
+    "click": "8.5",
+    "pydantic": "2.14",
+    "structlog": "26.1",
+    "transitions": "0.9",
+}
+
+
+def matches(module: str, patterns: Sequence[str]) -> bool:
+    """Whether a module, without the package's name, is or is in one of those."""
+    return any(re.fullmatch(rf"{pattern}(\..*)?", module) for pattern in patterns)
+
+
+@functools.cache
+def explained_by(floor: str, installed: Installed) -> frozenset[str]:
+    """What a floor loads."""
+    return installed.loaded(["-c", floor], installed.folder)
+
+
+@pytest.fixture(scope="session", name="loaded")
+def loaded_by_commands(
+    installed: Installed, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, frozenset[str]]:
+    """What each command loads."""
+    cwd = tmp_path_factory.mktemp("loaded")
+    installed.run([*COMMAND, *RUN], cwd)
+    return {
+        name: installed.loaded(["-m", "fsm_orchestrator", *one.argv], cwd, env=one.env)
+        for name, one in LOADS.items()
+    }
+
+
+@on_linux
+@pytest.mark.parametrize("name", LOADS)
+def test_command_loads_no_more_modules_of_ours(
+    name: str, loaded: Mapping[str, frozenset[str]]
+) -> None:
+    """As many modules of our own as before, and none that is for something else."""
+    ours = ours_of(loaded[name])
+    assert [one for one in sorted(ours) if matches(one, LOADS[name].never)] == []
+    assert len(ours) <= LOADS[name].ours_max, sorted(ours)
+
+
+@on_linux
+@pytest.mark.parametrize("name", LOADS)
+def test_command_loads_nothing_that_is_not_explained(
+    name: str, loaded: Mapping[str, frozenset[str]], installed: Installed
+) -> None:
+    """What is loaded beside our own is what the libraries load, and the little that we name."""
+    others = {one for one in loaded[name] if one.partition(".")[0] != "fsm_orchestrator"}
+    assert [one for one in sorted(others) if matches(one, LOADS[name].never)] == []
+    assert sorted(others - explained_by(LOADS[name].floor, installed)) == []
+
+
+@on_linux
+@pytest.mark.parametrize("name", LOADS)
+def test_command_loads_no_more_modules_in_all(
+    name: str, loaded: Mapping[str, frozenset[str]]
+) -> None:
+    """As many modules as before in all, as far as the libraries are those that were counted."""
+    here = {one: version(one) for one in COUNTED_WITH if one != "python"}
+    here["python"] = "{}.{}.".format(*sys.version_info)
+    if not all(f"{here[one]}.".startswith(f"{seen}.") for one, seen in COUNTED_WITH.items()):
+        pytest.skip(f"counted with {COUNTED_WITH}, and here is {here}")
+    assert len(loaded[name]) <= LOADS[name].all_max, sorted(loaded[name])
+
+
+BUILT: Final = """
+import gc, json, os, sys
+from fsm_orchestrator import __main__ as command
+
+def tell(code):
+    from pydantic import BaseModel, TypeAdapter
+    found, models = [BaseModel], set()
+    while found:
+        found += (below := found.pop().__subclasses__())
+        models.update(one for one in below if one.__pydantic_complete__)
+    adapters = [one for one in gc.get_objects() if isinstance(one, TypeAdapter)]
+    names = [one.__name__ for one in models] + ["an adapter" for _ in adapters]
+    sys.stderr.write("\\n" + json.dumps(sorted(names)))
+    sys.stderr.flush()
+    leave(code)
+
+leave, os._exit = os._exit, tell
+command.start()
+"""
+
+
+@on_linux
+def test_run_builds_no_more_models(installed: Installed, tmp_path: Path) -> None:
+    """As many pydantic models as before, and no adapter."""
+    done = installed.run([*PYTHON, "-c", BUILT, *RUN], tmp_path)
+    names = json.loads(done.stderr.splitlines()[-1])
+    assert "Report" in names
+    assert "an adapter" not in names
+    assert len(names) <= MODELS_MAX, names
+
+
+# System calls
+
+
+class Cost(NamedTuple):
+    """How often a command may do what takes time on a disk or in the process table.
+
+    Attributes:
+        creates: opens of a file that may be made.
+        opens: other opens, of directories to be synced and files to be read.
+        processes: started beside the command's own, the keeper among them.
+        written_bytes_max: to files in OUT.
+    """
+
+    syncs: int
+    renames: int
+    creates: int
+    opens: int
+    mkdirs: int
+    reads: int
+    writes: int
+    processes: int
+    written_bytes_max: int
+
+
+class Case(NamedTuple):
+    """A command, the one before it, and what it may cost. Codes are exit codes."""
+
+    arguments: tuple[str, ...]
+    cost: Cost
+    code: int = 0
+    before: tuple[str, ...] = ()
+    before_code: int = 0
+
+
+_RETRIED: Final = (
+    *("--manager-bin", "/bin/true"),
+    *("--executor-bin", "/bin/sh", "--executor-arg", "-c"),
+    *("--executor-arg", '[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ]', "--executor-max-attempts", "2"),
+    *("--executor-retry-exit-code", "1", "--executor-backoff-ms", "0"),
+)
+_NUMBERS_BYTES: Final = 100
+"""How much more a run may write than counted: pids and times since boot differ in length."""
+CASES: Final = {
+    # In this order: syncs, renames, creates, opens, mkdirs, reads, writes, processes; bytes.
+    #
+    # Four transitions that must not be lost, each a checkpoint, a report and their directory; for
+    # each stage an attempt and a pid that a crash must not lose, each a checkpoint and its
+    # directory; the names of the last report and of OUT; the events, once, at the end. That is
+    # 12 + 8 + 2 + 1 syncs and 8 + 4 renames. Processes: the keeper and two stages.
+    "run": Case(
+        RUN,
+        Cost(23, 12, 18, 14, 2, 3, 26, 3, 71_282),
+    ),
+    # Two transitions: 6 + 2 + 1 syncs. No stage, so no keeper, and no folder for logs.
+    "blocked": Case(
+        ("./out", *TRUE, *NAMED),
+        Cost(9, 4, 6, 8, 1, 1, 12, 0, 16_689),
+        code=3,
+    ),
+    # A completed stage costs its transition, but neither process nor attempt.
+    "resume": Case(
+        ("./out", "--resume", "--executor-bin", "/bin/true", *AT),
+        Cost(19, 10, 13, 14, 0, 8, 23, 2, 92_591),
+        before=("./out", *PASSING, *FAILING, *NAMED),
+        before_code=1,
+    ),
+    # Nothing is run again: one checkpoint and one report say that it was asked for.
+    "resume of done": Case(
+        ("./out", "--resume", *AT),
+        Cost(6, 2, 3, 9, 0, 7, 7, 0, 21_002),
+        before=RUN,
+    ),
+    # One more attempt: its failure, its record and its pid, its two logs, and one process.
+    "retry": Case(
+        ("./out", *PASSING, *_RETRIED, *NAMED),
+        Cost(29, 15, 23, 17, 2, 4, 33, 4, 103_099),
+    ),
+    # An archived run: moved, not copied; the directories it left, lies in and is named in, synced.
+    "anew": Case(
+        ("./out", *PASSING, *TRUE, "--run-id", "next", *AT),
+        Cost(28, 16, 17, 21, 3, 9, 26, 3, 71_318),
+        before=RUN,
+    ),
+    # A secret: a private file, replaced by one without the value once the run is done, and the
+    # directories above it, made once.
+    "secret": Case(
+        (*RUN, "--manager-env", "A=b"),
+        Cost(29, 14, 20, 20, 4, 3, 28, 3, 72_415),
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def tracing() -> None:
+    """Skip where system calls cannot be traced."""
+    if not can_trace():
+        pytest.skip("needs strace 5.3 or newer, allowed to trace, to count system calls")
+
+
+@pytest.mark.usefixtures("tracing")
+@pytest.mark.parametrize("name", CASES)
+def test_command_makes_no_more_system_calls(
+    name: str, installed: Installed, tmp_path: Path
+) -> None:
+    """As many syncs, renames, files and processes, and as many bytes as before; no thread."""
+    case = CASES[name]
+    cwd = directory_of_one_length(tmp_path)
+    if case.before:
+        installed.run([*COMMAND, *case.before], cwd, code=case.before_code)
+    calls = installed.traced(case.arguments, cwd, code=case.code)
+    number = numbers(calls)
+    counted = Cost(
+        syncs=number[Kind.SYNC],
+        renames=number[Kind.RENAME],
+        creates=number[Kind.CREATE],
+        opens=number[Kind.OPEN],
+        mkdirs=number[Kind.MKDIR],
+        reads=number[Kind.READ],
+        writes=number[Kind.WRITE],
+        processes=number[Kind.PROCESS],
+        written_bytes_max=_size_bytes(calls, Kind.WRITE, cwd / "out") - _NUMBERS_BYTES,
+    )
+    grown = {
+        field: f"{now}, not {bound}"
+        for field, now, bound in zip(Cost._fields, counted, case.cost, strict=True)
+        if now > bound
+    }
+    assert not grown, [f"{one.kind} {one.path.removeprefix(str(cwd))}" for one in calls]
+    assert number[Kind.PROGRAM] == number[Kind.PROCESS]  # none starts others on its way
+    assert number[Kind.THREAD] == 0
+
+
+def _size_bytes(calls: Sequence[Call], kind: Kind, directory: Path) -> int:
+    return size_bytes([one for one in calls if is_below(one.path, directory)], kind)
+
+
+# What a list of runs costs for each run in it
+
+GLANCE: Final = {
+    Kind.OPEN: 6,  # the run's directory, its lock, its folder of logs, report, checkpoint, one log
+    Kind.READ: 3,  # the beginning of the report, that of the checkpoint, the end of the log
+    Kind.CREATE: 0,
+    Kind.SYNC: 0,
+    Kind.WRITE: 0,
+    Kind.RENAME: 0,
+    Kind.MKDIR: 0,
+}
+REPORT_READ_BYTES_MAX: Final = 64 * 1024  # of a report, however long its history is
+CHECKPOINT_READ_BYTES_MAX: Final = 4096  # of a checkpoint: where the values of its secrets are
+
+
+@pytest.fixture(name="many")
+def directory_with_many(installed: Installed, tmp_path: Path) -> Path:
+    """A working directory with 10 runs in `./ten` and 20 in `./twenty`."""
+    says = ("--executor-bin", "/bin/echo", "--executor-arg", "a line")
+    installed.run([*COMMAND, "./out", *PASSING, *TRUE[:2], *says], tmp_path)
+    for parent, number in (("ten", 10), ("twenty", 20)):
+        for index in range(number):
+            shutil.copytree(tmp_path / "out", tmp_path / parent / f"run-{index:02}")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("tracing")
+def test_list_of_runs_costs_the_same_for_each(installed: Installed, many: Path) -> None:
+    """Each run more in a listed directory costs the same few calls, and writes nothing."""
+    ten, twenty = (
+        numbers(installed.traced(["status", parent], many)) for parent in ("./ten", "./twenty")
+    )
+    for_each = {kind: (twenty[kind] - ten[kind]) / 10 for kind in GLANCE}
+    assert not {kind: now for kind, now in for_each.items() if now > GLANCE[kind]}
+    assert twenty[Kind.PROCESS] == twenty[Kind.THREAD] == 0
+
+
+@pytest.mark.usefixtures("tracing")
+def test_list_of_runs_reads_no_history_and_no_whole_checkpoint(
+    installed: Installed, many: Path
+) -> None:
+    """A run that was invoked ten thousand times is listed for as many reads as any other."""
+    run = many / "twenty" / "run-07"
+    for name, padding in ((REPORT, "earlier_invocations"), (CHECKPOINT, "completions")):
+        document = json.loads((run / name).read_bytes())
+        document[padding] = [{"number": number} for number in range(10_000)]
+        (run / name).write_text(json.dumps(document, indent=2))
+        assert (run / name).stat().st_size > 3 * REPORT_READ_BYTES_MAX
+    calls = installed.traced(["status", "./twenty"], many)
+    of_others = [one for one in calls if is_below(one.path, run.with_name("run-08"))]
+    of_this = [one for one in calls if is_below(one.path, run)]
+    assert numbers(of_this) == numbers(of_others)
+    read = {name: _size_bytes(of_this, Kind.READ, run / name) for name in (REPORT, CHECKPOINT)}
+    assert 0 < read[REPORT] <= REPORT_READ_BYTES_MAX
+    assert 0 < read[CHECKPOINT] <= CHECKPOINT_READ_BYTES_MAX
+
+
+# Many runs in one process
+
+RUNS: Final = 30
+MANY_RUNS: Final = """
+import collections, contextlib, gc, json, os, sys, threading
+from pathlib import Path
+from fsm_orchestrator import KeeperPool, RunConfig, StageGiven, run
+
+number, is_pooled, place = int(sys.argv[1]), sys.argv[2] == "pooled", sys.argv[3]
+counts = collections.Counter()
+
+def counted(name):
+    real = getattr(os, name)
+    def stand_in(*args, **kwargs):
+        counts[name] += 1
+        return real(*args, **kwargs)
+    setattr(os, name, stand_in)
+
+for name in ("fsync", "fdatasync", "replace", "rename", "mkdir", "posix_spawn", "write"):
+    counted(name)
+
+def opened(event, details):
+    # Which processes are looked at depends on how fast they end.
+    if event == "open" and not str(details[0]).startswith("/proc/"):
+        counts["opened"] += 1
+
+sys.addaudithook(opened)
+gates = {"policy": "allow", "ci": "success", "review": "approved"}
+good, bad = StageGiven(bin="/bin/true"), StageGiven(bin="/bin/false")
+stages = {"manager": good, "executor": bad if place == "resumed" else good}
+told = []
+with KeeperPool() if is_pooled else contextlib.nullcontext() as keepers:
+    for index in range(number):
+        output = f"out-{index}" if place == "apart" else "out"
+        if place == "resumed" and index:
+            config = RunConfig(output_directory=output, resume=True)
+        else:
+            config = RunConfig(output_directory=output, gates=gates, stages=stages)
+        counts.clear()
+        code = run(config, keepers=keepers).exit_code
+        now = dict(counts)
+        assert code == (1 if place == "resumed" else 0), code
+        gc.collect()
+        objects = len(gc.get_objects())
+        # Kept as text, which is no object to the collector.
+        told.append(json.dumps({
+            "calls": now,
+            "descriptors": len(os.listdir("/dev/fd")),
+            "threads": threading.active_count(),
+            "objects": objects,
+        }))
+print("[", ",".join(told), "]")
+"""
+FLAT: Final = {
+    # Runs apart; in one directory, where each archives the one before it; resumes of one run.
+    "apart": {"fsync": 23, "replace": 12, "mkdir": 2, "write": 26, "opened": 32},
+    "archived": {"fsync": 27, "replace": 12, "rename": 4, "mkdir": 2, "write": 26, "opened": 39},
+    "resumed": {"fsync": 19, "replace": 10, "write": 23, "opened": 27},
+}
+OBJECTS_MAX: Final = 5
+"""How many more objects there may be after twenty runs more: far less than one for each."""
+
+
+@on_linux
+@pytest.mark.parametrize("place", FLAT)
+def test_cost_of_a_run_does_not_grow_with_those_before(
+    place: str, installed: Installed, tmp_path: Path
+) -> None:
+    """The 30th run of a process makes the calls of the 3rd; nothing stays open, nothing piles up.
+
+    The first two load what they need, and make the archive. Only the first starts a keeper.
+    """
+    told = many_runs(installed, tmp_path, "pooled", place)
+    assert [one["calls"].pop("posix_spawn", 0) for one in told] == [1, *[0] * (RUNS - 1)]
+    steady = told[2]["calls"]
+    assert [one["calls"] for one in told[2:]] == [steady] * (RUNS - 2)
+    assert {name: now for name, now in steady.items() if now > FLAT[place].get(name, 0)} == {}
+    assert {one["descriptors"] for one in told} == {told[0]["descriptors"]}
+    assert {one["threads"] for one in told} == {1}
+    assert told[-1]["objects"] - told[9]["objects"] <= OBJECTS_MAX
+
+
+@on_linux
+def test_run_without_a_pool_starts_one_keeper_and_keeps_nothing(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """Each run starts one process of its own, and leaves no descriptor and no thread."""
+    told = many_runs(installed, tmp_path, "own", "apart")
+    assert {one["calls"]["posix_spawn"] for one in told} == {1}
+    assert {one["calls"]["fsync"] for one in told} == {told[0]["calls"]["fsync"]}
+    assert len({one["descriptors"] for one in told}) == 1
+    assert {one["threads"] for one in told} == {1}
+
+
+def many_runs(
+    installed: Installed, cwd: Path, keepers: str, place: str
+) -> Sequence[Mapping[str, Any]]:
+    """What each of many runs did and left, in one process."""
+    number = RUNS if keepers == "pooled" else 5
+    done = installed.run([*PYTHON, "-c", MANY_RUNS, str(number), keepers, place], cwd)
+    told: list[dict[str, Any]] = json.loads(done.stdout)
+    return told

@@ -1,0 +1,329 @@
+"""The examples do what their pages tell; what needs the network is left to `make demo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+LINT_FIX = EXAMPLES / "lint_fix"
+QUICKSTARTS = EXAMPLES / "quickstarts"
+
+TINY = """\
+# -*- coding: utf-8 -*-
+import os
+
+
+def greeting(name):
+    return u"Hello, " + name
+"""
+TINY_FIXED = """\
+
+
+def greeting(name):
+    return "Hello, " + name
+"""
+TINY_TESTS = """\
+import tiny
+
+
+def test_greeting():
+    assert tiny.greeting("you") == "Hello, you"
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """An unpacked package with an unused import, two old spellings and one passing test."""
+    folder = tmp_path / "tiny-1.0"
+    folder.mkdir()
+    (folder / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: tiny\nLicense: MIT\n")
+    (folder / "tiny.py").write_text(TINY)
+    (folder / "test_tiny.py").write_text(TINY_TESTS)
+    return folder
+
+
+def script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run one of the scripts of lint_fix as the orchestrator would, under this interpreter."""
+    command = [sys.executable, str(LINT_FIX / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def gate_value(name: str, *arguments: str | Path) -> str:
+    """The value that a check prints for its gate."""
+    completed = script(name, *arguments)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr.startswith(name.removesuffix(".py"))
+    return completed.stdout.removesuffix("\n")
+
+
+def planned(package: Path) -> Path:
+    """Plan the package's fixes and return the plan's path."""
+    out = package.parent / "manager"
+    completed = script("plan.py", package, out, "--select=F,UP009,UP025")
+    assert completed.returncode == 0, completed.stderr
+    return out / "action_plan.json"
+
+
+def applied(package: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Plan and apply; the results are beside the package, in `executor`."""
+    return script("apply.py", package, planned(package), package.parent / "executor", *options)
+
+
+def loaded(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, with its bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("tests", "value"),
+    [
+        pytest.param(TINY_TESTS, "success", id="all-pass"),
+        pytest.param("def test_it():\n    assert False\n", "failure", id="one-fails"),
+        pytest.param("import no_such_module\n", "failure", id="not-importable"),
+        pytest.param("", "missing", id="no-test"),
+        pytest.param(
+            "import pytest\n\n\ndef test_it():\n    pytest.skip('not here')\n",
+            "missing",
+            id="all-skipped",
+        ),
+    ],
+)
+def test_check_ci_prints_success_only_when_tests_ran_and_passed(
+    package: Path, tests: str, value: str
+) -> None:
+    """A package whose tests fail is a failure; one whose tests say nothing is missing."""
+    (package / "test_tiny.py").write_text(tests)
+    before = contents(package)
+    assert gate_value("check_ci.py", package) == value
+    assert contents(package) == before
+
+
+def test_check_ci_says_missing_for_a_package_that_is_not_there(tmp_path: Path) -> None:
+    """A check that could not look never passes its gate."""
+    assert gate_value("check_ci.py", tmp_path / "nowhere") == "missing"
+
+
+POLICY = 'allowed_rules = ["F", "UP009"]\nallowed_licences = ["MIT"]\nmax_files_changed = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("policy", "rules", "value"),
+    [
+        pytest.param(POLICY, "F401,UP009", "allow", id="all-covered"),
+        pytest.param(POLICY, "F,UP", "deny", id="wider-than-allowed"),
+        pytest.param(POLICY, "FURB", "deny", id="another-family-with-the-same-first-letter"),
+        pytest.param(POLICY.replace("MIT", "ISC"), "F", "deny", id="licence"),
+        pytest.param(POLICY.replace("= 1", "= 0"), "F", "deny", id="too-many-files"),
+        pytest.param(POLICY.replace("_rules", "_rule"), "F", "unknown", id="misspelt-key"),
+        pytest.param(POLICY + "[", "F", "unknown", id="no-toml"),
+        pytest.param(POLICY.replace("= 1", "= true"), "F", "unknown", id="no-number"),
+        pytest.param(POLICY.replace('["MIT"]', '"MIT"'), "F", "unknown", id="no-list"),
+    ],
+)
+def test_check_policy_allows_only_what_the_policy_covers(
+    package: Path, policy: str, rules: str, value: str
+) -> None:
+    """Rules, licence and number of files each deny alone; a policy not understood is unknown."""
+    file = package.parent / "policy.toml"
+    file.write_text(policy)
+    assert gate_value("check_policy.py", package, "--select", rules, "--policy", file) == value
+
+
+@pytest.mark.parametrize("metadata", [None, "Name: tiny\n", "Name: tiny\nLicense: UNKNOWN\n"])
+def test_check_policy_says_unknown_when_no_licence_is_stated(
+    package: Path, metadata: str | None
+) -> None:
+    """A licence that nobody stated is not a licence that is allowed."""
+    (package / "PKG-INFO").unlink()
+    if metadata is not None:
+        (package / "PKG-INFO").write_text(metadata)
+    policy = LINT_FIX / "policy.toml"
+    assert gate_value("check_policy.py", package, "--select=F", "--policy", policy) == "unknown"
+
+
+def test_shipped_policies_differ_only_in_the_number_of_files(package: Path) -> None:
+    """The stricter policy is the same policy with a smaller limit: what the demo tells."""
+    (package / "other.py").write_text("import os\n")
+    request = ("check_policy.py", package, "--select=F", "--policy")
+    assert gate_value(*request, LINT_FIX / "policy.toml") == "allow"
+    assert gate_value(*request, LINT_FIX / "policy-strict.toml") == "deny"
+
+
+def test_plan_names_findings_and_files_and_changes_nothing(package: Path) -> None:
+    """The plan tells what would be fixed where; the package stays as it is."""
+    before = contents(package)
+    plan = loaded(planned(package))
+    assert [(found["code"], found["fixable"]) for found in plan["findings"]] == [
+        ("UP009", True),
+        ("F401", True),
+        ("UP025", True),
+    ]
+    assert [(entry["file"], entry["fixes"]) for entry in plan["files"]] == [("tiny.py", 3)]
+    report = loaded(package.parent / "manager" / "run_report.json")
+    assert report["would_fix_by_rule"] == {"F401": 1, "UP009": 1, "UP025": 1}
+    assert contents(package) == before
+
+
+def test_plan_fails_with_a_message_on_a_rule_that_does_not_exist(package: Path) -> None:
+    """What ruff refuses is a failed stage with its reason, and leaves no plan."""
+    completed = script("plan.py", package, package.parent / "manager", "--select=NOSUCH")
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("plan: ruff exited 2")
+    assert not (package.parent / "manager").exists()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="the patch is tried with git apply")
+@pytest.mark.parametrize(
+    ("other", "fixed"),
+    [
+        pytest.param(b"import os\n", b"", id="becomes-empty"),
+        pytest.param(b"import os\nx = 1", b"x = 1", id="no-last-newline"),
+        pytest.param(b"import os\r\nx = 1\r\n", b"x = 1\r\n", id="crlf"),
+        pytest.param(b"import os\nx = 1\n\x0cy = 2\n", b"x = 1\n\x0cy = 2\n", id="form-feed"),
+    ],
+)
+def test_apply_leaves_a_patch_that_applies_and_a_true_test_report(
+    package: Path, other: bytes, fixed: bytes
+) -> None:
+    """The patch carries the package to what the tests passed on; the package is untouched."""
+    (package / "other.py").write_bytes(other)
+    before = contents(package)
+    completed = applied(package)
+    assert completed.returncode == 0, completed.stderr
+    assert contents(package) == before
+    report = loaded(package.parent / "executor" / "test_report.json")
+    assert (report["outcome"], report["passed"], report["failed"]) == ("success", 1, 0)
+    patch = package.parent / "executor" / "changes.patch"
+    no_configuration = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    command = ["git", "apply", "--whitespace=nowarn", str(patch)]
+    subprocess.run(command, cwd=package, env=no_configuration, check=True)
+    assert (package / "tiny.py").read_text() == TINY_FIXED
+    assert (package / "other.py").read_bytes() == fixed
+
+
+def test_apply_fails_when_the_tests_fail_on_the_fixed_copy(package: Path) -> None:
+    """Tests that passed before the fixes and fail after them fail the stage, with real counts."""
+    (package / "test_tiny.py").write_text("import tiny\n\n\ndef test_it():\n    assert tiny.os\n")
+    assert gate_value("check_ci.py", package) == "success"
+    completed = applied(package)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("apply: tests on the fixed copy: failure")
+    report = loaded(package.parent / "executor" / "test_report.json")
+    assert (report["outcome"], report["passed"], report["failed"]) == ("failure", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--tests=nowhere"], "tests on the fixed copy: missing", id="no-such-tests"),
+        pytest.param(["--max-changed-lines=3"], "the patch changes 4 lines, 3 are", id="too-long"),
+    ],
+)
+def test_apply_fails_with_the_reason_when_its_arguments_do_not_fit(
+    package: Path, options: list[str], message: str
+) -> None:
+    """No test run is not success, and a limit is a limit."""
+    completed = applied(package, *options)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith(f"apply: {message}")
+
+
+def test_apply_refuses_a_plan_without_fixes(package: Path) -> None:
+    """A package with nothing to fix gives no patch, and that is said."""
+    (package / "tiny.py").write_text(TINY_TESTS.replace("import tiny\n", "tiny = None\n"))
+    completed = applied(package)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("apply: the patch is empty")
+
+
+def test_apply_refuses_a_package_that_changed_since_the_plan(package: Path) -> None:
+    """Only what was planned for is fixed, and what an earlier attempt left does not stay."""
+    assert applied(package).returncode == 0
+    plan = package.parent / "manager" / "action_plan.json"
+    with (package / "tiny.py").open("a") as file:
+        file.write("x = 1\n")
+    completed = script("apply.py", package, plan, package.parent / "executor")
+    assert completed.returncode == 1
+    assert completed.stderr == "apply: tiny.py has changed since it was planned for: plan again\n"
+    assert list((package.parent / "executor").iterdir()) == []
+
+
+def test_apply_refuses_a_plan_that_names_a_file_outside_the_package(package: Path) -> None:
+    """A plan cannot reach beyond the package."""
+    plan = planned(package)
+    value = loaded(plan)
+    (package.parent / "outside.py").write_text("import os\n")
+    value["files"][0]["file"] = "../outside.py"
+    plan.write_text(json.dumps(value))
+    completed = script("apply.py", package, plan, package.parent / "executor")
+    assert completed.returncode == 1
+    assert "../outside.py, which is no file of the package" in completed.stderr
+
+
+def quickstart(name: str, folder: Path) -> dict[str, Any]:
+    """Run a quickstart in `folder` with its default directory and return the report."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "XDG_STATE_HOME": str(folder / "state")}
+    completed = subprocess.run(
+        [str(QUICKSTARTS / name)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    return dict(loaded(folder / "out" / "orchestrator_run_report.json"))
+
+
+@pytest.mark.parametrize("name", ["dry_run.sh", "ci_like.sh"])
+def test_quickstart_ends_done_and_ready_for_closure(name: str, tmp_path: Path) -> None:
+    """Each quickstart closes its run, and does so again in a directory already used."""
+    first, second = quickstart(name, tmp_path), quickstart(name, tmp_path)
+    for report in (first, second):
+        assert report["terminal_state"] == "done"
+        assert report["closure_ready"] is True
+        assert [(entry["stage"], entry["status"]) for entry in report["stage_executions"]] == [
+            ("manager", "success"),
+            ("executor", "success"),
+        ]
+    assert first["run_id"] != second["run_id"]
+
+
+def test_ci_like_quickstart_judges_the_artifacts_of_its_manager(tmp_path: Path) -> None:
+    """The report holds the digests of both files that the manager had to leave."""
+    report = quickstart("ci_like.sh", tmp_path)
+    artifacts = report["stage_executions"][0]["artifacts"]
+    assert [Path(artifact["path"]) for artifact in artifacts] == [
+        tmp_path / "out" / "manager" / "action_plan.json",
+        tmp_path / "out" / "manager" / "run_report.json",
+    ]
+
+
+def test_stand_in_executor_refuses_an_environment_that_is_not_strict() -> None:
+    """Without the pairs of the CI-like quickstart the stand-in fails, naming each of them."""
+    stand_in = QUICKSTARTS / "stand_ins" / "autonomous_dev_ai"
+    almost = {"PATH": os.environ["PATH"], "AUTONOMOUS_REVIEW_REQUIRED": "secret"}
+    completed = subprocess.run(
+        [str(stand_in)], env=almost, capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 1
+    assert completed.stderr.count("must be") == 6
+    assert "secret" not in completed.stderr

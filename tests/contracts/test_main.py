@@ -1,0 +1,67 @@
+"""The command's process: what it leaves out is there for whoever uses it, and no plugin gets in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.command import PASSING, environment, orchestrate, shell
+
+USES = """
+import fsm_orchestrator.__main__ as command
+command._leave_out_unused()
+import sys
+import asyncio, importlib.metadata
+from importlib.metadata import entry_points
+assert type(sys.modules["asyncio"]).__name__ == "_Later"
+import structlog, pydantic
+assert type(sys.modules["asyncio"]).__name__ == "_Later"
+class Model(pydantic.BaseModel):
+    x: int
+assert type(sys.modules["importlib.metadata"]).__name__ == "_Later"
+import asyncio.subprocess
+async def answer():
+    await asyncio.sleep(0)
+    return 42
+print(asyncio.run(answer()), importlib.metadata.version("click") > "8")
+print(len(entry_points(group="console_scripts")) > 0, entry_points(group="pydantic"))
+import asyncio
+print(asyncio.run(answer()), Model(x="1").x)
+"""
+PLUGIN = "import os; open(os.environ['SEEN'], 'a').write('loaded'); plugin = None\n"
+
+
+def test_what_is_left_out_is_there_once_it_is_used() -> None:
+    """Asyncio and importlib.metadata work as ever, from the first use of anything of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", USES],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "42 True\nTrue ()\n42 1\n"
+
+
+def test_installed_plugin_does_not_get_at_what_is_kept(tmp_path: Path) -> None:
+    """A pydantic plugin is loaded by a program beside us, and by no part of a run."""
+    installed, seen = tmp_path / "installed", tmp_path / "seen"
+    about = installed / "watcher-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: watcher\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[pydantic]\nwatcher = watcher:plugin\n")
+    (installed / "watcher.py").write_text(PLUGIN)
+    env = {"SEEN": str(seen), "PYTHONPATH": f"{installed}:{environment()['PYTHONPATH']}"}
+    options = (*shell("manager", "sleep 60"), "--manager-timeout-ms", "200")
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=env).code == 124
+    assert list((tmp_path / "out" / "logs").glob("*.postmortem.json"))
+    assert orchestrate("explain", "out", cwd=tmp_path, env=env).code == 0
+    assert not seen.exists()
+    program = "import pydantic\nclass M(pydantic.BaseModel):\n    x: int\n"
+    subprocess.run(
+        [sys.executable, "-c", program], env=environment(**env), capture_output=True, check=False
+    )
+    assert seen.read_text() == "loaded"

@@ -1,0 +1,353 @@
+"""The machine takes the edges of the default lifecycle and no others, in the order promised."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any, Final
+
+import pytest
+
+from fsm_orchestrator.engine.machine import RunMachine
+from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
+from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.lifecycle.source import shipped_text
+from fsm_orchestrator.vocabulary import Guard, Trigger
+
+LIFECYCLE: Final = shipped("governed_run")
+TERMINAL: Final = ("done", "blocked", "failed", "timeout")
+STATES: Final = ("pending", "gating", "manager", "executor", *TERMINAL)
+ALL_THE_WAY: Final = {
+    "gating": Trigger.GATES_PASSED,
+    "manager": Trigger.STAGE_SUCCEEDED,
+    "executor": Trigger.STAGE_SUCCEEDED,
+}
+
+TABLE: Final = """
+         start  gates_passed gates_refused stage_succeeded stage_failed stage_timed_out run_aborted resume
+pending  gating -            -             -               -            -               failed      gating
+gating   -      manager      blocked       -               -            -               failed      gating
+manager  -      -            -             executor        failed       timeout         failed      gating
+executor -      -            -             done            failed       timeout         failed      gating
+done     -      -            -             -               -            -               -           -
+blocked  -      -            -             -               -            -               -           gating
+failed   -      -            -             -               -            -               -           gating
+timeout  -      -            -             -               -            -               -           gating
+"""  # noqa: E501 - a table reads by its columns
+"""Where each fact leads from each state while both guards hold; `-`: it cannot happen there."""
+
+
+def next_states() -> dict[tuple[str, Trigger], str | None]:
+    """The table, by state and trigger."""
+    header, *rows = (line.split() for line in TABLE.strip().splitlines())
+    return {
+        (row[0], Trigger(name)): None if dest == "-" else dest
+        for row in rows
+        for name, dest in zip(header, row[1:], strict=True)
+    }
+
+
+NEXT: Final = next_states()
+TRIGGERS: Final = tuple(one for one in Trigger if one is not Trigger.REWORK_REQUESTED)
+"""Those of a lifecycle in which nobody asks for rework."""
+
+
+class Run:
+    """A machine whose callbacks note, in order, what they were told and where the machine was.
+
+    `facts` says what follows on entering a state: without an entry a run is aborted, unless it
+    has ended. `guards` says which guards hold: without an entry they do, and None raises.
+    `errors` says what `before` a state or on `enter`ing it is raised.
+    """
+
+    def __init__(
+        self,
+        state: str,
+        *,
+        facts: Mapping[str, Trigger | None] | None = None,
+        guards: Mapping[Guard, bool | None] | None = None,
+        declared: Lifecycle = LIFECYCLE,
+    ) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        self.guard_failures: list[tuple[Guard, Exception]] = []
+        self.errors: dict[tuple[str, str], Exception] = {}
+        self._facts = facts or {}
+        self._guards = guards or {}
+        self.machine = RunMachine(
+            declared,
+            state,
+            before_transition=self._before,
+            enter_state=self._enter,
+            guards={guard: self._noted(guard) for guard in Guard},
+            guard_failed=lambda guard, error: self.guard_failures.append((guard, error)),
+        )
+
+    @property
+    def path(self) -> list[tuple[str, ...]]:
+        """The transitions: trigger, source, dest."""
+        return [call[1:4] for call in self.calls if call[0] == "before"]
+
+    @property
+    def asked(self) -> list[str]:
+        """The guards that were asked, in order."""
+        return [call[1] for call in self.calls if call[0] == "guard"]
+
+    def _before(self, trigger: Trigger, source: str, dest: str) -> None:
+        self.calls.append(("before", trigger.value, source, dest, self.machine.state))
+        if error := self.errors.get(("before", dest)):
+            raise error
+
+    def _enter(self, state: State) -> Trigger | None:
+        self.calls.append(("enter", state.name, self.machine.state))
+        if error := self.errors.get(("enter", state.name)):
+            raise error
+        default = None if state.name in TERMINAL else Trigger.RUN_ABORTED
+        return self._facts.get(state.name, default)
+
+    def _noted(self, guard: Guard) -> Callable[[], bool]:
+        def ask() -> bool:
+            self.calls.append(("guard", guard.value, self.machine.state))
+            held = self._guards.get(guard, True)
+            if held is None:
+                raise OSError("the disk is gone")
+            return held
+
+        return ask
+
+
+def unguarded(
+    state: str, enter: Callable[[State], Trigger | None]
+) -> tuple[RunMachine, list[Guard]]:
+    """A machine for which nobody answers guards or keeps a record, and the guards that failed."""
+    failures: list[Guard] = []
+    machine = RunMachine(
+        LIFECYCLE,
+        state,
+        before_transition=lambda _trigger, _source, _dest: None,
+        enter_state=enter,
+        guards={},
+        guard_failed=lambda guard, _error: failures.append(guard),
+    )
+    return machine, failures
+
+
+def edge(dest: str, **condition: str) -> dict[str, Any]:
+    """One more way on when the executor has succeeded."""
+    success = {"trigger": "stage_succeeded", "source": ["executor"], "dest": dest}
+    return {**success, **condition, "why": "for this test"}
+
+
+def without(trigger: str, source: str, *more: dict[str, Any]) -> Lifecycle:
+    """The default lifecycle without the edges of a trigger from a source, and some more edges."""
+    document: dict[str, Any] = LIFECYCLE.model_dump(mode="json")
+    kept = [
+        one
+        for one in document["transition"]
+        if one["trigger"] != trigger or source not in one["source"]
+    ]
+    return Lifecycle.model_validate({**document, "transition": [*kept, *more]}, strict=False)
+
+
+def test_table_names_every_state_and_every_trigger() -> None:
+    """The table typed here leaves out no pair of the lifecycle's states and the triggers."""
+    assert set(NEXT) == set(product(LIFECYCLE.states, TRIGGERS))
+
+
+@pytest.mark.parametrize(("state", "trigger"), NEXT, ids=str)
+def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger) -> None:
+    """A fact takes the one edge there is for it; without one it is a bug, and nothing moves."""
+    run = Run(state)
+    dest = NEXT[state, trigger]
+    assert (trigger in run.machine.triggers_here) is (dest is not None)
+    if dest is None:
+        with pytest.raises(InternalError, match=trigger.value):
+            run.machine.fire(trigger)
+        assert run.calls == []
+        assert run.machine.state == state
+    else:
+        run.machine.fire(trigger)
+        assert run.path[0] == (trigger.value, state, dest)
+        assert run.machine.state == (dest if dest in TERMINAL else "failed")
+
+
+def test_fact_without_any_edge_in_the_lifecycle_is_a_bug() -> None:
+    """A trigger that a lifecycle never mentions raises, and leaves the state."""
+    run = Run("manager", declared=without("stage_timed_out", "manager"))
+    with pytest.raises(InternalError, match="stage_timed_out"):
+        run.machine.fire(Trigger.STAGE_TIMED_OUT)
+    assert (run.calls, run.machine.state) == ([], "manager")
+
+
+def test_callbacks_come_in_the_order_in_which_a_run_is_recorded() -> None:
+    """Each transition is told before it is taken and entered before the next is told."""
+    run = Run("pending", facts=ALL_THE_WAY)
+    run.machine.fire(Trigger.START)
+    assert run.calls == [
+        ("before", "start", "pending", "gating", "pending"),
+        ("enter", "gating", "gating"),
+        ("before", "gates_passed", "gating", "manager", "gating"),
+        ("enter", "manager", "manager"),
+        ("before", "stage_succeeded", "manager", "executor", "manager"),
+        ("enter", "executor", "executor"),
+        ("guard", "artifacts_intact", "executor"),
+        ("guard", "gates_hold", "executor"),
+        ("before", "stage_succeeded", "executor", "done", "executor"),
+        ("enter", "done", "done"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("intact", "hold", "dest", "asked"),
+    [
+        (True, True, "done", ["artifacts_intact", "gates_hold"]),
+        (True, False, "blocked", ["artifacts_intact", "gates_hold"]),
+        (False, True, "failed", ["artifacts_intact"]),
+        (False, False, "failed", ["artifacts_intact"]),
+        (None, True, "failed", ["artifacts_intact"]),
+        (True, None, "blocked", ["artifacts_intact", "gates_hold"]),
+    ],
+)
+def test_closing_edges_are_tried_in_file_order(
+    intact: bool | None, hold: bool | None, dest: str, asked: list[str]
+) -> None:
+    """The first edge whose condition allows it is taken; a guard that raises is a refusal."""
+    run = Run("executor", guards={Guard.ARTIFACTS_INTACT: intact, Guard.GATES_HOLD: hold})
+    run.machine.fire(Trigger.STAGE_SUCCEEDED)
+    assert run.path == [("stage_succeeded", "executor", dest)]
+    assert run.asked == asked
+    broken = [one for one, guard in zip(Guard, (intact, hold), strict=True) if guard is None]
+    assert [(guard, str(error)) for guard, error in run.guard_failures] == [
+        (guard, "the disk is gone") for guard in broken
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hold", "intact", "dest"),
+    [
+        (True, True, "done"),
+        (False, True, "failed"),
+        (None, True, "failed"),
+        (False, False, "timeout"),
+    ],
+)
+def test_edge_with_a_guard_needs_it_to_hold(hold: bool | None, intact: bool, dest: str) -> None:
+    """`guard` is met by holding only, `unless` by not holding; a refused edge leaves the next."""
+    conditional = (edge("done", guard="gates_hold"), edge("timeout", unless="artifacts_intact"))
+    declared = without("stage_succeeded", "executor", *conditional, edge("failed"))
+    guards = {Guard.GATES_HOLD: hold, Guard.ARTIFACTS_INTACT: intact}
+    run = Run("executor", declared=declared, guards=guards)
+    run.machine.fire(Trigger.STAGE_SUCCEEDED)
+    assert run.path == [("stage_succeeded", "executor", dest)]
+    assert run.asked == ["gates_hold", "artifacts_intact"][: 1 if hold else 2]
+
+
+def test_guard_that_nobody_provides_is_a_refusal() -> None:
+    """A guard without a function behind it never lets a run close."""
+    machine, failures = unguarded("executor", lambda _state: None)
+    machine.fire(Trigger.STAGE_SUCCEEDED)
+    assert (machine.state, failures) == ("failed", [Guard.ARTIFACTS_INTACT])
+
+
+@pytest.mark.parametrize(
+    ("refused", "kept"),
+    [("gating", "pending"), ("manager", "gating"), ("executor", "manager"), ("done", "executor")],
+)
+def test_transition_that_cannot_be_persisted_is_not_taken(refused: str, kept: str) -> None:
+    """What the persisting callback raises comes out as it is, and the state is the last one."""
+    run = Run("pending", facts=ALL_THE_WAY)
+    error = OSError("no space left")
+    run.errors["before", refused] = error
+    with pytest.raises(OSError, match="no space left") as raised:
+        run.machine.fire(Trigger.START)
+    assert raised.value is error
+    assert run.machine.state == kept
+    assert ("enter", refused, refused) not in run.calls
+    run.machine.fire(Trigger.RUN_ABORTED)
+    assert run.path[-1] == ("run_aborted", kept, "failed")
+
+
+@pytest.mark.parametrize("entered", ["gating", "manager", "executor", "done"])
+def test_error_on_entering_a_state_stops_the_run_there(entered: str) -> None:
+    """What entering a state raises comes out as it is; the state was entered, nothing follows."""
+    run = Run("pending", facts=ALL_THE_WAY)
+    run.errors["enter", entered] = OSError("gone")
+    with pytest.raises(OSError, match="gone"):
+        run.machine.fire(Trigger.START)
+    assert run.machine.state == entered
+    assert run.calls[-1] == ("enter", entered, entered)
+
+
+@pytest.mark.parametrize(
+    ("state", "trigger", "rest"),
+    [
+        ("pending", Trigger.START, "gating"),
+        ("failed", Trigger.RESUME, "gating"),
+        ("gating", Trigger.GATES_PASSED, "manager"),
+        ("manager", Trigger.STAGE_SUCCEEDED, "executor"),
+    ],
+)
+def test_rest_in_a_state_that_is_not_terminal_is_a_bug(
+    state: str, trigger: Trigger, rest: str
+) -> None:
+    """A run that no fact follows on must have ended."""
+    run = Run(state, facts=dict.fromkeys(STATES))
+    with pytest.raises(InternalError, match=f"rest in '{rest}'"):
+        run.machine.fire(trigger)
+    assert run.machine.state == rest
+
+
+@pytest.mark.parametrize(
+    ("state", "trigger"),
+    [("executor", Trigger.STAGE_SUCCEEDED), ("pending", Trigger.START)],
+    ids=["fired from outside", "fired on entering"],
+)
+def test_fact_that_every_edge_refuses_is_a_bug(state: str, trigger: Trigger) -> None:
+    """The library takes a refusal by all guards for nothing at all; it does not pass as an end."""
+    declared = without("stage_succeeded", "executor", edge("done", guard="gates_hold"))
+    guards = {Guard.GATES_HOLD: False}
+    run = Run(state, declared=declared, guards=guards, facts=ALL_THE_WAY)
+    with pytest.raises(InternalError, match="rest in 'executor'"):
+        run.machine.fire(trigger)
+    assert run.machine.state == "executor"
+
+
+def test_long_run_does_not_nest() -> None:
+    """Facts are taken one after the other, however many follow from the first."""
+    facts = iter([*[Trigger.RESUME] * 2000, Trigger.GATES_REFUSED])
+    machine, _ = unguarded("pending", lambda state: next(facts) if state.name == "gating" else None)
+    machine.fire(Trigger.START)
+    assert machine.state == "blocked"
+
+
+def test_machine_has_the_triggers_of_the_vocabulary_and_no_others() -> None:
+    """There is no `to_done`, on the machine or on its model: every way is a declared edge."""
+    machine = Run("pending").machine
+    assert set(machine._machine.events) == {trigger.value for trigger in TRIGGERS}
+    for holder in (machine, machine._position, machine._machine):
+        names = [name for name in dir(holder) if name.startswith("to")]
+        assert names == []
+        assert [name for state in STATES if hasattr(holder, name := f"to_{state}")] == []
+
+
+def test_edges_of_the_machine_are_the_edges_of_the_file() -> None:
+    """Each edge of the file is an edge of the machine, conditions and order kept, and no other."""
+    document = tomllib.loads(shipped_text("governed_run").decode())
+    declared: dict[tuple[str, str], list[tuple[str, list[bool]]]] = {}
+    for one in document["transition"]:
+        sources = [one["source"]] if isinstance(one["source"], str) else one["source"]
+        conditions = [key == "guard" for key in ("guard", "unless") if key in one]
+        for source in sources:
+            declared.setdefault((source, one["trigger"]), []).append((one["dest"], conditions))
+    built: dict[tuple[str, str], list[tuple[str, list[bool]]]] = {}
+    machine = Run("pending").machine._machine
+    for name, event in machine.events.items():
+        for source, edges in event.transitions.items():
+            built[source, name] = [
+                (str(edge.dest), [condition.target for condition in edge.conditions])
+                for edge in edges
+            ]
+    assert built == declared
+    assert set(built) == {(state, trigger) for (state, trigger), dest in NEXT.items() if dest}
+    assert list(machine.states) == [state["name"] for state in document["state"]]

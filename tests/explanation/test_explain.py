@@ -1,0 +1,432 @@
+"""`explain`: somebody who never saw the run learns what happened, why, and what to type."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.explanation.explanation import Explanation
+from fsm_orchestrator.inspection.inspected_run import read_run_view
+from fsm_orchestrator.vocabulary import StageFate, Standing
+from tests.support.command import (
+    CHECKPOINT,
+    ORCHESTRATOR_PID,
+    PASSING,
+    REPORT,
+    Ended,
+    orchestrate,
+    report_of,
+    shell,
+    spawned,
+    stages,
+    start,
+    tree_of,
+)
+
+SCREEN_LINES = 24
+SCREEN_COLUMNS = 80
+ONCE = "test -e once || { touch once; "
+
+
+def explained(cwd: Path, *options: str) -> tuple[str, Explanation]:
+    """The screen and the record of a run; looking at it changes nothing."""
+    before = tree_of(cwd)
+    screen = orchestrate("explain", "out", *options, cwd=cwd)
+    record = orchestrate("explain", "out", *options, "--json", cwd=cwd)
+    assert (screen.code, screen.stderr, record.code) == (0, "", 0), screen.stderr
+    assert tree_of(cwd) == before
+    return screen.stdout, Explanation.model_validate_json(record.stdout)
+
+
+def typed(screen: str) -> list[str]:
+    """The command that the first screen says to type, as a shell would take it."""
+    first = "\n".join(screen.splitlines()[:SCREEN_LINES])
+    found = re.search(r"^type\n((?:  .*\\\n)*  .*)$", first, re.MULTILINE)
+    assert found is not None, first
+    program, *words = shlex.split(found[1].replace("\\\n", " "))
+    assert program == "fsm-orchestrator"
+    return words
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a run comes to stand where it stands, and what its screen must say and do."""
+
+    arrange: Callable[[Path], object]
+    standing: Standing
+    says: tuple[str, ...]
+    repair: Callable[[Path], object] = lambda _: None
+    runs_then: tuple[str, ...] = ()
+    code_then: int = 0
+
+
+def begun(*options: str, code: int) -> Callable[[Path], Ended]:
+    """A run in `out` that ends with `code`."""
+
+    def arrange(cwd: Path) -> Ended:
+        ended = orchestrate("out", *options, cwd=cwd)
+        assert ended.code == code, ended.stderr
+        return ended
+
+    return arrange
+
+
+def killed(cwd: Path) -> None:
+    """A run whose orchestrator was killed while its executor worked."""
+    script = f"{ONCE} kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
+    assert orchestrate("out", *PASSING, *stages(executor=script), cwd=cwd).code == -9
+
+
+def killed_without_report(cwd: Path) -> None:
+    """The same, and its report is gone as well."""
+    killed(cwd)
+    (cwd / "out" / REPORT).unlink()
+
+
+def make_tool(cwd: Path) -> None:
+    """Put the program where the stage looks for it."""
+    (cwd / "tool").write_text("#!/bin/sh\n")
+    (cwd / "tool").chmod(0o755)
+
+
+def asked_to_end(cwd: Path) -> None:
+    """A run that got SIGTERM while its manager worked."""
+    script = f"{ONCE} kill -TERM {ORCHESTRATOR_PID}; exec sleep 60; }}"
+    assert orchestrate("out", *PASSING, *stages(manager=script), cwd=cwd).code == 143
+
+
+def spoilt_completion(cwd: Path) -> None:
+    """A failed run whose completed manager has lost its artifact since."""
+    begun(
+        *PASSING,
+        *stages("echo {} > plan.json", f"{ONCE} exit 1; }}"),
+        *("--manager-expected-artifact", "plan.json"),
+        code=1,
+    )(cwd)
+    (cwd / "plan.json").unlink()
+
+
+CASES = {
+    "blocked": Case(
+        begun("--policy-status", "allow", "--ci-status", "pending", *stages(), code=3),
+        Standing.BLOCKED,
+        ("gate ci refused: its signal is pending", "GATE_REVIEW_NOT_APPROVED", "nothing was start"),
+        runs_then=("manager", "executor"),
+    ),
+    "failed": Case(
+        begun(*PASSING, *stages(executor="test -e ready || { echo oh no >&2; exit 3; }"), code=1),
+        Standing.FAILED,
+        ("stage executor, attempt 1: exited with code 3", "| oh no", "executor.1.stderr.log"),
+        repair=lambda cwd: (cwd / "ready").touch(),
+        runs_then=("executor",),
+    ),
+    "died of a signal": Case(
+        begun(*PASSING, *stages(f"{ONCE} kill -SEGV $$; }}"), code=1),
+        Standing.FAILED,
+        ("SIGSEGV",),
+        runs_then=("manager", "executor"),
+    ),
+    "timed out": Case(
+        begun(*PASSING, *stages("exec sleep 1.2"), "--timeout-ms", "800", code=124),
+        Standing.TIMEOUT,
+        ("timed out after 800 ms", "postmortem", "--manager-timeout-ms 1600"),
+        runs_then=("manager", "executor"),
+    ),
+    "went quiet": Case(
+        begun(*PASSING, *stages("sleep 1.2"), "--manager-idle-timeout-ms", "800", code=124),
+        Standing.TIMEOUT,
+        ("printed nothing for 800 ms", "--manager-idle-timeout-ms 1600"),
+        runs_then=("manager", "executor"),
+    ),
+    "printed too much": Case(
+        begun(*PASSING, *stages("head -c 1500 /dev/zero"), "--manager-output-limit", "999", code=1),
+        Standing.FAILED,
+        ("more than 999 bytes", "--manager-output-limit 1998"),
+        runs_then=("manager", "executor"),
+    ),
+    "interrupted": Case(
+        killed,
+        Standing.INTERRUPTED,
+        ("its orchestrator ended without a word", "stage executor, attempt 1, was at work"),
+        runs_then=("executor",),
+    ),
+    "asked to end": Case(
+        asked_to_end,
+        Standing.FAILED,
+        ("asked to end, by SIGTERM", "nothing is broken"),
+        runs_then=("manager", "executor"),
+    ),
+    "program not there": Case(
+        begun(*PASSING, *shell("executor", "exit 0"), "--manager-bin", "./tool", code=1),
+        Standing.FAILED,
+        ("could not be started: not found", "put the program where"),
+        repair=make_tool,
+        runs_then=("manager", "executor"),
+    ),
+    "artifact missing": Case(
+        begun(*PASSING, *stages(f"{ONCE} exit 0; }}; echo {{}} > a.json"),
+              "--manager-expected-artifact", "a.json", code=1),
+        Standing.FAILED,
+        ("missing", "a.json", "fix what the program writes"),
+        runs_then=("manager", "executor"),
+    ),
+    "completed work spoilt": Case(
+        spoilt_completion,
+        Standing.FAILED,
+        ("--on-changed-stage rerun",),
+        runs_then=("manager", "executor"),
+    ),
+    "report gone": Case(
+        killed_without_report,
+        Standing.INTERRUPTED,
+        ("no run has left a report in",),
+        runs_then=("executor",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_path: Path) -> None:
+    """The first 24 lines of 80 columns are enough, and what they say to type does what it says."""
+    case = CASES[name]
+    case.arrange(tmp_path)
+    screen, explanation = explained(tmp_path)
+    first = screen.splitlines()[:SCREEN_LINES]
+    assert explanation.standing is case.standing
+    text = re.sub(r"\s+", " ", " ".join(first))
+    for words in case.says:
+        assert words in text, screen
+    long_words = [line for line in first if len(line) > SCREEN_COLUMNS and " " in line.strip()]
+    assert [line for line in long_words if str(tmp_path) not in line] == [], screen
+    command = typed(screen)
+    assert tuple(command) == (explanation.next_step.words or ())[1:]
+    case.repair(tmp_path)
+    again = orchestrate(*command, cwd=tmp_path)
+    assert again.code == case.code_then, again.stdout
+    assert tuple(spawned(report_of(tmp_path / "out"))) == case.runs_then
+    would_run = [one.split()[1] for one in explanation.next_step.would if one.startswith("run ")]
+    assert tuple(would_run) == case.runs_then
+
+
+def test_done_run_needs_nothing(tmp_path: Path) -> None:
+    """Of a run that may be closed there is nothing to type."""
+    begun(*PASSING, *stages(), code=0)(tmp_path)
+    screen, explanation = explained(tmp_path)
+    assert explanation.standing is Standing.DONE
+    assert explanation.next_step.words is None
+    assert "nothing is left to do" in screen
+    assert [one.fate for one in explanation.stages] == [StageFate.SUCCEEDED] * 2
+
+
+def test_done_run_without_its_artifact_is_not_called_closable(tmp_path: Path) -> None:
+    """What went missing since is found now, whatever the report said; putting it back helps."""
+    options = (*stages("echo {} > a.json"), "--manager-expected-artifact", "a.json")
+    begun(*PASSING, *options, code=0)(tmp_path)
+    (tmp_path / "a.json").rename(tmp_path / "b.json")
+    screen, explanation = explained(tmp_path)
+    assert explanation.standing is Standing.NOT_CLOSABLE
+    assert "a.json" in screen
+    (tmp_path / "b.json").rename(tmp_path / "a.json")
+    again = orchestrate(*typed(screen), cwd=tmp_path)
+    assert again.code == 0
+    assert report_of(tmp_path / "out")["closure_ready"] is True
+
+
+def test_artifact_with_other_bytes_is_told(tmp_path: Path) -> None:
+    """A valid artifact that is not the one that was recorded is told, and keeps nothing open."""
+    options = (*stages("echo {} > a.json"), "--manager-expected-artifact", "a.json")
+    begun(*PASSING, *options, code=0)(tmp_path)
+    (tmp_path / "a.json").write_text("[]")
+    screen, explanation = explained(tmp_path)
+    assert explanation.standing is Standing.DONE
+    assert explanation.next_step.words is None
+    assert "was changed after its stage completed" in re.sub(r"\s+", " ", screen)
+
+
+def test_values_that_are_gone_are_asked_for_by_name(tmp_path: Path) -> None:
+    """Where the private file is gone the command has a place for each value, and works with it."""
+    script = ONCE + "exit 1; }; test ${#TOKEN} = 12"
+    begun(*PASSING, *stages(script), "--manager-env", "TOKEN=secret-value", code=1)(tmp_path)
+    for path in (tmp_path / "state").rglob("*.json"):
+        path.unlink()
+    screen, _ = explained(tmp_path)
+    assert "secret-value" not in screen
+    command = typed(screen)
+    assert command[-2:] == ["--manager-env", "TOKEN=VALUE"]
+    again = orchestrate(*command[:-1], "TOKEN=secret-value", cwd=tmp_path)
+    assert again.code == 0, again.stdout
+
+
+def test_checkpoint_that_cannot_be_used_offers_no_resume(tmp_path: Path) -> None:
+    """A spoilt checkpoint is named with its reason, and no command is offered that is refused."""
+    begun(*PASSING, *stages("exit 1"), code=1)(tmp_path)
+    (tmp_path / "out" / CHECKPOINT).write_text("{")
+    screen, explanation = explained(tmp_path)
+    assert explanation.next_step.words is None
+    assert CHECKPOINT in screen
+    assert "put a good checkpoint back" in re.sub(r"\s+", " ", screen)
+
+
+def test_run_of_which_nothing_could_be_kept(tmp_path: Path) -> None:
+    """A run whose first checkpoint could not be written says to begin again."""
+    (tmp_path / "out" / CHECKPOINT).mkdir(parents=True)
+    begun(*PASSING, *stages(), code=1)(tmp_path)
+    screen, explanation = explained(tmp_path)
+    assert explanation.next_step.words is None
+    assert "checkpoint.persist" in screen
+    assert "type the whole command" in re.sub(r"\s+", " ", screen)
+
+
+def test_refused_resume_is_explained_from_its_report(tmp_path: Path) -> None:
+    """A directory that holds a refusal's report and nothing else says what was refused and why."""
+    (tmp_path / "out").mkdir()
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
+    screen, explanation = explained(tmp_path)
+    assert explanation.standing is Standing.FAILED
+    assert "there is nothing to resume" in re.sub(r"\s+", " ", screen)
+    assert explanation.next_step.words is None
+
+
+def test_earlier_run_is_explained_and_not_resumed(tmp_path: Path) -> None:
+    """An archived run says why it ended, with its own files, and that it cannot go on."""
+    begun(*PASSING, *stages("echo why >&2; exit 9"), "--run-id", "first", code=1)(tmp_path)
+    begun(*PASSING, *stages(), "--run-id", "second", code=0)(tmp_path)
+    screen, explanation = explained(tmp_path, "--run-id", "first")
+    assert explanation.run_id == "first"
+    assert explanation.next_step.words is None
+    assert "out/archive/first/logs/manager.1.stderr.log" in screen
+    assert "| why" in screen
+    assert orchestrate("explain", "out", "--run-id", "third", cwd=tmp_path).code == 2
+
+
+def test_archived_run_is_not_held_against_later_artifacts(tmp_path: Path) -> None:
+    """What a later run made of an artifact is nothing that an earlier one did wrong."""
+    for run_id in ("first", "second"):
+        options = (*stages(f"echo {{}} > a.json; echo {run_id} > b"), "--run-id", run_id)
+        expected = ("--manager-expected-artifact", "a.json", "--manager-expected-artifact", "b")
+        begun(*PASSING, *options, *expected, code=0)(tmp_path)
+    _, explanation = explained(tmp_path, "--run-id", "first")
+    assert explanation.standing is Standing.DONE
+
+
+def test_directory_named_like_a_command_is_typed_so_that_it_is_none(tmp_path: Path) -> None:
+    """The next command of a run in `./status` resumes it, and asks for no status."""
+    assert orchestrate("./status", *stages(), cwd=tmp_path).code == 3
+    screen = orchestrate("explain", "status", cwd=tmp_path).stdout
+    assert orchestrate(*typed(screen), cwd=tmp_path).code == 0
+
+
+def test_stage_sent_back_for_rework_says_so(tmp_path: Path) -> None:
+    """An attempt after rework was asked for is not told as one after a failure."""
+    reviewer = shell("reviewer", "test -e once || { touch once; exit 10; }")
+    options = (*stages(), *reviewer, "--lifecycle", "reviewed_run")
+    begun(*PASSING, *options, code=0)(tmp_path)
+    _, explanation = explained(tmp_path)
+    (executor,) = (one for one in explanation.stages if one.stage == "executor")
+    reasons = [{fact.name: fact.value for fact in one.facts}["why"] for one in executor.attempts]
+    assert reasons == ["first attempt", "sent back for rework"]
+
+
+def test_stage_is_explained_field_by_field(tmp_path: Path) -> None:
+    """Each attempt of every invocation has its command, directory, end, artifacts and digests."""
+    script = f"echo {{}} > a.json; {ONCE} exit 1; }}"
+    options = (*stages("exit 0", script), "--executor-expected-artifact", "a.json")
+    begun(*PASSING, *options, code=1)(tmp_path)
+    begun("--resume", "--manager-bin", "/bin/sh", "--manager-arg", "-c", "--manager-arg", "exit 0",
+          code=0)(tmp_path)  # fmt: skip
+    screen, explanation = explained(tmp_path)
+    manager, executor = explanation.stages
+    assert (manager.fate, executor.fate) == (StageFate.SKIPPED, StageFate.SUCCEEDED)
+    assert [(one.invocation, one.attempt) for one in executor.attempts] == [(1, 1), (2, 2)]
+    facts = [{fact.name: fact.value for fact in one.facts} for one in executor.attempts]
+    assert facts[0]["exit code"] == "1"
+    assert facts[1]["why"] == "attempt 1 did not complete it"
+    assert re.search(r"a\.json\n3 bytes, sha256 [0-9a-f]{64}", facts[1]["artifact"])
+    assert "invocation 2, attempt 2: success" in screen
+
+
+def test_run_at_work_is_explained_while_it_works(tmp_path: Path) -> None:
+    """While a stage runs the screen names it, its process and the commands to see and end it."""
+    process = start("out", *PASSING, *stages("echo go; exec sleep 60"), cwd=tmp_path)
+    try:
+        _wait_for(tmp_path / "out" / "logs" / "manager.1.stdout.log")
+        screen = orchestrate("explain", "out", cwd=tmp_path).stdout
+        assert screen.startswith("working: ")
+        assert "stage manager, attempt 1, is at work" in screen
+        assert typed(screen) == ["logs", "out", "--follow"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def test_hostile_output_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    """What a stage printed and a path it has are shown without their control characters."""
+    script = "printf '\\033]0;owned\\007\\033[2J evil\\n' >&2; exit 1"
+    begun(*PASSING, *stages(script), code=1)(tmp_path)
+    screen, _ = explained(tmp_path)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", screen)
+    assert "\\x1b]0;owned" in screen
+
+
+def test_lifecycle_with_a_spent_loop_says_so(tmp_path: Path) -> None:
+    """Rework that was asked for once too often is the cause, and its findings are named."""
+    reviewer = shell("reviewer", "echo findings; exit 10")
+    options = (*stages(), *reviewer, "--lifecycle", "reviewed_run")
+    ended = orchestrate("out", *PASSING, *options, cwd=tmp_path)
+    assert ended.code != 0
+    screen, explanation = explained(tmp_path)
+    assert explanation.standing in {Standing.FAILED, Standing.BLOCKED}
+    assert "rework" in screen
+
+
+@pytest.mark.parametrize("words", [("explain", "nowhere"), ("explain", "."), ("explain",)])
+def test_what_is_no_run_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A directory that is none, or holds no run, is told as such, and nothing is made."""
+    ended = orchestrate(*words, cwd=tmp_path)
+    assert ended.code in {1, 2}
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_view_of_a_run_counts_all_invocations(tmp_path: Path) -> None:
+    """The number of invocations is that of the commands that were started."""
+    begun(*PASSING, *stages("exit 1"), code=1)(tmp_path)
+    begun("--resume", code=1)(tmp_path)
+    assert len(read_run_view(tmp_path / "out").invocations) == 2
+
+
+def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:
+    """A planned skip names what is as it was and what it left; the command typed does the plan."""
+    options = (*stages("echo {} > a.json", f"{ONCE} exit 1; }}"),)
+    begun(*PASSING, *options, "--manager-expected-artifact", "a.json", code=1)(tmp_path)
+    ended = orchestrate("plan", "out", "--resume", cwd=tmp_path)
+    assert re.search(r"as then +command, args, cwd, environment, expected artifacts", ended.stdout)
+    assert re.search(r"left +\S+/a\.json, sha256 [0-9a-f]{12}", ended.stdout)
+    command = re.search(r"to have it so, type\n +(.*)\n", ended.stdout)
+    assert command is not None
+    assert orchestrate(*shlex.split(command[1])[1:], cwd=tmp_path).code == 0
+
+
+def test_plan_never_shows_a_value_of_the_environment(tmp_path: Path) -> None:
+    """The command that a plan says to type is left out where it would show a secret."""
+    words = ("plan", "out", *PASSING, *stages(), "--manager-env", "TOKEN=secret-value")
+    ended = orchestrate(*words, cwd=tmp_path)
+    assert "secret-value" not in ended.stdout + ended.stderr
+    assert "the same command with `run`" in ended.stdout
+
+
+def _wait_for(path: Path) -> None:
+    """Wait until a file has something in it."""
+    deadline = time.monotonic() + 30
+    while not (path.exists() and os.path.getsize(path)):
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)

@@ -1,0 +1,271 @@
+"""The shape of a lifecycle file: each file refused here is wrong in exactly one way."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import NamedTuple
+
+import pytest
+
+from fsm_orchestrator.errors import LifecycleError
+from fsm_orchestrator.lifecycle import shape
+from fsm_orchestrator.lifecycle.model import Lifecycle, State, Transition
+from fsm_orchestrator.lifecycle.reading import parse
+from fsm_orchestrator.lifecycle.source import shipped_text
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.vocabulary import ExitCode
+
+DEFAULT = shipped_text("governed_run").decode()
+HEAD = DEFAULT[: DEFAULT.index("[[state]]")]
+VERSION = "schema_version = 1"
+TITLE = 'title = "Gates first, then manager, then executor"'
+MANAGER = 'name = "manager"\nkind = "stage"'
+GATES = 'gates = ["policy", "ci", "review"]'
+FAILED = '["manager", "executor"]\ndest = "failed"'
+TIMED_OUT_WHY = 'why = "a stage outlived its time and was ended"'
+NAME = "a name: lower-case letters, digits and _, a letter first, at most 64 characters"
+LINE = "one line of 1 to 200 characters, none of them a control character"
+MILLISECONDS = "a whole number of milliseconds from 1 to 2147483647"
+
+
+class Case(NamedTuple):
+    """A lifecycle that is refused, and all that is said of it, line by line."""
+
+    name: str
+    text: str
+    problems: tuple[str, ...]
+
+
+def refused(name: str, old: str, new: str, *problems: str) -> Case:
+    """A case: the default lifecycle with `old`, found exactly once, made `new`."""
+    assert DEFAULT.count(old) == 1, f"{old!r} is there {DEFAULT.count(old)} times"
+    return Case(name, DEFAULT.replace(old, new), problems)
+
+
+KEYS = (
+    refused(
+        "unknown key",
+        TITLE,
+        f"{TITLE}\nowner = 1",
+        "unknown key 'owner'; known keys:"
+        " schema_version, name, title, initial, gates_guard, state, transition",
+    ),
+    refused(
+        "misspelt key",
+        'gates_guard = "stages"',
+        'gate_guard = "stages"',
+        "unknown key 'gate_guard'; did you mean 'gates_guard'?",
+    ),
+    refused(
+        "misspelt key of a state",
+        MANAGER,
+        f"{MANAGER}\ntimeout = 5",
+        "state 'manager': unknown key 'timeout'; did you mean 'timeout_ms'?",
+    ),
+    refused(
+        "misspelt key of a transition",
+        FAILED,
+        f'{FAILED}\nguards = "gates_hold"',
+        "transition 8 (stage_failed from manager, executor):"
+        " unknown key 'guards'; did you mean 'guard'?",
+    ),
+    refused(
+        "a command",
+        MANAGER,
+        f'{MANAGER}\ncommand = "true"',
+        "state 'manager': unknown key 'command'; known keys: name, kind, gates, outcome,"
+        " timeout_ms, kill_grace_ms, idle_timeout_ms, slow_after_ms, output_limit_bytes, retry,"
+        " rework_exit_code",
+    ),
+    refused(
+        "a key that would steer the terminal",
+        FAILED,
+        f'{FAILED}\n"\\u001b[2J" = 1',
+        "transition 8 (stage_failed from manager, executor): unknown key '\\x1b[2J'; known keys:"
+        " trigger, source, dest, guard, unless, at_most, why",
+    ),
+    refused("no version", VERSION, "", "key 'schema_version' is missing"),
+    refused("no title", TITLE, "", "key 'title' is missing"),
+    refused("nameless state", MANAGER, 'kind = "stage"', "state 3: key 'name' is missing"),
+    refused(
+        "unexplained edge",
+        TIMED_OUT_WHY,
+        "",
+        "transition 9 (stage_timed_out from manager, executor): key 'why' is missing",
+    ),
+)
+
+VALUES = (
+    *(
+        refused(
+            f"title {said}",
+            TITLE,
+            f"title = {value}",
+            f"key 'title' is {said}; expected {LINE}",
+        )
+        for value, said in (
+            ('""', "''"),
+            ('"a\\nb"', "'a\\nb'"),
+            ('"\\u001b[1m"', "'\\x1b[1m'"),
+            (f'"{"x" * 201}"', f"'{'x' * 56}..."),
+            ("5", "5"),
+            ('["a"]', "a list"),
+            ("{ a = 1 }", "a table"),
+            ("1979-05-27", "a date or time"),
+        )
+    ),
+    *(
+        refused(
+            f"timeout_ms {value}",
+            MANAGER,
+            f"{MANAGER}\ntimeout_ms = {value}",
+            f"state 'manager': key 'timeout_ms' is {said}; expected {MILLISECONDS}",
+        )
+        for value, said in (
+            ("0", "0"),
+            ("2147483648", "2147483648"),
+            ("9" * 30, "a very large number"),
+            ("5.0", "5.0"),
+            ("nan", "nan"),
+            ("true", "true"),
+            ('"5"', "'5'"),
+            ("[]", "an empty list"),
+            ("07:32:00", "a date or time"),
+        )
+    ),
+    refused(
+        "unknown kind",
+        MANAGER,
+        'name = "manager"\nkind = "stages"',
+        "state 'manager': key 'kind' is 'stages'; expected one of initial, gate, stage, terminal;"
+        " did you mean 'stage'?",
+    ),
+    refused(
+        "unknown outcome",
+        'outcome = "timeout"',
+        'outcome = "late"',
+        "state 'timeout': key 'outcome' is 'late'; expected one of done, blocked, failed, timeout",
+    ),
+    refused(
+        "unknown gates_guard",
+        'gates_guard = "stages"',
+        'gates_guard = "nothing"',
+        "key 'gates_guard' is 'nothing'; expected one of stages, closure",
+    ),
+    refused(
+        "unknown gate",
+        GATES,
+        'gates = ["policy", "ci", "reviews"]',
+        "state 'gating': key 'gates' lists 'reviews'; expected one of policy, ci, review;"
+        " did you mean 'review'?",
+    ),
+    refused(
+        "one gate that is not a list",
+        GATES,
+        'gates = "ci"',
+        "state 'gating': key 'gates' is 'ci'; expected a list of policy, ci, review",
+    ),
+    refused(
+        "unknown trigger",
+        'trigger = "start"',
+        'trigger = "go"',
+        "transition 1 (go from pending): key 'trigger' is 'go'; expected one of start,"
+        " gates_passed, gates_refused, stage_succeeded, stage_failed, stage_timed_out,"
+        " rework_requested, run_aborted, resume",
+    ),
+    refused(
+        "a guard that would be imported",
+        'unless = "gates_hold"',
+        'unless = "os.getcwd"',
+        "transition 6 (stage_succeeded from executor): key 'unless' is 'os.getcwd'; expected one"
+        " of artifacts_intact, gates_hold",
+    ),
+    refused(
+        "state name in capitals",
+        MANAGER,
+        'name = "Manager"\nkind = "stage"',
+        f"state 3: key 'name' is 'Manager'; expected {NAME}",
+    ),
+    refused(
+        "a source in capitals",
+        FAILED,
+        '["manager", "Executor"]\ndest = "failed"',
+        f"transition 8: key 'source' lists 'Executor'; expected {NAME}",
+    ),
+    refused(
+        "a source that is no name",
+        FAILED,
+        '5\ndest = "failed"',
+        "transition 8: key 'source' is 5; expected the name of a state or a list of names",
+    ),
+    Case(
+        "states that are no tables",
+        f"{HEAD}state = [5]\ntransition = []\n",
+        (
+            "state 1: is 5, not a table",
+            (
+                "key 'transition' is an empty list; expected 1 to 2000 tables, each headed"
+                " [[transition]]"
+            ),
+        ),
+    ),
+    Case(
+        "too many states",
+        DEFAULT + '\n[[state]]\nname = "more"\nkind = "stage"\n' * 193,
+        ("key 'state' is a list; expected 1 to 200 tables, each headed [[state]]",),
+    ),
+)
+
+VERSIONS = tuple(
+    refused(
+        f"schema_version {said}",
+        VERSION,
+        f"schema_version = {value}\nunheard_of = 1",
+        f"key 'schema_version' is {said}; this program reads version 1 only",
+    )
+    for value, said in (
+        ("2", "2"),
+        ("true", "true"),
+        ("1.0", "1.0"),
+        ('"1"', "'1'"),
+        (f"0x{'f' * 9000}", "a very large number"),
+    )
+)
+
+
+@pytest.mark.parametrize("case", [*KEYS, *VALUES, *VERSIONS], ids=attrgetter("name"))
+def test_misshapen_lifecycle_is_refused(case: Case) -> None:
+    """A wrong key or value is a usage error that names file, part, key and what was expected."""
+    with pytest.raises(LifecycleError) as refusal:
+        parse(case.text.encode(), "run.toml")
+    assert str(refusal.value).splitlines() == [f"run.toml: {line}" for line in case.problems]
+    assert refusal.value.exit_code is ExitCode.USAGE
+    assert refusal.value.remedy
+
+
+def test_problems_of_shape_are_reported_together() -> None:
+    """One refusal lists every wrong key and value, a line for each."""
+    text = DEFAULT.replace('kind = "gate"', 'kind = "gates"').replace(TITLE, "title = 5")
+    with pytest.raises(LifecycleError) as refusal:
+        parse(text.encode(), "run.toml")
+    assert [line.split(";")[0] for line in str(refusal.value).splitlines()] == [
+        "run.toml: key 'title' is 5",
+        "run.toml: state 'gating': key 'kind' is 'gates'",
+    ]
+
+
+def test_flood_of_problems_is_cut_and_says_so() -> None:
+    """A file that is wrong everywhere gives a list a person can read, not one line for all."""
+    unknown = "\n".join(f"key_{number} = 1" for number in range(2000))
+    with pytest.raises(LifecycleError) as refusal:
+        parse(DEFAULT.replace(TITLE, f"{TITLE}\n{unknown}").encode(), "run.toml")
+    lines = str(refusal.value).splitlines()
+    assert len(lines) == 51
+    assert lines[-1] == "run.toml: there is more that is wrong; only the first are listed"
+
+
+def test_every_key_has_words_for_what_it_expects() -> None:
+    """A key that is added to the shape must be explained: no refusal may fail for want of words."""
+    keys = {*Lifecycle.model_fields, *State.model_fields, *Transition.model_fields}
+    keys |= set(RetryPolicy.model_fields)
+    assert keys == {*shape._EXPECTED, *shape._CHOICES}

@@ -1,0 +1,435 @@
+"""`verify`: everything that is wrong with a lifecycle, and what is proved when nothing is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fsm_orchestrator
+from fsm_orchestrator.errors import LifecycleError
+from fsm_orchestrator.lifecycle.findings import Finding
+from fsm_orchestrator.lifecycle.labels import trace
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
+from fsm_orchestrator.lifecycle.proof import violations
+from fsm_orchestrator.lifecycle.reading import read, shipped_names
+from fsm_orchestrator.lifecycle.verification import PROVED, proved, verify
+from fsm_orchestrator.vocabulary import Gate, Guard, Outcome, StateKind, Trigger
+from tests.lifecycle.test_edge_rules import REFUSED as WRONG_EDGES
+from tests.lifecycle.test_proof import closes_unfinished, closes_ungated, enters_ungated_stage
+from tests.lifecycle.test_rules import REFUSED as WRONG_PARTS
+from tests.support.command import orchestrate
+from tests.support.lifecycle_cases import DEFAULT, Case, edge, edited
+
+BROKEN_RULES = (*WRONG_PARTS, *WRONG_EDGES)
+GATES = 'gates = ["policy", "ci", "review"]'
+LOST_GATES = 'dest = "blocked"\nunless = "gates_hold"'
+REVIEWED = Path(__file__).parents[2] / "states" / "reviewed_run.toml"
+
+
+class Broken(NamedTuple):
+    """A lifecycle in which every part fits, the promise it breaks, and the walk that shows it."""
+
+    name: str
+    text: str
+    findings: tuple[str, ...]
+
+
+def reviewed(*edits: tuple[str, str]) -> str:
+    """The reviewed lifecycle, edited like the default one by `edited`."""
+    text = REVIEWED.read_text()
+    for old, new in edits:
+        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
+        text = text.replace(old, new)
+    return text
+
+
+TO_REVIEW = 'source = "executor"\ndest = "reviewer"\n'
+PAST_REVIEW = (
+    'source = "executor"\ndest = "done"\nguard = "gates_hold"\nwhy = "x"\n'
+    f'[[transition]]\ntrigger = "stage_succeeded"\n{TO_REVIEW}'
+)
+TO_MANAGER = "pending --start--> gating --gates_passed--> manager"
+TO_EXECUTOR = f"{TO_MANAGER} --stage_succeeded--> executor"
+TO_DONE = f"{TO_EXECUTOR} --stage_succeeded--> done"
+TO_REWORK = f"{TO_EXECUTOR} --stage_succeeded--> reviewer --rework_requested-->"
+UNREVIEWED = "state 'done': can be reached although 'reviewer' was entered and did not succeed"
+NO_REVIEW_GATE = "before gate review passed in this invocation"
+NO_LOOP = "transition 6 (rework_requested from reviewer): has the key 'at_most', but is on no loop"
+
+BROKEN_PROMISES = (
+    Broken(
+        "a gate is not judged",
+        edited((GATES, 'gates = ["policy", "ci"]')),
+        (
+            f"state 'manager': can be entered {NO_REVIEW_GATE}: {TO_MANAGER}",
+            f"state 'done': can be reached {NO_REVIEW_GATE}: {TO_DONE}",
+        ),
+    ),
+    Broken(
+        "the reviewer may ask for rework and be passed by",
+        reviewed((TO_REVIEW, PAST_REVIEW)),
+        (f"{UNREVIEWED}: {TO_REWORK} executor --stage_succeeded--> done",),
+    ),
+    Broken(
+        "rework that is asked for counts as done",
+        reviewed(('dest = "executor"\nat_most = 2', 'dest = "done"\nat_most = 2')),
+        (NO_LOOP, f"{UNREVIEWED}: {TO_REWORK} done"),
+    ),
+)
+
+
+def shaped(text: str, folder: Path) -> Lifecycle:
+    """A lifecycle of the right shape, not judged."""
+    (folder / "run.toml").write_text(text)
+    return read("./run.toml", folder)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_lifecycles_are_proved(name: str) -> None:
+    """Nothing is wrong with what comes with the program."""
+    assert verify(read(name, Path())) == ()
+
+
+@pytest.mark.parametrize("case", BROKEN_RULES, ids=attrgetter("name"))
+def test_broken_rules_are_found(case: Case, tmp_path: Path) -> None:
+    """Verify finds all that a run is refused for, in the same words; then only broken promises."""
+    lifecycle = shaped(case.text, tmp_path)
+    found = verify(lifecycle)
+    rules = len(case.problems)
+    assert [str(finding) for finding in found[:rules]] == list(case.problems)
+    assert list(found[rules:]) == violations(lifecycle)
+
+
+@pytest.mark.parametrize("broken", BROKEN_PROMISES, ids=attrgetter("name"))
+def test_broken_promises_are_found_with_their_walks(broken: Broken, tmp_path: Path) -> None:
+    """A promise that a walk breaks is a finding in the state where the shortest such walk ends."""
+    found = verify(shaped(broken.text, tmp_path))
+    assert tuple(map(str, found)) == broken.findings
+    assert all(finding.walk is None or finding.walk[-1].dest == finding.state for finding in found)
+
+
+def test_loop_is_found_with_its_walk(tmp_path: Path) -> None:
+    """An unbounded loop is shown edge by edge, as a broken promise is."""
+    text = edited((LOST_GATES, LOST_GATES.replace("blocked", "manager")))
+    (finding,) = verify(shaped(text, tmp_path))
+    assert (finding.state, finding.reason) == ("manager", "is on an unbounded loop")
+    assert trace(finding.walk or ()) == (
+        "manager --stage_succeeded--> executor --stage_succeeded--> manager"
+    )
+
+
+def test_what_is_proved_is_said_as_declared() -> None:
+    """Where gates guard only the closure, nothing is claimed about stages behind gates."""
+    assert proved(read("governed_run", Path())) == PROVED
+    closure = proved(read("closure_gated", Path()))
+    assert len(closure) == len(PROVED)
+    assert not any("no path to a stage" in claim for claim in closure)
+
+
+# Against an independent search
+
+STATES = (
+    State(name="begin", kind=StateKind.INITIAL),
+    State(name="some", kind=StateKind.GATE, gates=(Gate.POLICY, Gate.CI)),
+    State(name="every", kind=StateKind.GATE),
+    State(name="work", kind=StateKind.STAGE),
+    State(name="look", kind=StateKind.STAGE, rework_exit_code=9),
+    State(name="failed", kind=StateKind.TERMINAL, outcome=Outcome.FAILED),
+    State(name="done", kind=StateKind.TERMINAL, outcome=Outcome.DONE),
+)
+REVIEW_LOOP: tuple[tuple[str, Trigger, str], ...] = (
+    ("begin", Trigger.START, "every"),
+    ("every", Trigger.GATES_PASSED, "work"),
+    ("work", Trigger.STAGE_SUCCEEDED, "look"),
+    ("look", Trigger.STAGE_SUCCEEDED, "done"),
+)
+FAILING: tuple[tuple[str, Trigger, str], ...] = (
+    *REVIEW_LOOP[:2],
+    ("work", Trigger.STAGE_FAILED, "failed"),
+    ("failed", Trigger.RESUME, "work"),
+)
+MET: dict[str, tuple[Trigger, ...]] = {
+    "begin": (Trigger.START,),
+    "some": (Trigger.GATES_PASSED,),
+    "every": (Trigger.GATES_PASSED,),
+    "work": (Trigger.STAGE_SUCCEEDED, Trigger.STAGE_FAILED),
+    "look": (Trigger.STAGE_SUCCEEDED, Trigger.STAGE_FAILED, Trigger.REWORK_REQUESTED),
+    "failed": (Trigger.RESUME,),
+}
+
+
+@st.composite
+def looping(draw: st.DrawFn) -> Lifecycle:
+    """Small lifecycles with rework, conditions and bounds, whether the rules allow them or not."""
+    wanted = list(draw(st.sampled_from([(), REVIEW_LOOP[:2], REVIEW_LOOP, FAILING])))
+    names = st.sampled_from([state.name for state in STATES])
+    sources = draw(st.lists(st.sampled_from(sorted(MET)), min_size=2, max_size=5))
+    wanted += [(source, draw(st.sampled_from(MET[source])), draw(names)) for source in sources]
+    draw(st.randoms(use_true_random=False)).shuffle(wanted)
+    kinds: list[dict[str, Any]] = [
+        *({}, {}, {"at_most": 1}, {"at_most": 2}),
+        *({"guard": Guard.GATES_HOLD}, {"unless": Guard.GATES_HOLD}),
+    ]
+    conditions = st.sampled_from(kinds)
+    return Lifecycle(
+        schema_version=1,
+        name="looping",
+        title="for the test",
+        initial="begin",
+        state=STATES,
+        transition=tuple(
+            Transition(trigger=trigger, source=(source,), dest=dest, why="x", **draw(conditions))
+            for source, trigger, dest in wanted
+        ),
+    )
+
+
+Walk = tuple[int, ...]
+"""The places of edges in `lifecycle.edges`."""
+
+
+def takeable(lifecycle: Lifecycle, state: str, taken: Counter[int]) -> Iterator[int]:
+    """The edges that a run may take next: a condition may go either way, but only one way."""
+    for number, candidate in enumerate(lifecycle.edges):
+        if candidate.source != state or taken[number] >= (candidate.at_most or 1000):
+            continue
+        holds = {True, False}
+        is_behind = False
+        for earlier in range(number):
+            other = lifecycle.edges[earlier]
+            if (other.source, other.trigger) != (state, candidate.trigger):
+                continue
+            if other.at_most is not None:
+                is_behind |= taken[earlier] < other.at_most
+            elif other.guard or other.unless:
+                holds.discard(other.guard is not None)
+            else:
+                is_behind = True
+        if candidate.guard or candidate.unless:
+            holds &= {candidate.guard is not None}
+        if holds and not is_behind:
+            yield number
+
+
+def runs(lifecycle: Lifecycle, length_max: int) -> Iterator[Walk]:
+    """Every run of 1 to `length_max` edges that really can be, bounds kept, shorter ones first."""
+    walks: list[Walk] = [()]
+    for _ in range(length_max):
+        walks = [
+            (*walk, number)
+            for walk in walks
+            for number in takeable(
+                lifecycle,
+                lifecycle.edges[walk[-1]].dest if walk else lifecycle.initial,
+                Counter(walk),
+            )
+        ]
+        yield from walks
+
+
+@settings(deadline=None, max_examples=150)
+@given(lifecycle=looping())
+def test_no_run_breaks_what_is_not_refused(lifecycle: Lifecycle) -> None:
+    """Runs that keep bounds, order and conditions break no promise that verify did not refuse."""
+    reasons = [finding.reason for finding in violations(lifecycle)]
+    refused = {
+        enters_ungated_stage: any("can be entered before" in reason for reason in reasons),
+        closes_ungated: any("can be reached before" in reason for reason in reasons),
+        closes_unfinished: any("was entered and did not succeed" in reason for reason in reasons),
+    }
+    for walk in runs(lifecycle, 7):
+        edges = [lifecycle.edges[number] for number in walk]
+        for is_broken, is_refused in refused.items():
+            assert is_refused or not is_broken(lifecycle, edges), trace(edges)
+
+
+@settings(deadline=None, max_examples=150)
+@given(lifecycle=looping())
+def test_every_violation_is_a_walk_that_breaks_its_promise(lifecycle: Lifecycle) -> None:
+    """What is shown begins where runs begin, hangs together, and breaks the promise."""
+    for finding in violations(lifecycle):
+        walk = finding.walk or ()
+        assert walk[0].source == lifecycle.initial
+        assert walk[-1].dest == finding.state
+        assert all(one.dest == other.source for one, other in pairwise(walk))
+        checks = (enters_ungated_stage, closes_ungated, closes_unfinished)
+        assert any(is_broken(lifecycle, walk) for is_broken in checks)
+
+
+def onward(lifecycle: Lifecycle) -> list[Edge]:
+    """The edges that can be taken without end: no resume, no bound."""
+    return [one for one in lifecycle.edges if one.trigger is not Trigger.RESUME and not one.at_most]
+
+
+@settings(deadline=None, max_examples=150)
+@given(lifecycle=looping())
+def test_loops_are_unbounded_exactly_where_a_walk_goes_on_for_ever(lifecycle: Lifecycle) -> None:
+    """A loop is refused exactly where a walk without resume or bound outgrows the states."""
+    ends = {state.name for state in STATES}
+    for _ in STATES:
+        ends = {one.dest for one in onward(lifecycle) if one.source in ends}
+    loops = [finding for finding in verify(lifecycle) if "unbounded loop" in finding.reason]
+    assert bool(loops) == bool(ends)
+    for finding in loops:
+        walk = finding.walk or ()
+        assert walk[0].source == walk[-1].dest == finding.state
+        assert all(one in onward(lifecycle) for one in walk)
+
+
+@settings(deadline=None, max_examples=150)
+@given(lifecycle=looping())
+def test_edge_that_is_called_dead_is_taken_by_no_run(lifecycle: Lifecycle) -> None:
+    """No run takes an edge of which verify says that none does."""
+    dead = {
+        number
+        for number in range(len(lifecycle.edges))
+        for finding in verify(lifecycle)
+        if finding.part.startswith(f"transition {number + 1} ")
+        and "can never be taken" in finding.reason
+    }
+    assert not any(dead.intersection(walk) for walk in runs(lifecycle, 6))
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+
+
+@st.composite
+def any_lifecycle(draw: st.DrawFn) -> Lifecycle:
+    """Anything of the right shape: names twice or nowhere, keys of other kinds, odd edges."""
+    maybe_guard = st.none() | st.sampled_from(Guard)
+    state = st.builds(
+        State,
+        name=NAMES,
+        kind=st.sampled_from(StateKind),
+        gates=st.none() | st.lists(st.sampled_from(Gate), max_size=3).map(tuple),
+        outcome=st.none() | st.sampled_from(Outcome),
+        timeout_ms=st.none() | st.integers(1, 5),
+        rework_exit_code=st.none() | st.integers(1, 3),
+    )
+    transition = st.builds(
+        Transition,
+        trigger=st.sampled_from(Trigger),
+        source=st.lists(NAMES, max_size=3).map(tuple),
+        dest=NAMES,
+        guard=maybe_guard,
+        unless=maybe_guard,
+        at_most=st.none() | st.integers(1, 3),
+        why=st.just("x"),
+    )
+    return Lifecycle(
+        schema_version=1,
+        name=draw(NAMES),
+        title="for the test",
+        initial=draw(NAMES),
+        state=tuple(draw(st.lists(state, min_size=1, max_size=5))),
+        transition=tuple(draw(st.lists(transition, min_size=1, max_size=8))),
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(lifecycle=any_lifecycle())
+def test_lifecycle_of_the_right_shape_is_always_judged(lifecycle: Lifecycle) -> None:
+    """However wrong a lifecycle is, verify says so; it never fails."""
+    assert isinstance(verify(lifecycle), tuple)
+
+
+# The command and the library
+
+
+def test_command_proves_all_that_ship(tmp_path: Path) -> None:
+    """Without arguments every shipped lifecycle is judged; exit code 0."""
+    ended = orchestrate("verify", cwd=tmp_path)
+    assert (ended.code, ended.stderr) == (0, "")
+    for name in shipped_names():
+        assert f"{name}: proved\n" in ended.stdout
+    assert "  8 states, 22 edges, 2 stages, 3 gates\n" in ended.stdout
+    assert all(f"  - {claim}\n" in ended.stdout for claim in PROVED)
+
+
+def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
+    """A refused lifecycle is exit code 1, and its walk a line for each step with its reason."""
+    (tmp_path / "mine.toml").write_text(BROKEN_PROMISES[0].text)
+    ended = orchestrate("verify", "governed_run", "mine.toml", cwd=tmp_path)
+    assert (ended.code, ended.stderr) == (1, "")
+    assert ended.stdout.startswith("governed_run: proved\n")
+    assert (
+        "governed_run (mine.toml): refused, 2 findings\n"
+        "  8 states, 22 edges, 2 stages, 2 gates\n"
+        "  ! state 'manager': can be entered before gate review passed in this invocation\n"
+        "      pending\n"
+        "        --start--> gating          nothing may run before the gates have been judged\n"
+        "        --gates_passed--> manager  every mandatory gate passed in this invocation\n"
+    ) in ended.stdout
+
+
+def test_command_tells_programs_the_same(tmp_path: Path) -> None:
+    """`--json` has each lifecycle with its counts, claims and findings, walks edge by edge."""
+    (tmp_path / "mine.toml").write_text(BROKEN_PROMISES[0].text)
+    ended = orchestrate("verify", "--json", "reviewed_run", "mine.toml", cwd=tmp_path)
+    good, bad = json.loads(ended.stdout)["lifecycles"]
+    assert ended.code == 1
+    assert (good["source"], good["is_proved"], good["findings"]) == ("reviewed_run", True, [])
+    assert good["proved"] == list(PROVED)
+    assert (bad["source"], bad["is_proved"], bad["proved"]) == ("mine.toml", False, [])
+    assert bad["gates"] == ["policy", "ci"]
+    assert bad["findings"][0]["state"] == "manager"
+    assert bad["findings"][0]["walk"][1] == {
+        "trigger": "gates_passed",
+        "source": "gating",
+        "dest": "manager",
+        "why": "every mandatory gate passed in this invocation",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argument", "text", "said"),
+    [
+        ("nowhere.toml", None, "no such file"),
+        ("nothing", None, "no lifecycle 'nothing' comes with the program"),
+        ("mine.toml", "schema_version = 1\n", "mine.toml: "),
+        ("mine.toml", "= 1\n", "mine.toml: "),
+        ("", None, "LIFECYCLE"),
+    ],
+)
+def test_command_refuses_what_is_no_lifecycle(
+    argument: str, text: str | None, said: str, tmp_path: Path
+) -> None:
+    """A file that cannot be read or has not the shape is exit code 2, and says so on stderr."""
+    if text is not None:
+        (tmp_path / argument).write_text(text)
+    ended = orchestrate("verify", argument, cwd=tmp_path)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert said in ended.stderr
+
+
+def test_command_judges_the_others_too(tmp_path: Path) -> None:
+    """One unreadable lifecycle keeps no other from being judged, in either form."""
+    ended = orchestrate("verify", "nowhere.toml", "governed_run", cwd=tmp_path)
+    assert ended.code == 2
+    assert "governed_run: proved" in ended.stdout
+    as_json = orchestrate("verify", "nowhere.toml", "governed_run", "--json", cwd=tmp_path)
+    good, unread = json.loads(as_json.stdout)["lifecycles"]
+    assert (as_json.code, good["is_proved"]) == (2, True)
+    assert "no such file" in unread["error"]
+
+
+def test_library_loads_and_verifies_what_is_refused(tmp_path: Path) -> None:
+    """`load_lifecycle` reads whatever has the shape; `verify` says what is wrong with it."""
+    path = tmp_path / "mine"
+    path.write_text(DEFAULT + edge("resume", '"failed"', "gating"))
+    (finding,) = fsm_orchestrator.verify(fsm_orchestrator.load_lifecycle(path))
+    assert isinstance(finding, Finding)
+    assert finding.state == "failed"
+    assert "is a second edge" in finding.reason
+    assert finding.walk is None
+    with pytest.raises(LifecycleError, match="no such file"):
+        fsm_orchestrator.load_lifecycle(str(tmp_path / "nowhere"))

@@ -1,0 +1,335 @@
+"""The page of a run in a real browser: it fits, it runs and loads nothing, and it has names.
+
+Chromium is driven through pipes; where there is none on PATH, these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.command import PASSING, orchestrate, shell, stages
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE_SECONDS: Final = 60.0
+FLAGS: Final = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--remote-debugging-pipe",
+)
+LAUNCH: Final = (
+    "import os, sys; reads, writes = int(sys.argv[1]), int(sys.argv[2])\n"
+    "os.dup2(reads, 3); os.dup2(writes, 4); os.execvp(sys.argv[3], sys.argv[3:])"
+)
+"""The browser reads commands from descriptor 3 and answers on 4."""
+ELSEWHERE: Final = "elsewhere.invalid"
+HOSTILE: Final = (
+    f"</pre><script src='http://{ELSEWHERE}/a.js'>alert(1)</script>\n"
+    f"<img src='http://{ELSEWHERE}/b.png' onerror=alert(2)>\n"
+    f"<style>@import 'http://{ELSEWHERE}/c.css'; * {{display:none}}</style>\n"
+    "\x1b[2J\u202edesrever\u202c " + "long" * 3000 + "\n"
+)
+
+
+class Chromium:
+    """A browser with one tab."""
+
+    def __init__(self, program: str, profile: Path, proxy_port: int) -> None:
+        ours_read, theirs_write = os.pipe()
+        theirs_read, ours_write = os.pipe()
+        given = [fcntl.fcntl(one, fcntl.F_DUPFD, 20) for one in (theirs_read, theirs_write)]
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", LAUNCH, *map(str, given), program, *FLAGS),
+                *(f"--user-data-dir={profile}", f"--proxy-server=127.0.0.1:{proxy_port}"),
+            ],
+            pass_fds=given,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for one in (theirs_read, theirs_write, *given):
+            os.close(one)
+        self._read, self._write, self._rest, self._number = ours_read, ours_write, b"", 0
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        tab = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=tab, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Ask for something and wait for the answer; what happens meanwhile is in `events`."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def show(self, page: Path, *, width: int = 1600, scheme: str = "light") -> None:
+        """Load a page in a window of that width."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.media("screen", scheme)
+        self.events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        while not self.seen("Page.loadEventFired"):
+            self.events.append(self._next())
+
+    def media(self, kind: str, scheme: str) -> None:
+        """Screen or paper, light or dark."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media=kind, features=features)
+
+    def seen(self, method: str) -> list[dict[str, Any]]:
+        """The events of that name since the page was asked for."""
+        return [one["params"] for one in self.events if one.get("method") == method]
+
+    def value(self, expression: str) -> Any:
+        """What an expression is in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def close(self) -> None:
+        """End it."""
+        with contextlib.suppress(OSError, AssertionError, EOFError):
+            self._session = None
+            self.call("Browser.close")
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._read)
+        os.close(self._write)
+
+    def _next(self) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while b"\0" not in self._rest:
+            left = max(0.0, deadline - time.monotonic())
+            assert select.select([self._read], [], [], left)[0], "the browser does not answer"
+            data = os.read(self._read, 1 << 20)
+            if not data:
+                raise EOFError(f"the browser ended: {self.process.wait()}")
+            self._rest += data
+        message, self._rest = self._rest.split(b"\0", 1)
+        answer: dict[str, Any] = json.loads(message)
+        return answer
+
+
+class Proxy:
+    """Stands between the browser and the network, lets nothing through, and remembers."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """No more."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with contextlib.suppress(OSError), connection:
+                    connection.settimeout(1)
+                    self.asked.append(connection.recv(4096))
+
+
+@pytest.fixture(name="proxy", scope="module")
+def _proxy() -> Iterator[Proxy]:
+    """The only way out that the browser has."""
+    proxy = Proxy()
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(name="browser", scope="module")
+def _browser(tmp_path_factory: pytest.TempPathFactory, proxy: Proxy) -> Iterator[Chromium]:
+    """One browser for all tests of this file."""
+    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"there is no browser on PATH: none of {', '.join(NAMES)}")
+    chromium = Chromium(program, tmp_path_factory.mktemp("profile"), proxy.port)
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture(name="pages", scope="module")
+def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pages of runs that ended each in its own way, one of them hostile."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "hostile").write_text(HOSTILE)
+    deep = "a-directory-with-a-long-name/" * 4 + "out"
+    (folder / deep).parent.mkdir(parents=True)
+    evil = f"<script src=//{ELSEWHERE}/d.js></script>" + "unbroken" * 60
+    runs = {
+        "blocked": ("--policy-status", "allow", "--manager-bin", "/bin/true"),
+        "timeout": (*PASSING, *stages("echo up; sleep 60 & sleep 60"), "--timeout-ms", "300"),
+        "looped": (
+            *("--lifecycle", "reviewed_run", *PASSING, *stages()),
+            *shell("reviewer", "test -e twice && exit 0; touch twice; exit 10"),
+        ),
+        deep: (
+            *(*PASSING, *shell("manager", "cat hostile; cat hostile >&2; exit 3")),
+            *("--manager-arg", evil, "--manager-expected-artifact", f"{evil[-200:]}.json"),
+        ),
+    }
+    pages = {}
+    for out, options in runs.items():
+        orchestrate(out, *options, cwd=folder)
+        name = out if out in {"blocked", "timeout", "looped"} else "hostile"
+        page = folder / f"{name}.html"
+        assert orchestrate("report", out, "--html", page, cwd=folder).code == 0
+        pages[name] = page
+    return pages
+
+
+ALL: Final = ("blocked", "timeout", "looped", "hostile")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_page_fits_the_window(browser: Chromium, pages: dict[str, Path], name: str) -> None:
+    """At 400 and at 1600 pixels nothing is wider than the page, in light and in dark."""
+    for width in (400, 1600):
+        for scheme, is_dark in (("light", False), ("dark", True)):
+            browser.show(pages[name], width=width, scheme=scheme)
+            for one in ("document.documentElement", "document.body"):
+                assert (
+                    browser.value(f"{one}.scrollWidth - document.documentElement.clientWidth") <= 0
+                )
+            assert browser.value(TOO_WIDE) == []
+            colour = browser.value("getComputedStyle(document.body).backgroundColor")
+            levels = [int(one) for one in colour.strip("rgb()").split(",")]
+            assert (sum(levels) < 3 * 64) == is_dark
+            picture = browser.call("Page.captureScreenshot", format="png")["data"]
+            data = base64.b64decode(picture)
+            assert data.startswith(b"\x89PNG")
+            assert int.from_bytes(data[16:20], "big") == width
+            assert len(data) > 4_000
+
+
+TOO_WIDE: Final = """
+[...document.querySelectorAll('body *')].filter(one => {
+  for (let at = one; at; at = at.parentElement)
+    if (/auto|scroll/.test(getComputedStyle(at).overflowX)) return false;
+  return one.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+}).map(one => one.tagName + '.' + one.className)
+"""
+"""What sticks out of the window and lies in no box that scrolls by itself."""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_page_runs_and_loads_nothing(
+    browser: Chromium, proxy: Proxy, pages: dict[str, Path], name: str
+) -> None:
+    """No script runs, no dialog opens, nothing is asked for but the page, and all is quiet."""
+    browser.show(pages[name])
+    asked = [one["request"]["url"] for one in browser.seen("Network.requestWillBeSent")]
+    assert set(asked) <= {pages[name].as_uri()}
+    for method in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
+        assert browser.seen(method) == []
+    assert browser.seen("Page.javascriptDialogOpening") == []
+    assert browser.value("document.querySelectorAll('script,img,link,iframe').length") == 0
+    assert browser.value("document.querySelectorAll('style').length") == 1
+    assert browser.value("getComputedStyle(document.querySelector('h1')).display") == "block"
+    assert [one for one in proxy.asked if ELSEWHERE.encode() in one] == []
+
+
+def test_policy_forbids_what_gets_in_all_the_same(
+    browser: Chromium, proxy: Proxy, pages: dict[str, Path]
+) -> None:
+    """Were markup to get in, the browser would neither run a script nor load a picture."""
+    browser.show(pages["hostile"])
+    browser.value(
+        "const script = document.createElement('script');"
+        "script.textContent = 'window.ran = true';"
+        "document.body.append(script);"
+        "const image = document.createElement('img');"
+        f"image.src = 'http://{ELSEWHERE}/late.png'; document.body.append(image);"
+    )
+    assert browser.value("window.ran === undefined")
+    assert [one for one in proxy.asked if ELSEWHERE.encode() in one] == []
+    texts = " ".join(one["entry"]["text"] for one in browser.seen("Log.entryAdded"))
+    assert "Content Security Policy" in texts
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_everything_has_a_name(browser: Chromium, pages: dict[str, Path], name: str) -> None:
+    """Pictures, tables, regions and links have names for those who do not see them."""
+    browser.show(pages[name])
+    nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+    named = {"image", "img", "region", "table", "link", "navigation", "heading", "cell"}
+    roles: dict[str, list[str]] = {}
+    for node in nodes:
+        if not node.get("ignored"):
+            role = node["role"]["value"]
+            roles.setdefault(role, []).append(node.get("name", {}).get("value", ""))
+    for role in named - {"cell"}:
+        assert all(roles.get(role, ())), role
+    assert len(roles["table"]) >= 2
+    assert len(roles["navigation"]) == 1
+    assert len(roles["main"]) == 1
+    pictures = roles.get("image", []) + roles.get("img", [])
+    assert any("lifecycle" in one for one in pictures) or "svg" not in pages[name].read_text()
+
+
+def test_paper_hides_nothing(browser: Chromium, pages: dict[str, Path]) -> None:
+    """On paper the page is light, and what was folded or scrolled on the screen is all there."""
+    browser.show(pages["hostile"], width=700, scheme="dark")
+    browser.value("document.querySelectorAll('details').forEach(one => { one.open = false })")
+    assert browser.value("document.querySelector('details pre').checkVisibility()") is False
+    browser.media("print", "dark")
+    assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.value("getComputedStyle(document.body).color") == "rgb(27, 33, 40)"
+    hidden = (
+        "[...document.querySelectorAll('pre, .scroll')].filter("
+        "one => !one.checkVisibility() || one.scrollHeight > one.clientHeight + 2).length"
+    )
+    assert browser.value(hidden) == 0
+    assert browser.value("getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_one_click_selects_the_command(browser: Chromium, pages: dict[str, Path]) -> None:
+    """The next command is selected whole by a click, and nothing is added to it."""
+    browser.show(pages["timeout"])
+    at = browser.value(
+        "(() => { const one = document.querySelector('.command');"
+        " one.scrollIntoView({block: 'center'}); const box = one.getBoundingClientRect();"
+        " return [box.x + 40, box.y + box.height / 2] })()"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        where = {"x": at[0], "y": at[1], "button": "left", "clickCount": 1}
+        browser.call("Input.dispatchMouseEvent", type=kind, **where)
+    selected = browser.value("getSelection().toString().trim()")
+    assert selected == "fsm-orchestrator timeout --resume --manager-timeout-ms 600"

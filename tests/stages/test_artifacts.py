@@ -1,0 +1,587 @@
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from fsm_orchestrator.stages import artifacts
+from fsm_orchestrator.stages.artifacts import (
+    ArtifactProblem,
+    ArtifactsVerdict,
+    judge,
+    take_snapshot,
+)
+
+pytestmark = pytest.mark.timeout(60)
+
+UNCHANGED = "unchanged since before this attempt"
+LAST_CHANGED_BEFORE = "last changed before this attempt"
+LONG_AGO_NS = 1_000_000_000
+
+
+def judged(path: Path) -> ArtifactsVerdict:
+    """The verdict on one path, staleness aside."""
+    return judge([str(path)], None, allow_stale=False)
+
+
+def malformed_reason(verdict: ArtifactsVerdict) -> str:
+    """Why the one artifact is malformed, which is all that is wrong."""
+    assert (verdict.good, verdict.missing, verdict.stale) == ((), (), ())
+    (problem,) = verdict.malformed
+    return problem.reason
+
+
+def missing_reason(verdict: ArtifactsVerdict) -> str:
+    """Why the one artifact is missing, which is all that is wrong."""
+    assert (verdict.good, verdict.malformed, verdict.stale) == ((), (), ())
+    (problem,) = verdict.missing
+    return problem.reason
+
+
+def stale_reason(verdict: ArtifactsVerdict) -> str:
+    """Why the one artifact is stale, which is all that is wrong."""
+    assert (verdict.good, verdict.missing, verdict.malformed) == ((), (), ())
+    (problem,) = verdict.stale
+    return problem.reason
+
+
+@contextlib.contextmanager
+def without_privileges() -> Iterator[None]:
+    """Make permissions bind: as root, act as nobody meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+# Good ones
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("report.txt", b"anything at all"),
+        ("empty.txt", b""),
+        ("large.bin", b"0123456789" * 300_001),
+        ("plan.json", b'{"steps": []}\n'),
+        ("json", b"[1,]"),
+        ("plan.json.txt", b"[1,]"),
+    ],
+)
+def test_good_artifact_is_recorded(tmp_path: Path, name: str, content: bytes) -> None:
+    """A good artifact is reported with its path, its size and the digest of its content."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    verdict = judged(path)
+    assert verdict.is_good
+    assert verdict.summary() == ""
+    (artifact,) = verdict.good
+    assert artifact.path == str(path)
+    assert artifact.size_bytes == len(content)
+    assert artifact.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_link_to_a_regular_file_is_good(tmp_path: Path) -> None:
+    """Symbolic links are followed, also several in a row."""
+    (tmp_path / "real").write_bytes(b"{}")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "plan.json").symlink_to(tmp_path / "link")
+    assert judged(tmp_path / "plan.json").is_good
+
+
+# Missing ones
+
+
+def test_absent_path_is_missing(tmp_path: Path) -> None:
+    """What does not exist is missing, and so is what is below it."""
+    assert missing_reason(judged(tmp_path / "absent")) == "does not exist"
+    assert missing_reason(judged(tmp_path / "absent" / "plan.json")) == "does not exist"
+
+
+def test_dangling_link_is_missing(tmp_path: Path) -> None:
+    """A symbolic link to nothing is missing, and said to be one."""
+    path = tmp_path / "plan.json"
+    path.symlink_to("nowhere")
+    assert missing_reason(judged(path)) == "a symbolic link to nothing"
+
+
+def test_link_loop_is_missing(tmp_path: Path) -> None:
+    """Symbolic links in a circle are missing."""
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    assert missing_reason(judged(tmp_path / "one")) == "a loop of symbolic links"
+
+
+def test_path_through_a_file_is_missing(tmp_path: Path) -> None:
+    """A path below a regular file is missing."""
+    (tmp_path / "file").write_bytes(b"")
+    assert missing_reason(judged(tmp_path / "file" / "x")) == "a parent is not a directory"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_impossible_name_is_missing(tmp_path: Path, name: str) -> None:
+    """A name that no file can have is missing, before and after."""
+    path = f"{tmp_path}/{name}"
+    snapshot = take_snapshot([path])
+    assert missing_reason(judge([path], snapshot, allow_stale=False)) == "does not exist"
+
+
+def test_too_long_a_name_is_missing(tmp_path: Path) -> None:
+    """A name longer than file systems take is missing."""
+    reason = missing_reason(judged(tmp_path / ("x" * 5000)))
+    assert reason == "does not exist: the name is too long"
+
+
+# Wrong kinds: a hang would end in the time limit
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ["fifo", "fifo.json"])
+def test_fifo_is_malformed_without_a_wait(tmp_path: Path, name: str) -> None:
+    """A FIFO that nobody writes to is malformed, before and after, and is not waited for."""
+    path = tmp_path / name
+    os.mkfifo(path)
+    snapshot = take_snapshot([str(path)])
+    verdict = judge([str(path)], snapshot, allow_stale=False)
+    assert malformed_reason(verdict) == "is a FIFO, not a regular file"
+
+
+@pytest.mark.timeout(10)
+def test_fifo_put_in_place_meanwhile_is_malformed_without_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A FIFO that replaces the file between the look and the opening does not hang us either."""
+    regular = tmp_path / "regular"
+    regular.write_bytes(b"")
+    path = tmp_path / "plan.json"
+    os.mkfifo(path)
+    monkeypatch.setattr(artifacts, "_stat", lambda _path: regular.stat())
+    assert malformed_reason(judged(path)) == "is a FIFO, not a regular file"
+
+
+def test_file_gone_meanwhile_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file removed between the look and the opening is missing."""
+    regular = tmp_path / "regular"
+    regular.write_bytes(b"")
+    monkeypatch.setattr(artifacts, "_stat", lambda _path: regular.stat())
+    assert missing_reason(judged(tmp_path / "gone")) == "does not exist"
+
+
+def test_directory_is_malformed(tmp_path: Path) -> None:
+    """A directory is malformed whatever it is called, and so is a link to one."""
+    path = tmp_path / "plan.json"
+    path.mkdir()
+    (tmp_path / "link").symlink_to(path)
+    for each in (path, tmp_path / "link"):
+        assert malformed_reason(judged(each)) == "is a directory, not a regular file"
+
+
+def test_socket_is_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket is malformed."""
+    monkeypatch.chdir(tmp_path)  # a socket's address has room for a short path only
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("plan.json")
+        reason = malformed_reason(judged(tmp_path / "plan.json"))
+    assert reason == "is a socket, not a regular file"
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_device_is_malformed(tmp_path: Path, device: str) -> None:
+    """A device is malformed, even an endless one behind a link."""
+    path = tmp_path / "plan.json"
+    path.symlink_to(device)
+    for each in (Path(device), path):
+        assert malformed_reason(judged(each)) == "is a character device, not a regular file"
+
+
+# Unreadable ones
+
+
+def test_unreadable_file_is_malformed(tmp_path: Path) -> None:
+    """A file that may not be read, or not even looked at, is malformed and not missing."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    path.chmod(0)
+    with without_privileges():
+        assert malformed_reason(judged(path)) == "cannot be read: Permission denied"
+    path.chmod(0o600)
+    tmp_path.chmod(0)
+    try:
+        with without_privileges():
+            assert malformed_reason(judged(path)) == "cannot be read: Permission denied"
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_file_that_fails_to_read_is_malformed() -> None:
+    """An error in reading, not only in opening, makes an artifact malformed."""
+    reason = malformed_reason(judged(Path("/proc/self/mem")))
+    assert reason == "cannot be read: Input/output error"
+
+
+def test_too_little_memory_makes_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be judged for want of memory counts against the stage."""
+
+    def exhaust(_data: bytes) -> str | None:
+        raise MemoryError
+
+    monkeypatch.setattr(artifacts, "problem_of", exhaust)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    assert malformed_reason(judged(path)) == "too little memory to judge it"
+
+
+# JSON and sizes
+
+
+@pytest.mark.parametrize("name", ["plan.json", "PLAN.JSON", "plan.Json", ".json"])
+def test_json_is_strict_in_any_case_of_its_name(tmp_path: Path, name: str) -> None:
+    """What is named .json, in any case, has to be strict JSON."""
+    path = tmp_path / name
+    path.write_bytes(b"[1,2,]")
+    assert malformed_reason(judged(path)) == "line 1 column 5: trailing comma"
+    path.write_bytes(b"[1,2]")
+    assert judged(path).is_good
+
+
+def test_empty_json_is_malformed(tmp_path: Path) -> None:
+    """An empty .json file is malformed."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"")
+    assert malformed_reason(judged(path)) == "empty file"
+
+
+def test_deeply_nested_json_is_malformed(tmp_path: Path) -> None:
+    """Absurd nesting makes a .json file malformed; 900 levels do not."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"[" * 1_000_000 + b"]" * 1_000_000)
+    reason = malformed_reason(judged(path))
+    assert reason == "line 1 column 1001: nested more than 1000 levels deep"
+    path.write_bytes(b"[" * 900 + b"]" * 900)
+    assert judged(path).is_good
+
+
+@pytest.mark.parametrize(
+    ("name", "size_bytes", "reason"),
+    [
+        ("plan.json", 300 * 1024**2, "larger than 128 MiB, not judged"),
+        ("plan.json", 128 * 1024**2 + 1, "larger than 128 MiB, not judged"),
+        ("image.bin", 16 * 1024**3 + 1, "larger than 16 GiB, not judged"),
+    ],
+)
+def test_too_large_a_file_is_malformed_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size_bytes: int, reason: str
+) -> None:
+    """A file above its bound is malformed, and nothing of it is read."""
+
+    def refuse_to_read(*_args: object, **_options: object) -> None:
+        pytest.fail("read")
+
+    path = tmp_path / name
+    path.touch()
+    os.truncate(path, size_bytes)  # sparse: takes no room
+    monkeypatch.setattr(artifacts, "_read", refuse_to_read)
+    assert malformed_reason(judged(path)) == reason
+
+
+def test_file_at_its_bound_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of exactly the largest size is judged as any other."""
+    monkeypatch.setattr(artifacts, "JSON_BYTES_MAX", 4)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"[12]")
+    assert judged(path).is_good
+    path.write_bytes(b"[123]")
+    assert not judged(path).is_good
+
+
+@pytest.mark.parametrize("name", ["plan.json", "plan.bin"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b"{}" + b" " * 3_000_000),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"[]"),
+    ],
+    ids=["grown", "shrunk", "rewritten"],
+)
+def test_file_changed_while_it_is_read_is_malformed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Path], int]
+) -> None:
+    """A file that grows, shrinks or is rewritten under our hands is malformed, without a crash."""
+    path = tmp_path / name
+    path.write_bytes(b"{}")
+    take_snapshot([str(path)])  # returns once a rewrite will bear another stamp
+    read = artifacts._read
+
+    def read_changed(stream: BinaryIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes]:
+        change(path)
+        return read(stream, size_bytes, keep=keep)
+
+    monkeypatch.setattr(artifacts, "_read", read_changed)
+    assert malformed_reason(judged(path)) == "changed while it was read"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_file_longer_than_it_says_is_malformed() -> None:
+    """A file that yields more than its size is malformed, and is not read to its end."""
+    assert malformed_reason(judged(Path("/proc/self/maps"))) == "changed while it was read"
+
+
+@pytest.mark.timeout(10)
+def test_file_that_grows_without_end_is_not_read_without_end() -> None:
+    """Reading stops soon after the size that the file had, whatever is still coming."""
+    with Path("/dev/zero").open("rb", buffering=0) as endless:
+        _, size_bytes, data = artifacts._read(endless, 3_000_000, keep=False)
+    assert 3_000_000 < size_bytes < 5_000_000
+    assert data == b""
+
+
+# Staleness
+
+
+def test_leftover_is_stale(tmp_path: Path) -> None:
+    """What the attempt left as it was is stale."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_leftover_with_old_or_future_times_is_stale(tmp_path: Path) -> None:
+    """Whatever a leftover's times say, it is stale, and a stamp from the future is not awaited."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    for mtime_ns in (0, 4_000_000_000_000_000_000):
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+        snapshot = take_snapshot([str(path)])
+        assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_leftover_behind_a_link_is_stale(tmp_path: Path) -> None:
+    """A link that was there before, to a file that was left as it was, is stale."""
+    (tmp_path / "real").write_bytes(b"{}")
+    link = tmp_path / "plan.json"
+    link.symlink_to("real")
+    snapshot = take_snapshot([str(link)])
+    assert stale_reason(judge([str(link)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_stale_may_be_allowed(tmp_path: Path) -> None:
+    """A leftover is good when stale ones are allowed, or when there is nothing to compare with."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    assert judge([str(path)], snapshot, allow_stale=True).is_good
+    assert judge([str(path)], None, allow_stale=False).is_good
+
+
+def test_allowed_stale_is_judged_otherwise(tmp_path: Path) -> None:
+    """Allowing stale artifacts allows neither missing nor malformed ones."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{]")
+    paths = [str(path), str(tmp_path / "absent")]
+    verdict = judge(paths, take_snapshot(paths), allow_stale=True)
+    assert (len(verdict.missing), len(verdict.malformed), len(verdict.stale)) == (1, 1, 0)
+
+
+def test_new_file_is_not_stale(tmp_path: Path) -> None:
+    """A file where there was none is good."""
+    path = tmp_path / "plan.json"
+    snapshot = take_snapshot([str(path)])
+    path.write_bytes(b"{}")
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+def test_same_bytes_written_in_place_at_once_are_not_stale(tmp_path: Path) -> None:
+    """A rewrite of the same bytes in place counts, however soon it follows write and snapshot."""
+    path = tmp_path / "plan.json"
+    for _ in range(50):
+        path.write_bytes(b'{"same": "bytes"}')
+        snapshot = take_snapshot([str(path)])
+        with path.open("r+b") as stream:
+            stream.write(b'{"same": "bytes"}')
+        assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+def test_same_bytes_written_in_place_of_one_of_many_are_not_stale(tmp_path: Path) -> None:
+    """The youngest of all files decides how long a snapshot waits."""
+    old, young = tmp_path / "old", tmp_path / "young"
+    old.write_bytes(b"x")
+    for _ in range(10):
+        young.write_bytes(b"x")
+        snapshot = take_snapshot([str(old), str(young), str(tmp_path / "absent")])
+        with young.open("r+b") as stream:
+            stream.write(b"x")
+        verdict = judge([str(old), str(young)], snapshot, allow_stale=False)
+        assert [artifact.path for artifact in verdict.good] == [str(young)]
+        assert verdict.stale == (ArtifactProblem(str(old), UNCHANGED),)
+
+
+def test_snapshot_waits_until_stamps_have_settled(tmp_path: Path) -> None:
+    """A snapshot of a file just written returns when the file's stamp is 20 ms old."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    take_snapshot([str(path)])
+    assert time.time_ns() - path.stat().st_ctime_ns >= 20_000_000
+
+
+def test_snapshot_holds_what_was_there_when_it_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file changed while the snapshot waited is stale if the attempt leaves it so."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    look = artifacts._stamps_at
+    looks = 0
+
+    def look_then_rewrite(paths: Sequence[str]) -> object:
+        nonlocal looks
+        looks += 1
+        stamps = look(paths)
+        if looks == 1:
+            path.write_bytes(b"[1]")
+        return stamps
+
+    monkeypatch.setattr(artifacts, "_stamps_at", look_then_rewrite)
+    snapshot = take_snapshot([str(path)])
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_touched_file_is_not_stale(tmp_path: Path) -> None:
+    """A file whose times the attempt renewed is good."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    path.touch()
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_old_file_renamed_into_place_is_not_stale(tmp_path: Path, is_replaced: bool) -> None:
+    """A rename into place counts, even of a file from 1970 and over an equal one."""
+    path, other = tmp_path / "plan.json", tmp_path / "other"
+    for each in (path, other) if is_replaced else (other,):
+        each.write_bytes(b"{}")
+        os.utime(each, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    snapshot = take_snapshot([str(path)])
+    other.rename(path)
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+def test_new_link_to_an_old_file_is_stale(tmp_path: Path) -> None:
+    """A link made in the attempt to a file from before it is stale, however young that is."""
+    target, link = tmp_path / "target", tmp_path / "plan.json"
+    for _ in range(50):
+        target.write_bytes(b"{}")
+        snapshot = take_snapshot([str(link)])
+        link.symlink_to(target)
+        assert stale_reason(judge([str(link)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+        link.unlink()
+
+
+def test_new_link_to_a_new_file_is_not_stale(tmp_path: Path) -> None:
+    """A link to a file written in the attempt is good, however soon after the snapshot."""
+    for number in range(50):
+        target, link = tmp_path / f"target{number}", tmp_path / f"plan{number}.json"
+        snapshot = take_snapshot([str(link)])
+        target.write_bytes(b"{}")
+        link.symlink_to(target)
+        assert judge([str(link)], snapshot, allow_stale=False).is_good
+
+
+def test_link_turned_to_another_old_file_is_stale(tmp_path: Path) -> None:
+    """A link that the attempt turned from one old file to another is stale."""
+    link = tmp_path / "plan.json"
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(b"{}")
+    link.symlink_to("one")
+    snapshot = take_snapshot([str(link)])
+    link.unlink()
+    link.symlink_to("two")
+    assert stale_reason(judge([str(link)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+
+
+def test_file_rewritten_behind_an_old_link_is_not_stale(tmp_path: Path) -> None:
+    """A link from before the attempt to a file that the attempt rewrote is good."""
+    (tmp_path / "real").write_bytes(b"{}")
+    link = tmp_path / "plan.json"
+    link.symlink_to("real")
+    snapshot = take_snapshot([str(link)])
+    (tmp_path / "real").write_bytes(b"{}")
+    assert judge([str(link)], snapshot, allow_stale=False).is_good
+
+
+def test_leftover_that_could_not_be_looked_at_is_stale(tmp_path: Path) -> None:
+    """Where the snapshot could not look, only what was changed since then is good."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    path = closed / "plan.json"
+    path.write_bytes(b"{}")
+    closed.chmod(0)
+    with without_privileges():
+        snapshot = take_snapshot([str(path)])
+    closed.chmod(0o700)
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+    path.write_bytes(b"{}")
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+# Verdicts as a whole
+
+
+def test_path_given_twice_is_judged_once_in_order(tmp_path: Path) -> None:
+    """A repeated path appears once, where it was first."""
+    paths = [tmp_path / name for name in ("b", "a", "c")]
+    for path in paths:
+        path.write_bytes(b"")
+    given = [str(path) for path in (paths[0], paths[1], paths[0], paths[2], paths[1])]
+    verdict = judge(given, take_snapshot([]), allow_stale=True)
+    assert [artifact.path for artifact in verdict.good] == [str(path) for path in paths]
+
+
+def test_nothing_expected_is_good() -> None:
+    """Without expected artifacts nothing is wrong."""
+    verdict = judge([], take_snapshot([]), allow_stale=False)
+    assert verdict == ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
+    assert verdict.is_good
+
+
+def test_summary_names_all_wrong_ones_by_kind(tmp_path: Path) -> None:
+    """The summary is one line with every wrong path, its kind and its reason."""
+    names = ("gone", "stale", "bad.json", "fifo", "good", "lost")
+    paths = [str(tmp_path / name) for name in names]
+    (tmp_path / "stale").write_bytes(b"")
+    snapshot = take_snapshot(paths)
+    (tmp_path / "bad.json").write_bytes(b"[1,2,]")
+    (tmp_path / "good").write_bytes(b"")
+    os.mkfifo(tmp_path / "fifo")
+    verdict = judge(paths, snapshot, allow_stale=False)
+    assert not verdict.is_good
+    assert [artifact.path for artifact in verdict.good] == [str(tmp_path / "good")]
+    assert verdict.summary() == (
+        f"missing: {tmp_path}/gone (does not exist), {tmp_path}/lost (does not exist)"
+        f"; malformed: {tmp_path}/bad.json (line 1 column 5: trailing comma)"
+        f", {tmp_path}/fifo (is a FIFO, not a regular file)"
+        f"; stale: {tmp_path}/stale (unchanged since before this attempt)"
+    )
+
+
+def test_summary_stays_on_one_line(tmp_path: Path) -> None:
+    """A path with a line break or an escape sequence in it cannot forge the summary."""
+    summary = judged(tmp_path / "a\nb\x1b[2J").summary()
+    assert summary.isprintable()
+    assert "a\\nb\\x1b[2J" in summary

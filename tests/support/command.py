@@ -1,0 +1,146 @@
+"""What the tests share: running the real command, and small commands for stages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.schema_checks import Written
+
+REPORT = "orchestrator_run_report.json"
+CHECKPOINT = "orchestrator_checkpoint.json"
+EVENTS = "orchestrator_events.jsonl"
+COMMAND = (sys.executable, "-m", "fsm_orchestrator")
+PASSING = (
+    *("--policy-status", "allow"),
+    *("--ci-status", "success"),
+    *("--review-status", "approved"),
+)
+ORCHESTRATOR_PID = (
+    "$(cut -d' ' -f4 /proc/$PPID/stat)" if sys.platform.startswith("linux") else "$PPID"
+)
+"""For a stage's shell: the process above the keeper, which is its parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The JSON lines of stderr."""
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a command under test: the checkout importable, no private state shared."""
+    root = str(Path(__file__).parents[2])
+    return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1", **extra}
+
+
+def shell_environment(folder: Path) -> dict[str, str]:
+    """An environment in which `fsm-orchestrator` is this checkout's; private state in `folder`."""
+    command = folder / "bin" / "fsm-orchestrator"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"))
+
+
+def orchestrate(
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> Ended:
+    """Run the command to its end, as an operator would. Private state goes below `cwd`.
+
+    Every report, checkpoint and event that it writes is checked against the published schemas.
+    """
+    written = Written(arguments, cwd)
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    written.assert_valid()
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def start(*arguments: str | Path, cwd: Path, **settings: Any) -> subprocess.Popen[str]:
+    """Start the command and leave it running; the caller ends it."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(XDG_STATE_HOME=str(cwd / "state")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **settings,
+    )
+
+
+def shell(stage: str, script: str) -> tuple[str, ...]:
+    """Options that make a stage run a shell script."""
+    return (f"--{stage}-bin", "/bin/sh", f"--{stage}-arg", "-c", f"--{stage}-arg", script)
+
+
+def stages(manager: str = "exit 0", executor: str = "exit 0") -> tuple[str, ...]:
+    """Options that make both stages of the default lifecycle run shell scripts."""
+    return (*shell("manager", manager), *shell("executor", executor))
+
+
+def report_of(output: Path) -> dict[str, Any]:
+    """The report in an output directory."""
+    return read_json(output / REPORT)
+
+
+def checkpoint_of(output: Path) -> dict[str, Any]:
+    """The checkpoint in an output directory."""
+    return read_json(output / CHECKPOINT)
+
+
+def events_of(output: Path) -> list[dict[str, Any]]:
+    """The events in an output directory."""
+    return [json.loads(line) for line in (output / EVENTS).read_text().splitlines()]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file."""
+    document = json.loads(path.read_bytes())
+    assert isinstance(document, dict)
+    return document
+
+
+def tree_of(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory with its content: for proving that nothing was written."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def statuses(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(stage, status) of each stage execution, in order."""
+    return [(one["stage"], one["status"]) for one in report["stage_executions"]]
+
+
+def spawned(report: Mapping[str, Any]) -> Sequence[str]:
+    """The stages that this invocation really ran."""
+    return [one["stage"] for one in report["stage_executions"] if one["exit_code"] is not None]

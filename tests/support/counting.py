@@ -1,0 +1,242 @@
+"""Counting what a command does: the modules it loads, the system calls it makes. Knows no bound.
+
+What is counted is the package laid out as it is when it is installed, run by an interpreter that
+does nothing at its start that a folder of packages may ask for: so the counts of one checkout are
+the same wherever they are taken.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import fsm_orchestrator
+from tests.support.command import environment
+
+OURS: Final = "fsm_orchestrator"
+PYTHON: Final = (sys.executable, "-S")
+COMMAND: Final = (*PYTHON, "-m", OURS)
+TRACER: Final = ("strace", "-f", "--seccomp-bpf", "-y", "-s", "0")
+LIBRARIES: Final = ("click", "psutil", "pydantic", "structlog", "tomli_w", "transitions")
+PATH_CHARACTERS: Final = 230
+"""How long the path of a directory is in which bytes are counted: files name paths."""
+
+
+class Kind(StrEnum):
+    """What is told apart among system calls."""
+
+    SYNC = "sync"
+    RENAME = "rename"
+    CREATE = "create"
+    OPEN = "open"
+    MKDIR = "mkdir"
+    READ = "read"
+    WRITE = "write"
+    PROCESS = "process"
+    PROGRAM = "program"
+    THREAD = "thread"
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "fsync": Kind.SYNC,
+    "fdatasync": Kind.SYNC,
+    "sync_file_range": Kind.SYNC,
+    "syncfs": Kind.SYNC,
+    "sync": Kind.SYNC,
+    "rename": Kind.RENAME,
+    "renameat": Kind.RENAME,
+    "renameat2": Kind.RENAME,
+    "open": Kind.OPEN,
+    "openat": Kind.OPEN,
+    "openat2": Kind.OPEN,
+    "creat": Kind.CREATE,
+    "mkdir": Kind.MKDIR,
+    "mkdirat": Kind.MKDIR,
+    "read": Kind.READ,
+    "readv": Kind.READ,
+    "pread64": Kind.READ,
+    "write": Kind.WRITE,
+    "writev": Kind.WRITE,
+    "pwrite64": Kind.WRITE,
+    "fork": Kind.PROCESS,
+    "vfork": Kind.PROCESS,
+    "clone": Kind.PROCESS,
+    "clone3": Kind.PROCESS,
+    "execve": Kind.PROGRAM,
+    "execveat": Kind.PROGRAM,
+}
+_OF_PROCESSES: Final = {Kind.PROCESS, Kind.PROGRAM, Kind.THREAD}
+
+
+class Call(NamedTuple):
+    """A system call that succeeded.
+
+    Attributes:
+        path: what it was done to; of a rename the new name, of a process none.
+        size_bytes: how much was read or written.
+    """
+
+    kind: Kind
+    path: str
+    size_bytes: int
+
+
+class Installed(NamedTuple):
+    """The package as it is when installed, in a folder of its own."""
+
+    folder: Path
+
+    def environment(self, cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
+        """What a command counted in `cwd` gets; private state goes below `cwd`."""
+        homes = dict.fromkeys(str(_home(library)) for library in LIBRARIES)
+        given = {
+            key: value for key, value in environment(**extra).items() if key != "PYTHONVERBOSE"
+        }
+        return {
+            **given,
+            "PYTHONPATH": os.pathsep.join([str(self.folder), *homes]),
+            "XDG_STATE_HOME": str(cwd / "state"),
+        }
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        cwd: Path,
+        *,
+        code: int = 0,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `argv` to its end, which is to be `code`."""
+        done = subprocess.run(
+            [*map(str, argv)],
+            cwd=cwd,
+            env=self.environment(cwd, env or {}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr[-4000:]
+        return done
+
+    def loaded(
+        self,
+        argv: Sequence[str | Path],
+        cwd: Path,
+        *,
+        code: int = 0,
+        env: Mapping[str, str] | None = None,
+    ) -> frozenset[str]:
+        """The modules that the interpreter loads, all told, if given `argv`.
+
+        Told by itself, module by module: one that is asked for and not there is not among them.
+        """
+        told = self.run([*PYTHON, "-v", *argv], cwd, code=code, env=env).stderr
+        return frozenset(re.findall(r"^import '([^']+)' #", told, re.MULTILINE))
+
+    def traced(
+        self, arguments: Sequence[str | Path], cwd: Path, *, code: int = 0
+    ) -> Sequence[Call]:
+        """What the command and all that comes of it do below `cwd`, and the processes started."""
+        names = ",".join(f"?{name}" for name in _KINDS)
+        trace = cwd / "state.trace"
+        tracer = (*TRACER, "-e", f"trace={names}", "-o", trace)
+        self.run([*tracer, *COMMAND, *arguments], cwd, code=code)
+        calls = list(_calls_in(trace.read_text(errors="replace"), cwd))
+        assert calls.pop(0).kind is Kind.PROGRAM  # the command itself
+        return [one for one in calls if one.kind in _OF_PROCESSES or is_below(one.path, cwd)]
+
+
+def install(folder: Path) -> Installed:
+    """Lay the package out as it is when installed, by links, in a `folder` that is empty."""
+    package = folder / OURS
+    package.mkdir(parents=True)
+    source = Path(fsm_orchestrator.__file__).parent
+    for entry in source.iterdir():
+        (package / entry.name).symlink_to(entry)
+    states = package / "states"
+    if not states.exists():  # in the checkout it is beside the package
+        states.symlink_to(import_module(f"{OURS}.states").__path__[0])
+    return Installed(folder)
+
+
+def can_trace() -> bool:
+    """Whether strace is there and may trace."""
+    if shutil.which("strace") is None:
+        return False
+    probe = (*TRACER, "-e", "trace=?nosuchcall,read", "-o", os.devnull, "/bin/sh", "-c", "exit 0")
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def directory_of_one_length(parent: Path) -> Path:
+    """A new directory whose path is as long as that of any other made here."""
+    missing = PATH_CHARACTERS - len(str(parent)) - 1
+    assert 0 < missing < 256, f"the path of {parent} is too long to be made equal"
+    directory = parent / ("d" * missing)
+    directory.mkdir()
+    return directory
+
+
+def numbers(calls: Iterable[Call]) -> Counter[Kind]:
+    """How many of each kind."""
+    return Counter(one.kind for one in calls)
+
+
+def size_bytes(calls: Iterable[Call], kind: Kind) -> int:
+    """How much was read, or written."""
+    return sum(one.size_bytes for one in calls if one.kind is kind)
+
+
+def is_below(path: str, directory: Path) -> bool:
+    """Whether a path is that of a directory, or of something in it."""
+    return f"{path}{os.sep}".startswith(f"{directory}{os.sep}")
+
+
+def ours_of(modules: Iterable[str]) -> set[str]:
+    """Those of this package, without the name that they all begin with."""
+    return {name.removeprefix(f"{OURS}.") for name in modules if name.partition(".")[0] == OURS}
+
+
+def _home(library: str) -> Path:
+    """The folder that a library is imported from."""
+    file = import_module(library).__file__
+    assert file is not None
+    return Path(file).parent.parent
+
+
+def _calls_in(trace: str, cwd: Path) -> Iterator[Call]:
+    """The calls in a trace, in the order in which they were over, less those that failed."""
+    unfinished: dict[str, str] = {}
+    for line in trace.splitlines():
+        pid, _, text = line.partition(" ")
+        text = text.strip()
+        if text.endswith("<unfinished ...>"):
+            unfinished[pid] = text.removesuffix("<unfinished ...>").strip()
+            continue
+        if resumed := re.match(r"<\.\.\. \w+ resumed>(.*)", text):
+            text = unfinished.pop(pid, "") + resumed[1]
+        if found := re.match(r"(\w+)\((.*)\)\s+= (\d+)(?:<[^<>]*>)?$", text):
+            yield _call(found[1], found[2], int(found[3]), cwd)
+
+
+def _call(name: str, given: str, returned: int, cwd: Path) -> Call:
+    """The call in a line of a trace."""
+    kind = _KINDS[name]
+    if kind is Kind.PROCESS:
+        return Call(Kind.THREAD if "CLONE_THREAD" in given else kind, "", 0)
+    if kind is Kind.OPEN and "O_CREAT" in given:
+        kind = Kind.CREATE
+    if kind in {Kind.SYNC, Kind.READ, Kind.WRITE}:
+        of_descriptor = re.match(r"\d+<([^<>]*)>", given)
+        return Call(kind, of_descriptor[1] if of_descriptor else "", returned)
+    path = re.findall(r'"([^"]*)"', given)[-1 if kind is Kind.RENAME else 0]
+    return Call(kind, str(cwd / path), 0)

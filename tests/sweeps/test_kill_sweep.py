@@ -1,0 +1,248 @@
+"""SIGKILL in front of any system call of the real program: nothing lives on, and a resume mends it.
+
+strace(1) kills the orchestrator, and it alone, when it enters the n-th call of a kind. Where there
+is no strace, or it may not trace, the moments of the kills are drawn by lot.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from fsm_orchestrator import RunConfig, load_report, run
+from fsm_orchestrator.errors import InternalError, OrchestratorError
+from fsm_orchestrator.record.report import Report
+from tests.support.command import CHECKPOINT, COMMAND, environment
+from tests.sweeps.faults import EARLIER, SOAK, Desk, Scenario, Scene, assert_truth, at, mend, whole
+
+GONE_SECONDS_MAX: Final = 1.0
+RUN_SECONDS_MAX: Final = 60.0
+MARK: Final = "KILL_SWEEP_MARK"
+SHARES: Final = 8 if SOAK else 2
+"""Tests that share the points of a scenario between them."""
+SAMPLE: Final = 12
+"""How many points a share takes, when not all are taken."""
+MOMENTS: Final = 200
+KINDS: Final = (
+    # What changes files, what starts processes, and how the keeper is asked to start and end one.
+    *("write", "pwrite64", "ftruncate", "fsync", "fdatasync", "rename", "renameat", "renameat2"),
+    *("openat", "mkdir", "unlink", "unlinkat", "flock"),
+    *("clone", "clone3", "fork", "vfork", "sendmsg"),  # programs are executed by the keeper
+)
+
+
+# The runs
+
+
+def lingering(desk: Desk) -> str:
+    """A stage's script that does not end by itself until the orchestrator has recorded its pid.
+
+    What it has started meanwhile is in a session of its own, where such a thing can be had.
+    """
+    away = "setsid " if shutil.which("setsid") else ""
+    recorded = f"grep -q '\"pid\": *[0-9]' {desk.out / CHECKPOINT}"
+    return f"{away}sleep 60 & until {recorded}; do sleep 0.01; done; kill $!; wait; "
+
+
+def lingering_run(desk: Desk, run_id: str | None = None) -> RunConfig:
+    """A run of two lingering stages that gets to done."""
+    lingers = lingering(desk)
+    return whole(desk, manager=lingers + "true", executor=lingers + "true", run_id=run_id)
+
+
+def failing_once(desk: Desk) -> RunConfig:
+    """A run whose executor fails at its first attempt and lingers at the next."""
+    script = f'[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ] || exit 3; {lingering(desk)}true'
+    return whole(desk, executor=script)
+
+
+SCENARIOS: Final = {
+    "done": Scenario(lingering_run),
+    "resumed": Scenario(failing_once, before=failing_once, is_resume=True),
+    "archiving": Scenario(lingering_run, before=lambda desk: lingering_run(desk, EARLIER)),
+}
+
+
+def command_line(config: RunConfig) -> list[str]:
+    """What an operator types for that configuration."""
+    words = [str(config.output_directory)]
+    words += ["--resume"] if config.resume else []
+    words += ["--run-id", config.run_id] if config.run_id else []
+    for gate, status in config.gates.items():
+        words += [f"--{gate.value}-status", status]
+    for stage, given in config.stages.items():
+        words += [f"--{stage}-bin", str(given.bin)]
+        for argument in given.args or ():
+            words += [f"--{stage}-arg", argument]
+        for key, value in (given.env or {}).items():
+            words += [f"--{stage}-env", f"{key}={value}"]
+        for path in given.expected_artifacts or ():
+            words += [f"--{stage}-expected-artifact", path]
+    return words
+
+
+def undisturbed(config: RunConfig) -> Report | OrchestratorError:
+    """Do what the command does, without its start-up: only the killed run has to be the command."""
+    try:
+        return run(config)
+    except InternalError:
+        raise
+    except OrchestratorError as error:
+        return error
+
+
+# The kills
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a run is killed: as it enters the n-th call of a kind, or after a while."""
+
+    kind: str
+    number: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tracer(self) -> tuple[str, ...]:
+        """What kills it; nothing where it is done by the clock."""
+        if not self.number:
+            return ()
+        inject = f"inject={self.kind}:signal=SIGKILL:when={self.number}"
+        return ("strace", "-o", os.devnull, "-e", f"trace={self.kind}", "-e", inject)
+
+
+def can_trace() -> bool:
+    """Whether strace is there and may trace."""
+    if shutil.which("strace") is None:
+        return False
+    probe = ["strace", "-o", os.devnull, "/bin/sh", "-c", "exit 0"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def run_under(
+    tracer: Sequence[str], desk: Desk, config: RunConfig, *, mark: str = "", seconds: float = 0.0
+) -> int:
+    """Run the command under a tracer, or kill it after some seconds; how it ended."""
+    with subprocess.Popen(
+        [*tracer, *COMMAND, *command_line(config)],
+        env=environment(
+            XDG_STATE_HOME=str(desk.state), PYTHONDONTWRITEBYTECODE="1", **{MARK: mark}
+        ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            return process.wait(seconds or RUN_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            assert seconds, "it does not end"
+            return process.wait()
+
+
+def points_of(scenario: Scenario, desk: Desk, trace: Path) -> tuple[list[Point], Report]:
+    """Every point of an undisturbed run, and its report."""
+    config = scenario.step(desk)
+    if not can_trace():
+        began = time.monotonic()
+        run_under((), desk, config)
+        length = time.monotonic() - began
+        lots = random.Random(0)  # noqa: S311 - every share must draw the same
+        return [
+            Point("clock", seconds=lots.uniform(0, length)) for _ in range(MOMENTS)
+        ], load_report(desk.out)
+    tracer = ("strace", "-o", str(trace), "-s", "4096", "-e", f"trace=?{',?'.join(KINDS)}")
+    run_under(tracer, desk, config)
+    return list(_points_in(trace.read_text(), desk)), load_report(desk.out)
+
+
+def _points_in(trace: str, desk: Desk) -> Iterator[Point]:
+    """The calls in a trace; of the files that are opened, only ours."""
+    numbers = Counter[str]()
+    for kind, arguments in re.findall(r"^(\w+)\((.*)", trace, re.MULTILINE):
+        numbers[kind] += 1
+        if kind != "openat" or f'"{desk.disk}' in arguments:
+            yield Point(kind, numbers[kind])
+
+
+def alive(mark: str) -> list[psutil.Process]:
+    """Every live process that bears the mark in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def assert_gone(mark: str) -> None:
+    """Within a second nothing is alive of the run that was killed; what is, is ended here."""
+    deadline = time.monotonic() + GONE_SECONDS_MAX
+    while left := alive(mark):
+        if time.monotonic() > deadline:
+            for process in left:
+                process.kill()
+            pytest.fail(f"alive still: {left}")
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="desk")
+def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk with private state of its own."""
+    desk = Desk(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk.state))
+    return desk
+
+
+def begun(scenario: Scenario, desk: Desk) -> Scene:
+    """The scene that the scenario's invocation begins with."""
+    desk.clear()
+    if scenario.before is not None:
+        undisturbed(scenario.before(desk))
+    return desk.scene()
+
+
+@pytest.mark.timeout(3600 if SOAK else 300)
+@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_kill_anywhere_leaves_nothing_alive_and_is_mended(
+    name: str, share: int, desk: Desk, tmp_path: Path
+) -> None:
+    """Killed anywhere, a run is gone in a second, its files are true, its resume ends as it would.
+
+    The points are those of an undisturbed run; all of them, or some drawn by lot.
+    """
+    scenario = SCENARIOS[name]
+    before = begun(scenario, desk)
+    points, expected = points_of(scenario, desk, tmp_path / "trace")
+    mine = points[share::SHARES]
+    if not SOAK:
+        mine = random.sample(mine, min(SAMPLE, len(mine)))  # pytest-randomly says the seed
+    missed = 0
+    for point in mine:
+        mark = uuid.uuid4().hex
+        desk.put(before)
+        code = run_under(point.tracer, desk, scenario.step(desk), mark=mark, seconds=point.seconds)
+        with at(f"killed at {point}: {code}"):
+            missed += code != -signal.SIGKILL
+            assert_gone(mark)
+            assert_truth(scenario, desk, before)
+            mend(scenario, desk, before, expected, undisturbed)
+    print(f"{len(mine)} of {len(points)} points, {missed} of them after the end")  # noqa: T201
+    assert missed <= len(mine) / 2  # by the clock some come too late

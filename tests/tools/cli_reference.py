@@ -1,0 +1,244 @@
+"""Writes docs/cli.md from the commands themselves: what is in their help, in Markdown.
+
+`python -m tests.tools.cli_reference FILE` writes it to a file. It words nothing that a command
+says of itself; what it adds is the frame, the kinds of values and the table of exit codes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from fsm_orchestrator.cli.parser import parameters as kinds
+from fsm_orchestrator.cli.parser.commands import build_command
+from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
+from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, PRODUCT, ExitCode
+
+STAGE: Final = "stage"
+"""A stage of that name stands for all: its options become `--<stage>-…`."""
+MANY: Final = 6
+"""So many options stand under headings; and of `run`, are named instead of explained again."""
+
+INTRODUCTION: Final = """# The command line
+
+{summary}
+
+This page is what `--help` says, made by `make docs` from the commands themselves. Every command
+takes `--help` (`-h`), and `fsm-orchestrator --version` prints the version. An option may stand
+before or after the arguments; its value follows after a space or `=`, and `--` ends the options.
+An option of a run that takes a value and is not called repeatable may be given once: given twice it
+is refused, so that no value wins by its place. A result goes to stdout, messages and the log to
+stderr.
+
+| command | what it does |
+| --- | --- |
+{commands}
+
+`OUT` alone means `run OUT`. The shell completes commands, options and values after one line in its
+start file: [completion](#completion).
+"""
+EXIT_CODES: Final[Mapping[ExitCode, str]] = {
+    ExitCode.DONE: "of a run: done; else: the command did what it was asked",
+    ExitCode.FAILED: "the run failed, or a checkpoint or report cannot be used; of commands that"
+    " judge: the verdict is no",
+    ExitCode.USAGE: "usage error or refused request: nothing was started, nothing was written",
+    ExitCode.BLOCKED: "the run is blocked by a gate",
+    ExitCode.INTERNAL: "a bug of ours",
+    ExitCode.BUSY: "another orchestrator works in OUT; nothing was touched",
+    ExitCode.TIMEOUT: "a stage of the run timed out",
+    ExitCode.HANGUP: "interrupted by SIGHUP",
+    ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
+    ExitCode.TERMINATED: "interrupted by SIGTERM",
+}
+_KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
+    (kinds.Directory, "a directory"),
+    (kinds.FilePath, "a file"),
+    (kinds.LifecycleSource, "a lifecycle that ships, or a file"),
+    (kinds.ShippedLifecycle, "a lifecycle that ships"),
+    (kinds.StageName, "a stage"),
+    (kinds.RunIdentifier, "a run id"),
+    (kinds.Instant, "a time in ISO 8601"),
+    (kinds.EnvironmentPair, "a name and its value"),
+)
+_CODES: Final = "| code | what it means |\n| --- | --- |\n"
+_UNQUOTED_OPTION: Final = re.compile(r"`[^`]*`|(?<![\w`-])(--[a-z<][\w<>-]*)")
+
+
+def reference_text() -> str:
+    """The whole page."""
+    sections = [section_text(name) for name, _ in all_commands()]
+    codes = "".join(f"| {code.value} | {text} |\n" for code, text in EXIT_CODES.items())
+    summary = GROUP_HELP.partition("\b")[0].strip()
+    rows = "\n".join(
+        f"| [{name}](#{name.replace(' ', '-')}) | {_cell(command.get_short_help_str(100))} |"
+        for name, command in all_commands()
+    )
+    head = INTRODUCTION.format(summary=summary, commands=rows)
+    return "\n".join((head, *sections, "## Exit codes\n", _CODES + codes))
+
+
+def all_commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words it is typed by, those within another after it."""
+    for name in COMMANDS:
+        command = build_command(name, (STAGE,))
+        assert command is not None, name
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {word}", one) for word, one in command.commands.items())
+
+
+def options_of(command: click.Command) -> list[click.Option]:
+    """The options of a command, without `--help`."""
+    return [one for one in command.params if isinstance(one, click.Option)]
+
+
+def shown_option(option: click.Option) -> str:
+    """The names of an option as they are typed, the short one first."""
+    return ", ".join(f"`{_of_any_stage(option, name)}`" for name in option.opts)
+
+
+def section_text(name: str) -> str:
+    """What the page says of one command."""
+    command = dict(all_commands())[name]
+    context = click.Context(command, info_name=f"{PRODUCT} {name}")
+    pieces = command.collect_usage_pieces(context)
+    if not options_of(command):
+        pieces.remove("[OPTIONS]")
+    usage = " ".join((PRODUCT, name, *pieces))
+    parts = [f"## {name}\n", f"```text\n{usage}\n```\n"]
+    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    if arguments:
+        shown = (f"- `{one.make_metavar(context)}`: {_value(one)}\n" for one in arguments)
+        parts.append("".join(shown))
+    parts.append(_help_text(command.help or ""))
+    told = {_identity(one) for one in options_of(dict(all_commands())["run"])}
+    shared = [one for one in options_of(command) if name != "run" and _identity(one) in told]
+    if len(shared) < MANY:
+        shared = []
+    else:
+        names = ", ".join(shown_option(one) for one in shared)
+        parts.append(_filled(f"As for [run](#run): {names}.") + "\n")
+    left = [one for one in options_of(command) if one not in shared]
+    sections: dict[str, list[tuple[str, str, str]]] = {}
+    for option in left:
+        row = (_typed(option, context), _value(option), _cell(option.help or ""))
+        sections.setdefault(_heading(option) if len(left) > MANY else "", []).append(row)
+    for heading, rows in sections.items():
+        if heading:
+            parts.append(f"### {heading}\n")
+        parts.append(_table(("option", "value", "what it is for"), rows))
+    return "\n".join(parts)
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _identity(option: click.Option) -> tuple[tuple[str, ...], str | None]:
+    return tuple(option.opts), option.help
+
+
+def _is_of_stage(option: click.Option) -> bool:
+    return option.opts[0].startswith(f"--{STAGE}-")
+
+
+def _of_any_stage(option: click.Option, name: str) -> str:
+    return name.replace(f"--{STAGE}-", "--<stage>-", 1) if _is_of_stage(option) else name
+
+
+def _heading(option: click.Option) -> str:
+    if _is_of_stage(option):
+        return "Each stage, by its name (`_` becomes `-`)"
+    return option.section if isinstance(option, kinds.Section) else "Output"
+
+
+def _typed(option: click.Option, context: click.Context) -> str:
+    """The option with what stands for its value, where that is not told beside it."""
+    names = shown_option(option)
+    if option.is_flag or isinstance(option.type, click.Choice):
+        return names
+    return f"{names.removesuffix('`')} {_cell(option.make_metavar(context))}`"
+
+
+def _value(parameter: click.Parameter) -> str:
+    """What may be given."""
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return ""
+    kind = parameter.type
+    if isinstance(kind, click.Choice):
+        return ", ".join(f"`{one}`" for one in kind.choices)
+    if isinstance(kind, kinds.Whole):
+        unit = " milliseconds" if kind._most == MILLISECONDS_MAX else ""
+        return f"{kind._least} to {kind._most}{unit}"
+    words = next((words for one, words in _KINDS if isinstance(kind, one)), "any text")
+    if parameter.name == "out_or_file":
+        words = "a config file, or a directory with a run"
+    if parameter.nargs == 2:
+        words = f"twice {words}"
+    return words
+
+
+def _help_text(text: str) -> str:
+    r"""The help of a command in Markdown: what follows `\b` stays as it is, in a block."""
+    parts = []
+    for paragraph in textwrap.dedent(text).strip().split("\n\n"):
+        if not paragraph.startswith("\b\n"):
+            parts.append(_quoted(paragraph) + "\n")
+            continue
+        lines = paragraph.removeprefix("\b\n").splitlines()
+        title = ""
+        if lines[0].endswith(":") and not lines[0].startswith(" "):
+            title = lines.pop(0)
+            parts.append(f"{title}\n")
+        if title == "Exit codes:" and (table := _codes_table(lines)):
+            parts.append(table)
+            continue
+        language = "sh" if title.startswith("Example") else "text"
+        block = textwrap.dedent("\n".join(lines))
+        parts.append(f"```{language}\n{block}\n```\n")
+    return "\n".join(parts)
+
+
+def _codes_table(lines: Sequence[str]) -> str:
+    """The exit codes of a help text, which has several a line, one a row; "" if they are not so."""
+    pieces = [piece for line in lines for piece in re.split(r" {2,}", line.strip())]
+    found = [re.fullmatch(r"(\d+(?:, \d+)*) (.+)", piece) for piece in pieces]
+    rows = [(one[1], _cell(one[2])) for one in found if one is not None]
+    if len(rows) < len(pieces):
+        return ""
+    return _table(
+        ("code", "what it means"), sorted(rows, key=lambda row: int(row[0].split(",")[0]))
+    )
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text that stands in a table."""
+    return _quoted(" ".join(text.split())).replace("|", "\\|")
+
+
+def _quoted(text: str) -> str:
+    """Options that are named in a sentence, as code: `--<stage>-arg` would be taken for HTML."""
+    return _UNQUOTED_OPTION.sub(
+        lambda found: f"`{found[1]}`" if found[1] is not None else found[0], text
+    )
+
+
+def main(path: str) -> None:
+    """Write the page to a file."""
+    Path(path).write_text(reference_text())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
