@@ -22,7 +22,7 @@ from pydantic_core.core_schema import (
 )
 
 from fsm_orchestrator.config.config_file import ConfigFile
-from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from fsm_orchestrator.cli.console import printable
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock, timestamp
-from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.text.spans import span_ms, span_words
+from fsm_orchestrator.text.phrases import option_prefix, span_ms, span_words
 from fsm_orchestrator.vocabulary import PRODUCT
 
 _SECOND = 1000

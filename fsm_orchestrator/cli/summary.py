@@ -12,10 +12,15 @@ from fsm_orchestrator.cli.formatting import (
     shown_path,
     stage_option,
 )
-from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.record.failures import failures_of, is_nothing_kept, name_of, was_asked_to_end
-from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report import (
+    Report,
+    failures_of,
+    is_nothing_kept,
+    name_of,
+    was_asked_to_end,
+)
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Trigger
 
 TAIL_LINES = 5

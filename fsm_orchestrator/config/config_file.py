@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from fsm_orchestrator.config.run_config import (
-    Given,
+    GivenModel,
     NonEmptyText,
     RunConfig,
     StageGiven,
@@ -24,14 +24,13 @@ from fsm_orchestrator.config.run_config import (
 )
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
-from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle import reading as lifecycle
-from fsm_orchestrator.model.execution import RunId, SchemaVersion, StateName
+from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import described, suggestion
-from fsm_orchestrator.text.toml import NotATableError, table_of
-from fsm_orchestrator.text.toml_lines import line_of, value_at
+from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.vocabulary import (
     DEFAULT_LIFECYCLE,
     Gate,
@@ -45,7 +44,7 @@ from fsm_orchestrator.vocabulary import (
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
 
-class GatesGiven(Given):
+class GatesGiven(GivenModel):
     """`[gates]`: the signals, by gate."""
 
     policy: Literal["allow", "deny", "unknown"] | None = Field(
@@ -63,7 +62,7 @@ class GatesGiven(Given):
         return {Gate(name): value for name, value in self if value is not None}
 
 
-class ConfigFile(Given):
+class ConfigFile(GivenModel):
     """A config file. Every key is optional; paths are relative to the operator's directory."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)

@@ -24,8 +24,8 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.judging import GATE_RULES
-from fsm_orchestrator.model.execution import RunId, StateName
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.base import RunId, StateName
 from fsm_orchestrator.model.limits import (
     GraceMilliseconds,
     IdleTimeoutMs,
@@ -48,13 +48,13 @@ PathText = Annotated[
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
 
 
-class Given(BaseModel):
+class GivenModel(BaseModel):
     """Base of what an operator gives: frozen, unknown keys refused, values never echoed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class StageGiven(Given):
+class StageGiven(GivenModel):
     """What was given for one stage; null means not given."""
 
     bin: PathText | None = Field(
@@ -107,7 +107,7 @@ class StageGiven(Given):
         return not self.model_dump(exclude_none=True)
 
 
-class RunConfig(Given):
+class RunConfig(GivenModel):
     """What was given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

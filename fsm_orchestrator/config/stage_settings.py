@@ -15,7 +15,7 @@ from pydantic import Field
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven, Text
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
-from fsm_orchestrator.model.execution import Record
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.limits import (
     GivenLimits,
     IdleTimeoutMs,
@@ -55,7 +55,7 @@ class StageSettings:
         return tuple(key for key, value in self.env.items() if value is None)
 
 
-class StageRecord(Record):
+class StageRecord(StrictModel):
     """A stage's settings as the checkpoint keeps them.
 
     Equal environment values can be recognised by their digests, and nothing be guessed from them.

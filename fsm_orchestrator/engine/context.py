@@ -18,7 +18,7 @@ from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 
-class Invocation:
+class RunContext:
     """An invocation whose output directory is locked and whose events file is open."""
 
     def __init__(self, preparation: Preparation, log: RunLogger, event_file: EventFile) -> None:

@@ -12,14 +12,14 @@ import traceback
 from typing import assert_never
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.engine.context import Invocation
-from fsm_orchestrator.engine.enter_stage import StageEntry
+from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.gates import judging
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.endings import signal_name
-from fsm_orchestrator.model.execution import GateDecision, TransitionRecord
+from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -58,9 +58,9 @@ class Driver:
         draft = preparation.checkpoint
         self._preparation = preparation
         self._interrupts = interrupts
-        self._invocation = Invocation(preparation, log, event_file)
+        self._invocation = RunContext(preparation, log, event_file)
         self._recorder = self._invocation.recorder
-        self._stage_entry = StageEntry(self._invocation, interrupts, runner)
+        self._stage_entry = EnterStage(self._invocation, interrupts, runner)
         self._cause = ""
         self._machine = RunMachine(
             draft.lifecycle,
@@ -87,7 +87,7 @@ class Driver:
             self._begin(ended_pids)
             if failure is not None:
                 raise failure
-            match self._preparation.entry:
+            match self._preparation.first_trigger:
                 case None:
                     self._visit_done()
                 case Trigger() as entry:

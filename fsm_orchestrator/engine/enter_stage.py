@@ -7,12 +7,17 @@ import time
 from functools import partial
 from typing import Final
 
-from fsm_orchestrator.engine.context import Invocation
+from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.rework import rework_environment
-from fsm_orchestrator.model import operations
-from fsm_orchestrator.model.execution import AttemptRecord, InvocationRecord, StageExecution
-from fsm_orchestrator.model.operations import fact_of, log_names
-from fsm_orchestrator.model.retry_policy import RetryPolicy, may_retry, wait_ms
+from fsm_orchestrator.model.execution import (
+    AttemptRecord,
+    StageExecution,
+    cycle_in,
+    fact_of,
+    skipped,
+)
+from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
@@ -20,6 +25,8 @@ from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import AttemptHooks, AttemptPlan, StageContext, run_attempt
+from fsm_orchestrator.stages.output_files import log_names
+from fsm_orchestrator.stages.retrying import may_retry, wait_ms
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
@@ -33,11 +40,11 @@ LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
-class StageEntry:
+class EnterStage:
     """What happens when the machine enters a stage state."""
 
     def __init__(
-        self, invocation: Invocation, interrupts: Interrupts, runner: ProcessRunner
+        self, invocation: RunContext, interrupts: Interrupts, runner: ProcessRunner
     ) -> None:
         self._interrupts = interrupts
         self._invocation = invocation
@@ -93,7 +100,7 @@ class StageEntry:
             execution.stage == stage
             and execution.attempt > 0
             and execution.status is not StageStatus.SKIPPED
-            and operations.cycle_in(execution) == cycle
+            and cycle_in(execution) == cycle
             for execution in invocation.stage_executions
         )
 
@@ -123,7 +130,7 @@ class StageEntry:
             if execution.status is StageStatus.SUCCESS
             and (execution.stage, execution.attempt) == (completion.stage, completion.attempt)
         )
-        execution = operations.skipped(
+        execution = skipped(
             success,
             reason=f"completed by attempt {completion.attempt}"
             f" in invocation {completion.invocation}",

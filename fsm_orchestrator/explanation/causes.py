@@ -8,10 +8,10 @@ from typing import assert_never
 from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.stages import explained_gates
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
-from fsm_orchestrator.record.failures import failures_of, was_asked_to_end
+from fsm_orchestrator.record.report import failures_of, was_asked_to_end
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
 
@@ -19,7 +19,7 @@ _SIGNAL_BASE = 128
 
 
 def causes_of(
-    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
 ) -> tuple[Cause, ...]:
     """The reasons, the first cause first.
 
@@ -33,7 +33,7 @@ def causes_of(
 
 
 def _causes(
-    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
 ) -> Iterator[Cause]:
     match view.standing:
         case Standing.WORKING:
@@ -50,12 +50,12 @@ def _causes(
             assert_never(standing)
 
 
-def _trouble(view: RunView) -> Iterator[Cause]:
+def _trouble(view: InspectedRun) -> Iterator[Cause]:
     if view.trouble is not None:
         yield Cause(sentence=view.trouble, facts=())
 
 
-def _working(view: RunView) -> Cause:
+def _working(view: InspectedRun) -> Cause:
     holder = view.holder
     at_work = (
         "not known yet"
@@ -74,7 +74,7 @@ def _working(view: RunView) -> Cause:
     )
 
 
-def _cut_short(view: RunView) -> Cause:
+def _cut_short(view: InspectedRun) -> Cause:
     attempt = view.open_attempt
     what = "its orchestrator ended without a word: it was killed, or the machine went down"
     if attempt is None:
@@ -88,7 +88,7 @@ def _open_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
     return (*open_attempt_facts(attempt), note)
 
 
-def _refusals(view: RunView) -> Iterator[Cause]:
+def _refusals(view: InspectedRun) -> Iterator[Cause]:
     ran = [one for one in view.report.stage_executions if one.attempt]
     for gate in explained_gates(view):
         decision = gate.decision
@@ -105,7 +105,7 @@ def _refusals(view: RunView) -> Iterator[Cause]:
         yield Cause(sentence="nothing was started", facts=())
 
 
-def _failures(view: RunView, directory: str) -> Iterator[Cause]:
+def _failures(view: InspectedRun, directory: str) -> Iterator[Cause]:
     report = view.report
     if was_asked_to_end(report):
         number = (report.exit_code or 0) - _SIGNAL_BASE
@@ -126,7 +126,7 @@ def _sentence(execution: StageExecution) -> str:
 
 
 def _done(
-    view: RunView, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
+    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
 ) -> Iterator[Cause]:
     for sentence in (*now_wrong, *changed):
         yield Cause(sentence=sentence, facts=())
@@ -137,7 +137,7 @@ def _done(
         yield Cause(sentence=_why_done(view), facts=())
 
 
-def _why_done(view: RunView) -> str:
+def _why_done(view: InspectedRun) -> str:
     completed = {
         one.stage
         for visit in view.invocations

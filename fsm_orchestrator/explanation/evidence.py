@@ -9,7 +9,7 @@ from typing import Final
 
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
-from fsm_orchestrator.text.spans import span_words
+from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.vocabulary import StageStatus
 
 TAIL_LINES_MAX: Final = 5

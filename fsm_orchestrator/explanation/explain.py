@@ -10,13 +10,13 @@ from fsm_orchestrator.explanation.causes import causes_of
 from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Standing
 
 
-def explain(view: RunView, shown: str) -> Explanation:
+def explain(view: InspectedRun, shown: str) -> Explanation:
     """Why a run stands where it does. `shown` is OUT as it is to stand in commands and paths."""
     report = view.report
     directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
@@ -38,7 +38,7 @@ def explain(view: RunView, shown: str) -> Explanation:
     )
 
 
-def _now_wrong(view: RunView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What keeps a done run from being closed by now, and what has only changed since then.
 
     An earlier run is not held against what later runs made of its artifacts.

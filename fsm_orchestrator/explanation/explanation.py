@@ -8,32 +8,26 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fsm_orchestrator.model.execution import (
-    Count,
-    GateDecision,
-    Record,
-    RunId,
-    StateName,
-    Timestamp,
-)
+from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.vocabulary import StageFate, Standing
 
 
-class Fact(Record):
+class Fact(StrictModel):
     """One piece of evidence."""
 
     name: str = Field(description="What it is, in a word or two.")
     value: str = Field(description="What it says; several lines where it quotes.")
 
 
-class Cause(Record):
+class Cause(StrictModel):
     """One reason why the run stands where it does, with its evidence."""
 
     sentence: str = Field(description="The reason, in words.")
     facts: tuple[Fact, ...] = Field(description="The evidence, the most telling first.")
 
 
-class NextStep(Record):
+class NextStep(StrictModel):
     """What to do next."""
 
     remedies: tuple[str, ...] = Field(description="What to set right first, in words.")
@@ -46,7 +40,7 @@ class NextStep(Record):
     )
 
 
-class ExplainedGate(Record):
+class ExplainedGate(StrictModel):
     """A gate: what it was told, by whom, and what would pass."""
 
     decision: GateDecision = Field(description="The decision in force, or as it would be now.")
@@ -54,7 +48,7 @@ class ExplainedGate(Record):
     is_judged: bool = Field(description="Whether this invocation has judged the gate.")
 
 
-class ExplainedAttempt(Record):
+class ExplainedAttempt(StrictModel):
     """One execution of a stage, in any invocation of the run."""
 
     invocation: Count = Field(description="Number of the invocation, from 1.")
@@ -63,7 +57,7 @@ class ExplainedAttempt(Record):
     facts: tuple[Fact, ...] = Field(description="What is recorded of it, field by field.")
 
 
-class ExplainedStage(Record):
+class ExplainedStage(StrictModel):
     """A stage: what became of it and why."""
 
     stage: StateName = Field(description="Name of the stage.")
@@ -72,7 +66,7 @@ class ExplainedStage(Record):
     attempts: tuple[ExplainedAttempt, ...] = Field(description="All it did, oldest first.")
 
 
-class Explanation(Record):
+class Explanation(StrictModel):
     """Why a run stands where it does."""
 
     output_directory: str = Field(description="Absolute path of the run's directory.")

@@ -15,13 +15,13 @@ from fsm_orchestrator.config.stage_settings import settings_of
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
-from fsm_orchestrator.gates.judging import GATE_RULES
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.preparation import limits_in_force
-from fsm_orchestrator.preparation.resumable_run import read_kept_run
-from fsm_orchestrator.record.failures import failures_of, is_nothing_kept
+from fsm_orchestrator.preparation.resumable_run import read_resumable_run
+from fsm_orchestrator.record.report import failures_of, is_nothing_kept
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     BYTES_MAX,
@@ -53,7 +53,7 @@ class _Request:
         return RunConfig.model_validate({"output_directory": directory, **self.settings})
 
 
-def next_step_of(view: RunView, shown: str, now_wrong: tuple[str, ...]) -> NextStep:
+def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> NextStep:
     """What to do next about a run. `shown` is OUT as it is to stand in a command."""
     step = NextStep(
         remedies=remedies_of(view, now_wrong),
@@ -75,7 +75,7 @@ def next_step_of(view: RunView, shown: str, now_wrong: tuple[str, ...]) -> NextS
             return _resume_step(view, shown, step)
 
 
-def _resume_step(view: RunView, shown: str, step: NextStep) -> NextStep:
+def _resume_step(view: InspectedRun, shown: str, step: NextStep) -> NextStep:
     if is_nothing_kept(view.report) and view.checkpoint is None:
         would = ("begin again: type the whole command of the run once more",)
         return step.model_copy(update={"would": would})
@@ -94,7 +94,7 @@ def _resume_step(view: RunView, shown: str, step: NextStep) -> NextStep:
     return step.model_copy(update=known)
 
 
-def _resume_request(view: RunView, shown: str) -> _Request:
+def _resume_request(view: InspectedRun, shown: str) -> _Request:
     """A resume, with what it takes to get past what stopped the run."""
     words: list[str] = [PRODUCT, shown, "--resume"]
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
@@ -111,7 +111,7 @@ def _resume_request(view: RunView, shown: str) -> _Request:
     return _Request(tuple(words), settings)
 
 
-def _raised_limits(view: RunView) -> list[tuple[str, str, int]]:
+def _raised_limits(view: InspectedRun) -> list[tuple[str, str, int]]:
     """Twice the limit that each stage ran into."""
     found = []
     for execution in failures_of(view.report):
@@ -126,7 +126,7 @@ def _raised_limits(view: RunView) -> list[tuple[str, str, int]]:
     return found
 
 
-def _accepted(view: RunView, request: _Request) -> tuple[Plan, _Request, tuple[str, ...]]:
+def _accepted(view: InspectedRun, request: _Request) -> tuple[Plan, _Request, tuple[str, ...]]:
     """The plan of the first form of the request that would be accepted, and why not a plainer one.
 
     Raises:
@@ -148,9 +148,9 @@ def _accepted(view: RunView, request: _Request) -> tuple[Plan, _Request, tuple[s
         raise
 
 
-def _with_lost_values(view: RunView, request: _Request) -> _Request:
+def _with_lost_values(view: InspectedRun, request: _Request) -> _Request:
     """The request with a place for each environment value that is not kept any more."""
-    kept = read_kept_run(request.config(view.directory))
+    kept = read_resumable_run(request.config(view.directory))
     words = list(request.words)
     stages = {stage: dict(given) for stage, given in request.settings["stages"].items()}
     for stage, settings in kept.settings.items():

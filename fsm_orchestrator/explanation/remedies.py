@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.record.failures import failures_of, is_nothing_kept, was_asked_to_end
+from fsm_orchestrator.record.report import failures_of, is_nothing_kept, was_asked_to_end
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 RESUME_ANYBODY: Final = "anybody who may write to the output directory can resume it"
@@ -26,7 +26,7 @@ _OPERATIONS: Final = {
 _RECORDING: Final = "make the path writable: space, permissions, no directory in the file's place"
 
 
-def remedies_of(view: RunView, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
+def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
     """What to set right first, each a sentence without its full stop."""
     if view.trouble is not None and view.checkpoint is None and view.holder is None:
         if is_nothing_kept(view.report):
@@ -52,7 +52,7 @@ def remedies_of(view: RunView, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
             assert_never(standing)
 
 
-def who_can_change(view: RunView, now_wrong: tuple[str, ...]) -> str:
+def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
     """Who can change where the run stands, in words."""
     report = view.report
     match view.standing:
@@ -73,7 +73,7 @@ def who_can_change(view: RunView, now_wrong: tuple[str, ...]) -> str:
             assert_never(standing)
 
 
-def _who_failed(view: RunView) -> str:
+def _who_failed(view: InspectedRun) -> str:
     found = failures_of(view.report)
     if was_asked_to_end(view.report) or not found:
         return RESUME_ANYBODY
@@ -85,7 +85,7 @@ def _who_failed(view: RunView) -> str:
     return f"whoever maintains the program of stage {first.stage}, or its settings"
 
 
-def _failure_remedies(view: RunView) -> Iterator[str]:
+def _failure_remedies(view: InspectedRun) -> Iterator[str]:
     if was_asked_to_end(view.report):
         yield "nothing is broken: resume when the run may go on"
         return

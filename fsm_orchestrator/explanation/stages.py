@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from fsm_orchestrator.explanation.evidence import ending_in_words, open_attempt_facts, record_of
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedGate, ExplainedStage
-from fsm_orchestrator.gates.judging import GATE_RULES, judge
-from fsm_orchestrator.inspection.inspected_run import RunView
-from fsm_orchestrator.model.execution import GateDecision, StageExecution
-from fsm_orchestrator.record.failures import failures_of
+from fsm_orchestrator.gates.judging import judge
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.record.report import failures_of
 from fsm_orchestrator.vocabulary import Outcome, StageFate, StageStatus, Standing, Trigger
 
 
-def explained_gates(view: RunView) -> tuple[ExplainedGate, ...]:
+def explained_gates(view: InspectedRun) -> tuple[ExplainedGate, ...]:
     """Every gate with the decision in force, or the one its kept signal would bring now."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
@@ -26,7 +28,7 @@ def explained_gates(view: RunView) -> tuple[ExplainedGate, ...]:
     )
 
 
-def explained_stages(view: RunView, directory: str) -> tuple[ExplainedStage, ...]:
+def explained_stages(view: InspectedRun, directory: str) -> tuple[ExplainedStage, ...]:
     """Every stage of the lifecycle; where that is not known, those that anything is known of."""
     if view.checkpoint is not None:
         names = view.checkpoint.lifecycle.stages
@@ -36,14 +38,14 @@ def explained_stages(view: RunView, directory: str) -> tuple[ExplainedStage, ...
     return tuple(_explained_stage(view, name, directory) for name in names)
 
 
-def _explained_stage(view: RunView, stage: str, directory: str) -> ExplainedStage:
+def _explained_stage(view: InspectedRun, stage: str, directory: str) -> ExplainedStage:
     fate, because = _fate(view, stage)
     return ExplainedStage(
         stage=stage, fate=fate, because=because, attempts=_attempts(view, stage, directory)
     )
 
 
-def _attempts(view: RunView, stage: str, directory: str) -> tuple[ExplainedAttempt, ...]:
+def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[ExplainedAttempt, ...]:
     found = [
         ExplainedAttempt(
             invocation=number,
@@ -69,7 +71,7 @@ def _attempts(view: RunView, stage: str, directory: str) -> tuple[ExplainedAttem
     return tuple(found)
 
 
-def _fate(view: RunView, stage: str) -> tuple[StageFate, str]:
+def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
     open_attempt = view.open_attempt
     if open_attempt is not None and open_attempt.stage == stage:
         if view.standing is Standing.WORKING:
@@ -100,7 +102,7 @@ def _fate_of_execution(execution: StageExecution) -> tuple[StageFate, str]:
             return StageFate.FAILED, (execution.error or execution.reason).partition(";")[0]
 
 
-def _why_not_reached(view: RunView, stage: str) -> str:
+def _why_not_reached(view: InspectedRun, stage: str) -> str:
     """Why the latest invocation did not come to a stage."""
     report = view.report
     completion = None if view.checkpoint is None else view.checkpoint.completion_of(stage)

@@ -2,60 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
 
 from pydantic import Field
 
-from fsm_orchestrator.model.execution import GateDecision, Record
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.vocabulary import Gate, GateSource
 
 
-class GateRule(NamedTuple):
-    """What a gate accepts. `values` begins with the passing one and ends with the default.
-
-    `refusals` are the others, the tighter later: a check that spoke weighs more than none.
-    """
-
-    values: tuple[str, ...]
-    refusals: tuple[str, ...]
-    reason_code: str
-
-    def is_tighter(self, status: str, other: str) -> bool:
-        """Whether `status` is further from passing than `other`."""
-        order = (self.passing, *self.refusals)
-        return order.index(status) > order.index(other)
-
-    @property
-    def passing(self) -> str:
-        """The one value that passes."""
-        return self.values[0]
-
-    @property
-    def default(self) -> str:
-        """The value of a signal that was not given."""
-        return self.values[-1]
-
-
-GATE_RULES: Final[Mapping[Gate, GateRule]] = {
-    Gate.POLICY: GateRule(
-        values=("allow", "deny", "unknown"),
-        refusals=("unknown", "deny"),
-        reason_code="GATE_POLICY_DENIED_OR_UNKNOWN",
-    ),
-    Gate.CI: GateRule(
-        values=("success", "pending", "failure", "missing"),
-        refusals=("missing", "pending", "failure"),
-        reason_code="GATE_CI_NOT_SUCCESS",
-    ),
-    Gate.REVIEW: GateRule(
-        values=("approved", "changes_requested", "missing"),
-        refusals=("missing", "changes_requested"),
-        reason_code="GATE_REVIEW_NOT_APPROVED",
-    ),
-}
-
-
-class GateSignal(Record):
+class GateSignal(StrictModel):
     """What one gate was told, and by whom."""
 
     gate: Gate = Field(description="The gate that was told.")
@@ -120,3 +76,16 @@ def have_passed(decisions: Iterable[GateDecision], gates: Iterable[Gate]) -> boo
 def reason_codes(decisions: Iterable[GateDecision]) -> tuple[str, ...]:
     """The reason codes of the refusals, in gate order."""
     return tuple(decision.reason_code for decision in decisions if decision.reason_code is not None)
+
+
+def source_in_words(source: GateSource) -> str:
+    """Where a signal came from, for a person."""
+    match source:
+        case GateSource.FLAG:
+            return "given by flag"
+        case GateSource.CONFIG:
+            return "from the config file"
+        case GateSource.CHECKPOINT:
+            return "kept from before"
+        case GateSource.DEFAULT:
+            return "not given"

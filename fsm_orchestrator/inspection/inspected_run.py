@@ -14,7 +14,8 @@ from pathlib import Path
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
-from fsm_orchestrator.model.execution import AttemptRecord, InvocationRecord
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.closure import judge_artifacts
@@ -30,7 +31,7 @@ from fsm_orchestrator.vocabulary import (
 
 
 @dataclass(frozen=True, slots=True)
-class RunView:
+class InspectedRun:
     """What can be known of a run from outside.
 
     Attributes:
@@ -121,7 +122,7 @@ def run_directory(output: Path, run_id: str | None) -> Path:
     return output / ARCHIVE_DIRECTORY / run_id
 
 
-def read_run_view(output: Path, run_id: str | None = None) -> RunView:
+def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     """The run in an output directory, or the archived one of that id.
 
     Raises:
@@ -135,7 +136,9 @@ def read_run_view(output: Path, run_id: str | None = None) -> RunView:
     report, report_trouble = _report(directory, checkpoint)
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
-    return RunView(directory, report, checkpoint, trouble or report_trouble, holder, is_archived)
+    return InspectedRun(
+        directory, report, checkpoint, trouble or report_trouble, holder, is_archived
+    )
 
 
 def _has_checkpoint(directory: Path) -> bool:

@@ -15,7 +15,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError
 from fsm_orchestrator.inspection.inspected_run import standing_of
-from fsm_orchestrator.model.execution import Count, Record, RunId, StateName, Timestamp
+from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
@@ -25,7 +25,7 @@ from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Standing
 LINE_CHARACTERS_MAX: Final = 500
 
 
-class Glance(Record):
+class RunOverview(StrictModel):
     """Where a run stands, in one line."""
 
     output_directory: str = Field(description="The run's directory, as it was named.")
@@ -73,13 +73,13 @@ def is_run_directory(directory: Path) -> bool:
         return True
 
 
-def glance_at(directory: Path, shown: str) -> Glance:
+def overview_of(directory: Path, shown: str) -> RunOverview:
     """The run in a directory, which is to be shown as `shown`. Never raises for what is there."""
     known: dict[str, Any] = {**_NOTHING_KNOWN, "output_directory": shown}
     try:
         holder = holder_of(directory)
     except CommandError as error:
-        return Glance(**{**known, "trouble": str(error)})
+        return RunOverview(**{**known, "trouble": str(error)})
     if holder is not None:
         known |= {"run_id": holder.run_id, "standing": Standing.WORKING}
     logs = logs_of(directory)
@@ -89,7 +89,7 @@ def glance_at(directory: Path, shown: str) -> Glance:
     try:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
-        return Glance(**{**known, "trouble": str(error)})
+        return RunOverview(**{**known, "trouble": str(error)})
     known |= {
         "run_id": report.run_id,
         "standing": standing_of(report, is_held=holder is not None),
@@ -99,7 +99,7 @@ def glance_at(directory: Path, shown: str) -> Glance:
         "exit_code": report.exit_code,
         "last_line": _last_line(directory, logs, report),
     }
-    return Glance(**known)
+    return RunOverview(**known)
 
 
 def run_directories(directory: Path) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from fsm_orchestrator.model.execution import Record, SchemaVersion, StateName
+from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
 from fsm_orchestrator.model.limits import (
     IdleTimeoutMs,
     KillGraceMs,
@@ -38,7 +38,7 @@ Line = Annotated[
 """Text for people that is printed as it is: no line breaks, no codes that steer a terminal."""
 
 
-class State(Record):
+class State(StrictModel):
     """One `[[state]]`; which keys it may have depends on its kind."""
 
     name: StateName = Field(
@@ -81,7 +81,7 @@ class State(Record):
         return tuple(gate for gate in Gate if self.gates is None or gate in self.gates)
 
 
-class Transition(Record):
+class Transition(StrictModel):
     """One `[[transition]]`: an edge for each of its sources."""
 
     trigger: Trigger = Field(description="The fact that leads from source to dest.")
@@ -114,7 +114,7 @@ class Transition(Record):
         return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
 
-class Edge(Record):
+class Edge(StrictModel):
     """One transition seen from one source."""
 
     trigger: Trigger
@@ -131,7 +131,7 @@ class Edge(Record):
         return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
 
-class Lifecycle(Record):
+class Lifecycle(StrictModel):
     """A whole lifecycle. States and transitions keep the file's order."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")

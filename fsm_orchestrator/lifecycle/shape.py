@@ -18,8 +18,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle.source import NAME_CHARACTERS_MAX, is_name
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import described, suggestion
-from fsm_orchestrator.text.toml import NESTED_TOO_DEEPLY
-from fsm_orchestrator.text.toml_lines import value_at
+from fsm_orchestrator.text.toml import NESTED_TOO_DEEPLY, value_at
 from fsm_orchestrator.vocabulary import (
     ATTEMPTS_MAX,
     BYTES_MAX,

@@ -7,82 +7,32 @@ Modules of models evaluate their annotations at once (no `from __future__ import
 pydantic would compile each of them from its text, at every start.
 """
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    FailFast,
     Field,
-    StringConstraints,
 )
 
+from fsm_orchestrator.model.base import (
+    Count,
+    Many,
+    Ordinal,
+    Sha256,
+    StateName,
+    StrictModel,
+    Timestamp,
+)
+from fsm_orchestrator.model.endings import trigger_of
 from fsm_orchestrator.vocabulary import (
-    RUN_ID_PATTERN,
-    STATE_NAME_PATTERN,
-    Containment,
     Ending,
-    ExecutionMode,
-    Gate,
-    GateSource,
     Operation,
     StageStatus,
     Trigger,
 )
 
 
-def _refuse_bool(value: Any) -> Any:
-    """True is not the number 1, though Python compares them equal."""
-    if isinstance(value, bool):
-        raise ValueError("is a number, not true or false")  # noqa: TRY004 - pydantic's protocol
-    return value
-
-
-Timestamp = Annotated[
-    str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)
-]
-StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
-RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
-Count = Annotated[int, Field(ge=0)]
-Ordinal = Annotated[int, Field(ge=1)]
-SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
-Many = FailFast()
-"""For long lists: the first entry that is wrong is told, and no other is looked at. Of a list that
-was made to be wrong, all errors together need a hundred thousand times the file's size."""
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Record(BaseModel):
-    """Base of everything kept: frozen, strict, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class TransitionRecord(Record):
-    """One edge taken."""
-
-    seq: Ordinal = Field(
-        description="Number of the transition, from 1 over all invocations of the run."
-    )
-    trigger: Trigger = Field(description="The fact that happened.")
-    source: StateName = Field(description="The state that was left.")
-    dest: StateName = Field(description="The state that was entered.")
-    at: Timestamp = Field(description="When it was recorded, in UTC.")
-    cause: str = Field(description="What brought the fact about, in words for people.")
-
-
-class GateDecision(Record):
-    """What one gate said."""
-
-    gate: Gate = Field(description="The gate that decided.")
-    status: str = Field(description="The signal that was judged, such as `allow` or `missing`.")
-    passed: bool = Field(description="Whether that signal is the one that passes this gate.")
-    reason_code: str | None = Field(description="Why the gate refused; null when it passed.")
-    source: GateSource = Field(description="Where the signal came from.")
-
-
-class Artifact(Record):
+class Artifact(StrictModel):
     """An expected artifact that was good when it was judged."""
 
     path: str = Field(description="Absolute path of the file.")
@@ -90,7 +40,7 @@ class Artifact(Record):
     size_bytes: Count = Field(description="Size of the file, in bytes.")
 
 
-class LeakedProcess(Record):
+class LeakedProcess(StrictModel):
     """A process that a stage left behind and that was ended with it."""
 
     pid: Ordinal = Field(description="Its process id.")
@@ -103,7 +53,7 @@ class LeakedProcess(Record):
     rss_bytes: Count = Field(description="Its resident memory when it was found, in bytes.")
 
 
-class Resources(Record):
+class Resources(StrictModel):
     """What the stage's first process and the children it waited for used, from getrusage(2)."""
 
     user_seconds: float = Field(description="Processor time spent in user mode, in seconds.")
@@ -116,7 +66,7 @@ class Resources(Record):
     )
 
 
-class StageExecution(Record):
+class StageExecution(StrictModel):
     """What this program did about a stage once: ran an attempt of it, or skipped it.
 
     Also used, under the names `checkpoint.persist`, `report.persist`, `events.persist`,
@@ -250,7 +200,7 @@ class StageExecution(Record):
         return Operation(self.command) if is_own else None
 
 
-class AttemptRecord(Record):
+class AttemptRecord(StrictModel):
     """An attempt that has begun and has not ended: durable before its process starts."""
 
     stage: StateName = Field(description="Name of the stage.")
@@ -288,48 +238,75 @@ class AttemptRecord(Record):
     )
 
 
-class InvocationRecord(Record):
-    """What one start of the command did to the run."""
+def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
+    """Names a piece of work over all its attempts: run, stage and loop cycle."""
+    return f"{run_id}:{stage}:{cycle}"
 
-    number: Ordinal = Field(description="Number of the invocation, from 1.")
-    execution_mode: ExecutionMode = Field(
-        description="Whether a new run or a resume was asked for."
+
+def fact_of(execution: StageExecution) -> Trigger:
+    """The fact that a stage execution is for the machine."""
+    if execution.ending is Ending.REWORK_REQUESTED:
+        return Trigger.REWORK_REQUESTED
+    return trigger_of(execution.status)
+
+
+def cycle_in(execution: StageExecution) -> int:
+    """The loop cycle that an execution belongs to, as its idempotency key says; 0 if it does not.
+
+    Also of one that was read from a file and not believed yet.
+    """
+    number = execution.idempotency_key.rpartition(":")[2]
+    return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
+
+
+def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
+    """The record of passing over a stage that `success` had completed."""
+    return success.model_copy(
+        update={
+            "status": StageStatus.SKIPPED,
+            "reason": reason,
+            "started_at": at,
+            "duration_ms": 0,
+            "exit_code": None,
+            "stderr_tail": "",
+            "ending": None,
+            "flaky": False,
+            "postmortem": None,
+            "leaked_count": 0,
+            "leaked_processes": (),
+            "resources": None,
+        }
     )
-    version: str = Field(description="Version of the program at work.")
-    started_at: Timestamp = Field(description="When the invocation began, in UTC.")
-    finished_at: Timestamp | None = Field(
-        description="When it ended, in UTC; null while it works, and for ever if it was killed."
-    )
-    exit_code: int | None = Field(
-        description=(
-            "What the command exited with; null while it works, and for ever if it was killed."
-        )
-    )
-    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
-        description=(
-            "The last decision of each gate, in judging order; empty when the gates were not"
-            " judged."
-        )
-    )
-    transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
-        description="The transitions it took, in order."
-    )
-    stage_executions: Annotated[tuple[StageExecution, ...], Many] = Field(
-        description="What it did about stages, in order."
-    )
-    containment: Containment | None = Field(
-        description=(
-            "How far the ending of a stage's processes reached: every process that came of it"
-            " (subreaper), or those that stayed in its group and session (process_group); null"
-            " when no stage was run."
-        )
-    )
-    passed_over: tuple[StateName, ...] = Field(
-        description="Stages that had no binary and were passed over."
-    )
-    rerun: tuple[StateName, ...] = Field(
-        description="Completed stages that it was told to run again."
-    )
-    warnings: tuple[str, ...] = Field(
-        description="What the operator should know although it did not end the run."
+
+
+def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
+    """A stage execution of which nothing but its place and time is known: it failed."""
+    return StageExecution(
+        stage=stage,
+        attempt=attempt,
+        idempotency_key=key,
+        status=StageStatus.FAILED,
+        ending=None,
+        flaky=False,
+        reason="",
+        error=None,
+        command="",
+        args=(),
+        env_keys=(),
+        cwd="",
+        started_at=at,
+        duration_ms=0,
+        exit_code=None,
+        signal=None,
+        missing_artifacts=(),
+        malformed_artifacts=(),
+        stale_artifacts=(),
+        artifacts=(),
+        stdout_log=None,
+        stderr_log=None,
+        stderr_tail="",
+        postmortem=None,
+        leaked_count=0,
+        leaked_processes=(),
+        resources=None,
     )

@@ -82,3 +82,13 @@ DEFAULT_LIMITS: Final = GivenLimits(
 def limits_in(source: object) -> GivenLimits:
     """The limits among the attributes of a model that has them all."""
     return GivenLimits(**{field: getattr(source, field) for field in LIMIT_FIELDS})
+
+
+class Limits(NamedTuple):
+    """What a process may take. Times in milliseconds; None where there is no limit."""
+
+    timeout_ms: int
+    kill_grace_ms: int
+    idle_timeout_ms: int | None = None
+    slow_after_ms: int | None = None
+    output_limit_bytes: int | None = None

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 from pydantic import Field, Strict
 
-from fsm_orchestrator.model.execution import Record, StageExecution
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.limits import GraceMilliseconds
-from fsm_orchestrator.vocabulary import ATTEMPTS_MAX, Backoff, Ending
+from fsm_orchestrator.vocabulary import ATTEMPTS_MAX, Backoff
 
 DEFAULT_BACKOFF_MS: Final = 1_000
 DEFAULT_BACKOFF_MS_MAX: Final = 60_000
@@ -22,7 +22,7 @@ ExitCodes = Annotated[
 ]
 
 
-class RetryPolicy(Record):
+class RetryPolicy(StrictModel):
     """What one source says about retries of a stage; null where it does not say."""
 
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=ATTEMPTS_MAX)] | None = Field(
@@ -66,27 +66,3 @@ DEFAULT_RETRY: Final = RetryPolicy(
     backoff_ms=DEFAULT_BACKOFF_MS,
     backoff_ms_max=DEFAULT_BACKOFF_MS_MAX,
 )
-
-
-def may_retry(policy: RetryPolicy, execution: StageExecution, attempts: int) -> bool:
-    """Whether another attempt follows: there is one left, and the way it ended is named.
-
-    `attempts` is how many the stage has had at this piece of work, this one included.
-    """
-    if attempts >= (policy.max_attempts or 1):
-        return False
-    match execution.ending:
-        case Ending.TIMED_OUT | Ending.WENT_QUIET:
-            return bool(policy.timeouts)
-        case Ending.EXITED:
-            return execution.exit_code in (policy.exit_codes or ())
-        case _:
-            return False
-
-
-def wait_ms(policy: RetryPolicy, retry: int) -> int:
-    """How long to wait before a retry, counted from 1; exact, so that it can be told."""
-    first = DEFAULT_BACKOFF_MS if policy.backoff_ms is None else policy.backoff_ms
-    longest = DEFAULT_BACKOFF_MS_MAX if policy.backoff_ms_max is None else policy.backoff_ms_max
-    doublings = min(retry - 1, 31) if policy.backoff is Backoff.EXPONENTIAL else 0
-    return int(min(first << doublings, longest))

@@ -6,7 +6,8 @@ import os
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import ReportError, UsageError
-from fsm_orchestrator.preparation.preparation import Preparation, prepare_run
+from fsm_orchestrator.preparation.new_run import prepare_run
+from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fsm_orchestrator.model.execution import Record
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -15,7 +15,7 @@ Origin = Callable[..., str]
 """Where a setting that is not a default was set, given the path of its key."""
 
 
-class Setting(Record):
+class Setting(StrictModel):
     """One setting: its key as the config file has it, its value, and where it was set."""
 
     key: str

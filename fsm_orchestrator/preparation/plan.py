@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from fsm_orchestrator.gates.judging import GATE_RULES, have_passed, judge
-from fsm_orchestrator.model.execution import Artifact, GateDecision, Record
+from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.execution import Artifact
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Gate,
     GatesGuard,
-    GateSource,
     Outcome,
     StageStatus,
 )
@@ -20,14 +22,14 @@ COMPARED: Final = ("command", "args", "cwd", "environment", "expected artifacts"
 """What a completed stage is held against, by the names that settings.differences gives them."""
 
 
-class PlannedGate(Record):
+class PlannedGate(StrictModel):
     """How a gate would be judged, and what would pass."""
 
     decision: GateDecision
     passing: str
 
 
-class PlannedStage(Record):
+class PlannedStage(StrictModel):
     """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`.
 
     Of a stage that would be skipped, `unchanged` names the settings that are those it completed
@@ -47,7 +49,7 @@ class PlannedStage(Record):
     artifacts: tuple[Artifact, ...]
 
 
-class Plan(Record):
+class Plan(StrictModel):
     """What a run or resume would do if every stage succeeded."""
 
     output_directory: str
@@ -66,7 +68,7 @@ def plan_of(preparation: Preparation) -> Plan:
     """The plan of an invocation; every stage that would run is taken to succeed."""
     checkpoint = preparation.checkpoint
     decisions = judge(checkpoint.gate_signals)
-    is_over = preparation.entry is None
+    is_over = preparation.first_trigger is None
     do_pass = is_over or have_passed(decisions, Gate)
     return Plan(
         output_directory=str(preparation.config.output_path),
@@ -145,16 +147,3 @@ def _why_it_runs(preparation: Preparation, stage: str) -> str:
         return "it has not run yet"
     last = earlier[-1]
     return f"attempt {last.attempt} did not complete it: {last.error or last.status.value}"
-
-
-def source_in_words(source: GateSource) -> str:
-    """Where a signal came from, for a person."""
-    match source:
-        case GateSource.FLAG:
-            return "given by flag"
-        case GateSource.CONFIG:
-            return "from the config file"
-        case GateSource.CHECKPOINT:
-            return "kept from before"
-        case GateSource.DEFAULT:
-            return "not given"

@@ -28,12 +28,12 @@ from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.secrets.private_file import PrivateState
+from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.vocabulary import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRun:
+class ResumableRun:
     """A run to be resumed, on the way to a decision."""
 
     config: RunConfig
@@ -42,7 +42,7 @@ class KeptRun:
     settings: Mapping[str, StageSettings]
     records: Mapping[str, StageRecord]
     masker: Masker
-    private: PrivateState
+    private: PrivateFile
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -52,7 +52,7 @@ class KeptRun:
         return state.outcome is Outcome.DONE
 
 
-def read_kept_run(config: RunConfig) -> KeptRun:
+def read_resumable_run(config: RunConfig) -> ResumableRun:
     """Read what is kept of the run and lay over it what was given now.
 
     Raises:
@@ -83,7 +83,7 @@ def read_kept_run(config: RunConfig) -> KeptRun:
     settings = given_settings(config, checkpoint.lifecycle, kept)
     masker = masker_of(kept, settings)  # a value that was replaced is secret still
     to_keep = private_of(settings, private, checkpoint.run_id)
-    return KeptRun(
+    return ResumableRun(
         config=config,
         checkpoint=checkpoint,
         kept=kept,

@@ -14,7 +14,7 @@ from fsm_orchestrator.config.stage_settings import StageSettings, differences, s
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.preparation.preparation import Preparation, clock_of, new_invocation
-from fsm_orchestrator.preparation.resumable_run import KeptRun, read_kept_run
+from fsm_orchestrator.preparation.resumable_run import ResumableRun, read_resumable_run
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import judge
@@ -29,7 +29,7 @@ def prepare_resume(config: RunConfig) -> Preparation:
         CheckpointError: there is no checkpoint, or it cannot be used.
         UsageError: the request contradicts what the run has done.
     """
-    kept_run = read_kept_run(config)
+    kept_run = read_resumable_run(config)
     if kept_run.is_done:
         _refuse_contradiction(kept_run)
         return _prepare_done(kept_run)
@@ -40,7 +40,7 @@ def prepare_resume(config: RunConfig) -> Preparation:
     return _prepare_continuation(kept_run, rerun)
 
 
-def _changes_of(kept_run: KeptRun, completion: Completion) -> tuple[str, ...]:
+def _changes_of(kept_run: ResumableRun, completion: Completion) -> tuple[str, ...]:
     """How a completed stage differs from what it completed with, its artifacts included."""
     now = kept_run.records.get(completion.stage)
     changes = () if now is None else differences(completion.settings, now, kept_run.masker)
@@ -66,12 +66,12 @@ def _hidden_changes(
     )
 
 
-def _completions(kept_run: KeptRun) -> tuple[Completion, ...]:
+def _completions(kept_run: ResumableRun) -> tuple[Completion, ...]:
     found = map(kept_run.checkpoint.completion_of, kept_run.checkpoint.lifecycle.stages)
     return tuple(completion for completion in found if completion is not None)
 
 
-def _changed_stages(kept_run: KeptRun) -> dict[str, tuple[str, ...]]:
+def _changed_stages(kept_run: ResumableRun) -> dict[str, tuple[str, ...]]:
     """The completed stages that differ, and how, less those that are to run again anyway."""
     rerun = _stages_after(kept_run, kept_run.config.rerun)
     changed = {
@@ -90,7 +90,7 @@ def _changed_stages(kept_run: KeptRun) -> dict[str, tuple[str, ...]]:
     return changed
 
 
-def _listing(kept_run: KeptRun, changed: Mapping[str, tuple[str, ...]]) -> str:
+def _listing(kept_run: ResumableRun, changed: Mapping[str, tuple[str, ...]]) -> str:
     lines = []
     for stage, changes in changed.items():
         completion = kept_run.checkpoint.completion_of(stage)
@@ -100,7 +100,7 @@ def _listing(kept_run: KeptRun, changed: Mapping[str, tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def _stages_after(kept_run: KeptRun, stages: tuple[str, ...]) -> tuple[str, ...]:
+def _stages_after(kept_run: ResumableRun, stages: tuple[str, ...]) -> tuple[str, ...]:
     """The given stages and all after them.
 
     Raises:
@@ -117,7 +117,9 @@ def _stages_after(kept_run: KeptRun, stages: tuple[str, ...]) -> tuple[str, ...]
     return tuple(name for name in declared.stages if name in after)
 
 
-def _stages_to_rerun(kept_run: KeptRun, changed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _stages_to_rerun(
+    kept_run: ResumableRun, changed: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
     stages = kept_run.config.rerun
     if kept_run.config.on_changed_stage is OnChangedStage.RERUN:
         stages = (*stages, *changed)
@@ -130,7 +132,7 @@ def _stages_to_rerun(kept_run: KeptRun, changed: Mapping[str, tuple[str, ...]]) 
     return _stages_after(kept_run, stages)
 
 
-def _keep_completed_settings(kept_run: KeptRun, rerun: tuple[str, ...]) -> KeptRun:
+def _keep_completed_settings(kept_run: ResumableRun, rerun: tuple[str, ...]) -> ResumableRun:
     """A stage that is skipped keeps the settings it completed with, whatever was given now."""
     skipped = [one for one in _completions(kept_run) if one.stage not in rerun]
     records = {one.stage: one.settings for one in skipped}
@@ -147,7 +149,7 @@ def _keep_completed_settings(kept_run: KeptRun, rerun: tuple[str, ...]) -> KeptR
     )
 
 
-def _refuse_lost_values(kept_run: KeptRun, rerun: tuple[str, ...]) -> None:
+def _refuse_lost_values(kept_run: ResumableRun, rerun: tuple[str, ...]) -> None:
     for stage, settings in kept_run.settings.items():
         if stage not in rerun and kept_run.checkpoint.completion_of(stage) is not None:
             continue
@@ -169,7 +171,7 @@ def _refuse_lost_values(kept_run: KeptRun, rerun: tuple[str, ...]) -> None:
             )
 
 
-def _refuse_contradiction(kept_run: KeptRun) -> None:
+def _refuse_contradiction(kept_run: ResumableRun) -> None:
     """A done run can be looked at again, not changed."""
     config, checkpoint = kept_run.config, kept_run.checkpoint
     remedy = "start a new run without --resume; this one is then archived"
@@ -204,7 +206,7 @@ def _refuse_contradiction(kept_run: KeptRun) -> None:
         )
 
 
-def _prepare_done(kept_run: KeptRun) -> Preparation:
+def _prepare_done(kept_run: ResumableRun) -> Preparation:
     """Nothing is to happen: the record of the visit, with every completed stage skipped."""
     config, checkpoint = kept_run.config, kept_run.checkpoint
     clock = clock_of(config)
@@ -222,13 +224,13 @@ def _prepare_done(kept_run: KeptRun) -> Preparation:
             update={"version": __version__, "invocations": (*checkpoint.invocations, visit)}
         ),
         settings=kept_run.kept,
-        entry=None,
+        first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.
         private=kept_run.private if kept_run.private.stages else None,
     )
 
 
-def _prepare_continuation(kept_run: KeptRun, rerun: tuple[str, ...]) -> Preparation:
+def _prepare_continuation(kept_run: ResumableRun, rerun: tuple[str, ...]) -> Preparation:
     config, checkpoint = kept_run.config, kept_run.checkpoint
     clock = clock_of(config)
     invocations = checkpoint.invocations
@@ -274,7 +276,7 @@ def _prepare_continuation(kept_run: KeptRun, rerun: tuple[str, ...]) -> Preparat
         masker=kept_run.masker,
         checkpoint=draft,
         settings=kept_run.settings,
-        entry=Trigger.RESUME,
+        first_trigger=Trigger.RESUME,
         leftover=leftover,
         # Also where no stage has secrets any more: those that were kept are not to come back.
         private=kept_run.private if has_secrets or checkpoint.private_ref else None,

@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import Field
 
-from fsm_orchestrator.model.execution import Count, Record
+from fsm_orchestrator.model.base import Count, StrictModel
 
 PROC: Final = "/proc"
 
@@ -28,7 +28,7 @@ _UNIX_STATES: Final = ("FREE", "UNCONNECTED", "CONNECTING", "CONNECTED", "DISCON
 _UNIX_LISTENS: Final = 0x10000
 
 
-class OpenFile(Record):
+class OpenFile(StrictModel):
     """A descriptor of a process that is not a socket."""
 
     descriptor: Count = Field(description="Number of the descriptor.")
@@ -40,7 +40,7 @@ class OpenFile(Record):
     )
 
 
-class OpenSocket(Record):
+class OpenSocket(StrictModel):
     """A descriptor of a process that is a socket."""
 
     descriptor: Count | None = Field(description="Number of the descriptor; null when not known.")

@@ -10,12 +10,12 @@ from typing import Final
 
 from pydantic import Field
 
-from fsm_orchestrator.model.execution import (
+from fsm_orchestrator.model.base import (
     Ordinal,
-    Record,
     RunId,
     SchemaVersion,
     StateName,
+    StrictModel,
     Timestamp,
 )
 from fsm_orchestrator.processes.snapshots import ZOMBIE, ProcessSnapshot
@@ -28,7 +28,7 @@ _ODD_STATES: Final = {"disk_sleep", "stopped", "tracing_stop"}
 _NAME_MAX, _CHANNEL_MAX, _ADDRESS_MAX, _LINE_MAX = 32, 40, 60, 90  # characters in a summary
 
 
-class Postmortem(Record):
+class Postmortem(StrictModel):
     """What a stage was doing when it was about to be ended, before the first signal."""
 
     schema_version: SchemaVersion = Field(description="Version of this shape.")

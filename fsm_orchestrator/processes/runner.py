@@ -22,6 +22,7 @@ from fsm_orchestrator.model.endings import (
     WentQuiet,
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
@@ -32,7 +33,7 @@ from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import wait_for_end_of
 from fsm_orchestrator.processes.termination import terminate
-from fsm_orchestrator.vocabulary import Containment as Reach
+from fsm_orchestrator.vocabulary import Containment
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -46,16 +47,6 @@ READ_SECONDS: Final = 0.1
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
 """Why this program ends a process that did not end by itself."""
-
-
-class Limits(NamedTuple):
-    """What a process may take. Times in milliseconds; None where there is no limit."""
-
-    timeout_ms: int
-    kill_grace_ms: int
-    idle_timeout_ms: int | None = None
-    slow_after_ms: int | None = None
-    output_limit_bytes: int | None = None
 
 
 class Observer(Protocol):
@@ -166,9 +157,9 @@ class ProcessRunner:
         """Why there is no keeper; empty while there is, or none was asked for yet."""
         return self._unable
 
-    def reach(self) -> Reach:
+    def reach(self) -> Containment:
         """How far the ending of processes reaches here."""
-        return Reach.PROCESS_GROUP if self.keeper() is None else Reach.SUBREAPER
+        return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
 
     def close(self) -> None:
         """Let the keeper go; back to the pool, once it is on record that it keeps nothing."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from fsm_orchestrator.model.execution import Count, Ordinal, Record
+from fsm_orchestrator.model.base import Count, Ordinal, StrictModel
 from fsm_orchestrator.processes.descriptors import (
     PROC,
     OpenFile,
@@ -55,7 +55,7 @@ _STATES: Final = {
 }
 
 
-class ProcessSnapshot(Record):
+class ProcessSnapshot(StrictModel):
     """A process as it was found. What could not be read is null or empty."""
 
     pid: Ordinal = Field(description="Its process id.")

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.operations import cycle_in, idempotency_key
+from fsm_orchestrator.model.execution import StageExecution, cycle_in, idempotency_key
 from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.vocabulary import Ending, StageStatus, StateKind
 

@@ -10,26 +10,30 @@ from pydantic import Field
 from fsm_orchestrator.config.stage_settings import StageRecord
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
-from fsm_orchestrator.model.execution import (
-    Artifact,
-    AttemptRecord,
-    InvocationRecord,
+from fsm_orchestrator.model.base import (
     Many,
     Ordinal,
-    Record,
     RunId,
     SchemaVersion,
     Sha256,
-    StageExecution,
     StateName,
+    StrictModel,
 )
+from fsm_orchestrator.model.execution import (
+    Artifact,
+    AttemptRecord,
+    StageExecution,
+    blank,
+    idempotency_key,
+)
+from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
-from fsm_orchestrator.model.operations import blank, idempotency_key, log_names
 from fsm_orchestrator.secrets.private_file import PrivateRef
+from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, StageStatus
 
 
-class Completion(Record):
+class Completion(StrictModel):
     """A stage that succeeded: by which attempt, with which settings, leaving which artifacts."""
 
     stage: StateName = Field(description="Name of the stage.")
@@ -42,7 +46,7 @@ class Completion(Record):
     )
 
 
-class Checkpoint(Record):
+class Checkpoint(StrictModel):
     """Everything a resume needs to know, and everything that ever happened in the run."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")

@@ -10,24 +10,22 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from fsm_orchestrator.model.execution import (
+from fsm_orchestrator.model.base import (
     Count,
-    GateDecision,
-    LeakedProcess,
     Ordinal,
-    Record,
     RunId,
     SchemaVersion,
     Sha256,
-    StageExecution,
     StateName,
+    StrictModel,
     Timestamp,
-    TransitionRecord,
 )
+from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
+from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
 from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
 
 
-class Event(Record):
+class Event(StrictModel):
     """What every line has."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsm_orchestrator.gates.judging import GATE_RULES, have_passed
+from fsm_orchestrator.gates.judging import have_passed
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.model.execution import GateDecision, InvocationRecord, TransitionRecord
-from fsm_orchestrator.model.operations import fact_of
+from fsm_orchestrator.model.execution import fact_of
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.attempt_check import attempt_problems
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import ExecutionMode, Gate, GateSource, Outcome, StateKind, Trigger

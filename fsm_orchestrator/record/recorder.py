@@ -14,7 +14,8 @@ from typing import Any
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import RecordingError
-from fsm_orchestrator.model.execution import InvocationRecord, StageExecution, TransitionRecord
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome

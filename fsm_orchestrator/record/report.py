@@ -1,28 +1,34 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
-from fsm_orchestrator.model.execution import (
-    GateDecision,
-    InvocationRecord,
-    Record,
+from fsm_orchestrator.model.base import (
     RunId,
     SchemaVersion,
     Sha256,
-    StageExecution,
     StateName,
+    StrictModel,
     Timestamp,
-    TransitionRecord,
 )
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.vocabulary import PRODUCT, Containment, ExecutionMode, Gate, Outcome
+from fsm_orchestrator.vocabulary import (
+    PRODUCT,
+    Containment,
+    ExecutionMode,
+    ExitCode,
+    Gate,
+    Outcome,
+    StageStatus,
+)
 
 
-class LifecycleName(Record):
+class LifecycleName(StrictModel):
     """Which lifecycle a run followed: its name, and the digest of its relation."""
 
     name: StateName = Field(description="Name of the lifecycle.")
@@ -31,7 +37,7 @@ class LifecycleName(Record):
     )
 
 
-class Report(Record):
+class Report(StrictModel):
     """The report. Key order is fixed by the order of the fields."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
@@ -150,3 +156,33 @@ def decisions_in_force(
         (one.gate_decisions for one in reversed(checkpoint.invocations) if one.gate_decisions),
         (),
     )
+
+
+GOOD: Final = (StageStatus.SUCCESS, StageStatus.SKIPPED)
+
+
+def failures_of(report: Report) -> tuple[StageExecution, ...]:
+    """What the latest invocation failed to do, less the attempts that a later one made good."""
+    last = {execution.stage: execution for execution in report.stage_executions}
+    return tuple(
+        execution
+        for execution in report.stage_executions
+        if execution.status not in GOOD
+        and (execution.attempt == 0 or execution is last[execution.stage])
+    )
+
+
+def name_of(execution: StageExecution) -> str:
+    """`executor`, or the operation where it is the program's own work: `report.persist`."""
+    return execution.command if execution.attempt == 0 else execution.stage
+
+
+def was_asked_to_end(report: Report) -> bool:
+    """Whether a signal ended the invocation: the exit code is 128 and its number."""
+    return (report.exit_code or 0) > ExitCode.TIMEOUT
+
+
+def is_nothing_kept(report: Report) -> bool:
+    """Whether the run has no checkpoint: not even its first transition could be made durable."""
+    is_first = not report.transitions and not report.earlier_invocations
+    return report.terminal_state is Outcome.FAILED and report.lifecycle is not None and is_first

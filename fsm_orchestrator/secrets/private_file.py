@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
-from fsm_orchestrator.model.execution import Record, SchemaVersion
+from fsm_orchestrator.model.base import SchemaVersion, StrictModel
 from fsm_orchestrator.vocabulary import PRODUCT
 
 PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
@@ -25,7 +25,7 @@ AGE_DAYS_MAX = 30
 FILES_MAX = 1000
 
 
-class StageSecrets(Record):
+class StageSecrets(StrictModel):
     """What one stage needs that the checkpoint must not show: exact settings, environment."""
 
     command: str
@@ -35,7 +35,7 @@ class StageSecrets(Record):
     env: dict[str, str]
 
 
-class PrivateState(Record):
+class PrivateFile(StrictModel):
     """The content of a private file."""
 
     schema_version: SchemaVersion = 1
@@ -66,16 +66,16 @@ def state_directory() -> Path:
     return base / PRODUCT
 
 
-def load(ref: str) -> PrivateState | None:
+def load(ref: str) -> PrivateFile | None:
     """The private file of that name; None when it is gone or cannot be understood."""
     try:
         data = files.read_bounded(_path(ref), FILE_BYTES_MAX)
-        return PrivateState.model_validate_json(data)
+        return PrivateFile.model_validate_json(data)
     except (OSError, ValidationError):
         return None
 
 
-def save(ref: str, state: PrivateState) -> None:
+def save(ref: str, state: PrivateFile) -> None:
     """Write the private file durably, readable by its owner alone, and prune old ones.
 
     Raises:

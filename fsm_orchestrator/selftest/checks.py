@@ -23,12 +23,13 @@ from pydantic import Field
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.errors import BusyError, OperationError
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.endings import TimedOut, WentQuiet
-from fsm_orchestrator.model.execution import Record
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.runner import Limits, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.selftest.sweep import SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
@@ -68,7 +69,7 @@ class Verdict(StrEnum):
     BROKEN = "broken"
 
 
-class Check(Record):
+class Check(StrictModel):
     """What came of one check."""
 
     name: str = Field(description="What was checked.")

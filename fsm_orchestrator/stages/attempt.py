@@ -26,11 +26,16 @@ from fsm_orchestrator.model.endings import (
     stage_result,
     status_of,
 )
-from fsm_orchestrator.model.execution import Artifact, AttemptRecord, StageExecution
-from fsm_orchestrator.model.operations import idempotency_key, log_names, postmortem_name
+from fsm_orchestrator.model.execution import (
+    Artifact,
+    AttemptRecord,
+    StageExecution,
+    idempotency_key,
+)
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.output_watch import cut_off
-from fsm_orchestrator.processes.runner import Limits, OutputReader, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
@@ -38,6 +43,7 @@ from fsm_orchestrator.stages.artifacts import (
     judge,
     take_snapshot,
 )
+from fsm_orchestrator.stages.output_files import log_names, postmortem_name
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 

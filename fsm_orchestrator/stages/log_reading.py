@@ -6,9 +6,7 @@ Memory is bounded by the longest line that is shown, whatever a stage prints.
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from fsm_orchestrator.disk import files
@@ -58,31 +56,6 @@ class LogReader:
             return
         finally:
             os.close(descriptor)
-
-
-def last_lines(lines: Iterable[str], count: int | None) -> Iterable[str]:
-    """The last `count` of some lines; all of them when it is None."""
-    return lines if count is None else deque(lines, maxlen=count)
-
-
-def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:
-    """The logs by when their attempt printed last, stdout and stderr of one attempt together."""
-    known = list(logs)
-    ended: dict[tuple[str, int], int] = {}
-    for log in known:
-        key = (log.stage, log.attempt)
-        ended[key] = max(ended.get(key, 0), _changed_at_ns(log.path))
-    return sorted(
-        known,
-        key=lambda log: (ended[log.stage, log.attempt], log.stage, log.attempt, log.is_stderr),
-    )
-
-
-def _changed_at_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _text(line: bytes) -> str:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, STATE_NAME_PATTERN
+from fsm_orchestrator.vocabulary import (
+    LOGS_DIRECTORY,
+    STATE_NAME_PATTERN,
+)
 
 _NAME: Final = re.compile(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
 TAIL_BYTES: Final = 4096
@@ -78,3 +81,14 @@ def _tail(path: Path) -> str:
     if size_bytes <= TAIL_BYTES:
         return text
     return text.partition("\n")[2]  # what comes before may be the end of a value
+
+
+def log_names(stage: str, attempt: int) -> tuple[str, str]:
+    """Where an attempt's stdout and stderr go, relative to the output directory."""
+    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}"
+    return f"{base}.stdout.log", f"{base}.stderr.log"
+
+
+def postmortem_name(stage: str, attempt: int) -> str:
+    """Where an attempt's black box is, relative to the output directory."""
+    return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy, wait_ms
+from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
+from fsm_orchestrator.stages.retrying import wait_ms
 from fsm_orchestrator.vocabulary import Backoff
 from tests.support.command import PASSING, events_of, orchestrate, report_of, shell, start, statuses
 

@@ -14,8 +14,8 @@ from fsm_orchestrator.config.config_file import ConfigFile, combined, load
 from fsm_orchestrator.config.config_text import config_text
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.judging import GATE_RULES
-from fsm_orchestrator.text.toml_lines import line_of
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.text.toml import line_of
 from fsm_orchestrator.vocabulary import Gate, GateSource
 from tests.support.command import Ended, orchestrate, report_of, stages, tree_of
 

@@ -28,7 +28,8 @@ from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.preparation.dispatch import prepare
-from fsm_orchestrator.preparation.preparation import Preparation, prepare_run
+from fsm_orchestrator.preparation.new_run import prepare_run
+from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.resume import prepare_resume
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import (
@@ -443,7 +444,7 @@ def test_a_resume_is_decided_from_the_checkpoint_and_what_is_given(tmp_path: Pat
     found = prepared(resume, gates={Gate.CI: "pending"}, kill_grace_ms=0)
 
     draft = found.checkpoint
-    assert (found.entry, found.leftover, found.archives) == (Trigger.RESUME, None, False)
+    assert (found.first_trigger, found.leftover, found.archives) == (Trigger.RESUME, None, False)
     assert [(one.status, one.source) for one in draft.gate_signals] == [
         ("allow", GateSource.CHECKPOINT),
         ("pending", GateSource.FLAG),

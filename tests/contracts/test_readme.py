@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.gates.judging import GATE_RULES
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
 from fsm_orchestrator.rendering.diagram.picture import picture_of

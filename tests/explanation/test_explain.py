@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.explanation.explanation import Explanation
-from fsm_orchestrator.inspection.inspected_run import read_run_view
+from fsm_orchestrator.inspection.inspected_run import inspect_run
 from fsm_orchestrator.vocabulary import StageFate, Standing
 from tests.support.command import (
     CHECKPOINT,
@@ -401,7 +401,7 @@ def test_view_of_a_run_counts_all_invocations(tmp_path: Path) -> None:
     """The number of invocations is that of the commands that were started."""
     begun(*PASSING, *stages("exit 1"), code=1)(tmp_path)
     begun("--resume", code=1)(tmp_path)
-    assert len(read_run_view(tmp_path / "out").invocations) == 2
+    assert len(inspect_run(tmp_path / "out").invocations) == 2
 
 
 def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from fsm_orchestrator.cli.parser.run_options import GATE_VALUES
 from fsm_orchestrator.gates.judging import (
-    GATE_RULES,
     GateSignal,
     have_passed,
     judge,
     reason_codes,
     signals_in_force,
 )
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.vocabulary import Gate, GateSource
 from tests.support.command import (
     CHECKPOINT,

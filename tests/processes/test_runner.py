@@ -27,10 +27,11 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
     WentQuiet,
 )
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import grouped, signals
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.runner import Limits, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.vocabulary import Containment
 from tests.support.command import environment
 

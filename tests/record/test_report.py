@@ -13,7 +13,7 @@ import pytest
 from fsm_orchestrator import run
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.gates.judging import GateSignal, judge
-from fsm_orchestrator.model.execution import GateDecision
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report, build_report

@@ -20,7 +20,7 @@ import pytest
 
 from fsm_orchestrator.clock import FixedClock
 from fsm_orchestrator.errors import InternalError
-from fsm_orchestrator.inspection.inspected_run import RunView, read_run_view
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.rendering.html.components import shell_line
 from fsm_orchestrator.rendering.html.elements import Child, document, element, style_sheet, visible
@@ -180,7 +180,7 @@ def run(tmp_path: Path, *options: str, code: int = 0) -> Path:
 
 def page_at(out: Path, run_id: str | None = None) -> Node:
     """The page of the run in OUT."""
-    return parsed(page_of(read_run_view(out, run_id), "out"))
+    return parsed(page_of(inspect_run(out, run_id), "out"))
 
 
 def blocked(tmp_path: Path) -> Path:
@@ -352,7 +352,7 @@ def test_arguments_paths_and_warnings_are_text(tmp_path: Path) -> None:
         *("--manager-env", "KEY=<u>"),
     )
     out = run(tmp_path, *options, code=1)
-    view = read_run_view(out)
+    view = inspect_run(out)
     marked = view.report.model_copy(update={"warnings": (evil, "\udc80 \x00", "\n<hr>\n")})
     page = parsed(page_of(replace(view, report=marked), f"{evil}\x1b"))
     text = words(page)
@@ -366,7 +366,7 @@ def test_arguments_paths_and_warnings_are_text(tmp_path: Path) -> None:
 def test_secret_values_are_masked(tmp_path: Path) -> None:
     """A value given to a stage is masked where its output is quoted."""
     options = (*stages("echo $TOKEN; echo $TOKEN >&2; exit 1"), "--manager-env", "TOKEN=hunter2abc")
-    html = page_of(read_run_view(run(tmp_path, *options, code=1)), "out")
+    html = page_of(inspect_run(run(tmp_path, *options, code=1)), "out")
     assert "hunter2abc" not in html
     assert [words(one) for one in parsed(html).all("pre", "output")] == ["***", "***"]
 
@@ -375,7 +375,7 @@ def test_output_is_not_quoted_when_values_are_gone(tmp_path: Path) -> None:
     """After done the values cannot be masked any more: the page says where the output is."""
     options = (*stages("echo $TOKEN; echo $TOKEN >&2"), "--manager-env", "TOKEN=hunter2abc")
     out = run(tmp_path, *options)
-    html = page_of(read_run_view(out), "out")
+    html = page_of(inspect_run(out), "out")
     assert "hunter2abc" in (out / "logs" / "manager.1.stdout.log").read_text()
     assert "hunter2abc" not in html
     text = words(part(parsed(html), "stages"))
@@ -389,7 +389,7 @@ def test_replaced_values_of_an_earlier_invocation_are_not_quoted(tmp_path: Path)
     out = run(tmp_path, *options, code=1)
     again = ("out", "--resume", "--manager-env", "TOKEN=hunter3abc")
     assert orchestrate(*again, cwd=tmp_path).code == 1
-    html = page_of(read_run_view(out), "out")
+    html = page_of(inspect_run(out), "out")
     assert "hunter" not in html
     text = words(part(parsed(html), "stages"))
     assert "stdout is not quoted" in text
@@ -451,7 +451,7 @@ def test_lifecycle_that_ships_is_drawn_without_checkpoint(tmp_path: Path) -> Non
     assert len(list(page.all("ol", "walk"))) == 1
 
 
-def many(view: RunView, count: int) -> RunView:
+def many(view: InspectedRun, count: int) -> InspectedRun:
     """The run as if its last invocation had taken so many transitions and attempts."""
     report = view.report
     return replace(
@@ -474,7 +474,7 @@ def many(view: RunView, count: int) -> RunView:
 
 def test_long_history_is_bounded(tmp_path: Path) -> None:
     """Of thousands of transitions, attempts and warnings the latest are shown, the rest told."""
-    view = many(read_run_view(run(tmp_path, *stages("exit 3"), code=1)), 5_000)
+    view = many(inspect_run(run(tmp_path, *stages("exit 3"), code=1)), 5_000)
     html = page_of(view, "out")
     page = parsed(html)
     assert len(html) < 600_000
@@ -486,7 +486,7 @@ def test_long_history_is_bounded(tmp_path: Path) -> None:
 
 def test_fixed_clock_leaves_out_machine_and_hour(tmp_path: Path) -> None:
     """With a fixed clock two pages are equal, and none says where or when it was made."""
-    view = read_run_view(run(tmp_path, *stages()))
+    view = inspect_run(run(tmp_path, *stages()))
     clock = FixedClock(datetime(2026, 1, 31, tzinfo=UTC))
     html = page_of(view, "out", clock)
     assert html == page_of(view, "out", clock)

@@ -21,7 +21,8 @@ from typing import Any, Final
 from fsm_orchestrator import RunConfig, StageGiven, load_report
 from fsm_orchestrator.disk.files import TEMPORARY_SUFFIX
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.model.execution import InvocationRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report

@@ -29,13 +29,14 @@ import pytest
 from fsm_orchestrator import RunConfig, api, run
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
-from fsm_orchestrator.engine.enter_stage import StageEntry
+from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import InternalError, OrchestratorError, UsageError
 from fsm_orchestrator.model.endings import Exited
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
-from fsm_orchestrator.processes.runner import Limits, Observer, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import Observer, ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE, Outcome
 from tests.sweeps.faults import (
@@ -373,9 +374,9 @@ def left_by(crash: Crash, disk: Disk, operation: SystemCall | None, args: Any) -
 @contextlib.contextmanager
 def noted_starts(desk: Desk) -> Iterator[None]:
     """Whatever follows the start of a stage waits until the stage has noted that it runs."""
-    told, starts = StageEntry._on_started, desk.starts()
+    told, starts = EnterStage._on_started, desk.starts()
 
-    def on_started(entry: StageEntry, pid: int) -> None:
+    def on_started(entry: EnterStage, pid: int) -> None:
         assert entry._recorder.draft.open_attempt is not None
         starts[entry._recorder.draft.open_attempt.stage] += 1
         deadline = time.monotonic() + NOTE_SECONDS_MAX
@@ -384,7 +385,7 @@ def noted_starts(desk: Desk) -> Iterator[None]:
         told(entry, pid)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StageEntry, "_on_started", on_started)
+        patch.setattr(EnterStage, "_on_started", on_started)
         yield
 
 
@@ -514,15 +515,15 @@ def test_nothing_starts_beside_a_leftover_whatever_cannot_be_read(
 def scene_with_open_attempt(desk: Desk) -> Scene:
     """What is there while the manager's process runs."""
     found: list[Scene] = []
-    told = StageEntry._on_started
+    told = EnterStage._on_started
 
-    def on_started(entry: StageEntry, pid: int) -> None:
+    def on_started(entry: EnterStage, pid: int) -> None:
         found.append(desk.scene())
         told(entry, pid)
 
     desk.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StageEntry, "_on_started", on_started)
+        patch.setattr(EnterStage, "_on_started", on_started)
         undisturbed(desk, whole(desk))
     return found[0]
 

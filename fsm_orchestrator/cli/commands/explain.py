@@ -11,8 +11,8 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
-from fsm_orchestrator.inspection.inspected_run import output_directory_of, read_run_view
-from fsm_orchestrator.preparation.plan import source_in_words
+from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
 from fsm_orchestrator.vocabulary import ExitCode, Standing
 
 WIDTH: Final = 80
@@ -31,7 +31,7 @@ HEADLINES: Final = {
 def explain_command(parameters: Mapping[str, Any]) -> int:
     """Print the explanation: 0 when there is a run that can be explained, 1 when not."""
     typed = parameters["output_directory"]
-    view = read_run_view(output_directory_of(typed), parameters["run_id"])
+    view = inspect_run(output_directory_of(typed), parameters["run_id"])
     explanation = explain(view, shown_path(typed))
     if parameters["as_json"]:
         console.stdout().write(explanation.model_dump_json(indent=2) + "\n")

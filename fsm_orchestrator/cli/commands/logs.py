@@ -12,13 +12,14 @@ from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
+    inspect_run,
     output_directory_of,
-    read_run_view,
     run_directory,
 )
+from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import known_secrets
-from fsm_orchestrator.stages.log_reading import LogReader, in_order_of_work, last_lines
+from fsm_orchestrator.stages.log_reading import LogReader
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
@@ -57,7 +58,7 @@ def _refuse_unknown_stage(output: Path, run_id: str | None, stage: str | None) -
         UsageError: so.
         ReportError: there is no run.
     """
-    checkpoint = read_run_view(output, run_id).checkpoint
+    checkpoint = inspect_run(output, run_id).checkpoint
     if stage is None or checkpoint is None or stage in checkpoint.lifecycle.stages:
         return
     known = checkpoint.lifecycle.stages

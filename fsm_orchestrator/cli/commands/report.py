@@ -13,8 +13,8 @@ from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError
 from fsm_orchestrator.inspection.inspected_run import (
+    inspect_run,
     output_directory_of,
-    read_run_view,
     run_directory,
 )
 from fsm_orchestrator.vocabulary import ExitCode
@@ -30,7 +30,7 @@ def report_command(parameters: Mapping[str, Any]) -> int:
         return ExitCode.DONE
     from fsm_orchestrator.rendering.html.page import page_of
 
-    html = page_of(read_run_view(output, run_id), shown_path(typed))
+    html = page_of(inspect_run(output, run_id), shown_path(typed))
     if page == "-":
         console.stdout().write(html)
         return ExitCode.DONE

@@ -14,11 +14,11 @@ from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import RunView, output_directory_of, read_run_view
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run, output_directory_of
 from fsm_orchestrator.inspection.overview import (
-    Glance,
-    glance_at,
+    RunOverview,
     is_run_directory,
+    overview_of,
     run_directories,
 )
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
@@ -48,7 +48,7 @@ def _runs_below(output: Path) -> tuple[Path, ...]:
 
 
 def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
-    view = read_run_view(output, run_id)
+    view = inspect_run(output, run_id)
     trouble = None if view.holder is not None else view.trouble
     if as_json:
         document = {
@@ -74,9 +74,9 @@ def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool)
     glances = []
     for name, output, below in named:
         if below:
-            glances += [glance_at(one, os.path.join(name, one.name)) for one in below]
+            glances += [overview_of(one, os.path.join(name, one.name)) for one in below]
         else:
-            glances.append(glance_at(output, name))
+            glances.append(overview_of(output, name))
     if as_json:
         documents = [one.model_dump(mode="json") for one in glances]
         _write(json.dumps({"runs": documents}, indent=2, ensure_ascii=False) + "\n")
@@ -85,7 +85,7 @@ def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool)
     return ExitCode.DONE if all(one.trouble is None for one in glances) else ExitCode.FAILED
 
 
-def _lines(glances: Sequence[Glance]) -> list[str]:
+def _lines(glances: Sequence[RunOverview]) -> list[str]:
     rows = [("run in", "stands", "for", "stage", "last line or reason")]
     for one in glances:
         standing = "unreadable" if one.standing is None else one.standing.value.replace("_", " ")
@@ -112,7 +112,7 @@ def _short_age(since: str | None) -> str:
     return "-" if since is None else age(since)
 
 
-def _archived_text(view: RunView) -> str:
+def _archived_text(view: InspectedRun) -> str:
     report = view.report
     if report.terminal_state is None:
         return (
@@ -128,7 +128,7 @@ def _archived_line(run_ids: list[str]) -> str:
     return f"  archived  {shown}{more} (--run-id shows one)\n"
 
 
-def text_of(view: RunView, typed: str) -> str:
+def text_of(view: InspectedRun, typed: str) -> str:
     """The state for a person."""
     report = view.report
     run = f"run {report.run_id}, in state {report.current_state}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.text.spans import span_words
+from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.vocabulary import Guard, StateKind
 
 

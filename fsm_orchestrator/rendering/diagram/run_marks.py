@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
-from fsm_orchestrator.model.execution import InvocationRecord, StageExecution, TransitionRecord
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.diagram.picture import Mark, Marks
-from fsm_orchestrator.text.spans import span_ms, span_words
+from fsm_orchestrator.text.phrases import span_ms, span_words
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind, Trigger
 
 ATTEMPTS_SHOWN_MAX: Final = 3

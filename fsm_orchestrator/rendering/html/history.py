@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from fsm_orchestrator.inspection.inspected_run import RunView
-from fsm_orchestrator.model.execution import InvocationRecord
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.html.components import (
     bullets,
@@ -26,12 +26,12 @@ DEEDS_SHOWN_MAX: Final = 12
 WARNINGS_SHOWN_MAX: Final = 100
 
 
-def history_section(view: RunView) -> Markup:
+def history_section(view: InspectedRun) -> Markup:
     """All three, the latest last."""
     return section("history", "History", _invocations(view), _warnings(view), _transitions(view))
 
 
-def _invocations(view: RunView) -> Child:
+def _invocations(view: InspectedRun) -> Child:
     numbered = list(enumerate(view.invocations, start=1))
     shown = numbered[-INVOCATIONS_SHOWN_MAX:]
     return [
@@ -55,13 +55,13 @@ def _invocations(view: RunView) -> Child:
     ]
 
 
-def _deeds(view: RunView, visit: InvocationRecord | Report) -> list[Child]:
+def _deeds(view: InspectedRun, visit: InvocationRecord | Report) -> list[Child]:
     deeds = list(_all_deeds(view, visit))
     rest = len(deeds) - DEEDS_SHOWN_MAX
     return deeds if rest <= 0 else [f"{rest} more before", *deeds[-DEEDS_SHOWN_MAX:]]
 
 
-def _all_deeds(view: RunView, visit: InvocationRecord | Report) -> Iterator[Child]:
+def _all_deeds(view: InspectedRun, visit: InvocationRecord | Report) -> Iterator[Child]:
     record = visit
     if isinstance(visit, Report) and view.checkpoint is not None:
         record = view.checkpoint.invocation
@@ -84,7 +84,7 @@ def _all_deeds(view: RunView, visit: InvocationRecord | Report) -> Iterator[Chil
         yield ["came to ", code(visit.transitions[-1].dest)]
 
 
-def _warnings(view: RunView) -> Child:
+def _warnings(view: InspectedRun) -> Child:
     several = len(view.invocations) > 1
     found = [
         f"invocation {number}: {warning}" if several else warning
@@ -99,7 +99,7 @@ def _warnings(view: RunView) -> Child:
     ]
 
 
-def _transitions(view: RunView) -> Child:
+def _transitions(view: InspectedRun) -> Child:
     rows = list(_transition_rows(view))
     shown = rows[-TRANSITIONS_SHOWN_MAX:]
     if not rows:
@@ -115,7 +115,7 @@ def _transitions(view: RunView) -> Child:
     ]
 
 
-def _transition_rows(view: RunView) -> Iterable[tuple[Child, ...]]:
+def _transition_rows(view: InspectedRun) -> Iterable[tuple[Child, ...]]:
     for visit in view.invocations:
         for one in visit.transitions:
             yield (

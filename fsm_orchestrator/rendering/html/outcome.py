@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from fsm_orchestrator.explanation.explanation import Cause, Explanation
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.components import (
     STANDINGS,
     bullets,
@@ -18,12 +18,11 @@ from fsm_orchestrator.rendering.html.components import (
     time_of,
 )
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
-from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.text.spans import span_words
+from fsm_orchestrator.text.phrases import counted, span_words
 from fsm_orchestrator.vocabulary import Standing
 
 
-def headline(view: RunView, explanation: Explanation) -> Markup:
+def headline(view: InspectedRun, explanation: Explanation) -> Markup:
     """Where the run stands, for those who read no further."""
     look = STANDINGS[explanation.standing]
     # What follows a semicolon is detail, and stands under Why.
@@ -51,7 +50,7 @@ def why_and_next(explanation: Explanation) -> Markup:
     return element("div", _next(explanation), why, class_="two")
 
 
-def _summary(view: RunView, explanation: Explanation) -> Markup | None:
+def _summary(view: InspectedRun, explanation: Explanation) -> Markup | None:
     rows: list[tuple[str, Child]] = [
         ("run", code(explanation.run_id)),
         ("lifecycle", explanation.lifecycle or "not known"),
@@ -70,7 +69,7 @@ def _since_name(standing: Standing) -> str:
     return "last seen" if standing is Standing.INTERRUPTED else "ended"
 
 
-def _at_work(view: RunView) -> str:
+def _at_work(view: InspectedRun) -> str:
     """For how long the command was at work in all, as far as that was recorded."""
     spans = [
         datetime.fromisoformat(one.finished_at) - datetime.fromisoformat(one.started_at)
@@ -87,7 +86,7 @@ def _at_work(view: RunView) -> str:
     return f"{took} in {count}"
 
 
-def _closure(view: RunView, explanation: Explanation) -> Markup:
+def _closure(view: InspectedRun, explanation: Explanation) -> Markup:
     """What a supervisor may do, which is all that a supervisor asks at first."""
     said, means = "false", "it must not be closed"
     if view.report.closure_ready:
@@ -97,7 +96,7 @@ def _closure(view: RunView, explanation: Explanation) -> Markup:
     return element("p", code("closure_ready"), " ", element("strong", said), f": {means}")
 
 
-def _archived(view: RunView) -> Markup | None:
+def _archived(view: InspectedRun) -> Markup | None:
     if not view.is_archived:
         return None
     return element("p", "Archived: a later run has taken its place.", class_="note")

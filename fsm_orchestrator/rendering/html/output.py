@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
@@ -37,7 +37,7 @@ class Tail:
 class Outputs:
     """What the stages of one run printed."""
 
-    def __init__(self, view: RunView) -> None:
+    def __init__(self, view: InspectedRun) -> None:
         self._logs: Mapping[tuple[str, int, bool], StageLog] = {
             (log.stage, log.attempt, log.is_stderr): log for log in logs_of(view.directory)
         }
@@ -140,7 +140,7 @@ def _size_bytes(log: StageLog) -> int:
         return 0
 
 
-def _has_values(view: RunView) -> bool:
+def _has_values(view: InspectedRun) -> bool:
     """Whether any stage was, or may have been, given environment values in any invocation."""
     if view.checkpoint is None:
         return True
@@ -148,7 +148,7 @@ def _has_values(view: RunView) -> bool:
     return ran or any(one.env_digests for one in view.checkpoint.stages.values())
 
 
-def _are_values_known(view: RunView, secrets: KnownSecrets) -> bool:
+def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
     """Whether every environment value that a stage has now is kept still."""
     return view.checkpoint is not None and all(
         secrets.keys.get(stage, frozenset()).issuperset(record.env_digests)

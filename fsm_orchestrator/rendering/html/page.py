@@ -12,7 +12,7 @@ from typing import Final
 
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.explanation.explain import explain
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.components import STANDINGS, pairs, section, time_of
 from fsm_orchestrator.rendering.html.elements import (
     Child,
@@ -50,7 +50,7 @@ _CONTAINMENT: Final = {
 }
 
 
-def page_of(view: RunView, shown: str, clock: Clock | None = None) -> str:
+def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
     """The page of a run. `shown` is OUT as it is to stand in commands and paths.
 
     With a fixed clock the page says nothing of the machine and the hour it was made on.
@@ -87,7 +87,7 @@ def _link(key: str, title: str) -> Markup:
     return element("a", title, href=f"#{key}")
 
 
-def _origin(view: RunView, clock: Clock) -> Markup:
+def _origin(view: InspectedRun, clock: Clock) -> Markup:
     """Who wrote the report, as far as it says, and where this page was made."""
     report = view.report
     rows: list[tuple[str, Child]] = [

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.model.execution import TransitionRecord
+from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.rendering.html.components import OUTCOMES, box, code, left_out, section
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 from fsm_orchestrator.rendering.html.picture import picture_of_run
@@ -19,7 +19,7 @@ STEPS_SHOWN_MAX: Final = 120
 _HOW_TO_DRAW: Final = "pip install 'fsm-orchestrator[diagrams]'"
 
 
-def path_section(view: RunView) -> Markup:
+def path_section(view: InspectedRun) -> Markup:
     """The path, in order, and the lifecycle with the path in it."""
     found = lifecycle_of(view)
     name = view.report.lifecycle
@@ -37,7 +37,7 @@ def path_section(view: RunView) -> Markup:
     )
 
 
-def lifecycle_of(view: RunView) -> Lifecycle | None:
+def lifecycle_of(view: InspectedRun) -> Lifecycle | None:
     """The lifecycle that the run follows: kept with it, or one that ships and is the same."""
     if view.checkpoint is not None:
         return view.checkpoint.lifecycle
@@ -48,7 +48,7 @@ def lifecycle_of(view: RunView) -> Lifecycle | None:
     return found if found.sha256 == wanted.sha256 else None
 
 
-def _walks(view: RunView, found: Lifecycle | None) -> Child:
+def _walks(view: InspectedRun, found: Lifecycle | None) -> Child:
     """Each invocation's walk; of many transitions, the latest."""
     walks = [(number, one.transitions) for number, one in enumerate(view.invocations, start=1)]
     total = sum(len(steps) for _, steps in walks)
@@ -89,7 +89,7 @@ def _state(name: str, found: Lifecycle | None) -> Markup:
     return element("span", name, class_=f"state {kind}")
 
 
-def _picture(view: RunView, found: Lifecycle | None) -> Child:
+def _picture(view: InspectedRun, found: Lifecycle | None) -> Child:
     if found is None:
         return None
     try:

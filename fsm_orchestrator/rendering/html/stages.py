@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage, Explanation
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.rendering.html.components import (
     FATES,
@@ -32,7 +32,7 @@ _SHOWN_BY_THEMSELVES: Final = frozenset({"stderr", "artifact", "log"})
 _Executions = Mapping[tuple[int, str, int], StageExecution]
 
 
-def stages_section(view: RunView, explanation: Explanation) -> Markup:
+def stages_section(view: InspectedRun, explanation: Explanation) -> Markup:
     """All stages, in the lifecycle's order."""
     executions = {
         (number, one.stage, one.attempt): one

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fsm_orchestrator.inspection.inspected_run import RunView
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.components import (
     Look,
     Tone,
@@ -21,7 +21,7 @@ from fsm_orchestrator.rendering.html.components import (
     time_of,
 )
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
-from fsm_orchestrator.text.spans import span_ms, span_words
+from fsm_orchestrator.text.phrases import span_ms, span_words
 from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 BARS_SHOWN_MAX = 150
@@ -54,7 +54,7 @@ class Bar:
         return "not known" if self.took_ms is None else span_words(self.took_ms)
 
 
-def timeline_section(view: RunView) -> Markup:
+def timeline_section(view: InspectedRun) -> Markup:
     """The bars, and the table that says the same."""
     bars = [bar for number in range(len(view.invocations)) for bar in _bars(view, number)]
     if not bars:
@@ -70,7 +70,7 @@ def timeline_section(view: RunView) -> Markup:
     )
 
 
-def _bars(view: RunView, index: int) -> Iterable[Bar]:
+def _bars(view: InspectedRun, index: int) -> Iterable[Bar]:
     visit = view.invocations[index]
     for one in visit.stage_executions:
         if one.attempt:

@@ -1,0 +1,58 @@
+"""Field types that several models share, and the base class of all of them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+)
+
+from fsm_orchestrator.vocabulary import (
+    RUN_ID_PATTERN,
+    STATE_NAME_PATTERN,
+)
+
+
+def _refuse_bool(value: Any) -> Any:
+    """True is not the number 1, though Python compares them equal."""
+    if isinstance(value, bool):
+        raise ValueError("is a number, not true or false")  # noqa: TRY004 - pydantic's protocol
+    return value
+
+
+Timestamp = Annotated[
+    str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)
+]
+
+
+StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
+
+
+RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+Ordinal = Annotated[int, Field(ge=1)]
+
+
+SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
+
+
+Many = FailFast()
+"""For long lists: the first entry that is wrong is told, and no other is looked at. Of a list that
+was made to be wrong, all errors together need a hundred thousand times the file's size."""
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StrictModel(BaseModel):
+    """Base of everything kept: frozen, strict, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,0 +1,87 @@
+"""What one invocation did: its gate decisions, transitions and stage executions."""
+
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from fsm_orchestrator.model.base import Many, Ordinal, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    ExecutionMode,
+    Gate,
+    GateSource,
+    Trigger,
+)
+
+
+class TransitionRecord(StrictModel):
+    """One edge taken."""
+
+    seq: Ordinal = Field(
+        description="Number of the transition, from 1 over all invocations of the run."
+    )
+    trigger: Trigger = Field(description="The fact that happened.")
+    source: StateName = Field(description="The state that was left.")
+    dest: StateName = Field(description="The state that was entered.")
+    at: Timestamp = Field(description="When it was recorded, in UTC.")
+    cause: str = Field(description="What brought the fact about, in words for people.")
+
+
+class GateDecision(StrictModel):
+    """What one gate said."""
+
+    gate: Gate = Field(description="The gate that decided.")
+    status: str = Field(description="The signal that was judged, such as `allow` or `missing`.")
+    passed: bool = Field(description="Whether that signal is the one that passes this gate.")
+    reason_code: str | None = Field(description="Why the gate refused; null when it passed.")
+    source: GateSource = Field(description="Where the signal came from.")
+
+
+class InvocationRecord(StrictModel):
+    """What one start of the command did to the run."""
+
+    number: Ordinal = Field(description="Number of the invocation, from 1.")
+    execution_mode: ExecutionMode = Field(
+        description="Whether a new run or a resume was asked for."
+    )
+    version: str = Field(description="Version of the program at work.")
+    started_at: Timestamp = Field(description="When the invocation began, in UTC.")
+    finished_at: Timestamp | None = Field(
+        description="When it ended, in UTC; null while it works, and for ever if it was killed."
+    )
+    exit_code: int | None = Field(
+        description=(
+            "What the command exited with; null while it works, and for ever if it was killed."
+        )
+    )
+    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
+        description=(
+            "The last decision of each gate, in judging order; empty when the gates were not"
+            " judged."
+        )
+    )
+    transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
+        description="The transitions it took, in order."
+    )
+    stage_executions: Annotated[tuple[StageExecution, ...], Many] = Field(
+        description="What it did about stages, in order."
+    )
+    containment: Containment | None = Field(
+        description=(
+            "How far the ending of a stage's processes reached: every process that came of it"
+            " (subreaper), or those that stayed in its group and session (process_group); null"
+            " when no stage was run."
+        )
+    )
+    passed_over: tuple[StateName, ...] = Field(
+        description="Stages that had no binary and were passed over."
+    )
+    rerun: tuple[StateName, ...] = Field(
+        description="Completed stages that it was told to run again."
+    )
+    warnings: tuple[str, ...] = Field(
+        description="What the operator should know although it did not end the run."
+    )

@@ -1,0 +1,151 @@
+"""Preparing a new run: everything that can be refused before anything is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.clock import Clock
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.config.stage_settings import (
+    given_settings,
+)
+from fsm_orchestrator.disk import archive
+from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.gates.judging import signals_in_force
+from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.preparation.preparation import (
+    Preparation,
+    clock_of,
+    masker_of,
+    new_invocation,
+    new_run_id,
+    private_of,
+    recorded,
+    setting_warnings,
+)
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.vocabulary import (
+    CHECKPOINT_FILE,
+    DEFAULT_LIFECYCLE,
+    PRODUCT,
+    ExecutionMode,
+    OnChangedStage,
+    OnLeak,
+    Trigger,
+    __version__,
+)
+
+NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
+"""What is said of a directory, of what is no regular file, and of one that is too large."""
+
+
+def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:
+    """Decide on a new run. Writes nothing.
+
+    `mode` is what the operator asked for: a resume of nothing begins like a run.
+
+    Raises:
+        UsageError: the request is wrong or refused.
+    """
+    _check_output_directory(config.output_path)
+    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
+        option = "--rerun" if config.rerun else "--on-changed-stage"
+        raise UsageError(
+            f"{option} speaks of completed stages, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
+    clock = clock_of(config)
+    declared = reading.find(config.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
+    settings = given_settings(config, declared, {})
+    masker = masker_of(settings)
+    private = private_of(settings, None, _run_id(config, clock))
+    run_id = private.run_id
+    checkpoint = Checkpoint(
+        schema_version=1,
+        product=PRODUCT,
+        version=__version__,
+        run_id=run_id,
+        private_ref=private_file.new_private_ref() if private.stages else None,
+        current_state=declared.initial,
+        lifecycle_sha256=declared.sha256,
+        lifecycle=declared,
+        gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
+        timeout_ms=config.timeout_ms,
+        kill_grace_ms=config.kill_grace_ms,
+        on_leak=config.on_leak or OnLeak.WARN,
+        stages=recorded(settings, masker, private, {}),
+        completions=(),
+        open_attempt=None,
+        invocations=(new_invocation(1, mode, clock, warnings=setting_warnings(settings)),),
+    )
+    return Preparation(
+        config=config,
+        clock=clock,
+        masker=masker,
+        checkpoint=checkpoint,
+        settings=settings,
+        first_trigger=Trigger.START,
+        leftover=_leftover(config.output_path),
+        private=private if private.stages else None,
+        archives=bool(archive.present_files(config.output_path)),
+    )
+
+
+def _check_output_directory(output: Path) -> None:
+    if os.path.isdir(output):
+        return
+    if not (os.path.islink(output) or os.path.exists(output)):
+        above = next(parent for parent in output.parents if os.path.exists(parent))
+        if not os.path.isdir(above):
+            raise UsageError(
+                f"the output directory {output} cannot be made: {above} is a file",
+                remedy="name a path where a directory can be made",
+            )
+        return
+    what = "a file" if os.path.exists(output) else "a link to nothing"
+    raise UsageError(
+        f"the output directory {output} is {what}",
+        remedy="name a directory, or a path where one can be made",
+    )
+
+
+def _run_id(config: RunConfig, clock: Clock) -> str:
+    """The given id if it is free, else a new one: unique, and sorting by time."""
+    if config.run_id is None:
+        return new_run_id(clock)
+    output = config.output_path
+    taken = archive.archived_run_ids(output) | {archive.earlier_run_id(output)}
+    if config.run_id in taken:
+        raise UsageError(
+            f"the run id {config.run_id!r} is taken: an earlier run in {output} has it",
+            remedy="give another --run-id, or none",
+        )
+    return config.run_id
+
+
+def _leftover(output: Path) -> AttemptRecord | None:
+    """The attempt that an earlier run in this directory left open, if that can be known.
+
+    Raises:
+        CheckpointError: there is a file that cannot be read now; it may name a process.
+    """
+    try:
+        os.lstat(output / CHECKPOINT_FILE)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # told in words below
+    from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
+
+    try:
+        return checkpoint_reader.load(output).open_attempt
+    except CheckpointError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
+            raise
+        return None
