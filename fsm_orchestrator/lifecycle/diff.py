@@ -7,7 +7,6 @@ right shape, also ones that are refused. Words for it all are in lifecycle_diff_
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -213,9 +212,9 @@ def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[str]:
 
 def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
     """What verify finds in `new` and not in `old`; of gates, `_lost_guarantees` tells."""
-    known = {_key(finding) for finding in _promises(old)}
+    known = {finding.key for finding in _promises(old)}
     for finding in _promises(new):
-        if _key(finding) not in known:
+        if finding.key not in known:
             part = finding.part if finding.state is None and finding.part else ""
             reason = f"{part}: {finding.reason}" if part else finding.reason
             yield Loosening(finding.state or "", reason, finding.walk)
@@ -223,14 +222,6 @@ def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
 
 def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
     return (*rule_problems(lifecycle), *done_without_stages(lifecycle))
-
-
-def _key(finding: Finding) -> tuple[str | None, str, str]:
-    """A finding whatever the number of its transition, which a line above it changes."""
-    part, reason = (
-        re.sub(r"\btransition \d+", "transition", text) for text in (finding.part, finding.reason)
-    )
-    return finding.state, part, reason
 
 
 def _given_up(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:

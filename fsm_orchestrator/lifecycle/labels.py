@@ -5,12 +5,42 @@ Only words: what is wrong is decided by the modules that check.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import Any, Final
 
 from fsm_orchestrator.lifecycle.model import Edge
+from fsm_orchestrator.vocabulary import Outcome
 
 _SHOWN_NAMES_MAX: Final = 6
+
+
+class _Sentences(Formatter):
+    """Puts values into sentences; what follows a colon says how."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        match format_spec:
+            case "and" | "or":  # `a`, `a or b`, `a, b or c`
+                *most, last = map(str, value)
+                return f"{', '.join(most)} {format_spec} {last}" if most else last
+            case "gate":
+                return f"{'gate' if len(value) == 1 else 'gates'} {', '.join(value)}"
+            case "state":
+                is_outcome = isinstance(value, Outcome)
+                return (
+                    f"a {'terminal state with outcome' if is_outcome else 'state of kind'} {value}"
+                )
+            case _:
+                return str(value)
+
+
+def sentence(template: str, values: Mapping[str, Any]) -> str:
+    """Put values into a sentence.
+
+    `{x!r}` quotes; `{x:and}` and `{x:or}` join several; `{x:gate}` is `gate ci` or `gates ci,
+    review`; `{x:state}` is `a state of kind KIND` or `a terminal state with outcome OUTCOME`.
+    """
+    return _Sentences().vformat(template, (), values)
 
 
 def listed(names: Sequence[str]) -> str:

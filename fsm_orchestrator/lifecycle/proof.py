@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsm_orchestrator.lifecycle.findings import Finding, of_state
+from fsm_orchestrator.lifecycle.findings import Finding, FindingKind, of_state
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
 from fsm_orchestrator.vocabulary import Gate, GatesGuard, Outcome, StateKind, Trigger
@@ -39,16 +39,16 @@ def stages_without_gates(lifecycle: Lifecycle) -> list[Finding]:
         return []
     found: dict[str, Finding] = {}
     for (state, passed), walk in _ungated_walks(lifecycle, frozenset(lifecycle.stages)):
-        reason = f"can be entered before {_missing(passed)} in this invocation"
-        found.setdefault(state, of_state(state, reason, walk))
+        kind = FindingKind.STAGE_WITHOUT_GATES
+        found.setdefault(state, of_state(kind, state, walk, missing=_missing(passed)))
     return list(found.values())
 
 
 def done_without_gates(lifecycle: Lifecycle) -> list[Finding]:
     """At most one: the run can end as done without every mandatory gate passed since resumed."""
     for (state, passed), walk in _ungated_walks(lifecycle, _done_states(lifecycle)):
-        reason = f"can be reached before {_missing(passed)} in this invocation"
-        return [of_state(state, reason, walk)]
+        kind = FindingKind.DONE_WITHOUT_GATES
+        return [of_state(kind, state, walk, missing=_missing(passed))]
     return []
 
 
@@ -63,8 +63,7 @@ def done_without_stages(lifecycle: Lifecycle) -> list[Finding]:
     found = []
     for stage in lifecycle.stages:
         for (state, _), walk in _walks_past(lifecycle, stage):
-            reason = f"can be reached although {stage!r} was entered and did not succeed"
-            found.append(of_state(state, reason, walk))
+            found.append(of_state(FindingKind.DONE_WITHOUT_STAGE, state, walk, stage=stage))
             break
     return found
 
@@ -127,6 +126,5 @@ def _done_states(lifecycle: Lifecycle) -> frozenset[str]:
     return frozenset(state.name for state in lifecycle.state if state.outcome is Outcome.DONE)
 
 
-def _missing(passed: Passed) -> str:
-    names = [gate.value for gate in Gate if gate not in passed]
-    return f"{'gate' if len(names) == 1 else 'gates'} {', '.join(names)} passed"
+def _missing(passed: Passed) -> tuple[Gate, ...]:
+    return tuple(gate for gate in Gate if gate not in passed)

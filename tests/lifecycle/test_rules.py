@@ -61,12 +61,12 @@ DECLARATIONS = (
     refused(
         "the initial state is of another kind",
         edited(('initial = "pending"', 'initial = "gating"')),
-        "key 'initial' names 'gating', which is of kind gate, not initial",
+        "state 'gating': key 'initial' names this state, but it is of kind gate, not initial",
     ),
     refused(
         "a second state is of kind initial",
         DEFAULT + state("waiting", "initial"),
-        "state 'waiting': is of kind initial beside 'pending'",
+        "state 'waiting': is a second state of kind initial beside 'pending'",
     ),
     refused(
         "a stage has gates",
