@@ -18,6 +18,7 @@ LOST_GATES = 'dest = "blocked"\nunless = "gates_hold"'
 FAILED = '["manager", "executor"]\ndest = "failed"'
 TIMED_OUT = '["manager", "executor"]\ndest = "timeout"'
 ABORTED = '["pending", "gating", "manager", "executor"]\ndest = "failed"'
+EXECUTOR = 'name = "executor"\nkind = "stage"'
 RESUMED = '"blocked", "failed", "timeout"]\ndest = "gating"'
 
 
@@ -206,6 +207,25 @@ CONDITIONS = (
         edited((LOST_GATES, LOST_GATES.replace("unless", "guard"))),
         "transition 7 (stage_succeeded from executor): leads to 'done' only where gates_hold"
         " does not hold",
+    ),
+    refused(
+        "two edges leave nothing to the last",
+        edited(
+            (LOST_GATES, LOST_GATES.replace('unless = "gates_hold', 'guard = "artifacts_intact'))
+        ),
+        "transition 6 (stage_succeeded from executor): holds whenever transition 5 does not, so no"
+        " later edge is ever tried",
+        "transition 7 (stage_succeeded from executor): leads to 'done' only where"
+        " artifacts_intact does not hold",
+    ),
+    refused(
+        "rework has no bound",
+        edited((EXECUTOR, f"{EXECUTOR}\nrework_exit_code = 9"))
+        + edge("rework_requested", '"executor"', "manager"),
+        "transition 12 (rework_requested from executor): leads to 'manager', a state of kind stage,"
+        " not to a terminal state with outcome failed, and has no key 'at_most'",
+        "state 'manager': is on an unbounded loop: manager --stage_succeeded--> executor"
+        " --rework_requested--> manager",
     ),
     refused(
         "the run can start in two ways",

@@ -99,6 +99,22 @@ DECLARATIONS = (
         "state 'gating': key 'timeout_ms' is for states of kind stage, not gate",
     ),
     refused(
+        "a retry is after nothing",
+        edited((MANAGER, f"{MANAGER}\nretry = {{ max_attempts = 2 }}")),
+        "state 'manager': key 'retry' has neither exit_codes nor timeouts, so nothing is ever"
+        " tried again",
+    ),
+    refused(
+        "an exit code asks for rework and for a retry",
+        edited((MANAGER, f"{MANAGER}\nrework_exit_code = 7\nretry = {{ exit_codes = [7] }}")),
+        "state 'manager': exit code 7 asks for rework, so it cannot be in retry.exit_codes too",
+    ),
+    refused(
+        "two stages share an option",
+        DEFAULT + state("manager_idle", "stage"),
+        "state 'manager_idle': its option --manager-idle-timeout-ms is also an option of 'manager'",
+    ),
+    refused(
         "no state has outcome done",
         edited(('outcome = "done"', 'outcome = "failed"')),
         "no terminal state has outcome done",
