@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
@@ -24,31 +24,54 @@ EdgePair = tuple[Edge, Edge]
 """An edge as it was and as it is, with the same source, trigger and dest."""
 
 
+class Change(NamedTuple):
+    """A key with another value; None where a file does not say, and `default` counts there."""
+
+    key: str
+    was: object
+    now: object
+    default: int | None = None
+
+
+class RetriedCodes(NamedTuple):
+    """Exit codes after which a stage is tried again now, or no longer."""
+
+    codes: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A state of both lifecycles, and what changed about it, in words."""
+    """A state of both lifecycles, and what changed about it."""
 
     name: str
-    changes: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+class EdgeOrder(NamedTuple):
+    """The edges that are tried, one after the other, for a trigger in a state."""
+
+    trigger: Trigger
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeChanges:
-    """How the edges differ; `reordered` says in words where the same ones are tried otherwise."""
+    """How the edges differ; `reordered` is where the same ones are tried in another order."""
 
     added: tuple[Edge, ...]
     removed: tuple[Edge, ...]
     changed: tuple[EdgePair, ...]
-    reordered: tuple[str, ...]
+    reordered: tuple[EdgeOrder, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BoundChange:
-    """A bound that was raised, removed or lowered."""
+    """A bound of a state, or of an edge out of it, that was raised, removed or lowered."""
 
     state: str
-    words: str
+    what: Change | RetriedCodes
     is_looser: bool
+    edge: Edge | None = None
 
 
 def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
@@ -96,14 +119,11 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
     )
 
 
-def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[str, ...]:
-    """What changed about the lifecycle as a whole, in words."""
+def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
+    """Return what changed about the lifecycle as a whole."""
     keys = ("name", "title", "initial", "gates_guard")
-    return tuple(
-        _was_is(key, getattr(old, key), getattr(new, key))
-        for key in keys
-        if getattr(old, key) != getattr(new, key)
-    )
+    changes = (Change(key, getattr(old, key), getattr(new, key)) for key in keys)
+    return tuple(change for change in changes if change.was != change.now)
 
 
 def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
@@ -145,10 +165,9 @@ def changed_bounds(
             yield from _stage_bounds(old.states[name], new.states[name])
     for before, after in pairs:
         if before.at_most != after.at_most:
-            label = f"at_most of {before.source} --{before.trigger}--> {before.dest}"
-            words = _was_is(label, before.at_most, after.at_most)
+            change = Change("at_most", before.at_most, after.at_most)
             is_looser = _as_bound(after.at_most) > _as_bound(before.at_most)
-            yield BoundChange(after.source, words, is_looser)
+            yield BoundChange(after.source, change, is_looser, after)
 
 
 def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
@@ -158,22 +177,17 @@ def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
         before, after = getattr(old, key), getattr(new, key)
         counts = [_as_bound(default if value is None else value) for value in (before, after)]
         if counts[0] != counts[1]:
-            words = _was_is(key, before, after, default)
-            yield BoundChange(new.name, words, counts[1] > counts[0])
+            change = Change(key, before, after, default)
+            yield BoundChange(new.name, change, counts[1] > counts[0])
     was, is_ = (_resolved(state.retry) for state in (old, new))
     for key in ("max_attempts", "timeouts"):
         before, after = getattr(was, key), getattr(is_, key)
         if before != after:
-            words = _was_is(f"retry.{key}", before, after)
-            yield BoundChange(new.name, words, after > before)
+            yield BoundChange(new.name, Change(f"retry.{key}", before, after), after > before)
     codes = [set(policy.exit_codes or ()) for policy in (was, is_)]
-    for more, is_looser, verb in (
-        (codes[1] - codes[0], True, "also"),
-        (codes[0] - codes[1], False, "no longer"),
-    ):
-        if more:
-            listed = ", ".join(map(str, sorted(more)))
-            yield BoundChange(new.name, f"is {verb} tried again after exit {listed}", is_looser)
+    for differing, is_looser in ((codes[1] - codes[0], True), (codes[0] - codes[1], False)):
+        if differing:
+            yield BoundChange(new.name, RetriedCodes(tuple(sorted(differing))), is_looser)
 
 
 def _resolved(policy: RetryPolicy | None) -> RetryPolicy:
@@ -184,7 +198,7 @@ def _as_bound(value: int | None) -> float:
     return float("inf") if value is None else value
 
 
-def _state_changes(old: State, new: State) -> Iterator[str]:
+def _state_changes(old: State, new: State) -> Iterator[Change]:
     for key in State.model_fields:
         before, after = getattr(old, key), getattr(new, key)
         if key == "gates":
@@ -192,29 +206,25 @@ def _state_changes(old: State, new: State) -> Iterator[str]:
         if before == after:
             continue
         if key != "retry":
-            yield _was_is(key, before, after)
+            yield Change(key, before, after)
             continue
         for part in RetryPolicy.model_fields:
             values = [getattr(policy, part, None) for policy in (before, after)]
             if values[0] != values[1]:
-                yield _was_is(f"retry.{part}", *values)
+                yield Change(f"retry.{part}", *values)
 
 
-def _reordered(old: Lifecycle, new: Lifecycle, kept: Counter[Edge]) -> tuple[str, ...]:
-    """Where edges that both have are tried in another order."""
+def _reordered(old: Lifecycle, new: Lifecycle, kept: Counter[Edge]) -> tuple[EdgeOrder, ...]:
+    """Return where edges that both have are tried in another order."""
     before, after = _orders(old, kept), _orders(new, kept)
-    return tuple(
-        f"edges for {trigger} from {source} are tried in another order"
-        for (source, trigger), edges in after.items()
-        if edges != before.get((source, trigger), edges)
-    )
+    return tuple(order for order, edges in after.items() if edges != before.get(order, edges))
 
 
-def _orders(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[tuple[str, Trigger], list[Edge]]:
-    orders: dict[tuple[str, Trigger], list[Edge]] = {}
+def _orders(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[EdgeOrder, list[Edge]]:
+    orders: dict[EdgeOrder, list[Edge]] = {}
     for edge in dict.fromkeys(lifecycle.edges):
         if edge in kept:
-            orders.setdefault((edge.source, edge.trigger), []).append(edge)
+            orders.setdefault(EdgeOrder(edge.trigger, edge.source), []).append(edge)
     return orders
 
 
@@ -260,21 +270,3 @@ def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
     )
     content = lifecycle.states[name].model_copy(update={"name": "x"})
     return content, frozenset(edges.items()), lifecycle.initial == name
-
-
-def _was_is(key: str, before: Any, after: Any, default: Any = None) -> str:
-    return f"{key}: was {_words(before, default)}, is {_words(after, default)}"
-
-
-def _words(value: Any, default: Any) -> str:
-    match value:
-        case None:
-            return "not said" if default is None else f"not said ({default})"
-        case ():
-            return "none"
-        case tuple():
-            return ", ".join(map(str, value))
-        case bool():
-            return str(value).lower()
-        case _:
-            return str(value)

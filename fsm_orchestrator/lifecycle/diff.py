@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.changes import (
+    BoundChange,
+    Change,
+    EdgeOrder,
     EdgePair,
     StateChange,
     changed_bounds,
@@ -23,7 +26,7 @@ from fsm_orchestrator.lifecycle.changes import (
     with_names,
 )
 from fsm_orchestrator.lifecycle.findings import Finding
-from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Facts, Guarantees
+from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Fact, Facts, Guarantees
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.proof import done_without_stages
 from fsm_orchestrator.lifecycle.rules import rule_problems
@@ -35,19 +38,45 @@ _DONE: Final = ""
 _rank: Final = attrgetter("rank")
 
 
+class LostFacts(NamedTuple):
+    """Facts that are no longer certain on entering a state; `is_done` where that is done."""
+
+    facts: tuple[Fact, ...]
+    is_done: bool
+
+
+class GainedFacts(NamedTuple):
+    """Facts that are certain now on entering a state, and were not."""
+
+    facts: tuple[Fact, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Loosening:
     """Something the old lifecycle guaranteed and the new one does not.
 
     Attributes:
         target: the state for which it was guaranteed; "" where it is the lifecycle as a whole.
-        reason: what is lost, in words that follow the name of the state.
+        cause: what is lost: facts, a bound, a rule that is broken now, or what the gates guarded.
         walk: a shortest walk of the new lifecycle that shows it, where a walk can.
     """
 
     target: str
-    reason: str
-    walk: Walk | None
+    cause: LostFacts | BoundChange | Finding | GatesGuard
+    walk: Walk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tightening:
+    """Something the new lifecycle guarantees and the old one does not.
+
+    Attributes:
+        target: the state for which it is guaranteed; "" where it is the lifecycle as a whole.
+        cause: what is gained: facts, a bound, or what the gates guard.
+    """
+
+    target: str
+    cause: GainedFacts | BoundChange | GatesGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +89,7 @@ class LifecycleDiff:
     Attributes:
         old: the lifecycle as it was.
         new: the lifecycle as it is.
-        changed_keys: what changed about the whole, in words.
+        changed_keys: what changed about the whole.
         added_states: names of states only in `new`.
         removed_states: names of states only in `old`.
         renamed_states: (old name, new name) of states that changed in nothing else.
@@ -68,15 +97,15 @@ class LifecycleDiff:
         added_edges: edges only in `new`.
         removed_edges: edges only in `old`.
         changed_edges: (old, new) of the same source, trigger and dest, differing in the rest.
-        reordered: where edges of both are tried in another order, in words.
+        reordered: where edges of both are tried in another order.
         loosenings: what is no longer guaranteed.
-        tightenings: what is guaranteed now and was not, in words.
+        tightenings: what is guaranteed now and was not.
         verdict: what it comes to; a loosening outweighs any tightening.
     """
 
     old: Lifecycle
     new: Lifecycle
-    changed_keys: tuple[str, ...]
+    changed_keys: tuple[Change, ...]
     added_states: tuple[str, ...]
     removed_states: tuple[str, ...]
     renamed_states: tuple[tuple[str, str], ...]
@@ -84,9 +113,9 @@ class LifecycleDiff:
     added_edges: tuple[Edge, ...]
     removed_edges: tuple[Edge, ...]
     changed_edges: tuple[EdgePair, ...]
-    reordered: tuple[str, ...]
+    reordered: tuple[EdgeOrder, ...]
     loosenings: tuple[Loosening, ...]
-    tightenings: tuple[str, ...]
+    tightenings: tuple[Tightening, ...]
 
     @property
     def verdict(self) -> DiffVerdict:
@@ -157,12 +186,12 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
         loosenings=(
             *_lost_guarantees(was, now),
             *_broken_promises(before, new),
-            *(Loosening(one.state, one.words, None) for one in bounds if one.is_looser),
+            *(Loosening(one.state, one) for one in bounds if one.is_looser),
             *_given_up(before, new),
         ),
         tightenings=(
             *_gained_guarantees(was, now),
-            *(f"{one.state}: {one.words}" for one in bounds if not one.is_looser),
+            *(Tightening(one.state, one) for one in bounds if not one.is_looser),
             *_taken_on(before, new),
         ),
     )
@@ -190,24 +219,20 @@ def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
 
 def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Loosening]:
     """What is missing, together where one walk shows it."""
-    by_walk: dict[Walk | None, list[str]] = {}
+    by_walk: dict[Walk | None, list[Fact]] = {}
     for fact in sorted(missing, key=_rank):
         walk = now.guarantees.walk_without(now.states_of(target), fact)
-        by_walk.setdefault(walk, []).append(str(fact))
-    verb = "reached" if target == _DONE else "entered"
+        by_walk.setdefault(walk, []).append(fact)
     for walk, facts in by_walk.items():
         name = walk[-1].dest if walk else now.name_of(target)
-        yield Loosening(
-            name, f"can be {verb} although this is not certain: {', '.join(facts)}", walk
-        )
+        yield Loosening(name, LostFacts(tuple(facts), target == _DONE), walk)
 
 
-def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[str]:
+def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[Tightening]:
     for target, facts in now.certain.items():
         gained = sorted(facts - was.certain[target], key=_rank) if target in was.certain else ()
         if gained:
-            listed = ", ".join(map(str, gained))
-            yield f"{now.name_of(target)}: certain now and not before: {listed}"
+            yield Tightening(now.name_of(target), GainedFacts(tuple(gained)))
 
 
 def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
@@ -215,9 +240,7 @@ def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
     known = {finding.key for finding in _promises(old)}
     for finding in _promises(new):
         if finding.key not in known:
-            part = finding.part if finding.state is None and finding.part else ""
-            reason = f"{part}: {finding.reason}" if part else finding.reason
-            yield Loosening(finding.state or "", reason, finding.walk)
+            yield Loosening(finding.state or "", finding, finding.walk)
 
 
 def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
@@ -226,10 +249,9 @@ def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
 
 def _given_up(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
     if (old.gates_guard, new.gates_guard) == (GatesGuard.STAGES, GatesGuard.CLOSURE):
-        reason = "gates_guard: stages are no longer promised to come after the gates"
-        yield Loosening("", reason, None)
+        yield Loosening("", new.gates_guard)
 
 
-def _taken_on(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
+def _taken_on(old: Lifecycle, new: Lifecycle) -> Iterator[Tightening]:
     if (old.gates_guard, new.gates_guard) == (GatesGuard.CLOSURE, GatesGuard.STAGES):
-        yield "gates_guard: stages are promised to come after the gates"
+        yield Tightening("", new.gates_guard)
