@@ -6,7 +6,7 @@ Reading and refusing files is lifecycle.py's duty; this module only holds what w
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -21,6 +21,7 @@ from fsm_orchestrator.model.limits import (
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
     CYCLES_MAX,
+    MANDATORY_GATES,
     Gate,
     GatesGuard,
     Guard,
@@ -29,12 +30,9 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
-Line = Annotated[
-    str,
-    StringConstraints(
-        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
-    ),
-]
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
 """Text for people that is printed as it is: no line breaks, no codes that steer a terminal."""
 
 
@@ -78,7 +76,7 @@ class State(StrictModel):
     @property
     def judged_gates(self) -> tuple[Gate, ...]:
         """The gates of a gate state, in judging order; all of them unless the file names some."""
-        return tuple(gate for gate in Gate if self.gates is None or gate in self.gates)
+        return tuple(gate for gate in MANDATORY_GATES if self.gates is None or gate in self.gates)
 
 
 class Transition(StrictModel):

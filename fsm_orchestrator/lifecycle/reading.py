@@ -25,7 +25,7 @@ from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.lifecycle.shape import shape_problems, version_problem
 from fsm_orchestrator.text.phrases import described, suggestion
-from fsm_orchestrator.text.toml import NESTED_TOO_DEEPLY, NUMBER_TOO_LARGE, NotATableError, table_of
+from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
 
 shipped_names = lifecycle_names.shipped_names
 
@@ -164,14 +164,12 @@ def _table(text: bytes, source: str) -> dict[str, Any]:
 def _json(data: dict[str, Any], source: str) -> str:
     """The table as JSON, which strict models read enums and tuples from.
 
-    A date or time, which JSON lacks, becomes an empty object: no key of a lifecycle takes one.
+    A date or time, which JSON lacks, becomes a fraction: no key of a lifecycle takes one.
     """
     try:
-        return json.dumps(data, default=lambda _: {})
-    except RecursionError as error:
-        raise _refusal(source, [NESTED_TOO_DEEPLY]) from error
-    except ValueError as error:
-        raise _refusal(source, [NUMBER_TOO_LARGE]) from error
+        return json.dumps(data, default=lambda _: 0.5)
+    except (RecursionError, ValueError) as error:
+        raise _refusal(source, [TOO_DEEP_OR_LARGE]) from error
 
 
 def _refuse_for(source: str, problems: Iterator[str]) -> None:

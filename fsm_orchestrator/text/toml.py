@@ -1,4 +1,4 @@
-"""The bytes of a TOML file as a table, in bounded time, or the reason why they are none.
+"""The bytes of a TOML file as a table, or the reason why they are none.
 
 It stands before every model, so it loads nothing but the TOML reader, and knows no key.
 """
@@ -10,11 +10,7 @@ from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import Any, Final
 
-NESTED_TOO_DEEPLY: Final = "is nested too deeply"
-NUMBER_TOO_LARGE: Final = "holds a number larger than any key takes"
-
-_DOTS_MAX: Final = 1000
-"""How many dots a line may have: tomllib's time grows with the square of a key's dotted parts."""
+TOO_DEEP_OR_LARGE: Final = "is nested too deeply, or has a number with too many digits"
 
 
 class NotATableError(ValueError):
@@ -22,23 +18,18 @@ class NotATableError(ValueError):
 
 
 def table_of(text: bytes) -> dict[str, Any]:
-    """The table that the text says.
+    """Return the table that a text spells.
 
     Raises:
-        NotATableError: it is not TOML in UTF-8, or beyond what a reader should be given.
+        NotATableError: it is not TOML in UTF-8, or exceeds what Python reads.
     """
     decoded = _decoded(text)
-    for number, line in enumerate(decoded.split("\n"), start=1):
-        if line.count(".") > _DOTS_MAX:
-            raise NotATableError(f"line {number} has more than {_DOTS_MAX} dots")
     try:
         return tomllib.loads(decoded)
     except tomllib.TOMLDecodeError as error:
         raise NotATableError(f"is not TOML: {error}") from error
-    except RecursionError as error:
-        raise NotATableError(NESTED_TOO_DEEPLY) from error
-    except ValueError as error:  # the one other error of tomllib: Python's limit on digits
-        raise NotATableError(NUMBER_TOO_LARGE) from error
+    except (RecursionError, ValueError) as error:
+        raise NotATableError(TOO_DEEP_OR_LARGE) from error
 
 
 def _decoded(text: bytes) -> str:

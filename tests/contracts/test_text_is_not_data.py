@@ -61,6 +61,7 @@ ALLOWED: Final = {
     ("explanation/evidence.py", "_ending_facts"): "what a stage prints",
     ("explanation/next_step.py", "_resume_request"): "the name of a key, to make an option's of it",
     ("inspection/stopping.py", "_has_locked"): "/proc/locks",
+    ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",
     ("lifecycle/source.py", "shipped_names"): "names of files",
     ("model/execution.py", "cycle_in"): "the idempotency key of a record, RUN:STAGE:CYCLE",
