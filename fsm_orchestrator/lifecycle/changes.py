@@ -1,7 +1,7 @@
-"""What differs between two lifecycles, part by part: states, edges, bounds, renamed states.
+"""Compares two lifecycles part by part: states, edges, bounds, renamed states.
 
-Whether a difference loosens anything is judged in lifecycle_diff.py, but for bounds, which say
-it themselves: more is looser. Takes lifecycles of the right shape, also ones that are refused.
+diff.py judges whether a difference loosens anything; only bounds say so themselves, as more is
+looser. Takes any lifecycles of the right shape, refused ones too.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.vocabulary import Trigger
 
 BOUNDS: Final = ("timeout_ms", "kill_grace_ms", "idle_timeout_ms", "output_limit_bytes")
-"""The limits of a stage that hold it back; `slow_after_ms` only tells."""
+"""The limits that restrain a stage; `slow_after_ms` only reports."""
 
 EdgePair = tuple[Edge, Edge]
 """An edge as it was and as it is, with the same source, trigger and dest."""
 
 
 class Change(NamedTuple):
-    """A key with another value; None where a file does not say, and `default` counts there."""
+    """A key with another value; None where a file leaves it out, so that `default` counts."""
 
     key: str
     was: object
@@ -34,21 +34,21 @@ class Change(NamedTuple):
 
 
 class RetriedCodes(NamedTuple):
-    """Exit codes after which a stage is tried again now, or no longer."""
+    """Exit codes that are retried now, or no longer."""
 
     codes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A state of both lifecycles, and what changed about it."""
+    """A state of both lifecycles, and its changes."""
 
     name: str
     changes: tuple[Change, ...]
 
 
 class EdgeOrder(NamedTuple):
-    """The edges that are tried, one after the other, for a trigger in a state."""
+    """The order in which edges are tried for a trigger in a state."""
 
     trigger: Trigger
     source: str
@@ -56,7 +56,7 @@ class EdgeOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EdgeChanges:
-    """How the edges differ; `reordered` is where the same ones are tried in another order."""
+    """The differences between edges; `reordered` is where kept ones are tried in another order."""
 
     added: tuple[Edge, ...]
     removed: tuple[Edge, ...]
@@ -75,10 +75,11 @@ class BoundChange:
 
 
 def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
-    """States that only have another name now, old to new.
+    """Return the states that only have another name now, old to new.
 
-    Told only where it is beyond doubt: same content, and the same edges but for names that are
-    not in both; and no other state that is so.
+    A renamed stage would otherwise be reported as a loosening: its success is certain no more.
+    Only renames beyond doubt count: the same content and the same edges, but for names that are
+    not in both lifecycles, and no other state like it.
     """
     gone = [name for name in old.states if name not in new.states]
     come = [name for name in new.states if name not in old.states]
@@ -93,10 +94,10 @@ def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
 
 
 def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
-    """The lifecycle with states renamed, wherever they are named."""
+    """Return the lifecycle with states renamed wherever they are named."""
     if not renamed:
         return lifecycle
-    # Built anew: a copy would keep what the original has cached about its names.
+    # Not model_copy: a copy would keep the original's cached properties.
     return Lifecycle(
         schema_version=lifecycle.schema_version,
         name=lifecycle.name,
@@ -127,7 +128,7 @@ def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
 
 
 def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
-    """The states of both that differ."""
+    """Return the states of both that differ."""
     changes = (
         StateChange(name, tuple(_state_changes(old.states[name], state)))
         for name, state in new.states.items()
@@ -137,7 +138,7 @@ def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
 
 
 def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
-    """How the edges differ: equal ones first, then what is left of the same ends in file order."""
+    """Pair equal edges first, then those left over of the same ends, in file order."""
     added: list[Edge] = []
     removed: list[Edge] = []
     pairs: list[EdgePair] = []
@@ -159,7 +160,7 @@ def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
 def changed_bounds(
     old: Lifecycle, new: Lifecycle, pairs: tuple[EdgePair, ...]
 ) -> Iterator[BoundChange]:
-    """The bounds of states in both and of edges in both that are looser or tighter now."""
+    """Yield the bounds, of states and edges in both, that are looser or tighter now."""
     for name in new.stages:
         if name in old.stages:
             yield from _stage_bounds(old.states[name], new.states[name])
@@ -171,7 +172,7 @@ def changed_bounds(
 
 
 def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
-    """Values are compared as they count: where a key is not said, the default."""
+    """Compare values as they count: the default where a key is left out."""
     for key in BOUNDS:
         default = getattr(DEFAULT_LIMITS, key)
         before, after = getattr(old, key), getattr(new, key)
@@ -229,7 +230,7 @@ def _orders(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[EdgeOrder, lis
 
 
 def _left_over(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[Hashable, list[Edge]]:
-    """The edges that are not kept, by their ends and trigger."""
+    """Return the edges that are not kept, by their ends and trigger."""
     still = kept.copy()
     left: dict[Hashable, list[Edge]] = {}
     for edge in lifecycle.edges:
@@ -250,7 +251,7 @@ def _by_signature(
 
 
 def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
-    """All that is said of a state but names that are not in both lifecycles."""
+    """Return everything about a state but the names that are not in both lifecycles."""
 
     def neutral(other: str) -> str:
         return "=" if other == name else other if other in common else "?"

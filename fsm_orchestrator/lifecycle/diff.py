@@ -1,8 +1,8 @@
-"""What a change of a lifecycle does to what it guarantees: loosens, tightens, or neither.
+"""Judges whether a change of a lifecycle loosens its guarantees, tightens them, or neither.
 
-What is certain on entering each stage and `done` is compared, never how it comes about: a run is
-as safe behind other gate states as behind the old ones. Pure, and for any lifecycles of the
-right shape, also ones that are refused. Words for it all are in lifecycle_diff_text.py.
+It compares the facts that are certain on entering each stage and `done`, not how they come about:
+a run is as safe behind new gate states as behind the old ones. Pure; takes any lifecycles of the
+right shape, refused ones too. diff_text.py makes sentences of the result.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fsm_orchestrator.lifecycle.walks import Walk
 from fsm_orchestrator.vocabulary import DiffVerdict, GatesGuard, Outcome
 
 _DONE: Final = ""
-"""The target that is the states with outcome done, whatever they are called; no state is ""."""
+"""The target for all states with outcome done, whatever their names; no state is named ""."""
 _rank: Final = attrgetter("rank")
 
 
@@ -81,26 +81,25 @@ class Tightening:
 
 @dataclass(frozen=True, slots=True)
 class LifecycleDiff:
-    """What differs between two lifecycles, and what that does.
+    """The differences between two lifecycles, and their effect.
 
-    States of the old one that were only renamed go by their new names in all but `old` and
-    `renamed_states`.
+    Renamed states have their new names everywhere but in `old` and `renamed_states`.
 
     Attributes:
         old: the lifecycle as it was.
         new: the lifecycle as it is.
-        changed_keys: what changed about the whole.
+        changed_keys: changes of the lifecycle as a whole.
         added_states: names of states only in `new`.
         removed_states: names of states only in `old`.
         renamed_states: (old name, new name) of states that changed in nothing else.
-        changed_states: states of both that differ, and in what.
+        changed_states: states of both that differ.
         added_edges: edges only in `new`.
         removed_edges: edges only in `old`.
         changed_edges: (old, new) of the same source, trigger and dest, differing in the rest.
         reordered: where edges of both are tried in another order.
         loosenings: what is no longer guaranteed.
         tightenings: what is guaranteed now and was not.
-        verdict: what it comes to; a loosening outweighs any tightening.
+        verdict: the effect as a whole; a loosening outweighs any tightening.
     """
 
     old: Lifecycle
@@ -119,14 +118,14 @@ class LifecycleDiff:
 
     @property
     def verdict(self) -> DiffVerdict:
-        """What the change comes to."""
+        """The effect of the change as a whole."""
         if self.loosenings:
             return DiffVerdict.LOOSENS
         return DiffVerdict.TIGHTENS if self.tightenings else DiffVerdict.NEITHER
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two say the same, titles and reasons included."""
+        """True if the two say the same, titles and reasons included."""
         return not any(
             (
                 self.changed_keys,
@@ -156,16 +155,16 @@ class _Targets:
             self.certain[_DONE] = done[0].intersection(*done[1:])
 
     def states_of(self, target: str) -> frozenset[str]:
-        """The states that a target stands for."""
+        """Return the states that a target stands for."""
         return frozenset(self._done if target == _DONE else [target])
 
     def name_of(self, target: str) -> str:
-        """What a target is called."""
+        """Return the name to show for a target."""
         return self._done[0] if target == _DONE else target
 
 
 def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
-    """What became of `old` in `new`. Never raises for lifecycles of the right shape."""
+    """Compare two lifecycles. Never raises for lifecycles of the right shape."""
     renamed = renamed_states(old, new)
     before = with_names(old, renamed)
     edges = changed_edges(before, new)
@@ -204,7 +203,7 @@ def _lost_guarantees(was: _Targets, now: _Targets) -> Iterator[Loosening]:
 
 
 def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
-    """The gates that verify asks of a target for the first time, or that its like all had."""
+    """Return the gates that a target owes anew, or that every stage had before it."""
     is_known = target in was.certain
     if target == _DONE:
         return frozenset() if is_known else GATE_FACTS
@@ -218,7 +217,7 @@ def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
 
 
 def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Loosening]:
-    """What is missing, together where one walk shows it."""
+    """Yield the missing facts, together where one walk shows them."""
     by_walk: dict[Walk | None, list[Fact]] = {}
     for fact in sorted(missing, key=_rank):
         walk = now.guarantees.walk_without(now.states_of(target), fact)
@@ -236,7 +235,7 @@ def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[Tightening]:
 
 
 def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
-    """What verify finds in `new` and not in `old`; of gates, `_lost_guarantees` tells."""
+    """Yield the findings that are new in `new`; `_lost_guarantees` covers gates."""
     known = {finding.key for finding in _promises(old)}
     for finding in _promises(new):
         if finding.key not in known:

@@ -1,6 +1,6 @@
-"""A lifecycle's change in words: for a terminal, and as a comment for a pull request.
+"""Writes the change of a lifecycle as text: for a terminal, or as a comment for a pull request.
 
-Decides nothing: verdict, walks and changes are lifecycle_diff.py's. Draws nothing either.
+Decides nothing: verdict, walks and changes come from diff.py.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _NO_CHANGE: Final = "no change"
 _MARKDOWN_SPECIAL: Final = "\\`*_{}[]<>#|~!&"
 
 Row = tuple[str, str, str]
-"""A change: what was done, to what, and in what it consists."""
+"""A change: the verb, the part, and the details."""
 
 
 def diff_text(diff: LifecycleDiff) -> str:
-    """The change for a person at a terminal; ends with a line break."""
+    """Return the change as text for a terminal, ending with a line break."""
     verdict = _NO_CHANGE if diff.is_empty else f"{diff.verdict}: {_MEANINGS[diff.verdict]}"
     lines = [f"{_heading(diff)}: {verdict}"]
     for loosening in diff.loosenings:
@@ -49,7 +49,7 @@ def diff_text(diff: LifecycleDiff) -> str:
 
 
 def diff_markdown(diff: LifecycleDiff) -> str:
-    """The change as a comment to paste into a pull request; ends with a line break."""
+    """Return the change as a comment for a pull request, ending with a line break."""
     verdict = _NO_CHANGE if diff.is_empty else diff.verdict.value
     lines = [f"### Lifecycle {_escaped(_heading(diff))}: **{verdict}**", ""]
     lines += [] if diff.is_empty else [_escaped(_sentence(_MEANINGS[diff.verdict])), ""]
@@ -75,13 +75,13 @@ def _heading(diff: LifecycleDiff) -> str:
 
 
 def effect_text(effect: Loosening | Tightening) -> str:
-    """Return what is lost or gained, after the name of the state."""
+    """Return the name of the state, and the guarantee that it lost or gained."""
     reason = reason_text(effect)
     return f"{effect.target}: {reason}" if effect.target else reason
 
 
 def reason_text(effect: Loosening | Tightening) -> str:
-    """Return what is lost or gained, without the name of the state."""
+    """Return the guarantee that is lost or gained."""
     match effect.cause:
         case LostFacts(facts, is_done):
             verb = "reached" if is_done else "entered"
@@ -107,7 +107,7 @@ def change_text(change: Change) -> str:
 
 
 def reordered_text(order: EdgeOrder) -> str:
-    """Return which edges are tried in another order."""
+    """Name the edges that are tried in another order."""
     return f"edges for {order.trigger} from {order.source} are tried in another order"
 
 
@@ -182,7 +182,7 @@ def _line(row: Row) -> str:
 
 
 def _fenced(lines: Sequence[str]) -> list[str]:
-    """Lines as they are, between fences longer than any run of backticks among them."""
+    """Put lines between fences that are longer than any run of backticks in them."""
     if not lines:
         return []
     fence = "```"
@@ -192,7 +192,7 @@ def _fenced(lines: Sequence[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: titles and reasons are whatever a file says."""
+    """Escape what Markdown would interpret: titles and reasons are free text."""
     return "".join(f"\\{one}" if one in _MARKDOWN_SPECIAL else one for one in text)
 
 

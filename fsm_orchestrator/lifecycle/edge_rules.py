@@ -1,6 +1,6 @@
 """Refuses edges that make no sense where they stand, and states that lack an edge.
 
-Assumes what lifecycle_rules.py checks first: names that are known and states that are right.
+Assumes what rules.py checks first: known names and valid states.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
     ),
     StateKind.TERMINAL: (Trigger.RESUME,),
 }
-"""What can happen in a state: it needs an edge for each, and may have edges for no other."""
+"""The triggers of each kind of state: it needs an edge for each, and may have no others."""
 
 _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
@@ -44,7 +44,7 @@ _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
     Trigger.RUN_ABORTED: (Outcome.FAILED,),
 }
-"""The triggers that end the run, and as what they may end it."""
+"""The triggers that end the run, and the outcomes that they may end it with."""
 
 _CONDITIONAL: Final = (
     Trigger.STAGE_SUCCEEDED,
@@ -55,7 +55,7 @@ _CONDITIONAL: Final = (
 
 
 class _Numbered(NamedTuple):
-    """An edge and the place of its transition in the file, from 1."""
+    """An edge, and the number of its transition in the file, from 1."""
 
     number: int
     edge: Edge
@@ -70,7 +70,7 @@ _Relation = Mapping[tuple[str, Trigger], Sequence[_Numbered]]
 
 
 def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
-    """Each rule that an edge breaks or a missing edge leaves unmet, naming it."""
+    """Yield a finding for each wrong or missing edge."""
     relation = _relation(lifecycle)
     for number, transition in enumerate(lifecycle.transition, start=1):
         yield from _transition_problems(lifecycle, relation, number, transition)
@@ -152,7 +152,7 @@ def _condition_problems(transition: Transition, place: TransitionPlace) -> Itera
 def _outcome_problems(
     transition: Transition, place: TransitionPlace, dest: State
 ) -> Iterator[Finding]:
-    """Edges that end the run end it rightly; of rework, those that do not lead back."""
+    """Check the outcome of edges that end the run, and of rework that does not lead back."""
     found = {"dest": dest.name, "found": dest.outcome or dest.kind}
     outcomes = _OUTCOMES.get(transition.trigger)
     if outcomes is not None and dest.outcome not in outcomes:
@@ -191,7 +191,7 @@ def _first_kinds(lifecycle: Lifecycle) -> tuple[StateKind, ...]:
 
 
 def _order_problems(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:
-    """What is wrong between the edges for one trigger from one state."""
+    """Yield the conflicts between the edges for one trigger from one state."""
     first, last = tried[0], tried[-1]
     if first.edge.trigger not in _CONDITIONAL:
         for numbered in tried[1:]:
@@ -220,7 +220,7 @@ def _repeated_conditions(tried: Sequence[_Numbered]) -> Iterator[Finding]:
 
 
 def _inverted_closures(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:
-    """Edges to done that are taken because a condition does not hold."""
+    """Yield the edges to done that are taken because a condition does not hold."""
     failed_guard: Guard | None = None
     for numbered in tried:
         edge = numbered.edge

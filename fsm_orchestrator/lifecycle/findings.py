@@ -1,6 +1,6 @@
-"""What is wrong with a lifecycle, as values: the rule or promise, the place, and a walk.
+"""Findings about a lifecycle as values: the broken rule or promise, its place, and a walk.
 
-Each kind of finding has its sentence here. What is wrong is decided by the modules that check.
+Each kind of finding has its sentence here; rules.py, edge_rules.py and proof.py find them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from fsm_orchestrator.lifecycle.walks import Walk
 
 
 class FindingKind(Enum):
-    """A rule or promise; the value is its sentence, with a place for each value of the finding.
+    """A rule or promise that can be broken; its value is the sentence that says so.
 
-    `{other}` is the number of another transition; `labels.sentence` explains the places.
+    The fields in braces are the finding's values, see `labels.sentence`; `{other}` is the number
+    of another transition.
     """
 
     # Declarations
@@ -88,7 +89,7 @@ class FindingKind(Enum):
 
 
 class TransitionPlace(NamedTuple):
-    """Where a transition stands; `number` counts the file's `[[transition]]` from 1."""
+    """A transition in a file; `number` counts the `[[transition]]` tables from 1."""
 
     number: int
     trigger: str
@@ -104,8 +105,8 @@ class Finding:
         state: the state where it is wrong; for a transition, its source if it has only one.
         transition: the transition where it is wrong, if it is one.
         other: the number of another transition that the finding is about.
-        values: what else the finding's sentence names.
-        walk: a shortest walk that shows it, ending in `state`, where a walk can.
+        values: whatever else the sentence names.
+        walk: a shortest walk that shows it, ending in `state`, if a walk can.
     """
 
     kind: FindingKind
@@ -117,20 +118,20 @@ class Finding:
 
     @property
     def key(self) -> Hashable:
-        """The finding without numbers of transitions, which change with a line above them."""
+        """The identity of the finding, without line-dependent numbers of transitions."""
         place = self.transition and self.transition[1:]
         return self.kind, self.state, place, tuple(self.values.items())
 
     @property
     def part(self) -> str:
-        """The state or transition as a refusal names it; "" for the file as a whole."""
+        """The label of the state or transition; "" for the file as a whole."""
         if self.transition is not None:
             return transition_label(*self.transition)
         return "" if self.state is None else state_label(self.state)
 
     @property
     def reason(self) -> str:
-        """The sentence that follows the name of the part."""
+        """The sentence that follows the label."""
         return sentence(self.kind.value, {**self.values, "other": self.other})
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Refuses lifecycles whose names, states or edges do not fit together.
 
-What the edges allow a run to do, walk by walk, is proved in lifecycle_proof.py.
+proof.py proves, walk by walk, what the edges allow a run to do.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from fsm_orchestrator.vocabulary import STAGE_OPTION_SUFFIXES, Outcome, StateKin
 
 
 def rule_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
-    """Each rule that a part of the lifecycle breaks, naming the part.
+    """Yield a finding for each broken rule.
 
-    Edges are judged only where names and states are right: what would be said of them before
-    would be an echo of what is wrong with the states they join.
+    Edges are judged only if names and states are right; otherwise their findings would only echo
+    the faults of the states that they join.
     """
     is_sound = True
     for problem in _declaration_problems(lifecycle):
@@ -90,7 +90,7 @@ def _name_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
 
 
 def _option_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
-    """Two stages whose options have one name could not be told apart on the command line."""
+    """Refuse stages that share the name of an option on the command line."""
     owners: dict[str, str] = {}
     for stage in lifecycle.stages:
         for suffix in STAGE_OPTION_SUFFIXES:
@@ -124,7 +124,7 @@ def _done_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
 
 
 def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
-    """What a single invocation cannot do: resumes are left out of every search here."""
+    """Check what a single invocation can reach: no search here follows a resume."""
     edges = [edge for edge in lifecycle.edges if edge.trigger is not Trigger.RESUME]
     onward: dict[str, list[str]] = {}
     backward: dict[str, list[str]] = {}
@@ -135,7 +135,7 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     terminals = [state.name for state in lifecycle.state if state.kind is StateKind.TERMINAL]
     ending = reachable(terminals, backward)
     for state in lifecycle.state:
-        # What only an unreachable state leads to is an echo of that state, and is not listed.
+        # A state that only unreachable states lead to is an echo, and not listed.
         if state.name not in entered and entered.issuperset(backward.get(state.name, ())):
             yield of_state(FindingKind.UNREACHABLE, state.name, initial=lifecycle.initial)
         if state.name not in ending:
@@ -146,7 +146,7 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
 
 
 def _bound_problems(lifecycle: Lifecycle, onward: Mapping[str, list[str]]) -> Iterator[Finding]:
-    """A bound is for loops: elsewhere it would close a way that a resumed run has to go again."""
+    """Refuse bounds outside of loops: they would close a way that a resumed run must repeat."""
     for number, transition in enumerate(lifecycle.transition, start=1):
         if transition.at_most is None:
             continue
@@ -158,7 +158,7 @@ def _bound_problems(lifecycle: Lifecycle, onward: Mapping[str, list[str]]) -> It
 
 
 def _exhausted_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
-    """Edges behind ones with `at_most` that a run cannot use up: it never gets to them."""
+    """Refuse edges that are never taken, because no run uses up the bounds before them."""
     onward: dict[str, list[str]] = {}
     for edge in lifecycle.edges:
         if edge.at_most is None and edge.trigger is not Trigger.RESUME:
@@ -169,8 +169,8 @@ def _exhausted_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     used: Counter[tuple[str, Trigger]] = Counter()
     for number, transition in enumerate(lifecycle.transition, start=1):
         for source in transition.source:
-            # Free of bounds a state is entered as often as the run is resumed. Elsewhere once for
-            # each time that an edge with a bound is taken: between two of them nothing repeats.
+            # Without a bound on the way, a state is entered as often as the run is resumed. Else
+            # once for each time that a bounded edge is taken: nothing repeats between two of them.
             entries = sum(count for count, states in behind if source in states)
             if source not in free and used[source, transition.trigger] >= entries > 0:
                 place = TransitionPlace(number, transition.trigger, (source,))

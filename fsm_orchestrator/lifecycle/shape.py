@@ -1,7 +1,7 @@
-"""What is wrong with the shape of a lifecycle file, one line for each problem.
+"""Explains what is wrong with the shape of a lifecycle file, one line for each problem.
 
-Shape means keys and the types of their values; what is expected comes from the model. Which states
-and edges make sense together is checked in rules.py.
+Shape means keys and the types of their values; the model says what is expected. rules.py checks
+which states and edges make sense together.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _PATTERNS: Final[Mapping[str, str]] = {
 
 
 def version_problem(data: Mapping[str, object]) -> str | None:
-    """Why a file of this schema version cannot be read; None if it can, or if it names none.
+    """Return why a file of this schema version cannot be read; None if it can, or names none.
 
-    Asked before anything else: in a file of another version, other keys and values may be right.
+    Comes before all other checks: other versions may have other keys and values.
     """
     version = data.get("schema_version", SCHEMA_VERSION)
     if type(version) is int and version == SCHEMA_VERSION:
@@ -44,10 +44,10 @@ def version_problem(data: Mapping[str, object]) -> str | None:
 
 
 def shape_problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
-    """One line for each thing wrong with the shape of `data`, in the file's order of parts."""
+    """Yield a line for each problem with the shape of `data`, in the order of its parts."""
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         value = value_at(data, detail["loc"])
-        # Counted after the items were judged: the items' own faults have their own lines.
+        # Wrong items are not counted, but have their own lines.
         if not (detail["type"] == "too_short" and value):
             yield _where(detail["loc"], data) + _what(detail, value)
 
@@ -82,7 +82,7 @@ def _expected(location: Location, value: object) -> str:
 
 
 def expectation(declared: Schema) -> str:
-    """Return what a JSON Schema without references asks of a value."""
+    """Describe the values that a JSON Schema without references allows."""
     match declared:
         case {"const": value}:
             return str(value)
@@ -103,7 +103,7 @@ def expectation(declared: Schema) -> str:
 
 
 def _declared(location: Location) -> Schema:
-    """Return what the model declares at a place of the file."""
+    """Return the model's declaration of a place in the file."""
     declared = _schema()
     for part in location:
         inner = declared["items"] if isinstance(part, int) else declared["properties"][part]
@@ -112,7 +112,7 @@ def _declared(location: Location) -> Schema:
 
 
 def _resolved(declared: Schema) -> Schema:
-    """Return a schema without reference or null, and so its items'."""
+    """Follow the reference of a schema and of its items; drop null."""
     match declared:
         case {"$ref": str() as reference}:
             named: Schema = _schema()["$defs"][reference.removeprefix("#/$defs/")]

@@ -1,6 +1,6 @@
-"""The bytes of a TOML file as a table, or the reason why they are none.
+"""Reads a TOML file into a table, or explains why it cannot; finds the lines of its values.
 
-It stands before every model, so it loads nothing but the TOML reader, and knows no key.
+Comes before every model: loads nothing but the TOML reader, and knows no key.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TOO_DEEP_OR_LARGE: Final = "is nested too deeply, or has a number with too many 
 
 
 class NotATableError(ValueError):
-    """The text is not TOML that can be read; the message completes `FILE: `."""
+    """Text that cannot be read as TOML; the message follows `FILE: `."""
 
 
 def table_of(text: bytes) -> dict[str, Any]:
@@ -42,11 +42,11 @@ def _decoded(text: bytes) -> str:
 
 
 LINES_MAX: Final = 2000
-"""Beyond this a key's line is not looked for: the search reads every beginning of the text."""
+"""The most lines in which a key is looked for: the search parses every beginning of the text."""
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """The line, from 1, where the value at `path` begins; None if it cannot be told."""
+    """Return the line, from 1, where the value at `path` begins; None if it is not found."""
     lines = text.splitlines()
     if len(lines) > LINES_MAX:
         return None
@@ -63,7 +63,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 
 def _first_filled(lines: Sequence[str], start: int) -> int:
-    """The first line after `start` lines that is neither blank nor a comment."""
+    """Return the first line after `start` lines that is neither blank nor a comment."""
     for index in range(start, len(lines)):
         stripped = lines[index].strip()
         if stripped and not stripped.startswith("#"):
@@ -72,7 +72,7 @@ def _first_filled(lines: Sequence[str], start: int) -> int:
 
 
 def value_at(document: Any, path: Sequence[str | int]) -> Any:
-    """What a document says at `path`; None, which TOML has no word for, where it says nothing."""
+    """Return the value at `path`; None, which TOML does not have, if there is none."""
     for part in path:
         try:
             document = document[part]

@@ -153,9 +153,9 @@ def test_lifecycle_is_found_by_name_or_path(tmp_path: Path) -> None:
     [
         (
             "governd_run",
-            "no lifecycle 'governd_run' comes with the program; did you mean 'governed_run'?",
+            "there is no built-in lifecycle 'governd_run'; did you mean 'governed_run'?",
         ),
-        ("xyz", "no lifecycle 'xyz' comes with the program"),
+        ("xyz", "there is no built-in lifecycle 'xyz'"),
         ("", "the name or path of the lifecycle is empty"),
     ],
 )
@@ -169,7 +169,7 @@ def test_unknown_lifecycle_is_refused_with_the_names_there_are(asked: str, messa
 
 def test_shipped_lifecycle_is_never_looked_up_as_a_path() -> None:
     """What is asked for as shipped comes from the package or not at all."""
-    with pytest.raises(LifecycleError, match="comes with the program"):
+    with pytest.raises(LifecycleError, match="built-in lifecycle"):
         shipped("../states/governed_run")
 
 

@@ -262,7 +262,7 @@ def test_flood_of_problems_is_cut_and_says_so() -> None:
         parse(DEFAULT.replace(TITLE, f"{TITLE}\n{unknown}").encode(), "run.toml")
     lines = str(refusal.value).splitlines()
     assert len(lines) == 51
-    assert lines[-1] == "run.toml: there is more that is wrong; only the first are listed"
+    assert lines[-1] == "run.toml: there are more problems; only the first 50 are listed"
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

@@ -95,7 +95,7 @@ def shaped(text: str, folder: Path) -> Lifecycle:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_lifecycles_are_proved(name: str) -> None:
-    """Nothing is wrong with what comes with the program."""
+    """Nothing is wrong with the built-in lifecycles."""
     assert verify(read(name, Path())) == ()
 
 
@@ -418,7 +418,7 @@ def test_command_tells_programs_the_same(tmp_path: Path) -> None:
     ("argument", "text", "said"),
     [
         ("nowhere.toml", None, "no such file"),
-        ("nothing", None, "no lifecycle 'nothing' comes with the program"),
+        ("nothing", None, "there is no built-in lifecycle 'nothing'"),
         ("mine.toml", "schema_version = 1\n", "mine.toml: "),
         ("mine.toml", "= 1\n", "mine.toml: "),
         ("", None, "LIFECYCLE"),
