@@ -138,6 +138,9 @@ class Gate(StrEnum):
     REVIEW = "review"
 
 
+MANDATORY_GATES: Final = (Gate.POLICY, Gate.CI, Gate.REVIEW)
+
+
 class GateSource(StrEnum):
     """Where a gate's signal came from."""
 

@@ -1,4 +1,4 @@
-"""How values and near misses are put into refusals, the same way everywhere. Only words."""
+"""Phrases that every message uses alike: values, suggestions, counts, spans of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN_BITS_MAX: Final = 64
 
 
 def described(value: object) -> str:
-    """A value of the file in one short, printable phrase; text is quoted and escaped."""
+    """Describe a value from a file in a short, printable phrase; text is quoted and escaped."""
     match value:
         case bool():
             return str(value).lower()
@@ -32,20 +32,20 @@ def described(value: object) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only for those who mistype
+    """Return `; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for typos
 
     nearest = get_close_matches(word, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 state`, `2 states`."""
+    """Return `1 state`, `2 states`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def option_prefix(stage: str) -> str:
-    """How a stage's options begin: `--manager`; `_` becomes `-`."""
+    """Return the beginning of a stage's options: `--manager`; `_` becomes `-`."""
     return "--" + stage.replace("_", "-")
 
 
@@ -59,13 +59,13 @@ _SECOND_MS: Final = 1_000
 
 
 def span_ms(since: str, until: str) -> int:
-    """Whole milliseconds between two times as records hold them; never negative."""
+    """Return the whole milliseconds between two times of a record; never negative."""
     span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
     return max(0, round(span.total_seconds() * _SECOND_MS))
 
 
 def span_words(milliseconds: int) -> str:
-    """`740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
+    """Return `740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
     if milliseconds < _SECOND_MS:
         return f"{milliseconds} ms"
     if milliseconds < 60 * _SECOND_MS:

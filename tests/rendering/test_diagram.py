@@ -348,7 +348,7 @@ def test_check_names_what_is_stale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no lifecycle 'nothing' comes with the program"),
+        (["nothing"], "there is no built-in lifecycle 'nothing'"),
         (["-o", "picture.jpeg"], "does not say which format"),
         (["-o", "missing/run.mmd"], "cannot write missing/run.mmd"),
         (["--format", "markdown"], "is for --diff"),
