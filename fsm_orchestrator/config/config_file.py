@@ -20,7 +20,6 @@ from fsm_orchestrator.config.run_config import (
     NonEmptyText,
     RunConfig,
     StageGiven,
-    named_location,
 )
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
@@ -29,8 +28,10 @@ from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
+from fsm_orchestrator.text.validation import Location, Problem
 from fsm_orchestrator.vocabulary import (
     DEFAULT_LIFECYCLE,
     Gate,
@@ -265,34 +266,26 @@ def _json_value(value: object) -> object:
 def _problems(
     error: ValidationError, name: str, text: str, document: Mapping[str, Any]
 ) -> list[str]:
-    """One line for each problem, in the order of the file's lines."""
+    """Return one line for each problem, in the order of the file's lines."""
     found = []
-    for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        path = tuple("json" if part == "json_" else part for part in detail["loc"])
-        path = named_location(path)
-        what = _what(detail["type"], detail["msg"], path, document)
+    for problem in validation.problems(error):
+        path = tuple("json" if part == "json_" else part for part in problem.location)
+        what = _what(problem, path, document)
         found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
     return [problem for _, problem in sorted(found)]
 
 
-def _what(kind: str, message: str, path: tuple[int | str, ...], document: Any) -> str:
-    key = ".".join(str(part) for part in path)
-    if kind == "extra_forbidden":
-        known = _known_keys(path)
-        hint = suggestion(str(path[-1]), known) or f"; known keys: {', '.join(known)}"
-        return f"unknown key {described(key)}{hint}"
+def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, path))
+    if problem.is_unknown_key:
+        return validation.unknown_key(path, _known_keys(path), shown=key)
     is_secret = "env" in path
-    return f"key {described(key)}: {_expectation(message)}" + (
+    return f"key {described(key)}: {validation.expectation(problem)}" + (
         "" if is_secret else f", not {described(value_at(document, path))}"
     )
 
 
-def _expectation(message: str) -> str:
-    text = message.removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"should be {text}" if message.startswith("Input should be") else text
-
-
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+def _known_keys(path: Location) -> list[str]:
     match path:
         case ("gates", _):
             return list(GatesGiven.model_fields)

@@ -21,7 +21,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
@@ -181,12 +180,13 @@ class RunConfig(GivenModel):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_as_usage(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """What is wrong with a configuration is the caller's mistake, told as such."""
+        """Raise what is wrong as UsageError: a configuration is the caller's."""
         try:
             return handler(data)
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_input=False, include_context=False)
-            raise UsageError("\n".join(map(_in_words, problems))) from None
+            from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
+
+            raise UsageError("\n".join(one.text for one in problems(error))) from None
 
     @field_validator("fixed_clock")
     @classmethod
@@ -218,18 +218,3 @@ class RunConfig(GivenModel):
         `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
         """
         return str(Path(self.directory, path))
-
-
-def _in_words(problem: ErrorDetails) -> str:
-    where = ".".join(map(str, named_location(problem["loc"])))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = "there is no such setting"
-    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
-
-
-def named_location(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where a problem is, less what must not be echoed: a bad environment key may hold a value."""
-    if location and location[-1] == "[key]":
-        return location[:-2]
-    return location
