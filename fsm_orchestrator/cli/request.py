@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.stage_options import Kind, setting_named
 from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
 
 
@@ -69,13 +70,13 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
     stages: dict[str, dict[str, Any]] = {}
     run: dict[str, Any] = {"gates": {}, "directory": _directory()}
     for key, value in given.items():
-        if key.startswith("stage_"):
-            field, _, stage = key.removeprefix("stage_").partition("__")
-            given_for = stages.setdefault(stage, {})
-            if field.startswith("retry_"):
-                given_for.setdefault("retry", {})[field.removeprefix("retry_")] = value
-            else:
-                given_for[field] = dict(value) if field == "env" else value
+        found = setting_named(key)
+        if found is not None:
+            option, stage = found
+            table = stages.setdefault(stage, {})
+            if option.table:
+                table = table.setdefault(option.table, {})
+            table[option.key] = dict(value) if option.kind is Kind.PAIR else value
         elif key.startswith("gate_"):
             run["gates"][Gate(key.removeprefix("gate_"))] = value
         else:

@@ -25,15 +25,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
-from fsm_orchestrator.model.limits import (
-    GraceMilliseconds,
-    IdleTimeoutMs,
-    KillGraceMs,
-    Milliseconds,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-)
+from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
@@ -53,52 +45,25 @@ class GivenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class StageGiven(GivenModel):
+class GivenCommand(GivenModel):
+    """What was given of the program that a stage runs; null means not given."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    bin: PathText | None = unset("bin")
+    args: tuple[Text, ...] | None = unset("args")
+    env: Mapping[EnvironmentKey, Text] | None = unset("env")
+    expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
+
+
+class StageGiven(LimitFields, GivenCommand):
     """What was given for one stage; null means not given."""
 
-    bin: PathText | None = Field(
-        default=None,
-        description=(
-            "The program, a path or a name looked up on PATH; declares the stage anew, without"
-            " what was kept of it."
-        ),
-    )
-    args: tuple[Text, ...] | None = Field(
-        default=None,
-        description=(
-            "Its arguments in order, passed without a shell, instead of those that were kept."
-        ),
-    )
-    env: Mapping[EnvironmentKey, Text] | None = Field(
-        default=None,
-        description=(
-            "Environment variables by name, over the operator's; in a resume also over those that"
-            " were kept."
-        ),
-    )
-    expected_artifacts: tuple[PathText, ...] | None = Field(
-        default=None,
-        description=(
-            "Files that the stage must write, instead of those that were kept; a .json must be"
-            " strict JSON."
-        ),
-    )
-    timeout_ms: TimeoutMs = None
-    kill_grace_ms: KillGraceMs = None
-    idle_timeout_ms: IdleTimeoutMs = None
-    slow_after_ms: SlowAfterMs = None
-    output_limit_bytes: OutputLimitBytes = None
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is tried again by itself; without it, never."
     )
-    cwd: PathText | None = Field(default=None, description="The directory it runs in.")
-    allow_stale: bool | None = Field(
-        default=None,
-        description=(
-            "Whether an expected artifact may be one that was there before and was not written"
-            " again."
-        ),
-    )
+    cwd: PathText | None = unset("cwd")
+    allow_stale: bool | None = unset("allow_stale")
 
     @property
     def is_empty(self) -> bool:

@@ -9,23 +9,17 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven, Text
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.limits import (
-    GivenLimits,
-    IdleTimeoutMs,
-    KillGraceMs,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-    limits_in,
-)
+from fsm_orchestrator.model.limits import LIMIT_FIELDS, GivenLimits, LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.text.phrases import option_prefix
@@ -55,11 +49,10 @@ class StageSettings:
         return tuple(key for key, value in self.env.items() if value is None)
 
 
-class StageRecord(StrictModel):
-    """A stage's settings as the checkpoint keeps them.
+class RecordedCommand(StrictModel):
+    """What the checkpoint keeps of the program that a stage runs."""
 
-    Equal environment values can be recognised by their digests, and nothing be guessed from them.
-    """
+    model_config = ConfigDict(defer_build=True)
 
     command: str = Field(
         description="The program: an absolute path, or a name looked up on PATH; masked."
@@ -83,20 +76,26 @@ class StageRecord(StrictModel):
     expected_artifacts: tuple[str, ...] = Field(
         description="Absolute paths of the files that the stage must write."
     )
-    timeout_ms: TimeoutMs
-    kill_grace_ms: KillGraceMs
-    idle_timeout_ms: IdleTimeoutMs
-    slow_after_ms: SlowAfterMs
-    output_limit_bytes: OutputLimitBytes
+
+
+class StageRecord(LimitFields, RecordedCommand):
+    """A stage's settings as the checkpoint keeps them.
+
+    Equal environment values can be recognised by their digests, and nothing be guessed from them.
+    """
+
     retry: RetryPolicy | None = Field(
         description="When the stage is tried again by itself; null when nothing was given."
     )
-    allow_stale: bool = Field(
-        description=(
-            "Whether an expected artifact may be one that was there before and was not written"
-            " again."
-        )
-    )
+    allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+
+    @model_validator(mode="after")
+    def _refuse_gaps(self) -> Self:
+        """Refuse a record without a limit: what the program writes has every key."""
+        missing = [key for key in LIMIT_FIELDS if key not in self.model_fields_set]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        return self
 
 
 def given_settings(
@@ -162,7 +161,7 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
             if artifacts is None
             else tuple(dict.fromkeys(config.absolute(path) for path in artifacts))
         ),
-        limits=limits_in(given).over(kept.limits),
+        limits=given.limits.over(kept.limits),
         retry=(given.retry or RetryPolicy()).over(kept.retry),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
     )
@@ -206,7 +205,7 @@ def settings_of(record: StageRecord) -> StageSettings:
         cwd=record.cwd,
         env=dict.fromkeys(record.env_digests),
         expected_artifacts=record.expected_artifacts,
-        limits=limits_in(record),
+        limits=record.limits,
         retry=record.retry or RetryPolicy(),
         allow_stale=record.allow_stale,
         is_complete=not record.is_masked,

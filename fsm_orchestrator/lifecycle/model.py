@@ -8,16 +8,10 @@ import json
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
-from fsm_orchestrator.model.limits import (
-    IdleTimeoutMs,
-    KillGraceMs,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-)
+from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
     CYCLES_MAX,
@@ -38,8 +32,10 @@ Line = Annotated[
 """Text for people that is printed as it is: no line breaks, no codes that steer a terminal."""
 
 
-class State(StrictModel):
-    """One `[[state]]`; which keys it may have depends on its kind."""
+class NamedState(StrictModel):
+    """The keys of a state that are not about a stage."""
+
+    model_config = ConfigDict(defer_build=True)
 
     name: StateName = Field(
         description=(
@@ -59,11 +55,11 @@ class State(StrictModel):
             "How the run ended that comes to rest here, needed by a terminal state and only of one."
         ),
     )
-    timeout_ms: TimeoutMs = None
-    kill_grace_ms: KillGraceMs = None
-    idle_timeout_ms: IdleTimeoutMs = None
-    slow_after_ms: SlowAfterMs = None
-    output_limit_bytes: OutputLimitBytes = None
+
+
+class State(LimitFields, NamedState):
+    """One `[[state]]`; which keys it may have depends on its kind."""
+
     retry: RetryPolicy | None = Field(
         default=None,
         description="When the stage is tried again by itself; without it, never; only of a stage.",

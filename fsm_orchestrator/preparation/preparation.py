@@ -22,7 +22,7 @@ from fsm_orchestrator.config.stage_settings import (
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.model.limits import DEFAULT_LIMITS, GivenLimits, Limits, limits_in
+from fsm_orchestrator.model.limits import DEFAULT_LIMITS, GivenLimits, Limits
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets import private_file
@@ -90,9 +90,8 @@ class Preparation(NamedTuple):
 def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
     """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
     of_run = GivenLimits(timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms)
-    of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
-    chosen = settings.limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
-    return Limits(**chosen._asdict())
+    of_lifecycle = checkpoint.lifecycle.states[stage].limits
+    return Limits(*settings.limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS))
 
 
 def new_invocation(

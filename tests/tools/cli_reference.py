@@ -175,8 +175,8 @@ def _value(parameter: click.Parameter) -> str:
     if isinstance(kind, click.Choice):
         return ", ".join(f"`{one}`" for one in kind.choices)
     if isinstance(kind, kinds.Whole):
-        unit = " milliseconds" if kind._most == MILLISECONDS_MAX else ""
-        return f"{kind._least} to {kind._most}{unit}"
+        unit = " milliseconds" if kind.bounds.most == MILLISECONDS_MAX else ""
+        return f"{kind.bounds.least} to {kind.bounds.most}{unit}"
     words = next((words for one, words in _KINDS if isinstance(kind, one)), "any text")
     if parameter.name == "out_or_file":
         words = "a config file, or a directory with a run"

@@ -28,6 +28,7 @@ from fsm_orchestrator.cli.parser.run_options import (
     run_options,
 )
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
+from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
 
@@ -112,14 +113,14 @@ def _logs(stages: Sequence[str]) -> click.Command:
             Once(
                 ["--attempt"],
                 section=section,
-                type=Whole(1, 999_999_999, "an attempt"),
+                type=Whole(Bounds(1, 999_999_999, "the number of an attempt,")),
                 metavar="N",
                 help="Only this attempt (default: all of them, in order).",
             ),
             Once(
                 ["--lines"],
                 section=section,
-                type=Whole(0, 999_999_999, "lines"),
+                type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
                 metavar="N",
                 help="Only the last N lines of each log, and what follows.",
             ),
@@ -146,7 +147,7 @@ def _stop(_stages: Sequence[str]) -> click.Command:
             Once(
                 ["--wait-ms"],
                 section=section,
-                type=Whole(0),
+                type=Whole(GRACE_MILLISECONDS),
                 metavar="N",
                 help="How long to wait for the end (default 60000).",
             ),
@@ -271,7 +272,7 @@ def _selftest(_stages: Sequence[str]) -> click.Command:
             Once(
                 ["--kills"],
                 section="Checks",
-                type=Whole(1, 1000, "runs"),
+                type=Whole(Bounds(1, 1000, "a whole number of runs")),
                 metavar="N",
                 help="How many runs are killed and resumed (default 12).",
             ),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import click
 
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, RUN_ID_PATTERN
+from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
+from fsm_orchestrator.vocabulary import RUN_ID_PATTERN
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -190,23 +191,36 @@ class StageName(NonEmpty):
 
 
 class Whole(click.ParamType[int]):
-    """A whole number of `unit` from `least` to `most`."""
+    """A whole number within bounds."""
 
     name = "N"
 
-    def __init__(
-        self, least: int, most: int = MILLISECONDS_MAX, unit: str = "milliseconds"
-    ) -> None:
-        self._least, self._most, self._unit = least, most, unit
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number, checked."""
-        text = str(value)
-        if not re.fullmatch(r"[0-9]{1,16}", text) or not self._least <= int(text) <= self._most:
-            self.fail(
-                f"{text[:40]!r} is not a whole number of {self._unit} from {self._least} to"
-                f" {self._most}",
-                param,
-                ctx,
-            )
+        """Return the number, checked."""
+        text, bounds = str(value), self.bounds
+        is_number = re.fullmatch(r"[0-9]{1,16}", text) is not None
+        if not is_number or not bounds.least <= int(text) <= bounds.most:
+            self.fail(f"{text[:40]!r} is not {bounds.text}", param, ctx)
         return int(text)
+
+
+def parameter_type(kind: ValueKind, metavar: str) -> click.ParamType[Any]:
+    """Return what checks and completes a value of a stage's setting. A flag has no value."""
+    match kind:
+        case Bounds():
+            return Whole(kind)
+        case Choices(words):
+            return click.Choice(words)
+        case Kind.FILE:
+            return FilePath(metavar)
+        case Kind.DIRECTORY:
+            return Directory(metavar)
+        case Kind.PAIR:
+            return EnvironmentPair()
+        case Kind.TEXT | Kind.FLAG:
+            return click.STRING
+        case _:
+            assert_never(kind)

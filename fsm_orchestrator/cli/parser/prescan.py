@@ -16,15 +16,11 @@ from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
-from fsm_orchestrator.vocabulary import (
-    CHECKPOINT_FILE,
-    DEFAULT_LIFECYCLE,
-    STAGE_FLAG_SUFFIXES,
-    STAGE_OPTION_SUFFIXES,
-)
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 
-_VALUE_SUFFIXES: Final = [one for one in STAGE_OPTION_SUFFIXES if one not in STAGE_FLAG_SUFFIXES]
+_VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 

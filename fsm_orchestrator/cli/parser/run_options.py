@@ -14,7 +14,6 @@ import click
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     EarlierRun,
-    EnvironmentPair,
     FilePath,
     Instant,
     LifecycleSource,
@@ -23,16 +22,20 @@ from fsm_orchestrator.cli.parser.parameters import (
     Section,
     StageName,
     Whole,
+    parameter_type,
+)
+from fsm_orchestrator.model.stage_options import (
+    GRACE_MILLISECONDS,
+    MILLISECONDS,
+    STAGE_OPTIONS,
+    Kind,
+    StageOption,
 )
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
-    ATTEMPTS_MAX,
-    BYTES_MAX,
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
-    DEFAULT_OUTPUT_LIMIT_BYTES,
     DEFAULT_TIMEOUT_MS,
-    Backoff,
     Gate,
     LogFormat,
     LogLevel,
@@ -135,133 +138,21 @@ def _gate_options() -> list[click.Parameter]:
 
 
 def stage_options(stage: str) -> list[click.Parameter]:
-    """The options of one stage. Parameter names end in the stage's field, see run_config.py."""
-    prefix, section = option_prefix(stage), f"Stage {stage}"
+    """Return the options of one stage, one for each setting."""
+    return [_stage_option(one, stage) for one in STAGE_OPTIONS]
 
-    def name(field: str) -> str:
-        return f"stage_{field}__{stage}"
 
-    return [
-        Once(
-            [f"{prefix}-bin", name("bin")],
-            section=section,
-            type=FilePath("PATH"),
-            help="The program: a path, or a name found on PATH. Without it the stage is passed"
-            " over. On a resume it declares the stage anew, arguments and all.",
-        ),
-        Section(
-            [f"{prefix}-arg", name("args")],
-            section=section,
-            multiple=True,
-            metavar="VALUE",
-            help="An argument, passed as it is; may begin with a dash. Repeatable, in order.",
-        ),
-        Section(
-            [f"{prefix}-env", name("env")],
-            section=section,
-            multiple=True,
-            type=EnvironmentPair(),
-            help="An environment variable. Repeatable, the last of a key wins. Values are in no"
-            " file of OUT.",
-        ),
-        Section(
-            [f"{prefix}-expected-artifact", name("expected_artifacts")],
-            section=section,
-            multiple=True,
-            type=FilePath("PATH"),
-            help="A file the stage must write; `.json` must be strict JSON. Repeatable.",
-        ),
-        Section(
-            [f"{prefix}-allow-stale", name("allow_stale")],
-            section=section,
-            is_flag=True,
-            default=None,
-            help="Accept an expected artifact that this attempt did not write.",
-        ),
-        Once(
-            [f"{prefix}-timeout-ms", name("timeout_ms")],
-            section=section,
-            type=Whole(1),
-            metavar="N",
-            help="How long it may run; else --timeout-ms.",
-        ),
-        Once(
-            [f"{prefix}-kill-grace-ms", name("kill_grace_ms")],
-            section=section,
-            type=Whole(0),
-            metavar="N",
-            help="How long it may take to end after SIGTERM; else --kill-grace-ms.",
-        ),
-        Once(
-            [f"{prefix}-idle-timeout-ms", name("idle_timeout_ms")],
-            section=section,
-            type=Whole(1),
-            metavar="N",
-            help="How long it may print nothing (default: as long as it runs).",
-        ),
-        Once(
-            [f"{prefix}-slow-after-ms", name("slow_after_ms")],
-            section=section,
-            type=Whole(1),
-            metavar="N",
-            help="Warn each time it has run for so long, with what it printed last.",
-        ),
-        Once(
-            [f"{prefix}-output-limit", name("output_limit_bytes")],
-            section=section,
-            type=Whole(1, BYTES_MAX, "bytes"),
-            metavar="BYTES",
-            help=f"How much it may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
-        ),
-        Once(
-            [f"{prefix}-max-attempts", name("retry_max_attempts")],
-            section=section,
-            type=Whole(1, ATTEMPTS_MAX, "attempts"),
-            metavar="N",
-            help="How many attempts it has, the first included (default 1: no retry).",
-        ),
-        Section(
-            [f"{prefix}-retry-exit-code", name("retry_exit_codes")],
-            section=section,
-            multiple=True,
-            type=Whole(1, 255, "an exit code"),
-            metavar="CODE",
-            help="Try again after this exit code. Repeatable.",
-        ),
-        Section(
-            [f"{prefix}-retry-timeouts", name("retry_timeouts")],
-            section=section,
-            is_flag=True,
-            default=None,
-            help="Try again after a timeout, too.",
-        ),
-        Once(
-            [f"{prefix}-backoff", name("retry_backoff")],
-            section=section,
-            type=click.Choice([one.value for one in Backoff]),
-            help="The wait before each retry: the same (fixed, the default) or doubled each time.",
-        ),
-        Once(
-            [f"{prefix}-backoff-ms", name("retry_backoff_ms")],
-            section=section,
-            type=Whole(0),
-            metavar="N",
-            help="The wait before the first retry (default 1000).",
-        ),
-        Once(
-            [f"{prefix}-backoff-ms-max", name("retry_backoff_ms_max")],
-            section=section,
-            type=Whole(0),
-            metavar="N",
-            help="The longest wait (default 60000).",
-        ),
-        Once(
-            [f"{prefix}-cwd", name("cwd")],
-            section=section,
-            type=Directory("DIR"),
-            help="Where it runs; else the directory the run was started in.",
-        ),
-    ]
+def _stage_option(row: StageOption, stage: str) -> click.Parameter:
+    names = [f"{option_prefix(stage)}-{row.suffix}", row.parameter(stage)]
+    section = f"Stage {stage}"
+    if row.kind is Kind.FLAG:
+        return Section(names, section=section, is_flag=True, default=None, help=row.help)
+    kind, metavar = parameter_type(row.kind, row.metavar), row.metavar or None
+    if row.is_repeatable:
+        return Section(
+            names, section=section, multiple=True, type=kind, metavar=metavar, help=row.help
+        )
+    return Once(names, section=section, type=kind, metavar=metavar, help=row.help)
 
 
 def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
@@ -290,14 +181,14 @@ def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
         Once(
             ["--timeout-ms"],
             section=section,
-            type=Whole(1),
+            type=Whole(MILLISECONDS),
             metavar="N",
             help=f"How long each stage may run, in milliseconds (default {DEFAULT_TIMEOUT_MS}).",
         ),
         Once(
             ["--kill-grace-ms"],
             section=section,
-            type=Whole(0),
+            type=Whole(GRACE_MILLISECONDS),
             metavar="N",
             help="How long a stage may take to end after SIGTERM before SIGKILL (default"
             f" {DEFAULT_KILL_GRACE_MS}).",
