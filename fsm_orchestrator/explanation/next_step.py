@@ -19,7 +19,7 @@ from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, plan_of
-from fsm_orchestrator.preparation.preparation import limits_in_force
+from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.resumable_run import read_resumable_run
 from fsm_orchestrator.record.report import failures_of, is_nothing_kept
 from fsm_orchestrator.text.phrases import option_prefix
