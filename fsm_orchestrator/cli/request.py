@@ -45,9 +45,9 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     if is_quiet:
         log_level = LogLevel.ERROR
     if file_name is not None:
-        from fsm_orchestrator.config import config_file
+        from fsm_orchestrator.config import config_file, config_reading
 
-        file = config_file.load(Path(file_name), file_name).content
+        file = config_reading.load(Path(file_name), file_name).content
         config = config_file.combined(config, file)
         as_json = as_json or bool(file.json_)
         log_format = log_format or file.log_format

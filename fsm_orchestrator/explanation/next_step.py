@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import settings_of
+from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change

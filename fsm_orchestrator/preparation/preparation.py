@@ -13,12 +13,8 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import (
-    StageRecord,
-    StageSettings,
-    record_of,
-    secrets_of,
-)
+from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
