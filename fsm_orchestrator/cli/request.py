@@ -1,4 +1,4 @@
-"""Parsed options, and the config file they name, to RunConfig: where the options' names end."""
+"""Turns parsed options and their config file into a RunConfig."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
 
 
 class Request(NamedTuple):
-    """What was asked for: the configuration, and how to show what becomes of it."""
+    """The configuration asked for, and how to show the result."""
 
     config: RunConfig
     as_json: bool
@@ -24,7 +24,7 @@ class Request(NamedTuple):
 
 
 def request_from(parameters: Mapping[str, Any]) -> Request:
-    """What parsed options mean, with the config file they name.
+    """Return the request that parsed options and their config file make.
 
     Raises:
         UsageError: a value cannot be used, or the operator's directory is gone.
@@ -36,9 +36,9 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     is_quiet = given.pop("quiet", False)
     if is_quiet and log_level is not None:
         raise UsageError(
-            "--quiet and --log-level both say what is shown of the log",
-            remedy="give one of them; --quiet is --log-level error, without a summary of what is"
-            " done",
+            "--quiet and --log-level both choose the events to show",
+            remedy="give one of them; --quiet is --log-level error, without a summary of a run"
+            " that is done",
         )
     file_name = given.pop("config", None)
     config = _config(given)
@@ -62,7 +62,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
 
 
 def _is_given(value: Any) -> bool:
-    """Whether an option was given; 0 and an empty text are values."""
+    """Return whether an option was given; 0 and an empty text are values."""
     return value is not None and value is not False and value != ()
 
 

@@ -1,8 +1,4 @@
-"""The config file: whatever the flags can say, in TOML, read into a frozen model.
-
-Everything that is wrong with a file is found at once, with its line. How file and flags combine
-is said in `combined`: the tighter gate counts, for all else the flag.
-"""
+"""The shape of a config file, and how it combines with options. Every option of a run has a key."""
 
 from __future__ import annotations
 
@@ -47,7 +43,7 @@ class GatesGiven(GivenModel):
     )
 
     def given(self) -> dict[Gate, str]:
-        """The signals that the file gives."""
+        """Return the signals that the file gives."""
         return {Gate(name): value for name, value in self if value is not None}
 
 
@@ -58,15 +54,15 @@ class ConfigFile(GivenModel):
 
     schema_version: SchemaVersion = Field(default=1, description="The version of this format.")
     lifecycle: NonEmptyText | None = Field(
-        default=None, description="The name of a shipped lifecycle, or a path to one."
+        default=None, description="The name of a built-in lifecycle, or a path to one."
     )
     run_id: RunId | None = Field(default=None, description="The id of the run.")
     resume: bool | None = Field(default=None, description="Whether to continue the run in OUT.")
     on_changed_stage: OnChangedStage | None = Field(
-        default=None, description="What to do about a completed stage that is not what it was."
+        default=None, description="What to do about a completed stage that has changed."
     )
     rerun: tuple[StateName, ...] | None = Field(
-        default=None, description="Completed stages to run again, with all after them."
+        default=None, description="Completed stages to rerun, with all stages after them."
     )
     timeout_ms: Milliseconds | None = Field(
         default=None, description="How long each stage may run, in milliseconds."
@@ -83,7 +79,7 @@ class ConfigFile(GivenModel):
         description="What it means for a stage that it leaves processes running: warn or fail.",
     )
     fixed_clock: dt.datetime | None = Field(
-        default=None, description="The time at which time stands still, for golden files."
+        default=None, description="The time at which the clock stands still, for golden files."
     )
     log_format: LogFormat | None = Field(
         default=None,
@@ -91,7 +87,7 @@ class ConfigFile(GivenModel):
     )
     log_level: LogLevel | None = Field(
         default=None,
-        description="The least grave events that are shown on stderr; info unless given.",
+        description="The least severe events that are shown on stderr; info unless given.",
     )
     log_output: bool | None = Field(
         default=None,
@@ -107,10 +103,10 @@ class ConfigFile(GivenModel):
 
 
 def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
-    """What flags and file say together.
+    """Combine options and file.
 
-    The tighter gate counts. For all else the flag wins; lists are replaced as a whole, the
-    environment is overlaid by key.
+    The stricter gate signal counts. For everything else the option wins; lists are replaced as a
+    whole, the environment is merged by key.
     """
     gates, sources = _combined_gates(flags, file)
     stages = {

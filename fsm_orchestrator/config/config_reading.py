@@ -40,7 +40,7 @@ class ReadConfig:
 
 
 def load(path: Path, name: str) -> ReadConfig:
-    """Read a config file; `name` is what messages call it.
+    """Read a config file, which messages call `name`.
 
     Raises:
         UsageError: it cannot be read or something in it is wrong; every problem has a line.
@@ -57,7 +57,7 @@ def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
 
 
 def check(path: Path, name: str) -> ReadConfig:
-    """Read a config file as `load` does, and hold its stages against its lifecycle as well.
+    """Read a config file as `load` does, and check its stages against its lifecycle as well.
 
     Raises:
         UsageError: everything that is wrong with it, at once.
@@ -69,7 +69,7 @@ def check(path: Path, name: str) -> ReadConfig:
     except UsageError as error:
         problems = [*str(error).splitlines(), *problems]
     if problems:
-        raise UsageError("\n".join(problems), remedy="mend the file")
+        raise UsageError("\n".join(problems), remedy="fix the file")
     return read
 
 
@@ -89,7 +89,7 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """Stages that the lifecycle does not have, and settings for a stage without a binary."""
+    """Yield stages that the lifecycle does not have, and settings of a stage without a binary."""
     stages = document.get("stage")
     asked = document.get("lifecycle", DEFAULT_LIFECYCLE)
     if not isinstance(stages, dict) or not isinstance(asked, str):
@@ -114,7 +114,7 @@ def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
 
 
 def _json_value(value: object) -> object:
-    """A TOML time as JSON has it; a time without an offset is UTC."""
+    """Return a TOML time as JSON has it; a time without an offset is UTC."""
     if isinstance(value, dt.datetime):
         return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).isoformat()
     return str(value)
@@ -158,5 +158,5 @@ def _known_keys(path: Location) -> list[str]:
 def _refusal(problems: list[str]) -> UsageError:
     return UsageError(
         "\n".join(problems),
-        remedy="mend the file; `fsm-orchestrator config check FILE` finds everything at once",
+        remedy="fix the file; `fsm-orchestrator config check FILE` finds everything at once",
     )

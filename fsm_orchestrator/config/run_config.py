@@ -1,7 +1,7 @@
-"""RunConfig: the only form in which what the operator gave travels past the command line.
+"""RunConfig: everything that the operator gave for one invocation.
 
-It holds what was given *now* and nothing else: `None` means not given. What a run uses, once
-kept settings and defaults are added, is settings.py's duty.
+It holds what was given *now* and nothing else: `None` means not given. stage_settings.py adds
+kept settings.
 """
 
 import os
@@ -89,10 +89,10 @@ class RunConfig(GivenModel):
         ),
     )
     lifecycle: PathText | None = Field(
-        default=None, description="Name of a shipped lifecycle, or the path of a file."
+        default=None, description="Name of a built-in lifecycle, or the path of a file."
     )
     run_id: RunId | None = Field(
-        default=None, description="Id of the new run, or of the one that is to be resumed."
+        default=None, description="Id of the new run, or of the run to resume."
     )
     gates: Mapping[Gate, str] = Field(
         default_factory=dict, description="The signal of each gate that one was given for."
@@ -178,7 +178,7 @@ class RunConfig(GivenModel):
         return Path(self.absolute(self.output_directory))
 
     def absolute(self, path: str) -> str:
-        """A path of this invocation made absolute against the operator's directory.
+        """Make a path of this invocation absolute, against the operator's directory.
 
         `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
         """

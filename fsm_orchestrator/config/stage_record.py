@@ -53,7 +53,7 @@ class RecordedCommand(StrictModel):
 class StageRecord(LimitFields, RecordedCommand):
     """A stage's settings as the checkpoint keeps them.
 
-    Equal environment values can be recognised by their digests, and nothing be guessed from them.
+    Digests show whether an environment value is the same, and do not let it be guessed.
     """
 
     retry: RetryPolicy | None = Field(
@@ -73,7 +73,7 @@ class StageRecord(LimitFields, RecordedCommand):
 def record_of(
     settings: StageSettings, masker: Masker, digest_key: bytes, kept: StageRecord | None
 ) -> StageRecord:
-    """What the checkpoint keeps of `settings`; the digests of lost values are taken from `kept`."""
+    """Return what the checkpoint keeps of `settings`; digests of lost values come from `kept`."""
     command, cwd = masker.mask_paths((settings.command, settings.cwd))
     args = masker.mask_all(settings.args)
     artifacts = masker.mask_paths(settings.expected_artifacts)
@@ -96,12 +96,12 @@ def record_of(
 
 
 def env_digest(digest_key: bytes, key: str, value: str) -> str:
-    """HMAC-SHA256 of one environment pair, in hexadecimal."""
+    """Return the HMAC-SHA-256 of one environment pair, in hexadecimal."""
     return hmac.new(digest_key, f"{key}={value}".encode(), hashlib.sha256).hexdigest()
 
 
 def settings_of(record: StageRecord) -> StageSettings:
-    """The settings that a checkpoint alone gives back: without environment values."""
+    """Return the settings that a checkpoint alone gives back: without environment values."""
     return StageSettings(
         command=record.command,
         args=record.args,
@@ -116,12 +116,12 @@ def settings_of(record: StageRecord) -> StageSettings:
 
 
 def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tuple[str, ...]:
-    """How the settings of a completed stage differ from those it completed with, one line each.
+    """List how the settings of a completed stage differ from those it completed with.
 
-    Command, arguments, directory, environment and expected artifacts count; how long the stage
-    may take does not. Environment values are not shown.
+    Command, arguments, directory, environment and expected artifacts count; limits and retries do
+    not. Environment values are not shown.
     """
-    # What is secret now may not have been then: both are compared as they would be shown now.
+    # A value may have become secret since: both are compared as they would be shown now.
     command, cwd = masker.mask_paths((completed.command, completed.cwd))
     args = masker.mask_all(completed.args)
     artifacts = masker.mask_paths(completed.expected_artifacts)
@@ -149,10 +149,10 @@ def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tup
 
 
 def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:
-    """What must be kept privately: all stages exactly, as soon as any has environment values.
+    """Return what the private file must hold: all stages, if any of them has environment values.
 
-    A value of one stage may stand in an argument of another. Settings that are known only masked
-    are not kept: what is masked must never be run.
+    A value of one stage may stand in an argument of another. Settings known only in masked form
+    are not kept: they must never be run.
     """
     if not any(one.env for one in settings.values()):
         return {}

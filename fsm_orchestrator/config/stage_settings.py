@@ -1,8 +1,4 @@
-"""What each stage runs with: given now, else kept, else the default. And how two settings differ.
-
-`StageSettings` is exact and lives in memory (and, for secrets, in the private file); what goes
-into the output directory is `StageRecord`, without environment values.
-"""
+"""What each stage runs with: given now, else kept. What is kept of it is in stage_record.py."""
 
 import os
 from collections.abc import Mapping
@@ -18,10 +14,10 @@ from fsm_orchestrator.text.phrases import option_prefix
 
 @dataclass(frozen=True, slots=True)
 class StageSettings:
-    """Everything a stage runs with; paths are absolute, a bare command name stays bare.
+    """Everything that a stage runs with; paths are absolute, a bare command name stays bare.
 
     `env` values are None where only the key is known: the private file is gone.
-    `is_complete` is False where secrets were masked out and cannot be had back.
+    `is_complete` is False where secrets were masked and cannot be restored.
     """
 
     command: str
@@ -36,14 +32,14 @@ class StageSettings:
 
     @property
     def missing_values(self) -> tuple[str, ...]:
-        """The keys of environment pairs whose value is not known any more."""
+        """The keys of environment pairs whose value was lost."""
         return tuple(key for key, value in self.env.items() if value is None)
 
 
 def given_settings(
     config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings]
 ) -> dict[str, StageSettings]:
-    """The settings of every stage that has a binary: kept ones overlaid by those given now.
+    """Merge kept settings and those given now, for every stage that has a binary.
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary.
@@ -68,8 +64,8 @@ def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
     option = option_prefix(declared.name)
     if retry.names_nothing:
         raise UsageError(
-            f"stage {declared.name!r} has {retry.max_attempts} attempts, but nothing is named to"
-            " try again after",
+            f"stage {declared.name!r} has {retry.max_attempts} attempts, but names nothing to"
+            " retry after",
             remedy=f"give {option}-retry-exit-code CODE, or {option}-retry-timeouts",
         )
     if declared.rework_exit_code in (retry.exit_codes or ()):

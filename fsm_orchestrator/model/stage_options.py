@@ -95,18 +95,24 @@ STAGE_OPTIONS: Final = (
         "bin",
         Kind.FILE,
         "PATH",
-        "The program: a path, or a name found on PATH. Without it the stage is passed over. On a"
-        " resume it declares the stage anew, arguments and all.",
-        "The program, a path or a name looked up on PATH; declares the stage anew, without what was"
-        " kept of it.",
+        help=(
+            "Program to run: a path, or a name looked up on PATH. Without it, the stage is passed"
+            " over. On a resume, it replaces all settings of the stage."
+        ),
+        description=(
+            "The program, a path or a name looked up on PATH; replaces all settings that were kept"
+            " of the stage."
+        ),
     ),
     StageOption(
         "arg",
         "args",
         Kind.TEXT,
         "VALUE",
-        "An argument, passed as it is; may begin with a dash. Repeatable, in order.",
-        "Its arguments in order, passed without a shell, instead of those that were kept.",
+        help="Argument, passed on as it is; may begin with a dash. Repeatable, in order.",
+        description=(
+            "Its arguments in order, passed without a shell, instead of those that were kept."
+        ),
         is_repeatable=True,
     ),
     StageOption(
@@ -114,10 +120,14 @@ STAGE_OPTIONS: Final = (
         "env",
         Kind.PAIR,
         "KEY=VALUE",
-        "An environment variable. Repeatable, the last of a key wins. Values are in no file of"
-        " OUT.",
-        "Environment variables by name, over the operator's; in a resume also over those that were"
-        " kept.",
+        help=(
+            "Environment variable. Repeatable; the last value of a key wins. No file in OUT has"
+            " the values."
+        ),
+        description=(
+            "Environment variables by name, added to the operator's; in a resume, also to those"
+            " that were kept."
+        ),
         is_repeatable=True,
     ),
     StageOption(
@@ -125,9 +135,11 @@ STAGE_OPTIONS: Final = (
         "expected_artifacts",
         Kind.FILE,
         "PATH",
-        "A file the stage must write; `.json` must be strict JSON. Repeatable.",
-        "Files that the stage must write, instead of those that were kept; a .json must be strict"
-        " JSON.",
+        help="File that the stage must write; a .json file must be strict JSON. Repeatable.",
+        description=(
+            "Files that the stage must write, instead of those that were kept; a .json must be"
+            " strict JSON."
+        ),
         is_repeatable=True,
     ),
     StageOption(
@@ -135,57 +147,64 @@ STAGE_OPTIONS: Final = (
         "allow_stale",
         Kind.FLAG,
         "",
-        "Accept an expected artifact that this attempt did not write.",
-        "Whether an expected artifact may be one that was there before and was not written again.",
+        help="Accept expected artifacts that the attempt did not write.",
+        description=(
+            "Whether an expected artifact may be one that was there before and was not written"
+            " again."
+        ),
     ),
     StageOption(
         "timeout-ms",
         "timeout_ms",
         MILLISECONDS,
         "N",
-        "How long it may run; else --timeout-ms.",
-        "How long the stage may run, in milliseconds.",
+        help="How long the stage may run (default: --timeout-ms).",
+        description="How long the stage may run, in milliseconds.",
     ),
     StageOption(
         "kill-grace-ms",
         "kill_grace_ms",
         GRACE_MILLISECONDS,
         "N",
-        "How long it may take to end after SIGTERM; else --kill-grace-ms.",
-        "How long the stage may take to end after SIGTERM before SIGKILL, in milliseconds.",
+        help="How long the stage may take to end after SIGTERM (default: --kill-grace-ms).",
+        description=(
+            "How long the stage may take to end after SIGTERM before SIGKILL, in milliseconds."
+        ),
     ),
     StageOption(
         "idle-timeout-ms",
         "idle_timeout_ms",
         MILLISECONDS,
         "N",
-        "How long it may print nothing (default: as long as it runs).",
-        "How long the stage may print nothing, in milliseconds; without it, as long as it runs.",
+        help="How long the stage may print nothing (default: no limit).",
+        description="How long the stage may print nothing, in milliseconds; no limit unless given.",
     ),
     StageOption(
         "slow-after-ms",
         "slow_after_ms",
         MILLISECONDS,
         "N",
-        "Warn each time it has run for so long, with what it printed last.",
-        "After how long the stage is reported as slow, and again after as long, in milliseconds;"
-        " without it, never.",
+        help="Warn each time the stage has run for this long, with its latest output.",
+        description=(
+            "How often the stage is reported as slow while it runs, in milliseconds; never unless"
+            " given."
+        ),
     ),
     StageOption(
         "output-limit",
         "output_limit_bytes",
         Bounds(1, BYTES_MAX, "a whole number of bytes"),
         "BYTES",
-        f"How much it may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
-        "How much the stage may print, stdout and stderr together, in bytes.",
+        help=f"How much the stage may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
+        description="How much the stage may print, stdout and stderr together, in bytes.",
     ),
     StageOption(
         "max-attempts",
         "max_attempts",
         Bounds(1, ATTEMPTS_MAX, "a whole number"),
         "N",
-        "How many attempts it has, the first included (default 1: no retry).",
-        "How many attempts the stage has, the first included; 1 means no retry.",
+        help="Number of attempts, including the first (default 1: no retry).",
+        description="Number of attempts, including the first; 1 means no retry.",
         table="retry",
     ),
     StageOption(
@@ -193,8 +212,8 @@ STAGE_OPTIONS: Final = (
         "exit_codes",
         Bounds(1, 255, "an exit code"),
         "CODE",
-        "Try again after this exit code. Repeatable.",
-        "The exit codes after which it is tried again.",
+        help="Retry after this exit code. Repeatable.",
+        description="The exit codes after which the stage is retried.",
         table="retry",
         is_repeatable=True,
     ),
@@ -203,8 +222,8 @@ STAGE_OPTIONS: Final = (
         "timeouts",
         Kind.FLAG,
         "",
-        "Try again after a timeout, too.",
-        "Whether it is tried again after a timeout.",
+        help="Retry after a timeout as well.",
+        description="Whether the stage is retried after a timeout.",
         table="retry",
     ),
     StageOption(
@@ -212,8 +231,8 @@ STAGE_OPTIONS: Final = (
         "backoff",
         Choices(tuple(one.value for one in Backoff)),
         "",
-        "The wait before each retry: the same (fixed, the default) or doubled each time.",
-        "Whether the wait before each retry is the same, or doubles each time.",
+        help="Wait before each retry: the same (fixed, the default) or doubled each time.",
+        description="Whether the wait before each retry is the same, or doubles each time.",
         table="retry",
     ),
     StageOption(
@@ -221,8 +240,8 @@ STAGE_OPTIONS: Final = (
         "backoff_ms",
         GRACE_MILLISECONDS,
         "N",
-        f"The wait before the first retry (default {DEFAULT_BACKOFF_MS}).",
-        "The wait before the first retry, in milliseconds.",
+        help=f"Wait before the first retry (default {DEFAULT_BACKOFF_MS}).",
+        description="The wait before the first retry, in milliseconds.",
         table="retry",
     ),
     StageOption(
@@ -230,8 +249,8 @@ STAGE_OPTIONS: Final = (
         "backoff_ms_max",
         GRACE_MILLISECONDS,
         "N",
-        f"The longest wait (default {DEFAULT_BACKOFF_MS_MAX}).",
-        "The longest wait, in milliseconds.",
+        help=f"Longest wait (default {DEFAULT_BACKOFF_MS_MAX}).",
+        description="The longest wait, in milliseconds.",
         table="retry",
     ),
     StageOption(
@@ -239,8 +258,8 @@ STAGE_OPTIONS: Final = (
         "cwd",
         Kind.DIRECTORY,
         "DIR",
-        "Where it runs; else the directory the run was started in.",
-        "The directory it runs in.",
+        help="Working directory (default: the directory in which the run was started).",
+        description="The stage's working directory.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Every setting a run would use, and where it came from: for `config show`."""
+"""Every setting that a run would use, and its source: for `config show`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The options of `run` and `plan`, made for the stages of the chosen lifecycle.
 
-Click is the parser: it passes a value that begins with a dash through to its option. Help is
-grouped by what an option is about.
+Click passes a value that begins with a dash on to its option. The help groups options by subject.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ GATE_VALUES: Final = {
 
 
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:
-    """OUT and every option of `run` and `plan`."""
+    """Return OUT and every option of `run` and `plan`."""
     return [
         click.Argument(["output_directory"], metavar="OUT", type=Directory("OUT")),
         *_gate_options(),
@@ -62,66 +61,64 @@ def run_options(stages: Sequence[str]) -> list[click.Parameter]:
 
 
 def json_option() -> click.Parameter:
-    """How the result is shown."""
+    """Return the option that prints the result for programs."""
     return Section(
         ["--json", "as_json"],
         section="Output",
         is_flag=True,
-        help="Print the result as JSON instead of text for a person.",
+        help="Print the result as JSON instead of text.",
     )
 
 
 def earlier_run_option() -> click.Parameter:
-    """Which run in OUT is meant, of the commands that look at one."""
+    """Return the option that selects a run in OUT, for the commands that look at one."""
     return Once(
         ["--run-id"],
         section="Run",
         type=EarlierRun(),
-        help="An earlier run in OUT, moved to OUT/archive by a later one.",
+        help="An earlier run in OUT, which a later one moved to OUT/archive.",
     )
 
 
 def output_options() -> list[click.Parameter]:
-    """How the result and the log are shown."""
+    """Return the options for the format of the result and the log."""
     return [
         json_option(),
         Once(
             ["--log-format"],
             section="Output",
             type=click.Choice([one.value for one in LogFormat]),
-            help="The log on stderr: text for a person, JSON lines, or by whether stderr is a"
-            " terminal (auto, the default).",
+            help="Format of the log on stderr: text, JSON lines, or by whether stderr is a terminal"
+            " (auto, the default).",
         ),
         Once(
             ["--log-level"],
             section="Output",
             type=click.Choice([one.value for one in LogLevel]),
-            help="The least grave events to show on stderr (default info). The events file has"
-            " all.",
+            help="Least severe events to show on stderr (default info). The events file has all.",
         ),
         Section(
             ["--quiet"],
             section="Output",
             is_flag=True,
-            help="Show nothing on stderr but errors, and no summary of a run that is done.",
+            help="Show only errors on stderr, and no summary of a run that is done.",
         ),
         Section(
             ["--log-output"],
             section="Output",
             is_flag=True,
-            help="Make each line that a stage prints an event of the log.",
+            help="Log each line that a stage prints as an event.",
         ),
     ]
 
 
 def print_config_option() -> click.Parameter:
-    """The option of `run` that runs nothing."""
+    """Return the option of `run` that runs nothing."""
     return Section(
         ["--print-config"],
         section="Output",
         is_flag=True,
-        help="Print the config file that says the same as these options, secrets left out, and"
-        " do nothing else.",
+        help="Print these options as a config file, without secrets, and do nothing else.",
     )
 
 
@@ -162,21 +159,21 @@ def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
             ["--resume"],
             section=section,
             is_flag=True,
-            help="Continue the run in OUT. What is not given is as it was.",
+            help="Continue the run in OUT. Settings that are not given stay as they were.",
         ),
         Once(
             ["--on-changed-stage"],
             section=section,
             type=click.Choice([one.value for one in OnChangedStage]),
-            help="When a completed stage's settings or artifacts are not what they were: refuse"
-            " (the default), keep it as completed, or rerun it and all after it.",
+            help="If a completed stage's settings or artifacts have changed: refuse (the default),"
+            " keep it as completed, or rerun it and all stages after it.",
         ),
         Section(
             ["--rerun"],
             section=section,
             multiple=True,
             type=StageName(stages),
-            help="Run a completed stage, and all after it, again. Repeatable.",
+            help="Rerun a completed stage and all stages after it. Repeatable.",
         ),
         Once(
             ["--timeout-ms"],
@@ -190,39 +187,39 @@ def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
             section=section,
             type=Whole(GRACE_MILLISECONDS),
             metavar="N",
-            help="How long a stage may take to end after SIGTERM before SIGKILL (default"
-            f" {DEFAULT_KILL_GRACE_MS}).",
+            help="How long each stage may take to end after SIGTERM before SIGKILL, in"
+            f" milliseconds (default {DEFAULT_KILL_GRACE_MS}).",
         ),
         Once(
             ["--on-leak"],
             section=section,
             type=click.Choice([one.value for one in OnLeak]),
-            help="A stage that exits and leaves processes running: warn (the default) or fail it."
-            " They are ended in any case.",
+            help="If a stage exits and leaves processes running: warn (the default) or fail the"
+            " stage. The processes are ended either way.",
         ),
         Once(
             ["--config"],
             section=section,
             type=FilePath("FILE"),
-            help="A TOML file with any of these settings. A flag wins over it, but of two gate"
-            " signals the tighter counts.",
+            help="TOML file with any of these settings. Options override it, but of two gate"
+            " signals the stricter counts.",
         ),
         Once(
             ["--lifecycle"],
             section=section,
             type=LifecycleSource("NAME|PATH"),
-            help=f"The declared state machine (default {DEFAULT_LIFECYCLE}).",
+            help=f"Lifecycle to run: built-in or a file (default {DEFAULT_LIFECYCLE}).",
         ),
         Once(
             ["--run-id"],
             section=section,
             type=RunIdentifier(),
-            help="The run's id (default: made from the time, unique).",
+            help="Id of the run (default: unique, made from the time).",
         ),
         Once(
             ["--fixed-clock"],
             section=section,
             type=Instant(),
-            help="Let time stand still at ISO, for reports that are equal byte by byte.",
+            help="Stop the clock at ISO, so that equal runs give equal reports, byte for byte.",
         ),
     ]
