@@ -49,7 +49,8 @@ STOP_HELP = """Stop the run at work in OUT as SIGTERM would, wait for it, and re
 
 \b
 Exit codes:
-  0 no run is at work there now   1 it did not end in time   2 OUT holds no run
+  0 no run is at work there now   1 it did not end in time
+  2 OUT is not the directory of a run
 """
 REPORT_HELP = """Print the report of the run in OUT as JSON, or write it as a web page with --html.
 """
@@ -66,7 +67,8 @@ overlay and container file systems, before they hold runs.
 
 \b
 Exit codes:
-  0 no promise is broken   1 one is: do not keep runs there   2 OUT cannot be written
+  0 no promise is broken   1 one is: do not keep runs there
+  2 OUT cannot be written
 """
 LIFECYCLE_HELP = """Print a built-in lifecycle, as a start for your own.
 
@@ -78,7 +80,8 @@ LIFECYCLE is a name or a path, as for --lifecycle; without any, all built-in lif
 
 \b
 Exit codes:
-  0 all are proved   1 one is refused   2 one cannot be read, or is not a lifecycle
+  0 all are proved   1 one is refused
+  2 one cannot be read, or is not a lifecycle
 """
 COMPLETION_HELP = """Print the script with which a shell completes commands, options and values.
 
