@@ -16,6 +16,8 @@ DEFAULT_LIFECYCLE: Final = "governed_run"
 DEFAULT_TIMEOUT_MS: Final = 30_000
 DEFAULT_KILL_GRACE_MS: Final = 2_000
 DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
+DEFAULT_BACKOFF_MS: Final = 1_000
+DEFAULT_BACKOFF_MS_MAX: Final = 60_000
 BYTES_MAX: Final = 2**53 - 1
 """The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
 ATTEMPTS_MAX: Final = 1_000
@@ -32,30 +34,6 @@ ARCHIVE_DIRECTORY: Final = "archive"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
-
-
-STAGE_OPTION_SUFFIXES: Final = (
-    "bin",
-    "arg",
-    "env",
-    "expected-artifact",
-    "allow-stale",
-    "timeout-ms",
-    "kill-grace-ms",
-    "idle-timeout-ms",
-    "slow-after-ms",
-    "output-limit",
-    "max-attempts",
-    "retry-exit-code",
-    "retry-timeouts",
-    "backoff",
-    "backoff-ms",
-    "backoff-ms-max",
-    "cwd",
-)
-"""What follows `--<stage>-`: every option that each stage has."""
-STAGE_FLAG_SUFFIXES: Final = ("allow-stale", "retry-timeouts")
-"""Those that take no value."""
 
 
 class StateKind(StrEnum):

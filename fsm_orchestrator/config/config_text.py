@@ -1,4 +1,4 @@
-"""A configuration written as a config file: what `--print-config` prints. Secrets are left out."""
+"""Writes a configuration as a config file, for `--print-config`, without secrets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
 
 
 def config_text(config: RunConfig) -> str:
-    """The config file that says what `config` says, but for OUT and environment values.
+    """Return `config` as a config file, without OUT and environment values.
 
-    What was left out stands in comments at the top; an argument that holds a value is masked.
+    Comments at the top list what was left out; an argument that holds a value is masked.
     """
     masker = Masker(
         value for given in config.stages.values() for value in (given.env or {}).values()

@@ -8,16 +8,10 @@ import json
 from functools import cached_property
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
-from fsm_orchestrator.model.limits import (
-    IdleTimeoutMs,
-    KillGraceMs,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-)
+from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
     CYCLES_MAX,
@@ -36,8 +30,10 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LI
 """Text that is printed unchanged: no line breaks, no terminal control codes."""
 
 
-class State(StrictModel):
-    """One `[[state]]`; its kind decides which keys it may have."""
+class NamedState(StrictModel):
+    """The keys of a state that are not about a stage."""
+
+    model_config = ConfigDict(defer_build=True)
 
     name: StateName = Field(
         description=(
@@ -57,11 +53,11 @@ class State(StrictModel):
             "How the run ended that comes to rest here, needed by a terminal state and only of one."
         ),
     )
-    timeout_ms: TimeoutMs = None
-    kill_grace_ms: KillGraceMs = None
-    idle_timeout_ms: IdleTimeoutMs = None
-    slow_after_ms: SlowAfterMs = None
-    output_limit_bytes: OutputLimitBytes = None
+
+
+class State(LimitFields, NamedState):
+    """One `[[state]]`; which keys it may have depends on its kind."""
+
     retry: RetryPolicy | None = Field(
         default=None,
         description="When the stage is tried again by itself; without it, never; only of a stage.",

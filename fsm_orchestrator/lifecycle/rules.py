@@ -20,8 +20,9 @@ from fsm_orchestrator.lifecycle.findings import (
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.lifecycle.walks import edges_by_source, reachable, shortest_walks
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.phrases import option_prefix, suggestion
-from fsm_orchestrator.vocabulary import STAGE_OPTION_SUFFIXES, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Outcome, StateKind, Trigger
 
 
 def rule_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
@@ -93,8 +94,8 @@ def _option_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     """Refuse stages that share the name of an option on the command line."""
     owners: dict[str, str] = {}
     for stage in lifecycle.stages:
-        for suffix in STAGE_OPTION_SUFFIXES:
-            option = f"{option_prefix(stage)}-{suffix}"
+        for row in STAGE_OPTIONS:
+            option = f"{option_prefix(stage)}-{row.suffix}"
             owner = owners.setdefault(option, stage)
             if owner != stage:
                 yield of_state(FindingKind.SHARED_OPTION, stage, option=option, owner=owner)

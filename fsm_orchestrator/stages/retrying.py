@@ -1,12 +1,13 @@
 """Whether a failed attempt is followed by another, and after what delay."""
 
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.retry_policy import (
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.vocabulary import (
     DEFAULT_BACKOFF_MS,
     DEFAULT_BACKOFF_MS_MAX,
-    RetryPolicy,
+    Backoff,
+    Ending,
 )
-from fsm_orchestrator.vocabulary import Backoff, Ending
 
 
 def may_retry(policy: RetryPolicy, execution: StageExecution, attempts: int) -> bool:

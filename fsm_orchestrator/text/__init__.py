@@ -1,5 +1,5 @@
 """TOML, JSON and English as text. Knows nothing of runs.
 
-Face: `toml`, `json_output`, `phrases`.
+Face: `toml`, `json_output`, `phrases`, `validation`.
 May import: nothing of this package.
 """

@@ -705,7 +705,7 @@ def test_fish_describes_what_it_offers(tmp_path: Path) -> None:
         assert done.stderr == ""
         return done.stdout.splitlines()
 
-    assert candidates("fsm-orchestrator sta") == ["status\tSay where runs stand."]
+    assert candidates("fsm-orchestrator sta") == ["status\tShow where runs stand."]
     assert candidates("fsm-orchestrator diagr") == [
         "diagram\tDraw a lifecycle, a run, a difference."
     ]
