@@ -110,6 +110,11 @@ class Standing(StrEnum):
     NOT_CLOSABLE = "not_closable"
     """Done, and yet not to be closed: what it must have is not there any more."""
 
+    @property
+    def words(self) -> str:
+        """The standing as people read it, on every screen and page."""
+        return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
+
 
 class StageFate(StrEnum):
     """What became of a stage, or would."""

@@ -65,11 +65,14 @@ def span_ms(since: str, until: str) -> int:
 
 
 def span_words(milliseconds: int) -> str:
-    """`740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
+    """Return a span of time as people say it: `740 ms`, `12.3 s`, `4 min 05 s`, `2 h 10 min`.
+
+    The shorter the span, the finer its unit; a zero that tells nothing is left out.
+    """
     if milliseconds < _SECOND_MS:
         return f"{milliseconds} ms"
-    if milliseconds < 60 * _SECOND_MS:
-        return f"{milliseconds / _SECOND_MS:.1f} s".replace(".0 s", " s")
+    if round(milliseconds / _SECOND_MS, 1) < 60:  # noqa: PLR2004 - a minute
+        return f"{milliseconds / _SECOND_MS:.1f}".removesuffix(".0") + " s"
     minutes, seconds = divmod(round(milliseconds / _SECOND_MS), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -13,19 +13,10 @@ from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.gates.judging import source_in_words
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
-from fsm_orchestrator.vocabulary import ExitCode, Standing
+from fsm_orchestrator.vocabulary import ExitCode
 
 WIDTH: Final = 80
 ATTEMPTS_SHOWN_MAX: Final = 20
-HEADLINES: Final = {
-    Standing.WORKING: "working",
-    Standing.INTERRUPTED: "interrupted",
-    Standing.BLOCKED: "blocked",
-    Standing.FAILED: "failed",
-    Standing.TIMEOUT: "timeout",
-    Standing.DONE: "done",
-    Standing.NOT_CLOSABLE: "done, but not ready to close",
-}
 
 
 def explain_command(parameters: Mapping[str, Any]) -> int:
@@ -52,7 +43,7 @@ def text_of(explanation: Explanation, typed: str) -> str:
 
 def _head(explanation: Explanation, typed: str) -> Iterator[str]:
     code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
-    yield f"{HEADLINES[explanation.standing]}: run {explanation.run_id}{code}"
+    yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
     state = explanation.current_state or "unknown"
     lifecycle = explanation.lifecycle or "unknown"
     yield from _wrapped(

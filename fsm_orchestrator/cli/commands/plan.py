@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import columns, command_lines, duration, stage_option
+from fsm_orchestrator.cli.formatting import columns, command_lines, stage_option
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.gates.judging import source_in_words
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
+from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome
 
 WIDTH: Final = 80
@@ -116,7 +117,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
     details = [
         ("command", shlex.join((stage.command, *stage.args))),
         ("in", stage.cwd or ""),
-        ("timeout", duration(stage.timeout_ms or 0)),
+        ("timeout", span_words(stage.timeout_ms or 0)),
     ]
     if stage.env_keys:
         details.append(("sets", ", ".join(stage.env_keys)))

@@ -45,13 +45,13 @@ class Look:
 
 
 STANDINGS: Final[Mapping[Standing, Look]] = {
-    Standing.WORKING: Look("working", Tone.INFO, "work"),
-    Standing.INTERRUPTED: Look("interrupted", Tone.WARN, "cut"),
-    Standing.BLOCKED: Look("blocked", Tone.WARN, "barred"),
-    Standing.FAILED: Look("failed", Tone.BAD, "cross"),
-    Standing.TIMEOUT: Look("timeout", Tone.LATE, "clock"),
-    Standing.DONE: Look("done", Tone.GOOD, "check"),
-    Standing.NOT_CLOSABLE: Look("done, but not ready to close", Tone.WARN, "alert"),
+    Standing.WORKING: Look(Standing.WORKING.words, Tone.INFO, "work"),
+    Standing.INTERRUPTED: Look(Standing.INTERRUPTED.words, Tone.WARN, "cut"),
+    Standing.BLOCKED: Look(Standing.BLOCKED.words, Tone.WARN, "barred"),
+    Standing.FAILED: Look(Standing.FAILED.words, Tone.BAD, "cross"),
+    Standing.TIMEOUT: Look(Standing.TIMEOUT.words, Tone.LATE, "clock"),
+    Standing.DONE: Look(Standing.DONE.words, Tone.GOOD, "check"),
+    Standing.NOT_CLOSABLE: Look(Standing.NOT_CLOSABLE.words, Tone.WARN, "alert"),
 }
 OUTCOMES: Final[Mapping[Outcome, Look]] = {
     outcome: STANDINGS[Standing(outcome.value)] for outcome in Outcome
