@@ -67,17 +67,9 @@ def next_command(report: Report, output_directory: str) -> str | None:
 
 
 def _gate_lines(report: Report) -> list[str]:
-    rows = [("gate", "signal", "source", "verdict")]
-    rows += [
-        (
-            decision.gate.value,
-            decision.status,
-            decision.source.value,
-            "passed" if decision.passed else f"refused: {decision.reason_code}",
-        )
-        for decision in report.gate_decisions
-    ]
-    return [*columns(rows), ""]
+    from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+
+    return [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
 
 
 def _stage_lines(report: Report) -> list[str]:

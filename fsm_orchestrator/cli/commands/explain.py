@@ -11,7 +11,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -77,15 +77,8 @@ def _what_to_do(explanation: Explanation) -> Iterator[str]:
 
 
 def _gates(explanation: Explanation) -> list[str]:
-    rows = [("gate", "signal", "passes", "from", "verdict")]
-    for gate in explanation.gates:
-        decision = gate.decision
-        verdict = "passed" if decision.passed else "refused"
-        if not gate.is_judged:
-            verdict = "not judged this time"
-        source = source_in_words(decision.source)
-        rows.append((decision.gate.value, decision.status, gate.passing, source, verdict))
-    return columns(rows)
+    rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
+    return columns([GATE_COLUMNS, *rows])
 
 
 def _stages(explanation: Explanation) -> Iterator[str]:

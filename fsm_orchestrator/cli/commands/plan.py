@@ -12,7 +12,7 @@ from fsm_orchestrator.cli.formatting import columns, command_lines, stage_option
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
 from fsm_orchestrator.text.phrases import span_words
@@ -50,7 +50,7 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
         lines.append("  the earlier run in this directory would be moved to its archive")
     if plan.gates_guard is GatesGuard.CLOSURE:
         lines.append("  note: this lifecycle runs stages before its gates have passed")
-    lines += ["", *_gate_lines(plan), ""]
+    lines += ["", *columns([GATE_COLUMNS, *(gate_row(gate.decision) for gate in plan.gates)]), ""]
     for stage in plan.stages:
         lines += _stage_lines(stage)
     end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
@@ -88,18 +88,6 @@ def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[st
         elif not equals:
             next(words, None)
     return kept
-
-
-def _gate_lines(plan: Plan) -> list[str]:
-    rows = []
-    for gate in plan.gates:
-        name = gate.decision.gate.value
-        verdict = (
-            "passes" if gate.decision.passed else f"refuses: needs --{name}-status {gate.passing}"
-        )
-        source = source_in_words(gate.decision.source)
-        rows.append((f"gate {name}", gate.decision.status, source, verdict))
-    return columns(rows)
 
 
 def _stage_lines(stage: PlannedStage) -> list[str]:
