@@ -13,7 +13,7 @@ from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import ExitCode, FactForm
 
 WIDTH: Final = 80
 ATTEMPTS_SHOWN_MAX: Final = 20
@@ -101,11 +101,11 @@ def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Ite
     """
     width = max((len(fact.name) for fact in facts), default=0)
     for fact in facts:
-        mark = "| " if fact.name == "stderr" else ""
+        mark = "| " if fact.form is FactForm.OUTPUT else ""
         for number, line in enumerate(fact.value.split("\n")):
             name = fact.name if number == 0 else ""
             text = f"{indent}{name:<{width}}  {mark}{console.printable(line)}".rstrip()
-            may_cut = is_brief and fact.name in {"command", "stderr"}
+            may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
             yield f"{text[: WIDTH - 3]}..." if may_cut and len(text) > WIDTH else text
 
 
