@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from fsm_orchestrator.cli.console import printable
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock, timestamp
-from fsm_orchestrator.text.phrases import option_prefix, span_ms, span_words
+from fsm_orchestrator.text.phrases import option_prefix, printable, span_ms, span_words
 from fsm_orchestrator.vocabulary import PRODUCT
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fsm_orchestrator.cli.console import Console, printable, stderr
+from fsm_orchestrator.cli.console import Console, stderr
 from fsm_orchestrator.text.json_output import json_line
-from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
 
 if TYPE_CHECKING:

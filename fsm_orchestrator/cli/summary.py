@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsm_orchestrator.cli.console import printable
 from fsm_orchestrator.cli.formatting import columns, command_line, shown_path, stage_option
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.execution import StageExecution
@@ -15,7 +14,7 @@ from fsm_orchestrator.record.report import (
     name_of,
     was_asked_to_end,
 )
-from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
 TAIL_LINES = 5

@@ -1,17 +1,20 @@
-"""How values and near misses are put into refusals, the same way everywhere. Only words."""
+"""Values, names, near misses, counts and spans of time as people read them, alike everywhere."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
+_DRIVES_TERMINALS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""The control characters, without tab and line feed."""
 
 
 def described(value: object) -> str:
-    """A value of the file in one short, printable phrase; text is quoted and escaped."""
+    """Return a value of a file as one short, printable phrase; text is quoted and escaped."""
     match value:
         case bool():
             return str(value).lower()
@@ -31,8 +34,18 @@ def described(value: object) -> str:
             return "a date or time"
 
 
+def printable(text: str) -> str:
+    """Return text for a terminal: every character that could drive one becomes visible."""
+    return _DRIVES_TERMINALS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def printable_name(name: str) -> str:
+    """Return a name or path for a line of text: quoted and escaped if it is not printable."""
+    return name if name.isprintable() else ascii(name)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
+    """Return `; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
     from difflib import get_close_matches  # noqa: PLC0415 - only for those who mistype
 
     nearest = get_close_matches(word, list(known), n=1)
@@ -40,12 +53,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 state`, `2 states`."""
+    """Return `1 state`, `2 states`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def option_prefix(stage: str) -> str:
-    """How a stage's options begin: `--manager`; `_` becomes `-`."""
+    """Return how a stage's options begin: `--manager`; `_` becomes `-`."""
     return "--" + stage.replace("_", "-")
 
 
@@ -59,7 +72,7 @@ _SECOND_MS: Final = 1_000
 
 
 def span_ms(since: str, until: str) -> int:
-    """Whole milliseconds between two times as records hold them; never negative."""
+    """Return the whole milliseconds between two times as records hold them; never negative."""
     span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
     return max(0, round(span.total_seconds() * _SECOND_MS))
 

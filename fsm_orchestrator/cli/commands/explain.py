@@ -13,6 +13,7 @@ from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, FactForm
 
 WIDTH: Final = 80
@@ -104,14 +105,14 @@ def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Ite
         mark = "| " if fact.form is FactForm.OUTPUT else ""
         for number, line in enumerate(fact.value.split("\n")):
             name = fact.name if number == 0 else ""
-            text = f"{indent}{name:<{width}}  {mark}{console.printable(line)}".rstrip()
+            text = f"{indent}{name:<{width}}  {mark}{printable(line)}".rstrip()
             may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
             yield f"{text[: WIDTH - 3]}..." if may_cut and len(text) > WIDTH else text
 
 
 def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
     """Text in lines of the screen's width; a word that is longer stays whole, to be copied."""
-    clean = console.printable(re.sub(r"\s+", " ", text))
+    clean = printable(re.sub(r"\s+", " ", text))
     return textwrap.wrap(
         clean,
         WIDTH,

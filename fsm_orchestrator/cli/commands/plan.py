@@ -15,7 +15,7 @@ from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
-from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome
 
 WIDTH: Final = 80
@@ -55,7 +55,7 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
         lines += _stage_lines(stage)
     end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
     lines += ["", f"  would end: {end.get(plan.outcome, plan.outcome.value)}"]
-    lines += [f"  warning: {console.printable(warning)}" for warning in plan.warnings]
+    lines += [f"  warning: {printable(warning)}" for warning in plan.warnings]
     lines += _next_lines(plan, argv)
     return "\n".join(lines) + "\n"
 
@@ -97,7 +97,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
         "pass_over": "would be passed over",
         "not_reached": "would not start",
     }[stage.action]
-    lines = [f"  stage {stage.stage}: {verb}: {console.printable(stage.reason)}"]
+    lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason)}"]
     if stage.command is None:
         if stage.action == "pass_over":
             lines.append(f"      give {stage_option(stage.stage, 'bin')} to have it run")

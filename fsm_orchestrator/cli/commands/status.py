@@ -21,6 +21,7 @@ from fsm_orchestrator.inspection.overview import (
     overview_of,
     run_directories,
 )
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
 
 ARCHIVED_SHOWN_MAX: Final = 3
@@ -146,7 +147,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
             f"{headline(report)}: its orchestrator died without recording an outcome\n"
             f"  next  {command_line(shown_path(typed), '--resume')}\n"
         )
-    return text if view.trouble is None else f"{text}  {console.printable(view.trouble)}\n"
+    return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"
 
 
 def _write(text: str) -> None:
