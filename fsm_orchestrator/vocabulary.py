@@ -88,6 +88,11 @@ class Standing(StrEnum):
     NOT_CLOSABLE = "not_closable"
     """Done, and yet not to be closed: what it must have is not there any more."""
 
+    @property
+    def words(self) -> str:
+        """The standing as people read it, on every screen and page."""
+        return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
+
 
 class StageFate(StrEnum):
     """What became of a stage, or would."""
@@ -99,6 +104,42 @@ class StageFate(StrEnum):
     PASSED_OVER = "passed_over"
     INTERRUPTED = "interrupted"
     NOT_REACHED = "not_reached"
+
+
+class FactForm(StrEnum):
+    """What the value of a piece of evidence is, so that it can be shown as such."""
+
+    TEXT = "text"
+    """A name, a number or a path."""
+    PROSE = "prose"
+    TIME = "time"
+    COMMAND = "command"
+    OUTPUT = "output"
+
+
+class FactName(StrEnum):
+    """What a piece of evidence is about."""
+
+    WHY = "why"
+    BEGAN = "began"
+    ITS_END = "its end"
+    ORCHESTRATOR = "orchestrator"
+    PROCESS = "process"
+    REASON_CODE = "reason code"
+    EXIT_CODE = "exit code"
+    SIGNAL = "signal"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    STALE = "stale"
+    LEFT_BEHIND = "left behind"
+    STDERR = "stderr"
+    COMMAND = "command"
+    IN = "in"
+    SETS = "sets"
+    ARTIFACT = "artifact"
+    USED = "used"
+    LOG = "log"
+    POSTMORTEM = "postmortem"
 
 
 class GatesGuard(StrEnum):

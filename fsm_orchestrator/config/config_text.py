@@ -9,7 +9,7 @@ import tomli_w
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.secrets.masking import MASK, Masker
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import option_prefix, printable_name
 from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
 
 
@@ -51,10 +51,6 @@ def _left_out(config: RunConfig, masker: Masker) -> Iterator[str]:
     for name, given in config.stages.items():
         option = option_prefix(name)
         for key in given.env or {}:
-            yield f"# left out, a secret: {option}-env {_comment(key)}=...\n"
+            yield f"# left out, a secret: {option}-env {printable_name(key)}=...\n"
         if given.args is not None and masker.mask_all(given.args) != given.args:
             yield f"# masked, it holds a secret: {option}-arg, where it says {MASK}\n"
-
-
-def _comment(text: str) -> str:
-    return text if text.isprintable() else ascii(text)

@@ -13,7 +13,7 @@ from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.record.report import failures_of, was_asked_to_end
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import FactName, Outcome, StageStatus, Standing, Trigger
 
 _SIGNAL_BASE = 128
 
@@ -62,7 +62,7 @@ def _working(view: InspectedRun) -> Cause:
         if holder is None or holder.pid is None
         else (f"process {holder.pid} on {holder.host}, since {holder.since}")
     )
-    facts = [Fact(name="orchestrator", value=at_work)]
+    facts = [Fact(name=FactName.ORCHESTRATOR, value=at_work)]
     attempt = view.open_attempt
     if attempt is None:
         return Cause(
@@ -84,7 +84,9 @@ def _cut_short(view: InspectedRun) -> Cause:
 
 
 def _open_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
-    note = Fact(name="its end", value="nobody saw it; a resume ends what is left, and reports it")
+    note = Fact(
+        name=FactName.ITS_END, value="nobody saw it; a resume ends what is left, and reports it"
+    )
     return (*open_attempt_facts(attempt), note)
 
 
@@ -99,7 +101,7 @@ def _refusals(view: InspectedRun) -> Iterator[Cause]:
                 f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
                 f" {gate.passing} passes"
             ),
-            facts=(Fact(name="reason code", value=decision.reason_code or ""),),
+            facts=(Fact(name=FactName.REASON_CODE, value=decision.reason_code or ""),),
         )
     if not ran:
         yield Cause(sentence="nothing was started", facts=())

@@ -6,18 +6,35 @@ page show it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from pydantic import Field
 
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.vocabulary import StageFate, Standing
+from fsm_orchestrator.vocabulary import FactForm, FactName, StageFate, Standing
+
+_FORMS: Final[Mapping[FactName, FactForm]] = {
+    FactName.WHY: FactForm.PROSE,
+    FactName.ITS_END: FactForm.PROSE,
+    FactName.USED: FactForm.PROSE,
+    FactName.BEGAN: FactForm.TIME,
+    FactName.COMMAND: FactForm.COMMAND,
+    FactName.STDERR: FactForm.OUTPUT,
+}
 
 
 class Fact(StrictModel):
     """One piece of evidence."""
 
-    name: str = Field(description="What it is, in a word or two.")
+    name: FactName = Field(description="What it is, in a word or two.")
     value: str = Field(description="What it says; several lines where it quotes.")
+
+    @property
+    def form(self) -> FactForm:
+        """The form of the value, which every fact of this name has."""
+        return _FORMS.get(self.name, FactForm.TEXT)
 
 
 class Cause(StrictModel):

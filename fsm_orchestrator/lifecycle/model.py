@@ -56,7 +56,7 @@ class NamedState(StrictModel):
 
 
 class State(LimitFields, NamedState):
-    """One `[[state]]`; which keys it may have depends on its kind."""
+    """One `[[state]]`; its kind decides which keys it may have."""
 
     retry: RetryPolicy | None = Field(
         default=None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
+_DRIVES_TERMINALS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""The control characters, without tab and line feed."""
 
 
 def described(value: object) -> str:
@@ -29,6 +32,16 @@ def described(value: object) -> str:
             return "a table"
         case _:
             return "a date or time"
+
+
+def printable(text: str) -> str:
+    """Return text for a terminal: every character that could drive one becomes visible."""
+    return _DRIVES_TERMINALS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def printable_name(name: str) -> str:
+    """Return a name or path for a line of text: quoted and escaped if it is not printable."""
+    return name if name.isprintable() else ascii(name)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -68,8 +81,8 @@ def span_words(milliseconds: int) -> str:
     """Return `740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
     if milliseconds < _SECOND_MS:
         return f"{milliseconds} ms"
-    if milliseconds < 60 * _SECOND_MS:
-        return f"{milliseconds / _SECOND_MS:.1f} s".replace(".0 s", " s")
+    if round(milliseconds / _SECOND_MS, 1) < 60:  # noqa: PLR2004 - a minute
+        return f"{milliseconds / _SECOND_MS:.1f}".removesuffix(".0") + " s"
     minutes, seconds = divmod(round(milliseconds / _SECOND_MS), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

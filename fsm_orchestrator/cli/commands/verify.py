@@ -14,7 +14,7 @@ from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.verification import proved, verify
-from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
@@ -41,7 +41,7 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
     if parameters["as_json"]:
         console.stdout().write(_json_of(judged, unread))
     else:
-        console.stdout().write(console.printable("\n".join(map(text_of, judged))))
+        console.stdout().write(printable("\n".join(map(text_of, judged))))
     if unread:
         message = "\n".join(map(str, unread.values()))
         raise LifecycleError(message, remedy=next(iter(unread.values())).remedy)
