@@ -1,4 +1,4 @@
-"""The driver of one invocation: what the machine's callbacks do, and what follows from it.
+"""The driver of one invocation: the machine's callbacks.
 
 Persist a transition before it is taken; on entering a state, judge the gates or run the stage;
 answer with the fact that followed. How each is done is in recorder.py, enter_gate.py,
@@ -23,7 +23,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
 
 
@@ -62,10 +62,10 @@ class Driver:
     def execute(
         self, ended_pids: tuple[int, ...] = (), failure: OperationError | None = None
     ) -> Report:
-        """Run the invocation to its end; its report, on disk too unless it says why it is not.
+        """Run the invocation to its end; return its report, which says so if it is not on disk.
 
-        `ended_pids` are what was left of an interrupted attempt; `failure` says what went wrong
-        before the machine could be started at all.
+        `ended_pids` are what was left of an interrupted attempt; `failure` is what went wrong
+        before the machine could be started.
         """
         try:
             self._context.begin(ended_pids)
@@ -86,7 +86,7 @@ class Driver:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether all that happened could be recorded."""
+        """True if all that happened could be recorded."""
         return not self._recorder.is_degraded
 
     # -- the machine's callbacks ------------------------------------------------------------
@@ -94,13 +94,16 @@ class Driver:
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
         before, log_before = self._recorder.draft, self._context.log
+        mask = self._context.masker.mask_path
+        details = tuple(map(mask, fact.details))
         record = TransitionRecord(
             seq=before.last_seq + 1,
             trigger=fact.trigger,
             source=source,
             dest=dest,
             at=self._context.now(),
-            cause=self._context.masker.mask_path("; ".join((fact.cause, *fact.details))),
+            cause=with_details(mask(fact.cause), details),
+            details=details,
         )
         outcome = before.lifecycle.states[dest].outcome
         changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)

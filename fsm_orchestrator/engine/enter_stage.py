@@ -1,4 +1,4 @@
-"""Entering a stage: skip it, pass it over, or run an attempt of it; and the fact that followed."""
+"""Entering a stage state: skip the stage, pass it over, or run attempts of it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
-from fsm_orchestrator.stages.attempt import AttemptHooks, AttemptPlan, StageContext, run_attempt
+from fsm_orchestrator.stages.attempt import Attempt
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.stages.retrying import may_retry, wait_ms
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
@@ -42,7 +43,7 @@ LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
 class EnterStage:
-    """What happens when the machine enters a stage state."""
+    """The work on a stage, when the machine enters its state."""
 
     def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
         self._interrupts = interrupts
@@ -79,11 +80,13 @@ class EnterStage:
         if execution.flaky:
             warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
             self._context.warn(warning, stage=stage)
-        ending = execution.error or "succeeded"
-        return Fact(fact_of(execution), f"attempt {execution.attempt} of {stage}: {ending}")
+        name, problem = f"attempt {execution.attempt} of {stage}", execution.problem
+        if problem is None:
+            return Fact(fact_of(execution), f"{name}: succeeded")
+        return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
     def _attempts_made(self, stage: str) -> int:
-        """How many attempts the stage has had at this piece of work, over all invocations."""
+        """Count the attempts at this piece of work, over all invocations."""
         invocations = self._recorder.draft.invocations
         return sum(self._attempts_in(invocation, stage) for invocation in invocations)
 
@@ -152,31 +155,7 @@ class EnterStage:
             containment=reach.value,
         )
         self._context.check_events()
-        plan = AttemptPlan(
-            limits=self._preparation.limits_of(stage),
-            hooks=AttemptHooks(
-                on_started=self._on_started,
-                on_slow=self._on_slow,
-                read_output=partial(self._reader, attempt, log),
-            ),
-            environment=rework_environment(
-                self._recorder.draft,
-                stage,
-                self._preparation.settings,
-                self._context.output_directory,
-            ),
-            rework_exit_code=self._recorder.draft.lifecycle.states[stage].rework_exit_code,
-            is_retry=is_retry,
-        )
-        context = StageContext(
-            run_id=self._context.run_id,
-            output_directory=self._context.output_directory,
-            clock=self._context.clock,
-            masker=self._context.masker,
-            runner=self._runner,
-            on_leak=self._preparation.checkpoint.on_leak,
-        )
-        execution = run_attempt(context, attempt, settings, plan)
+        execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
         self._recorder.update(open_attempt=None)
@@ -190,6 +169,27 @@ class EnterStage:
         self._warn_of_leaks(execution, log)
         return execution
 
+    def _attempt(self, record: AttemptRecord, log: RunLogger, *, is_retry: bool) -> Attempt:
+        context, draft = self._context, self._recorder.draft
+        settings = self._preparation.settings
+        environment = rework_environment(draft, record.stage, settings, context.output_directory)
+        return Attempt(
+            run_id=context.run_id,
+            output_directory=context.output_directory,
+            clock=context.clock,
+            masker=context.masker,
+            on_leak=draft.on_leak,
+            record=record,
+            settings=settings[record.stage],
+            limits=self._preparation.limits_of(record.stage),
+            environment=environment,
+            rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
+            is_retry=is_retry,
+            started=self._on_started,
+            on_slow=self._on_slow,
+            reader_of=partial(self._reader, record, log),
+        )
+
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:
             log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
@@ -199,16 +199,16 @@ class EnterStage:
                 f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
                 for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
             ]
-            what = "a process" if count == 1 else f"{count} processes"
             named = f": {', '.join(shown)}" if shown else ""
             more = f" and {count - len(shown)} more" if shown and count > len(shown) else ""
+            left = counted(count, "process")
             self._context.warn(
-                f"stage {execution.stage!r} exited and left {what} running{named}{more}; ended now",
+                f"stage {execution.stage!r} exited and left {left} running{named}{more}; ended now",
                 stage=execution.stage,
             )
 
     def _note_reach(self) -> Containment:
-        """Say how far the ending of processes reaches here, before there is one."""
+        """Record how far the ending of processes reaches here, before there is one."""
         reach = self._runner.reach()
         self._recorder.update_invocation(containment=reach)
         if self._runner.unable:
@@ -219,7 +219,7 @@ class EnterStage:
         return reach
 
     def _end_strays(self) -> None:
-        """Nobody keeps the attempt's processes together any more: end what can still be found.
+        """End what can still be found of an attempt whose keeper is gone.
 
         Raises:
             OperationError: one of them is alive still.
@@ -281,7 +281,7 @@ class EnterStage:
     def _reader(
         self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
     ) -> OutputReader | None:
-        """Who makes an event of each line that the attempt prints; None where it was not asked."""
+        """Return the reader that logs each line the attempt prints; None where that is off."""
         if not self._preparation.config.log_output:
             return None
         from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare

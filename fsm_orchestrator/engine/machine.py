@@ -33,7 +33,7 @@ class Fact(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether a condition of an edge holds, and why it does not."""
+    """The answer of an edge's condition: it holds, or why it does not."""
 
     holds: bool
     why: str = ""

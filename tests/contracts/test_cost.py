@@ -105,7 +105,7 @@ _RARE: Final = (
     *("processes.descriptors", "processes.grouped", "processes.keeper_pool"),
     *("processes.leftovers", "processes.postmortem", "processes.snapshots"),
     *("record.checkpoint_reader", "record.events", "record.history_check", "record.attempt_check"),
-    *("secrets.of_run", "stages.log_reading", "stages.output_lines"),
+    *("secrets.of_run", "stages.black_box", "stages.output_lines"),
     *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion", "cli.parser.diagram_options"),
 )
 _READING: Final = (
