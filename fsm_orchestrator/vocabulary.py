@@ -187,6 +187,11 @@ class StageStatus(StrEnum):
     ARTIFACT_MISSING = "artifact_missing"
     INTERRUPTED = "interrupted"
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the stage is complete, by this execution or by an earlier one."""
+        return self in {StageStatus.SUCCESS, StageStatus.SKIPPED}
+
 
 class Ending(StrEnum):
     """How an attempt ended, for programs; what it means for the stage is its status."""

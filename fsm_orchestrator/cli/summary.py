@@ -105,8 +105,9 @@ def _failure_lines(report: Report) -> list[str]:
         )
         lines += _tail_lines(execution)
         lines.append("")
-    if report.transitions and report.transitions[-1].trigger is Trigger.REWORK_REQUESTED:
-        lines += [f"  {printable(report.transitions[-1].cause.rpartition('; ')[2])}", ""]
+    last = report.transitions[-1] if report.transitions else None
+    if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
+        lines += [f"  {printable((last.cause, *last.details)[-1])}", ""]
     return lines
 
 

@@ -28,7 +28,7 @@ def causes_of(
     they were.
     """
     causes = tuple(_causes(view, directory, now_wrong, changed))
-    said = " ".join(cause.sentence for cause in causes)
+    said = " ".join(cause.in_full for cause in causes)
     return (*causes, *(one for one in _trouble(view) if one.sentence not in said))
 
 
@@ -114,17 +114,24 @@ def _failures(view: InspectedRun, directory: str) -> Iterator[Cause]:
         yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
     found = failures_of(report)
     for execution in found:
-        yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
+        yield _failure(execution, directory)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
         yield Cause(sentence=last.cause, facts=())
 
 
-def _sentence(execution: StageExecution) -> str:
-    error = execution.error or execution.status.value
+def _failure(execution: StageExecution, directory: str) -> Cause:
+    problem = execution.problem
+    cause = execution.status.value if problem is None else problem.cause
     if execution.attempt == 0:
-        return f"{execution.command} failed: {error}"
-    return f"stage {execution.stage}, attempt {execution.attempt}: {error}"
+        sentence = f"{execution.command} failed: {cause}"
+    else:
+        sentence = f"stage {execution.stage}, attempt {execution.attempt}: {cause}"
+    return Cause(
+        sentence=sentence,
+        details=() if problem is None else problem.details,
+        facts=evidence_of(execution, directory),
+    )
 
 
 def _done(
@@ -134,7 +141,7 @@ def _done(
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in failures_of(view.report):
-            yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
+            yield _failure(execution, directory)
     if view.standing is Standing.DONE and not now_wrong:
         yield Cause(sentence=_why_done(view), facts=())
 

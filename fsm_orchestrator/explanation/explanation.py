@@ -13,6 +13,7 @@ from pydantic import Field
 
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import FactForm, FactName, StageFate, Standing
 
 _FORMS: Final[Mapping[FactName, FactForm]] = {
@@ -41,7 +42,13 @@ class Cause(StrictModel):
     """One reason why the run stands where it does, with its evidence."""
 
     sentence: str = Field(description="The reason, in words.")
+    details: tuple[str, ...] = Field(default=(), description="What adds to it, in order.")
     facts: tuple[Fact, ...] = Field(description="The evidence, the most telling first.")
+
+    @property
+    def in_full(self) -> str:
+        """The reason with its details."""
+        return with_details(self.sentence, self.details)
 
 
 class NextStep(StrictModel):

@@ -165,9 +165,7 @@ def _with_lost_values(view: InspectedRun, request: _Request) -> _Request:
 
 def _effects(plan: Plan) -> tuple[str, ...]:
     verbs = {"run": "run", "skip": "skip", "pass_over": "pass over", "not_reached": "not reach"}
-    effects = [
-        f"{verbs[one.action]} {one.stage} ({one.reason.partition(';')[0]})" for one in plan.stages
-    ]
+    effects = [f"{verbs[one.action]} {one.stage} ({one.reason})" for one in plan.stages]
     if plan.outcome is not Outcome.DONE:
         effects.append(f"end {plan.outcome.value}")
     return tuple(effects)

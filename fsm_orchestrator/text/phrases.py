@@ -53,8 +53,14 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return `1 state`, `2 states`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Return `1 state`, `2 states`, `2 processes`."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{ending}"
+
+
+def with_details(cause: str, details: Iterable[str]) -> str:
+    """Return a cause and what adds to it as one sentence: `timed out; ended on SIGTERM`."""
+    return "; ".join((cause, *details))
 
 
 def option_prefix(stage: str) -> str:

@@ -80,7 +80,7 @@ def test_level_holds_for_text_too(tmp_path: Path) -> None:
     options = ("--log-format", "text", "--log-level", "warning")
     ended = orchestrate("./out", *FAILING, *options, cwd=tmp_path)
     assert "manager: started" not in ended.stderr
-    assert "warning: stage 'manager' exited and left a process running" in ended.stderr
+    assert "warning: stage 'manager' exited and left 1 process running" in ended.stderr
     assert "executor: failed" in ended.stderr
 
 

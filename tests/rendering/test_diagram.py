@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fsm_orchestrator.cli.main import run_command_line
-from fsm_orchestrator.engine.machine import RunMachine
+from fsm_orchestrator.engine.machine import RunMachine, Verdict
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import diff
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -117,7 +117,7 @@ def of_machine(declared: Lifecycle) -> Counter[tuple[str, str, str]]:
         before_transition=lambda *_: None,
         enter_state=lambda _: None,
         guards={},
-        guard_failed=lambda *_: None,
+        guard_failed=lambda *_: Verdict(holds=False),
     )._machine
     return Counter(
         (str(one.source), trigger, str(one.dest))

@@ -24,11 +24,11 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.rendering.html.components import shell_line
 from fsm_orchestrator.rendering.html.elements import Child, document, element, style_sheet, visible
-from fsm_orchestrator.rendering.html.output import TAIL_BYTES, TAIL_LINES, tail_of
 from fsm_orchestrator.rendering.html.page import POLICY, page_of
 from fsm_orchestrator.rendering.html.style import CSS
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog
+from fsm_orchestrator.stages.output_tail import TAIL_BYTES, TAIL_LINES, tail_of
 from tests.support.command import (
     CHECKPOINT,
     ORCHESTRATOR_PID,
@@ -406,9 +406,9 @@ def test_no_piece_of_a_value_is_left_by_the_cut(letters: str, tmp_path: Path) ->
         path.write_bytes(
             b"x" * 9000 + secret + "\u00e9".encode() * (after // 2) + b"y" * (after % 2)
         )
-        tail = tail_of(log, Masker([letters]))
+        tail = tail_of(log, Masker([letters]), errors="backslashreplace")
         assert tail is not None
-        assert set(tail.text) <= set("\u2026x*\u00e9y\\ca9"), after
+        assert set(tail.text) <= set("x*\u00e9y\\ca9"), after
 
 
 def test_page_without_graphviz_draws_the_path_itself(

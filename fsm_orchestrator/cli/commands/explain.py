@@ -57,7 +57,7 @@ def _why(explanation: Explanation) -> Iterator[str]:
     yield ""
     yield "why"
     for cause in explanation.causes:
-        yield from _wrapped(cause.sentence)
+        yield from _wrapped(cause.in_full)
         yield from _facts(cause.facts, indent="    ", is_brief=True)
 
 

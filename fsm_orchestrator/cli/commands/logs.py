@@ -19,8 +19,8 @@ from fsm_orchestrator.inspection.inspected_run import (
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import known_secrets
-from fsm_orchestrator.stages.log_reading import LogReader
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
+from fsm_orchestrator.stages.output_lines import LogReader
 from fsm_orchestrator.text.phrases import printable, suggestion
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
 

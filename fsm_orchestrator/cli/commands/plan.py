@@ -97,7 +97,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
         "pass_over": "would be passed over",
         "not_reached": "would not start",
     }[stage.action]
-    lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason)}"]
+    lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
     if stage.command is None:
         if stage.action == "pass_over":
             lines.append(f"      give {stage_option(stage.stage, 'bin')} to have it run")
