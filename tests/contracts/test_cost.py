@@ -92,8 +92,9 @@ _RUNNING: Final = f"{_MODELS}\nimport structlog, transitions"
 # Nothing that is done here needs these; some are loaded by a library that is not kept from it.
 _HEAVY: Final = (
     *("argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "http"),
-    *("importlib.metadata", "importlib.resources", "multiprocessing", "psutil", "rich", "sqlite3"),
-    *("ssl", "subprocess", "tempfile", "tomli_w", "unittest", "urllib.request", "xml", "zipfile"),
+    *("importlib.metadata", "importlib.resources", "msgspec", "multiprocessing", "psutil", "rich"),
+    *("sqlite3", "ssl", "subprocess", "tempfile", "tomli_w", "unittest", "urllib.request", "xml"),
+    "zipfile",
 )
 _CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
 _RARE: Final = (
