@@ -15,6 +15,9 @@ from typing import Final
 
 import pytest
 
+from tests.support import forked
+from tests.support.command import environment
+
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -31,8 +34,16 @@ def pytest_configure() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def pytest_collection_finish() -> None:
-    """Take what is loaded now out of all later searches for garbage: each is then quick."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make ready what all tests share.
+
+    What is loaded now is left out of all later searches for garbage: each is then quick.
+    """
+    modules = {item.module for item in session.items if isinstance(item, pytest.Function)}
+    if not session.config.option.collectonly and any(
+        hasattr(one, "orchestrate") for one in modules
+    ):
+        forked.prepare(environment())
     gc.collect()
     gc.freeze()
 
