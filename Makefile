@@ -46,8 +46,9 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 diagrams: $(VENV)/.dev  ## the pictures of the lifecycles that ship, in diagrams
 	$(BIN)/fsm-orchestrator diagram --write diagrams
 
-docs: $(VENV)/.dev  ## the reference of the command line, docs/cli.md
+docs: $(VENV)/.dev  ## what is made from the code: docs/cli.md, the map of the rooms in CONTRIBUTING.md
 	$(BIN)/python -m tests.tools.cli_reference docs/cli.md
+	$(BIN)/python -m tests.tools.room_map CONTRIBUTING.md
 
 golden: $(VENV)/.dev  ## the file of all error messages, to be read before it is committed
 	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/contracts/test_errors.py

@@ -892,8 +892,8 @@ def test_status_of_a_file(tmp_path: Path) -> None:
 
 BROKEN_GATES = """\
 import sys
-from fsm_orchestrator import gates
-from fsm_orchestrator.cli import run_command_line
+from fsm_orchestrator.gates import judging as gates
+from fsm_orchestrator.cli.main import run_command_line
 
 def judge(signals):
     raise ZeroDivisionError("broken on purpose")

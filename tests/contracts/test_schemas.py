@@ -334,7 +334,7 @@ def test_command_without_one_known_name_is_refused(arguments: list[str], tmp_pat
 
 LOOKING: Final = """\
 import sys
-from fsm_orchestrator.cli import run_command_line
+from fsm_orchestrator.cli.main import run_command_line
 assert run_command_line(["schema", "--help"]) == 0
 assert not {"pydantic", "transitions", "structlog"} & set(sys.modules)
 """

@@ -66,7 +66,7 @@ def test_text_is_found_by_name_or_path(tmp_path: Path) -> None:
 def test_names_are_known_without_the_heavy_packages() -> None:
     """Help is built without loading what only a run needs."""
     program = (
-        "import sys; from fsm_orchestrator import lifecycle_names as names;"
+        "import sys; from fsm_orchestrator.lifecycle import source as names;"
         "assert names.stage_names(names.shipped_text('governed_run'));"
         "sys.exit(bool({'pydantic', 'transitions', 'structlog'} & set(sys.modules)))"
     )

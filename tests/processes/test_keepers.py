@@ -637,7 +637,7 @@ def test_fork_while_a_thread_is_within_the_pool(tmp_path: Path) -> None:
     """The pool is of use in the forked process, where that thread never gets out of it."""
     (facts,) = told_by(
         """
-from fsm_orchestrator.keeper_client import Keeper
+from fsm_orchestrator.processes.keeper_client import Keeper
 within, forked = threading.Event(), threading.Event()
 class Slow(Keeper):
     def __hash__(self):
