@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import forked
 from tests.support.schema_checks import Written
 
 REPORT = "orchestrator_run_report.json"
@@ -69,15 +70,20 @@ def orchestrate(
     Every report, checkpoint and event that it writes is checked against the published schemas.
     """
     written = Written(arguments, cwd)
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {})),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    words, base = [*map(str, arguments)], environment()
+    given = environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {}))
+    if forked.can_fork(given, base):
+        done = forked.run(words, cwd=cwd, env=given, base=base, timeout=timeout)
+    else:
+        done = subprocess.run(
+            [*COMMAND, *words],
+            cwd=cwd,
+            env=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     written.assert_valid()
     return Ended(done.returncode, done.stdout, done.stderr)
 

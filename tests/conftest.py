@@ -1,0 +1,63 @@
+"""What holds for every test: signals as if a terminal had started it, and no one else's leftovers.
+
+A job in the background, `nohup` and some CI agents start their programs with signals ignored or
+blocked. Whatever a test starts inherits that, and the program rightly leaves an ignored signal
+ignored; so the session begins by undoing it, in each worker too.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+import pytest
+
+from tests.support import forked
+from tests.support.command import environment
+
+PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+"""What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
+OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+"""What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
+
+
+def pytest_configure() -> None:
+    """Undo what the starter of the session has done to signals."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for signum in signal.valid_signals() - PYTHON_IGNORES - OF_THE_TERMINAL:
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            # A handler, unlike SIG_IGN, is not inherited: `nohup` still shields the session.
+            signal.signal(signum, _outlive if signum == signal.SIGHUP else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make ready what all tests share.
+
+    What is loaded now is left out of all later searches for garbage: each is then quick.
+    """
+    modules = {item.module for item in session.items if isinstance(item, pytest.Function)}
+    if not session.config.option.collectonly and any(
+        hasattr(one, "orchestrate") for one in modules
+    ):
+        forked.prepare(environment())
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def own_leftovers() -> Iterator[None]:
+    """Find what a test leaves in its own teardown.
+
+    A process or file that nobody closed is reported when it is collected, as a failure of the test
+    that runs at that moment.
+    """
+    yield
+    gc.collect()
+
+
+def _outlive(_signum: int, _frame: FrameType | None) -> None:
+    """Do nothing."""
