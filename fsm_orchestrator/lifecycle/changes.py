@@ -97,7 +97,7 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
     """Return the lifecycle with states renamed wherever they are named."""
     if not renamed:
         return lifecycle
-    # Not model_copy: a copy would keep the original's cached properties.
+    # Not model_copy or dict(): both would keep what the original has cached.
     return Lifecycle(
         schema_version=lifecycle.schema_version,
         name=lifecycle.name,

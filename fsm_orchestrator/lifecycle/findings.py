@@ -118,7 +118,7 @@ class Finding:
 
     @property
     def key(self) -> Hashable:
-        """The identity of the finding, without line-dependent numbers of transitions."""
+        """The identity of the finding: without numbers of transitions, which edits change."""
         place = self.transition and self.transition[1:]
         return self.kind, self.state, place, tuple(self.values.items())
 

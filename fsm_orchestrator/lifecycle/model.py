@@ -37,20 +37,20 @@ class NamedState(StrictModel):
 
     name: StateName = Field(
         description=(
-            "Name of the state; of a stage, with `-` for `_`, also the stem of its options."
+            "The name of the state; for a stage, with `-` for `_`, also the stem of its options."
         )
     )
-    kind: StateKind = Field(description="What the state is for.")
+    kind: StateKind = Field(description="The purpose of the state.")
     gates: tuple[Gate, ...] | None = Field(
         default=None,
         description=(
-            "The gates that are judged here, only of a gate state; without it, all of them."
+            "The gates that are judged here, only for a gate state; all of them by default."
         ),
     )
     outcome: Outcome | None = Field(
         default=None,
         description=(
-            "How the run ended that comes to rest here, needed by a terminal state and only of one."
+            "The outcome of a run that ends here, only for a terminal state and required there."
         ),
     )
 
@@ -60,12 +60,12 @@ class State(LimitFields, NamedState):
 
     retry: RetryPolicy | None = Field(
         default=None,
-        description="When the stage is tried again by itself; without it, never; only of a stage.",
+        description="When the stage is retried automatically, only for a stage; never by default.",
     )
     rework_exit_code: Annotated[int, Field(ge=1, le=255)] | None = Field(
         default=None,
         description=(
-            "The exit code by which the stage, a reviewer, asks for rework; only of a stage."
+            "The exit code by which a stage that reviews asks for rework, only for a stage."
         ),
     )
 
@@ -96,11 +96,11 @@ class Transition(StrictModel):
     at_most: Annotated[int, Field(ge=1, le=CYCLES_MAX)] | None = Field(
         default=None,
         description=(
-            "How many times the edge may be taken in a run, resumes included; a loop needs an edge"
-            " that has it. The stages that it leads to again are run again."
+            "The most times that the edge may be taken in a run, resumes included; every loop needs"
+            " such an edge. The stages that it leads back to run again."
         ),
     )
-    why: Line = Field(description="The reason for the edge, one line for people.")
+    why: Line = Field(description="The reason for the edge, one line of text.")
 
     @property
     def is_guarded(self) -> bool:
@@ -128,16 +128,16 @@ class Edge(StrictModel):
 class Lifecycle(StrictModel):
     """A whole lifecycle. States and transitions keep the file's order."""
 
-    schema_version: SchemaVersion = Field(description="Version of this format.")
-    name: StateName = Field(description="What reports call the lifecycle.")
-    title: Line = Field(description="What the lifecycle is about, one line for people.")
-    initial: StateName = Field(description="Name of the state that every run begins in.")
+    schema_version: SchemaVersion = Field(description="The version of this format.")
+    name: StateName = Field(description="The name of the lifecycle in reports.")
+    title: Line = Field(description="A summary of the lifecycle, one line of text.")
+    initial: StateName = Field(description="The state that every run begins in.")
     gates_guard: GatesGuard = Field(
         default=GatesGuard.STAGES,
-        description="What the gates stand before; every stage, unless said otherwise.",
+        description="What the gates guard: every stage by default, or only the closure.",
     )
     state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)] = Field(
-        description="The states; their order is for people."
+        description="The states, in any order."
     )
     transition: Annotated[tuple[Transition, ...], Field(min_length=1, max_length=2000)] = Field(
         description="The edges; those of one source and trigger are tried in this order."

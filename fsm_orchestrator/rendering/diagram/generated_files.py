@@ -71,7 +71,7 @@ def stale_files(directory: Path) -> Iterator[tuple[Path, str]]:
     for suffix in ("*.mmd", "*.svg"):
         for path in sorted(directory.glob(suffix)):
             if path.name not in texts:
-                yield path, "is of no lifecycle that comes with the program"
+                yield path, "belongs to no built-in lifecycle"
 
 
 def _trouble(path: Path, expected: str) -> str:
@@ -96,7 +96,7 @@ def _trouble(path: Path, expected: str) -> str:
 def _page() -> str:
     parts = [
         f"<!-- {GENERATED} -->",
-        "# The lifecycles that come with the program",
+        "# The built-in lifecycles",
         _ABOUT,
     ]
     for name in reading.shipped_names():
