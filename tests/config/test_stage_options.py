@@ -38,11 +38,12 @@ def given(row: StageOption, value: object) -> StageGiven:
 
 def test_models_have_the_keys_of_the_table_and_its_descriptions() -> None:
     """Each key that may be given is a row's, and says of itself what the row does."""
-    stage, retry = StageGiven.model_fields, RetryPolicy.model_fields
-    assert {row.path: row.description for row in STAGE_OPTIONS} == {
-        **{(key,): one.description for key, one in stage.items() if key != "retry"},
-        **{("retry", key): one.description for key, one in retry.items()},
+    described: dict[tuple[str, ...], str | None] = {
+        (key,): one.description for key, one in StageGiven.model_fields.items() if key != "retry"
     }
+    for key, one in RetryPolicy.model_fields.items():
+        described["retry", key] = one.description
+    assert described == {row.path: row.description for row in STAGE_OPTIONS}
 
 
 @pytest.mark.parametrize("row", NUMBERS, ids=[one.suffix for one in NUMBERS])
