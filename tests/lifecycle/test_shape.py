@@ -13,6 +13,7 @@ from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle.reading import parse
 from fsm_orchestrator.lifecycle.source import shipped_text
+from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -75,8 +76,7 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, outcome,"
-        " timeout_ms, kill_grace_ms, idle_timeout_ms, slow_after_ms, output_limit_bytes, retry,"
-        " rework_exit_code",
+        f" {', '.join(LIMIT_FIELDS)}, retry, rework_exit_code",
     ),
     refused(
         "a key that would steer the terminal",

@@ -53,11 +53,11 @@ FAILURES: Final = ("failed", "timeout", "spawn_failed", "artifact_missing", "int
 STATUSES: Final = ("success", "skipped", *FAILURES)
 NULLABLE: Final = frozenset(
     {
-        *("private_ref", "timeout_ms", "kill_grace_ms", "open_attempt", "pid", "pid_identity"),
+        *("private_ref", "open_attempt", "pid", "pid_identity"),
         *("finished_at", "exit_code", "reason_code", "error", "signal", "stdout_log"),
         *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
-        *("idle_timeout_ms", "slow_after_ms", "output_limit_bytes", "keeper_pid"),
-        *("keeper_identity", "ending", "postmortem", "containment"),
+        *LIMIT_FIELDS,
+        *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment"),
         *("retry", "rework_exit_code", "at_most"),
     }
 )

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from fsm_orchestrator import RunConfig, StageGiven, resume, run, vocabulary
 from fsm_orchestrator.errors import CheckpointError, OperationError, UsageError
 from fsm_orchestrator.lifecycle.reading import shipped, shipped_names
+from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.vocabulary import Gate
@@ -71,8 +72,8 @@ UNWITNESSED: Final = frozenset(
         *(
             f"completions.*.settings.{key}"
             for key in (
-                *("timeout_ms", "kill_grace_ms", "idle_timeout_ms", "slow_after_ms", "retry"),
-                *("output_limit_bytes", "allow_stale", "is_masked", "env_digests.*"),
+                *LIMIT_FIELDS,
+                *("retry", "allow_stale", "is_masked", "env_digests.*"),
             )
         ),
         *(
