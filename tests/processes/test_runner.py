@@ -718,9 +718,10 @@ def test_output_held_open_by_a_leftover_delays_nothing(bench: Bench) -> None:
 
 EVERY_ENDING = """
 import json, os, sys
-from fsm_orchestrator.interrupts import Interrupts
-from fsm_orchestrator.process import Limits, ProcessRunner
-from fsm_orchestrator.spawning import Command
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.processes.command import Command
 
 class Observer:
     def __init__(self, raises):
