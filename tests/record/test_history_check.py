@@ -57,7 +57,7 @@ NULLABLE: Final = frozenset(
         *("finished_at", "exit_code", "reason_code", "error", "signal", "stdout_log"),
         *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
         *LIMIT_FIELDS,
-        *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment"),
+        *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         *("retry", "rework_exit_code", "at_most"),
     }
 )

@@ -230,7 +230,7 @@ def test_log_is_read_from_where_it_was_left_off(tmp_path: Path) -> None:
     path.write_bytes(b"one\r\ntw")
     assert list(reader.new_lines(masker, is_over=False)) == ["one"]
     with path.open("ab") as file:
-        file.write(f"o\n{KEY}\nso {VALUE}".encode())
+        file.write(f"o\n{KEY}\nso {VALUE[:9]}".encode())
     assert list(reader.new_lines(masker, is_over=False)) == ["two", "***"]
     assert list(reader.new_lines(masker, is_over=True)) == ["so ***"]
     assert list(reader.new_lines(masker, is_over=True)) == []
