@@ -1,4 +1,4 @@
-"""Parsed options, and the config file they name, to RunConfig: where the options' names end."""
+"""From parsed options, and the config file that they name, to a RunConfig."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
 
 
 class Request(NamedTuple):
-    """What was asked for: the configuration, and how to show what becomes of it."""
+    """A request: the configuration, and how to show what comes of it."""
 
     config: RunConfig
     as_json: bool
@@ -23,7 +23,7 @@ class Request(NamedTuple):
 
 
 def request_from(parameters: Mapping[str, Any]) -> Request:
-    """What parsed options mean, with the config file they name.
+    """Return the request that parsed options make, with the config file that they name.
 
     Raises:
         UsageError: a value cannot be used, or the operator's directory is gone.
@@ -35,9 +35,9 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     is_quiet = given.pop("quiet", False)
     if is_quiet and log_level is not None:
         raise UsageError(
-            "--quiet and --log-level both say what is shown of the log",
-            remedy="give one of them; --quiet is --log-level error, without a summary of what is"
-            " done",
+            "--quiet and --log-level both set what is shown of the log",
+            remedy="give one of them; --quiet is --log-level error, without the summary of a run"
+            " that is done",
         )
     file_name = given.pop("config", None)
     config = _config(given)
@@ -61,7 +61,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
 
 
 def _is_given(value: Any) -> bool:
-    """Whether an option was given; 0 and an empty text are values."""
+    """Return whether an option was given; 0 and an empty text are values."""
     return value is not None and value is not False and value != ()
 
 
@@ -88,6 +88,6 @@ def _directory() -> str:
         return os.getcwd()
     except OSError as error:
         raise UsageError(
-            "the current directory does not exist any more, and paths are relative to it",
+            "the current directory no longer exists, and paths are relative to it",
             remedy="change to a directory that exists",
         ) from error

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
@@ -28,6 +29,9 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
     Standing,
 )
+
+ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
+"""The sentence on a run that was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)

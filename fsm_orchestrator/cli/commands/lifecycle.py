@@ -1,4 +1,4 @@
-"""`lifecycle`: the lifecycles that come with the program, to read or to begin one's own from."""
+"""`lifecycle`: the built-in lifecycles, to read or to start one's own from."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns
-from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.lifecycle.source import shipped_names, shipped_text
 from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode
 
 
 def lifecycle_command(parameters: Mapping[str, Any]) -> int:
-    """Print the text of a shipped lifecycle; without a name, what there is."""
+    """Print the text of a built-in lifecycle; without a name, list them."""
     name = parameters["name"]
     if name is None:
         rows = []
-        for shipped in lifecycle_names.shipped_names():
-            default = " (the default)" if shipped == DEFAULT_LIFECYCLE else ""
-            rows.append((shipped, reading.shipped(shipped).title + default))
+        for known in shipped_names():
+            default = " (the default)" if known == DEFAULT_LIFECYCLE else ""
+            rows.append((known, shipped(known).title + default))
         console.stdout().write("\n".join(columns(rows, indent="")) + "\n")
     else:
-        reading.shipped(name)  # a name that does not ship is refused in words
-        console.stdout().write(lifecycle_names.shipped_text(name).decode())
+        shipped(name)  # refuses an unknown name
+        console.stdout().write(shipped_text(name).decode())
     return ExitCode.DONE

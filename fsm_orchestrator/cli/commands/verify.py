@@ -1,4 +1,4 @@
-"""`verify`: prove what lifecycles promise, or show the walks on which they do not."""
+"""`verify`: prove what lifecycles promise, or show the walks on which they break it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.errors import LifecycleError
-from fsm_orchestrator.lifecycle import reading as lifecycles
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.lifecycle.reading import read
+from fsm_orchestrator.lifecycle.source import shipped_names
 from fsm_orchestrator.lifecycle.verification import proved, verify
 from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.vocabulary import ExitCode, Gate, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
-"""What the operator called a lifecycle, the lifecycle, and what is wrong with it."""
+"""The name or path that was typed, the lifecycle, and what is wrong with it."""
 
 
 def verify_command(parameters: Mapping[str, Any]) -> int:
-    """Judge lifecycles: 0 when all are proved, 1 when one is refused.
+    """Verify lifecycles; return 0 when all are proved, 1 when one is refused.
 
     Raises:
-        LifecycleError: one cannot be read or has not the shape; said after the others are judged.
+        LifecycleError: one cannot be read or is malformed; raised after the others are judged.
     """
-    names = parameters["lifecycles"] or lifecycles.shipped_names()
+    names = parameters["lifecycles"] or shipped_names()
     judged: list[Judged] = []
     unread: dict[str, LifecycleError] = {}
     for name in dict.fromkeys(names):
         try:
-            lifecycle = lifecycles.read(name, Path())
+            lifecycle = read(name, Path())
         except LifecycleError as error:
             unread[name] = error
         else:
@@ -48,7 +49,7 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
 
 
 def text_of(judged: Judged) -> str:
-    """One lifecycle's verdict for a person; ends with a line break."""
+    """Return one lifecycle's verdict as text that ends with a line break."""
     source, lifecycle, findings = judged
     counts = (
         counted(len(lifecycle.state), "state"),
@@ -112,6 +113,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _gates(lifecycle: Lifecycle) -> list[str]:
-    """The gates that are judged anywhere in it, in judging order."""
+    """Return the gates that are judged anywhere in a lifecycle, in judging order."""
     states = [state for state in lifecycle.state if state.kind is StateKind.GATE]
     return [gate.value for gate in Gate if any(gate in state.judged_gates for state in states)]
