@@ -44,7 +44,7 @@ class Cause(StrictModel):
 
 
 class NextStep(StrictModel):
-    """What to do next."""
+    """The next step: what to fix, who can, and what to type."""
 
     remedies: tuple[str, ...] = Field(description="What to fix first, as sentences.")
     who: str = Field(description="Who can change where the run stands.")
@@ -83,7 +83,7 @@ class ExplainedStage(StrictModel):
 
 
 class Explanation(StrictModel):
-    """Why a run stands where it does."""
+    """The explanation of a run's standing."""
 
     output_directory: str = Field(description="Absolute path of the run's directory.")
     run_id: RunId = Field(description="Identifies the run.")

@@ -1,4 +1,4 @@
-"""What to fix before a resume, and who can: the runbook's remedies for each way to end."""
+"""The runbook's remedies for each way to end: what to fix before a resume, and who can."""
 
 from __future__ import annotations
 
