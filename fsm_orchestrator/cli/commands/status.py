@@ -139,8 +139,8 @@ def text_of(view: InspectedRun, typed: str) -> str:
         stage = "" if attempt is None else f", attempt {attempt.attempt}"
         rows = [
             ("held by", str(view.holder)),
-            ("see it", command_line("logs", shown_path(typed), "--follow")),
-            ("end it", command_line("stop", shown_path(typed))),
+            ("follow", command_line("logs", shown_path(typed), "--follow")),
+            ("stop", command_line("stop", shown_path(typed))),
         ]
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
