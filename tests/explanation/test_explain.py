@@ -390,6 +390,17 @@ def test_lifecycle_with_a_spent_loop_says_so(tmp_path: Path) -> None:
     assert "rework" in screen
 
 
+def test_refusal_keeps_its_lines(tmp_path: Path) -> None:
+    """A refusal of several lines is quoted line by line: the stage, and below it what differs."""
+    wanted = ("--manager-expected-artifact", "plan.json")
+    begun(*PASSING, *stages("echo 1 > plan.json", "exit 1"), *wanted, code=1)(tmp_path)
+    (tmp_path / "plan.json").unlink()
+    screen, explanation = explained(tmp_path)
+    refusal = explanation.next_step.remedies[-1].splitlines()
+    assert len(refusal) > 2
+    assert "".join(f"  {line}\n" for line in refusal[:-1]) in screen
+
+
 @pytest.mark.parametrize("words", [("explain", "nowhere"), ("explain", "."), ("explain",)])
 def test_what_is_no_run_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     """A directory that is none, or holds no run, is told as such, and nothing is made."""

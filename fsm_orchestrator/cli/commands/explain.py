@@ -108,17 +108,19 @@ def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Ite
 
 
 def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
-    """Return text in lines of the screen's width, its own line breaks kept.
+    """Return text in lines of the screen's width; its own line breaks and indents are kept.
 
     A word that is longer than a line stays whole, to be copied.
     """
     lines: list[str] = []
     for line in text.splitlines():
+        words = line.lstrip()
+        lead = indent + line[: len(line) - len(words)]
         lines += textwrap.wrap(
-            printable(line.strip()),
+            printable(words),
             WIDTH,
-            initial_indent=f"{indent}  " if lines else indent,
-            subsequent_indent=f"{indent}  ",
+            initial_indent=lead,
+            subsequent_indent=f"{lead}  ",
             break_long_words=False,
             break_on_hyphens=False,
         )
