@@ -1,4 +1,4 @@
-"""Writing to the operator: nothing that happens to stdout or stderr may change a run.
+"""Output to the operator: nothing that happens to stdout or stderr may change a run.
 
 A closed pipe, a full disk or a reader that does not read loses text, never the run.
 """
@@ -19,8 +19,7 @@ LOG_PATIENCE_SECONDS: Final = 0.2
 class Console:
     """One of the standard streams.
 
-    `patience_seconds` is how long a reader may stand still before the rest is given up; None is for
-    ever.
+    `patience_seconds` is how long a reader may stall before the rest is dropped; None is forever.
     """
 
     def __init__(self, descriptor: int, patience_seconds: float | None) -> None:
@@ -30,12 +29,12 @@ class Console:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the other side has gone, or has stood still for too long."""
+        """True once the reader has gone away or has stalled for too long."""
         return self._is_broken
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person looks at it."""
+        """True if it is a terminal."""
         try:
             return os.isatty(self._descriptor)
         except OSError:
@@ -43,13 +42,13 @@ class Console:
 
     @property
     def has_colour(self) -> bool:
-        """Whether it may be coloured: a terminal, and nobody asked for none."""
+        """True if it may be coloured: it is a terminal, and the environment does not forbid it."""
         return (
             self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         )
 
     def write(self, text: str) -> None:
-        """Write as much of `text` as the other side takes. Never raises for what it does."""
+        """Write as much of `text` as the reader takes. Never raises for what the reader does."""
         data = memoryview(text.encode(errors="replace"))
         while data and not self._is_broken:
             try:
@@ -70,10 +69,10 @@ class Console:
 
 
 def stdout(patience_seconds: float | None = RESULT_PATIENCE_SECONDS) -> Console:
-    """Where the result goes; None waits for its reader for ever, where no run has to wait too."""
+    """Return the stream of the result. None waits forever: only where no run has to wait, too."""
     return Console(1, patience_seconds)
 
 
 def stderr() -> Console:
-    """Where log and messages go."""
+    """Return the stream of log and messages."""
     return Console(2, LOG_PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""How commands, durations and columns are put for a person. ASCII, and fit for 80 columns."""
+"""Commands, ages and columns as text for a terminal: ASCII, and fit for 80 columns."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fsm_orchestrator.vocabulary import PRODUCT
 
 
 def command_line(*words: str) -> str:
-    """A command line that can be copied into a shell."""
+    """Return a command line that can be copied into a shell."""
     return shlex.join((PRODUCT, *words))
 
 
 def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
-    """A command line that can be copied into a shell, broken where it would be too long.
+    """Return a command line that can be copied into a shell, broken where it would be too long.
 
     An option and its value stay together; a line that goes on ends in a backslash.
     """
@@ -40,23 +40,23 @@ def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
 
 
 def age(since: str) -> str:
-    """How long ago a time of the records is: `12.3 s`, `3 h 05 min`."""
+    """Return how long ago a recorded time is: `12.3 s`, `3 h 05 min`."""
     return span_words(span_ms(since, timestamp(SystemClock().now())))
 
 
 def shell_words(*words: str) -> str:
-    """Words quoted for a shell."""
+    """Return words quoted for a shell."""
     return shlex.join(words)
 
 
 def shown_path(output_directory: str) -> str:
-    """An output directory as an argument that is never taken for an option or a command."""
+    """Return an output directory as an argument that is never taken for an option or a command."""
     is_taken = output_directory.startswith("-") or output_directory in COMMANDS
     return f"./{output_directory}" if is_taken else output_directory
 
 
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """Rows as aligned lines; the last column is ragged."""
+    """Return rows as aligned lines; the last column is ragged."""
     table = [[printable(cell) for cell in row] for row in rows]
     if not table:
         return []
@@ -69,5 +69,5 @@ def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
 
 
 def stage_option(stage: str, option: str) -> str:
-    """`--manager-bin` for stage manager and option bin."""
+    """Return `--manager-bin` for stage manager and option bin."""
     return f"{option_prefix(stage)}-{option}"

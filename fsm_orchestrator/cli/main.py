@@ -21,15 +21,15 @@ from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 
 def main() -> None:
-    """The entry point of the command."""
+    """Run the command and exit: the entry point."""
     _open_standard_streams()
     code = run_command_line(sys.argv[1:])
-    # Everything of ours is written; what Python would still flush could only fail.
+    # All output is written; what Python would still flush could only fail.
     os._exit(code)
 
 
 def _open_standard_streams() -> None:
-    """Give every closed standard stream to /dev/null, or our own files would take its number."""
+    """Open /dev/null for every closed standard stream, or a file would get its number."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -54,7 +54,7 @@ def run_command_line(argv: Sequence[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except Exception:  # noqa: BLE001 - the one boundary: a bug is told as a bug
+    except Exception:  # noqa: BLE001 - the one boundary: a bug is reported as a bug
         console.stderr().write(traceback.format_exc())
         _complain("internal error: this is a bug, please report it with the lines above", "")
         return ExitCode.INTERNAL

@@ -1,4 +1,4 @@
-"""The log on stderr: JSON lines for programs, one readable line an event for a person."""
+"""The log on stderr: JSON lines for programs, one readable line per event for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRAVITY: Final = (*LogLevel, "critical")
 
 
 def listener_for(log_format: LogFormat, log_level: LogLevel = LogLevel.INFO) -> Listener:
-    """What to do with each event: text if a person looks at stderr, or if asked for.
+    """Return the listener that writes events to stderr, as text for a terminal or if asked for.
 
     Events below `log_level` are not shown.
     """
@@ -43,7 +43,7 @@ def _write_text(console: Console, event: Mapping[str, Any]) -> None:
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
-    """One line for a person; None for what another line says already."""
+    """Return an event as one line of text; None when another line says the same."""
     render = _RENDERERS.get(EventName(event["event"]))
     return None if render is None else printable(render(event))
 
@@ -68,8 +68,8 @@ def _output(event: Mapping[str, Any]) -> str:
 
 
 def _interrupted(event: Mapping[str, Any]) -> str:
-    ended = f"; ended what was left of it: {event['ended_pids']}" if event["ended_pids"] else ""
-    return f"{event['stage']}: attempt {event['attempt']} had been interrupted{ended}"
+    ended = f"; ended its remaining processes: {event['ended_pids']}" if event["ended_pids"] else ""
+    return f"{event['stage']}: attempt {event['attempt']} was interrupted{ended}"
 
 
 _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {

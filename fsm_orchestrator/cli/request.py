@@ -89,6 +89,6 @@ def _directory() -> str:
         return os.getcwd()
     except OSError as error:
         raise UsageError(
-            "the current directory does not exist any more, and paths are relative to it",
+            "the current directory no longer exists, and paths are relative to it",
             remedy="change to a directory that exists",
         ) from error

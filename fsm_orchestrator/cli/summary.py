@@ -1,4 +1,4 @@
-"""What the operator is told at the end: what ran, what went wrong, where to look, what to type."""
+"""The summary at the end of a run: what ran, what went wrong, where to look, what to type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAIL_LINES = 5
 def summary_of(
     report: Report, output_directory: str, output_path: Path, *, can_resume: bool = True
 ) -> str:
-    """The end of a run as text. `output_directory` is OUT as it was typed."""
+    """Return the end of a run as text. `output_directory` is OUT as it was typed."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
         lines += _gate_lines(report)
@@ -37,7 +37,7 @@ def summary_of(
 
 
 def headline(report: Report) -> str:
-    """One line: the outcome and the run."""
+    """Return one line with the outcome and the run."""
     match report.terminal_state:
         case None:
             standing, remark = Standing.INTERRUPTED, f", in state {report.current_state}"
@@ -76,13 +76,13 @@ def _stage_lines(report: Report) -> list[str]:
         return []
     rows = [("stage", "attempt", "status", "took", "")]
     for execution in report.stage_executions:
-        ours = execution.attempt == 0
+        is_stage = execution.attempt > 0
         rows.append(
             (
-                execution.command if ours else execution.stage,
-                "-" if ours else str(execution.attempt),
+                execution.stage if is_stage else execution.command,
+                str(execution.attempt) if is_stage else "-",
                 execution.status.value,
-                "-" if ours else span_words(execution.duration_ms),
+                span_words(execution.duration_ms) if is_stage else "-",
                 _remark(execution),
             )
         )

@@ -1,4 +1,4 @@
-"""Why a run stands where it does, who can change that, and the exact next command.
+"""The explanation of a run: why it stands where it does, who can change it, what to type next.
 
 Face: `explain`, `explanation`, `gate_table`.
 May import: `inspection`, `preparation` and below.

@@ -1,31 +1,33 @@
-"""Why a run stands where it does: the cause first, each with its evidence. Writes nothing."""
+"""The causes of a run's standing, the first cause first, each with its evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.stages import explained_gates
-from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.inspected_run import ORCHESTRATOR_DIED, InspectedRun
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.record.report import failures_of, was_asked_to_end
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import FactName, Outcome, StageStatus, Standing, Trigger
 
-_SIGNAL_BASE = 128
+_SIGNAL_BASE: Final = 128
 
 
 def causes_of(
     view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
 ) -> tuple[Cause, ...]:
-    """The reasons, the first cause first.
+    """Return the causes, the first cause first.
 
-    `directory` is the run's as it is to be shown. `now_wrong` and `changed` are the sentences on
-    artifacts of a done run: on those that are wrong by now, and on those that are only not what
-    they were.
+    Args:
+        view: the run.
+        directory: its directory, as it is to be shown.
+        now_wrong: sentences on artifacts of a done run that are wrong by now.
+        changed: sentences on artifacts of a done run that are valid, but have changed.
     """
     causes = tuple(_causes(view, directory, now_wrong, changed))
     said = " ".join(cause.in_full for cause in causes)
@@ -76,7 +78,7 @@ def _working(view: InspectedRun) -> Cause:
 
 def _cut_short(view: InspectedRun) -> Cause:
     attempt = view.open_attempt
-    what = "its orchestrator ended without a word: it was killed, or the machine went down"
+    what = f"{ORCHESTRATOR_DIED}: it was killed, or the machine went down"
     if attempt is None:
         return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
     where = f" while stage {attempt.stage}, attempt {attempt.attempt}, was at work"
@@ -85,7 +87,7 @@ def _cut_short(view: InspectedRun) -> Cause:
 
 def _open_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
     note = Fact(
-        name=FactName.ITS_END, value="nobody saw it; a resume ends what is left, and reports it"
+        name=FactName.ITS_END, value="not seen; a resume ends what is left of it and reports that"
     )
     return (*open_attempt_facts(attempt), note)
 
@@ -154,4 +156,4 @@ def _why_done(view: InspectedRun) -> str:
         if one.status is StageStatus.SUCCESS
     }
     stages = f"{counted(len(completed), 'stage')} succeeded" if completed else "no stage had work"
-    return f"every gate passed, {stages}, and what they were to leave is there"
+    return f"every gate passed, {stages}, and the expected artifacts are there"

@@ -1,4 +1,4 @@
-"""What is recorded of one attempt as evidence: names and values, the most telling first."""
+"""The evidence that an attempt left: names and values, the most telling first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEBIBYTE: Final = 1024 * 1024
 
 
 def evidence_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
-    """What tells why an attempt ended as it did. `directory` is the run's, as it is to be shown."""
+    """Return why an attempt ended as it did. `directory` is the run's, as it is to be shown."""
     return (
         *_ending_facts(execution),
         *_command_facts(execution),
@@ -27,7 +27,7 @@ def evidence_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
 
 
 def record_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
-    """All that is recorded of an attempt that ran, field by field."""
+    """Return all that is recorded of an attempt that ran, field by field."""
     return (
         Fact(name=FactName.WHY, value=execution.reason),
         *_command_facts(execution),
@@ -39,7 +39,7 @@ def record_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
 
 
 def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
-    """What is known of an attempt that has no end yet."""
+    """Return what is known of an attempt that has not ended, as far as is recorded."""
     facts = [
         Fact(name=FactName.WHY, value=attempt.reason),
         Fact(name=FactName.BEGAN, value=attempt.started_at),
@@ -50,7 +50,7 @@ def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
 
 
 def ending_in_words(execution: StageExecution) -> str:
-    """`success after 12 ms`; of a failure what went wrong, too."""
+    """Return `success after 12 ms`; for a failure, what went wrong, too."""
     if execution.status is StageStatus.SKIPPED:
         return f"skipped: {execution.reason}"
     if execution.status is StageStatus.INTERRUPTED and execution.error is not None:
@@ -105,7 +105,7 @@ def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
 
 
 def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
-    """The files to look at; of logs, those with something in them."""
+    """Yield the files to look at; of logs, those with something in them."""
     for name, log in (
         (FactName.LOG, execution.stderr_log),
         (FactName.LOG, execution.stdout_log),

@@ -1,4 +1,4 @@
-"""Explains a run: why it stands where it does, who can change it, what to type.
+"""The explanation of a run: why it stands where it does, who can change it, what to type.
 
 Reads the output directory, the private file and the artifacts of completed stages; starts and
 writes nothing.
@@ -17,7 +17,7 @@ from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Standing
 
 
 def explain(view: InspectedRun, shown: str) -> Explanation:
-    """Why a run stands where it does. `shown` is OUT as it is to stand in commands and paths."""
+    """Explain why a run stands where it does. `shown` is OUT as commands and paths name it."""
     report = view.report
     directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
     now_wrong, changed = _now_wrong(view)
@@ -39,9 +39,9 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
 
 
 def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What keeps a done run from being closed by now, and what has only changed since then.
+    """Return what keeps a done run from being closed by now, and what has only changed since.
 
-    An earlier run is not held against what later runs made of its artifacts.
+    An archived run is not judged by what later runs made of its artifacts.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
     if view.checkpoint is None or view.is_archived or not is_done:
@@ -51,5 +51,5 @@ def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (f"it is done, but expected artifacts are wrong now: {verdict.summary()}",), ()
     changed = changed_artifacts(view.checkpoint, verdict, Masker(()))
     return (), tuple(
-        f"{path} is there and valid, and was changed after its stage completed" for path in changed
+        f"{path} is valid, but was changed after its stage completed" for path in changed
     )

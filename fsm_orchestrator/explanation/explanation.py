@@ -1,7 +1,6 @@
 """The shape of an explanation: why a run stands where it does, and what to do about it.
 
-Words for people and fields for programs in one record; explain.py fills it, the commands and the
-page show it.
+It has sentences for people and fields for programs; the commands and the page show it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Fact(StrictModel):
     """One piece of evidence."""
 
     name: FactName = Field(description="What it is, in a word or two.")
-    value: str = Field(description="What it says; several lines where it quotes.")
+    value: str = Field(description="Its value; several lines where it quotes.")
 
     @property
     def form(self) -> FactForm:
@@ -41,7 +40,7 @@ class Fact(StrictModel):
 class Cause(StrictModel):
     """One reason why the run stands where it does, with its evidence."""
 
-    sentence: str = Field(description="The reason, in words.")
+    sentence: str = Field(description="The reason, as a sentence.")
     details: tuple[str, ...] = Field(default=(), description="What adds to it, in order.")
     facts: tuple[Fact, ...] = Field(description="The evidence, the most telling first.")
 
@@ -52,20 +51,20 @@ class Cause(StrictModel):
 
 
 class NextStep(StrictModel):
-    """What to do next."""
+    """The next step: what to fix, who can, and what to type."""
 
-    remedies: tuple[str, ...] = Field(description="What to set right first, in words.")
+    remedies: tuple[str, ...] = Field(description="What to fix first, as sentences.")
     who: str = Field(description="Who can change where the run stands.")
     words: tuple[str, ...] | None = Field(
         description="The next command, word by word; null when there is none to type."
     )
     would: tuple[str, ...] = Field(
-        description="What that command would do as things are now, in order; in words."
+        description="What that command would do as things are now, in order."
     )
 
 
 class ExplainedGate(StrictModel):
-    """A gate: what it was told, by whom, and what would pass."""
+    """A gate: its signal, who gave it, and what would pass."""
 
     decision: GateDecision = Field(description="The decision in force, or as it would be now.")
     passing: str = Field(description="The one signal that passes.")
@@ -77,7 +76,7 @@ class ExplainedAttempt(StrictModel):
 
     invocation: Count = Field(description="Number of the invocation, from 1.")
     attempt: Count = Field(description="Number of the attempt, from 1 over all invocations.")
-    ending: str = Field(description="How it ended, in words.")
+    ending: str = Field(description="How it ended, as a sentence.")
     facts: tuple[Fact, ...] = Field(description="What is recorded of it, field by field.")
 
 
@@ -86,12 +85,12 @@ class ExplainedStage(StrictModel):
 
     stage: StateName = Field(description="Name of the stage.")
     fate: StageFate = Field(description="What became of it in the latest invocation.")
-    because: str = Field(description="Why it ran, was skipped or did not run, in words.")
+    because: str = Field(description="Why it ran, was skipped or did not run.")
     attempts: tuple[ExplainedAttempt, ...] = Field(description="All it did, oldest first.")
 
 
 class Explanation(StrictModel):
-    """Why a run stands where it does."""
+    """The explanation of a run's standing."""
 
     output_directory: str = Field(description="Absolute path of the run's directory.")
     run_id: RunId = Field(description="Identifies the run.")
@@ -103,7 +102,7 @@ class Explanation(StrictModel):
         description="The last state that was made durable; null when it is not known."
     )
     exit_code: int | None = Field(
-        description="What the latest command exited with; null while it works, or if it was killed."
+        description="Exit code of the latest command; null while it works, or if it was killed."
     )
     since: Timestamp = Field(description="Since when it stands there, in UTC.")
     invocations: Count = Field(description="How many times the command was started for the run.")

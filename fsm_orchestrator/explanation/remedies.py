@@ -1,4 +1,4 @@
-"""What to set right before a resume, and who can: the runbook's remedies for each way to end."""
+"""The runbook's remedies for each way to end: what to fix before a resume, and who can."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import failures_of, is_nothing_kept, was_asked_to_end
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
-RESUME_ANYBODY: Final = "anybody who may write to the output directory can resume it"
+RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _OPERATIONS: Final = {
     Operation.CHECKPOINT_LOAD: (
-        "put a good checkpoint back, or start a new run (this one is then archived)"
+        "restore a good checkpoint, or start a new run (this one is then archived)"
     ),
-    Operation.CLOSURE_VERIFY: (
-        "put back the artifacts that are named above, or have their stage run again"
-    ),
-    Operation.ATTEMPT_END: "end the processes that are named above by hand",
+    Operation.CLOSURE_VERIFY: ("restore the artifacts named above, or run their stage again"),
+    Operation.ATTEMPT_END: "end the processes named above by hand",
     Operation.ORCHESTRATOR_RUN: (
-        "this is a bug of the program: report it with the traceback in the log"
+        "this is a bug in fsm-orchestrator: report it with the traceback in the log"
     ),
 }
-_RECORDING: Final = "make the path writable: space, permissions, no directory in the file's place"
+_RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
 
 
 def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
-    """What to set right first, each a sentence without its full stop."""
+    """Return what to fix first, each a sentence without its full stop."""
     if view.trouble is not None and view.checkpoint is None and view.holder is None:
         if is_nothing_kept(view.report):
-            return (*_failure_remedies(view), "nothing could be kept of this run: begin it again")
+            return (*_failure_remedies(view), "nothing of this run could be kept: start it again")
         return (_OPERATIONS[Operation.CHECKPOINT_LOAD],)
     match view.standing:
         case Standing.WORKING:
-            return ("wait for it, look at what it prints, or end it",)
+            return ("wait for it, look at what it prints, or stop it",)
         case Standing.INTERRUPTED:
-            return ("find out who killed it if that was not meant; what is complete is kept",)
+            return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED:
             return ("give a passing signal only when the real check says so",)
         case Standing.FAILED | Standing.TIMEOUT:
@@ -45,7 +43,7 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             return ("nothing is left to do: the run may be closed",)
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return (
-                "put the artifacts back as they were, then resume to have the report say so",
+                "restore the artifacts as they were, then resume to bring the report up to date",
                 "or start a new run: this one is then archived",
             )
         case standing:
@@ -53,22 +51,22 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
 
 
 def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
-    """Who can change where the run stands, in words."""
+    """Name the people who can change where the run stands."""
     report = view.report
     match view.standing:
         case Standing.WORKING:
-            return "whoever may signal its orchestrator can end it"
+            return "anyone who may signal its orchestrator can stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
         case Standing.BLOCKED:
             gates = [one.gate.value for one in report.gate_decisions if not one.passed]
-            return f"whoever answers for {_listed(gates)}: the signal is theirs to give"
+            return f"the people who answer for {_listed(gates)}: the signal is theirs to give"
         case Standing.FAILED | Standing.TIMEOUT:
             return _who_failed(view)
         case Standing.DONE if not now_wrong:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            return "whoever keeps the artifacts"
+            return "the owner of the artifacts"
         case standing:
             assert_never(standing)
 
@@ -79,10 +77,10 @@ def _who_failed(view: InspectedRun) -> str:
         return RESUME_ANYBODY
     first = found[0]
     if first.attempt == 0:
-        return "whoever administers the machine and the output directory"
+        return "the administrator of the machine and the output directory"
     if first.ending in {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT}:
-        return f"whoever sets the limits of stage {first.stage}, or maintains its program"
-    return f"whoever maintains the program of stage {first.stage}, or its settings"
+        return f"the person who sets the limits of stage {first.stage} or maintains its program"
+    return f"the maintainer of the program or the settings of stage {first.stage}"
 
 
 def _failure_remedies(view: InspectedRun) -> Iterator[str]:
@@ -99,7 +97,7 @@ def _failure_remedies(view: InspectedRun) -> Iterator[str]:
 def _stage_remedy(execution: StageExecution) -> str:
     match execution.ending:
         case Ending.NOT_SPAWNED:
-            return "put the program where the stage looks for it, or declare the stage anew"
+            return "put the program where the stage looks for it, or correct its settings"
         case Ending.EXITED | Ending.SIGNALED:
             return "fix the program, its arguments or its environment"
         case Ending.ARTIFACTS_WRONG:
@@ -110,13 +108,13 @@ def _stage_remedy(execution: StageExecution) -> str:
                 " the work over stages"
             )
         case Ending.OUTPUT_LIMIT:
-            return "have it print less, or raise its output limit"
+            return "make it print less, or raise its output limit"
         case Ending.LEAKED:
-            return "have it wait for the processes that it starts"
+            return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED:
-            return "read the findings: the rework that was allowed is used up"
+            return "read the findings: no rework is left"
         case Ending.INTERRUPTED | Ending.LOST | None:
-            return "find out who ended it if that was not meant"
+            return "find out who ended it, unless that was intended"
         case ending:
             assert_never(ending)
 

@@ -1,4 +1,4 @@
-"""Gates and stages of a run, explained: what became of each, and why. Pure but for log sizes."""
+"""The gates and stages of a run, explained: what became of each, and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsm_orchestrator.vocabulary import Outcome, StageFate, StageStatus, Standin
 
 
 def explained_gates(view: InspectedRun) -> tuple[ExplainedGate, ...]:
-    """Every gate with the decision in force, or the one its kept signal would bring now."""
+    """Return every gate with the decision in force, or with the one its kept signal implies."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
     if view.checkpoint is not None:
@@ -29,7 +29,7 @@ def explained_gates(view: InspectedRun) -> tuple[ExplainedGate, ...]:
 
 
 def explained_stages(view: InspectedRun, directory: str) -> tuple[ExplainedStage, ...]:
-    """Every stage of the lifecycle; where that is not known, those that anything is known of."""
+    """Return the stages of the lifecycle; if that is not known, those that have a record."""
     if view.checkpoint is not None:
         names = view.checkpoint.lifecycle.stages
     else:
@@ -64,7 +64,7 @@ def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[Explained
             ExplainedAttempt(
                 invocation=len(view.invocations),
                 attempt=open_attempt.attempt,
-                ending="at work" if is_working else "nobody saw how it ended",
+                ending="at work" if is_working else "its end was not seen",
                 facts=open_attempt_facts(open_attempt),
             )
         )
@@ -76,7 +76,7 @@ def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
     if open_attempt is not None and open_attempt.stage == stage:
         if view.standing is Standing.WORKING:
             return StageFate.RUNNING, open_attempt.reason
-        return StageFate.INTERRUPTED, "its orchestrator ended before it did"
+        return StageFate.INTERRUPTED, "its orchestrator died while it ran"
     mine = [one for one in view.report.stage_executions if one.stage == stage and one.attempt]
     if mine:
         return _fate_of_execution(mine[-1])
@@ -104,12 +104,12 @@ def _fate_of_execution(execution: StageExecution) -> tuple[StageFate, str]:
 
 
 def _why_not_reached(view: InspectedRun, stage: str) -> str:
-    """Why the latest invocation did not come to a stage."""
+    """Return why the latest invocation did not reach a stage."""
     report = view.report
     completion = None if view.checkpoint is None else view.checkpoint.completion_of(stage)
-    done_before = "" if completion is None else f"; it is complete, by attempt {completion.attempt}"
+    done_before = "" if completion is None else f"; attempt {completion.attempt} completed it"
     if view.standing is Standing.WORKING:
-        return f"the run has not come to it yet{done_before}"
+        return f"the run has not reached it yet{done_before}"
     if report.terminal_state is Outcome.BLOCKED and any(
         one.trigger is Trigger.GATES_REFUSED for one in report.transitions
     ):
@@ -119,5 +119,5 @@ def _why_not_reached(view: InspectedRun, stage: str) -> str:
         name = failed[0].command if failed[0].attempt == 0 else f"stage {failed[0].stage}"
         return f"{name} did not succeed{done_before}"
     if view.standing is Standing.INTERRUPTED:
-        return f"the run was cut short before it{done_before}"
-    return f"no way through the lifecycle led to it{done_before}"
+        return f"the run was interrupted before it started{done_before}"
+    return f"no path through the lifecycle led to it{done_before}"

@@ -1,7 +1,7 @@
-"""A run as those see it who look at its output directory: report, checkpoint, who works there.
+"""A run as seen from its output directory: report, checkpoint, and the process at work there.
 
-Reads only. What the checkpoint says is believed before what the report says, and a file that
-cannot be used is told, never passed over.
+Reads only. The checkpoint is believed before the report, and a file that cannot be used is
+reported, never passed over.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
@@ -29,17 +30,20 @@ from fsm_orchestrator.vocabulary import (
     Standing,
 )
 
+ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
+"""The sentence on a run that was interrupted."""
+
 
 @dataclass(frozen=True, slots=True)
 class InspectedRun:
-    """What can be known of a run from outside.
+    """A run as far as it can be known from outside.
 
     Attributes:
         directory: where its files are, absolute.
         report: as it was written; where it was not, as the checkpoint implies it.
         checkpoint: None when it cannot be used, and `trouble` says why.
-        trouble: what is wrong with its files, in words; None when nothing is.
-        holder: who works there now; None when nobody does.
+        trouble: what is wrong with its files, as a sentence; None when nothing is.
+        holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
     """
 
@@ -52,12 +56,12 @@ class InspectedRun:
 
     @property
     def standing(self) -> Standing:
-        """Where the run stands."""
+        """The run's standing."""
         return standing_of(self.report, is_held=self.holder is not None)
 
     @property
     def open_attempt(self) -> AttemptRecord | None:
-        """The attempt at work, or the one whose end nobody saw."""
+        """The attempt at work, or the one whose end was not seen."""
         return None if self.checkpoint is None else self.checkpoint.open_attempt
 
     @property
@@ -67,7 +71,7 @@ class InspectedRun:
 
     @property
     def since(self) -> str:
-        """When the run came to stand where it stands."""
+        """The time at which the run came to stand where it does."""
         if self.report.finished_at is not None and self.holder is None:
             return self.report.finished_at
         walks = [one.transitions for one in self.invocations if one.transitions]
@@ -75,7 +79,7 @@ class InspectedRun:
 
 
 def standing_of(report: Report, *, is_held: bool) -> Standing:
-    """Where a run stands by its report, and whether anybody works in its directory."""
+    """Return where a run stands. `is_held` says that a process is at work in its directory."""
     if is_held:
         return Standing.WORKING
     match report.terminal_state:
@@ -92,7 +96,7 @@ def standing_of(report: Report, *, is_held: bool) -> Standing:
 
 
 def output_directory_of(typed: str) -> Path:
-    """The output directory that was typed, absolute.
+    """Return the output directory that was typed, as an absolute path.
 
     Raises:
         UsageError: there is no such directory.
@@ -106,7 +110,7 @@ def output_directory_of(typed: str) -> Path:
 
 
 def run_directory(output: Path, run_id: str | None) -> Path:
-    """Where the files of a run in `output` are: there, or in its archive.
+    """Return where the files of a run in `output` are: there, or in its archive.
 
     Raises:
         UsageError: there is no such run.
@@ -123,7 +127,7 @@ def run_directory(output: Path, run_id: str | None) -> Path:
 
 
 def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
-    """The run in an output directory, or the archived one of that id.
+    """Read the run in an output directory, or the archived one of that id.
 
     Raises:
         UsageError: there is no run of that id.

@@ -1,4 +1,4 @@
-"""The order in which the logs of a run are shown, and how much of them."""
+"""The order in which the logs of a run are shown, and how much of each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fsm_orchestrator.stages.output_files import StageLog
 
 
 def last_lines(lines: Iterable[str], count: int | None) -> Iterable[str]:
-    """The last `count` of some lines; all of them when it is None."""
+    """Return the last `count` of some lines; all of them when it is None."""
     return lines if count is None else deque(lines, maxlen=count)
 
 
 def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:
-    """The logs by when their attempt printed last, stdout and stderr of one attempt together."""
+    """Return the logs by when their attempt last printed, those of one attempt together."""
     known = list(logs)
     ended: dict[tuple[str, int], int] = {}
     for log in known:

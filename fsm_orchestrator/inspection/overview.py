@@ -1,7 +1,7 @@
-"""A run at a glance, for a list of a thousand: read from the beginning of its report.
+"""The overview of a run in one line of a long list, read from the beginning of its report.
 
-The report has what earlier invocations did at its end; that is not read, and neither is the
-checkpoint. Whether a run could be resumed is for `status OUT` and `explain`.
+The report holds earlier invocations at its end; they are not read, and neither is the checkpoint.
+Whether a run can be resumed is for `status OUT` and `explain`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LINE_CHARACTERS_MAX: Final = 500
 
 
 class RunOverview(StrictModel):
-    """Where a run stands, in one line."""
+    """A run's standing, in one line."""
 
     output_directory: str = Field(description="The run's directory, as it was named.")
     run_id: RunId | None = Field(description="Identifies the run; null when it is not known.")
@@ -51,10 +51,10 @@ class RunOverview(StrictModel):
     last_line: str = Field(
         description=(
             "The last line that a stage printed, masked; empty where there is none, or where it may"
-            " hold a value that is not known any more."
+            " hold a value that is no longer known."
         )
     )
-    trouble: str | None = Field(description="Why nothing more can be told; null when it can.")
+    trouble: str | None = Field(description="Why nothing more is known; null when it is.")
 
 
 _NOTHING_KNOWN: Final[dict[str, Any]] = {
@@ -67,15 +67,15 @@ _NOTHING_KNOWN: Final[dict[str, Any]] = {
 
 
 def is_run_directory(directory: Path) -> bool:
-    """Whether a run has left its files here."""
+    """Return whether a run has left its files here."""
     try:
         return any((directory / name).exists() for name in (REPORT_FILE, CHECKPOINT_FILE))
-    except OSError:  # not ours to look into: told as what it is, never passed over
+    except OSError:  # not readable for this user: reported later, never passed over
         return True
 
 
 def overview_of(directory: Path, shown: str) -> RunOverview:
-    """The run in a directory, which is to be shown as `shown`. Never raises for what is there."""
+    """Read the run in a directory, to be shown as `shown`. Never raises for what is there."""
     known: dict[str, Any] = {**_NOTHING_KNOWN, "output_directory": shown}
     try:
         holder = holder_of(directory)
@@ -104,7 +104,7 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
 
 
 def run_directories(directory: Path) -> tuple[Path, ...]:
-    """The run directories right below a directory, by name.
+    """Return the run directories right below a directory, by name.
 
     Raises:
         ReportError: the directory cannot be read.
@@ -117,7 +117,7 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
 
 
 def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
-    """The last line that was printed; none where it may hold a value that is not known any more."""
+    """Return the last printed line; none if it may hold a value that is no longer known."""
     secrets = known_secrets(directory)
     if secrets.are_lost:
         return ""
@@ -130,7 +130,7 @@ def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> s
 
 
 def _newest(logs: tuple[StageLog, ...]) -> StageLog | None:
-    """The log of the attempt that began last."""
+    """Return the log of the attempt that began last."""
     dated = []
     for log in logs:
         try:

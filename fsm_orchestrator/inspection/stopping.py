@@ -1,8 +1,8 @@
-"""Ending the run that works in a directory, from outside: its orchestrator gets SIGTERM.
+"""Ending the run at work in a directory from outside: its orchestrator gets SIGTERM.
 
-The process is signalled through a descriptor of it, opened while the lock named it and checked
-once more after: never one that got its pid since. That it holds the lock is the kernel's word, not
-only the lock file's, where the kernel says so (proc(5): /proc/locks).
+The process is signalled through a pidfd that is opened while the lock names it and then checked
+again, so a later process with the same pid is never signalled. Where the kernel lists locks
+(proc(5): /proc/locks), it must confirm that the process holds this one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCKS: Final = Path("/proc/locks")
 
 
 def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
-    """Ask whoever works in `output` to end, and wait; who that was, None when nobody did.
+    """Ask the process at work in `output` to end, and wait; return it, None if there was none.
 
     `at_once` asks twice, which kills the stage without its time to end.
 
@@ -49,7 +49,7 @@ def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
 
 
 def _known_holder(output: Path, deadline: float) -> Holder | None:
-    """Who holds the directory, once it has said so."""
+    """Return the process that holds the directory, once its lock file names it."""
     while True:
         holder = holder_of(output)
         if holder is None or holder.pid is not None or time.monotonic() >= deadline:
@@ -64,7 +64,7 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
 
 
 def _descriptor_of(output: Path, holder: Holder) -> int | None:
-    """A pidfd of the holder, -1 where there is no such thing; None when it has ended meanwhile."""
+    """Open a pidfd of the holder; -1 where there are none, None if it has ended meanwhile."""
     assert holder.pid is not None  # noqa: S101 - the caller has looked
     if not hasattr(os, "pidfd_open"):
         return -1
@@ -81,12 +81,12 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
     raise CommandError(
         f"cannot stop {output}: process {holder.pid}, which its lock file names, is not the one"
         " that has locked it",
-        remedy="it may be in a container: run `stop` there, or end the orchestrator by hand",
+        remedy="it may be in a container: run `stop` there, or stop the orchestrator by hand",
     )
 
 
 def _has_locked(output: Path, pid: int) -> bool:
-    """Whether the kernel says that the process has locked the lock file; True where it is mute."""
+    """Return whether the process holds the lock by the kernel's list; True if there is none."""
     try:
         inode = (output / LOCK_FILE).stat().st_ino
         lines = LOCKS.read_text().splitlines()
@@ -118,12 +118,12 @@ def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:
 
 
 def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> None:
-    """Wait until the process is gone or has let go of the directory."""
+    """Wait until the process has ended or has released the directory."""
     while holder_of(output) == holder:
         if time.monotonic() >= deadline:
             raise CommandError(
                 f"the run in {output} has not ended yet: held by {holder}",
-                remedy="wait for it, or say `stop --now`, which gives its stage no time to end",
+                remedy="wait for it, or use `stop --now`, which gives its stage no time to end",
             )
         watched = [descriptor] if descriptor >= 0 else []
         readable(watched, min(deadline, time.monotonic() + LOOK_SECONDS))

@@ -206,7 +206,7 @@ def test_stop_ends_the_run_as_sigterm_would(tmp_path: Path) -> None:
         ended = orchestrate("stop", "out", cwd=tmp_path)
         assert process.wait(PATIENCE_SECONDS) == 143
     assert ended.code == 0
-    assert f"process {process.pid} let go in out" in ended.stdout
+    assert f"stopped: process {process.pid} released out\n" in ended.stdout
     assert "fsm-orchestrator out --resume" in ended.stdout
     assert not [one for one in below if one.is_running() and one.status() != "zombie"]
     assert statuses(report_of(tmp_path / "out")) == [("manager", "interrupted")]

@@ -26,7 +26,7 @@ def test_every_next_command_of_a_screen_is_typed_next() -> None:
         "interrupted",
     ]
     for screen in screens:
-        found = re.search(r"^type\n  (.*)$", screen, re.MULTILINE)
+        found = re.search(r"^next command\n  (.*)$", screen, re.MULTILINE)
         assert found is not None
         assert f"$ {found[1]}\n" in consoles[consoles.index(screen) + 1]
 

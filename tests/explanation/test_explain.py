@@ -50,7 +50,7 @@ def explained(cwd: Path, *options: str) -> tuple[str, Explanation]:
 def typed(screen: str) -> list[str]:
     """The command that the first screen says to type, as a shell would take it."""
     first = "\n".join(screen.splitlines()[:SCREEN_LINES])
-    found = re.search(r"^type\n((?:  .*\\\n)*  .*)$", first, re.MULTILINE)
+    found = re.search(r"^next command\n((?:  .*\\\n)*  .*)$", first, re.MULTILINE)
     assert found is not None, first
     program, *words = shlex.split(found[1].replace("\\\n", " "))
     assert program == "fsm-orchestrator"
@@ -156,7 +156,7 @@ CASES = {
     "interrupted": Case(
         killed,
         Standing.INTERRUPTED,
-        ("its orchestrator ended without a word", "stage executor, attempt 1, was at work"),
+        ("its orchestrator died without recording", "stage executor, attempt 1, was at work"),
         runs_then=("executor",),
     ),
     "asked to end": Case(
@@ -273,7 +273,7 @@ def test_checkpoint_that_cannot_be_used_offers_no_resume(tmp_path: Path) -> None
     screen, explanation = explained(tmp_path)
     assert explanation.next_step.words is None
     assert CHECKPOINT in screen
-    assert "put a good checkpoint back" in re.sub(r"\s+", " ", screen)
+    assert "restore a good checkpoint" in re.sub(r"\s+", " ", screen)
 
 
 def test_run_of_which_nothing_could_be_kept(tmp_path: Path) -> None:
@@ -390,6 +390,17 @@ def test_lifecycle_with_a_spent_loop_says_so(tmp_path: Path) -> None:
     assert "rework" in screen
 
 
+def test_refusal_keeps_its_lines(tmp_path: Path) -> None:
+    """A refusal of several lines is quoted line by line: the stage, and below it what differs."""
+    wanted = ("--manager-expected-artifact", "plan.json")
+    begun(*PASSING, *stages("echo 1 > plan.json", "exit 1"), *wanted, code=1)(tmp_path)
+    (tmp_path / "plan.json").unlink()
+    screen, explanation = explained(tmp_path)
+    refusal = explanation.next_step.remedies[-1].splitlines()
+    assert len(refusal) > 2
+    assert "".join(f"  {line}\n" for line in refusal[:-1]) in screen
+
+
 @pytest.mark.parametrize("words", [("explain", "nowhere"), ("explain", "."), ("explain",)])
 def test_what_is_no_run_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     """A directory that is none, or holds no run, is told as such, and nothing is made."""
@@ -412,9 +423,11 @@ def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:
     options = (*stages("echo {} > a.json", f"{ONCE} exit 1; }}"),)
     begun(*PASSING, *options, "--manager-expected-artifact", "a.json", code=1)(tmp_path)
     ended = orchestrate("plan", "out", "--resume", cwd=tmp_path)
-    assert re.search(r"as then +command, args, cwd, environment, expected artifacts", ended.stdout)
-    assert re.search(r"left +\S+/a\.json, sha256 [0-9a-f]{12}", ended.stdout)
-    command = re.search(r"to have it so, type\n +(.*)\n", ended.stdout)
+    assert re.search(
+        r"unchanged +command, args, cwd, environment, expected artifacts", ended.stdout
+    )
+    assert re.search(r"artifact +\S+/a\.json, sha256 [0-9a-f]{12}", ended.stdout)
+    command = re.search(r"to run this:\n +(.*)\n", ended.stdout)
     assert command is not None
     assert orchestrate(*shlex.split(command[1])[1:], cwd=tmp_path).code == 0
 

@@ -152,7 +152,7 @@ def test_lifecycle_is_the_one_of_the_run(out: Path, tmp_path: Path) -> None:
     """Another lifecycle is refused; the run's own is found without checkpoint or by its file."""
     ended = orchestrate("diagram", "governed_run", "--run", out, cwd=tmp_path)
     assert ended.code == 2
-    assert "follows another lifecycle than 'governed_run'" in ended.stderr
+    assert "does not follow the lifecycle 'governed_run'" in ended.stderr
     expected = drawn(out)
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -1,6 +1,6 @@
-"""`completion`: the script a shell takes, and the answers to that script.
+"""`completion`: the script that a shell loads, and the answers to that script.
 
-Click finds out what fits where the cursor is; each shell's class here is click's own with a script
+Click finds the candidates at the cursor; each shell's class here is click's own with a script
 that also keeps `--option=value` together, offers names beside files, and shows no error. Nothing
 is offered that a shell could take for more than one plain word.
 """
@@ -27,7 +27,7 @@ from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
-"""What all names, ids, options and values of the program are made of."""
+"""The characters of every name, id, option and value of the program."""
 
 _BASH: Final = """\
 # Completion of %(prog_name)s for bash. To have it in every new shell, put this into ~/.bashrc:
@@ -128,16 +128,16 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 
 
 class _Bash(BashComplete):
-    """Bash, which also takes `--option=value` apart."""
+    """Bash, which splits `--option=value`."""
 
     source_template = _BASH
 
     def source(self) -> str:
-        """The script. Unlike click's it works in old versions too, so none is refused."""
+        """Return the script. It works in old versions, too, which click's refuses."""
         return ShellComplete.source(self)
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the cursor, and the one at it; `--option`, `=`, `value` are one."""
+        """Return the words before the cursor and the one at it; `--option=value` is one."""
         args, incomplete = super().get_completion_args()
         whole: list[str] = []
         for word in (*args, incomplete):
@@ -156,7 +156,7 @@ class _Zsh(ZshComplete):
 
 
 class _Fish(FishComplete):
-    """Fish, which is told what a path begins with; the other shells know."""
+    """Fish, which is given the beginning of a path; the other shells know it."""
 
     source_template = _FISH
 
@@ -174,21 +174,21 @@ def completion_command(parameters: Mapping[str, Any]) -> int:
 def answer_shell(instruction: str) -> None:
     """Write the candidates for the words in COMP_WORDS, as the shell's script reads them.
 
-    Whatever is wrong (words that cannot be split, a broken checkpoint) offers nothing and says
-    nothing: somebody is in the middle of typing.
+    An error (words that cannot be split, a broken checkpoint) offers nothing and prints nothing: it
+    would appear in the line being typed.
     """
     shell = _SHELLS.get(instruction.removesuffix("_complete"))
     if shell is None:
         return
     try:
         text = _candidates(shell)
-    except Exception:  # noqa: BLE001 - a traceback would be written into the line being typed
+    except Exception:  # noqa: BLE001 - a traceback would appear there
         return
     console.stdout().write(text)
 
 
 def _candidates(shell: type[ShellComplete]) -> str:
-    """One line, or what the shell takes for one, for each candidate."""
+    """Return one line, or what the shell takes for one, for each candidate."""
     args, incomplete = shell(build_app(()), {}, PRODUCT, COMPLETION_VARIABLE).get_completion_args()
     found = prescan([os.path.expanduser(word) for word in args])
     app = build_app(stage_names(found))
@@ -198,7 +198,7 @@ def _candidates(shell: type[ShellComplete]) -> str:
 
 
 def _offered(items: Sequence[CompletionItem[str]]) -> Sequence[CompletionItem[str]]:
-    """The candidates that are one plain word, with help of one line; paths are the shell's."""
+    """Return the candidates that are one plain word, with help in one line; shells add paths."""
     offered = []
     for item in items:
         if item.type != "plain":

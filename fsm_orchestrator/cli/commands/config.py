@@ -1,4 +1,4 @@
-"""`config check` and `config show`: is a config file right, and what would a run use."""
+"""`config check` and `config show`: check a config file, show the settings that a run would use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"
-"""A config file names no OUT; nothing is read or written there."""
+"""Stands for OUT, which a config file does not name; nothing is read or written there."""
 
 
 def check_command(parameters: Mapping[str, Any]) -> int:
-    """Say that a file is right, or everything that is wrong with it."""
+    """Report that a file is valid, or everything that is wrong with it."""
     name = parameters["file"]
     _prepared(config_reading.check(Path(name), name))
-    console.stdout().write(f"{name}: nothing to object to\n")
+    console.stdout().write(f"{name}: ok\n")
     return ExitCode.DONE
 
 
@@ -49,7 +49,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _prepared(read: config_reading.ReadConfig) -> Preparation:
-    """The file as a new run would take it, whatever it says about resuming."""
+    """Prepare the file as a new run would, whatever it says about resuming."""
     flags = RunConfig(output_directory=PLACE_HOLDER)
     content = read.content.model_copy(
         update={"resume": None, "rerun": None, "on_changed_stage": None}

@@ -1,4 +1,4 @@
-"""`diagram`: a lifecycle, a run over it, or a difference of two as text or picture."""
+"""`diagram`: a lifecycle, a run on it, or the difference of two, as text or picture."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MODES: Final[Mapping[str, str]] = {
 
 
 def diagram_command(parameters: Mapping[str, Any]) -> int:
-    """Draw what was asked for; 1 when a generated file is stale or a change loosens."""
+    """Draw what was asked for; return 1 when a generated file is stale or a change loosens."""
     given = [option for name, option in _MODES.items() if parameters[name] is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", remedy="give one of them")
@@ -83,7 +83,7 @@ def _refuse_output(parameters: Mapping[str, Any], option: str) -> None:
 
 
 def _files_command(parameters: Mapping[str, Any]) -> int:
-    """Write the generated files, or say which are stale."""
+    """Write the generated files, or list those that are stale."""
     if parameters["write"] is not None:
         directory = Path(parameters["write"])
         try:
@@ -100,7 +100,7 @@ def _files_command(parameters: Mapping[str, Any]) -> int:
     stale = list(generated_files.stale_files(directory))
     lines = [f"stale: {path} {trouble}" for path, trouble in stale]
     lines.append(
-        f"to write them again: {command_line('diagram', '--write', str(directory))}"
+        f"to regenerate them: {command_line('diagram', '--write', str(directory))}"
         if stale
         else f"{directory} is up to date"
     )
@@ -109,7 +109,7 @@ def _files_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _diff_command(parameters: Mapping[str, Any]) -> int:
-    """Tell or draw what differs."""
+    """Print or draw the difference of two lifecycles."""
     old, new = (reading.read(name, Path()) for name in parameters["pair"])
     found = diff(old, new)
     form = _format(parameters, "text")
@@ -138,12 +138,12 @@ def _picture_of_run(output: Path, name: str | None) -> Picture:
 
 
 def _followed(output: Path, report: Report, wanted: LifecycleName, name: str | None) -> Lifecycle:
-    """The lifecycle of a run: the one named, or kept with it, or that ships, if it is the same."""
+    """Return the lifecycle of a run: the one named, kept with it or built in, if it is the same."""
     if name is not None:
         found = reading.find(name, Path())
         if found.sha256 != wanted.sha256:
             raise UsageError(
-                f"run {report.run_id} follows another lifecycle than {name!r}",
+                f"run {report.run_id} does not follow the lifecycle {name!r}",
                 remedy="leave the name out: the run keeps its lifecycle",
             )
         return found
@@ -162,7 +162,7 @@ def _followed(output: Path, report: Report, wanted: LifecycleName, name: str | N
 
 
 def _format(parameters: Mapping[str, Any], default: str) -> str:
-    """The format asked for: said, or by the name of the file."""
+    """Return the format that `--format` or the name of the file asks for."""
     form: str | None = parameters["format"]
     if form is not None:
         return form
@@ -171,7 +171,7 @@ def _format(parameters: Mapping[str, Any], default: str) -> str:
     suffix = Path(parameters["output"]).suffix.lower()
     if suffix not in _SUFFIXES:
         raise UsageError(
-            f"the name {parameters['output']!r} does not say which format the file is to have",
+            f"the name {parameters['output']!r} does not say which format to write",
             remedy=f"give --format, or a name that ends in {', '.join(_SUFFIXES)}",
         )
     return _SUFFIXES[suffix]
@@ -194,7 +194,8 @@ def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]
             out.write(draw().decode())
         elif out.is_terminal:
             raise UsageError(
-                "a PNG is not for a terminal", remedy="name a file with -o, or redirect stdout"
+                "a PNG cannot be shown on a terminal",
+                remedy="name a file with -o, or redirect stdout",
             )
         else:
             data = draw()

@@ -1,8 +1,7 @@
-"""`explain`: why a run stands where it does, for a person of 80 columns, or as JSON."""
+"""`explain`: why a run stands where it does, in 80 columns or as JSON."""
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -21,7 +20,7 @@ ATTEMPTS_SHOWN_MAX: Final = 20
 
 
 def explain_command(parameters: Mapping[str, Any]) -> int:
-    """Print the explanation: 0 when there is a run that can be explained, 1 when not."""
+    """Print the explanation; return 0. A run that cannot be read is an error."""
     typed = parameters["output_directory"]
     view = inspect_run(output_directory_of(typed), parameters["run_id"])
     explanation = explain(view, shown_path(typed))
@@ -33,7 +32,7 @@ def explain_command(parameters: Mapping[str, Any]) -> int:
 
 
 def text_of(explanation: Explanation, typed: str) -> str:
-    """The explanation for a person: what happened, why and what to type first."""
+    """Return the explanation as text, with what happened, why and what to type at the top."""
     lines = [*_head(explanation, typed), *_why(explanation), *_what_to_do(explanation)]
     lines += ["", "gates", *_gates(explanation), "", "stages", *_stages(explanation)]
     if explanation.warnings:
@@ -47,10 +46,8 @@ def _head(explanation: Explanation, typed: str) -> Iterator[str]:
     yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
     state = explanation.current_state or "unknown"
     lifecycle = explanation.lifecycle or "unknown"
-    yield from _wrapped(
-        f"in {typed}, state {state} of {lifecycle}, since {explanation.since}"
-        f" ({age(explanation.since)} ago)"
-    )
+    yield from _wrapped(f"in {typed}, state {state} of {lifecycle}")
+    yield from _wrapped(f"since {explanation.since} ({age(explanation.since)} ago)")
 
 
 def _why(explanation: Explanation) -> Iterator[str]:
@@ -70,7 +67,7 @@ def _what_to_do(explanation: Explanation) -> Iterator[str]:
     yield from _wrapped(f"who can change it: {step.who}")
     if step.words is not None:
         yield ""
-        yield "type"
+        yield "next command"
         yield from command_lines(step.words, "  ", WIDTH)
     if step.would:
         verb = "it would" if step.words is not None else "then"
@@ -87,7 +84,7 @@ def _stages(explanation: Explanation) -> Iterator[str]:
         fate = stage.fate.value.replace("_", " ")
         yield from _wrapped(f"{stage.stage}: {fate}: {stage.because.removeprefix(f'{fate}: ')}")
         if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
-            yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier ones are in --json"
+            yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier attempts are in --json"
         for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:
             if one.facts:
                 title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
@@ -96,9 +93,9 @@ def _stages(explanation: Explanation) -> Iterator[str]:
 
 
 def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Iterator[str]:
-    """Names and values in two columns; a value of several lines is quoted, paths stay whole.
+    """Yield names and values in two columns; paths are never broken.
 
-    Where it is to be brief a long command is cut: it stands whole below, with its stage.
+    With `is_brief` a long command is cut: it is whole further down, with its stage.
     """
     width = max((len(fact.name) for fact in facts), default=0)
     for fact in facts:
@@ -111,13 +108,20 @@ def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Ite
 
 
 def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
-    """Text in lines of the screen's width; a word that is longer stays whole, to be copied."""
-    clean = printable(re.sub(r"\s+", " ", text))
-    return textwrap.wrap(
-        clean,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """Return text in lines of the screen's width; its own line breaks and indents are kept.
+
+    A word that is longer than a line stays whole, to be copied.
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        words = line.lstrip()
+        lead = indent + line[: len(line) - len(words)]
+        lines += textwrap.wrap(
+            printable(words),
+            WIDTH,
+            initial_indent=lead,
+            subsequent_indent=f"{lead}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines

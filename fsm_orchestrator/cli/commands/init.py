@@ -1,4 +1,4 @@
-"""`init`: a directory to begin with: a config file, two stub stages, the command to type."""
+"""`init`: a directory to start from: a config file, two stub stages and the next command."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fsm_orchestrator.vocabulary import ExitCode
 CONFIG_NAME: Final = "run.toml"
 
 CONFIG: Final = """\
-# What a run uses. Every option of `fsm-orchestrator run` can stand here; a flag wins over it.
+# The settings of a run. Every option of `fsm-orchestrator run` can be set here; a flag wins.
 # Paths are relative to the directory in which the command is typed.
 # Check this file with: fsm-orchestrator config check run.toml
 schema_version = 1
 
-# How long each stage may run, in milliseconds, unless it says so itself.
+# How long each stage may run, in milliseconds, unless it has a timeout of its own.
 timeout_ms = 30000
 
-# The gates' signals. Leave them out of a file that is kept: they are the outcome of checks made
-# for one run. A signal that is not given does not pass; of two, the tighter counts.
+# The signals of the gates. Leave them out of a file that you keep: they are the results of checks
+# made for one run. A signal that is not given does not pass; of two, the tighter counts.
 # [gates]
 # policy = "allow"      # deny, unknown
 # ci = "success"        # pending, failure, missing
@@ -34,7 +34,7 @@ timeout_ms = 30000
 [stage.manager]
 bin = "./manager.sh"
 args = ["add a greeting"]
-# A stage has succeeded only if it exits 0 and has written these; .json must be strict JSON.
+# A stage succeeds only if it exits 0 and has written these; a .json file must be strict JSON.
 expected_artifacts = ["out/action_plan.json"]
 
 [stage.executor]
@@ -42,7 +42,7 @@ bin = "./executor.sh"
 args = []
 expected_artifacts = ["out/result.txt"]
 timeout_ms = 60000
-# Values here are kept out of the run's report, log and checkpoint.
+# These values are kept out of the run's report, log and checkpoint.
 # env = { API_TOKEN = "..." }
 """
 
@@ -72,7 +72,7 @@ CONTENTS: Final = {
 
 
 def init_command(parameters: Mapping[str, Any]) -> int:
-    """Write the files; refuse to overwrite any."""
+    """Write the files; refuse to overwrite any of them."""
     typed = parameters["directory"]
     directory = Path(typed)
     present = [name for name in CONTENTS if os.path.lexists(directory / name)]
@@ -93,11 +93,11 @@ def init_command(parameters: Mapping[str, Any]) -> int:
     command = command_line("run", "./out", "--config", CONFIG_NAME)
     signals = "--policy-status allow --ci-status success --review-status approved"
     console.stdout().write(
-        f"{typed}: {', '.join(CONTENTS)} written; {CONFIG_NAME} says what each setting means\n\n"
-        "What would run, and why it would not yet (nothing is started):\n\n"
+        f"{typed}: wrote {', '.join(CONTENTS)}; {CONFIG_NAME} explains each setting\n\n"
+        "To see what would run, and why it would not run yet (this starts nothing):\n\n"
         f"  cd {shell_words(typed)}\n"
         f"  {command.replace(' run ', ' plan ', 1)}\n\n"
-        "The run. A person or a check vouches for each signal; here you do:\n\n"
+        "To run it. Each signal should come from a person or a check; here you give it:\n\n"
         f"  {command} \\\n    {signals}\n"
     )
     return ExitCode.DONE

@@ -7,8 +7,8 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns
-from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.lifecycle.source import shipped_names, shipped_text
 from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode
 
 
@@ -17,11 +17,11 @@ def lifecycle_command(parameters: Mapping[str, Any]) -> int:
     name = parameters["name"]
     if name is None:
         rows = []
-        for shipped in lifecycle_names.shipped_names():
-            default = " (the default)" if shipped == DEFAULT_LIFECYCLE else ""
-            rows.append((shipped, reading.shipped(shipped).title + default))
+        for known in shipped_names():
+            default = " (the default)" if known == DEFAULT_LIFECYCLE else ""
+            rows.append((known, shipped(known).title + default))
         console.stdout().write("\n".join(columns(rows, indent="")) + "\n")
     else:
-        reading.shipped(name)  # refuses an unknown name with a suggestion
-        console.stdout().write(lifecycle_names.shipped_text(name).decode())
+        shipped(name)  # refuses an unknown name
+        console.stdout().write(shipped_text(name).decode())
     return ExitCode.DONE

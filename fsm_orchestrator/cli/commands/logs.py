@@ -1,4 +1,4 @@
-"""`logs`: what stages print, each line after its stage; live with `--follow`."""
+"""`logs`: what the stages print, each line after its stage's name; live with `--follow`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK_SECONDS: Final = 0.1
 
 
 def logs_command(parameters: Mapping[str, Any]) -> int:
-    """Print what was printed; with `--follow` also what is, until nobody works there."""
+    """Print the logs; with `--follow` also what is added, until the run ends."""
     output = output_directory_of(parameters["output_directory"])
     directory = run_directory(output, parameters["run_id"])
     shown = _ShownLogs(
@@ -52,10 +52,10 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _refuse_unknown_stage(output: Path, run_id: str | None, stage: str | None) -> None:
-    """A stage that the run does not have was mistyped.
+    """Refuse a stage that the run does not have.
 
     Raises:
-        UsageError: so.
+        UsageError: the run has no such stage.
         ReportError: there is no run.
     """
     checkpoint = inspect_run(output, run_id).checkpoint
@@ -69,7 +69,7 @@ def _refuse_unknown_stage(output: Path, run_id: str | None, stage: str | None) -
 
 
 class _ShownLogs:
-    """The logs that are wanted, and how far each was shown."""
+    """The logs to show, and how much of each has been shown."""
 
     def __init__(
         self, directory: Path, stage: str | None, attempt: int | None, lines: int | None
@@ -77,16 +77,16 @@ class _ShownLogs:
         self._directory = directory
         self._stage, self._attempt, self._lines = stage, attempt, lines
         self._readers: dict[Path, LogReader] = {}
-        self._console = console.stdout(patience_seconds=None)  # somebody may page through it
+        self._console = console.stdout(patience_seconds=None)  # a pager may wait
         self._values = self._known_values()
 
     @property
     def is_unread(self) -> bool:
-        """Whether nobody reads any more."""
+        """Whether the reader has gone away."""
         return self._console.is_broken
 
     def show(self, *, is_over: bool) -> None:
-        """Print what is new."""
+        """Print what was added since the last call."""
         wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
         if not wanted:
             return
@@ -105,7 +105,7 @@ class _ShownLogs:
                     return
 
     def _known_values(self) -> frozenset[str]:
-        """The values to mask.
+        """Return the values to mask.
 
         Raises:
             CheckpointError: the checkpoint, which names them, cannot be understood.
@@ -113,8 +113,8 @@ class _ShownLogs:
         if not peek.private_file_name(self._directory).is_known:
             raise CheckpointError(
                 f"cannot show what the stages printed: {self._directory / CHECKPOINT_FILE} cannot"
-                " be understood, so that values which must not be shown are not known",
-                remedy=f"read the files in {self._directory / LOGS_DIRECTORY}: they are unmasked",
+                " be understood, so the values to mask are not known",
+                remedy=f"read the files in {self._directory / LOGS_DIRECTORY}; they are not masked",
             )
         return known_secrets(self._directory).values
 

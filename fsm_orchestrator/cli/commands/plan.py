@@ -22,7 +22,7 @@ WIDTH: Final = 80
 
 
 def plan_command(parameters: Mapping[str, Any]) -> int:
-    """Print the plan. Refused requests are refused as `run` would."""
+    """Print the plan; what `run` would refuse is refused here."""
     request = request_from(parameters)
     config = request.config
     plan = plan_of(prepare(config))
@@ -35,17 +35,20 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
 
 
 def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
-    """The plan for a person. `holder` works in the directory now, if anybody does.
+    """Return the plan as text.
 
-    `argv` is the command line, without the program, that would carry it out.
+    Args:
+        plan: the plan.
+        holder: the process at work in the directory now, if there is one.
+        argv: the command line, without the program, that would carry it out.
     """
     what = "resume of run" if plan.execution_mode.value == "resume" else "new run"
     lines = [
         f"plan: {what} {plan.run_id} in {plan.output_directory}",
-        f"  lifecycle {plan.lifecycle}; nothing is started or written by a plan",
+        f"  lifecycle {plan.lifecycle}; a plan starts and writes nothing",
     ]
     if holder is not None:
-        lines.append(f"  now refused (exit 75): held by {holder}")
+        lines.append(f"  would be refused now (exit 75): held by {holder}")
     if plan.archives_earlier_run:
         lines.append("  the earlier run in this directory would be moved to its archive")
     if plan.gates_guard is GatesGuard.CLOSURE:
@@ -61,23 +64,26 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
 
 
 def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
-    """What to type to have it so, and what to have it done; values of variables are not shown."""
+    """Show the command that carries the plan out, and the one that passes the gates.
+
+    A command that gives values of environment variables is not shown.
+    """
     refused = [gate for gate in plan.gates if not gate.decision.passed]
     has_secrets = any(stage.env_keys for stage in plan.stages)
     if has_secrets and any(word.partition("=")[0].endswith(("-env", "-arg")) for word in argv):
-        return ["", "  to have it so: the same command with `run` in the place of `plan`"]
-    lines = ["", "  to have it so, type", *command_lines((PRODUCT, *argv), "    ", WIDTH)]
+        return ["", "  to run this: the same command with `run` in place of `plan`"]
+    lines = ["", "  to run this:", *command_lines((PRODUCT, *argv), "    ", WIDTH)]
     if refused and plan.outcome is Outcome.BLOCKED:
         words = [PRODUCT, *_without_gates(argv, refused)]
         for gate in refused:
             words += [f"--{gate.decision.gate.value}-status", gate.passing]
-        lines.append("  to have it pass, if the real checks say so, type")
+        lines.append("  once the real checks pass:")
         lines += command_lines(words, "    ", WIDTH)
     return lines
 
 
 def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[str]:
-    """The command without the signals that refuse: each may be given once."""
+    """Return the command without the signals that were refused: each may be given once."""
     options = {f"--{gate.decision.gate.value}-status" for gate in gates}
     kept: list[str] = []
     words = iter(argv)
@@ -100,7 +106,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
     lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
     if stage.command is None:
         if stage.action == "pass_over":
-            lines.append(f"      give {stage_option(stage.stage, 'bin')} to have it run")
+            lines.append(f"      add {stage_option(stage.stage, 'bin')} to run it")
         return lines
     details = [
         ("command", shlex.join((stage.command, *stage.args))),
@@ -111,6 +117,6 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
         details.append(("sets", ", ".join(stage.env_keys)))
     details += [("expects", path) for path in stage.expected_artifacts]
     if stage.unchanged:
-        details.append(("as then", ", ".join(stage.unchanged)))
-    details += [("left", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts]
+        details.append(("unchanged", ", ".join(stage.unchanged)))
+    details += [("artifact", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts]
     return [*lines, *columns(details, indent="      ")]

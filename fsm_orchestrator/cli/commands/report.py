@@ -1,4 +1,4 @@
-"""`report`: the report as JSON, or as a page of its own."""
+"""`report`: the report as JSON, or as one page of HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def report_command(parameters: Mapping[str, Any]) -> int:
-    """Print or write the report: 0 when there is one, 1 when it cannot be read or written."""
+    """Print or write the report; one that cannot be read or written is an error."""
     typed, run_id, page = (parameters[key] for key in ("output_directory", "run_id", "html"))
     output = output_directory_of(typed)
     if page is None:
@@ -42,5 +42,5 @@ def report_command(parameters: Mapping[str, Any]) -> int:
             remedy="name a file in a directory that you may write to",
         ) from error
     size = os.stat(page).st_size
-    console.stdout().write(f"wrote {page}: {size} bytes, needs nothing beside it\n")
+    console.stdout().write(f"wrote {page}: {size} bytes, self-contained\n")
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`run`: configuration, signals, the run itself, and what the operator is told."""
+"""`run`: configuration, signals, the run itself, and its summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 
 def run_command(parameters: Mapping[str, Any]) -> int:
-    """Run or resume; the exit code is the report's. `--print-config` prints and runs nothing."""
+    """Run or resume; return the report's exit code. `--print-config` prints and runs nothing."""
     options = dict(parameters)
     prints_config = options.pop("print_config")
     interrupts = Interrupts()

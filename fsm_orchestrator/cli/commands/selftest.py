@@ -1,4 +1,4 @@
-"""`selftest`: whether the promises hold on this machine and file system."""
+"""`selftest`: check whether the promises hold on this machine and file system."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME_WIDTH: Final = 18
 
 
 def selftest_command(parameters: Mapping[str, Any]) -> int:
-    """Check, telling each verdict as it comes; 0 when nothing is broken, 1 when something is."""
+    """Run the checks and print each verdict as it comes; return 1 when something is broken."""
     output = Path(parameters["output_directory"]).absolute()
     kills = parameters["kills"] or 12
     out, found = console.stdout(), []
@@ -50,8 +50,8 @@ def _line(check: Check) -> str:
 def _conclusion(found: list[Check]) -> str:
     broken = [check.name for check in found if check.verdict is Verdict.BROKEN]
     if broken:
-        return f"do not keep runs here: {', '.join(broken)} is not what it must be"
+        return f"do not keep runs here: {', '.join(broken)} failed"
     limited = [check.name for check in found if check.verdict is Verdict.LIMITED]
     if limited:
-        return f"the promises hold here, with the limits told under {', '.join(limited)}"
+        return f"the promises hold here, within the limits listed under {', '.join(limited)}"
     return "the promises hold here"

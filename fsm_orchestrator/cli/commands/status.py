@@ -1,4 +1,4 @@
-"""`status`: where runs stand. One run in full, of several one line each."""
+"""`status`: where runs stand, one run in full, several in one line each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from fsm_orchestrator.cli.summary import headline, summary_of
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run, output_directory_of
+from fsm_orchestrator.inspection.inspected_run import (
+    ORCHESTRATOR_DIED,
+    InspectedRun,
+    inspect_run,
+    output_directory_of,
+)
 from fsm_orchestrator.inspection.overview import (
     RunOverview,
     is_run_directory,
@@ -29,7 +34,7 @@ LINE_WIDTH_MIN: Final = 20
 
 
 def status_command(parameters: Mapping[str, Any]) -> int:
-    """Print where runs stand: 0 when all can be read, 1 when not."""
+    """Print where runs stand; return 0 when all can be read, 1 when not."""
     typed = parameters["output_directories"]
     run_id, as_json = parameters["run_id"], parameters["as_json"]
     outputs = [output_directory_of(one) for one in typed]
@@ -42,7 +47,7 @@ def status_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _runs_below(output: Path) -> tuple[Path, ...]:
-    """The run directories in a directory that is no run's own; none in a run's."""
+    """Return the run directories below a directory that is not one itself."""
     if is_run_directory(output) or holder_of(output) is not None:
         return ()
     return run_directories(output)
@@ -71,24 +76,24 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
 
 
 def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool) -> int:
-    """One line a run, in the order in which they were named; of a directory of runs, by name."""
-    glances = []
+    """Print one line for each run, in the order given; those of a directory by name."""
+    runs = []
     for name, output, below in named:
         if below:
-            glances += [overview_of(one, os.path.join(name, one.name)) for one in below]
+            runs += [overview_of(one, os.path.join(name, one.name)) for one in below]
         else:
-            glances.append(overview_of(output, name))
+            runs.append(overview_of(output, name))
     if as_json:
-        documents = [one.model_dump(mode="json") for one in glances]
+        documents = [one.model_dump(mode="json") for one in runs]
         _write(json.dumps({"runs": documents}, indent=2, ensure_ascii=False) + "\n")
     else:
-        _write("\n".join(_lines(glances)) + "\n")
-    return ExitCode.DONE if all(one.trouble is None for one in glances) else ExitCode.FAILED
+        _write("\n".join(_lines(runs)) + "\n")
+    return ExitCode.DONE if all(one.trouble is None for one in runs) else ExitCode.FAILED
 
 
-def _lines(glances: Sequence[RunOverview]) -> list[str]:
+def _lines(runs: Sequence[RunOverview]) -> list[str]:
     rows = [("run in", "stands", "for", "stage", "last line or reason")]
-    for one in glances:
+    for one in runs:
         standing = "unreadable" if one.standing is None else one.standing.words
         where = one.current_state or "-"
         if one.standing is Standing.WORKING:
@@ -102,7 +107,7 @@ def _lines(glances: Sequence[RunOverview]) -> list[str]:
 
 
 def _screen_width() -> int:
-    """How wide a line may be: the terminal's width; without one, as wide as it is."""
+    """Return how wide a line may be: the terminal's width, or practically unbounded."""
     try:
         return os.get_terminal_size(1).columns
     except OSError:
@@ -122,20 +127,20 @@ def _archived_text(view: InspectedRun) -> str:
 
 def _archived_line(run_ids: list[str]) -> str:
     shown = ", ".join(run_ids[-ARCHIVED_SHOWN_MAX:])
-    more = "" if len(run_ids) <= ARCHIVED_SHOWN_MAX else f" and {len(run_ids)} in all"
-    return f"  archived  {shown}{more} (--run-id shows one)\n"
+    total = "" if len(run_ids) <= ARCHIVED_SHOWN_MAX else f"{len(run_ids)} in all; "
+    return f"  archived  {shown} ({total}--run-id shows one)\n"
 
 
 def text_of(view: InspectedRun, typed: str) -> str:
-    """The state for a person."""
+    """Return where a run stands as text."""
     report = view.report
     if view.holder is not None:
         attempt = view.open_attempt
         stage = "" if attempt is None else f", attempt {attempt.attempt}"
         rows = [
             ("held by", str(view.holder)),
-            ("see it", command_line("logs", shown_path(typed), "--follow")),
-            ("end it", command_line("stop", shown_path(typed))),
+            ("follow", command_line("logs", shown_path(typed), "--follow")),
+            ("stop", command_line("stop", shown_path(typed))),
         ]
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
@@ -144,7 +149,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
         text = summary_of(report, typed, view.directory, can_resume=view.checkpoint is not None)
     else:
         text = (
-            f"{headline(report)}: its orchestrator died without recording an outcome\n"
+            f"{headline(report)}: {ORCHESTRATOR_DIED}\n"
             f"  next  {command_line(shown_path(typed), '--resume')}\n"
         )
     return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"

@@ -1,4 +1,4 @@
-"""`stop`: ends the run at work in a directory, waits, says how it ended."""
+"""`stop`: end the run at work in a directory, wait, and show where it stands then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAIT_MS: Final = 60_000
 
 
 def stop_command(parameters: Mapping[str, Any]) -> int:
-    """Stop the run: 0 when no run is at work there now."""
+    """Stop the run; return 0 once no run is at work there."""
     typed, as_json = parameters["output_directory"], parameters["as_json"]
     wait_ms = WAIT_MS if parameters["wait_ms"] is None else parameters["wait_ms"]
     output = output_directory_of(typed)
@@ -29,7 +29,9 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
         )
     holder = stop_run(output, wait_ms=wait_ms, at_once=parameters["now"])
     if not as_json:
-        what = "no run was at work" if holder is None else f"process {holder.pid} let go"
-        console.stdout().write(printable(f"{what} in {typed}") + "\n")
+        text = f"no run was at work in {typed}"
+        if holder is not None:
+            text = f"stopped: process {holder.pid} released {typed}"
+        console.stdout().write(printable(text) + "\n")
     status_command({"output_directories": (typed,), "run_id": None, "as_json": as_json})
     return ExitCode.DONE

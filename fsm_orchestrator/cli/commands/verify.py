@@ -1,4 +1,4 @@
-"""`verify`: prove what lifecycles promise, or show the walks on which they do not."""
+"""`verify`: prove what lifecycles promise, or show the walks on which they break it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.errors import LifecycleError
-from fsm_orchestrator.lifecycle import reading as lifecycles
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.lifecycle.reading import read
+from fsm_orchestrator.lifecycle.source import shipped_names
 from fsm_orchestrator.lifecycle.verification import proved, verify
 from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
@@ -28,12 +29,12 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
         LifecycleError: one cannot be read or has the wrong shape; raised after the others are
             judged.
     """
-    names = parameters["lifecycles"] or lifecycles.shipped_names()
+    names = parameters["lifecycles"] or shipped_names()
     judged: list[Judged] = []
     unread: dict[str, LifecycleError] = {}
     for name in dict.fromkeys(names):
         try:
-            lifecycle = lifecycles.read(name, Path())
+            lifecycle = read(name, Path())
         except LifecycleError as error:
             unread[name] = error
         else:
