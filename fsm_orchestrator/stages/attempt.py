@@ -37,11 +37,11 @@ from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.output_watch import cut_off
 from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
     ArtifactsVerdict,
     judge,
-    take_snapshot,
 )
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
 from fsm_orchestrator.text.json_output import escaped

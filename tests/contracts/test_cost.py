@@ -120,9 +120,9 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A run is started in little more than the time of the libraries' imports; 98 of ours keep
+    # A run is started in little more than the time of the libraries' imports; 99 of ours keep
     # what is rare in modules that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 98, 318, (*_HEAVY, *_RARE)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 99, 319, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
     "help": Loads(("--help",), _TEXT, 25, 144, (*_HEAVY, *_CORE)),
     "help of run": Loads(("run", "--help"), _TEXT, 24, 143, (*_HEAVY, *_CORE)),
@@ -131,10 +131,10 @@ LOADS: Final = {
     "completion": Loads((), _COMPLETION, 26, 138, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
-        ("status", "./out"), _MODELS, 91, 283, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 92, 284, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 87, 278, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 88, 279, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 25
