@@ -41,22 +41,22 @@ REPLACEMENTS: Final = 200
 CONTENT_BYTES: Final = 64 * 1024
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 
-_HOLD_LOCK = """\
+_HOLD_LOCK = f"""\
 import sys, time
 from pathlib import Path
-from fsm_orchestrator.lock import OutputLock
+from {OutputLock.__module__} import OutputLock
 lock = OutputLock.acquire(Path(sys.argv[1]))
 lock.write_holder(since="now", run_id="selftest")
 print("held", flush=True)
 time.sleep(60)
 """
-_REPLACE = """\
+_REPLACE = f"""\
 import itertools, sys
 from pathlib import Path
-from fsm_orchestrator import files
+from {files.__name__} import replace_file
 path = Path(sys.argv[1])
 for letter in itertools.cycle("ab"):
-    files.replace_file(path, letter.encode() * int(sys.argv[2]))
+    replace_file(path, letter.encode() * int(sys.argv[2]))
 """
 _DAEMON = "(setsid sleep 60 </dev/null >/dev/null 2>&1 &) ; exit 0"
 

@@ -5,6 +5,7 @@ For selftest.py: the operator's version of the sweep that the tests do more fine
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -40,9 +41,9 @@ def sweep(directory: Path, kills: int) -> str:
     """
     lead, length = _undisturbed(directory / "undisturbed")
     killed = 0
-    for number in range(kills):
-        output = directory / f"killed-{number + 1}"
-        killed += _one(output, lead + length * (number + 1) / (kills + 1))
+    for number in range(1, kills):
+        killed += _one(directory / f"killed-{number}", lead + length * number / kills)
+    killed += _one(directory / f"killed-{kills}", None)
     return f"{killed} of {kills} runs killed at work and resumed: nothing lost, nothing repeated"
 
 
@@ -61,14 +62,23 @@ def _undisturbed(output: Path) -> tuple[float, float]:
     return seconds - length, length
 
 
-def _one(output: Path, after_seconds: float) -> bool:
-    """One run, killed and resumed; False where it had ended before."""
-    where = f"after a kill at {after_seconds:.3f} s"
+def _one(output: Path, after_seconds: float | None) -> bool:
+    """Kill a run and resume it; False if it had ended before.
+
+    Args:
+        output: the run's directory.
+        after_seconds: when it is killed; None for as soon as the success of a stage is on disk,
+            which no span of time is sure to meet.
+    """
+    where = "after a kill between two stages"
     process = _started(output)
-    try:
-        process.wait(after_seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
+    if after_seconds is None:
+        _wait_for_completion(process, output, where)
+    else:
+        where = f"after a kill at {after_seconds:.3f} s"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after_seconds)
+    process.kill()
     was_killed = process.wait(RUN_SECONDS_MAX) == -signal.SIGKILL
     _assert_nothing_alive(output, where)
     complete = _complete(output, where)
@@ -102,6 +112,15 @@ def _assert_nothing_alive(output: Path, where: str) -> None:
         if time.monotonic() >= deadline:
             raise SweepError(f"{where}, processes of the stage were alive a second later")
         time.sleep(0.02)
+
+
+def _wait_for_completion(process: subprocess.Popen[bytes], output: Path, where: str) -> None:
+    give_up_at = time.monotonic() + RUN_SECONDS_MAX
+    while process.poll() is None and not _complete(output, where):
+        if time.monotonic() >= give_up_at:
+            process.kill()
+            raise SweepError(f"no stage was complete within {RUN_SECONDS_MAX:.0f} s")
+        time.sleep(0.002)
 
 
 def _complete(output: Path, where: str) -> set[str]:

@@ -37,10 +37,10 @@ from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.output_watch import cut_off
 from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactsVerdict,
     judge,
-    take_snapshot,
 )
 from fsm_orchestrator.stages.masked_artifacts import masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name

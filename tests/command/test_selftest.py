@@ -32,6 +32,7 @@ def fsync(descriptor):
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 os.fsync = fsync
 """,
+    # The last run is killed when a stage is complete, however fast or slow the machine is.
     "kill and resume": """\
 import sys
 if "--resume" in sys.orig_argv:
@@ -65,7 +66,7 @@ def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SABOTAGE)
 def test_broken_promise_is_seen(name: str, tmp_path: Path) -> None:
     """What does not hold is broken, the exit code is 1, and the evidence is left where it says."""
-    ended = selftest(tmp_path, "./out", "--kills", "6", "--json", sabotage=SABOTAGE[name])
+    ended = selftest(tmp_path, "./out", "--kills", "1", "--json", sabotage=SABOTAGE[name])
     document = json.loads(ended.stdout)
     checks = {check["name"]: check for check in document["checks"]}
     assert tuple(checks) == CHECKS

@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 import pytest
 
-from fsm_orchestrator.stages import artifacts
+from fsm_orchestrator.stages import artifact_snapshot, artifacts
+from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
     ArtifactsVerdict,
     judge,
-    take_snapshot,
 )
 
 pytestmark = pytest.mark.timeout(60)
@@ -167,7 +167,7 @@ def test_fifo_put_in_place_meanwhile_is_malformed_without_a_wait(
     regular.write_bytes(b"")
     path = tmp_path / "plan.json"
     os.mkfifo(path)
-    monkeypatch.setattr(artifacts, "_stat", lambda _path: regular.stat())
+    monkeypatch.setattr(artifacts, "stat_of", lambda _path: regular.stat())
     assert malformed_reason(judged(path)) == "is a FIFO, not a regular file"
 
 
@@ -175,7 +175,7 @@ def test_file_gone_meanwhile_is_missing(tmp_path: Path, monkeypatch: pytest.Monk
     """A file removed between the look and the opening is missing."""
     regular = tmp_path / "regular"
     regular.write_bytes(b"")
-    monkeypatch.setattr(artifacts, "_stat", lambda _path: regular.stat())
+    monkeypatch.setattr(artifacts, "stat_of", lambda _path: regular.stat())
     assert missing_reason(judged(tmp_path / "gone")) == "does not exist"
 
 
@@ -444,7 +444,7 @@ def test_snapshot_holds_what_was_there_when_it_returned(
     """A file changed while the snapshot waited is stale if the attempt leaves it so."""
     path = tmp_path / "plan.json"
     path.write_bytes(b"{}")
-    look = artifacts._stamps_at
+    look = artifact_snapshot._stamps_at
     looks = 0
 
     def look_then_rewrite(paths: Sequence[str]) -> object:
@@ -455,7 +455,7 @@ def test_snapshot_holds_what_was_there_when_it_returned(
             path.write_bytes(b"[1]")
         return stamps
 
-    monkeypatch.setattr(artifacts, "_stamps_at", look_then_rewrite)
+    monkeypatch.setattr(artifact_snapshot, "_stamps_at", look_then_rewrite)
     snapshot = take_snapshot([str(path)])
     assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
 
