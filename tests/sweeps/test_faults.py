@@ -26,9 +26,10 @@ from typing import Any, Final
 
 import pytest
 
-from fsm_orchestrator import RunConfig, api, run
+from fsm_orchestrator import RunConfig, run
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.engine import invocation
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import InternalError, OrchestratorError, UsageError
 from fsm_orchestrator.model.endings import Exited
@@ -309,7 +310,7 @@ def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         desk = Desk(root)
         monkeypatch.setenv("XDG_STATE_HOME", str(desk.state))
         if not SOAK:
-            monkeypatch.setattr(api, "ProcessRunner", PlainRunner)
+            monkeypatch.setattr(invocation, "ProcessRunner", PlainRunner)
         yield desk
 
 
