@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from tests.support.command import (
     start,
     tree_of,
 )
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 VALUE: Final = "open-sesame-4711"
 FAILING: Final = (*PASSING, *stages("sleep 60 & sleep 0.2", "echo no >&2; exit 3"))
@@ -195,13 +195,10 @@ def test_output_is_told_while_the_stage_runs(tmp_path: Path) -> None:
     """A line is in the log long before the stage ends: the stage waits for its reader."""
     waiting = "echo ready; while ! test -e go; do sleep 0.02; done; echo gone"
     process = start("./out", *PASSING, *stages(waiting), "--log-output", cwd=tmp_path)
-    deadline = time.monotonic() + 30
-    while not ((tmp_path / "out" / EVENTS).exists() and output_of(tmp_path / "out")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: (tmp_path / "out" / EVENTS).exists() and output_of(tmp_path / "out"))
     assert output_of(tmp_path / "out") == [("stdout", "ready")]
     (tmp_path / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert output_of(tmp_path / "out") == [("stdout", "ready"), ("stdout", "gone")]
 
 
@@ -302,7 +299,7 @@ def test_output_without_end_is_bounded(tmp_path: Path) -> None:
     for run_id, manager in (("calm", "echo y"), ("flood", flood)):
         options = (*stages(manager, peak), "--run-id", run_id, "--log-output", "--quiet")
         process = start(f"./{run_id}", *PASSING, *options, cwd=tmp_path)
-        assert process.communicate(timeout=60) == ("", "")
+        assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "")
     assert len(output_of(tmp_path / "flood")) == 10_000
     names_of(tmp_path / "flood")
     warning = (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import forked
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import Written
 
 REPORT = "orchestrator_run_report.json"
@@ -63,7 +64,7 @@ def orchestrate(
     *arguments: str | Path,
     cwd: Path,
     env: Mapping[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = PATIENCE_SECONDS,
 ) -> Ended:
     """Run the command to its end, as an operator would. Private state goes below `cwd`.
 

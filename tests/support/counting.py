@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 import fsm_orchestrator
 from tests.support.command import environment
+from tests.support.patience import PATIENCE_SECONDS
 
 OURS: Final = "fsm_orchestrator"
 PYTHON: Final = (sys.executable, "-S")
@@ -122,7 +123,7 @@ class Installed(NamedTuple):
             env=self.environment(cwd, env or {}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr[-4000:]

@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 from tests.support.command import environment, shell_environment
+from tests.support.patience import PATIENCE_SECONDS
 
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])\d+(?:\.\d+)? (?:ms|s)\b")
-TIMEOUT_SECONDS = 60
 
 
 def settled(text: str, directory: Path) -> str:
@@ -60,7 +60,7 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
             env=shell_environment(directory.parent),
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode in exit_codes, f"{command}\n{done.stdout}\n{done.stderr}"
