@@ -29,13 +29,15 @@ def start() -> None:
 def _leave_out_unused() -> None:
     """Keep libraries from loading what they need for nothing that is done here.
 
-    structlog takes rich for tracebacks on a screen where it is installed, and does without where
-    it is not. Its coroutines need asyncio, pydantic's search for plugins importlib.metadata: both
-    are loaded as soon as anything of them is used. Together they take a quarter of a start.
+    structlog takes rich, better_exceptions and colorama (and ctypes with it) for the screen where
+    they are installed, and does without where they are not. Its coroutines need asyncio, pydantic's
+    search for plugins importlib.metadata: both are loaded as soon as anything of them is used.
+    Together they take a quarter of a start.
 
     pydantic finds no plugin: none that happens to be installed may watch or change what is kept.
     """
-    sys.modules.setdefault("rich", cast("ModuleType", None))
+    for name in ("rich", "better_exceptions", "colorama"):
+        sys.modules.setdefault(name, cast("ModuleType", None))
     sys.modules.setdefault("asyncio", _Later("asyncio"))
     metadata = _Later("importlib.metadata")
     # It is asked for this function by name; to be asked for its path would be a use as well.

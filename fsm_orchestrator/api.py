@@ -32,13 +32,13 @@ def run(
     Does what the command does; `report.exit_code` is what the command would exit with. A blocked,
     failed or timed-out run is a report, not an exception.
 
-    To the calling process it does this, and nothing else: on Linux it starts one child, the
-    keeper, which starts the stages and ends and reaps all that comes of them, and is gone when
-    this returns; elsewhere each stage is a child in a session of its own. It opens files and
-    closes them again. It prints nothing, never exits, changes neither the working directory nor
-    the environment, makes the calling process no subreaper, and leaves its logging alone. Where
-    there is no keeper SIGCHLD must not be ignored, or the exit codes of the stages are lost (the
-    stage then counts as failed).
+    Its effects on the calling process are these: on Linux it starts one child, the keeper, which
+    starts the stages, ends and reaps all that comes of them, and is gone when this returns;
+    elsewhere each stage is a child in a session of its own. It opens files and closes them again.
+    It prints nothing, never exits, changes neither the working directory nor the environment,
+    makes the calling process no subreaper, and leaves its logging alone. Where there is no keeper
+    SIGCHLD must not be ignored, or the exit codes of the stages are lost (the stage then counts as
+    failed).
 
     Args:
         config: what to run, and where.
@@ -86,7 +86,7 @@ def resume(
 
 
 def load_report(path: str | os.PathLike[str]) -> Report:
-    """The report in an output directory, or in a report's file.
+    """Read the report in an output directory, or in a report's file.
 
     Raises:
         ReportError: there is none, or it cannot be understood.

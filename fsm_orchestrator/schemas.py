@@ -1,7 +1,7 @@
 """The published JSON Schemas (2020-12), made from the models that read and write the files.
 
 What a schema says of a key is what the model says. Added here is only what the models leave to the
-code around them: when a report tells that its run may be closed, and how a person may write a
+code around them: when a report says that its run may be closed, and how a person may write a
 lifecycle. A run does not load this module.
 """
 
@@ -37,32 +37,32 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Generator(GenerateJsonSchema):
-    """The library's, without titles that repeat the key and without keywords of OpenAPI.
+    """Pydantic's generator, without titles that repeat the key and without keywords of OpenAPI.
 
-    A key that may be left out is said to be left out, never to be null: TOML has no null, and an
-    event leaves out what it does not have.
+    A key that may be left out is never null: TOML has no null, and an event leaves out what it does
+    not have.
     """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return False: a title would repeat the key."""
         del schema
         return False
 
     def tagged_union_schema(self, schema: TaggedUnionSchema) -> Schema:
-        """A plain `oneOf`."""
+        """Return a plain `oneOf`."""
         document = super().tagged_union_schema(schema)
         document.pop("discriminator", None)
         return document
 
     def literal_schema(self, schema: LiteralSchema) -> Schema:
-        """A single value as `const` alone; the lowest version of the library adds an `enum`."""
+        """Return a single value as `const` alone; the lowest pydantic supported adds an `enum`."""
         document = super().literal_schema(schema)
         if "const" in document:
             document.pop("enum", None)
         return document
 
     def dict_schema(self, schema: DictSchema) -> Schema:
-        """Keys that are not as keys must be are refused, which `patternProperties` would not do."""
+        """Refuse keys that do not match, which `patternProperties` would not do."""
         return {
             "type": "object",
             "propertyNames": self.generate_inner(schema["keys_schema"]),
@@ -70,7 +70,7 @@ class _Generator(GenerateJsonSchema):
         }
 
     def default_schema(self, schema: WithDefaultSchema) -> Schema:
-        """What a key that is there may be; a default that is not null is told too."""
+        """Return the schema of the key where it is there, with a default that is not null."""
         inner = schema["schema"]
         if schema.get("default", ...) is None and inner["type"] == "nullable":
             return self.generate_inner(inner["schema"])
@@ -81,18 +81,18 @@ class _WrittenGenerator(_Generator):
     """For files that only the program writes: every key is always there, null if it must be."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:
-        """Always."""
+        """Return True: every key is written."""
         del field, total
         return True
 
     def default_schema(self, schema: WithDefaultSchema) -> Schema:
-        """What the key may be: it is there, so its default says nothing."""
+        """Return the schema of the key alone: it is always there, so its default says nothing."""
         return self.generate_inner(schema["schema"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What a schema is made from. `complete` adds to the document what the model does not say."""
+    """The source of a schema. `complete` adds to the document what the model does not say."""
 
     model: Any
     title: str
@@ -102,7 +102,7 @@ class _Shape:
 
 
 def schema_text(name: SchemaName) -> str:
-    """The JSON Schema of a shape: indented, always the same, with a newline at the end."""
+    """Return the JSON Schema of a shape: indented, always the same, with a newline at the end."""
     shape = _SHAPES[name]
     adapter: TypeAdapter[Any] = TypeAdapter(shape.model)
     if shape.is_written_whole:
@@ -121,9 +121,9 @@ def schema_text(name: SchemaName) -> str:
 
 
 def _without_notes(document: Any) -> Any:
-    """The document with each description cut to its first paragraph, on one line.
+    """Return the document with each description cut to its first paragraph, on one line.
 
-    What follows in the docstring of a model is for those who read the code.
+    The rest of a model's docstring is for readers of the code.
     """
     if isinstance(document, list):
         return [_without_notes(one) for one in document]
@@ -140,7 +140,7 @@ def _without_notes(document: Any) -> Any:
 
 
 def _add_closure_rules(document: Schema) -> None:
-    """When a report tells that its run may be closed, for readers that know only the schema."""
+    """Add when a run may be closed, for readers that know only the schema."""
     document["$defs"]["ClosureReady"] = {
         "title": "ClosureReady",
         "description": "A report whose run may be closed: done, every gate passed.",
@@ -169,7 +169,7 @@ def _add_closure_rules(document: Schema) -> None:
 
 
 def _passed(gate: Gate) -> Schema:
-    """What is so of the decision of a gate that passed."""
+    """Return the schema of the decision of a gate that passed."""
     return {
         "properties": {
             "gate": {"const": gate.value},
@@ -181,7 +181,7 @@ def _passed(gate: Gate) -> Schema:
 
 
 def _allow_one_source(document: Schema) -> None:
-    """A transition from one state may name it without a list."""
+    """Allow a transition from one state to name it without a list."""
     properties = document["$defs"]["Transition"]["properties"]
     names = properties["source"]
     description = names.pop("description")

@@ -16,6 +16,8 @@ DEFAULT_LIFECYCLE: Final = "governed_run"
 DEFAULT_TIMEOUT_MS: Final = 30_000
 DEFAULT_KILL_GRACE_MS: Final = 2_000
 DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
+DEFAULT_BACKOFF_MS: Final = 1_000
+DEFAULT_BACKOFF_MS_MAX: Final = 60_000
 BYTES_MAX: Final = 2**53 - 1
 """The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
 ATTEMPTS_MAX: Final = 1_000
@@ -32,30 +34,6 @@ ARCHIVE_DIRECTORY: Final = "archive"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
-
-
-STAGE_OPTION_SUFFIXES: Final = (
-    "bin",
-    "arg",
-    "env",
-    "expected-artifact",
-    "allow-stale",
-    "timeout-ms",
-    "kill-grace-ms",
-    "idle-timeout-ms",
-    "slow-after-ms",
-    "output-limit",
-    "max-attempts",
-    "retry-exit-code",
-    "retry-timeouts",
-    "backoff",
-    "backoff-ms",
-    "backoff-ms-max",
-    "cwd",
-)
-"""What follows `--<stage>-`: every option that each stage has."""
-STAGE_FLAG_SUFFIXES: Final = ("allow-stale", "retry-timeouts")
-"""Those that take no value."""
 
 
 class StateKind(StrEnum):
@@ -110,6 +88,11 @@ class Standing(StrEnum):
     NOT_CLOSABLE = "not_closable"
     """Done, and yet not to be closed: what it must have is not there any more."""
 
+    @property
+    def words(self) -> str:
+        """The standing as people read it, on every screen and page."""
+        return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
+
 
 class StageFate(StrEnum):
     """What became of a stage, or would."""
@@ -121,6 +104,42 @@ class StageFate(StrEnum):
     PASSED_OVER = "passed_over"
     INTERRUPTED = "interrupted"
     NOT_REACHED = "not_reached"
+
+
+class FactForm(StrEnum):
+    """What the value of a piece of evidence is, so that it can be shown as such."""
+
+    TEXT = "text"
+    """A name, a number or a path."""
+    PROSE = "prose"
+    TIME = "time"
+    COMMAND = "command"
+    OUTPUT = "output"
+
+
+class FactName(StrEnum):
+    """What a piece of evidence is about."""
+
+    WHY = "why"
+    BEGAN = "began"
+    ITS_END = "its end"
+    ORCHESTRATOR = "orchestrator"
+    PROCESS = "process"
+    REASON_CODE = "reason code"
+    EXIT_CODE = "exit code"
+    SIGNAL = "signal"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    STALE = "stale"
+    LEFT_BEHIND = "left behind"
+    STDERR = "stderr"
+    COMMAND = "command"
+    IN = "in"
+    SETS = "sets"
+    ARTIFACT = "artifact"
+    USED = "used"
+    LOG = "log"
+    POSTMORTEM = "postmortem"
 
 
 class GatesGuard(StrEnum):
@@ -136,6 +155,9 @@ class Gate(StrEnum):
     POLICY = "policy"
     CI = "ci"
     REVIEW = "review"
+
+
+MANDATORY_GATES: Final = (Gate.POLICY, Gate.CI, Gate.REVIEW)
 
 
 class GateSource(StrEnum):
@@ -164,6 +186,11 @@ class StageStatus(StrEnum):
     SPAWN_FAILED = "spawn_failed"
     ARTIFACT_MISSING = "artifact_missing"
     INTERRUPTED = "interrupted"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the stage is complete, by this execution or by an earlier one."""
+        return self in {StageStatus.SUCCESS, StageStatus.SKIPPED}
 
 
 class Ending(StrEnum):

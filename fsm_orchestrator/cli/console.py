@@ -6,7 +6,6 @@ A closed pipe, a full disk or a reader that does not read loses text, never the 
 from __future__ import annotations
 
 import os
-import re
 import select
 import time
 from typing import Final
@@ -15,8 +14,6 @@ CHUNK_BYTES: Final = 4096
 """PIPE_BUF on Linux: a pipe that poll calls writable takes this much without blocking."""
 RESULT_PATIENCE_SECONDS: Final = 10.0
 LOG_PATIENCE_SECONDS: Final = 0.2
-
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Console:
@@ -80,8 +77,3 @@ def stdout(patience_seconds: float | None = RESULT_PATIENCE_SECONDS) -> Console:
 def stderr() -> Console:
     """Where log and messages go."""
     return Console(2, LOG_PATIENCE_SECONDS)
-
-
-def printable(text: str) -> str:
-    """`text` without what could drive a terminal: control characters become visible."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

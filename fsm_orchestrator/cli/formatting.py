@@ -5,13 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from fsm_orchestrator.cli.console import printable
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock, timestamp
-from fsm_orchestrator.text.phrases import option_prefix, span_ms, span_words
+from fsm_orchestrator.text.phrases import option_prefix, printable, span_ms, span_words
 from fsm_orchestrator.vocabulary import PRODUCT
-
-_SECOND = 1000
 
 
 def command_line(*words: str) -> str:
@@ -56,16 +53,6 @@ def shown_path(output_directory: str) -> str:
     """An output directory as an argument that is never taken for an option or a command."""
     is_taken = output_directory.startswith("-") or output_directory in COMMANDS
     return f"./{output_directory}" if is_taken else output_directory
-
-
-def duration(milliseconds: int) -> str:
-    """`740 ms`, `12.3 s`, `4 min 05 s`."""
-    if milliseconds < _SECOND:
-        return f"{milliseconds} ms"
-    if milliseconds < 100 * _SECOND:
-        return f"{milliseconds / _SECOND:.1f} s"
-    minutes, seconds = divmod(round(milliseconds / _SECOND), 60)
-    return f"{minutes} min {seconds:02d} s"
 
 
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:

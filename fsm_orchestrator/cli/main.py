@@ -16,6 +16,7 @@ from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
 from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
 from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 
@@ -93,4 +94,4 @@ def _complain(message: str, remedy: str) -> None:
     text = f"{PRODUCT}: {message}\n"
     if remedy:
         text += f"  {remedy}\n"
-    console.stderr().write(console.printable(text))
+    console.stderr().write(printable(text))

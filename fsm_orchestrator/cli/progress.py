@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fsm_orchestrator.cli.console import Console, printable, stderr
-from fsm_orchestrator.cli.formatting import duration
+from fsm_orchestrator.cli.console import Console, stderr
 from fsm_orchestrator.text.json_output import json_line
+from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _gate(event: Mapping[str, Any]) -> str:
 
 def _stage_ended(event: Mapping[str, Any]) -> str:
     execution = event["execution"]
-    took = duration(execution["duration_ms"])
+    took = span_words(execution["duration_ms"])
     if execution["status"] == StageStatus.SUCCESS:
         return f"{event['stage']}: succeeded in {took}"
     return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"

@@ -1,4 +1,4 @@
-"""Parsed options, and the config file they name, to RunConfig: where the options' names end."""
+"""Turns parsed options and their config file into a RunConfig."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.stage_options import Kind, setting_named
 from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
 
 
 class Request(NamedTuple):
-    """What was asked for: the configuration, and how to show what becomes of it."""
+    """The configuration asked for, and how to show the result."""
 
     config: RunConfig
     as_json: bool
@@ -23,7 +24,7 @@ class Request(NamedTuple):
 
 
 def request_from(parameters: Mapping[str, Any]) -> Request:
-    """What parsed options mean, with the config file they name.
+    """Return the request that parsed options and their config file make.
 
     Raises:
         UsageError: a value cannot be used, or the operator's directory is gone.
@@ -35,18 +36,18 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     is_quiet = given.pop("quiet", False)
     if is_quiet and log_level is not None:
         raise UsageError(
-            "--quiet and --log-level both say what is shown of the log",
-            remedy="give one of them; --quiet is --log-level error, without a summary of what is"
-            " done",
+            "--quiet and --log-level both choose the events to show",
+            remedy="give one of them; --quiet is --log-level error, without a summary of a run"
+            " that is done",
         )
     file_name = given.pop("config", None)
     config = _config(given)
     if is_quiet:
         log_level = LogLevel.ERROR
     if file_name is not None:
-        from fsm_orchestrator.config import config_file
+        from fsm_orchestrator.config import config_file, config_reading
 
-        file = config_file.load(Path(file_name), file_name).content
+        file = config_reading.load(Path(file_name), file_name).content
         config = config_file.combined(config, file)
         as_json = as_json or bool(file.json_)
         log_format = log_format or file.log_format
@@ -61,7 +62,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
 
 
 def _is_given(value: Any) -> bool:
-    """Whether an option was given; 0 and an empty text are values."""
+    """Return whether an option was given; 0 and an empty text are values."""
     return value is not None and value is not False and value != ()
 
 
@@ -69,13 +70,13 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
     stages: dict[str, dict[str, Any]] = {}
     run: dict[str, Any] = {"gates": {}, "directory": _directory()}
     for key, value in given.items():
-        if key.startswith("stage_"):
-            field, _, stage = key.removeprefix("stage_").partition("__")
-            given_for = stages.setdefault(stage, {})
-            if field.startswith("retry_"):
-                given_for.setdefault("retry", {})[field.removeprefix("retry_")] = value
-            else:
-                given_for[field] = dict(value) if field == "env" else value
+        found = setting_named(key)
+        if found is not None:
+            option, stage = found
+            table = stages.setdefault(stage, {})
+            if option.table:
+                table = table.setdefault(option.table, {})
+            table[option.key] = dict(value) if option.kind is Kind.PAIR else value
         elif key.startswith("gate_"):
             run["gates"][Gate(key.removeprefix("gate_"))] = value
         else:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsm_orchestrator.cli.console import printable
-from fsm_orchestrator.cli.formatting import (
-    columns,
-    command_line,
-    duration,
-    shown_path,
-    stage_option,
-)
+from fsm_orchestrator.cli.formatting import columns, command_line, shown_path, stage_option
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import (
@@ -21,7 +14,8 @@ from fsm_orchestrator.record.report import (
     name_of,
     was_asked_to_end,
 )
-from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Trigger
+from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
 TAIL_LINES = 5
 
@@ -44,20 +38,18 @@ def summary_of(
 
 def headline(report: Report) -> str:
     """One line: the outcome and the run."""
-    run = f"run {report.run_id}"
     match report.terminal_state:
         case None:
-            return f"working: {run}, in state {report.current_state}"
-        case Outcome.DONE if report.closure_ready:
-            return f"done: {run}"
-        case Outcome.DONE:
-            return f"done, but not ready to close: {run}"
+            standing, remark = Standing.INTERRUPTED, f", in state {report.current_state}"
+        case Outcome.DONE if not report.closure_ready:
+            standing, remark = Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
-            return f"blocked: {run}, by {', '.join(report.blocked_reason_codes)}"
+            standing, remark = Standing.BLOCKED, f", by {', '.join(report.blocked_reason_codes)}"
         case Outcome.FAILED if was_asked_to_end(report):
-            return f"failed: {run}, interrupted"
-        case Outcome.FAILED | Outcome.TIMEOUT:
-            return f"{report.terminal_state.value}: {run}"
+            standing, remark = Standing.FAILED, ", interrupted"
+        case outcome:
+            standing, remark = Standing(outcome.value), ""
+    return f"{standing.words}: run {report.run_id}{remark}"
 
 
 def next_command(report: Report, output_directory: str) -> str | None:
@@ -74,17 +66,9 @@ def next_command(report: Report, output_directory: str) -> str | None:
 
 
 def _gate_lines(report: Report) -> list[str]:
-    rows = [("gate", "signal", "source", "verdict")]
-    rows += [
-        (
-            decision.gate.value,
-            decision.status,
-            decision.source.value,
-            "passed" if decision.passed else f"refused: {decision.reason_code}",
-        )
-        for decision in report.gate_decisions
-    ]
-    return [*columns(rows), ""]
+    from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+
+    return [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
 
 
 def _stage_lines(report: Report) -> list[str]:
@@ -98,7 +82,7 @@ def _stage_lines(report: Report) -> list[str]:
                 execution.command if ours else execution.stage,
                 "-" if ours else str(execution.attempt),
                 execution.status.value,
-                "-" if ours else duration(execution.duration_ms),
+                "-" if ours else span_words(execution.duration_ms),
                 _remark(execution),
             )
         )
@@ -121,8 +105,9 @@ def _failure_lines(report: Report) -> list[str]:
         )
         lines += _tail_lines(execution)
         lines.append("")
-    if report.transitions and report.transitions[-1].trigger is Trigger.REWORK_REQUESTED:
-        lines += [f"  {printable(report.transitions[-1].cause.rpartition('; ')[2])}", ""]
+    last = report.transitions[-1] if report.transitions else None
+    if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
+        lines += [f"  {printable((last.cause, *last.details)[-1])}", ""]
     return lines
 
 

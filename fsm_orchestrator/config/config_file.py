@@ -1,38 +1,23 @@
-"""The config file: whatever the flags can say, in TOML, read into a frozen model.
-
-Everything that is wrong with a file is found at once, with its line. How file and flags combine
-is said in `combined`: the tighter gate counts, for all else the flag.
-"""
+"""The shape of a config file, and how it combines with options. Every option of a run has a key."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from fsm_orchestrator.config.run_config import (
     GivenModel,
     NonEmptyText,
     RunConfig,
     StageGiven,
-    named_location,
 )
-from fsm_orchestrator.disk import files
-from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
-from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.text.phrases import described, suggestion
-from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.vocabulary import (
-    DEFAULT_LIFECYCLE,
     Gate,
     GateSource,
     LogFormat,
@@ -58,7 +43,7 @@ class GatesGiven(GivenModel):
     )
 
     def given(self) -> dict[Gate, str]:
-        """The signals that the file gives."""
+        """Return the signals that the file gives."""
         return {Gate(name): value for name, value in self if value is not None}
 
 
@@ -69,15 +54,15 @@ class ConfigFile(GivenModel):
 
     schema_version: SchemaVersion = Field(default=1, description="The version of this format.")
     lifecycle: NonEmptyText | None = Field(
-        default=None, description="The name of a shipped lifecycle, or a path to one."
+        default=None, description="The name of a built-in lifecycle, or a path to one."
     )
     run_id: RunId | None = Field(default=None, description="The id of the run.")
     resume: bool | None = Field(default=None, description="Whether to continue the run in OUT.")
     on_changed_stage: OnChangedStage | None = Field(
-        default=None, description="What to do about a completed stage that is not what it was."
+        default=None, description="What to do about a completed stage that has changed."
     )
     rerun: tuple[StateName, ...] | None = Field(
-        default=None, description="Completed stages to run again, with all after them."
+        default=None, description="Completed stages to rerun, with all stages after them."
     )
     timeout_ms: Milliseconds | None = Field(
         default=None, description="How long each stage may run, in milliseconds."
@@ -94,7 +79,7 @@ class ConfigFile(GivenModel):
         description="What it means for a stage that it leaves processes running: warn or fail.",
     )
     fixed_clock: dt.datetime | None = Field(
-        default=None, description="The time at which time stands still, for golden files."
+        default=None, description="The time at which the clock stands still, for golden files."
     )
     log_format: LogFormat | None = Field(
         default=None,
@@ -102,7 +87,7 @@ class ConfigFile(GivenModel):
     )
     log_level: LogLevel | None = Field(
         default=None,
-        description="The least grave events that are shown on stderr; info unless given.",
+        description="The least severe events that are shown on stderr; info unless given.",
     )
     log_output: bool | None = Field(
         default=None,
@@ -117,98 +102,11 @@ class ConfigFile(GivenModel):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ReadConfig:
-    """A config file that could be read: its name, its text and what it says."""
-
-    name: str
-    text: str
-    content: ConfigFile
-
-    def origin(self, *path: str) -> str:
-        """`run.toml:7` for a key that the file sets."""
-        return _at(self.name, self.text, path)
-
-
-def load(path: Path, name: str) -> ReadConfig:
-    """Read a config file; `name` is what messages call it.
-
-    Raises:
-        UsageError: it cannot be read or something in it is wrong; every problem has a line.
-    """
-    return _understood(name, *_read(path, name))
-
-
-def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
-    try:
-        content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
-    except ValidationError as error:
-        raise _refusal(_problems(error, name, text, document)) from None
-    return ReadConfig(name=name, text=text, content=content)
-
-
-def check(path: Path, name: str) -> ReadConfig:
-    """Read a config file as `load` does, and hold its stages against its lifecycle as well.
-
-    Raises:
-        UsageError: everything that is wrong with it, at once.
-    """
-    text, document = _read(path, name)
-    problems = list(_stage_problems(name, text, document))
-    try:
-        read = _understood(name, text, document)
-    except UsageError as error:
-        problems = [*str(error).splitlines(), *problems]
-    if problems:
-        raise UsageError("\n".join(problems), remedy="mend the file")
-    return read
-
-
-def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
-    try:
-        data = files.read_bounded(path, CONFIG_BYTES_MAX)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the config file {name}: {files.reason(error)}",
-            remedy="name a TOML file",
-        ) from error
-    try:
-        document = table_of(data)  # first: it says best what is wrong with the bytes
-        return data.decode(), document
-    except NotATableError as error:
-        raise _refusal([f"{name}: {error}"]) from error
-
-
-def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """Stages that the lifecycle does not have, and settings for a stage without a binary."""
-    stages = document.get("stage")
-    asked = document.get("lifecycle", DEFAULT_LIFECYCLE)
-    if not isinstance(stages, dict) or not isinstance(asked, str):
-        return
-    try:
-        known = lifecycle.find(asked, Path()).stages
-    except LifecycleError as error:
-        yield f"{_at(name, text, ('lifecycle',))}: {error}"
-        return
-    for stage, settings in stages.items():
-        where = _at(name, text, ("stage", stage))
-        if stage not in known:
-            hint = suggestion(stage, known) or f"; its stages are {', '.join(known)}"
-            yield f"{where}: the lifecycle {asked!r} has no stage {described(stage)}{hint}"
-        elif isinstance(settings, dict) and "bin" not in settings:
-            yield f"{where}: stage {described(stage)} has settings, but no key 'bin'"
-
-
-def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
-    line = line_of(text, path)
-    return name if line is None else f"{name}:{line}"
-
-
 def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
-    """What flags and file say together.
+    """Combine options and file.
 
-    The tighter gate counts. For all else the flag wins; lists are replaced as a whole, the
-    environment is overlaid by key.
+    The stricter gate signal counts. For everything else the option wins; lists are replaced as a
+    whole, the environment is merged by key.
     """
     gates, sources = _combined_gates(flags, file)
     stages = {
@@ -253,60 +151,3 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
     if flags.retry is not None:
         given["retry"] = flags.retry.over(file.retry)
     return file.model_copy(update=given)
-
-
-def _json_value(value: object) -> object:
-    """A TOML time as JSON has it; a time without an offset is UTC."""
-    if isinstance(value, dt.datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).isoformat()
-    return str(value)
-
-
-def _problems(
-    error: ValidationError, name: str, text: str, document: Mapping[str, Any]
-) -> list[str]:
-    """One line for each problem, in the order of the file's lines."""
-    found = []
-    for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        path = tuple("json" if part == "json_" else part for part in detail["loc"])
-        path = named_location(path)
-        what = _what(detail["type"], detail["msg"], path, document)
-        found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
-    return [problem for _, problem in sorted(found)]
-
-
-def _what(kind: str, message: str, path: tuple[int | str, ...], document: Any) -> str:
-    key = ".".join(str(part) for part in path)
-    if kind == "extra_forbidden":
-        known = _known_keys(path)
-        hint = suggestion(str(path[-1]), known) or f"; known keys: {', '.join(known)}"
-        return f"unknown key {described(key)}{hint}"
-    is_secret = "env" in path
-    return f"key {described(key)}: {_expectation(message)}" + (
-        "" if is_secret else f", not {described(value_at(document, path))}"
-    )
-
-
-def _expectation(message: str) -> str:
-    text = message.removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"should be {text}" if message.startswith("Input should be") else text
-
-
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    match path:
-        case ("gates", _):
-            return list(GatesGiven.model_fields)
-        case ("stage", _, _):
-            return list(StageGiven.model_fields)
-        case ("stage", _, "retry", _):
-            return list(RetryPolicy.model_fields)
-        case _:
-            fields = ConfigFile.model_fields
-            return [field.alias or name for name, field in fields.items()]
-
-
-def _refusal(problems: list[str]) -> UsageError:
-    return UsageError(
-        "\n".join(problems),
-        remedy="mend the file; `fsm-orchestrator config check FILE` finds everything at once",
-    )

@@ -1,4 +1,4 @@
-"""A configuration written as a config file: what `--print-config` prints. Secrets are left out."""
+"""Writes a configuration as a config file, for `--print-config`, without secrets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import tomli_w
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.secrets.masking import MASK, Masker
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import option_prefix, printable_name
 from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
 
 
 def config_text(config: RunConfig) -> str:
-    """The config file that says what `config` says, but for OUT and environment values.
+    """Return `config` as a config file, without OUT and environment values.
 
-    What was left out stands in comments at the top; an argument that holds a value is masked.
+    Comments at the top list what was left out; an argument that holds a value is masked.
     """
     masker = Masker(
         value for given in config.stages.values() for value in (given.env or {}).values()
@@ -51,10 +51,6 @@ def _left_out(config: RunConfig, masker: Masker) -> Iterator[str]:
     for name, given in config.stages.items():
         option = option_prefix(name)
         for key in given.env or {}:
-            yield f"# left out, a secret: {option}-env {_comment(key)}=...\n"
+            yield f"# left out, a secret: {option}-env {printable_name(key)}=...\n"
         if given.args is not None and masker.mask_all(given.args) != given.args:
             yield f"# masked, it holds a secret: {option}-arg, where it says {MASK}\n"
-
-
-def _comment(text: str) -> str:
-    return text if text.isprintable() else ascii(text)

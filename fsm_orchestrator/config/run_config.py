@@ -1,7 +1,7 @@
-"""RunConfig: the only form in which what the operator gave travels past the command line.
+"""RunConfig: everything that the operator gave for one invocation.
 
-It holds what was given *now* and nothing else: `None` means not given. What a run uses, once
-kept settings and defaults are added, is settings.py's duty.
+It holds what was given *now* and nothing else: `None` means not given. stage_settings.py adds
+kept settings.
 """
 
 import os
@@ -21,20 +21,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
-from fsm_orchestrator.model.limits import (
-    GraceMilliseconds,
-    IdleTimeoutMs,
-    KillGraceMs,
-    Milliseconds,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-)
+from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
@@ -54,52 +45,25 @@ class GivenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class StageGiven(GivenModel):
+class GivenCommand(GivenModel):
+    """What was given of the program that a stage runs; null means not given."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    bin: PathText | None = unset("bin")
+    args: tuple[Text, ...] | None = unset("args")
+    env: Mapping[EnvironmentKey, Text] | None = unset("env")
+    expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
+
+
+class StageGiven(LimitFields, GivenCommand):
     """What was given for one stage; null means not given."""
 
-    bin: PathText | None = Field(
-        default=None,
-        description=(
-            "The program, a path or a name looked up on PATH; declares the stage anew, without"
-            " what was kept of it."
-        ),
-    )
-    args: tuple[Text, ...] | None = Field(
-        default=None,
-        description=(
-            "Its arguments in order, passed without a shell, instead of those that were kept."
-        ),
-    )
-    env: Mapping[EnvironmentKey, Text] | None = Field(
-        default=None,
-        description=(
-            "Environment variables by name, over the operator's; in a resume also over those that"
-            " were kept."
-        ),
-    )
-    expected_artifacts: tuple[PathText, ...] | None = Field(
-        default=None,
-        description=(
-            "Files that the stage must write, instead of those that were kept; a .json must be"
-            " strict JSON."
-        ),
-    )
-    timeout_ms: TimeoutMs = None
-    kill_grace_ms: KillGraceMs = None
-    idle_timeout_ms: IdleTimeoutMs = None
-    slow_after_ms: SlowAfterMs = None
-    output_limit_bytes: OutputLimitBytes = None
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is tried again by itself; without it, never."
     )
-    cwd: PathText | None = Field(default=None, description="The directory it runs in.")
-    allow_stale: bool | None = Field(
-        default=None,
-        description=(
-            "Whether an expected artifact may be one that was there before and was not written"
-            " again."
-        ),
-    )
+    cwd: PathText | None = unset("cwd")
+    allow_stale: bool | None = unset("allow_stale")
 
     @property
     def is_empty(self) -> bool:
@@ -125,10 +89,10 @@ class RunConfig(GivenModel):
         ),
     )
     lifecycle: PathText | None = Field(
-        default=None, description="Name of a shipped lifecycle, or the path of a file."
+        default=None, description="Name of a built-in lifecycle, or the path of a file."
     )
     run_id: RunId | None = Field(
-        default=None, description="Id of the new run, or of the one that is to be resumed."
+        default=None, description="Id of the new run, or of the run to resume."
     )
     gates: Mapping[Gate, str] = Field(
         default_factory=dict, description="The signal of each gate that one was given for."
@@ -181,12 +145,13 @@ class RunConfig(GivenModel):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_as_usage(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """What is wrong with a configuration is the caller's mistake, told as such."""
+        """Raise what is wrong as UsageError: a configuration is the caller's."""
         try:
             return handler(data)
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_input=False, include_context=False)
-            raise UsageError("\n".join(map(_in_words, problems))) from None
+            from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
+
+            raise UsageError("\n".join(one.text for one in problems(error))) from None
 
     @field_validator("fixed_clock")
     @classmethod
@@ -213,23 +178,8 @@ class RunConfig(GivenModel):
         return Path(self.absolute(self.output_directory))
 
     def absolute(self, path: str) -> str:
-        """A path of this invocation made absolute against the operator's directory.
+        """Make a path of this invocation absolute, against the operator's directory.
 
         `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
         """
         return str(Path(self.directory, path))
-
-
-def _in_words(problem: ErrorDetails) -> str:
-    where = ".".join(map(str, named_location(problem["loc"])))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = "there is no such setting"
-    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
-
-
-def named_location(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where a problem is, less what must not be echoed: a bad environment key may hold a value."""
-    if location and location[-1] == "[key]":
-        return location[:-2]
-    return location

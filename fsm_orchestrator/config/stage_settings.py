@@ -1,42 +1,23 @@
-"""What each stage runs with: given now, else kept, else the default. And how two settings differ.
+"""What each stage runs with: given now, else kept. What is kept of it is in stage_record.py."""
 
-`StageSettings` is exact and lives in memory (and, for secrets, in the private file); what goes
-into the output directory is `StageRecord`, without environment values.
-"""
-
-import hashlib
-import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pydantic import Field
-
-from fsm_orchestrator.config.run_config import RunConfig, StageGiven, Text
+from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
-from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.limits import (
-    GivenLimits,
-    IdleTimeoutMs,
-    KillGraceMs,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-    limits_in,
-)
+from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.text.phrases import option_prefix
 
 
 @dataclass(frozen=True, slots=True)
 class StageSettings:
-    """Everything a stage runs with; paths are absolute, a bare command name stays bare.
+    """Everything that a stage runs with; paths are absolute, a bare command name stays bare.
 
     `env` values are None where only the key is known: the private file is gone.
-    `is_complete` is False where secrets were masked out and cannot be had back.
+    `is_complete` is False where secrets were masked and cannot be restored.
     """
 
     command: str
@@ -51,58 +32,14 @@ class StageSettings:
 
     @property
     def missing_values(self) -> tuple[str, ...]:
-        """The keys of environment pairs whose value is not known any more."""
+        """The keys of environment pairs whose value was lost."""
         return tuple(key for key, value in self.env.items() if value is None)
-
-
-class StageRecord(StrictModel):
-    """A stage's settings as the checkpoint keeps them.
-
-    Equal environment values can be recognised by their digests, and nothing be guessed from them.
-    """
-
-    command: str = Field(
-        description="The program: an absolute path, or a name looked up on PATH; masked."
-    )
-    args: tuple[Text, ...] = Field(
-        description="Its arguments in order; known secret values are masked."
-    )
-    is_masked: bool = Field(
-        description=(
-            "Whether something is masked in these settings, so that they cannot be used as they"
-            " are: the exact ones are in the private file."
-        )
-    )
-    cwd: str = Field(description="Absolute path of the directory it runs in.")
-    env_digests: dict[str, str] = Field(
-        description=(
-            "HMAC-SHA-256 in hexadecimal of each environment variable given, by its name, under a"
-            " key that is not in the output directory; empty where the value was lost."
-        )
-    )
-    expected_artifacts: tuple[str, ...] = Field(
-        description="Absolute paths of the files that the stage must write."
-    )
-    timeout_ms: TimeoutMs
-    kill_grace_ms: KillGraceMs
-    idle_timeout_ms: IdleTimeoutMs
-    slow_after_ms: SlowAfterMs
-    output_limit_bytes: OutputLimitBytes
-    retry: RetryPolicy | None = Field(
-        description="When the stage is tried again by itself; null when nothing was given."
-    )
-    allow_stale: bool = Field(
-        description=(
-            "Whether an expected artifact may be one that was there before and was not written"
-            " again."
-        )
-    )
 
 
 def given_settings(
     config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings]
 ) -> dict[str, StageSettings]:
-    """The settings of every stage that has a binary: kept ones overlaid by those given now.
+    """Merge kept settings and those given now, for every stage that has a binary.
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary.
@@ -127,8 +64,8 @@ def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
     option = option_prefix(declared.name)
     if retry.names_nothing:
         raise UsageError(
-            f"stage {declared.name!r} has {retry.max_attempts} attempts, but nothing is named to"
-            " try again after",
+            f"stage {declared.name!r} has {retry.max_attempts} attempts, but names nothing to"
+            " retry after",
             remedy=f"give {option}-retry-exit-code CODE, or {option}-retry-timeouts",
         )
     if declared.rework_exit_code in (retry.exit_codes or ()):
@@ -162,106 +99,7 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
             if artifacts is None
             else tuple(dict.fromkeys(config.absolute(path) for path in artifacts))
         ),
-        limits=limits_in(given).over(kept.limits),
+        limits=given.limits.over(kept.limits),
         retry=(given.retry or RetryPolicy()).over(kept.retry),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
     )
-
-
-def record_of(
-    settings: StageSettings, masker: Masker, digest_key: bytes, kept: StageRecord | None
-) -> StageRecord:
-    """What the checkpoint keeps of `settings`; the digests of lost values are taken from `kept`."""
-    command, cwd = masker.mask_paths((settings.command, settings.cwd))
-    args = masker.mask_all(settings.args)
-    artifacts = masker.mask_paths(settings.expected_artifacts)
-    exact = (settings.command, settings.cwd, settings.args, settings.expected_artifacts)
-    kept_digests = {} if kept is None else kept.env_digests
-    return StageRecord(
-        command=command,
-        args=args,
-        is_masked=(command, cwd, args, artifacts) != exact or not settings.is_complete,
-        cwd=cwd,
-        env_digests={
-            key: kept_digests.get(key, "") if value is None else env_digest(digest_key, key, value)
-            for key, value in settings.env.items()
-        },
-        expected_artifacts=artifacts,
-        **settings.limits._asdict(),
-        retry=None if settings.retry == RetryPolicy() else settings.retry,
-        allow_stale=settings.allow_stale,
-    )
-
-
-def env_digest(digest_key: bytes, key: str, value: str) -> str:
-    """HMAC-SHA256 of one environment pair, in hexadecimal."""
-    return hmac.new(digest_key, f"{key}={value}".encode(), hashlib.sha256).hexdigest()
-
-
-def settings_of(record: StageRecord) -> StageSettings:
-    """The settings that a checkpoint alone gives back: without environment values."""
-    return StageSettings(
-        command=record.command,
-        args=record.args,
-        cwd=record.cwd,
-        env=dict.fromkeys(record.env_digests),
-        expected_artifacts=record.expected_artifacts,
-        limits=limits_in(record),
-        retry=record.retry or RetryPolicy(),
-        allow_stale=record.allow_stale,
-        is_complete=not record.is_masked,
-    )
-
-
-def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tuple[str, ...]:
-    """How the settings of a completed stage differ from those it completed with, one line each.
-
-    Command, arguments, directory, environment and expected artifacts count; how long the stage
-    may take does not. Environment values are not shown.
-    """
-    # What is secret now may not have been then: both are compared as they would be shown now.
-    command, cwd = masker.mask_paths((completed.command, completed.cwd))
-    args = masker.mask_all(completed.args)
-    artifacts = masker.mask_paths(completed.expected_artifacts)
-    found = []
-    if command != now.command:
-        found.append(f"command: completed with {command!r}, now {now.command!r}")
-    if args != now.args:
-        found.append(f"args: completed with {list(args)!r}, now {list(now.args)!r}")
-    if cwd != now.cwd:
-        found.append(f"cwd: completed in {cwd!r}, now {now.cwd!r}")
-    if artifacts != now.expected_artifacts:
-        found.append(
-            "expected artifacts: completed with"
-            f" {list(artifacts)!r}, now {list(now.expected_artifacts)!r}"
-        )
-    for key in sorted(completed.env_digests.keys() | now.env_digests.keys()):
-        old, new = completed.env_digests.get(key), now.env_digests.get(key)
-        if old is None:
-            found.append(f"environment: {key} was not set when it completed")
-        elif new is None:
-            found.append(f"environment: {key} was set when it completed and is not now")
-        elif old != new:
-            found.append(f"environment: {key} has another value, or one that cannot be compared")
-    return tuple(found)
-
-
-def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:
-    """What must be kept privately: all stages exactly, as soon as any has environment values.
-
-    A value of one stage may stand in an argument of another. Settings that are known only masked
-    are not kept: what is masked must never be run.
-    """
-    if not any(one.env for one in settings.values()):
-        return {}
-    return {
-        stage: StageSecrets(
-            command=one.command,
-            args=one.args,
-            cwd=one.cwd,
-            expected_artifacts=one.expected_artifacts,
-            env={key: value for key, value in one.env.items() if value is not None},
-        )
-        for stage, one in settings.items()
-        if one.is_complete
-    }

@@ -1,4 +1,4 @@
-"""An invocation at work: the machine, its driver, and what happens on entering a state.
+"""An invocation at work: the machine, its driver, entering a state, and the ends of a run.
 
 Face: `invocation`.
 May import: `preparation` and below.

@@ -1,19 +1,22 @@
-"""The invocation at work: its record, its log, its clock, in one hand.
+"""The invocation at work: its record, log, clock and secrets.
 
-What driver.py and stage_entry.py share. Decides nothing.
+Shared by the modules of this room. Decides nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.model import operations
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.recorder import Recorder
+from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
@@ -36,8 +39,57 @@ class RunContext:
         )
         self._event_file = event_file
 
+    def begin(self, ended_pids: tuple[int, ...]) -> None:
+        """Log the start, and what was known before it; keep the secrets that a resume needs.
+
+        `ended_pids` are what was left of an interrupted attempt.
+        """
+        draft = self.recorder.draft
+        self.log.emit(
+            EventName.RUN_STARTED,
+            execution_mode=draft.invocation.execution_mode.value,
+            invocation=draft.invocation.number,
+            lifecycle=draft.lifecycle.name,
+            lifecycle_sha256=draft.lifecycle_sha256,
+            rerun=list(draft.invocation.rerun),
+            started_at=draft.invocation.started_at,
+            version=draft.version,
+        )
+        leftover = self.preparation.leftover
+        if leftover is not None and len(draft.invocations) == 1:
+            self.emit_interrupted(leftover, ended_pids, None, None)
+        elif leftover is not None:
+            settled = draft.invocations[-2]  # preparation/resume.py put the attempt there
+            self.emit_interrupted(
+                leftover, ended_pids, settled.number, settled.stage_executions[-1]
+            )
+        self._keep_secrets()
+        for warning in self.recorder.draft.invocation.warnings:
+            self.log.emit(EventName.WARNING, level="warning", message=warning)
+
+    def _keep_secrets(self) -> None:
+        private, ref = self.preparation.private, self.recorder.draft.private_ref
+        if private is None or ref is None:
+            return
+        try:
+            private_file.save(ref, private)
+        except OSError as error:
+            self.recorder.add_warning(
+                f"environment values cannot be kept for a resume in"
+                f" {private_file.state_directory()} ({files.reason(error)}): it will ask for them"
+            )
+
+    def forget_secrets(self) -> None:
+        """Forget the values of a run that is done, which needs only their key any more."""
+        private, ref = self.preparation.private, self.recorder.draft.private_ref
+        if private is None or ref is None:
+            return
+        # Too late for the report: what cannot be removed now is pruned one day.
+        with contextlib.suppress(OSError):
+            private_file.save(ref, private.model_copy(update={"stages": {}}))
+
     def now(self) -> str:
-        """The time, as records hold it."""
+        """Return the time, as records hold it."""
         return timestamp(self.clock.now())
 
     def warn(self, warning: str, **bound: str | bool) -> None:
@@ -48,20 +100,20 @@ class RunContext:
             self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
     def judge_artifacts(self) -> ArtifactsVerdict:
-        """Whether the expected artifacts of all completed stages are good now."""
+        """Judge the expected artifacts of all completed stages as they are now."""
         return closure.judge_artifacts(self.recorder.draft, self.preparation.settings)
 
     def check_events(self) -> None:
-        """A log that cannot be written ends the run, like any other record.
+        """Raise if the log could not be written, which ends the run like any other record.
 
         Raises:
-            RecordingError: an event could not be written, and this is the first to be told.
+            RecordingError: an event could not be written, and nothing has failed before.
         """
         if self._event_file.failure is not None and not self.recorder.is_degraded:
             raise self._event_file.failure
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
-        """Record what the program itself failed to do; the record, for the log."""
+        """Record what the program itself failed to do; return the record, for the log."""
         failure = operations.own_failure(
             self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
         )
@@ -69,7 +121,7 @@ class RunContext:
         return failure
 
     def settle_open_attempt(self, error: str) -> None:
-        """Record an attempt that is not going to be recorded by itself as interrupted."""
+        """Record as interrupted an attempt whose own end will not be recorded."""
         draft = self.recorder.draft
         if draft.open_attempt is not None:
             attempt = draft.open_attempt
@@ -85,7 +137,7 @@ class RunContext:
         invocation: int | None,
         execution: StageExecution | None,
     ) -> None:
-        """Tell the log of an attempt whose end nobody saw; None where it is another run's."""
+        """Log an attempt whose end nobody saw; None where it is another run's."""
         of_this_run = {"invocation": invocation, "execution": execution}
         self.log.emit(
             EventName.ATTEMPT_INTERRUPTED,
@@ -97,7 +149,7 @@ class RunContext:
         )
 
     def ending(self, exit_code: ExitCode) -> dict[str, Any]:
-        """What the invocation's record says once it has ended."""
+        """Return what the invocation's record says once it has ended."""
         return {"finished_at": self.now(), "exit_code": int(exit_code)}
 
     def finish(self, exit_code: ExitCode) -> None:
@@ -105,7 +157,7 @@ class RunContext:
         self.recorder.update_invocation(**self.ending(exit_code))
 
     def emit_end(self, outcome: Outcome) -> None:
-        """Tell the log that the invocation has ended, and make the log durable.
+        """Log that the invocation has ended, and make the log durable.
 
         `outcome` is what the report says; that report has been made, and its end is in the draft.
         """

@@ -1,4 +1,4 @@
-"""Entering a stage: skip it, pass it over, or run an attempt of it; and the fact that followed."""
+"""Entering a stage state: skip the stage, pass it over, or run attempts of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.engine.rework import rework_environment
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
@@ -24,9 +25,10 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
-from fsm_orchestrator.stages.attempt import AttemptHooks, AttemptPlan, StageContext, run_attempt
+from fsm_orchestrator.stages.attempt import Attempt
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.stages.retrying import may_retry, wait_ms
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
@@ -41,26 +43,17 @@ LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
 
 class EnterStage:
-    """What happens when the machine enters a stage state."""
+    """The work on a stage, when the machine enters its state."""
 
-    def __init__(
-        self, invocation: RunContext, interrupts: Interrupts, runner: ProcessRunner
-    ) -> None:
+    def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
         self._interrupts = interrupts
-        self._invocation = invocation
-        self._preparation = invocation.preparation
-        self._recorder = invocation.recorder
-        self._context = StageContext(
-            run_id=invocation.run_id,
-            output_directory=invocation.output_directory,
-            clock=invocation.clock,
-            masker=invocation.masker,
-            runner=runner,
-            on_leak=invocation.preparation.checkpoint.on_leak,
-        )
+        self._runner = runner
+        self._context = context
+        self._preparation = context.preparation
+        self._recorder = context.recorder
 
-    def enter(self, stage: str) -> tuple[Trigger, str]:
-        """Do what is to be done about a stage; the fact that followed, and its cause in words.
+    def enter(self, stage: str) -> Fact:
+        """Skip a stage, pass it over, or run attempts of it; return the fact that followed.
 
         Raises:
             OperationError: a record could not be made durable; no process is alive.
@@ -70,27 +63,30 @@ class EnterStage:
         if completion is not None:
             self.skip(completion)
             cause = f"{stage} skipped: completed by attempt {completion.attempt}"
-            return Trigger.STAGE_SUCCEEDED, cause
+            return Fact(Trigger.STAGE_SUCCEEDED, cause)
         if stage not in self._preparation.settings:
             warning = f"stage {stage!r} has no binary and was passed over"
             passed_over = (*draft.invocation.passed_over, stage)
             self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
-            self._invocation.warn(warning, stage=stage, is_passed_over=True)
-            return Trigger.STAGE_SUCCEEDED, warning
+            self._context.warn(warning, stage=stage, is_passed_over=True)
+            return Fact(Trigger.STAGE_SUCCEEDED, warning)
         execution = self._run(stage)
         policy = self._preparation.retry_of(stage)
         while may_retry(policy, execution, self._attempts_made(stage)):
             if not self._wait_for_retry(execution, policy):
-                return Trigger.RUN_ABORTED, f"asked to end while {stage} was to be tried again"
+                cause = f"asked to end while {stage} was to be tried again"
+                return Fact(Trigger.RUN_ABORTED, cause)
             execution = self._run(stage, is_retry=True)
         if execution.flaky:
             warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"
-            self._invocation.warn(warning, stage=stage)
-        ending = execution.error or "succeeded"
-        return fact_of(execution), f"attempt {execution.attempt} of {stage}: {ending}"
+            self._context.warn(warning, stage=stage)
+        name, problem = f"attempt {execution.attempt} of {stage}", execution.problem
+        if problem is None:
+            return Fact(fact_of(execution), f"{name}: succeeded")
+        return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
     def _attempts_made(self, stage: str) -> int:
-        """How many attempts the stage has had at this piece of work, over all invocations."""
+        """Count the attempts at this piece of work, over all invocations."""
         invocations = self._recorder.draft.invocations
         return sum(self._attempts_in(invocation, stage) for invocation in invocations)
 
@@ -108,7 +104,7 @@ class EnterStage:
         """Record the failed attempt, and wait as the policy says; False when asked to end."""
         delay_ms = wait_ms(policy, self._attempts_in(self._recorder.draft.invocation, failed.stage))
         self._recorder.save()
-        self._invocation.log.emit(
+        self._context.log.emit(
             EventName.STAGE_RETRYING,
             level="warning",
             stage=failed.stage,
@@ -134,10 +130,10 @@ class EnterStage:
             success,
             reason=f"completed by attempt {completion.attempt}"
             f" in invocation {completion.invocation}",
-            at=self._invocation.now(),
+            at=self._context.now(),
         )
         self._recorder.add_execution(execution)
-        self._invocation.log.emit(
+        self._context.log.emit(
             EventName.STAGE_SKIPPED,
             stage=completion.stage,
             attempt=completion.attempt,
@@ -148,34 +144,18 @@ class EnterStage:
         reach = self._note_reach()
         attempt = self._next_attempt(stage)
         settings = self._preparation.settings[stage]
-        log = self._invocation.log.bind(stage=stage, attempt=attempt.attempt)
+        log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         self._recorder.update(open_attempt=attempt)
         self._recorder.save()
         log.emit(
             EventName.STAGE_STARTED,
-            command=self._invocation.masker.mask_path(settings.command),
-            args=list(self._invocation.masker.mask_all(settings.args)),
+            command=self._context.masker.mask_path(settings.command),
+            args=list(self._context.masker.mask_all(settings.args)),
             reason=attempt.reason,
             containment=reach.value,
         )
-        self._invocation.check_events()
-        plan = AttemptPlan(
-            limits=self._preparation.limits_of(stage),
-            hooks=AttemptHooks(
-                on_started=self._on_started,
-                on_slow=self._on_slow,
-                read_output=partial(self._reader, attempt, log),
-            ),
-            environment=rework_environment(
-                self._recorder.draft,
-                stage,
-                self._preparation.settings,
-                self._invocation.output_directory,
-            ),
-            rework_exit_code=self._recorder.draft.lifecycle.states[stage].rework_exit_code,
-            is_retry=is_retry,
-        )
-        execution = run_attempt(self._context, attempt, settings, plan)
+        self._context.check_events()
+        execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
         self._recorder.update(open_attempt=None)
@@ -189,6 +169,27 @@ class EnterStage:
         self._warn_of_leaks(execution, log)
         return execution
 
+    def _attempt(self, record: AttemptRecord, log: RunLogger, *, is_retry: bool) -> Attempt:
+        context, draft = self._context, self._recorder.draft
+        settings = self._preparation.settings
+        environment = rework_environment(draft, record.stage, settings, context.output_directory)
+        return Attempt(
+            run_id=context.run_id,
+            output_directory=context.output_directory,
+            clock=context.clock,
+            masker=context.masker,
+            on_leak=draft.on_leak,
+            record=record,
+            settings=settings[record.stage],
+            limits=self._preparation.limits_of(record.stage),
+            environment=environment,
+            rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
+            is_retry=is_retry,
+            started=self._on_started,
+            on_slow=self._on_slow,
+            reader_of=partial(self._reader, record, log),
+        )
+
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:
             log.emit(EventName.PROCESS_LEAKED, level="warning", process=process)
@@ -198,28 +199,27 @@ class EnterStage:
                 f"{process.pid} ({process.command[:LEAK_COMMAND_CHARACTERS_MAX]})"
                 for process in execution.leaked_processes[:LEAKS_NAMED_MAX]
             ]
-            what = "a process" if count == 1 else f"{count} processes"
             named = f": {', '.join(shown)}" if shown else ""
             more = f" and {count - len(shown)} more" if shown and count > len(shown) else ""
-            self._invocation.warn(
-                f"stage {execution.stage!r} exited and left {what} running{named}{more}; ended now",
+            left = counted(count, "process")
+            self._context.warn(
+                f"stage {execution.stage!r} exited and left {left} running{named}{more}; ended now",
                 stage=execution.stage,
             )
 
     def _note_reach(self) -> Containment:
-        """Say how far the ending of processes reaches here, before there is one."""
-        runner = self._context.runner
-        reach = runner.reach()
+        """Record how far the ending of processes reaches here, before there is one."""
+        reach = self._runner.reach()
         self._recorder.update_invocation(containment=reach)
-        if runner.unable:
-            self._invocation.warn(
+        if self._runner.unable:
+            self._context.warn(
                 "processes that leave their group and session cannot be found and ended here:"
-                f" {runner.unable}"
+                f" {self._runner.unable}"
             )
         return reach
 
     def _end_strays(self) -> None:
-        """Nobody keeps the attempt's processes together any more: end what can still be found.
+        """End what can still be found of an attempt whose keeper is gone.
 
         Raises:
             OperationError: one of them is alive still.
@@ -238,14 +238,14 @@ class EnterStage:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
-        keeper = self._context.runner.keeper()
+        keeper = self._runner.keeper()
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
             attempt=number,
             reason=reason,
             token=secrets.token_hex(16),
-            started_at=self._invocation.now(),
+            started_at=self._context.now(),
             pid=None,
             pid_identity=None,
             keeper_pid=None if keeper is None else keeper.pid,
@@ -263,17 +263,17 @@ class EnterStage:
         attempt = self._recorder.draft.open_attempt
         if attempt is None:
             return
-        self._invocation.log.emit(
+        self._context.log.emit(
             EventName.STAGE_SLOW,
             level="warning",
             stage=attempt.stage,
             attempt=attempt.attempt,
-            elapsed_ms=0 if self._invocation.clock.is_fixed else elapsed_ms,
+            elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
         limit_ms = self._preparation.limits_of(attempt.stage).slow_after_ms
-        self._invocation.warn(
+        self._context.warn(
             f"stage {attempt.stage!r} is slow: it ran for more than {limit_ms} ms",
             stage=attempt.stage,
         )
@@ -281,7 +281,7 @@ class EnterStage:
     def _reader(
         self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
     ) -> OutputReader | None:
-        """Who makes an event of each line that the attempt prints; None where it was not asked."""
+        """Return the reader that logs each line the attempt prints; None where that is off."""
         if not self._preparation.config.log_output:
             return None
         from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
@@ -291,13 +291,13 @@ class EnterStage:
 
         def warn() -> None:
             files = " and ".join(log_names(attempt.stage, attempt.attempt))
-            self._invocation.warn(
+            self._context.warn(
                 f"stage {attempt.stage!r} printed more than {LINES_MAX} lines: the rest of attempt"
                 f" {attempt.attempt} is only in {files}",
                 stage=attempt.stage,
             )
 
-        return OutputLines(outputs, self._invocation.masker, tell, warn)
+        return OutputLines(outputs, self._context.masker, tell, warn)
 
     def _complete(self, attempt: AttemptRecord, execution: StageExecution) -> None:
         draft = self._recorder.draft

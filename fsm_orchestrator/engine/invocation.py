@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Surroundings(NamedTuple):
-    """What a run has of its caller."""
+    """The means that a run gets from its caller."""
 
     interrupts: Interrupts
     listener: Listener | None
@@ -43,7 +43,7 @@ class Surroundings(NamedTuple):
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
-    """Run one invocation to its end; its report.
+    """Run one invocation to its end, and return its report.
 
     Raises as `fsm_orchestrator.run` does.
     """
@@ -54,7 +54,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
             preparation = prepare(config)
             if lock is None:
                 lock = _claim(output)
-                if os.listdir(output):  # somebody has been here meanwhile
+                if os.listdir(output):  # another run has been here meanwhile
                     preparation = prepare(config)
         except CheckpointError as error:
             if os.path.isdir(output):
@@ -101,14 +101,18 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, error.operation, error, caller.listener)
         raise
-    with contextlib.closing(ProcessRunner(caller.interrupts, keepers=caller.keepers)) as runner:
+    runner, is_recorded = ProcessRunner(caller.interrupts, keepers=caller.keepers), False
+    try:
         if preparation.may_spawn:
             runner.warm_up()
-        return _execute(preparation, runner, caller, (ended_pids, failure))
+        report, is_recorded = _execute(preparation, runner, caller, (ended_pids, failure))
+    finally:
+        runner.close(is_recorded=is_recorded)
+    return report
 
 
 def _sync_above(output: Path) -> None:
-    """Make the directory's own name durable: who made it may have been killed before that."""
+    """Sync the directory's own name: the run that made it may have been killed before that."""
     try:
         with contextlib.suppress(PermissionError):  # one may work below what one may not read
             files.sync_directory(output.parent)
@@ -121,7 +125,8 @@ def _execute(
     runner: ProcessRunner,
     caller: Surroundings,
     leftovers: tuple[tuple[int, ...], OperationError | None],
-) -> Report:
+) -> tuple[Report, bool]:
+    """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
@@ -136,12 +141,11 @@ def _execute(
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
             ) from error
-        runner.is_recorded = driver.is_recorded
-        return report
+        return report, driver.is_recorded
 
 
 def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
-    """End what an interrupted attempt left alive: the pids, and why it could not be done."""
+    """End what an interrupted attempt left alive; return the pids, and why it could not be done."""
     if preparation.leftover is None:
         return (), None
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil

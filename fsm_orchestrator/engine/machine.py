@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from transitions import EventData, Machine, MachineError, State
 
@@ -19,9 +19,29 @@ from fsm_orchestrator.vocabulary import Guard, StateKind, Trigger
 
 logging.getLogger("transitions").addHandler(logging.NullHandler())
 
-BeforeTransition = Callable[[Trigger, str, str], None]
-"""Called with trigger, source and dest before the edge is taken; raising keeps the state."""
-EnterState = Callable[[LifecycleState], Trigger | None]
+
+class Fact(NamedTuple):
+    """Something that happened: the trigger that it is to the machine, and its cause.
+
+    Attributes:
+        details: what adds to the cause, in order.
+    """
+
+    trigger: Trigger
+    cause: str
+    details: tuple[str, ...] = ()
+
+
+class Verdict(NamedTuple):
+    """The answer of an edge's condition: it holds, or why it does not."""
+
+    holds: bool
+    why: str = ""
+
+
+BeforeTransition = Callable[[Fact, str, str], None]
+"""Called with fact, source and dest before the edge is taken; raising keeps the state."""
+EnterState = Callable[[LifecycleState], Fact | None]
 """Called when a state has been entered; returns the fact that followed, None at the end."""
 
 
@@ -41,9 +61,9 @@ class RunMachine:
         *,
         before_transition: BeforeTransition,
         enter_state: EnterState,
-        guards: Mapping[Guard, Callable[[], bool]],
-        guard_failed: Callable[[Guard, Exception], None],
-        may_repeat: Callable[[Edge], bool] = lambda _: False,
+        guards: Mapping[Guard, Callable[[], Verdict]],
+        guard_failed: Callable[[Guard, Exception], Verdict],
+        may_repeat: Callable[[Edge], Verdict] = lambda _: Verdict(holds=False),
     ) -> None:
         self._lifecycle = lifecycle
         self._before_transition = before_transition
@@ -74,7 +94,7 @@ class RunMachine:
         names = self._machine.get_triggers(self.state)
         return tuple(trigger for trigger in Trigger if trigger.value in names)
 
-    def fire(self, trigger: Trigger) -> None:
+    def fire(self, fact: Fact) -> None:
         """Let a fact happen and everything that follows from it.
 
         Raises:
@@ -83,28 +103,28 @@ class RunMachine:
             Exception: whatever a callback raises; the state it was raised before is kept.
         """
         try:
-            self._trigger(trigger)
+            self._trigger(fact)
         except MachineError as error:
             raise InternalError(f"illegal transition: {error}") from error
         if self._lifecycle.states[self.state].kind is not StateKind.TERMINAL:
             raise InternalError(f"the run came to rest in {self.state!r}, which is not terminal")
 
-    def _trigger(self, trigger: Trigger) -> None:
+    def _trigger(self, fact: Fact) -> None:
         # Through `events`: the methods the library adds to the model are invisible to type
         # checkers. Nested calls are queued and always answer True; `fire` checks the end.
-        event = self._machine.events.get(trigger.value)
+        event = self._machine.events.get(fact.trigger.value)
         if event is None:
-            raise InternalError(f"the lifecycle has no edge for {trigger.value}")
-        event.trigger(self._position)
+            raise InternalError(f"the lifecycle has no edge for {fact.trigger.value}")
+        event.trigger(self._position, fact=fact)
 
     def _on_before_state_change(self, event: EventData) -> None:
         transition = event.transition
-        if transition is None or event.event is None:
+        if transition is None:
             raise InternalError("the library called back without a transition")
-        self._before_transition(Trigger(event.event.name), transition.source, str(transition.dest))
+        self._before_transition(event.kwargs["fact"], transition.source, str(transition.dest))
 
     def _on_enter_state(self, event: EventData) -> None:
-        del event  # the position says where we are
+        del event  # the position says which state
         fact = self._enter_state(self._lifecycle.states[self.state])
         if fact is not None:
             self._trigger(fact)
@@ -121,15 +141,26 @@ class RunMachine:
     def _conditions(self, edge: Edge) -> list[Callable[[EventData], bool]]:
         conditions = [] if edge.guard is None else [self._condition(edge.guard)]
         if edge.at_most is not None:
-            conditions.append(lambda _event: self._may_repeat(edge))
+            conditions.append(self._budget(edge))
         return conditions
 
     def _condition(self, guard: Guard) -> Callable[[EventData], bool]:
-        def holds(_event: EventData) -> bool:
+        def holds(event: EventData) -> bool:
             try:
-                return self._guards[guard]()
+                verdict = self._guards[guard]()
             except Exception as error:  # noqa: BLE001 - a guard that raises counts as refused
-                self._guard_failed(guard, error)
-                return False
+                verdict = self._guard_failed(guard, error)
+            if not verdict.holds:  # then that is the cause of whatever happens instead
+                event.kwargs["fact"] = Fact(event.kwargs["fact"].trigger, verdict.why)
+            return verdict.holds
+
+        return holds
+
+    def _budget(self, edge: Edge) -> Callable[[EventData], bool]:
+        def holds(event: EventData) -> bool:
+            verdict, fact = self._may_repeat(edge), event.kwargs["fact"]
+            if not verdict.holds:
+                event.kwargs["fact"] = fact._replace(details=(*fact.details, verdict.why))
+            return verdict.holds
 
         return holds

@@ -1,4 +1,4 @@
-"""What a stage that runs again for rework is told: which time it is, and where the findings are.
+"""The environment of a stage that runs again for rework: which time, and where the findings are.
 
 Pure: a reading of the checkpoint.
 """
@@ -22,7 +22,7 @@ def rework_environment(
     settings: Mapping[str, StageSettings],
     output_directory: Path,
 ) -> dict[str, str]:
-    """The variables for an attempt of `stage`; none in its first cycle.
+    """Return the variables for an attempt of `stage`; none in its first cycle.
 
     The findings are the first expected artifact of the stage that asked for the rework, else what
     it printed.
@@ -46,7 +46,7 @@ def rework_environment(
 
 
 def _last_reviewer(checkpoint: Checkpoint) -> str:
-    """The state that the last loop was left from."""
+    """Return the state that the last loop was left from."""
     loops = {(edge.source, edge.trigger, edge.dest) for edge in checkpoint.lifecycle.loops}
     sources = [
         one.source

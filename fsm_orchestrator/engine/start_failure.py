@@ -1,4 +1,4 @@
-"""An invocation that cannot even begin leaves a report that says failed, and why."""
+"""The report of an invocation that could not begin: failed, and why."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _set_old_report_aside(config: RunConfig) -> None:
 
 
 def _is_refusal(config: RunConfig) -> bool:
-    """Whether the report that is there says nothing that another refusal would lose."""
+    """Answer whether the report there is itself of a start that failed, and can be replaced."""
     try:
         report = read_report(config.output_path / REPORT_FILE)
     except ReportError:

@@ -13,7 +13,7 @@ from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.record.report import failures_of, was_asked_to_end
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import FactName, Outcome, StageStatus, Standing, Trigger
 
 _SIGNAL_BASE = 128
 
@@ -28,7 +28,7 @@ def causes_of(
     they were.
     """
     causes = tuple(_causes(view, directory, now_wrong, changed))
-    said = " ".join(cause.sentence for cause in causes)
+    said = " ".join(cause.in_full for cause in causes)
     return (*causes, *(one for one in _trouble(view) if one.sentence not in said))
 
 
@@ -62,7 +62,7 @@ def _working(view: InspectedRun) -> Cause:
         if holder is None or holder.pid is None
         else (f"process {holder.pid} on {holder.host}, since {holder.since}")
     )
-    facts = [Fact(name="orchestrator", value=at_work)]
+    facts = [Fact(name=FactName.ORCHESTRATOR, value=at_work)]
     attempt = view.open_attempt
     if attempt is None:
         return Cause(
@@ -84,7 +84,9 @@ def _cut_short(view: InspectedRun) -> Cause:
 
 
 def _open_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
-    note = Fact(name="its end", value="nobody saw it; a resume ends what is left, and reports it")
+    note = Fact(
+        name=FactName.ITS_END, value="nobody saw it; a resume ends what is left, and reports it"
+    )
     return (*open_attempt_facts(attempt), note)
 
 
@@ -99,7 +101,7 @@ def _refusals(view: InspectedRun) -> Iterator[Cause]:
                 f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
                 f" {gate.passing} passes"
             ),
-            facts=(Fact(name="reason code", value=decision.reason_code or ""),),
+            facts=(Fact(name=FactName.REASON_CODE, value=decision.reason_code or ""),),
         )
     if not ran:
         yield Cause(sentence="nothing was started", facts=())
@@ -112,17 +114,24 @@ def _failures(view: InspectedRun, directory: str) -> Iterator[Cause]:
         yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
     found = failures_of(report)
     for execution in found:
-        yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
+        yield _failure(execution, directory)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
         yield Cause(sentence=last.cause, facts=())
 
 
-def _sentence(execution: StageExecution) -> str:
-    error = execution.error or execution.status.value
+def _failure(execution: StageExecution, directory: str) -> Cause:
+    problem = execution.problem
+    cause = execution.status.value if problem is None else problem.cause
     if execution.attempt == 0:
-        return f"{execution.command} failed: {error}"
-    return f"stage {execution.stage}, attempt {execution.attempt}: {error}"
+        sentence = f"{execution.command} failed: {cause}"
+    else:
+        sentence = f"stage {execution.stage}, attempt {execution.attempt}: {cause}"
+    return Cause(
+        sentence=sentence,
+        details=() if problem is None else problem.details,
+        facts=evidence_of(execution, directory),
+    )
 
 
 def _done(
@@ -132,7 +141,7 @@ def _done(
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in failures_of(view.report):
-            yield Cause(sentence=_sentence(execution), facts=evidence_of(execution, directory))
+            yield _failure(execution, directory)
     if view.standing is Standing.DONE and not now_wrong:
         yield Cause(sentence=_why_done(view), facts=())
 

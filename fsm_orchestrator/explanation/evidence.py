@@ -10,7 +10,7 @@ from typing import Final
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.phrases import span_words
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.vocabulary import FactName, StageStatus
 
 TAIL_LINES_MAX: Final = 5
 SHOWN_MAX: Final = 10
@@ -29,7 +29,7 @@ def evidence_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
 def record_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
     """All that is recorded of an attempt that ran, field by field."""
     return (
-        Fact(name="why", value=execution.reason),
+        Fact(name=FactName.WHY, value=execution.reason),
         *_command_facts(execution),
         *_ending_facts(execution),
         *_artifact_facts(execution),
@@ -40,9 +40,12 @@ def record_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
 
 def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
     """What is known of an attempt that has no end yet."""
-    facts = [Fact(name="why", value=attempt.reason), Fact(name="began", value=attempt.started_at)]
+    facts = [
+        Fact(name=FactName.WHY, value=attempt.reason),
+        Fact(name=FactName.BEGAN, value=attempt.started_at),
+    ]
     if attempt.pid is not None:
-        facts.append(Fact(name="process", value=str(attempt.pid)))
+        facts.append(Fact(name=FactName.PROCESS, value=str(attempt.pid)))
     return tuple(facts)
 
 
@@ -58,37 +61,37 @@ def ending_in_words(execution: StageExecution) -> str:
 
 def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
     if execution.exit_code is not None:
-        yield Fact(name="exit code", value=str(execution.exit_code))
+        yield Fact(name=FactName.EXIT_CODE, value=str(execution.exit_code))
     if execution.signal is not None:
-        yield Fact(name="signal", value=execution.signal)
+        yield Fact(name=FactName.SIGNAL, value=execution.signal)
     for name, paths in (
-        ("missing", execution.missing_artifacts),
-        ("malformed", execution.malformed_artifacts),
-        ("stale", execution.stale_artifacts),
+        (FactName.MISSING, execution.missing_artifacts),
+        (FactName.MALFORMED, execution.malformed_artifacts),
+        (FactName.STALE, execution.stale_artifacts),
     ):
         for path in paths[:SHOWN_MAX]:
             yield Fact(name=name, value=path)
     if execution.leaked_count:
         pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
-        yield Fact(name="left behind", value=f"{execution.leaked_count} ({pids})")
+        yield Fact(name=FactName.LEFT_BEHIND, value=f"{execution.leaked_count} ({pids})")
     tail = [line for line in execution.stderr_tail.splitlines() if line.strip()]
     if tail:
-        yield Fact(name="stderr", value="\n".join(tail[-TAIL_LINES_MAX:]))
+        yield Fact(name=FactName.STDERR, value="\n".join(tail[-TAIL_LINES_MAX:]))
 
 
 def _command_facts(execution: StageExecution) -> Iterator[Fact]:
     if execution.attempt == 0 or not execution.command:
         return
-    yield Fact(name="command", value=shlex.join((execution.command, *execution.args)))
-    yield Fact(name="in", value=execution.cwd)
+    yield Fact(name=FactName.COMMAND, value=shlex.join((execution.command, *execution.args)))
+    yield Fact(name=FactName.IN, value=execution.cwd)
     if execution.env_keys:
-        yield Fact(name="sets", value=", ".join(execution.env_keys))
+        yield Fact(name=FactName.SETS, value=", ".join(execution.env_keys))
 
 
 def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
     for artifact in execution.artifacts[:SHOWN_MAX]:
         digest = f"{artifact.size_bytes} bytes, sha256 {artifact.sha256}"
-        yield Fact(name="artifact", value=f"{artifact.path}\n{digest}")
+        yield Fact(name=FactName.ARTIFACT, value=f"{artifact.path}\n{digest}")
 
 
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
@@ -96,15 +99,17 @@ def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
     if used is not None:
         memory = f"{used.rss_bytes_max / _MEBIBYTE:.0f} MiB"
         seconds = f"{used.user_seconds + used.system_seconds:.2f} s"
-        yield Fact(name="used", value=f"{seconds} of processor time, {memory} of memory at most")
+        yield Fact(
+            name=FactName.USED, value=f"{seconds} of processor time, {memory} of memory at most"
+        )
 
 
 def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
     """The files to look at; of logs, those with something in them."""
     for name, log in (
-        ("log", execution.stderr_log),
-        ("log", execution.stdout_log),
-        ("postmortem", execution.postmortem),
+        (FactName.LOG, execution.stderr_log),
+        (FactName.LOG, execution.stdout_log),
+        (FactName.POSTMORTEM, execution.postmortem),
     ):
         if log is not None and _has_content(Path(directory) / log):
             yield Fact(name=name, value=f"{directory.rstrip('/')}/{log}")

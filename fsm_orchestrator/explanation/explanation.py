@@ -6,25 +6,49 @@ page show it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from pydantic import Field
 
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.vocabulary import StageFate, Standing
+from fsm_orchestrator.text.phrases import with_details
+from fsm_orchestrator.vocabulary import FactForm, FactName, StageFate, Standing
+
+_FORMS: Final[Mapping[FactName, FactForm]] = {
+    FactName.WHY: FactForm.PROSE,
+    FactName.ITS_END: FactForm.PROSE,
+    FactName.USED: FactForm.PROSE,
+    FactName.BEGAN: FactForm.TIME,
+    FactName.COMMAND: FactForm.COMMAND,
+    FactName.STDERR: FactForm.OUTPUT,
+}
 
 
 class Fact(StrictModel):
     """One piece of evidence."""
 
-    name: str = Field(description="What it is, in a word or two.")
+    name: FactName = Field(description="What it is, in a word or two.")
     value: str = Field(description="What it says; several lines where it quotes.")
+
+    @property
+    def form(self) -> FactForm:
+        """The form of the value, which every fact of this name has."""
+        return _FORMS.get(self.name, FactForm.TEXT)
 
 
 class Cause(StrictModel):
     """One reason why the run stands where it does, with its evidence."""
 
     sentence: str = Field(description="The reason, in words.")
+    details: tuple[str, ...] = Field(default=(), description="What adds to it, in order.")
     facts: tuple[Fact, ...] = Field(description="The evidence, the most telling first.")
+
+    @property
+    def in_full(self) -> str:
+        """The reason with its details."""
+        return with_details(self.sentence, self.details)
 
 
 class NextStep(StrictModel):

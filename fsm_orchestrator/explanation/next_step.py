@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import settings_of
+from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
@@ -19,7 +19,7 @@ from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, plan_of
-from fsm_orchestrator.preparation.preparation import limits_in_force
+from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.resumable_run import read_resumable_run
 from fsm_orchestrator.record.report import failures_of, is_nothing_kept
 from fsm_orchestrator.text.phrases import option_prefix
@@ -165,9 +165,7 @@ def _with_lost_values(view: InspectedRun, request: _Request) -> _Request:
 
 def _effects(plan: Plan) -> tuple[str, ...]:
     verbs = {"run": "run", "skip": "skip", "pass_over": "pass over", "not_reached": "not reach"}
-    effects = [
-        f"{verbs[one.action]} {one.stage} ({one.reason.partition(';')[0]})" for one in plan.stages
-    ]
+    effects = [f"{verbs[one.action]} {one.stage} ({one.reason})" for one in plan.stages]
     if plan.outcome is not Outcome.DONE:
         effects.append(f"end {plan.outcome.value}")
     return tuple(effects)

@@ -99,7 +99,8 @@ def _fate_of_execution(execution: StageExecution) -> tuple[StageFate, str]:
             | StageStatus.SPAWN_FAILED
             | StageStatus.ARTIFACT_MISSING
         ):
-            return StageFate.FAILED, (execution.error or execution.reason).partition(";")[0]
+            problem = execution.problem
+            return StageFate.FAILED, execution.reason if problem is None else problem.cause
 
 
 def _why_not_reached(view: InspectedRun, stage: str) -> str:

@@ -76,16 +76,3 @@ def have_passed(decisions: Iterable[GateDecision], gates: Iterable[Gate]) -> boo
 def reason_codes(decisions: Iterable[GateDecision]) -> tuple[str, ...]:
     """The reason codes of the refusals, in gate order."""
     return tuple(decision.reason_code for decision in decisions if decision.reason_code is not None)
-
-
-def source_in_words(source: GateSource) -> str:
-    """Where a signal came from, for a person."""
-    match source:
-        case GateSource.FLAG:
-            return "given by flag"
-        case GateSource.CONFIG:
-            return "from the config file"
-        case GateSource.CHECKPOINT:
-            return "kept from before"
-        case GateSource.DEFAULT:
-            return "not given"

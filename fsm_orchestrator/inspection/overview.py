@@ -19,7 +19,8 @@ from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Ti
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
-from fsm_orchestrator.stages.output_files import StageLog, last_line, logs_of
+from fsm_orchestrator.stages.output_files import StageLog, logs_of
+from fsm_orchestrator.stages.output_tail import last_line
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
@@ -125,7 +126,7 @@ def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> s
             return ""
     latest = {log.stage: log.attempt for log in logs}  # sorted: the last attempt of each stage
     of_latest = [log for log in logs if log.attempt == latest[log.stage]]
-    return secrets.masker.mask(last_line(of_latest))[:LINE_CHARACTERS_MAX]
+    return last_line(of_latest, secrets.masker)[:LINE_CHARACTERS_MAX]
 
 
 def _newest(logs: tuple[StageLog, ...]) -> StageLog | None:

@@ -1,7 +1,7 @@
-"""What differs between two lifecycles, part by part: states, edges, bounds, renamed states.
+"""Compares two lifecycles part by part: states, edges, bounds, renamed states.
 
-Whether a difference loosens anything is judged in lifecycle_diff.py, but for bounds, which say
-it themselves: more is looser. Takes lifecycles of the right shape, also ones that are refused.
+diff.py judges whether a difference loosens anything; only bounds say so themselves, as more is
+looser. Takes any lifecycles of the right shape, refused ones too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
@@ -18,44 +18,68 @@ from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.vocabulary import Trigger
 
 BOUNDS: Final = ("timeout_ms", "kill_grace_ms", "idle_timeout_ms", "output_limit_bytes")
-"""The limits of a stage that hold it back; `slow_after_ms` only tells."""
+"""The limits that restrain a stage; `slow_after_ms` only reports."""
 
 EdgePair = tuple[Edge, Edge]
 """An edge as it was and as it is, with the same source, trigger and dest."""
 
 
+class Change(NamedTuple):
+    """A key with another value; None where a file leaves it out, so that `default` counts."""
+
+    key: str
+    was: object
+    now: object
+    default: int | None = None
+
+
+class RetriedCodes(NamedTuple):
+    """Exit codes that are retried now, or no longer."""
+
+    codes: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A state of both lifecycles, and what changed about it, in words."""
+    """A state of both lifecycles, and its changes."""
 
     name: str
-    changes: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+class EdgeOrder(NamedTuple):
+    """The order in which edges are tried for a trigger in a state."""
+
+    trigger: Trigger
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeChanges:
-    """How the edges differ; `reordered` says in words where the same ones are tried otherwise."""
+    """The differences between edges; `reordered` is where kept ones are tried in another order."""
 
     added: tuple[Edge, ...]
     removed: tuple[Edge, ...]
     changed: tuple[EdgePair, ...]
-    reordered: tuple[str, ...]
+    reordered: tuple[EdgeOrder, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BoundChange:
-    """A bound that was raised, removed or lowered."""
+    """A bound of a state, or of an edge out of it, that was raised, removed or lowered."""
 
     state: str
-    words: str
+    what: Change | RetriedCodes
     is_looser: bool
+    edge: Edge | None = None
 
 
 def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
-    """States that only have another name now, old to new.
+    """Return the states that only have another name now, old to new.
 
-    Told only where it is beyond doubt: same content, and the same edges but for names that are
-    not in both; and no other state that is so.
+    A renamed stage would otherwise be reported as a loosening: its success is certain no more.
+    Only renames beyond doubt count: the same content and the same edges, but for names that are
+    not in both lifecycles, and no other state like it.
     """
     gone = [name for name in old.states if name not in new.states]
     come = [name for name in new.states if name not in old.states]
@@ -70,10 +94,10 @@ def renamed_states(old: Lifecycle, new: Lifecycle) -> dict[str, str]:
 
 
 def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
-    """The lifecycle with states renamed, wherever they are named."""
+    """Return the lifecycle with states renamed wherever they are named."""
     if not renamed:
         return lifecycle
-    # Built anew: a copy would keep what the original has cached about its names.
+    # Not model_copy: a copy would keep the original's cached properties.
     return Lifecycle(
         schema_version=lifecycle.schema_version,
         name=lifecycle.name,
@@ -96,18 +120,15 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
     )
 
 
-def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[str, ...]:
-    """What changed about the lifecycle as a whole, in words."""
+def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
+    """Return what changed about the lifecycle as a whole."""
     keys = ("name", "title", "initial", "gates_guard")
-    return tuple(
-        _was_is(key, getattr(old, key), getattr(new, key))
-        for key in keys
-        if getattr(old, key) != getattr(new, key)
-    )
+    changes = (Change(key, getattr(old, key), getattr(new, key)) for key in keys)
+    return tuple(change for change in changes if change.was != change.now)
 
 
 def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
-    """The states of both that differ."""
+    """Return the states of both that differ."""
     changes = (
         StateChange(name, tuple(_state_changes(old.states[name], state)))
         for name, state in new.states.items()
@@ -117,7 +138,7 @@ def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
 
 
 def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
-    """How the edges differ: equal ones first, then what is left of the same ends in file order."""
+    """Pair equal edges first, then those left over of the same ends, in file order."""
     added: list[Edge] = []
     removed: list[Edge] = []
     pairs: list[EdgePair] = []
@@ -139,41 +160,35 @@ def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
 def changed_bounds(
     old: Lifecycle, new: Lifecycle, pairs: tuple[EdgePair, ...]
 ) -> Iterator[BoundChange]:
-    """The bounds of states in both and of edges in both that are looser or tighter now."""
+    """Yield the bounds, of states and edges in both, that are looser or tighter now."""
     for name in new.stages:
         if name in old.stages:
             yield from _stage_bounds(old.states[name], new.states[name])
     for before, after in pairs:
         if before.at_most != after.at_most:
-            label = f"at_most of {before.source} --{before.trigger}--> {before.dest}"
-            words = _was_is(label, before.at_most, after.at_most)
+            change = Change("at_most", before.at_most, after.at_most)
             is_looser = _as_bound(after.at_most) > _as_bound(before.at_most)
-            yield BoundChange(after.source, words, is_looser)
+            yield BoundChange(after.source, change, is_looser, after)
 
 
 def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
-    """Values are compared as they count: where a key is not said, the default."""
+    """Compare values as they count: the default where a key is left out."""
     for key in BOUNDS:
         default = getattr(DEFAULT_LIMITS, key)
         before, after = getattr(old, key), getattr(new, key)
         counts = [_as_bound(default if value is None else value) for value in (before, after)]
         if counts[0] != counts[1]:
-            words = _was_is(key, before, after, default)
-            yield BoundChange(new.name, words, counts[1] > counts[0])
+            change = Change(key, before, after, default)
+            yield BoundChange(new.name, change, counts[1] > counts[0])
     was, is_ = (_resolved(state.retry) for state in (old, new))
     for key in ("max_attempts", "timeouts"):
         before, after = getattr(was, key), getattr(is_, key)
         if before != after:
-            words = _was_is(f"retry.{key}", before, after)
-            yield BoundChange(new.name, words, after > before)
+            yield BoundChange(new.name, Change(f"retry.{key}", before, after), after > before)
     codes = [set(policy.exit_codes or ()) for policy in (was, is_)]
-    for more, is_looser, verb in (
-        (codes[1] - codes[0], True, "also"),
-        (codes[0] - codes[1], False, "no longer"),
-    ):
-        if more:
-            listed = ", ".join(map(str, sorted(more)))
-            yield BoundChange(new.name, f"is {verb} tried again after exit {listed}", is_looser)
+    for differing, is_looser in ((codes[1] - codes[0], True), (codes[0] - codes[1], False)):
+        if differing:
+            yield BoundChange(new.name, RetriedCodes(tuple(sorted(differing))), is_looser)
 
 
 def _resolved(policy: RetryPolicy | None) -> RetryPolicy:
@@ -184,7 +199,7 @@ def _as_bound(value: int | None) -> float:
     return float("inf") if value is None else value
 
 
-def _state_changes(old: State, new: State) -> Iterator[str]:
+def _state_changes(old: State, new: State) -> Iterator[Change]:
     for key in State.model_fields:
         before, after = getattr(old, key), getattr(new, key)
         if key == "gates":
@@ -192,34 +207,30 @@ def _state_changes(old: State, new: State) -> Iterator[str]:
         if before == after:
             continue
         if key != "retry":
-            yield _was_is(key, before, after)
+            yield Change(key, before, after)
             continue
         for part in RetryPolicy.model_fields:
             values = [getattr(policy, part, None) for policy in (before, after)]
             if values[0] != values[1]:
-                yield _was_is(f"retry.{part}", *values)
+                yield Change(f"retry.{part}", *values)
 
 
-def _reordered(old: Lifecycle, new: Lifecycle, kept: Counter[Edge]) -> tuple[str, ...]:
-    """Where edges that both have are tried in another order."""
+def _reordered(old: Lifecycle, new: Lifecycle, kept: Counter[Edge]) -> tuple[EdgeOrder, ...]:
+    """Return where edges that both have are tried in another order."""
     before, after = _orders(old, kept), _orders(new, kept)
-    return tuple(
-        f"edges for {trigger} from {source} are tried in another order"
-        for (source, trigger), edges in after.items()
-        if edges != before.get((source, trigger), edges)
-    )
+    return tuple(order for order, edges in after.items() if edges != before.get(order, edges))
 
 
-def _orders(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[tuple[str, Trigger], list[Edge]]:
-    orders: dict[tuple[str, Trigger], list[Edge]] = {}
+def _orders(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[EdgeOrder, list[Edge]]:
+    orders: dict[EdgeOrder, list[Edge]] = {}
     for edge in dict.fromkeys(lifecycle.edges):
         if edge in kept:
-            orders.setdefault((edge.source, edge.trigger), []).append(edge)
+            orders.setdefault(EdgeOrder(edge.trigger, edge.source), []).append(edge)
     return orders
 
 
 def _left_over(lifecycle: Lifecycle, kept: Counter[Edge]) -> Mapping[Hashable, list[Edge]]:
-    """The edges that are not kept, by their ends and trigger."""
+    """Return the edges that are not kept, by their ends and trigger."""
     still = kept.copy()
     left: dict[Hashable, list[Edge]] = {}
     for edge in lifecycle.edges:
@@ -240,7 +251,7 @@ def _by_signature(
 
 
 def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
-    """All that is said of a state but names that are not in both lifecycles."""
+    """Return everything about a state but the names that are not in both lifecycles."""
 
     def neutral(other: str) -> str:
         return "=" if other == name else other if other in common else "?"
@@ -260,21 +271,3 @@ def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
     )
     content = lifecycle.states[name].model_copy(update={"name": "x"})
     return content, frozenset(edges.items()), lifecycle.initial == name
-
-
-def _was_is(key: str, before: Any, after: Any, default: Any = None) -> str:
-    return f"{key}: was {_words(before, default)}, is {_words(after, default)}"
-
-
-def _words(value: Any, default: Any) -> str:
-    match value:
-        case None:
-            return "not said" if default is None else f"not said ({default})"
-        case ():
-            return "none"
-        case tuple():
-            return ", ".join(map(str, value))
-        case bool():
-            return str(value).lower()
-        case _:
-            return str(value)

@@ -1,19 +1,21 @@
-"""What a change of a lifecycle does to what it guarantees: loosens, tightens, or neither.
+"""Judges whether a change of a lifecycle loosens its guarantees, tightens them, or neither.
 
-What is certain on entering each stage and `done` is compared, never how it comes about: a run is
-as safe behind other gate states as behind the old ones. Pure, and for any lifecycles of the
-right shape, also ones that are refused. Words for it all are in lifecycle_diff_text.py.
+It compares the facts that are certain on entering each stage and `done`, not how they come about:
+a run is as safe behind new gate states as behind the old ones. Pure; takes any lifecycles of the
+right shape, refused ones too. diff_text.py makes sentences of the result.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.changes import (
+    BoundChange,
+    Change,
+    EdgeOrder,
     EdgePair,
     StateChange,
     changed_bounds,
@@ -24,7 +26,7 @@ from fsm_orchestrator.lifecycle.changes import (
     with_names,
 )
 from fsm_orchestrator.lifecycle.findings import Finding
-from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Facts, Guarantees
+from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Fact, Facts, Guarantees
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.proof import done_without_stages
 from fsm_orchestrator.lifecycle.rules import rule_problems
@@ -32,8 +34,21 @@ from fsm_orchestrator.lifecycle.walks import Walk
 from fsm_orchestrator.vocabulary import DiffVerdict, GatesGuard, Outcome
 
 _DONE: Final = ""
-"""The target that is the states with outcome done, whatever they are called; no state is ""."""
+"""The target for all states with outcome done, whatever their names; no state is named ""."""
 _rank: Final = attrgetter("rank")
+
+
+class LostFacts(NamedTuple):
+    """Facts that are no longer certain on entering a state; `is_done` where that is done."""
+
+    facts: tuple[Fact, ...]
+    is_done: bool
+
+
+class GainedFacts(NamedTuple):
+    """Facts that are certain now on entering a state, and were not."""
+
+    facts: tuple[Fact, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,42 +57,54 @@ class Loosening:
 
     Attributes:
         target: the state for which it was guaranteed; "" where it is the lifecycle as a whole.
-        reason: what is lost, in words that follow the name of the state.
+        cause: what is lost: facts, a bound, a rule that is broken now, or what the gates guarded.
         walk: a shortest walk of the new lifecycle that shows it, where a walk can.
     """
 
     target: str
-    reason: str
-    walk: Walk | None
+    cause: LostFacts | BoundChange | Finding | GatesGuard
+    walk: Walk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tightening:
+    """Something the new lifecycle guarantees and the old one does not.
+
+    Attributes:
+        target: the state for which it is guaranteed; "" where it is the lifecycle as a whole.
+        cause: what is gained: facts, a bound, or what the gates guard.
+    """
+
+    target: str
+    cause: GainedFacts | BoundChange | GatesGuard
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleDiff:
-    """What differs between two lifecycles, and what that does.
+    """The differences between two lifecycles, and their effect.
 
-    States of the old one that were only renamed go by their new names in all but `old` and
-    `renamed_states`.
+    Renamed states have their new names everywhere but in `old` and `renamed_states`.
 
     Attributes:
         old: the lifecycle as it was.
         new: the lifecycle as it is.
-        changed_keys: what changed about the whole, in words.
+        changed_keys: changes of the lifecycle as a whole.
         added_states: names of states only in `new`.
         removed_states: names of states only in `old`.
         renamed_states: (old name, new name) of states that changed in nothing else.
-        changed_states: states of both that differ, and in what.
+        changed_states: states of both that differ.
         added_edges: edges only in `new`.
         removed_edges: edges only in `old`.
         changed_edges: (old, new) of the same source, trigger and dest, differing in the rest.
-        reordered: where edges of both are tried in another order, in words.
+        reordered: where edges of both are tried in another order.
         loosenings: what is no longer guaranteed.
-        tightenings: what is guaranteed now and was not, in words.
-        verdict: what it comes to; a loosening outweighs any tightening.
+        tightenings: what is guaranteed now and was not.
+        verdict: the effect as a whole; a loosening outweighs any tightening.
     """
 
     old: Lifecycle
     new: Lifecycle
-    changed_keys: tuple[str, ...]
+    changed_keys: tuple[Change, ...]
     added_states: tuple[str, ...]
     removed_states: tuple[str, ...]
     renamed_states: tuple[tuple[str, str], ...]
@@ -85,20 +112,20 @@ class LifecycleDiff:
     added_edges: tuple[Edge, ...]
     removed_edges: tuple[Edge, ...]
     changed_edges: tuple[EdgePair, ...]
-    reordered: tuple[str, ...]
+    reordered: tuple[EdgeOrder, ...]
     loosenings: tuple[Loosening, ...]
-    tightenings: tuple[str, ...]
+    tightenings: tuple[Tightening, ...]
 
     @property
     def verdict(self) -> DiffVerdict:
-        """What the change comes to."""
+        """The effect of the change as a whole."""
         if self.loosenings:
             return DiffVerdict.LOOSENS
         return DiffVerdict.TIGHTENS if self.tightenings else DiffVerdict.NEITHER
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two say the same, titles and reasons included."""
+        """True if the two say the same, titles and reasons included."""
         return not any(
             (
                 self.changed_keys,
@@ -128,16 +155,16 @@ class _Targets:
             self.certain[_DONE] = done[0].intersection(*done[1:])
 
     def states_of(self, target: str) -> frozenset[str]:
-        """The states that a target stands for."""
+        """Return the states that a target stands for."""
         return frozenset(self._done if target == _DONE else [target])
 
     def name_of(self, target: str) -> str:
-        """What a target is called."""
+        """Return the name to show for a target."""
         return self._done[0] if target == _DONE else target
 
 
 def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
-    """What became of `old` in `new`. Never raises for lifecycles of the right shape."""
+    """Compare two lifecycles. Never raises for lifecycles of the right shape."""
     renamed = renamed_states(old, new)
     before = with_names(old, renamed)
     edges = changed_edges(before, new)
@@ -158,12 +185,12 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
         loosenings=(
             *_lost_guarantees(was, now),
             *_broken_promises(before, new),
-            *(Loosening(one.state, one.words, None) for one in bounds if one.is_looser),
+            *(Loosening(one.state, one) for one in bounds if one.is_looser),
             *_given_up(before, new),
         ),
         tightenings=(
             *_gained_guarantees(was, now),
-            *(f"{one.state}: {one.words}" for one in bounds if not one.is_looser),
+            *(Tightening(one.state, one) for one in bounds if not one.is_looser),
             *_taken_on(before, new),
         ),
     )
@@ -176,7 +203,7 @@ def _lost_guarantees(was: _Targets, now: _Targets) -> Iterator[Loosening]:
 
 
 def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
-    """The gates that verify asks of a target for the first time, or that its like all had."""
+    """Return the gates that a target owes anew, or that every stage had before it."""
     is_known = target in was.certain
     if target == _DONE:
         return frozenset() if is_known else GATE_FACTS
@@ -190,55 +217,40 @@ def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
 
 
 def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Loosening]:
-    """What is missing, together where one walk shows it."""
-    by_walk: dict[Walk | None, list[str]] = {}
+    """Yield the missing facts, together where one walk shows them."""
+    by_walk: dict[Walk | None, list[Fact]] = {}
     for fact in sorted(missing, key=_rank):
         walk = now.guarantees.walk_without(now.states_of(target), fact)
-        by_walk.setdefault(walk, []).append(str(fact))
-    verb = "reached" if target == _DONE else "entered"
+        by_walk.setdefault(walk, []).append(fact)
     for walk, facts in by_walk.items():
         name = walk[-1].dest if walk else now.name_of(target)
-        yield Loosening(
-            name, f"can be {verb} although this is not certain: {', '.join(facts)}", walk
-        )
+        yield Loosening(name, LostFacts(tuple(facts), target == _DONE), walk)
 
 
-def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[str]:
+def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[Tightening]:
     for target, facts in now.certain.items():
         gained = sorted(facts - was.certain[target], key=_rank) if target in was.certain else ()
         if gained:
-            listed = ", ".join(map(str, gained))
-            yield f"{now.name_of(target)}: certain now and not before: {listed}"
+            yield Tightening(now.name_of(target), GainedFacts(tuple(gained)))
 
 
 def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
-    """What verify finds in `new` and not in `old`; of gates, `_lost_guarantees` tells."""
-    known = {_key(finding) for finding in _promises(old)}
+    """Yield the findings that are new in `new`; `_lost_guarantees` covers gates."""
+    known = {finding.key for finding in _promises(old)}
     for finding in _promises(new):
-        if _key(finding) not in known:
-            part = finding.part if finding.state is None and finding.part else ""
-            reason = f"{part}: {finding.reason}" if part else finding.reason
-            yield Loosening(finding.state or "", reason, finding.walk)
+        if finding.key not in known:
+            yield Loosening(finding.state or "", finding, finding.walk)
 
 
 def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
     return (*rule_problems(lifecycle), *done_without_stages(lifecycle))
 
 
-def _key(finding: Finding) -> tuple[str | None, str, str]:
-    """A finding whatever the number of its transition, which a line above it changes."""
-    part, reason = (
-        re.sub(r"\btransition \d+", "transition", text) for text in (finding.part, finding.reason)
-    )
-    return finding.state, part, reason
-
-
 def _given_up(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
     if (old.gates_guard, new.gates_guard) == (GatesGuard.STAGES, GatesGuard.CLOSURE):
-        reason = "gates_guard: stages are no longer promised to come after the gates"
-        yield Loosening("", reason, None)
+        yield Loosening("", new.gates_guard)
 
 
-def _taken_on(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
+def _taken_on(old: Lifecycle, new: Lifecycle) -> Iterator[Tightening]:
     if (old.gates_guard, new.gates_guard) == (GatesGuard.CLOSURE, GatesGuard.STAGES):
-        yield "gates_guard: stages are promised to come after the gates"
+        yield Tightening("", new.gates_guard)

@@ -1,36 +1,46 @@
-"""A lifecycle's change in words: for a terminal, and as a comment for a pull request.
+"""Writes the change of a lifecycle as text: for a terminal, or as a comment for a pull request.
 
-Decides nothing: verdict, walks and changes are lifecycle_diff.py's. Draws nothing either.
+Decides nothing: verdict, walks and changes come from diff.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, assert_never
 
-from fsm_orchestrator.lifecycle.diff import LifecycleDiff, Loosening
+from fsm_orchestrator.lifecycle.changes import BoundChange, Change, EdgeOrder, RetriedCodes
+from fsm_orchestrator.lifecycle.diff import (
+    GainedFacts,
+    LifecycleDiff,
+    Loosening,
+    LostFacts,
+    Tightening,
+)
+from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Edge
-from fsm_orchestrator.vocabulary import DiffVerdict
+from fsm_orchestrator.vocabulary import DiffVerdict, GatesGuard
 
-_VERDICTS: Final = {
-    DiffVerdict.LOOSENS: "loosens: the old lifecycle guaranteed more",
-    DiffVerdict.TIGHTENS: "tightens: the new lifecycle guarantees more",
-    DiffVerdict.NEITHER: "neither: what is guaranteed stays as it was",
+_MEANINGS: Final = {
+    DiffVerdict.LOOSENS: "the old lifecycle guaranteed more",
+    DiffVerdict.TIGHTENS: "the new lifecycle guarantees more",
+    DiffVerdict.NEITHER: "what is guaranteed stays as it was",
 }
+_NO_CHANGE: Final = "no change"
 _MARKDOWN_SPECIAL: Final = "\\`*_{}[]<>#|~!&"
 
 Row = tuple[str, str, str]
-"""A change: what was done, to what, and in what it consists."""
+"""A change: the verb, the part, and the details."""
 
 
 def diff_text(diff: LifecycleDiff) -> str:
-    """The change for a person at a terminal; ends with a line break."""
-    lines = [f"{_heading(diff)}: {_verdict(diff)}"]
+    """Return the change as text for a terminal, ending with a line break."""
+    verdict = _NO_CHANGE if diff.is_empty else f"{diff.verdict}: {_MEANINGS[diff.verdict]}"
+    lines = [f"{_heading(diff)}: {verdict}"]
     for loosening in diff.loosenings:
-        lines.append(f"  - {_labelled(loosening)}")
+        lines.append(f"  - {effect_text(loosening)}")
         lines += [f"      {line}" for line in walk_lines(loosening.walk or ())]
-    lines += [f"  + {words}" for words in diff.tightenings]
+    lines += [f"  + {effect_text(tightening)}" for tightening in diff.tightenings]
     rows = list(_rows(diff))
     if rows:
         lines += ["", "changes:"]
@@ -39,18 +49,18 @@ def diff_text(diff: LifecycleDiff) -> str:
 
 
 def diff_markdown(diff: LifecycleDiff) -> str:
-    """The change as a comment to paste into a pull request; ends with a line break."""
-    verdict, _, meaning = _verdict(diff).partition(": ")
+    """Return the change as a comment for a pull request, ending with a line break."""
+    verdict = _NO_CHANGE if diff.is_empty else diff.verdict.value
     lines = [f"### Lifecycle {_escaped(_heading(diff))}: **{verdict}**", ""]
-    lines += [f"{_escaped(_sentence(meaning))}", ""] if meaning else []
+    lines += [] if diff.is_empty else [_escaped(_sentence(_MEANINGS[diff.verdict])), ""]
     if diff.loosenings:
         lines += ["#### No longer guaranteed", ""]
     for loosening in diff.loosenings:
-        lines += [f"- {_escaped(_labelled(loosening))}", ""]
+        lines += [f"- {_escaped(effect_text(loosening))}", ""]
         lines += _fenced(walk_lines(loosening.walk or ()))
     if diff.tightenings:
         lines += ["#### Guaranteed now", ""]
-        lines += [*(f"- {_escaped(words)}" for words in diff.tightenings), ""]
+        lines += [*(f"- {_escaped(effect_text(one))}" for one in diff.tightenings), ""]
     rows = list(_rows(diff))
     if rows:
         lines += ["#### Changes", "", "| change | part | what |", "|---|---|---|"]
@@ -64,34 +74,92 @@ def _heading(diff: LifecycleDiff) -> str:
     return f"{diff.old.name} -> {diff.new.name}"
 
 
-def _verdict(diff: LifecycleDiff) -> str:
-    return "no change" if diff.is_empty else _VERDICTS[diff.verdict]
+def effect_text(effect: Loosening | Tightening) -> str:
+    """Return the name of the state, and the guarantee that it lost or gained."""
+    reason = reason_text(effect)
+    return f"{effect.target}: {reason}" if effect.target else reason
 
 
-def _labelled(loosening: Loosening) -> str:
-    return f"{loosening.target}: {loosening.reason}" if loosening.target else loosening.reason
+def reason_text(effect: Loosening | Tightening) -> str:
+    """Return the guarantee that is lost or gained."""
+    match effect.cause:
+        case LostFacts(facts, is_done):
+            verb = "reached" if is_done else "entered"
+            return f"can be {verb} although this is not certain: {', '.join(map(str, facts))}"
+        case GainedFacts(facts):
+            return f"certain now and not before: {', '.join(map(str, facts))}"
+        case BoundChange() as bound:
+            return _bound(bound)
+        case Finding() as finding:
+            is_named = finding.state is not None or not finding.part
+            return finding.reason if is_named else f"{finding.part}: {finding.reason}"
+        case GatesGuard.STAGES:
+            return "gates_guard: stages are promised to come after the gates"
+        case GatesGuard.CLOSURE:
+            return "gates_guard: stages are no longer promised to come after the gates"
+        case _:
+            assert_never(effect.cause)
+
+
+def change_text(change: Change) -> str:
+    """Return the key and both values."""
+    return f"{change.key}: {_was_is(change)}"
+
+
+def reordered_text(order: EdgeOrder) -> str:
+    """Name the edges that are tried in another order."""
+    return f"edges for {order.trigger} from {order.source} are tried in another order"
+
+
+def _bound(bound: BoundChange) -> str:
+    match bound.what:
+        case RetriedCodes(codes):
+            verb = "also" if bound.is_looser else "no longer"
+            return f"is {verb} tried again after exit {', '.join(map(str, codes))}"
+        case Change() as change:
+            of_edge = f" of {_edge(bound.edge)}" if bound.edge else ""
+            return f"{change.key}{of_edge}: {_was_is(change)}"
+        case _:
+            assert_never(bound.what)
+
+
+def _was_is(change: Change) -> str:
+    return f"was {_value(change.was, change.default)}, is {_value(change.now, change.default)}"
+
+
+def _value(value: object, default: int | None) -> str:
+    match value:
+        case None:
+            return "not said" if default is None else f"not said ({default})"
+        case ():
+            return "none"
+        case tuple():
+            return ", ".join(map(str, value))
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
 
 
 def _rows(diff: LifecycleDiff) -> Iterator[Row]:
-    for words in diff.changed_keys:
-        key, _, what = words.partition(": ")
-        yield "changed", key, what
+    for change in diff.changed_keys:
+        yield "changed", change.key, _was_is(change)
     for name in diff.added_states:
         yield "added", f"state {name}", f"kind {diff.new.states[name].kind}"
     for name in diff.removed_states:
         yield "removed", f"state {name}", f"kind {diff.old.states[name].kind}"
     for old, new in diff.renamed_states:
         yield "renamed", f"state {old}", f"is {new} now"
-    for change in diff.changed_states:
-        yield "changed", f"state {change.name}", "; ".join(change.changes)
+    for state in diff.changed_states:
+        yield "changed", f"state {state.name}", "; ".join(map(change_text, state.changes))
     for edge in diff.added_edges:
         yield "added", _edge(edge), _conditions(edge)
     for edge in diff.removed_edges:
         yield "removed", _edge(edge), _conditions(edge)
     for before, after in diff.changed_edges:
         yield "changed", _edge(after), f"was {_conditions(before)}, is {_conditions(after)}"
-    for words in diff.reordered:
-        yield "reordered", words, ""
+    for order in diff.reordered:
+        yield "reordered", reordered_text(order), ""
 
 
 def _edge(edge: Edge) -> str:
@@ -114,7 +182,7 @@ def _line(row: Row) -> str:
 
 
 def _fenced(lines: Sequence[str]) -> list[str]:
-    """Lines as they are, between fences longer than any run of backticks among them."""
+    """Put lines between fences that are longer than any run of backticks in them."""
     if not lines:
         return []
     fence = "```"
@@ -124,7 +192,7 @@ def _fenced(lines: Sequence[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: titles and reasons are whatever a file says."""
+    """Escape what Markdown would interpret: titles and reasons are free text."""
     return "".join(f"\\{one}" if one in _MARKDOWN_SPECIAL else one for one in text)
 
 

@@ -1,14 +1,20 @@
 """Refuses edges that make no sense where they stand, and states that lack an edge.
 
-Assumes what lifecycle_rules.py checks first: names that are known and states that are right.
+Assumes what rules.py checks first: known names and valid states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.lifecycle.findings import Finding, of_state, of_transition
+from fsm_orchestrator.lifecycle.findings import (
+    Finding,
+    FindingKind,
+    TransitionPlace,
+    of_state,
+    of_transition,
+)
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
 from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
@@ -30,7 +36,7 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
     ),
     StateKind.TERMINAL: (Trigger.RESUME,),
 }
-"""What can happen in a state: it needs an edge for each, and may have edges for no other."""
+"""The triggers of each kind of state: it needs an edge for each, and may have no others."""
 
 _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
@@ -38,7 +44,7 @@ _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
     Trigger.RUN_ABORTED: (Outcome.FAILED,),
 }
-"""The triggers that end the run, and as what they may end it."""
+"""The triggers that end the run, and the outcomes that they may end it with."""
 
 _CONDITIONAL: Final = (
     Trigger.STAGE_SUCCEEDED,
@@ -49,13 +55,14 @@ _CONDITIONAL: Final = (
 
 
 class _Numbered(NamedTuple):
-    """An edge and the place of its transition in the file, from 1."""
+    """An edge, and the number of its transition in the file, from 1."""
 
     number: int
     edge: Edge
 
-    def finding(self, reason: str) -> Finding:
-        return of_transition(self.number, self.edge.trigger, [self.edge.source], reason)
+    def finding(self, kind: FindingKind, other: int | None = None, /, **values: Any) -> Finding:
+        place = TransitionPlace(self.number, self.edge.trigger, (self.edge.source,))
+        return of_transition(kind, place, other, **values)
 
 
 _Relation = Mapping[tuple[str, Trigger], Sequence[_Numbered]]
@@ -63,7 +70,7 @@ _Relation = Mapping[tuple[str, Trigger], Sequence[_Numbered]]
 
 
 def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
-    """Each rule that an edge breaks or a missing edge leaves unmet, naming it."""
+    """Yield a finding for each wrong or missing edge."""
     relation = _relation(lifecycle)
     for number, transition in enumerate(lifecycle.transition, start=1):
         yield from _transition_problems(lifecycle, relation, number, transition)
@@ -73,7 +80,7 @@ def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     for state in lifecycle.state:
         for trigger in _met_in(state):
             if (state.name, trigger) not in relation:
-                yield of_state(state.name, f"lacks an edge for {trigger}")
+                yield of_state(FindingKind.MISSING_EDGE, state.name, trigger=trigger)
 
 
 def _relation(lifecycle: Lifecycle) -> _Relation:
@@ -106,78 +113,75 @@ def _transition_problems(
         if trigger in _met_in(lifecycle.states[source]):
             placed.append(source)
         else:
-            reason = _misplaced(lifecycle.states[source], trigger)
-            yield of_transition(number, trigger, [source], reason)
+            place = TransitionPlace(number, trigger, (source,))
+            yield _misplaced(lifecycle.states[source], place)
     if not placed:
         return
+    place = TransitionPlace(number, trigger, tuple(placed))
     dest = lifecycle.states[transition.dest]
-    for fault in (
-        _condition_fault(transition),
-        _outcome_fault(trigger, dest),
-        _rework_fault(transition, dest),
-        _start_fault(lifecycle, trigger, dest),
-        _resume_fault(lifecycle, relation, transition),
-    ):
-        if fault:
-            yield of_transition(number, trigger, placed, fault)
+    yield from _condition_problems(transition, place)
+    yield from _outcome_problems(transition, place, dest)
+    yield from _start_problems(lifecycle, place, dest)
+    yield from _resume_problems(lifecycle, relation, place, dest)
 
 
-def _misplaced(source: State, trigger: Trigger) -> str:
+def _misplaced(source: State, place: TransitionPlace) -> Finding:
     if source.outcome is Outcome.DONE:
-        return "a state with outcome done has no exit"
+        return of_transition(FindingKind.EXIT_OF_DONE, place)
     if source.kind is StateKind.TERMINAL:
-        return "a terminal state has no exit other than resume"
-    met = ", ".join(_met_in(source))
-    return f"{trigger} cannot happen in a state of kind {source.kind}; what can is {met}"
-
-
-def _condition_fault(transition: Transition) -> str:
-    if transition.is_guarded and transition.trigger not in _CONDITIONAL:
-        return f"has a condition; only edges for {', '.join(_CONDITIONAL)} may have one"
-    conditions = ("guard", "unless", "at_most")
-    given = [name for name in conditions if getattr(transition, name) is not None]
-    if len(given) > 1:
-        return f"has {' and '.join(given)}; an edge has one condition"
-    return ""
-
-
-def _outcome_fault(trigger: Trigger, dest: State) -> str:
-    outcomes = _OUTCOMES.get(trigger)
-    if outcomes is None or dest.outcome in outcomes:
-        return ""
-    wanted = " or ".join(outcomes)
-    return f"leads to {_phrase(dest)}, not to a terminal state with outcome {wanted}"
-
-
-def _rework_fault(transition: Transition, dest: State) -> str:
-    """Rework leads back, so many times; when none is left the run has failed."""
-    if transition.trigger is not Trigger.REWORK_REQUESTED:
-        return ""
-    if transition.at_most is None and dest.outcome is not Outcome.FAILED:
-        wanted = f"a terminal state with outcome {Outcome.FAILED.value}"
-        return f"leads to {_phrase(dest)}, not to {wanted}, and has no key 'at_most'"
-    return ""
-
-
-def _start_fault(lifecycle: Lifecycle, trigger: Trigger, dest: State) -> str:
-    kinds = _first_kinds(lifecycle)
-    if trigger is not Trigger.START or dest.kind in kinds:
-        return ""
-    wanted = " or ".join(kinds)
-    return (
-        f"leads to {_phrase(dest)}, not to a state of kind {wanted}"
-        f" (gates_guard is {lifecycle.gates_guard})"
+        return of_transition(FindingKind.EXIT_OF_TERMINAL, place)
+    return of_transition(
+        FindingKind.TRIGGER_OUT_OF_PLACE,
+        place,
+        trigger=place.trigger,
+        kind=source.kind,
+        possible=_met_in(source),
     )
 
 
-def _resume_fault(lifecycle: Lifecycle, relation: _Relation, transition: Transition) -> str:
-    if transition.trigger is not Trigger.RESUME:
-        return ""
+def _condition_problems(transition: Transition, place: TransitionPlace) -> Iterator[Finding]:
+    conditions = ("guard", "unless", "at_most")
+    given = tuple(name for name in conditions if getattr(transition, name) is not None)
+    if given and transition.trigger not in _CONDITIONAL:
+        kind = FindingKind.CONDITION_OUT_OF_PLACE
+        yield of_transition(kind, place, conditional=_CONDITIONAL)
+    elif len(given) > 1:
+        yield of_transition(FindingKind.SEVERAL_CONDITIONS, place, conditions=given)
+
+
+def _outcome_problems(
+    transition: Transition, place: TransitionPlace, dest: State
+) -> Iterator[Finding]:
+    """Check the outcome of edges that end the run, and of rework that does not lead back."""
+    found = {"dest": dest.name, "found": dest.outcome or dest.kind}
+    outcomes = _OUTCOMES.get(transition.trigger)
+    if outcomes is not None and dest.outcome not in outcomes:
+        yield of_transition(FindingKind.WRONG_OUTCOME, place, **found, outcomes=outcomes)
+    is_rework = transition.trigger is Trigger.REWORK_REQUESTED
+    if is_rework and transition.at_most is None and dest.outcome is not Outcome.FAILED:
+        yield of_transition(FindingKind.UNBOUNDED_REWORK, place, **found)
+
+
+def _start_problems(lifecycle: Lifecycle, place: TransitionPlace, dest: State) -> Iterator[Finding]:
+    kinds = _first_kinds(lifecycle)
+    if place.trigger == Trigger.START and dest.kind not in kinds:
+        yield of_transition(
+            FindingKind.WRONG_START,
+            place,
+            dest=dest.name,
+            found=dest.outcome or dest.kind,
+            kinds=kinds,
+            gates_guard=lifecycle.gates_guard,
+        )
+
+
+def _resume_problems(
+    lifecycle: Lifecycle, relation: _Relation, place: TransitionPlace, dest: State
+) -> Iterator[Finding]:
     start = relation.get((lifecycle.initial, Trigger.START), ())
     dests = [numbered.edge.dest for numbered in start]
-    if not dests or transition.dest in dests:
-        return ""
-    return f"leads to {transition.dest!r}, not where start leads, to {dests[0]!r}"
+    if place.trigger == Trigger.RESUME and dests and dest.name not in dests:
+        yield of_transition(FindingKind.WRONG_RESUME, place, dest=dest.name, start=dests[0])
 
 
 def _first_kinds(lifecycle: Lifecycle) -> tuple[StateKind, ...]:
@@ -187,17 +191,17 @@ def _first_kinds(lifecycle: Lifecycle) -> tuple[StateKind, ...]:
 
 
 def _order_problems(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:
-    """What is wrong between the edges for one trigger from one state."""
+    """Yield the conflicts between the edges for one trigger from one state."""
     first, last = tried[0], tried[-1]
     if first.edge.trigger not in _CONDITIONAL:
         for numbered in tried[1:]:
-            yield numbered.finding(f"is a second edge; only transition {first.number} may be one")
+            yield numbered.finding(FindingKind.SECOND_EDGE, first.number)
         return
     if last.edge.is_guarded:
-        yield last.finding("is the last one tried, so it may have no condition")
+        yield last.finding(FindingKind.GUARDED_LAST)
     for numbered in tried[:-1]:
         if not numbered.edge.is_guarded:
-            yield numbered.finding(f"has no condition, so transition {last.number} is never tried")
+            yield numbered.finding(FindingKind.UNGUARDED_EARLY, last.number)
     yield from _repeated_conditions(tried)
     yield from _inverted_closures(lifecycle, tried)
 
@@ -209,26 +213,19 @@ def _repeated_conditions(tried: Sequence[_Numbered]) -> Iterator[Finding]:
             continue
         condition = (numbered.edge.guard, numbered.edge.unless)
         if condition[::-1] in seen and numbered is not tried[-1]:
-            other = seen[condition[::-1]]
-            yield numbered.finding(f"holds whenever transition {other} does not, so none follows")
+            yield numbered.finding(FindingKind.COMPLEMENT, seen[condition[::-1]])
         if condition in seen:
-            yield numbered.finding(f"has the condition of transition {seen[condition]}")
+            yield numbered.finding(FindingKind.SAME_CONDITION, seen[condition])
         seen.setdefault(condition, numbered.number)
 
 
 def _inverted_closures(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:
-    """Edges to done that are taken because a condition does not hold."""
+    """Yield the edges to done that are taken because a condition does not hold."""
     failed_guard: Guard | None = None
     for numbered in tried:
         edge = numbered.edge
         unmet = edge.unless or failed_guard
         if unmet and lifecycle.states[edge.dest].outcome is Outcome.DONE:
-            yield numbered.finding(f"leads to {edge.dest!r} only where {unmet} does not hold")
+            yield numbered.finding(FindingKind.INVERTED_CLOSURE, dest=edge.dest, guard=unmet)
         if edge.unless is None:
             failed_guard = failed_guard or edge.guard
-
-
-def _phrase(state: State) -> str:
-    if state.outcome is not None:
-        return f"{state.name!r}, a terminal state with outcome {state.outcome}"
-    return f"{state.name!r}, a state of kind {state.kind}"

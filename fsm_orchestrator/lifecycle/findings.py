@@ -1,43 +1,152 @@
-"""What is wrong with a lifecycle, in one shape for every layer that looks for it.
+"""Findings about a lifecycle as values: the broken rule or promise, its place, and a walk.
 
-Only the shape and its words: what is wrong is decided by the modules that check.
+Each kind of finding has its sentence here; rules.py, edge_rules.py and proof.py find them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
 
-from fsm_orchestrator.lifecycle.labels import state_label, trace, transition_label
+from fsm_orchestrator.lifecycle.labels import sentence, state_label, trace, transition_label
 from fsm_orchestrator.lifecycle.walks import Walk
 
 
-class Finding(NamedTuple):
+class FindingKind(Enum):
+    """A rule or promise that can be broken; its value is the sentence that says so.
+
+    The fields in braces are the finding's values, see `labels.sentence`; `{other}` is the number
+    of another transition.
+    """
+
+    # Declarations
+    DUPLICATE_STATE = "duplicate name, declared more than once"
+    GATES_OUT_OF_PLACE = "key 'gates' is for states of kind gate, not {kind}"
+    NO_GATES = "key 'gates' is empty; leave it out to judge all of them"
+    DUPLICATE_GATE = "duplicate {gate!r} in key 'gates'"
+    NO_OUTCOME = "key 'outcome' is missing; a terminal state says how the run ended"
+    OUTCOME_OUT_OF_PLACE = "key 'outcome' is for states of kind terminal, not {kind}"
+    KEY_OUT_OF_PLACE = "key {key!r} is for states of kind stage, not {kind}"
+    RETRY_AFTER_NOTHING = (
+        "key 'retry' has neither exit_codes nor timeouts, so nothing is ever tried again"
+    )
+    RETRY_OF_REWORK = "exit code {code} asks for rework, so it cannot be in retry.exit_codes too"
+    NO_SOURCE = "key 'source' is empty"
+    DUPLICATE_SOURCE = "duplicate {name!r} in key 'source'"
+    UNKNOWN_SOURCE = "unknown source {name!r}{hint}"
+    UNKNOWN_DEST = "unknown dest {name!r}{hint}"
+    SHARED_OPTION = "its option {option} is also an option of {owner!r}"
+    UNKNOWN_INITIAL = "key 'initial' names an unknown state {name!r}{hint}"
+    INITIAL_OF_OTHER_KIND = "key 'initial' names this state, but it is of kind {kind}, not initial"
+    SECOND_INITIAL = "is a second state of kind initial beside {name!r}"
+    NO_DONE = "no terminal state has outcome done"
+    SECOND_DONE = "has outcome done, as {first!r} has; only one state may"
+
+    # Edges
+    MISSING_EDGE = "lacks an edge for {trigger}"
+    EXIT_OF_DONE = "a state with outcome done has no exit"
+    EXIT_OF_TERMINAL = "a terminal state has no exit other than resume"
+    TRIGGER_OUT_OF_PLACE = (
+        "{trigger} cannot happen in a state of kind {kind}; only {possible:and} can"
+    )
+    CONDITION_OUT_OF_PLACE = "has a condition; only edges for {conditional:and} may have one"
+    SEVERAL_CONDITIONS = "has {conditions:and}; an edge has at most one condition"
+    WRONG_OUTCOME = (
+        "leads to {dest!r}, {found:state}, not to a terminal state with outcome {outcomes:or}"
+    )
+    UNBOUNDED_REWORK = (
+        "leads to {dest!r}, {found:state}, not to a terminal state with outcome failed,"
+        " and has no key 'at_most'"
+    )
+    WRONG_START = (
+        "leads to {dest!r}, {found:state}, not to a state of kind {kinds:or}"
+        " (gates_guard is {gates_guard})"
+    )
+    WRONG_RESUME = "leads to {dest!r}, but start leads to {start!r}, and a resume must too"
+    SECOND_EDGE = "duplicates transition {other}: only one unguarded edge is allowed here"
+    GUARDED_LAST = "is the last one tried, so it may have no condition"
+    UNGUARDED_EARLY = "has no condition, so transition {other} is never tried"
+    COMPLEMENT = "holds whenever transition {other} does not, so no later edge is ever tried"
+    SAME_CONDITION = "has the condition of transition {other}"
+    INVERTED_CLOSURE = "leads to {dest!r} only where {guard} does not hold"
+
+    # Reach
+    UNREACHABLE = "unreachable from {initial!r}"
+    TRAP = "has no way to a terminal state"
+    UNBOUNDED_LOOP = "is on an unbounded loop"
+    BOUND_WITHOUT_LOOP = "has the key 'at_most', but is on no loop"
+    EXHAUSTED = (
+        "can never be taken: {source!r} is entered at most {entries} times in a run,"
+        " and the edges before it take them all"
+    )
+
+    # Promises
+    STAGE_WITHOUT_GATES = "can be entered before {missing:gate} passed in this invocation"
+    DONE_WITHOUT_GATES = "can be reached before {missing:gate} passed in this invocation"
+    DONE_WITHOUT_STAGE = "can be reached although {stage!r} was entered and did not succeed"
+
+
+class TransitionPlace(NamedTuple):
+    """A transition in a file; `number` counts the `[[transition]]` tables from 1."""
+
+    number: int
+    trigger: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
     """A rule or a promise that a lifecycle breaks.
 
     Attributes:
-        reason: what is wrong, in words that follow the name of the part.
+        kind: the rule or promise.
         state: the state where it is wrong; for a transition, its source if it has only one.
-        part: the state or transition as a refusal names it; "" for the file as a whole.
-        walk: a shortest walk that shows it, ending in `state`, where a walk can.
+        transition: the transition where it is wrong, if it is one.
+        other: the number of another transition that the finding is about.
+        values: whatever else the sentence names.
+        walk: a shortest walk that shows it, ending in `state`, if a walk can.
     """
 
-    reason: str
+    kind: FindingKind
     state: str | None = None
-    part: str = ""
+    transition: TransitionPlace | None = None
+    other: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
     walk: Walk | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """The identity of the finding, without line-dependent numbers of transitions."""
+        place = self.transition and self.transition[1:]
+        return self.kind, self.state, place, tuple(self.values.items())
+
+    @property
+    def part(self) -> str:
+        """The label of the state or transition; "" for the file as a whole."""
+        if self.transition is not None:
+            return transition_label(*self.transition)
+        return "" if self.state is None else state_label(self.state)
+
+    @property
+    def reason(self) -> str:
+        """The sentence that follows the label."""
+        return sentence(self.kind.value, {**self.values, "other": self.other})
 
     def __str__(self) -> str:
         label = f"{self.part}: " if self.part else ""
         return f"{label}{self.reason}" + (f": {trace(self.walk)}" if self.walk else "")
 
 
-def of_state(name: str, reason: str, walk: Walk | None = None) -> Finding:
-    """A finding about a state."""
-    return Finding(reason, state=name, part=state_label(name), walk=walk)
+def of_state(kind: FindingKind, name: str, walk: Walk | None = None, /, **values: Any) -> Finding:
+    """Make a finding about a state."""
+    return Finding(kind, state=name, values=values, walk=walk)
 
 
-def of_transition(number: int, trigger: str, sources: Sequence[str], reason: str) -> Finding:
-    """A finding about a transition; `number` counts the file's `[[transition]]` from 1."""
-    state = sources[0] if len(sources) == 1 else None
-    return Finding(reason, state=state, part=transition_label(number, trigger, sources))
+def of_transition(
+    kind: FindingKind, place: TransitionPlace, other: int | None = None, /, **values: Any
+) -> Finding:
+    """Make a finding about a transition."""
+    state = place.sources[0] if len(place.sources) == 1 else None
+    return Finding(kind, state, place, other, values)

@@ -1,8 +1,7 @@
-"""What is certain whenever a run enters a state: facts that hold on every walk there.
+"""Finds the facts that are certain on entering a state: they hold on every walk to it.
 
-Since the run was last started or resumed, which forgets them all. Conditions count as open
-either way, as in lifecycle_proof.py; whether what is certain is enough is not judged here.
-Takes any lifecycle of the right shape, also one that breaks the rules.
+A start or resume forgets all facts. Conditions count as open either way, as in proof.py. Takes any
+lifecycle of the right shape, even one that breaks the rules; diff.py judges what facts are needed.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
-from fsm_orchestrator.vocabulary import Gate, Guard, StateKind, Trigger
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Guard, StateKind, Trigger
 
 
 class FactKind(StrEnum):
-    """What a fact is about."""
+    """The subject of a fact."""
 
     GATE_PASSED = "gate passed"
     STAGE_SUCCEEDED = "stage succeeded"
@@ -38,8 +37,8 @@ class Fact(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, str]:
-        """Sorts facts for people: gates in judging order, then stages, then conditions."""
-        gates = [gate.value for gate in Gate]
+        """The sort key for display: gates in judging order, then stages, then conditions."""
+        gates = [gate.value for gate in MANDATORY_GATES]
         place = gates.index(self.name) if self.kind is FactKind.GATE_PASSED else 0
         return list(FactKind).index(self.kind), place, self.name
 
@@ -55,7 +54,9 @@ class Fact(NamedTuple):
 
 Facts = frozenset[Fact]
 
-GATE_FACTS: Final[Facts] = frozenset(Fact(FactKind.GATE_PASSED, gate.value) for gate in Gate)
+GATE_FACTS: Final[Facts] = frozenset(
+    Fact(FactKind.GATE_PASSED, gate.value) for gate in MANDATORY_GATES
+)
 _CONDITION_FACTS: Final[Facts] = frozenset(
     Fact(FactKind.CONDITION_HOLDS, guard.value) for guard in Guard
 )
@@ -64,24 +65,24 @@ _RESETS: Final = (Trigger.START, Trigger.RESUME)
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """An edge and what taking it does to what is certain."""
+    """An edge, and the facts gained and lost by taking it."""
 
     edge: Edge
     gained: Facts
     lost: Facts
 
     def after(self, facts: Facts) -> Facts:
-        """What is certain at the end of the edge."""
+        """Return the facts that are certain at the end of the edge."""
         if self.edge.trigger in _RESETS:
             return frozenset()
         return (facts - self.lost) | self.gained
 
 
 class Guarantees:
-    """What a lifecycle makes certain.
+    """The facts that a lifecycle makes certain.
 
     Attributes:
-        certain: the facts certain on entering each state; one that no walk enters is not there.
+        certain: the facts certain on entering each state; states that no walk enters are absent.
     """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
@@ -90,7 +91,7 @@ class Guarantees:
         self.certain: Mapping[str, Facts] = self._fixpoint()
 
     def walk_without(self, states: frozenset[str], fact: Fact) -> Walk | None:
-        """A shortest walk that enters one of `states` without the fact, or None."""
+        """Find a shortest walk that enters one of `states` without the fact."""
 
         def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
             state, has_fact = place
@@ -105,7 +106,7 @@ class Guarantees:
         return next((walk for _, walk in walks), None)
 
     def _fixpoint(self) -> Mapping[str, Facts]:
-        """The most that every edge upholds: begun with all, less is left with each edge."""
+        """Return the most facts that every edge upholds, by removing what some edge does not."""
         certain: dict[str, Facts] = {self._initial: frozenset()}
         frontier = deque([self._initial])
         while frontier:
@@ -134,7 +135,7 @@ def _exits(lifecycle: Lifecycle) -> Mapping[str, list[_Step]]:
 
 
 def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
-    """The step over an edge that is tried when the `earlier` ones were not taken."""
+    """Return the step over an edge that is tried after the `earlier` ones."""
     held, unmet = _judged(edge, earlier)
     gained = {_condition(guard) for guard in held}
     lost = {_condition(guard) for guard in unmet}
@@ -143,7 +144,7 @@ def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
         case (StateKind.GATE, Trigger.GATES_PASSED) if source:
             gained |= {Fact(FactKind.GATE_PASSED, gate.value) for gate in source.judged_gates}
         case (StateKind.STAGE, trigger):
-            lost |= _CONDITION_FACTS  # the stage has run: what was so before need not be so now
+            lost |= _CONDITION_FACTS  # the stage has run and may have changed anything
             if trigger is Trigger.STAGE_SUCCEEDED:
                 gained.add(_success(edge.source))
         case _:
@@ -154,7 +155,7 @@ def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
 
 
 def _judged(edge: Edge, earlier: list[Edge]) -> tuple[set[Guard], set[Guard]]:
-    """The conditions that held, and those that did not, when the edge is taken."""
+    """Return the conditions that held, and those that did not, when the edge is taken."""
     held = {edge.guard} if edge.guard is not None else set()
     unmet = {edge.unless} if edge.unless is not None else set()
     for other in earlier:
@@ -164,7 +165,7 @@ def _judged(edge: Edge, earlier: list[Edge]) -> tuple[set[Guard], set[Guard]]:
             case (None, Guard() as guard, None):
                 held.add(guard)
             case _:
-                pass  # used up, or which of several conditions was to blame is not known
+                pass  # a used-up bound, or several conditions: it is unknown which one failed
     return held, unmet
 
 

@@ -1,42 +1,72 @@
-"""How a lifecycle's parts are named in a refusal, so that every layer says it the same way.
+"""Labels for the parts of a lifecycle, and the joining of values into sentences.
 
-Only words: what is wrong is decided by the modules that check.
+Decides nothing: it keeps the words of all layers alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import Any, Final
 
 from fsm_orchestrator.lifecycle.model import Edge
+from fsm_orchestrator.vocabulary import Outcome
 
 _SHOWN_NAMES_MAX: Final = 6
 
 
+class _Sentences(Formatter):
+    """A formatter with the format specs of `sentence`."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        match format_spec:
+            case "and" | "or":  # `a`, `a or b`, `a, b or c`
+                *most, last = map(str, value)
+                return f"{', '.join(most)} {format_spec} {last}" if most else last
+            case "gate":
+                return f"{'gate' if len(value) == 1 else 'gates'} {', '.join(value)}"
+            case "state":
+                is_outcome = isinstance(value, Outcome)
+                return (
+                    f"a {'terminal state with outcome' if is_outcome else 'state of kind'} {value}"
+                )
+            case _:
+                return str(value)
+
+
+def sentence(template: str, values: Mapping[str, Any]) -> str:
+    """Return a sentence with its fields filled in.
+
+    `{x!r}` quotes; `{x:and}` and `{x:or}` join several; `{x:gate}` is `gate ci` or `gates ci,
+    review`; `{x:state}` is `a state of kind KIND` or `a terminal state with outcome OUTCOME`.
+    """
+    return _Sentences().vformat(template, (), values)
+
+
 def listed(names: Sequence[str]) -> str:
-    """`a, b, c`; a long list is cut and says how many names were left out."""
+    """Join names to `a, b, c`; cut a long list and say how many names were left out."""
     shown = ", ".join(names[:_SHOWN_NAMES_MAX])
     left_out = len(names) - _SHOWN_NAMES_MAX
     return f"{shown} and {left_out} more" if left_out > 0 else shown
 
 
 def state_label(name: str) -> str:
-    """A state as refusals name it."""
+    """Return the label of a state."""
     return f"state {name!r}"
 
 
 def transition_label(number: int, trigger: str, sources: Sequence[str]) -> str:
-    """A transition as refusals name it; `number` counts the file's `[[transition]]` from 1."""
+    """Return the label of a transition; `number` counts the `[[transition]]` tables from 1."""
     return f"transition {number} ({trigger} from {listed(sources) or 'nowhere'})"
 
 
 def trace(walk: Sequence[Edge]) -> str:
-    """A walk as a line: `pending --start--> gating --gates_passed--> manager`."""
+    """Write a walk on one line: `pending --start--> gating --gates_passed--> manager`."""
     return walk[0].source + "".join(f" --{edge.trigger}--> {edge.dest}" for edge in walk)
 
 
 def walk_lines(walk: Sequence[Edge]) -> list[str]:
-    """A walk for people to read: where it begins, then a line for each step, with its reason."""
+    """Write a walk as lines: its first state, then each step with its reason."""
     if not walk:
         return []
     steps = [f"--{edge.trigger}--> {edge.dest}" for edge in walk]

@@ -1,26 +1,21 @@
 """The frozen shape of a lifecycle: states, transitions, and questions about them.
 
-Reading and refusing files is lifecycle.py's duty; this module only holds what was read.
+Holds what reading.py reads from files and refuses or accepts.
 """
 
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
-from fsm_orchestrator.model.limits import (
-    IdleTimeoutMs,
-    KillGraceMs,
-    OutputLimitBytes,
-    SlowAfterMs,
-    TimeoutMs,
-)
+from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
     CYCLES_MAX,
+    MANDATORY_GATES,
     Gate,
     GatesGuard,
     Guard,
@@ -29,17 +24,16 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
-Line = Annotated[
-    str,
-    StringConstraints(
-        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
-    ),
-]
-"""Text for people that is printed as it is: no line breaks, no codes that steer a terminal."""
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
+"""Text that is printed unchanged: no line breaks, no terminal control codes."""
 
 
-class State(StrictModel):
-    """One `[[state]]`; which keys it may have depends on its kind."""
+class NamedState(StrictModel):
+    """The keys of a state that are not about a stage."""
+
+    model_config = ConfigDict(defer_build=True)
 
     name: StateName = Field(
         description=(
@@ -59,11 +53,11 @@ class State(StrictModel):
             "How the run ended that comes to rest here, needed by a terminal state and only of one."
         ),
     )
-    timeout_ms: TimeoutMs = None
-    kill_grace_ms: KillGraceMs = None
-    idle_timeout_ms: IdleTimeoutMs = None
-    slow_after_ms: SlowAfterMs = None
-    output_limit_bytes: OutputLimitBytes = None
+
+
+class State(LimitFields, NamedState):
+    """One `[[state]]`; its kind decides which keys it may have."""
+
     retry: RetryPolicy | None = Field(
         default=None,
         description="When the stage is tried again by itself; without it, never; only of a stage.",
@@ -78,7 +72,7 @@ class State(StrictModel):
     @property
     def judged_gates(self) -> tuple[Gate, ...]:
         """The gates of a gate state, in judging order; all of them unless the file names some."""
-        return tuple(gate for gate in Gate if self.gates is None or gate in self.gates)
+        return tuple(gate for gate in MANDATORY_GATES if self.gates is None or gate in self.gates)
 
 
 class Transition(StrictModel):
@@ -110,7 +104,7 @@ class Transition(StrictModel):
 
     @property
     def is_guarded(self) -> bool:
-        """Whether the edge is taken only under a condition."""
+        """True if the edge is taken only under a condition."""
         return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
 
@@ -127,7 +121,7 @@ class Edge(StrictModel):
 
     @property
     def is_guarded(self) -> bool:
-        """Whether the edge is taken only under a condition."""
+        """True if the edge is taken only under a condition."""
         return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
 
@@ -172,7 +166,7 @@ class Lifecycle(StrictModel):
         )
 
     def edges_from(self, source: str, trigger: Trigger) -> tuple[Edge, ...]:
-        """The edges tried, in this order, when `trigger` happens in `source`."""
+        """Return the edges tried, in this order, when `trigger` happens in `source`."""
         return tuple(
             edge for edge in self.edges if edge.source == source and edge.trigger is trigger
         )
@@ -184,12 +178,12 @@ class Lifecycle(StrictModel):
 
     @cached_property
     def loops(self) -> tuple[Edge, ...]:
-        """The edges that lead back, each at most so often, in file order."""
+        """The edges that have a bound, `at_most`, in file order."""
         return tuple(edge for edge in self.edges if edge.at_most is not None)
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the relation: of what can happen, not of title, reasons or the file's bytes."""
+        """The digest of what can happen; title, reasons and formatting do not count."""
         states = [
             (*state.model_dump(mode="json", exclude={"gates"}).values(), state.judged_gates)
             for state in self.state
@@ -201,7 +195,7 @@ class Lifecycle(StrictModel):
         return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
-        """`stage` and every stage that can come after it in one invocation, in file order."""
+        """Return `stage` and every stage that can follow in one invocation, in file order."""
         reached = {stage}
         frontier = [stage]
         while frontier:

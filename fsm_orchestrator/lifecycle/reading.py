@@ -1,8 +1,7 @@
-"""Reads lifecycles and refuses those that break what a lifecycle promises.
+"""Reads lifecycles, and refuses those that break a rule or a promise.
 
-Three layers, each asked only when the one before found nothing: the shape of the file, the
-rules for names, states and edges, and the proof over all walks. All that one layer finds is
-reported together. The shape itself is lifecycle_model.py's; nothing here runs a lifecycle.
+There are three layers: the shape of the file, the rules for names, states and edges, and the proof
+over all walks. The first layer that finds anything reports all that it finds.
 """
 
 from __future__ import annotations
@@ -25,41 +24,41 @@ from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.lifecycle.shape import shape_problems, version_problem
 from fsm_orchestrator.text.phrases import described, suggestion
-from fsm_orchestrator.text.toml import NESTED_TOO_DEEPLY, NUMBER_TOO_LARGE, NotATableError, table_of
+from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
 
 shipped_names = lifecycle_names.shipped_names
 
 _KNOWN_MAX: Final = 16
-"""How many lifecycles are kept in mind, for a program that runs many."""
+"""The size of the cache, for programs that make many runs."""
 _LISTED_MAX: Final = 50
-"""How many problems of a layer are listed: enough to work on, not a flood from a wrong file."""
+"""The number of problems listed: enough to work on, but no flood."""
 
 
 def read(name_or_path: str, directory: Path) -> Lifecycle:
-    """The lifecycle an operator asked for, of the right shape but not judged: never to be run.
+    """Read the lifecycle that an operator named, as `find` does, but without judging it.
 
-    Found as `find` finds it, for those who ask what is wrong with it or what changed.
+    For commands that verify or compare; it must not be run.
 
     Raises:
-        LifecycleError: there is none, it cannot be read, or it has not the shape of one.
+        LifecycleError: there is none, it cannot be read, or it has the wrong shape.
     """
     text, source = _found(name_or_path, directory)
     return _shaped(text, source)
 
 
 def load_lifecycle(path: str | os.PathLike[str]) -> Lifecycle:
-    """The lifecycle in a file, of the right shape but not judged: ask `verify` about it.
+    """Read the lifecycle in a file without judging it: `verify` does.
 
     Raises:
-        LifecycleError: the file cannot be read, or has not the shape of a lifecycle.
+        LifecycleError: the file cannot be read, or has the wrong shape.
     """
     return read(os.path.abspath(path), Path())
 
 
 def find(name_or_path: str, directory: Path) -> Lifecycle:
-    """The lifecycle an operator asked for.
+    """Read the lifecycle that an operator named.
 
-    A value that is well formed as a name is a shipped lifecycle; anything else (it has a `/`, a
+    A value that is well formed as a name is a built-in lifecycle; anything else (with a `/`, a
     `.`, a capital) is a path, relative to `directory`.
 
     Raises:
@@ -69,16 +68,16 @@ def find(name_or_path: str, directory: Path) -> Lifecycle:
 
 
 def shipped(name: str) -> Lifecycle:
-    """A lifecycle that comes with the program.
+    """Read a built-in lifecycle.
 
     Raises:
-        LifecycleError: none of that name ships.
+        LifecycleError: there is none of that name.
     """
     return parse(*_shipped_text(name))
 
 
 def load(path: Path) -> Lifecycle:
-    """The lifecycle in a file.
+    """Read the lifecycle in a file.
 
     Raises:
         LifecycleError: the file cannot be read, or the lifecycle is refused.
@@ -87,7 +86,7 @@ def load(path: Path) -> Lifecycle:
 
 
 def _found(name_or_path: str, directory: Path) -> tuple[bytes, str]:
-    """The text of a lifecycle, and what messages call it."""
+    """Return the text of a lifecycle, and its name in messages."""
     if lifecycle_names.is_name(name_or_path):
         return _shipped_text(name_or_path)
     if not name_or_path:
@@ -101,7 +100,7 @@ def _shipped_text(name: str) -> tuple[bytes, str]:
     except FileNotFoundError as error:
         hint = suggestion(name, shipped_names())
         raise LifecycleError(
-            f"no lifecycle {described(name)} comes with the program{hint}", remedy=_remedy()
+            f"there is no built-in lifecycle {described(name)}{hint}", remedy=_remedy()
         ) from error
     return text, f"{name}.toml"
 
@@ -116,9 +115,9 @@ def _file_text(path: Path) -> tuple[bytes, str]:
 
 @lru_cache(maxsize=_KNOWN_MAX)
 def parse(text: bytes, source: str) -> Lifecycle:
-    """The lifecycle in a text; `source` is what messages call the text.
+    """Read the lifecycle in a text; `source` names the text in messages.
 
-    The same text is understood and proved once: a lifecycle is frozen, so it can be shared.
+    The same text is read and proved once: a lifecycle is frozen, so it can be shared.
 
     Raises:
         LifecycleError: the text is not TOML in UTF-8, or the lifecycle is refused.
@@ -142,14 +141,14 @@ def check(lifecycle: Lifecycle, source: str) -> None:
     """Refuse a lifecycle of the right shape that breaks a rule or a promise.
 
     Raises:
-        LifecycleError: it does; the message says where, one line for each problem.
+        LifecycleError: it does; the message has a line for each problem and its place.
     """
     _refuse_for(source, map(str, rule_problems(lifecycle)))
     _refuse_for(source, map(str, violations(lifecycle)))
 
 
 def _table(text: bytes, source: str) -> dict[str, Any]:
-    """The file as TOML reads it, with a `source` that is one name made a list of one."""
+    """Return the file's table, with a `source` that is a single name made a list."""
     try:
         data = table_of(text)
     except NotATableError as error:
@@ -162,16 +161,14 @@ def _table(text: bytes, source: str) -> dict[str, Any]:
 
 
 def _json(data: dict[str, Any], source: str) -> str:
-    """The table as JSON, which strict models read enums and tuples from.
+    """Return the table as JSON, from which strict models read enums and tuples.
 
-    A date or time, which JSON lacks, becomes an empty object: no key of a lifecycle takes one.
+    A date or time, which JSON lacks, becomes a fraction: no key of a lifecycle takes one.
     """
     try:
-        return json.dumps(data, default=lambda _: {})
-    except RecursionError as error:
-        raise _refusal(source, [NESTED_TOO_DEEPLY]) from error
-    except ValueError as error:
-        raise _refusal(source, [NUMBER_TOO_LARGE]) from error
+        return json.dumps(data, default=lambda _: 0.5)
+    except (RecursionError, ValueError) as error:
+        raise _refusal(source, [TOO_DEEP_OR_LARGE]) from error
 
 
 def _refuse_for(source: str, problems: Iterator[str]) -> None:
@@ -184,7 +181,7 @@ def _refuse_for(source: str, problems: Iterator[str]) -> None:
 def _refusal(source: str, problems: Iterable[str]) -> LifecycleError:
     listed = list(islice(problems, _LISTED_MAX + 1))
     if len(listed) > _LISTED_MAX:
-        listed[_LISTED_MAX:] = ["there is more that is wrong; only the first are listed"]
+        listed[_LISTED_MAX:] = [f"there are more problems; only the first {_LISTED_MAX} are listed"]
     return LifecycleError(
         "\n".join(f"{source}: {problem}" for problem in listed),
         remedy="correct the file, or choose another lifecycle",
@@ -193,4 +190,4 @@ def _refusal(source: str, problems: Iterable[str]) -> LifecycleError:
 
 def _remedy() -> str:
     names = ", ".join(shipped_names())
-    return f"name one that comes with the program ({names}), or a file by a path with a / or a ."
+    return f"name a built-in lifecycle ({names}), or a file by a path with a / or a ."

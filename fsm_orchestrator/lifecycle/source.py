@@ -1,7 +1,7 @@
-"""What is known of a lifecycle before it is understood: where its text is, its stages' names.
+"""Finds the text of a lifecycle, and reads the names of its stages before it is validated.
 
-It serves the command line's option building and `--help`, so it loads neither pydantic nor the
-machine. It judges nothing: whether a lifecycle may be used is lifecycle.py's to say.
+Used for `--help` and the options of stages, so it loads neither pydantic nor the machine. Judges
+nothing: reading.py refuses lifecycles.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUFFIX: Final = ".toml"
 
 
 def is_name(value: object) -> bool:
-    """Whether a value is well formed as the name of a state or of a shipped lifecycle."""
+    """Tell if a value is well formed as the name of a state or of a built-in lifecycle."""
     return (
         isinstance(value, str)
         and len(value) <= NAME_CHARACTERS_MAX
@@ -34,7 +34,7 @@ def is_name(value: object) -> bool:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """The names of the lifecycles that come with the program, sorted."""
+    """Return the names of the built-in lifecycles, sorted."""
     from importlib.resources import files as resource_files  # noqa: PLC0415 - slow, and rare
 
     entries = (entry.name for entry in resource_files(_PACKAGE).iterdir())
@@ -42,16 +42,16 @@ def shipped_names() -> tuple[str, ...]:
 
 
 def shipped_text(name: str) -> bytes:
-    """The text of a shipped lifecycle.
+    """Return the text of a built-in lifecycle.
 
     Raises:
-        FileNotFoundError: none of that name ships.
+        FileNotFoundError: there is none of that name.
     """
     if not is_name(name):
-        raise FileNotFoundError(2, "no lifecycle of that name ships", name)
+        raise FileNotFoundError(2, "no built-in lifecycle of that name", name)
     package = import_module(_PACKAGE)
     loader = None if package.__spec__ is None else package.__spec__.loader
-    if isinstance(loader, SourceFileLoader):  # importlib.resources costs every start its import
+    if isinstance(loader, SourceFileLoader):  # spares every start the import below
         return loader.get_data(os.path.join(package.__path__[0], name + _SUFFIX))
     from importlib.resources import files as resource_files  # noqa: PLC0415 - in a zip file
 
@@ -59,16 +59,16 @@ def shipped_text(name: str) -> bytes:
 
 
 def file_text(path: Path) -> bytes:
-    """The text of a lifecycle file.
+    """Return the text of a lifecycle file.
 
     Raises:
-        OSError: it cannot be read, is not a regular file, or is larger than a lifecycle may be.
+        OSError: it cannot be read, is not a regular file, or is too large.
     """
     return read_bounded(path, LIFECYCLE_BYTES_MAX)
 
 
 def text_of(name_or_path: str, directory: Path) -> bytes:
-    """The text of the lifecycle an operator asked for, found as `lifecycle.find` finds it.
+    """Return the text of the lifecycle that an operator named, found as `reading.find` does.
 
     Raises:
         OSError: there is none, or it cannot be read.
@@ -79,10 +79,10 @@ def text_of(name_or_path: str, directory: Path) -> bytes:
 
 
 def stage_names(text: bytes) -> tuple[str, ...]:
-    """The names of the stage states, in file order; empty if the text is not understood.
+    """Return the names of the stages, in file order; none if the text is not understood.
 
-    Tolerant, because a wrong lifecycle is refused with its reason when it is loaded, and until
-    then only the options of its stages are missing.
+    Tolerant: a wrong lifecycle is refused with its reason when it is loaded; until then only the
+    options of its stages are missing.
     """
     try:
         states = table_of(text).get("state")

@@ -1,7 +1,7 @@
-"""Everything that is wrong with a lifecycle, in one shape, and what is proved when nothing is.
+"""Collects all findings about a lifecycle, or lists what is proved if there are none.
 
-Gathers what lifecycle_rules.py and lifecycle_proof.py find; judges nothing itself. For those who
-ask: a run is refused by lifecycle.py, for the first layer that finds anything.
+For `verify`: rules.py and proof.py find, and reading.py refuses a run at the first layer that finds
+anything.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ PROVED: Final = (
     "every loop is bounded, over resumes too",
     "every state that can be saved resumes to where start leads",
 )
-"""What holds of a lifecycle for which `verify` finds nothing; see also `proved`."""
+"""The claims that hold of a lifecycle for which `verify` finds nothing; see also `proved`."""
 
 _CLOSURE_GUARDED: Final = "gates guard the closure, as declared: stages may come before them"
 
 
 def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
-    """Every rule and promise that the lifecycle breaks; empty means proved.
+    """Return every rule and promise that the lifecycle breaks; none means proved.
 
-    Promises are searched even where rules are broken, over the edges as they are. Never raises
-    for a lifecycle of the right shape.
+    Promises are checked even if rules are broken. Never raises for a lifecycle of the right shape.
     """
     return (*rule_problems(lifecycle), *violations(lifecycle))
 
 
 def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
-    """`PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
+    """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
     if lifecycle.gates_guard is GatesGuard.STAGES:
         return PROVED
     return (PROVED[0], _CLOSURE_GUARDED, *PROVED[2:])

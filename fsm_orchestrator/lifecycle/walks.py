@@ -1,6 +1,6 @@
-"""Searches over the edges of a lifecycle: shortest walks, what is reachable.
+"""Searches the edges of a lifecycle: shortest walks, reachable states.
 
-Knows nothing of what a walk proves: the caller says what a place is and what it looks for.
+The caller decides what a place is and which places are goals.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TypeVar
 from fsm_orchestrator.lifecycle.model import Edge
 
 Walk = tuple[Edge, ...]
-"""Edges, each beginning where the one before it ended; never empty."""
+"""Edges, each of which begins where the one before it ended; never empty."""
 
 Place = TypeVar("Place", bound=Hashable)
 
 
 def edges_by_source(edges: Iterable[Edge]) -> Mapping[str, list[Edge]]:
-    """The edges out of each state that has any, in file order."""
+    """Return the edges out of each state that has any, in file order."""
     exits: dict[str, list[Edge]] = {}
     for edge in edges:
         exits.setdefault(edge.source, []).append(edge)
@@ -30,10 +30,10 @@ def shortest_walks(
     exits: Callable[[Place], Iterable[tuple[Edge, Place]]],
     is_goal: Callable[[Place], bool],
 ) -> Iterator[tuple[Place, Walk]]:
-    """Each goal that some walk from `start` ends in, with a shortest such walk; nearest first.
+    """Yield each goal that a walk from `start` ends in, with a shortest such walk; nearest first.
 
-    A walk ends at the first goal it meets. It has at least one edge, so `start` is a goal only
-    for a walk that comes back to it. Ties go to the edge that `exits` gives first.
+    A walk ends at the first goal that it meets. It has at least one edge, so `start` is a goal only
+    for a walk that returns to it. Ties go to the edge that `exits` gives first.
     """
     reached: dict[Place, tuple[Place, Edge]] = {}
     frontier = deque([start])
@@ -50,7 +50,7 @@ def shortest_walks(
 
 
 def reachable(starts: Iterable[str], following: Mapping[str, Iterable[str]]) -> set[str]:
-    """`starts` and every state that `following` leads to from them."""
+    """Return `starts` and every state that `following` leads to from them."""
     reached = set(starts)
     frontier = list(reached)
     while frontier:

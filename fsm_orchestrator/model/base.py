@@ -18,7 +18,7 @@ from fsm_orchestrator.vocabulary import (
 
 
 def _refuse_bool(value: Any) -> Any:
-    """True is not the number 1, though Python compares them equal."""
+    """Refuse true and false as numbers: Python compares True equal to 1."""
     if isinstance(value, bool):
         raise ValueError("is a number, not true or false")  # noqa: TRY004 - pydantic's protocol
     return value
@@ -45,8 +45,8 @@ SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
 
 
 Many = FailFast()
-"""For long lists: the first entry that is wrong is told, and no other is looked at. Of a list that
-was made to be wrong, all errors together need a hundred thousand times the file's size."""
+"""For long lists: validation stops at the first wrong entry. All errors of a list made to be wrong
+would take a hundred thousand times the file's size."""
 
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

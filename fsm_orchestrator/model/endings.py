@@ -1,4 +1,4 @@
-"""How a stage can end: tagged values, never exceptions.
+"""The ways in which a stage can end: tagged values, never exceptions.
 
 `ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once
 its expected artifacts have been judged. Every consumer matches and ends in `assert_never`.
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
+from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
 class SpawnFailure(StrEnum):
-    """Why a process could not be started."""
+    """The reasons why a process could not be started."""
 
     NOT_FOUND = "not found"
     NOT_EXECUTABLE = "not executable"
@@ -80,7 +82,7 @@ class Interrupted(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """How the process ended is not known; `detail` says why, in words."""
+    """The end of the process is not known; `detail` says why."""
 
     detail: str
 
@@ -120,7 +122,7 @@ def stage_result(
     failing_leaks: int = 0,
     rework_exit_code: int | None = None,
 ) -> StageResult:
-    """What `end` means when the artifacts are wrong as said (`""`: they are good).
+    """Return what `end` means when the artifacts are wrong as said (`""`: they are good).
 
     `failing_leaks` is how many processes were left behind, where that makes a stage fail;
     `rework_exit_code` the one by which a reviewer asks for rework.
@@ -135,7 +137,7 @@ def stage_result(
 
 
 def ending_of(result: StageResult) -> Ending:
-    """The kind of a result, as a record names it."""
+    """Return the kind of a result, as a record names it."""
     match result:
         case Exited():
             return Ending.EXITED
@@ -164,7 +166,7 @@ def ending_of(result: StageResult) -> Ending:
 
 
 def status_of(result: StageResult) -> StageStatus:
-    """The reported status of a result."""
+    """Return the reported status of a result."""
     match result:
         case Exited(code=0):
             return StageStatus.SUCCESS
@@ -183,7 +185,7 @@ def status_of(result: StageResult) -> StageStatus:
 
 
 def trigger_of(status: StageStatus) -> Trigger:
-    """The fact that a stage's status is for the machine."""
+    """Return the trigger that a stage's status is for the machine."""
     match status:
         case StageStatus.SUCCESS | StageStatus.SKIPPED:
             return Trigger.STAGE_SUCCEEDED
@@ -197,37 +199,39 @@ def trigger_of(status: StageStatus) -> Trigger:
             assert_never(status)
 
 
-def error_of(result: StageResult) -> str | None:
-    """What a person is told: the cause first; None for success."""
+def problem_of(result: StageResult) -> Problem | None:
+    """Return what went wrong; None for success."""
+    details: tuple[str, ...] = ()
     match result:
         case Exited(code=0):
             return None
         case Exited(code=code):
-            return f"exited with code {code}"
+            cause = f"exited with code {code}"
         case Signaled(signum=signum):
-            return f"killed by {signal_name(signum)} (signal {signum})"
+            cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms, was_killed=was_killed):
-            return f"timed out after {timeout_ms} ms; {_how(was_killed=was_killed)}"
+            cause, details = f"timed out after {timeout_ms} ms", (_how(was_killed=was_killed),)
         case WentQuiet(idle_timeout_ms=idle_timeout_ms, was_killed=was_killed):
-            how = _how(was_killed=was_killed)
-            return f"printed nothing for {idle_timeout_ms} ms, its idle timeout; {how}"
+            cause = f"printed nothing for {idle_timeout_ms} ms, its idle timeout"
+            details = (_how(was_killed=was_killed),)
         case OutputExceeded(limit_bytes=limit_bytes):
-            return f"printed more than {limit_bytes} bytes, its output limit, and was ended"
+            cause = f"printed more than {limit_bytes} bytes, its output limit, and was ended"
         case NotSpawned(failure=failure, detail=detail):
-            return f"could not be started: {failure.value}: {detail}"
+            cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(signum=signum):
-            return f"interrupted: the run received {signal_name(signum)}"
+            cause = f"interrupted: the run received {signal_name(signum)}"
         case Lost(detail=detail):
-            return f"how it ended is not known: {detail}"
+            cause = f"how it ended is not known: {detail}"
         case ReworkRequested(code=code):
-            return f"asked for rework, by exit code {code}"
+            cause = f"asked for rework, by exit code {code}"
         case Leaked(count=count, code=code):
-            what = "a process" if count == 1 else f"{count} processes"
-            return f"exited with code {code}, but left {what} running, which is to fail a stage"
+            left = counted(count, "process")
+            cause = f"exited with code {code}, but left {left} running (--on-leak fail)"
         case ArtifactsWrong(summary=summary, code=code):
-            return f"exited with code {code}, but its expected artifacts are wrong: {summary}"
+            cause = f"exited with code {code}, but its expected artifacts are wrong: {summary}"
         case _:
             assert_never(result)
+    return Problem(cause=cause, details=details)
 
 
 def _how(*, was_killed: bool) -> str:
@@ -235,7 +239,7 @@ def _how(*, was_killed: bool) -> str:
 
 
 def signal_name(signum: int) -> str:
-    """`SIGTERM` for 15; `signal 42` for a number without a name."""
+    """Return `SIGTERM` for 15, `signal 42` for a number without a name."""
     try:
         return signal.Signals(signum).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is kept of a run: the shapes shared by checkpoint, report and log.
+"""The record of a stage execution, as checkpoint, report and log share it.
 
 One record, three renderings: a transition, a gate decision or a stage execution has one model
 here, and checkpoint, report and event carry that same model. Frozen; unknown keys are refused.
@@ -8,7 +8,7 @@ pydantic would compile each of them from its text, at every start.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -24,6 +24,7 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.model.endings import trigger_of
+from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import (
     Ending,
     Operation,
@@ -54,7 +55,7 @@ class LeakedProcess(StrictModel):
 
 
 class Resources(StrictModel):
-    """What the stage's first process and the children it waited for used, from getrusage(2)."""
+    """The resources of the stage's first process and the children it waited for: getrusage(2)."""
 
     user_seconds: float = Field(description="Processor time spent in user mode, in seconds.")
     system_seconds: float = Field(description="Processor time spent in the kernel, in seconds.")
@@ -67,7 +68,7 @@ class Resources(StrictModel):
 
 
 class StageExecution(StrictModel):
-    """What this program did about a stage once: ran an attempt of it, or skipped it.
+    """One act of this program on a stage: it ran an attempt, or skipped the stage.
 
     Also used, under the names `checkpoint.persist`, `report.persist`, `events.persist`,
     `checkpoint.load` and `closure.verify` as `command`, for what the program itself failed to
@@ -101,9 +102,12 @@ class StageExecution(StrictModel):
             " was tried again by itself."
         )
     )
-    reason: str = Field(description="Why the stage was run or skipped, in words.")
+    reason: str = Field(description="Why the stage was run or skipped.")
     error: str | None = Field(
         description="What went wrong, the cause first; null for success and skipped."
+    )
+    problem: Problem | None = Field(
+        description="The same, cause and details apart; null where `error` is."
     )
     command: str = Field(
         description=(
@@ -195,7 +199,7 @@ class StageExecution(StrictModel):
 
     @property
     def operation(self) -> Operation | None:
-        """What the program itself failed to do; None where this is about a stage."""
+        """The operation that the program itself failed to do; None where this is about a stage."""
         is_own = self.attempt == 0 and self.command in tuple(Operation)
         return Operation(self.command) if is_own else None
 
@@ -210,7 +214,7 @@ class AttemptRecord(StrictModel):
     attempt: Ordinal = Field(
         description="Number of the attempt, from 1 over all invocations of the run."
     )
-    reason: str = Field(description="Why the stage is run, in words.")
+    reason: str = Field(description="Why the stage is run.")
     token: str = Field(
         description=(
             "Value of ORCHESTRATOR_ATTEMPT_TOKEN in the environment of every process of the"
@@ -224,7 +228,7 @@ class AttemptRecord(StrictModel):
     pid_identity: str | None = Field(
         description=(
             "Which process of that pid it is, so that a later one is never taken for it; null"
-            " until it is known, or when the process was gone before it could be told."
+            " until it is known, or when the process was gone before it could be read."
         )
     )
     keeper_pid: Ordinal | None = Field(
@@ -239,28 +243,28 @@ class AttemptRecord(StrictModel):
 
 
 def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
-    """Names a piece of work over all its attempts: run, stage and loop cycle."""
+    """Name a piece of work over all its attempts: run, stage and loop cycle."""
     return f"{run_id}:{stage}:{cycle}"
 
 
 def fact_of(execution: StageExecution) -> Trigger:
-    """The fact that a stage execution is for the machine."""
+    """Return the trigger that a stage execution is for the machine."""
     if execution.ending is Ending.REWORK_REQUESTED:
         return Trigger.REWORK_REQUESTED
     return trigger_of(execution.status)
 
 
 def cycle_in(execution: StageExecution) -> int:
-    """The loop cycle that an execution belongs to, as its idempotency key says; 0 if it does not.
+    """Return the loop cycle of an execution, as its idempotency key says; 0 if it does not say.
 
-    Also of one that was read from a file and not believed yet.
+    The execution may come from a file that is not believed yet.
     """
     number = execution.idempotency_key.rpartition(":")[2]
     return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
 
 
 def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
-    """The record of passing over a stage that `success` had completed."""
+    """Return the record of skipping a stage that `success` had completed."""
     return success.model_copy(
         update={
             "status": StageStatus.SKIPPED,
@@ -279,8 +283,13 @@ def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
     )
 
 
+def gone_wrong(problem: Problem | None) -> dict[str, Any]:
+    """Return the fields of a stage execution that say what went wrong."""
+    return {"error": None if problem is None else problem.sentence, "problem": problem}
+
+
 def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
-    """A stage execution of which nothing but its place and time is known: it failed."""
+    """Return a failed stage execution of which nothing but its place and time is known."""
     return StageExecution(
         stage=stage,
         attempt=attempt,
@@ -290,6 +299,7 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         flaky=False,
         reason="",
         error=None,
+        problem=None,
         command="",
         args=(),
         env_keys=(),

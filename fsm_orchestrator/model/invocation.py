@@ -1,4 +1,4 @@
-"""What one invocation did: its gate decisions, transitions and stage executions."""
+"""The record of one invocation: its gate decisions, transitions and stage executions."""
 
 from typing import Annotated
 
@@ -27,11 +27,14 @@ class TransitionRecord(StrictModel):
     source: StateName = Field(description="The state that was left.")
     dest: StateName = Field(description="The state that was entered.")
     at: Timestamp = Field(description="When it was recorded, in UTC.")
-    cause: str = Field(description="What brought the fact about, in words for people.")
+    cause: str = Field(description="What brought the fact about, for people.")
+    details: tuple[str, ...] = Field(
+        description="What `cause` adds to the cause itself, in order; `cause` has it as well."
+    )
 
 
 class GateDecision(StrictModel):
-    """What one gate said."""
+    """The decision of one gate."""
 
     gate: Gate = Field(description="The gate that decided.")
     status: str = Field(description="The signal that was judged, such as `allow` or `missing`.")
@@ -41,7 +44,7 @@ class GateDecision(StrictModel):
 
 
 class InvocationRecord(StrictModel):
-    """What one start of the command did to the run."""
+    """The work of one start of the command on the run."""
 
     number: Ordinal = Field(description="Number of the invocation, from 1.")
     execution_mode: ExecutionMode = Field(
@@ -80,7 +83,7 @@ class InvocationRecord(StrictModel):
         description="Stages that had no binary and were passed over."
     )
     rerun: tuple[StateName, ...] = Field(
-        description="Completed stages that it was told to run again."
+        description="Completed stages that it was asked to run again."
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."

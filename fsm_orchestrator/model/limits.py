@@ -1,56 +1,36 @@
-"""The limits of a stage, as configuration, checkpoint and lifecycle all spell them.
+"""The limits of a stage: as every model has them, and as they are handed on from there."""
 
-One type for each, with what it means; None where it is not said, so that the next source counts.
-"""
+from typing import Annotated, Any, Final, NamedTuple
 
-from typing import Annotated, Final, NamedTuple
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import Field
-
+from fsm_orchestrator.model.stage_options import (
+    BOUNDS,
+    GRACE_MILLISECONDS,
+    MILLISECONDS,
+    OPTION_OF_KEY,
+    Bounds,
+)
 from fsm_orchestrator.vocabulary import (
-    BYTES_MAX,
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_OUTPUT_LIMIT_BYTES,
     DEFAULT_TIMEOUT_MS,
-    MILLISECONDS_MAX,
 )
 
-Milliseconds = Annotated[int, Field(strict=True, ge=1, le=MILLISECONDS_MAX)]
-GraceMilliseconds = Annotated[int, Field(strict=True, ge=0, le=MILLISECONDS_MAX)]
-Bytes = Annotated[int, Field(strict=True, ge=1, le=BYTES_MAX)]
 
-TimeoutMs = Annotated[
-    Milliseconds | None, Field(description="How long the stage may run, in milliseconds.")
-]
-KillGraceMs = Annotated[
-    GraceMilliseconds | None,
-    Field(
-        description=(
-            "How long the stage may take to end after SIGTERM before SIGKILL, in milliseconds."
-        )
-    ),
-]
-IdleTimeoutMs = Annotated[
-    Milliseconds | None,
-    Field(
-        description=(
-            "How long the stage may print nothing, in milliseconds; without it, as long as it runs."
-        )
-    ),
-]
-SlowAfterMs = Annotated[
-    Milliseconds | None,
-    Field(
-        description=(
-            "After how long the stage is told to be slow, and again after as long, in"
-            " milliseconds; without it, never."
-        )
-    ),
-]
-OutputLimitBytes = Annotated[
-    Bytes | None,
-    Field(description="How much the stage may print, stdout and stderr together, in bytes."),
-]
+def number(bounds: Bounds) -> Any:
+    """Return the constraints of a field that is a whole number within bounds."""
+    return Field(strict=True, ge=bounds.least, le=bounds.most)
+
+
+def unset(key: str) -> Any:
+    """Return the field of a setting of a stage that need not be given; null where it is not."""
+    return Field(default=None, description=OPTION_OF_KEY[key].description)
+
+
+Milliseconds = Annotated[int, number(MILLISECONDS)]
+GraceMilliseconds = Annotated[int, number(GRACE_MILLISECONDS)]
+Bytes = Annotated[int, number(BOUNDS["output_limit_bytes"])]
 
 
 class GivenLimits(NamedTuple):
@@ -63,32 +43,39 @@ class GivenLimits(NamedTuple):
     output_limit_bytes: int | None = None
 
     def over(self, lower: "GivenLimits") -> "GivenLimits":
-        """These limits, and where they do not say, those of `lower`."""
-        pairs = ((field, getattr(self, field)) for field in LIMIT_FIELDS)
-        return GivenLimits(
-            **{f: getattr(lower, f) if value is None else value for f, value in pairs}
-        )
+        """Return these limits, and where they do not say, those of `lower`."""
+        return GivenLimits(*(b if a is None else a for a, b in zip(self, lower, strict=True)))
+
+
+class Limits(GivenLimits):
+    """What a process may take. None where there is no limit: two of them always are."""
+
+    timeout_ms: int
+    kill_grace_ms: int
 
 
 LIMIT_FIELDS: Final = GivenLimits._fields
 
-DEFAULT_LIMITS: Final = GivenLimits(
+DEFAULT_LIMITS: Final = Limits(
     timeout_ms=DEFAULT_TIMEOUT_MS,
     kill_grace_ms=DEFAULT_KILL_GRACE_MS,
     output_limit_bytes=DEFAULT_OUTPUT_LIMIT_BYTES,
 )
 
 
-def limits_in(source: object) -> GivenLimits:
-    """The limits among the attributes of a model that has them all."""
-    return GivenLimits(**{field: getattr(source, field) for field in LIMIT_FIELDS})
+class LimitFields(BaseModel):
+    """The keys of a model that has the limits of a stage."""
 
+    # Models with these keys are parts of others, which need no parser of the part alone.
+    model_config = ConfigDict(defer_build=True)
 
-class Limits(NamedTuple):
-    """What a process may take. Times in milliseconds; None where there is no limit."""
+    timeout_ms: Milliseconds | None = unset("timeout_ms")
+    kill_grace_ms: GraceMilliseconds | None = unset("kill_grace_ms")
+    idle_timeout_ms: Milliseconds | None = unset("idle_timeout_ms")
+    slow_after_ms: Milliseconds | None = unset("slow_after_ms")
+    output_limit_bytes: Bytes | None = unset("output_limit_bytes")
 
-    timeout_ms: int
-    kill_grace_ms: int
-    idle_timeout_ms: int | None = None
-    slow_after_ms: int | None = None
-    output_limit_bytes: int | None = None
+    @property
+    def limits(self) -> GivenLimits:
+        """The limits among the model's keys."""
+        return GivenLimits(*(getattr(self, field) for field in LIMIT_FIELDS))

@@ -1,30 +1,47 @@
-"""Every setting a run would use, and where it came from: for `config show`."""
+"""Every setting that a run would use, and its source: for `config show`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias, assert_never, cast
 
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.limits import LIMIT_FIELDS
-from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import (
+    STAGE_OPTIONS,
+    Bounds,
+    Choices,
+    Kind,
+    StageOption,
+)
+from fsm_orchestrator.preparation.precedence import (
+    Level,
+    Resolved,
+    resolved_limits,
+    resolved_retry,
+)
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS, GateSource
 
-DEFAULT = "default"
+DEFAULT: Final = Level.DEFAULT.value
 Origin = Callable[..., str]
 """Where a setting that is not a default was set, given the path of its key."""
+
+
+Value: TypeAlias = str | int | bool | tuple[str, ...] | None
 
 
 class Setting(StrictModel):
     """One setting: its key as the config file has it, its value, and where it was set."""
 
     key: str
-    value: str | int | bool | tuple[str, ...] | None
+    value: Value
     source: str
 
 
 def effective_settings(preparation: Preparation, origin: Origin) -> tuple[Setting, ...]:
-    """The settings of an invocation. Environment values are not shown, only their keys."""
+    """Return the settings of an invocation. Of the environment only the keys are shown."""
     return tuple(_run_settings(preparation, origin)) + tuple(_stage_settings(preparation, origin))
 
 
@@ -54,69 +71,72 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
-    lifecycle, masker = preparation.checkpoint.lifecycle, preparation.masker
-    for stage in lifecycle.stages:
+    for stage in preparation.checkpoint.lifecycle.stages:
         settings = preparation.settings.get(stage)
         if settings is None:
             yield Setting(key=f"stage.{stage}.bin", value=None, source="not given: passed over")
             continue
-        values: tuple[tuple[str, str | int | bool | tuple[str, ...], bool, str], ...] = (
-            ("bin", masker.mask_path(settings.command), True, DEFAULT),
-            ("args", masker.mask_all(settings.args), bool(settings.args), DEFAULT),
-            ("env", tuple(settings.env), bool(settings.env), DEFAULT),
-            (
-                "expected_artifacts",
-                masker.mask_paths(settings.expected_artifacts),
-                bool(settings.expected_artifacts),
-                DEFAULT,
-            ),
-            (
-                "cwd",
-                masker.mask_path(settings.cwd),
-                _has_cwd(preparation, stage),
-                "the operator's directory",
-            ),
-            ("allow_stale", settings.allow_stale, settings.allow_stale, DEFAULT),
-        )
-        for field, value, is_set, otherwise in values:
-            source = origin("stage", stage, field) if is_set else otherwise
-            yield Setting(key=f"stage.{stage}.{field}", value=value, source=source)
-        yield from _limit_settings(preparation, stage, origin)
-        yield from _retry_settings(preparation, stage, origin)
+        resolved = _resolved(preparation, stage, settings)
+        for option in STAGE_OPTIONS:
+            if option.key in resolved:
+                value, level = resolved[option.key]
+                shown = tuple(map(str, value)) if isinstance(value, tuple) else value
+                source = _source(level, option, stage, origin)
+            elif not option.table:
+                shown = _shown(option, settings, preparation.masker)
+                source = _own_source(preparation, stage, option, origin)
+            else:
+                continue  # most stages have no retries, and nothing is said of them
+            yield Setting(key=".".join(("stage", stage, *option.path)), value=shown, source=source)
 
 
-def _limit_settings(preparation: Preparation, stage: str, origin: Origin) -> Iterator[Setting]:
+def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> dict[str, Resolved]:
+    """Return what several levels may say; of retries only where one of them does."""
     checkpoint = preparation.checkpoint
-    limits = preparation.limits_of(stage)
-    for field in LIMIT_FIELDS:
-        if getattr(preparation.settings[stage].limits, field) is not None:
-            source = origin("stage", stage, field)
-        elif getattr(checkpoint, field, None) is not None:
-            source = f"as {field}"
-        elif getattr(checkpoint.lifecycle.states[stage], field) is not None:
-            source = "lifecycle"
-        else:
-            source = DEFAULT
-        yield Setting(key=f"stage.{stage}.{field}", value=getattr(limits, field), source=source)
+    found = resolved_limits(checkpoint, stage, settings)
+    retry = resolved_retry(checkpoint, stage, settings)
+    if any(one.level is not Level.DEFAULT for one in retry.values()):
+        found |= retry
+    return found
 
 
-def _retry_settings(preparation: Preparation, stage: str, origin: Origin) -> Iterator[Setting]:
-    """Told only where something is said of retries: most stages have none."""
-    given = preparation.settings[stage].retry
-    declared = preparation.checkpoint.lifecycle.states[stage].retry
-    if given == RetryPolicy() and declared is None:
-        return
-    policy = preparation.retry_of(stage)
-    for field in RetryPolicy.model_fields:
-        if getattr(given, field) is not None:
-            source = origin("stage", stage, "retry", field)
-        elif declared is not None and getattr(declared, field) is not None:
-            source = "lifecycle"
-        else:
-            source = DEFAULT
-        value = getattr(policy, field)
-        shown = tuple(map(str, value)) if isinstance(value, tuple) else value
-        yield Setting(key=f"stage.{stage}.retry.{field}", value=shown, source=source)
+def _source(level: Level, option: StageOption, stage: str, origin: Origin) -> str:
+    match level:
+        case Level.STAGE:
+            return origin("stage", stage, *option.path)
+        case Level.RUN:
+            return f"as {option.key}"
+        case Level.LIFECYCLE | Level.DEFAULT:
+            return level.value
+        case _:
+            assert_never(level)
+
+
+def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Value:
+    """Return a setting as it may be shown: masked, and of the environment only the keys."""
+    value = settings.command if option.key == "bin" else getattr(settings, option.key)
+    match option.kind:
+        case Kind.PAIR:
+            return tuple(value)
+        case Kind.TEXT:
+            return masker.mask_all(value)
+        case Kind.FILE | Kind.DIRECTORY:
+            return masker.mask_paths(value) if option.is_repeatable else masker.mask_path(value)
+        case Kind.FLAG | Choices() | Bounds():
+            return cast("Value", value)
+        case _:
+            assert_never(option.kind)
+
+
+def _own_source(preparation: Preparation, stage: str, option: StageOption, origin: Origin) -> str:
+    """Return where a setting that only the stage itself can have was set."""
+    if option.key == "cwd":
+        is_set, otherwise = _has_cwd(preparation, stage), "the operator's directory"
+    else:
+        settings = preparation.settings[stage]
+        is_set = option.key == "bin" or bool(getattr(settings, option.key))
+        otherwise = DEFAULT
+    return origin("stage", stage, *option.path) if is_set else otherwise
 
 
 def _is_kept(preparation: Preparation, key: str) -> bool:

@@ -10,6 +10,7 @@ from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Gate,
@@ -32,13 +33,14 @@ class PlannedGate(StrictModel):
 class PlannedStage(StrictModel):
     """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`.
 
-    Of a stage that would be skipped, `unchanged` names the settings that are those it completed
-    with, and `artifacts` are what it left then and what is there still.
+    `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
+    that are those it completed with, and `artifacts` are what it left then and what is there still.
     """
 
     stage: str
     action: str
     reason: str
+    details: tuple[str, ...]
     command: str | None
     args: tuple[str, ...]
     env_keys: tuple[str, ...]
@@ -47,6 +49,11 @@ class PlannedStage(StrictModel):
     timeout_ms: int | None
     unchanged: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
+
+    @property
+    def reason_in_full(self) -> str:
+        """The reason with its details."""
+        return with_details(self.reason, self.details)
 
 
 class Plan(StrictModel):
@@ -93,12 +100,13 @@ def plan_of(preparation: Preparation) -> Plan:
 def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> PlannedStage:
     settings = preparation.settings.get(stage)
     masker = preparation.masker
-    action, reason = _action(preparation, stage, may_run=may_run)
+    action, reason, details = _action(preparation, stage, may_run=may_run)
     completion = preparation.checkpoint.completion_of(stage) if action == "skip" else None
     return PlannedStage(
         stage=stage,
         action=action,
         reason=reason,
+        details=details,
         command=None if settings is None else masker.mask_path(settings.command),
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
@@ -122,21 +130,23 @@ def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
     )
 
 
-def _action(preparation: Preparation, stage: str, *, may_run: bool) -> tuple[str, str]:
+def _action(
+    preparation: Preparation, stage: str, *, may_run: bool
+) -> tuple[str, str, tuple[str, ...]]:
     checkpoint = preparation.checkpoint
     completion = checkpoint.completion_of(stage)
     if completion is not None:
-        return "skip", f"completed by attempt {completion.attempt}"
+        return "skip", f"completed by attempt {completion.attempt}", ()
     if not may_run and checkpoint.lifecycle.gates_guard is GatesGuard.STAGES:
-        return "not_reached", "the gates would refuse"
+        return "not_reached", "the gates would refuse", ()
     if stage not in preparation.settings:
-        return "pass_over", "it has no binary"
+        return "pass_over", "it has no binary", ()
     if stage in checkpoint.invocation.rerun:
-        return "run", "completed before, and to run again"
-    return "run", _why_it_runs(preparation, stage)
+        return "run", "completed before, and to run again", ()
+    return "run", *_why_it_runs(preparation, stage)
 
 
-def _why_it_runs(preparation: Preparation, stage: str) -> str:
+def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:
     earlier = [
         execution
         for invocation in preparation.checkpoint.invocations
@@ -144,6 +154,8 @@ def _why_it_runs(preparation: Preparation, stage: str) -> str:
         if execution.stage == stage and execution.status is not StageStatus.SKIPPED
     ]
     if not earlier:
-        return "it has not run yet"
+        return "it has not run yet", ()
     last = earlier[-1]
-    return f"attempt {last.attempt} did not complete it: {last.error or last.status.value}"
+    cause = last.status.value if last.problem is None else last.problem.cause
+    details = () if last.problem is None else last.problem.details
+    return f"attempt {last.attempt} did not complete it: {cause}", details

@@ -13,17 +13,14 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import (
-    StageRecord,
-    StageSettings,
-    record_of,
-    secrets_of,
-)
+from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.model.limits import DEFAULT_LIMITS, GivenLimits, Limits, limits_in
-from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.preparation.precedence import limits_in_force, retry_in_force
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
@@ -63,13 +60,12 @@ class Preparation(NamedTuple):
     archives: bool = False
 
     def limits_of(self, stage: str) -> Limits:
-        """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
+        """Return what a stage may take."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])
 
     def retry_of(self, stage: str) -> RetryPolicy:
-        """When a stage is tried again: its own settings, the lifecycle's, the default (never)."""
-        declared = self.checkpoint.lifecycle.states[stage].retry
-        return self.settings[stage].retry.over(declared).over(DEFAULT_RETRY)
+        """Return when a stage is tried again."""
+        return retry_in_force(self.checkpoint, stage, self.settings[stage])
 
     @property
     def may_spawn(self) -> bool:
@@ -85,14 +81,6 @@ class Preparation(NamedTuple):
         """How long what an interrupted attempt left may take to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
-
-
-def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
-    """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
-    of_run = GivenLimits(timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms)
-    of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
-    chosen = settings.limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
-    return Limits(**chosen._asdict())
 
 
 def new_invocation(

@@ -10,12 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import (
-    StageRecord,
-    StageSettings,
-    given_settings,
-    settings_of,
-)
+from fsm_orchestrator.config.stage_record import StageRecord, settings_of
+from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.preparation.preparation import (

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import StageSettings, differences, secrets_of
+from fsm_orchestrator.config.stage_record import differences, secrets_of
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.preparation.preparation import Preparation, clock_of, new_invocation

@@ -1,4 +1,4 @@
-"""What a started process is to those who wait for it and end it, however it is contained.
+"""The interface of a started process, however it is contained: to wait for it and to end it.
 
 A leader is the first process of a stage: of a session and a group of its own. What else belongs
 to the stage, a `Contained` knows, each kind as far as it reaches.
@@ -15,11 +15,11 @@ from fsm_orchestrator.processes.table import ProcessKey
 
 
 class Collected(NamedTuple):
-    """What there is to know of a stage's processes when they are gone.
+    """The end of a stage's processes.
 
     Attributes:
         end: how the leader ended.
-        resources: what it used; None when nobody could tell.
+        resources: what it used; None when that is not known.
         killed: how many processes beside the leader got SIGKILL while they were collected.
         survivors: pids that could not be ended.
     """
@@ -46,16 +46,16 @@ class Contained(Protocol):
         """Readable once control over the processes is lost; None where that cannot happen."""
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """The live processes of the stage, the leader included, parents before children."""
+        """Find the live processes of the stage, the leader included, parents before children."""
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """The live processes of the stage beside the leader."""
+        """Find the live processes of the stage beside the leader."""
 
     def collect(self) -> Collected:
         """SIGKILL whatever is alive, and collect the leader. Once, and bounded in time."""
 
 
 def end_of(status: int) -> Exited | Signaled:
-    """How a process ended, from its status as wait(2) has it."""
+    """Return how a process ended, from its status as wait(2) has it."""
     code = os.waitstatus_to_exitcode(status)
     return Exited(code) if code >= 0 else Signaled(-code)

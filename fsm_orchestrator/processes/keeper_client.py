@@ -1,6 +1,6 @@
 """The orchestrator's side of the keeper: start it, have a stage's processes kept by it, let it go.
 
-What the keeper is, and what is said between the two, stands in keeper.py. The only user of
+The keeper and the protocol between the two are in keeper.py. The only user of
 posix_spawn here. Linux only: elsewhere, and where a keeper cannot be had, `start_keeper` says why.
 """
 
@@ -15,13 +15,16 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.processes import keeper
 from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
 
+LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
-"""How long the keeper may take to answer: it is not slow, but the machine may be."""
+"""The time that the keeper has to answer: it is not slow, but the machine may be."""
 _BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
 
 
@@ -36,22 +39,6 @@ class Refused(NamedTuple):
     errno: int
 
 
-class Finished(NamedTuple):
-    """The stage's processes are gone, but for `survivors`.
-
-    Attributes:
-        status: the leader's status as wait(2) has it; None when the leader is a survivor.
-        resources: what the leader used.
-        killed: how many processes beside the leader got SIGKILL now.
-        survivors: pids that could not be ended.
-    """
-
-    status: int | None
-    resources: Resources
-    killed: int
-    survivors: tuple[int, ...]
-
-
 class Keeper:
     """A running keeper. Serves one thread at a time; `close` it."""
 
@@ -63,7 +50,7 @@ class Keeper:
         self._unable = ""
 
     def unable(self) -> str:
-        """Why it cannot keep anything; empty when it can. Waits until it is up."""
+        """Return why it cannot keep anything, empty when it can. Waits until it is up."""
         if not self._is_ready:
             try:
                 verb, *rest = self._reply()
@@ -105,36 +92,36 @@ class Keeper:
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
-    def finish(self) -> Finished:
-        """SIGKILL what is left of the stage, and collect it. Bounded, see `Finished.survivors`.
+    def finish(self) -> Collected:
+        """SIGKILL what is left of the stage, and collect it. Bounded, see `Collected.survivors`.
+
+        The leader's end is not known when it is a survivor itself.
 
         Raises:
             KeeperLostError: the keeper is gone, and what it kept may live.
         """
         match self._ask([b"finish"]):
+            case [b"finished", b"", _, _, _, killed, *survivors]:
+                return Collected(Lost(LOST), None, int(killed), tuple(map(int, survivors)))
             case [b"finished", status, user, system, rss, killed, *survivors]:
                 resources = Resources(
                     user_seconds=float(user),
                     system_seconds=float(system),
                     rss_bytes_max=int(rss) * 1024,
                 )
-                return Finished(
-                    status=int(status) if status else None,
-                    resources=resources,
-                    killed=int(killed),
-                    survivors=tuple(map(int, survivors)),
-                )
+                ended = end_of(int(status))
+                return Collected(ended, resources, int(killed), tuple(map(int, survivors)))
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
     def fileno(self) -> int:
-        """A descriptor that is readable when the keeper is gone, or has answered."""
+        """Return a descriptor that is readable when the keeper is gone, or has answered."""
         return self._control.fileno()
 
     def close(self) -> None:
         """Let the keeper go; it ends by itself once nothing is left to keep."""
         with contextlib.suppress(OSError):
-            os.kill(self.pid, signal.SIGCONT)  # whoever is stopped cannot hear of it
+            os.kill(self.pid, signal.SIGCONT)  # a stopped process cannot notice
         with contextlib.suppress(OSError):  # a forked process may hold a copy of our end
             self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
@@ -170,7 +157,7 @@ class Keeper:
 
 
 def start_keeper() -> Keeper | str:
-    """Start a keeper and do not wait for it; or why there can be none.
+    """Start a keeper and do not wait for it, or return why there can be none.
 
     The calling process is not changed: it is no subreaper, and has one child more.
     """

@@ -7,13 +7,11 @@ import os
 from fsm_orchestrator.model.endings import Lost, NotSpawned
 from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command, look_up, refused_directory, refused_program
-from fsm_orchestrator.processes.contained import Collected, end_of
-from fsm_orchestrator.processes.keeper_client import Keeper, KeeperLostError, Refused
+from fsm_orchestrator.processes.contained import Collected
+from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, Refused
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import kill_session
 from fsm_orchestrator.processes.table import ProcessKey
-
-LOST = "the process that keeps the stage's processes together was killed"
 
 
 def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
@@ -54,11 +52,11 @@ class KeptProcess:
         self.loss_descriptor = keeper.fileno()
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """What is alive below the keeper."""
+        """Find what is alive below the keeper."""
         return process_table.descendants(self._keeper.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """What is alive below the keeper beside the leader."""
+        """Find what is alive below the keeper beside the leader."""
         if readable([self.end_descriptor], 0.0):
             # All that the leader had has come to the keeper: one read tells whether there is any.
             children = process_table.child_pids(self._keeper.pid)
@@ -69,18 +67,10 @@ class KeptProcess:
     def collect(self) -> Collected:
         """SIGKILL what is left; the keeper's last wait(2) is the proof that nothing is."""
         try:
-            finished = self._keeper.finish()
+            return self._keeper.finish()
         except KeeperLostError:
             self._keeper.abandon()
             survivors = kill_session(self.pid, self.end_descriptor)  # all that is still known
             return Collected(end=Lost(LOST), resources=None, survivors=survivors)
         finally:
             os.close(self.end_descriptor)
-        if finished.status is None:
-            return Collected(end=Lost(LOST), resources=None, survivors=finished.survivors)
-        return Collected(
-            end=end_of(finished.status),
-            resources=finished.resources,
-            killed=finished.killed,
-            survivors=finished.survivors,
-        )

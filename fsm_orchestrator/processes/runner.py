@@ -27,8 +27,8 @@ from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.keeper_client import Keeper, KeeperLostError, start_keeper
-from fsm_orchestrator.processes.kept import LOST, spawn_kept
+from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
+from fsm_orchestrator.processes.kept import spawn_kept
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import wait_for_end_of
@@ -39,43 +39,43 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
 LEAK_SETTLE_SECONDS: Final = 0.1
-"""How long after its leader a process may take to end by itself without counting as left behind:
+"""The time that a process has after its leader to end without counting as left behind:
 the rest of a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
 READ_SECONDS: Final = 0.1
-"""How often what a process prints is read, where somebody reads it."""
+"""The interval between two reads of the output, where it has a reader."""
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
-"""Why this program ends a process that did not end by itself."""
+"""The reasons to end a process that did not end by itself."""
 
 
 class Observer(Protocol):
-    """Who is told of a process while it runs."""
+    """Called while a process runs."""
 
-    def started(self, pid: int) -> None:
-        """It has been started. If this raises, the process is ended and the error passes on."""
+    def started(self, pid: int, /) -> None:
+        """Note the start. If this raises, the process is ended and the error passes on."""
 
     def slow(self, elapsed_ms: int) -> None:
-        """It has run for another `slow_after_ms`."""
+        """Note that it has run for another `slow_after_ms`."""
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """It is about to be ended: the last chance to look at its live processes, leader first."""
+        """Look at its live processes, leader first, for the last time: it is about to be ended."""
 
 
 class OutputReader(Protocol):
-    """Who reads what a process prints while it runs."""
+    """The reader of what a process prints while it runs."""
 
     def read(self) -> bool:
-        """Read what is there; whether there was more than is read at once."""
+        """Read what is there; return whether there was more than is read at once."""
 
     def finish(self) -> None:
-        """Read all the rest; called once the process has ended, by whoever had it run."""
+        """Read all the rest; called once the process has ended, by the caller of `run`."""
 
 
 class _Reading:
-    """When what a process prints is read next, by the monotonic clock; never, without a reader."""
+    """The next time to read the output, by the monotonic clock; never, without a reader."""
 
     def __init__(self, reader: OutputReader | None) -> None:
         self._reader = reader
@@ -88,7 +88,7 @@ class _Reading:
 
 
 class ProcessReport(NamedTuple):
-    """How it ended, what it used, what it left behind (already ended).
+    """The end of a process: how, what it used, what it left behind (already ended).
 
     Attributes:
         leaked: what was alive when it had exited by itself, at most 100 of them.
@@ -105,20 +105,14 @@ class ProcessReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Leaked:
-    """What was alive when its leader had exited by itself."""
+    """The processes alive when their leader had exited by itself."""
 
     described: tuple[LeakedProcess, ...] = ()
     count: int = 0
 
 
 class ProcessRunner:
-    """Runs one process at a time to its end, with everything that came of it. `close` it.
-
-    Attributes:
-        reader: told to read, again and again while a process runs; None where nobody reads.
-        is_recorded: whether the end of all that was run is on record; set by who records it. Till
-            then an attempt may be open that names the keeper, and ends with it.
-    """
+    """Runs one process at a time to its end, with everything that came of it. `close` it."""
 
     def __init__(
         self,
@@ -127,8 +121,6 @@ class ProcessRunner:
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
     ) -> None:
-        self.reader: OutputReader | None = None
-        self.is_recorded = False
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
@@ -145,7 +137,7 @@ class ProcessRunner:
                 self._unable = started
 
     def keeper(self) -> Keeper | None:
-        """The keeper, up and able; None where none can be had, see `unable`."""
+        """Return the keeper, up and able; None where none can be had, see `unable`."""
         self.warm_up()
         if self._keeper is not None and (unable := self._keeper.unable()):
             self._keeper.abandon()
@@ -154,25 +146,35 @@ class ProcessRunner:
 
     @property
     def unable(self) -> str:
-        """Why there is no keeper; empty while there is, or none was asked for yet."""
+        """The reason for having no keeper; empty while there is one, or none was asked for yet."""
         return self._unable
 
     def reach(self) -> Containment:
-        """How far the ending of processes reaches here."""
+        """Return how far the ending of processes reaches here."""
         return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
 
-    def close(self) -> None:
-        """Let the keeper go; back to the pool, once it is on record that it keeps nothing."""
+    def close(self, *, is_recorded: bool = False) -> None:
+        """Let the keeper go; back to the pool, once it is on record that it keeps nothing.
+
+        `is_recorded` says that the end of all that was run is on record. Till then an attempt may
+        be open that names the keeper, and ends with it.
+        """
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        if self._keepers is not None and self._is_idle and self.is_recorded:
+        if self._keepers is not None and self._is_idle and is_recorded:
             self._keepers.give_back(keeper)
         else:
             keeper.close()
 
-    def run(self, command: Command, limits: Limits, observer: Observer) -> ProcessReport:
-        """Start `command` and wait for its end.
+    def run(
+        self,
+        command: Command,
+        limits: Limits,
+        observer: Observer,
+        reader: OutputReader | None = None,
+    ) -> ProcessReport:
+        """Start `command` and wait for its end, having `reader` read again and again meanwhile.
 
         When this returns or raises, the process and what came of it have been collected, but for
         `ProcessReport.survivors`.
@@ -190,9 +192,9 @@ class ProcessRunner:
             return ProcessReport(child)
         try:
             observer.started(child.pid)
-            stopped = self._wait(child, limits, output, observer)
+            stopped = self._wait(child, limits, output, observer, _Reading(reader))
             if isinstance(stopped, TimedOut | WentQuiet):
-                self._tell_ending(child, stopped, output, observer)
+                self._announce_end(child, stopped, output, observer)
             leaked = _Leaked() if stopped is not None else self._leaked(child)
             has_ended = True
             if stopped is not None or leaked.count:
@@ -230,16 +232,20 @@ class ProcessRunner:
         return collected
 
     def _drop_keeper(self) -> None:
-        """The next process gets a keeper of its own: this one is not to be relied on."""
+        """Give up the keeper, which cannot be relied on: the next process gets another."""
         if self._keeper is not None:
             self._keeper.abandon()
             self._keeper = None
 
     def _wait(
-        self, child: Contained, limits: Limits, output: OutputWatch, observer: Observer
+        self,
+        child: Contained,
+        limits: Limits,
+        output: OutputWatch,
+        observer: Observer,
+        reading: _Reading,
     ) -> Stopped | None:
         """Wait for the end or a reason to end it; None when the process ended by itself."""
-        reading = _Reading(self.reader)
         began = time.monotonic()
         deadline = began + limits.timeout_ms / 1000
         idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
@@ -277,7 +283,7 @@ class ProcessRunner:
             self._interrupts.drain()
         return child.end_descriptor in ready or child.loss_descriptor in ready
 
-    def _tell_ending(
+    def _announce_end(
         self,
         child: Contained,
         stopped: TimedOut | WentQuiet,
@@ -290,7 +296,7 @@ class ProcessRunner:
         observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
 
     def _leaked(self, child: Contained) -> _Leaked:
-        """What a leader that ended by itself left running, once it had a moment to end as well."""
+        """Find what a leader that ended by itself left running, after a moment to end as well."""
         settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)

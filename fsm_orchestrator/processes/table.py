@@ -7,6 +7,7 @@ It never signals anything: process.py does.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +113,12 @@ def _identity_elsewhere(pid: int) -> str | None:
         return None
 
 
+def age_seconds(pid: int) -> float | None:
+    """Return how long a process has been there; None when it has ended, or without /proc."""
+    fields = _stat_fields(pid)
+    return None if fields is None else _age_seconds(int(fields[_START]))
+
+
 def describe(member: ProcessKey) -> LeakedProcess | None:
     """What a report says of a process; None when it is gone."""
     fields = _stat_fields(member.pid)
@@ -120,17 +127,20 @@ def describe(member: ProcessKey) -> LeakedProcess | None:
     try:
         arguments = (PROC / str(member.pid) / "cmdline").read_bytes()
         name = (PROC / str(member.pid) / "comm").read_text(errors="replace").strip()
-        uptime_seconds = float((PROC / "uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
+    except OSError:
         return None
     command = arguments.replace(b"\0", b" ").decode(errors="replace").strip() or f"[{name}]"
-    age_seconds = uptime_seconds - member.start_ticks / os.sysconf("SC_CLK_TCK")
     return LeakedProcess(
         pid=member.pid,
         command=command,
-        age_seconds=round(max(0.0, age_seconds), 2),
+        age_seconds=_age_seconds(member.start_ticks),
         rss_bytes=int(fields[_RSS]) * os.sysconf("SC_PAGE_SIZE"),
     )
+
+
+def _age_seconds(start_ticks: int) -> float:
+    now_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)  # what start times count from
+    return round(max(0.0, now_seconds - start_ticks / os.sysconf("SC_CLK_TCK")), 2)
 
 
 def _stat_fields(pid: int) -> list[str] | None:

@@ -12,8 +12,6 @@ from fsm_orchestrator.model.execution import StageExecution, cycle_in, idempoten
 from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.vocabulary import Ending, StageStatus, StateKind
 
-_GOOD = (StageStatus.SUCCESS, StageStatus.SKIPPED)
-
 
 def attempt_problems(checkpoint: Checkpoint) -> Iterator[str]:
     """Every contradiction, in words with its field."""
@@ -65,7 +63,7 @@ def _execution_problems(
         yield f"{at}.idempotency_key: is of another run or stage"
     elif not 1 <= cycle <= cycles.get(execution.stage, 1):
         yield f"{at}.idempotency_key: is of a loop cycle that there was not"
-    if (execution.error is None) is not (execution.status in _GOOD):
+    if (execution.error is None) is not execution.status.is_good:
         yield f"{at}.error: does not fit the status {execution.status.value}"
     wrong = (
         *execution.missing_artifacts,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fsm_orchestrator.config.stage_settings import StageRecord
+from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
@@ -24,10 +24,12 @@ from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,
     blank,
+    gone_wrong,
     idempotency_key,
 )
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
+from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, StageStatus
@@ -142,7 +144,7 @@ class Checkpoint(StrictModel):
             update={
                 "status": StageStatus.INTERRUPTED,
                 "reason": attempt.reason,
-                "error": error,
+                **gone_wrong(Problem(cause=error, details=())),
                 "command": "" if settings is None else settings.command,
                 "args": () if settings is None else settings.args,
                 "env_keys": () if settings is None else tuple(settings.env_digests),

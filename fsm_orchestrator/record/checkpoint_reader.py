@@ -22,7 +22,6 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.phrases import described
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 
-KEY_CHARACTERS_MAX: Final = 80
 SMALL_BYTES_MAX: Final = 1024 * 1024
 ENTRIES_MAX: Final = 250_000
 """More than a program can be given arguments, or a file of the largest size has invocations."""
@@ -65,7 +64,9 @@ def parse(data: bytes, name: str) -> Checkpoint:
     try:
         checkpoint = Checkpoint.model_validate_json(data)
     except ValidationError as error:
-        _refuse(name, _first_problem(error))
+        from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
+
+        _refuse(name, problems(error)[0].text)
     try:
         reading.check(checkpoint.lifecycle, name)
     except LifecycleError as error:
@@ -127,12 +128,6 @@ def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part)[:KEY_CHARACTERS_MAX] for part in problem["loc"])
-    return f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
 def _refuse(name: str, why: str) -> NoReturn:

@@ -10,7 +10,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, judge
-from fsm_orchestrator.stages.attempt import masked_artifacts
+from fsm_orchestrator.stages.masked_artifacts import masked_artifacts, masked_paths
 from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 
@@ -62,7 +62,7 @@ def refused_execution(
     return failure.model_copy(
         update={
             "status": StageStatus.ARTIFACT_MISSING,
-            "missing_artifacts": masker.mask_paths(one.path for one in verdict.missing),
-            "malformed_artifacts": masker.mask_paths(one.path for one in verdict.malformed),
+            "missing_artifacts": masked_paths(verdict.missing, masker),
+            "malformed_artifacts": masked_paths(verdict.malformed, masker),
         }
     )

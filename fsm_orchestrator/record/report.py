@@ -1,6 +1,6 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,7 +24,6 @@ from fsm_orchestrator.vocabulary import (
     ExitCode,
     Gate,
     Outcome,
-    StageStatus,
 )
 
 
@@ -158,16 +157,13 @@ def decisions_in_force(
     )
 
 
-GOOD: Final = (StageStatus.SUCCESS, StageStatus.SKIPPED)
-
-
 def failures_of(report: Report) -> tuple[StageExecution, ...]:
     """What the latest invocation failed to do, less the attempts that a later one made good."""
     last = {execution.stage: execution for execution in report.stage_executions}
     return tuple(
         execution
         for execution in report.stage_executions
-        if execution.status not in GOOD
+        if not execution.status.is_good
         and (execution.attempt == 0 or execution is last[execution.stage])
     )
 

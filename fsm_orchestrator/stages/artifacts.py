@@ -20,6 +20,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.stages.strict_json import problem_of
+from fsm_orchestrator.text.phrases import printable_name
 
 JSON_BYTES_MAX: Final = 128 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 16 * 1024**3
@@ -98,7 +99,7 @@ class ArtifactsVerdict(NamedTuple):
         """
         kinds = (("missing", self.missing), ("malformed", self.malformed), ("stale", self.stale))
         return "; ".join(
-            f"{kind}: " + ", ".join(f"{_printable(at.path)} ({at.reason})" for at in problems)
+            f"{kind}: " + ", ".join(f"{printable_name(at.path)} ({at.reason})" for at in problems)
             for kind, problems in kinds
             if problems
         )
@@ -300,7 +301,3 @@ def _size_text(size_bytes: int) -> str:
     """`256 MiB`, `16 GiB`: a bound as people say it."""
     gibibytes, rest = divmod(size_bytes, 1024**3)
     return f"{size_bytes // 1024**2} MiB" if rest else f"{gibibytes} GiB"
-
-
-def _printable(path: str) -> str:
-    return path if path.isprintable() else ascii(path)

@@ -1,18 +1,17 @@
-"""One attempt of one stage: environment, logs, process, artifacts, and the record of it."""
+"""One attempt of one stage: its environment, its process, and the record of how it ended."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.disk import files
-from fsm_orchestrator.errors import OperationError, RecordingError
+from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
@@ -21,336 +20,226 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
     WentQuiet,
     ending_of,
-    error_of,
+    problem_of,
     signal_name,
     stage_result,
     status_of,
 )
 from fsm_orchestrator.model.execution import (
-    Artifact,
     AttemptRecord,
     StageExecution,
+    gone_wrong,
     idempotency_key,
 )
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.output_watch import cut_off
 from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
-    ArtifactProblem,
     ArtifactsVerdict,
     judge,
     take_snapshot,
 )
-from fsm_orchestrator.stages.output_files import log_names, postmortem_name
-from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
+from fsm_orchestrator.stages.masked_artifacts import masked_artifacts, masked_paths
+from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
+from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
+from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
-TAIL_BYTES_MAX: Final = 4096
 COMMAND_CHARACTERS_MAX: Final = 300
-TAIL_LINES_MAX: Final = 20
 
 
-class StageContext(NamedTuple):
-    """What is the same for every stage of a run."""
+@dataclass(kw_only=True)
+class Attempt:
+    """An attempt that is already durable; the observer of its own process.
+
+    Attributes:
+        environment: variables of this program beside those that every attempt gets.
+        rework_exit_code: the exit code by which it asks for rework; None where it cannot.
+        is_retry: whether an attempt of this invocation has failed before it.
+        started: called with the pid of its process.
+        on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
+        reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
+    """
 
     run_id: str
     output_directory: Path
     clock: Clock
     masker: Masker
-    runner: ProcessRunner
     on_leak: OnLeak
-
-
-class AttemptHooks(NamedTuple):
-    """Who is told of an attempt while it runs: its pid, and (elapsed_ms, stdout, stderr tails).
-
-    `read_output` is given the descriptors of its outputs; who reads them, None for nobody.
-    """
-
-    on_started: Callable[[int], None]
-    on_slow: Callable[[int, str, str], None]
-    read_output: Callable[[tuple[int, int]], OutputReader | None]
-
-
-class AttemptPlan(NamedTuple):
-    """What is particular to one attempt, beside the stage's settings.
-
-    Attributes:
-        environment: variables of ours that it gets beside those that every attempt gets.
-        rework_exit_code: the exit code by which it asks for rework; None where it cannot.
-        is_retry: whether an attempt of this invocation has failed before it.
-    """
-
+    record: AttemptRecord
+    settings: StageSettings
     limits: Limits
-    hooks: AttemptHooks
     environment: Mapping[str, str]
     rework_exit_code: int | None
     is_retry: bool
+    started: Callable[[int], None]
+    on_slow: Callable[[int, str, str], None]
+    reader_of: Callable[[tuple[int, int]], OutputReader | None]
+    _outputs: tuple[int, int] = field(init=False)
+    _starts: tuple[int, int] = field(init=False)
+    _black_box: str | None = field(init=False, default=None)
+    """One line about it, which may be empty; None when there is none."""
 
+    def run(self, runner: ProcessRunner) -> StageExecution:
+        """Run the attempt to its end, and return the record of it.
 
-class _Ended(NamedTuple):
-    """What is known of an attempt once its process has ended; `postmortem` is one line or empty."""
-
-    report: ProcessReport
-    verdict: ArtifactsVerdict
-    duration_ms: int
-    stderr_tail: str
-    postmortem: str
-    has_postmortem: bool
-
-
-def run_attempt(
-    context: StageContext,
-    attempt: AttemptRecord,
-    settings: StageSettings,
-    plan: AttemptPlan,
-) -> StageExecution:
-    """Run an attempt that is already durable, and say how it ended.
-
-    Raises:
-        RecordingError: its files cannot be written, or a hook raised it; the process, if any, has
-            been ended.
-        OperationError: a process of it could not be ended.
-    """
-    snapshot = take_snapshot(settings.expected_artifacts)
-    began = time.monotonic()
-    with _open_logs(context.output_directory, attempt) as (stdout, stderr):
-        observer = _Observer(context, attempt, plan.hooks, (stdout, stderr))
-        command = Command(
-            program=settings.command,
-            args=settings.args,
-            cwd=settings.cwd,
-            env={**_environment(context, attempt, settings), **plan.environment},
-            search_path=os.environ.get("PATH"),
-            stdout=stdout,
-            stderr=stderr,
-        )
-        reader = context.runner.reader = plan.hooks.read_output((stdout, stderr))
-        report = context.runner.run(command, plan.limits, observer)
-        duration_ms = context.clock.elapsed_ms(began)
-        if reader is not None:
-            reader.finish()
-        tail = observer.tail(1)
-        if plan.limits.output_limit_bytes is not None:  # also what was printed while it was ended
-            cut_off(stdout, stderr, plan.limits.output_limit_bytes)
-    if report.survivors:
-        raise _not_ended(attempt, report.survivors)
-    # What a process left that was ended in mid-work, or never ran, is nobody's claim.
-    to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
-    verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
-    ended = _Ended(report, verdict, duration_ms, tail, observer.postmortem, observer.has_postmortem)
-    return _execution(context, attempt, settings, plan, ended)
-
-
-class _Observer:
-    """What happens while the attempt's process runs, on top of waiting for it."""
-
-    def __init__(
-        self,
-        context: StageContext,
-        attempt: AttemptRecord,
-        hooks: AttemptHooks,
-        outputs: tuple[int, int],
-    ) -> None:
-        self._context = context
-        self._attempt = attempt
-        self._hooks = hooks
-        self._outputs = outputs
-        self._starts = tuple(os.fstat(one).st_size for one in outputs)
-        self.postmortem = ""
-        self.has_postmortem = False
-
-    def started(self, pid: int) -> None:
-        """Tell the hook."""
-        self._hooks.on_started(pid)
+        Raises:
+            RecordingError: its files cannot be written, or a callback raised it; the process, if
+                any, has been ended.
+            OperationError: a process of it could not be ended.
+        """
+        settings, limit_bytes = self.settings, self.limits.output_limit_bytes
+        snapshot = take_snapshot(settings.expected_artifacts)
+        began = time.monotonic()
+        names = self.record.stage, self.record.attempt
+        with open_logs(self.output_directory, *names) as (stdout, stderr):
+            self._outputs = (stdout, stderr)
+            self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
+            reader = self.reader_of((stdout, stderr))
+            report = runner.run(self._command(), self.limits, self, reader)
+            duration_ms = self.clock.elapsed_ms(began)
+            if reader is not None:
+                reader.finish()
+            stderr_tail = self._tail(1)
+            if limit_bytes is not None:  # also what was printed while it was ended
+                cut_off(stdout, stderr, limit_bytes)
+        if report.survivors:
+            raise self._not_ended(report.survivors)
+        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
+        verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
+        return self._execution(report, verdict, duration_ms, stderr_tail)
 
     def slow(self, elapsed_ms: int) -> None:
-        """Tell the hook, with what the stage printed last."""
-        self._hooks.on_slow(elapsed_ms, self.tail(0), self.tail(1))
+        """Pass on that it is slow, with what it printed last."""
+        self.on_slow(elapsed_ms, self._tail(0), self._tail(1))
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
         """Write the black box."""
-        from fsm_orchestrator.processes import (  # noqa: PLC0415 - rare
-            postmortem,
-            snapshots,
-        )
+        from fsm_orchestrator.stages.black_box import Moment, write_black_box  # noqa: PLC0415 - rare
 
-        context, attempt = self._context, self._attempt
-        found, is_complete = snapshots.collect(processes, context.masker)
-        is_fixed = context.clock.is_fixed
-        record = postmortem.Postmortem(
-            schema_version=1,
-            run_id=context.run_id,
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            at=timestamp(context.clock.now()),
-            why=(error_of(stopped) or "").partition(";")[0],
-            is_complete=is_complete,
-            processes=found,
+        is_fixed, problem = self.clock.is_fixed, problem_of(stopped)
+        moment = Moment(
+            at=timestamp(self.clock.now()),
+            why="" if problem is None else problem.cause,
+            processes=processes,
             silent_seconds=None if is_fixed else round(silent_seconds, 3),
-            stdout_tail=self.tail(0),
-            stderr_tail=self.tail(1),
+            stdout_tail=self._tail(0),
+            stderr_tail=self._tail(1),
         )
-        self.postmortem = "" if is_fixed else postmortem.summary(record)
-        path = context.output_directory / postmortem_name(attempt.stage, attempt.attempt)
-        try:
-            files.replace_file(
-                path, (escaped(record.model_dump_json(indent=2)) + "\n").encode(), mode=0o600
-            )
-        except OSError as error:
-            raise RecordingError(Operation.LOGS_PERSIST, str(path), files.reason(error)) from error
-        self.has_postmortem = True
+        line = write_black_box(self.output_directory, self.run_id, self.record, moment, self.masker)
+        self._black_box = "" if is_fixed else line
 
-    def tail(self, output: int) -> str:
-        """The last lines of stdout (0) or stderr (1), as they may be shown."""
-        return _tail(self._outputs[output], self._starts[output], self._context.masker)
+    def _command(self) -> Command:
+        stdout, stderr = self._outputs
+        return Command(
+            program=self.settings.command,
+            args=self.settings.args,
+            cwd=self.settings.cwd,
+            env=self._environment(),
+            search_path=os.environ.get("PATH"),
+            stdout=stdout,
+            stderr=stderr,
+        )
 
+    def _environment(self) -> dict[str, str]:
+        """Return the operator's environment, the stage's pairs over it, and ours over both."""
+        record = self.record
+        given = {key: value for key, value in self.settings.env.items() if value is not None}
+        return {
+            **os.environ,
+            **given,
+            "ORCHESTRATOR_RUN_ID": self.run_id,
+            "ORCHESTRATOR_STAGE": record.stage,
+            "ORCHESTRATOR_ATTEMPT": str(record.attempt),
+            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
+            "ORCHESTRATOR_IDEMPOTENCY_KEY": self._key,
+            TOKEN_VARIABLE: record.token,
+            **self.environment,
+        }
 
-def _not_ended(attempt: AttemptRecord, pids: tuple[int, ...]) -> OperationError:
-    named = ", ".join(map(str, pids))
-    return OperationError(
-        Operation.ATTEMPT_END,
-        f"cannot end process {named} of stage {attempt.stage!r}: it is another user's, or waits"
-        " in the kernel",
-        remedy="end it by hand, then resume: the stage is not started while it is alive",
-    )
+    @property
+    def _key(self) -> str:
+        return idempotency_key(self.run_id, self.record.stage, self.record.cycle)
 
+    def _tail(self, output: int) -> str:
+        """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
+        tail = read_tail(self._outputs[output], self.masker, start=self._starts[output])
+        return "\n".join(tail.text.splitlines()[-TAIL_LINES:])
 
-def _execution(
-    context: StageContext,
-    attempt: AttemptRecord,
-    settings: StageSettings,
-    plan: AttemptPlan,
-    ended: _Ended,
-) -> StageExecution:
-    verdict = ended.verdict
-    result = stage_result(
-        ended.report.end,
-        "" if verdict.is_good else verdict.summary(),
-        ended.report.leaked_count if context.on_leak is OnLeak.FAIL else 0,
-        plan.rework_exit_code,
-    )
-    status = status_of(result)
-    stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
-    masker = context.masker
-    return StageExecution(
-        stage=attempt.stage,
-        attempt=attempt.attempt,
-        idempotency_key=idempotency_key(context.run_id, attempt.stage, attempt.cycle),
-        status=status,
-        ending=ending_of(result),
-        flaky=status is StageStatus.SUCCESS and plan.is_retry,
-        reason=attempt.reason,
-        error=_error(result, ended, masker),
-        command=masker.mask_path(settings.command),
-        args=masker.mask_all(settings.args),
-        env_keys=tuple(settings.env),
-        cwd=masker.mask_path(settings.cwd),
-        started_at=attempt.started_at,
-        duration_ms=ended.duration_ms,
-        exit_code=ended.report.end.code if isinstance(ended.report.end, Exited) else None,
-        signal=(
-            signal_name(ended.report.end.signum) if isinstance(ended.report.end, Signaled) else None
-        ),
-        missing_artifacts=_paths(verdict.missing, masker),
-        malformed_artifacts=_paths(verdict.malformed, masker),
-        stale_artifacts=_paths(verdict.stale, masker),
-        artifacts=masked_artifacts(verdict, masker),
-        stdout_log=stdout_log,
-        stderr_log=stderr_log,
-        stderr_tail=ended.stderr_tail,
-        postmortem=(
-            postmortem_name(attempt.stage, attempt.attempt) if ended.has_postmortem else None
-        ),
-        leaked_count=ended.report.leaked_count,
-        leaked_processes=tuple(
-            process.model_copy(
-                update={"command": masker.mask(process.command)[:COMMAND_CHARACTERS_MAX]}
-            )
-            for process in ended.report.leaked
-        ),
-        resources=None if context.clock.is_fixed else ended.report.resources,
-    )
+    def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
+        named = ", ".join(map(str, pids))
+        return OperationError(
+            Operation.ATTEMPT_END,
+            f"cannot end process {named} of stage {self.record.stage!r}: it is another user's, or"
+            " waits in the kernel",
+            remedy="end it by hand, then resume: the stage is not started while it is alive",
+        )
 
+    def _execution(
+        self,
+        report: ProcessReport,
+        verdict: ArtifactsVerdict,
+        duration_ms: int,
+        stderr_tail: str,
+    ) -> StageExecution:
+        end, masker = report.end, self.masker
+        result = stage_result(
+            end,
+            "" if verdict.is_good else verdict.summary(),
+            report.leaked_count if self.on_leak is OnLeak.FAIL else 0,
+            self.rework_exit_code,
+        )
+        status = status_of(result)
+        names = self.record.stage, self.record.attempt
+        stdout_log, stderr_log = log_names(*names)
+        return StageExecution(
+            stage=self.record.stage,
+            attempt=self.record.attempt,
+            idempotency_key=self._key,
+            status=status,
+            ending=ending_of(result),
+            flaky=status is StageStatus.SUCCESS and self.is_retry,
+            reason=self.record.reason,
+            **gone_wrong(self._problem(result, verdict)),
+            command=masker.mask_path(self.settings.command),
+            args=masker.mask_all(self.settings.args),
+            env_keys=tuple(self.settings.env),
+            cwd=masker.mask_path(self.settings.cwd),
+            started_at=self.record.started_at,
+            duration_ms=duration_ms,
+            exit_code=end.code if isinstance(end, Exited) else None,
+            signal=signal_name(end.signum) if isinstance(end, Signaled) else None,
+            missing_artifacts=masked_paths(verdict.missing, masker),
+            malformed_artifacts=masked_paths(verdict.malformed, masker),
+            stale_artifacts=masked_paths(verdict.stale, masker),
+            artifacts=masked_artifacts(verdict, masker),
+            stdout_log=stdout_log,
+            stderr_log=stderr_log,
+            stderr_tail=stderr_tail,
+            postmortem=None if self._black_box is None else postmortem_name(*names),
+            leaked_count=report.leaked_count,
+            leaked_processes=tuple(
+                process.model_copy(
+                    update={"command": masker.mask(process.command)[:COMMAND_CHARACTERS_MAX]}
+                )
+                for process in report.leaked
+            ),
+            resources=None if self.clock.is_fixed else report.resources,
+        )
 
-def _error(result: StageResult, ended: _Ended, masker: Masker) -> str | None:
-    """The cause first; the black box and wrong artifacts after it, when they are not the cause."""
-    error, verdict = error_of(result), ended.verdict
-    if error is None:
-        return None
-    if ended.postmortem:
-        error = f"{error}; at that time: {ended.postmortem}"
-    if not verdict.is_good and not isinstance(result, ArtifactsWrong):
-        error = f"{error}; its expected artifacts are wrong too: {verdict.summary()}"
-    return masker.mask_path(error)
-
-
-def _environment(
-    context: StageContext, attempt: AttemptRecord, settings: StageSettings
-) -> dict[str, str]:
-    """The operator's environment, the stage's pairs over it, and ours over both."""
-    given = {key: value for key, value in settings.env.items() if value is not None}
-    return {
-        **os.environ,
-        **given,
-        "ORCHESTRATOR_RUN_ID": context.run_id,
-        "ORCHESTRATOR_STAGE": attempt.stage,
-        "ORCHESTRATOR_ATTEMPT": str(attempt.attempt),
-        "ORCHESTRATOR_OUTPUT_DIR": str(context.output_directory),
-        "ORCHESTRATOR_IDEMPOTENCY_KEY": idempotency_key(
-            context.run_id, attempt.stage, attempt.cycle
-        ),
-        TOKEN_VARIABLE: attempt.token,
-    }
-
-
-@contextlib.contextmanager
-def _open_logs(output_directory: Path, attempt: AttemptRecord) -> Iterator[tuple[int, int]]:
-    """The attempt's two log files, open for appending; private, for a stage prints anything."""
-    names = log_names(attempt.stage, attempt.attempt)
-    descriptors: list[int] = []
-    try:
-        path = output_directory / LOGS_DIRECTORY
-        try:
-            files.make_directory(path, is_durable=False)  # the next checkpoint makes it so
-            for name in names:
-                path = output_directory / name
-                descriptors.append(files.open_append(path, mode=0o600))
-        except OSError as error:
-            raise RecordingError(Operation.LOGS_PERSIST, str(path), files.reason(error)) from error
-        yield descriptors[0], descriptors[1]
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _tail(descriptor: int, start: int, masker: Masker) -> str:
-    """The last lines of a log from `start` on, masked, as text whatever the bytes.
-
-    Masked before anything is cut: more is read than is kept, so that no piece of a value stays.
-    """
-    size_bytes = os.fstat(descriptor).st_size
-    to_read = TAIL_BYTES_MAX + masker.longest_bytes
-    begin = max(start, size_bytes - to_read)
-    data = os.pread(descriptor, to_read, begin)
-    text = data.decode(errors="replace")
-    # In characters, for a value is found in those: what is kept is bounded in bytes.
-    spare = data[:-TAIL_BYTES_MAX].decode(errors="replace")
-    tail = masker.masked_tail(text, len(text) - len(spare))
-    return "\n".join(tail.splitlines()[-TAIL_LINES_MAX:])
-
-
-def _paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
-    return masker.mask_paths(problem.path for problem in problems)
-
-
-def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
-    """The good artifacts as a record may name them."""
-    return tuple(
-        artifact.model_copy(update={"path": masker.mask_path(artifact.path)})
-        for artifact in verdict.good
-    )
+    def _problem(self, result: StageResult, verdict: ArtifactsVerdict) -> Problem | None:
+        """Return what went wrong; black box and wrong artifacts add to it, unless they are it."""
+        problem, mask = problem_of(result), self.masker.mask_path
+        if problem is None:
+            return None
+        details = list(problem.details)
+        if self._black_box:
+            details.append(f"at that time: {self._black_box}")
+        if not verdict.is_good and not isinstance(result, ArtifactsWrong):
+            details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
+        return Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))

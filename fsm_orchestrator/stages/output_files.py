@@ -1,22 +1,20 @@
-"""The log files of a run's stages: which there are, and the last line of one. Reads only."""
+"""The files that hold what stages print: their names, opening them, and finding them again."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.vocabulary import (
-    LOGS_DIRECTORY,
-    STATE_NAME_PATTERN,
-)
+from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, STATE_NAME_PATTERN, Operation
 
 _NAME: Final = re.compile(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
-TAIL_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,7 +28,7 @@ class StageLog:
 
 
 def logs_of(directory: Path) -> tuple[StageLog, ...]:
-    """The log files in a run's directory, by stage and attempt, stdout before stderr.
+    """Return the log files in a run's directory, by stage and attempt, stdout before stderr.
 
     Links and anything else that is no regular file are left out.
     """
@@ -48,47 +46,35 @@ def _found(directory: Path) -> Iterator[StageLog]:
             yield StageLog(int(match[2]), match[1], match[3] == "stderr", Path(entry.path))
 
 
-def last_line(logs: Iterable[StageLog]) -> str:
-    """The last line with something in it of the log that was written last; empty if none has."""
-    written = []
-    for log in logs:
-        try:
-            found = log.path.stat()
-        except OSError:
-            continue
-        if found.st_size:
-            written.append((found.st_mtime_ns, log.path))
-    for _, path in sorted(written, reverse=True):
-        for line in reversed(_tail(path).splitlines()):
-            if line.strip():
-                return line.strip()
-    return ""
-
-
-def _tail(path: Path) -> str:
-    try:
-        descriptor = files.open_regular(path)
-    except OSError:
-        return ""
-    try:
-        size_bytes = os.fstat(descriptor).st_size
-        data = os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES))
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)
-    text = data.decode(errors="replace")
-    if size_bytes <= TAIL_BYTES:
-        return text
-    return text.partition("\n")[2]  # what comes before may be the end of a value
-
-
 def log_names(stage: str, attempt: int) -> tuple[str, str]:
-    """Where an attempt's stdout and stderr go, relative to the output directory."""
+    """Return where an attempt's stdout and stderr go, relative to the output directory."""
     base = f"{LOGS_DIRECTORY}/{stage}.{attempt}"
     return f"{base}.stdout.log", f"{base}.stderr.log"
 
 
 def postmortem_name(stage: str, attempt: int) -> str:
-    """Where an attempt's black box is, relative to the output directory."""
+    """Return where an attempt's black box is, relative to the output directory."""
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
+
+
+@contextlib.contextmanager
+def open_logs(output_directory: Path, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
+    """Open an attempt's two logs for appending; private, for a stage prints anything.
+
+    Raises:
+        RecordingError: they cannot be opened.
+    """
+    descriptors: list[int] = []
+    try:
+        path = output_directory / LOGS_DIRECTORY
+        try:
+            files.make_directory(path, is_durable=False)  # the next checkpoint makes it so
+            for name in log_names(stage, attempt):
+                path = output_directory / name
+                descriptors.append(files.open_append(path, mode=0o600))
+        except OSError as error:
+            raise RecordingError(Operation.LOGS_PERSIST, str(path), files.reason(error)) from error
+        yield descriptors[0], descriptors[1]
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)

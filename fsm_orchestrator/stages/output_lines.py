@@ -1,7 +1,7 @@
-"""What a running stage prints, line by line, as it may be shown to others.
+"""The lines that stages print, as they may be shown to others, while the logs grow.
 
-Reads the stage's log files by descriptor, in chunks, so memory is flat whatever a stage prints.
-Values are masked before anything is split or cut. Logs nothing itself, and looks only when told.
+Reads in chunks, so memory is flat whatever a stage prints. Values are masked before anything is
+split or cut. Logs nothing itself, and reads only when asked.
 """
 
 from __future__ import annotations
@@ -11,24 +11,124 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.output_files import StageLog
 from fsm_orchestrator.vocabulary import OutputStream
 
 CHUNK_BYTES: Final = 8 * 1024
 LINE_BYTES_MAX: Final = 8 * 1024
 LOOK_BYTES_MAX: Final = 512 * 1024
-"""How much of one stream is read in one look, so that a stage that floods is still waited for."""
+"""The most that is read of one stream in one look, so that a stage that floods is still watched."""
 LINES_MAX: Final = 10_000
 
 Tell = Callable[[OutputStream, str, bool], None]
-"""Told of a line: its stream, its text, and whether it was cut."""
+"""Called with each line: its stream, its text, and whether it was cut."""
+Piece = tuple[str, bool]
+"""A line, or the next 8 KiB of a longer one; and whether the line ends with it."""
+
+
+class GrowingLog:
+    """One log from an offset on, on its way from bytes to masked lines."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self._offset = offset
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._held = ""
+        """The text that may still be part of a value, after the character before it, if any."""
+        self._held_from = 0
+        self._line = bytearray()
+
+    def chunk(self, descriptor: int) -> bytes:
+        """Read the next bytes; none when all that was printed has been read.
+
+        A log that the stage itself has cut short is read anew from its beginning: anywhere else
+        might be within a value.
+        """
+        if os.fstat(descriptor).st_size < self._offset:
+            self._offset = 0
+        data = os.pread(descriptor, CHUNK_BYTES, self._offset)
+        self._offset += len(data)
+        return data
+
+    def pieces(self, data: bytes, masker: Masker) -> Iterator[Piece]:
+        """Return what these bytes decide: the lines they finish, and full pieces of longer ones."""
+        text = self._held + self._decoder.decode(data)
+        masked, rest = masker.masked_part(text, self._held_from)
+        self._held_from = min(rest, 1)
+        self._held = text[rest - self._held_from :]
+        yield from self._split(masked)
+
+    def last_pieces(self, masker: Masker) -> Iterator[Piece]:
+        """Return what was held back, and the last line if it has no newline."""
+        text = self._held + self._decoder.decode(b"", final=True)
+        masked = masker.masked_end(text, self._held_from)
+        self._held, self._held_from = "", 0
+        yield from self._split(masked)
+        if self._line:
+            yield self._take_line()
+
+    def _split(self, masked: str) -> Iterator[Piece]:
+        *finished, begun = masked.split("\n")
+        for part in finished:
+            yield from self._add(part)
+            yield self._take_line()
+        yield from self._add(begun)
+
+    def _add(self, part: str) -> Iterator[Piece]:
+        self._line += part.encode()
+        while len(self._line) > LINE_BYTES_MAX:
+            piece = self._line[:LINE_BYTES_MAX].decode(errors="ignore")  # between two characters
+            del self._line[: len(piece.encode())]
+            yield piece, False
+
+    def _take_line(self) -> Piece:
+        line = self._line.decode()
+        self._line.clear()
+        return line, True
+
+
+class LogReader:
+    """One log file, read from its beginning and then from where it was left off."""
+
+    def __init__(self, log: StageLog) -> None:
+        self._path = log.path
+        self._log = GrowingLog()
+
+    def new_lines(self, masker: Masker, *, is_over: bool) -> Iterator[str]:
+        """Return the lines written since; one without its end only when `is_over`.
+
+        A long line comes in pieces. A file that cannot be read (any more) has none.
+        """
+        for data in self._new_chunks():
+            yield from map(_shown, self._log.pieces(data, masker))
+        if is_over:
+            yield from map(_shown, self._log.last_pieces(masker))
+
+    def _new_chunks(self) -> Iterator[bytes]:
+        try:
+            descriptor = files.open_regular(self._path)
+        except OSError:
+            return
+        try:
+            while data := self._log.chunk(descriptor):
+                yield data
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _shown(piece: Piece) -> str:
+    text, is_end = piece
+    return text.removesuffix("\r") if is_end else text
 
 
 class OutputLines:
     """The lines of two outputs from the moment of construction on, at most 10,000 of them.
 
-    Two descriptors of the same file are one output: stdout. `on_full` is called once, when there
-    is a line too many; nothing is read after it.
+    Two descriptors of the same file are one output: stdout. A long line is cut. `on_full` is
+    called once, when there is a line too many; nothing is read after it.
     """
 
     def __init__(
@@ -38,15 +138,16 @@ class OutputLines:
         tell: Tell,
         on_full: Callable[[], None],
     ) -> None:
+        self._masker = masker
         self._tell = tell
         self._on_full = on_full
         self._lines_left = LINES_MAX
-        self._streams = [_Stream(OutputStream.STDOUT, outputs[0], masker)]
+        self._streams = [_Stream(OutputStream.STDOUT, outputs[0])]
         if not os.path.sameopenfile(*outputs):
-            self._streams.append(_Stream(OutputStream.STDERR, outputs[1], masker))
+            self._streams.append(_Stream(OutputStream.STDERR, outputs[1]))
 
     def read(self) -> bool:
-        """Tell of the lines that were finished since the last look, stdout's first.
+        """Pass on the lines that were finished since the last look, stdout's first.
 
         Returns:
             Whether there was more than is read at once.
@@ -54,24 +155,28 @@ class OutputLines:
         has_more = False
         for stream in self._streams:
             left_bytes = LOOK_BYTES_MAX
-            while left_bytes > 0 and (data := stream.chunk()):
+            while left_bytes > 0 and (data := stream.log.chunk(stream.descriptor)):
                 left_bytes -= len(data)
-                if not self._tell_all(stream, stream.lines(data)):
+                if not self._tell_all(stream, stream.log.pieces(data, self._masker)):
                     return False
             has_more = has_more or left_bytes <= 0
         return has_more
 
     def finish(self) -> None:
-        """Tell of all the rest, last lines without a newline included: nothing more will come."""
+        """Pass on all the rest, last lines without a newline included: nothing more will come."""
         while self.read():
             pass
         for stream in self._streams:
-            if not self._tell_all(stream, stream.last_lines()):
+            if not self._tell_all(stream, stream.log.last_pieces(self._masker)):
                 return
 
-    def _tell_all(self, stream: _Stream, lines: Iterator[tuple[str, bool]]) -> bool:
-        """Tell of lines; False when there was one too many."""
-        for text, is_cut in lines:
+    def _tell_all(self, stream: _Stream, pieces: Iterator[Piece]) -> bool:
+        """Pass lines on, the first piece of each; return False when there was one too many."""
+        for piece, is_end in pieces:
+            text, is_cut = (piece, False) if stream.begun is None else (stream.begun, True)
+            stream.begun = None if is_end else text
+            if not is_end:
+                continue
             if self._lines_left == 0:
                 self._streams = []
                 self._on_full()
@@ -82,62 +187,10 @@ class OutputLines:
 
 
 class _Stream:
-    """One output, on its way from bytes to masked lines."""
+    """One output, and the first piece of a long line of it that has not ended."""
 
-    def __init__(self, name: OutputStream, descriptor: int, masker: Masker) -> None:
+    def __init__(self, name: OutputStream, descriptor: int) -> None:
         self.name = name
-        self._descriptor = descriptor
-        self._offset = os.fstat(descriptor).st_size
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._masker = masker
-        self._held = ""
-        """What may be part of a value still, after the character before it, if there is one."""
-        self._held_from = 0
-        self._line = bytearray()
-        self._is_cut = False
-
-    def chunk(self) -> bytes:
-        """The next bytes; none when all that was printed has been read.
-
-        A log that the stage itself has cut short is read anew from its beginning: anywhere else
-        might be within a value.
-        """
-        if os.fstat(self._descriptor).st_size < self._offset:
-            self._offset = 0
-        data = os.pread(self._descriptor, CHUNK_BYTES, self._offset)
-        self._offset += len(data)
-        return data
-
-    def lines(self, data: bytes) -> Iterator[tuple[str, bool]]:
-        """The lines that these bytes finish, and whether each was cut."""
-        text = self._held + self._decoder.decode(data)
-        masked, rest = self._masker.masked_part(text, self._held_from)
-        self._held_from = min(rest, 1)
-        self._held = text[rest - self._held_from :]
-        yield from self._split(masked)
-
-    def last_lines(self) -> Iterator[tuple[str, bool]]:
-        """What was held back, and the last line if it has no newline."""
-        text = self._held + self._decoder.decode(b"", final=True)
-        yield from self._split(self._masker.masked_end(text, self._held_from))
-        if self._line:
-            yield self._take_line()
-
-    def _split(self, masked: str) -> Iterator[tuple[str, bool]]:
-        *finished, begun = masked.split("\n")
-        for part in finished:
-            self._add(part)
-            yield self._take_line()
-        self._add(begun)
-
-    def _add(self, part: str) -> None:
-        data = part.encode()
-        room = LINE_BYTES_MAX - len(self._line)
-        self._line += data[:room]
-        self._is_cut = self._is_cut or len(data) > room
-
-    def _take_line(self) -> tuple[str, bool]:
-        line = self._line.decode(errors="ignore"), self._is_cut  # a cut may be within a character
-        self._line.clear()
-        self._is_cut = False
-        return line
+        self.descriptor = descriptor
+        self.log = GrowingLog(os.fstat(descriptor).st_size)
+        self.begun: str | None = None

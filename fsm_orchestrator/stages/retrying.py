@@ -1,16 +1,17 @@
-"""Whether a failed attempt is followed by another, and after what delay."""
+"""The decision to retry a failed attempt, and the delay before it."""
 
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.retry_policy import (
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.vocabulary import (
     DEFAULT_BACKOFF_MS,
     DEFAULT_BACKOFF_MS_MAX,
-    RetryPolicy,
+    Backoff,
+    Ending,
 )
-from fsm_orchestrator.vocabulary import Backoff, Ending
 
 
 def may_retry(policy: RetryPolicy, execution: StageExecution, attempts: int) -> bool:
-    """Whether another attempt follows: there is one left, and the way it ended is named.
+    """Answer whether another attempt follows: there is one left, and the way it ended is named.
 
     `attempts` is how many the stage has had at this piece of work, this one included.
     """
@@ -26,7 +27,7 @@ def may_retry(policy: RetryPolicy, execution: StageExecution, attempts: int) -> 
 
 
 def wait_ms(policy: RetryPolicy, retry: int) -> int:
-    """How long to wait before a retry, counted from 1; exact, so that it can be told."""
+    """Return how long to wait before a retry, counted from 1; exact, so that it can be shown."""
     first = DEFAULT_BACKOFF_MS if policy.backoff_ms is None else policy.backoff_ms
     longest = DEFAULT_BACKOFF_MS_MAX if policy.backoff_ms_max is None else policy.backoff_ms_max
     doublings = min(retry - 1, 31) if policy.backoff is Backoff.EXPONENTIAL else 0

@@ -1,17 +1,20 @@
-"""How values and near misses are put into refusals, the same way everywhere. Only words."""
+"""Phrases that every message uses alike: values, suggestions, counts, spans of time."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
+_DRIVES_TERMINALS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""The control characters, without tab and line feed."""
 
 
 def described(value: object) -> str:
-    """A value of the file in one short, printable phrase; text is quoted and escaped."""
+    """Describe a value from a file in a short, printable phrase; text is quoted and escaped."""
     match value:
         case bool():
             return str(value).lower()
@@ -31,21 +34,37 @@ def described(value: object) -> str:
             return "a date or time"
 
 
+def printable(text: str) -> str:
+    """Return text for a terminal: every character that could drive one becomes visible."""
+    return _DRIVES_TERMINALS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def printable_name(name: str) -> str:
+    """Return a name or path for a line of text: quoted and escaped if it is not printable."""
+    return name if name.isprintable() else ascii(name)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only for those who mistype
+    """Return `; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for typos
 
     nearest = get_close_matches(word, list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 state`, `2 states`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Return `1 state`, `2 states`, `2 processes`."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{ending}"
+
+
+def with_details(cause: str, details: Iterable[str]) -> str:
+    """Return a cause and what adds to it as one sentence: `timed out; ended on SIGTERM`."""
+    return "; ".join((cause, *details))
 
 
 def option_prefix(stage: str) -> str:
-    """How a stage's options begin: `--manager`; `_` becomes `-`."""
+    """Return the beginning of a stage's options: `--manager`; `_` becomes `-`."""
     return "--" + stage.replace("_", "-")
 
 
@@ -59,17 +78,17 @@ _SECOND_MS: Final = 1_000
 
 
 def span_ms(since: str, until: str) -> int:
-    """Whole milliseconds between two times as records hold them; never negative."""
+    """Return the whole milliseconds between two times of a record; never negative."""
     span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
     return max(0, round(span.total_seconds() * _SECOND_MS))
 
 
 def span_words(milliseconds: int) -> str:
-    """`740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
+    """Return `740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
     if milliseconds < _SECOND_MS:
         return f"{milliseconds} ms"
-    if milliseconds < 60 * _SECOND_MS:
-        return f"{milliseconds / _SECOND_MS:.1f} s".replace(".0 s", " s")
+    if round(milliseconds / _SECOND_MS, 1) < 60:  # noqa: PLR2004 - a minute
+        return f"{milliseconds / _SECOND_MS:.1f}".removesuffix(".0") + " s"
     minutes, seconds = divmod(round(milliseconds / _SECOND_MS), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,6 +1,6 @@
-"""The bytes of a TOML file as a table, in bounded time, or the reason why they are none.
+"""Reads a TOML file into a table, or explains why it cannot; finds the lines of its values.
 
-It stands before every model, so it loads nothing but the TOML reader, and knows no key.
+Comes before every model: loads nothing but the TOML reader, and knows no key.
 """
 
 from __future__ import annotations
@@ -10,35 +10,26 @@ from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import Any, Final
 
-NESTED_TOO_DEEPLY: Final = "is nested too deeply"
-NUMBER_TOO_LARGE: Final = "holds a number larger than any key takes"
-
-_DOTS_MAX: Final = 1000
-"""How many dots a line may have: tomllib's time grows with the square of a key's dotted parts."""
+TOO_DEEP_OR_LARGE: Final = "is nested too deeply, or has a number with too many digits"
 
 
 class NotATableError(ValueError):
-    """The text is not TOML that can be read; the message completes `FILE: `."""
+    """Text that cannot be read as TOML; the message follows `FILE: `."""
 
 
 def table_of(text: bytes) -> dict[str, Any]:
-    """The table that the text says.
+    """Return the table that a text spells.
 
     Raises:
-        NotATableError: it is not TOML in UTF-8, or beyond what a reader should be given.
+        NotATableError: it is not TOML in UTF-8, or exceeds what Python reads.
     """
     decoded = _decoded(text)
-    for number, line in enumerate(decoded.split("\n"), start=1):
-        if line.count(".") > _DOTS_MAX:
-            raise NotATableError(f"line {number} has more than {_DOTS_MAX} dots")
     try:
         return tomllib.loads(decoded)
     except tomllib.TOMLDecodeError as error:
         raise NotATableError(f"is not TOML: {error}") from error
-    except RecursionError as error:
-        raise NotATableError(NESTED_TOO_DEEPLY) from error
-    except ValueError as error:  # the one other error of tomllib: Python's limit on digits
-        raise NotATableError(NUMBER_TOO_LARGE) from error
+    except (RecursionError, ValueError) as error:
+        raise NotATableError(TOO_DEEP_OR_LARGE) from error
 
 
 def _decoded(text: bytes) -> str:
@@ -51,11 +42,11 @@ def _decoded(text: bytes) -> str:
 
 
 LINES_MAX: Final = 2000
-"""Beyond this a key's line is not looked for: the search reads every beginning of the text."""
+"""The most lines in which a key is looked for: the search parses every beginning of the text."""
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """The line, from 1, where the value at `path` begins; None if it cannot be told."""
+    """Return the line, from 1, where the value at `path` begins; None if it is not found."""
     lines = text.splitlines()
     if len(lines) > LINES_MAX:
         return None
@@ -72,7 +63,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 
 def _first_filled(lines: Sequence[str], start: int) -> int:
-    """The first line after `start` lines that is neither blank nor a comment."""
+    """Return the first line after `start` lines that is neither blank nor a comment."""
     for index in range(start, len(lines)):
         stripped = lines[index].strip()
         if stripped and not stripped.startswith("#"):
@@ -81,7 +72,7 @@ def _first_filled(lines: Sequence[str], start: int) -> int:
 
 
 def value_at(document: Any, path: Sequence[str | int]) -> Any:
-    """What a document says at `path`; None, which TOML has no word for, where it says nothing."""
+    """Return the value at `path`; None, which TOML does not have, if there is none."""
     for part in path:
         try:
             document = document[part]

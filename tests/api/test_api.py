@@ -110,7 +110,10 @@ def test_signal_handlers_are_installed_when_asked_and_put_back() -> None:
         ({"output_directory": ""}, "output_directory"),
         ({"output_directory": "x", "gates": {"policy": "alow"}}, "policy is one of allow"),
         ({"output_directory": "x", "timeout_ms": 0}, "timeout_ms"),
-        ({"output_directory": "x", "stages": {"manager": {"binn": "y"}}}, "no such setting"),
+        (
+            {"output_directory": "x", "stages": {"manager": {"binn": "y"}}},
+            "stages.manager.binn: unknown key",
+        ),
         ({"output_directory": "x", "stages": {"manager": {"bin": "a\0b"}}}, "stages.manager.bin"),
         ({"output_directory": "x", "run_id": "../x"}, "run_id"),
     ],

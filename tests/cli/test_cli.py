@@ -26,6 +26,7 @@ from tests.support.command import (
     ORCHESTRATOR_PID,
     PASSING,
     REPORT,
+    RUN_COMMAND_LINE,
     Ended,
     environment,
     events_of,
@@ -433,8 +434,7 @@ def test_no_arguments(tmp_path: Path) -> None:
 def test_help_and_version_load_no_core_package(arguments: tuple[str, ...]) -> None:
     """What only prints text does not pay for pydantic, transitions or structlog."""
     code = (
-        "import sys\n"
-        "from fsm_orchestrator.cli.main import run_command_line\n"
+        f"import sys\n{RUN_COMMAND_LINE}\n"
         "run_command_line(sys.argv[1:])\n"
         "loaded = {'pydantic', 'transitions', 'structlog'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {sorted(loaded)}' if loaded else 0)\n"
@@ -717,7 +717,7 @@ def test_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
     assert ended.code == 0
     assert everything(tmp_path) == {}
     for gate, value in (("policy", "allow"), ("ci", "success"), ("review", "approved")):
-        assert re.search(rf"gate {gate} +{value} +given by flag +passes", ended.stdout)
+        assert re.search(rf"{gate} +{value} +{value} +given by flag +passed", ended.stdout)
     assert re.search(r"stage manager: would run: .*not run yet", ended.stdout)
     assert re.search(r"stage executor: would run: .*not run yet", ended.stdout)
     assert "/bin/sh -c 'echo planned > planned'" in ended.stdout
@@ -731,8 +731,9 @@ def test_plan_says_what_a_gate_would_need(tmp_path: Path) -> None:
     arguments = ("./out", *stages(), "--ci-status", "pending", "--policy-status", "allow")
     ended = orchestrate("plan", *arguments, cwd=tmp_path)
     assert ended.code == 0
-    assert "refuses: needs --ci-status success" in ended.stdout
-    assert re.search(r"gate review +missing +not given +refuses", ended.stdout)
+    assert re.search(r"ci +pending +success +given by flag +refused", ended.stdout)
+    assert re.search(r"review +missing +approved +not given +refused", ended.stdout)
+    assert "--ci-status success" in ended.stdout
     assert "stage manager: would not start" in ended.stdout
     plan = planned(*arguments, cwd=tmp_path)
     assert plan["outcome"] == "blocked"
@@ -760,7 +761,7 @@ def test_plan_of_a_resume_foretells_it(tmp_path: Path) -> None:
     assert ended.code == 0
     assert re.search(r"stage manager: would be skipped: completed by attempt 1", ended.stdout)
     assert re.search(r"stage executor: would run: attempt 1 .*exited with code 1", ended.stdout)
-    assert re.search(r"gate policy +allow +kept from before +passes", ended.stdout)
+    assert re.search(r"policy +allow +allow +kept from before +passed", ended.stdout)
     plan = planned("./out", "--resume", cwd=tmp_path)
     assert actions(plan) == [("manager", "skip"), ("executor", "run")]
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0

@@ -25,7 +25,15 @@ from click.shell_completion import CompletionItem
 from fsm_orchestrator.cli.commands.completion import _offered
 from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS, COMPLETION_VARIABLE
-from tests.support.command import CHECKPOINT, COMMAND, PASSING, environment, orchestrate, stages
+from tests.support.command import (
+    CHECKPOINT,
+    COMMAND,
+    PASSING,
+    RUN_COMMAND_LINE,
+    environment,
+    orchestrate,
+    stages,
+)
 from tests.support.patience import PATIENCE_SECONDS
 
 REVIEWER_OPTION = "--reviewer-bin"
@@ -356,8 +364,7 @@ def test_completion_loads_no_core_package(tmp_path: Path) -> None:
     """A key press does not pay for pydantic, transitions or structlog, wherever it looks."""
     reviewed_run(tmp_path)
     code = (
-        "import os, sys\n"
-        "from fsm_orchestrator.cli.main import run_command_line\n"
+        f"import os, sys\n{RUN_COMMAND_LINE}\n"
         "for words in sys.argv[1:]:\n"
         "    os.environ['COMP_WORDS'] = words + ' '\n"
         "    os.environ['COMP_CWORD'] = str(len(words.split()))\n"
@@ -706,7 +713,7 @@ def test_fish_describes_what_it_offers(tmp_path: Path) -> None:
         assert done.stderr == ""
         return done.stdout.splitlines()
 
-    assert candidates("fsm-orchestrator sta") == ["status\tSay where runs stand."]
+    assert candidates("fsm-orchestrator sta") == ["status\tShow where runs stand."]
     assert candidates("fsm-orchestrator diagr") == [
         "diagram\tDraw a lifecycle, a run, a difference."
     ]

@@ -19,6 +19,7 @@ from tests.support.command import (
     EVENTS,
     ORCHESTRATOR_PID,
     PASSING,
+    RUN_COMMAND_LINE,
     Ended,
     environment,
     events_of,
@@ -80,7 +81,7 @@ def test_level_holds_for_text_too(tmp_path: Path) -> None:
     options = ("--log-format", "text", "--log-level", "warning")
     ended = orchestrate("./out", *FAILING, *options, cwd=tmp_path)
     assert "manager: started" not in ended.stderr
-    assert "warning: stage 'manager' exited and left a process running" in ended.stderr
+    assert "warning: stage 'manager' exited and left 1 process running" in ended.stderr
     assert "executor: failed" in ended.stderr
 
 
@@ -211,7 +212,7 @@ def test_output_is_told_only_when_asked(tmp_path: Path) -> None:
     orchestrate("./out", "--resume", cwd=tmp_path)
     assert len(output_of(tmp_path / "out")) == 1
     script = (
-        "import sys; from fsm_orchestrator.cli.main import run_command_line;"
+        f"import sys; {RUN_COMMAND_LINE};"
         "code = run_command_line(sys.argv[1:]);"
         "sys.exit(code or 'fsm_orchestrator.stages.output_lines' in sys.modules)"
     )

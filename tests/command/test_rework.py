@@ -93,7 +93,11 @@ def test_rework_that_is_used_up_fails_the_run(tmp_path: Path) -> None:
     ended = orchestrate(*reviewed("exit 10"), cwd=tmp_path)
     assert ended.code == 1
     assert len(executed(tmp_path)) == 3
-    assert "executor was sent back 2 times, as often as it may" in ended.stdout
+    why = "executor was sent back 2 times, the maximum (at_most)"
+    assert f"\n  {why}\n" in ended.stdout
+    last = report_of(tmp_path / "out")["transitions"][-1]
+    assert last["details"] == [why]
+    assert last["cause"].endswith(f"; {why}")
     report = report_of(tmp_path / "out")
     assert report["transitions"][-1]["dest"] == "failed"
     again = orchestrate("out", "--resume", cwd=tmp_path)

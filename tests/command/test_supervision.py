@@ -127,6 +127,21 @@ def test_killed_and_working_runs_are_told_apart(tmp_path: Path) -> None:
     assert " interrupted " in second
 
 
+def test_every_screen_names_a_standing_alike(tmp_path: Path) -> None:
+    """`status` of one and of several, `explain` and the page say the same words."""
+    artifact = ("--manager-expected-artifact", "plan.json")
+    orchestrate("out", *PASSING, *stages("echo 1 > plan.json"), *artifact, cwd=tmp_path)
+    (tmp_path / "plan.json").unlink()
+    orchestrate("out", "--resume", cwd=tmp_path)
+    words = "done, but not ready to close"
+    assert orchestrate("status", "out", cwd=tmp_path).stdout.startswith(f"{words}: ")
+    assert orchestrate("explain", "out", cwd=tmp_path).stdout.startswith(f"{words}: ")
+    several = orchestrate("status", "out", "out", cwd=tmp_path).stdout.splitlines()[1:]
+    assert [re.split("  +", line)[1] for line in several] == [words, words]
+    page = orchestrate("report", "out", "--html", "-", cwd=tmp_path).stdout
+    assert f"<h1>{words.capitalize()}</h1>" in page
+
+
 def test_glance_reads_no_earlier_invocations(tmp_path: Path) -> None:
     """What a report says of earlier invocations is not even parsed: its length costs nothing."""
     once = "test -e once || { touch once; exit 1; }"

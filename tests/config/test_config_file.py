@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fsm_orchestrator.config.config_file import ConfigFile, combined, load
+from fsm_orchestrator.config.config_file import ConfigFile, combined
+from fsm_orchestrator.config.config_reading import load
 from fsm_orchestrator.config.config_text import config_text
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError

@@ -15,15 +15,14 @@ from pydantic import ValidationError
 from fsm_orchestrator import run
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
-from fsm_orchestrator.config.stage_settings import (
+from fsm_orchestrator.config.stage_record import (
     StageRecord,
-    StageSettings,
     differences,
     env_digest,
-    given_settings,
     record_of,
     settings_of,
 )
+from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits

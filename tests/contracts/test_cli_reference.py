@@ -13,7 +13,8 @@ import click
 import pytest
 
 from fsm_orchestrator.cli.parser.names import COMMANDS
-from fsm_orchestrator.vocabulary import STAGE_OPTION_SUFFIXES, ExitCode
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
+from fsm_orchestrator.vocabulary import ExitCode
 from tests.tools.cli_reference import (
     EXIT_CODES,
     all_commands,
@@ -59,8 +60,8 @@ def test_page_has_every_command_and_the_options_of_stages_once() -> None:
     """No command is left out, and no stage's name stands for all."""
     page = reference_text()
     assert [name for name, _ in all_commands() if " " not in name] == list(COMMANDS)
-    for suffix in STAGE_OPTION_SUFFIXES:
-        assert len(re.findall(rf"^\| `--<stage>-{suffix}[` ]", page, re.MULTILINE)) == 1
+    for row in STAGE_OPTIONS:
+        assert len(re.findall(rf"^\| `--<stage>-{row.suffix}[` ]", page, re.MULTILINE)) == 1
     assert "--stage-" not in page
     assert not re.search(r"^\|.*--(manager|executor)-", page, re.MULTILINE)
 

@@ -29,6 +29,7 @@ print(len(entry_points(group="console_scripts")) > 0, entry_points(group="pydant
 import asyncio
 print(asyncio.run(answer()), Model(x="1").x)
 """
+SCREEN_LIBRARIES = ("rich", "better_exceptions", "colorama")
 PLUGIN = "import os; open(os.environ['SEEN'], 'a').write('loaded'); plugin = None\n"
 
 
@@ -65,3 +66,23 @@ def test_installed_plugin_does_not_get_at_what_is_kept(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment(**env), capture_output=True, check=False
     )
     assert seen.read_text() == "loaded"
+
+
+def test_libraries_for_a_screen_are_not_loaded(tmp_path: Path) -> None:
+    """What structlog takes if it is installed is loaded by a program beside us, and by no run."""
+    installed, seen = tmp_path / "installed", tmp_path / "seen"
+    installed.mkdir()
+    for name in SCREEN_LIBRARIES:
+        noted = f"import os; open(os.environ['SEEN'], 'a').write('{name} ')\n"
+        (installed / f"{name}.py").write_text(noted)
+    env = {"SEEN": str(seen), "PYTHONPATH": f"{installed}:{environment()['PYTHONPATH']}"}
+    run = orchestrate("out", *PASSING, *shell("manager", "true"), cwd=tmp_path, env=env)
+    assert run.code == 0
+    assert not seen.exists()
+    subprocess.run(
+        [sys.executable, "-c", "import structlog.dev"],
+        env=environment(**env),
+        capture_output=True,
+        check=False,
+    )
+    assert set(seen.read_text().split()) == set(SCREEN_LIBRARIES)

@@ -15,6 +15,7 @@ import pytest
 
 import fsm_orchestrator
 from fsm_orchestrator import errors
+from fsm_orchestrator.lifecycle.findings import FindingKind
 from fsm_orchestrator.lifecycle.reading import shipped_names
 from fsm_orchestrator.lifecycle.source import shipped_text
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Outcome, StateKind, Trigger
@@ -118,3 +119,13 @@ def test_every_error_is_drawn_where_it_belongs() -> None:
         for name, one in ERRORS.items()
         if name != "OrchestratorError"
     }
+
+
+def test_every_kind_of_finding_is_found() -> None:
+    """Each rule and promise that has a sentence is found somewhere in the package."""
+    found = {
+        node.attr
+        for node in nodes()
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "FindingKind"
+    }
+    assert found == set(FindingKind.__members__)

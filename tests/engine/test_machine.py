@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from fsm_orchestrator.engine.machine import RunMachine
+from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import shipped
@@ -54,6 +54,11 @@ TRIGGERS: Final = tuple(one for one in Trigger if one is not Trigger.REWORK_REQU
 """Those of a lifecycle in which nobody asks for rework."""
 
 
+def happened(trigger: Trigger) -> Fact:
+    """A fact whose cause is the trigger's own name."""
+    return Fact(trigger, f"because of {trigger.value}")
+
+
 class Run:
     """A machine whose callbacks note, in order, what they were told and where the machine was.
 
@@ -71,6 +76,7 @@ class Run:
         declared: Lifecycle = LIFECYCLE,
     ) -> None:
         self.calls: list[tuple[str, ...]] = []
+        self.facts: list[Fact] = []
         self.guard_failures: list[tuple[Guard, Exception]] = []
         self.errors: dict[tuple[str, str], Exception] = {}
         self._facts = facts or {}
@@ -81,7 +87,7 @@ class Run:
             before_transition=self._before,
             enter_state=self._enter,
             guards={guard: self._noted(guard) for guard in Guard},
-            guard_failed=lambda guard, error: self.guard_failures.append((guard, error)),
+            guard_failed=self._failed,
         )
 
     @property
@@ -94,41 +100,50 @@ class Run:
         """The guards that were asked, in order."""
         return [call[1] for call in self.calls if call[0] == "guard"]
 
-    def _before(self, trigger: Trigger, source: str, dest: str) -> None:
-        self.calls.append(("before", trigger.value, source, dest, self.machine.state))
+    def _before(self, fact: Fact, source: str, dest: str) -> None:
+        self.calls.append(("before", fact.trigger.value, source, dest, self.machine.state))
+        self.facts.append(fact)
         if error := self.errors.get(("before", dest)):
             raise error
 
-    def _enter(self, state: State) -> Trigger | None:
+    def _enter(self, state: State) -> Fact | None:
         self.calls.append(("enter", state.name, self.machine.state))
         if error := self.errors.get(("enter", state.name)):
             raise error
         default = None if state.name in TERMINAL else Trigger.RUN_ABORTED
-        return self._facts.get(state.name, default)
+        trigger = self._facts.get(state.name, default)
+        return None if trigger is None else happened(trigger)
 
-    def _noted(self, guard: Guard) -> Callable[[], bool]:
-        def ask() -> bool:
+    def _failed(self, guard: Guard, error: Exception) -> Verdict:
+        self.guard_failures.append((guard, error))
+        return Verdict(holds=False, why=f"{guard.value} failed")
+
+    def _noted(self, guard: Guard) -> Callable[[], Verdict]:
+        def ask() -> Verdict:
             self.calls.append(("guard", guard.value, self.machine.state))
             held = self._guards.get(guard, True)
             if held is None:
                 raise OSError("the disk is gone")
-            return held
+            return Verdict(held, "" if held else f"{guard.value} refused")
 
         return ask
 
 
-def unguarded(
-    state: str, enter: Callable[[State], Trigger | None]
-) -> tuple[RunMachine, list[Guard]]:
+def unguarded(state: str, enter: Callable[[State], Fact | None]) -> tuple[RunMachine, list[Guard]]:
     """A machine for which nobody answers guards or keeps a record, and the guards that failed."""
     failures: list[Guard] = []
+
+    def failed(guard: Guard, _error: Exception) -> Verdict:
+        failures.append(guard)
+        return Verdict(holds=False)
+
     machine = RunMachine(
         LIFECYCLE,
         state,
-        before_transition=lambda _trigger, _source, _dest: None,
+        before_transition=lambda _fact, _source, _dest: None,
         enter_state=enter,
         guards={},
-        guard_failed=lambda guard, _error: failures.append(guard),
+        guard_failed=failed,
     )
     return machine, failures
 
@@ -163,11 +178,11 @@ def test_fact_leads_where_the_table_says_or_nowhere(state: str, trigger: Trigger
     assert (trigger in run.machine.triggers_here) is (dest is not None)
     if dest is None:
         with pytest.raises(InternalError, match=trigger.value):
-            run.machine.fire(trigger)
+            run.machine.fire(happened(trigger))
         assert run.calls == []
         assert run.machine.state == state
     else:
-        run.machine.fire(trigger)
+        run.machine.fire(happened(trigger))
         assert run.path[0] == (trigger.value, state, dest)
         assert run.machine.state == (dest if dest in TERMINAL else "failed")
 
@@ -176,14 +191,14 @@ def test_fact_without_any_edge_in_the_lifecycle_is_a_bug() -> None:
     """A trigger that a lifecycle never mentions raises, and leaves the state."""
     run = Run("manager", declared=without("stage_timed_out", "manager"))
     with pytest.raises(InternalError, match="stage_timed_out"):
-        run.machine.fire(Trigger.STAGE_TIMED_OUT)
+        run.machine.fire(happened(Trigger.STAGE_TIMED_OUT))
     assert (run.calls, run.machine.state) == ([], "manager")
 
 
 def test_callbacks_come_in_the_order_in_which_a_run_is_recorded() -> None:
     """Each transition is told before it is taken and entered before the next is told."""
     run = Run("pending", facts=ALL_THE_WAY)
-    run.machine.fire(Trigger.START)
+    run.machine.fire(happened(Trigger.START))
     assert run.calls == [
         ("before", "start", "pending", "gating", "pending"),
         ("enter", "gating", "gating"),
@@ -214,13 +229,54 @@ def test_closing_edges_are_tried_in_file_order(
 ) -> None:
     """The first edge whose condition allows it is taken; a guard that raises is a refusal."""
     run = Run("executor", guards={Guard.ARTIFACTS_INTACT: intact, Guard.GATES_HOLD: hold})
-    run.machine.fire(Trigger.STAGE_SUCCEEDED)
+    run.machine.fire(happened(Trigger.STAGE_SUCCEEDED))
     assert run.path == [("stage_succeeded", "executor", dest)]
     assert run.asked == asked
     broken = [one for one, guard in zip(Guard, (intact, hold), strict=True) if guard is None]
     assert [(guard, str(error)) for guard, error in run.guard_failures] == [
         (guard, "the disk is gone") for guard in broken
     ]
+
+
+@pytest.mark.parametrize(
+    ("intact", "hold", "cause"),
+    [
+        (True, True, "because of stage_succeeded"),
+        (True, False, "gates_hold refused"),
+        (False, True, "artifacts_intact refused"),
+        (None, True, "artifacts_intact failed"),
+    ],
+)
+def test_refusal_of_a_guard_is_the_cause_of_what_happens_instead(
+    intact: bool | None, hold: bool, cause: str
+) -> None:
+    """A fact keeps its own cause until a guard refuses; the fact that follows has its own again."""
+    run = Run("executor", guards={Guard.ARTIFACTS_INTACT: intact, Guard.GATES_HOLD: hold})
+    run.machine.fire(Fact(Trigger.STAGE_SUCCEEDED, "because of stage_succeeded", ("detail",)))
+    is_own = cause == "because of stage_succeeded"
+    assert run.facts == [Fact(Trigger.STAGE_SUCCEEDED, cause, ("detail",) if is_own else ())]
+
+
+def test_spent_budget_adds_to_the_cause() -> None:
+    """A loop that may not be taken again is told after the cause, which stays the first."""
+    facts: list[Fact] = []
+
+    def noted(fact: Fact, _source: str, _dest: str) -> None:
+        facts.append(fact)
+
+    declared = shipped("reviewed_run")
+    machine = RunMachine(
+        declared,
+        "reviewer",
+        before_transition=noted,
+        enter_state=lambda _state: None,
+        guards={},
+        guard_failed=lambda guard, error: pytest.fail(f"{guard}: {error}"),
+        may_repeat=lambda edge: Verdict(holds=False, why=f"no more of {edge.dest}"),
+    )
+    machine.fire(Fact(Trigger.REWORK_REQUESTED, "asked for rework", ("twice",)))
+    expected = Fact(Trigger.REWORK_REQUESTED, "asked for rework", ("twice", "no more of executor"))
+    assert facts == [expected]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +294,7 @@ def test_edge_with_a_guard_needs_it_to_hold(hold: bool | None, intact: bool, des
     declared = without("stage_succeeded", "executor", *conditional, edge("failed"))
     guards = {Guard.GATES_HOLD: hold, Guard.ARTIFACTS_INTACT: intact}
     run = Run("executor", declared=declared, guards=guards)
-    run.machine.fire(Trigger.STAGE_SUCCEEDED)
+    run.machine.fire(happened(Trigger.STAGE_SUCCEEDED))
     assert run.path == [("stage_succeeded", "executor", dest)]
     assert run.asked == ["gates_hold", "artifacts_intact"][: 1 if hold else 2]
 
@@ -246,7 +302,7 @@ def test_edge_with_a_guard_needs_it_to_hold(hold: bool | None, intact: bool, des
 def test_guard_that_nobody_provides_is_a_refusal() -> None:
     """A guard without a function behind it never lets a run close."""
     machine, failures = unguarded("executor", lambda _state: None)
-    machine.fire(Trigger.STAGE_SUCCEEDED)
+    machine.fire(happened(Trigger.STAGE_SUCCEEDED))
     assert (machine.state, failures) == ("failed", [Guard.ARTIFACTS_INTACT])
 
 
@@ -260,11 +316,11 @@ def test_transition_that_cannot_be_persisted_is_not_taken(refused: str, kept: st
     error = OSError("no space left")
     run.errors["before", refused] = error
     with pytest.raises(OSError, match="no space left") as raised:
-        run.machine.fire(Trigger.START)
+        run.machine.fire(happened(Trigger.START))
     assert raised.value is error
     assert run.machine.state == kept
     assert ("enter", refused, refused) not in run.calls
-    run.machine.fire(Trigger.RUN_ABORTED)
+    run.machine.fire(happened(Trigger.RUN_ABORTED))
     assert run.path[-1] == ("run_aborted", kept, "failed")
 
 
@@ -274,7 +330,7 @@ def test_error_on_entering_a_state_stops_the_run_there(entered: str) -> None:
     run = Run("pending", facts=ALL_THE_WAY)
     run.errors["enter", entered] = OSError("gone")
     with pytest.raises(OSError, match="gone"):
-        run.machine.fire(Trigger.START)
+        run.machine.fire(happened(Trigger.START))
     assert run.machine.state == entered
     assert run.calls[-1] == ("enter", entered, entered)
 
@@ -294,7 +350,7 @@ def test_rest_in_a_state_that_is_not_terminal_is_a_bug(
     """A run that no fact follows on must have ended."""
     run = Run(state, facts=dict.fromkeys(STATES))
     with pytest.raises(InternalError, match=f"rest in '{rest}'"):
-        run.machine.fire(trigger)
+        run.machine.fire(happened(trigger))
     assert run.machine.state == rest
 
 
@@ -309,15 +365,15 @@ def test_fact_that_every_edge_refuses_is_a_bug(state: str, trigger: Trigger) -> 
     guards = {Guard.GATES_HOLD: False}
     run = Run(state, declared=declared, guards=guards, facts=ALL_THE_WAY)
     with pytest.raises(InternalError, match="rest in 'executor'"):
-        run.machine.fire(trigger)
+        run.machine.fire(happened(trigger))
     assert run.machine.state == "executor"
 
 
 def test_long_run_does_not_nest() -> None:
     """Facts are taken one after the other, however many follow from the first."""
-    facts = iter([*[Trigger.RESUME] * 2000, Trigger.GATES_REFUSED])
+    facts = map(happened, [*[Trigger.RESUME] * 2000, Trigger.GATES_REFUSED])
     machine, _ = unguarded("pending", lambda state: next(facts) if state.name == "gating" else None)
-    machine.fire(Trigger.START)
+    machine.fire(happened(Trigger.START))
     assert machine.state == "blocked"
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.explanation.explanation import Explanation
+from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.inspection.inspected_run import inspect_run
-from fsm_orchestrator.vocabulary import StageFate, Standing
+from fsm_orchestrator.rendering.html.components import facts
+from fsm_orchestrator.vocabulary import FactName, StageFate, Standing
 from tests.support.command import (
     CHECKPOINT,
     ORCHESTRATOR_PID,
@@ -330,7 +331,9 @@ def test_stage_sent_back_for_rework_says_so(tmp_path: Path) -> None:
     begun(*PASSING, *options, code=0)(tmp_path)
     _, explanation = explained(tmp_path)
     (executor,) = (one for one in explanation.stages if one.stage == "executor")
-    reasons = [{fact.name: fact.value for fact in one.facts}["why"] for one in executor.attempts]
+    reasons = [
+        {fact.name.value: fact.value for fact in one.facts}["why"] for one in executor.attempts
+    ]
     assert reasons == ["first attempt", "sent back for rework"]
 
 
@@ -345,7 +348,7 @@ def test_stage_is_explained_field_by_field(tmp_path: Path) -> None:
     manager, executor = explanation.stages
     assert (manager.fate, executor.fate) == (StageFate.SKIPPED, StageFate.SUCCEEDED)
     assert [(one.invocation, one.attempt) for one in executor.attempts] == [(1, 1), (2, 2)]
-    facts = [{fact.name: fact.value for fact in one.facts} for one in executor.attempts]
+    facts = [{fact.name.value: fact.value for fact in one.facts} for one in executor.attempts]
     assert facts[0]["exit code"] == "1"
     assert facts[1]["why"] == "attempt 1 did not complete it"
     assert re.search(r"a\.json\n3 bytes, sha256 [0-9a-f]{64}", facts[1]["artifact"])
@@ -422,3 +425,20 @@ def test_plan_never_shows_a_value_of_the_environment(tmp_path: Path) -> None:
     ended = orchestrate(*words, cwd=tmp_path)
     assert "secret-value" not in ended.stdout + ended.stderr
     assert "the same command with `run`" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "start"),
+    [
+        (FactName.BEGAN, "2026-01-31T09:05:00.250Z", "<time "),
+        (FactName.STDERR, "2026-01-31T09:05:00.250Z", "<pre "),
+        (FactName.SIGNAL, "2026-01-31T09:05:00.250Z", "<code>"),
+        (FactName.WHY, "first attempt", "first attempt"),
+        (FactName.MISSING, "a\nb", "<pre "),
+    ],
+)
+def test_page_shows_a_fact_by_its_name(name: FactName, value: str, start: str) -> None:
+    """What a value looks like does not matter: a stage that prints a time is quoted."""
+    shown = facts([Fact(name=name, value=value)])
+    assert shown is not None
+    assert f"<dt>{name.value}</dt>\n<dd>{start}" in shown.html

@@ -13,8 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fsm_orchestrator
-from fsm_orchestrator.lifecycle.diff import LifecycleDiff, diff
-from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
+from fsm_orchestrator.lifecycle import changes
+from fsm_orchestrator.lifecycle.changes import EdgeOrder
+from fsm_orchestrator.lifecycle.diff import LifecycleDiff, Loosening, LostFacts, diff
+from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text, effect_text, reason_text
 from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Guarantees
 from fsm_orchestrator.lifecycle.labels import trace
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
@@ -419,11 +421,12 @@ def test_loosening_is_told_with_its_walk(change: Change, tmp_path: Path) -> None
     found = difference(change.old, change.new, tmp_path)
     assert found.verdict is DiffVerdict.LOOSENS
     assert change.loosenings == tuple(
-        (one.target, one.reason, trace(one.walk) if one.walk else None) for one in found.loosenings
+        (one.target, reason_text(one), trace(one.walk) if one.walk else None)
+        for one in found.loosenings
     )
     text = diff_text(found)
     assert "loosens" in text.splitlines()[0]
-    assert all(one.reason in text for one in found.loosenings)
+    assert all(reason_text(one) in text for one in found.loosenings)
 
 
 @pytest.mark.parametrize(("old", "new", "words"), TIGHTENING.values(), ids=TIGHTENING.keys())
@@ -431,7 +434,7 @@ def test_tightening_is_told(old: str, new: str, words: str, tmp_path: Path) -> N
     """What a change makes certain is told in words; the way back loosens."""
     found = difference(old, new, tmp_path)
     assert found.verdict is DiffVerdict.TIGHTENS
-    assert found.tightenings[0] == words
+    assert effect_text(found.tightenings[0]) == words
     assert words in diff_text(found)
     assert difference(new, old, tmp_path).verdict is DiffVerdict.LOOSENS
 
@@ -454,7 +457,8 @@ def test_loosening_outweighs_tightening(tmp_path: Path) -> None:
     new = edited((GATES, 'gates = ["policy", "review"]'), (MANAGER, f"{MANAGER}\ntimeout_ms = 5"))
     found = difference(DEFAULT, new, tmp_path)
     assert found.verdict is DiffVerdict.LOOSENS
-    assert found.tightenings == ("manager: timeout_ms: was not said (30000), is 5",)
+    (tightening,) = found.tightenings
+    assert effect_text(tightening) == "manager: timeout_ms: was not said (30000), is 5"
 
 
 def test_parts_are_compared(tmp_path: Path) -> None:
@@ -474,7 +478,7 @@ def test_parts_are_compared(tmp_path: Path) -> None:
     assert (found.added_states, found.removed_states) == (("audit",), ())
     assert found.renamed_states == (("blocked", "halted"),)
     assert [(one.name, one.changes) for one in found.changed_states] == [
-        ("manager", ("timeout_ms: was not said, is 5",))
+        ("manager", (changes.Change("timeout_ms", None, 5),))
     ]
     assert [trace([one]) for one in found.removed_edges] == ["executor --stage_succeeded--> done"]
     assert "executor --stage_succeeded--> audit" in [trace([one]) for one in found.added_edges]
@@ -488,7 +492,7 @@ def test_reordering_is_told(tmp_path: Path) -> None:
     new = edited((BROKEN_ARTIFACTS + LOST_GATES, LOST_GATES + BROKEN_ARTIFACTS))
     found = difference(DEFAULT, new, tmp_path)
     words = "edges for stage_succeeded from executor are tried in another order"
-    assert found.reordered == (words,)
+    assert found.reordered == (EdgeOrder(Trigger.STAGE_SUCCEEDED, "executor"),)
     assert words in diff_text(found)
     assert not found.is_empty
 
@@ -504,9 +508,10 @@ def test_rename_in_doubt_is_told_as_removed_and_added(tmp_path: Path) -> None:
     found = difference(DEFAULT, new, tmp_path)
     assert (found.added_states, found.removed_states) == (("drafter",), ("manager",))
     assert found.renamed_states == ()
-    assert [(one.target, facts_in(one.reason)[0]) for one in found.loosenings] == [
-        ("executor", "'manager' succeeded"),
-        ("done", "'manager' succeeded"),
+    success = Fact(FactKind.STAGE_SUCCEEDED, "manager")
+    assert [(one.target, facts_of_cause(one)[0]) for one in found.loosenings] == [
+        ("executor", success),
+        ("done", success),
     ]
 
 
@@ -662,20 +667,19 @@ def test_what_is_lost_loosens(old: Lifecycle, new: Lifecycle) -> None:
     targets = [name for name in (*new.stages, "done") if name in was]
     assume(targets)
     found = diff(old, new)
-    told = {(one.target, fact) for one in found.loosenings for fact in facts_in(one.reason)}
+    told = {(one.target, fact) for one in found.loosenings for fact in facts_of_cause(one)}
     for name, walk in entries(new, 5):
         lost = was[name] - facts_of(new, walk) if name in targets else ()
-        assert {(name, str(fact)) for fact in lost} <= told
+        assert {(name, fact) for fact in lost} <= told
     for one in found.loosenings:
-        if one.walk and "not certain" in one.reason:
-            facts = {str(fact) for fact in facts_of(new, one.walk)}
-            assert not facts.intersection(facts_in(one.reason))
+        if one.walk and isinstance(one.cause, LostFacts):
+            assert not facts_of(new, one.walk).intersection(one.cause.facts)
             assert one.walk[-1].dest == one.target
 
 
-def facts_in(reason: str) -> list[str]:
-    """The facts that a loosening names."""
-    return reason.partition(": ")[2].split(", ")
+def facts_of_cause(loosening: Loosening) -> tuple[Fact, ...]:
+    """The facts that a loosening names; none where it is no loss of facts."""
+    return loosening.cause.facts if isinstance(loosening.cause, LostFacts) else ()
 
 
 @settings(deadline=None, max_examples=150)

@@ -18,6 +18,7 @@ LOST_GATES = 'dest = "blocked"\nunless = "gates_hold"'
 FAILED = '["manager", "executor"]\ndest = "failed"'
 TIMED_OUT = '["manager", "executor"]\ndest = "timeout"'
 ABORTED = '["pending", "gating", "manager", "executor"]\ndest = "failed"'
+EXECUTOR = 'name = "executor"\nkind = "stage"'
 RESUMED = '"blocked", "failed", "timeout"]\ndest = "gating"'
 
 
@@ -33,26 +34,26 @@ MISPLACED_EDGES = (
         "gates pass in a stage",
         DEFAULT + edge("gates_passed", '"manager"', "executor"),
         "transition 12 (gates_passed from manager): gates_passed cannot happen in a state of"
-        " kind stage; what can is stage_succeeded, stage_failed, stage_timed_out, run_aborted,"
-        " resume",
+        " kind stage; only stage_succeeded, stage_failed, stage_timed_out, run_aborted and"
+        " resume can",
     ),
     refused(
         "a stage succeeds in a gate state",
         DEFAULT + edge("stage_succeeded", '"gating"', "manager"),
         "transition 12 (stage_succeeded from gating): stage_succeeded cannot happen in a state"
-        " of kind gate; what can is gates_passed, gates_refused, run_aborted, resume",
+        " of kind gate; only gates_passed, gates_refused, run_aborted and resume can",
     ),
     refused(
         "a stage starts the run",
         DEFAULT + edge("start", '"manager"', "executor"),
-        "transition 12 (start from manager): start cannot happen in a state of kind stage; what"
-        " can is stage_succeeded, stage_failed, stage_timed_out, run_aborted, resume",
+        "transition 12 (start from manager): start cannot happen in a state of kind stage; only"
+        " stage_succeeded, stage_failed, stage_timed_out, run_aborted and resume can",
     ),
     refused(
         "the initial state ends like a stage",
         DEFAULT + edge("stage_timed_out", '"pending"', "timeout"),
         "transition 12 (stage_timed_out from pending): stage_timed_out cannot happen in a state"
-        " of kind initial; what can is start, run_aborted, resume",
+        " of kind initial; only start, run_aborted and resume can",
     ),
     refused(
         "a terminal state has an exit",
@@ -96,14 +97,14 @@ DESTINATIONS = (
         "a resume passes by the gates",
         edited((RESUMED, RESUMED.replace("gating", "manager"))),
         "transition 11 (resume from pending, gating, manager, executor, blocked, failed and 1"
-        " more): leads to 'manager', not where start leads, to 'gating'",
+        " more): leads to 'manager', but start leads to 'gating', and a resume must too",
     ),
     refused(
         "one resume leads elsewhere",
         edited((RESUMED, RESUMED.replace(', "timeout"', "")))
         + edge("resume", '"timeout"', "executor"),
-        "transition 12 (resume from timeout): leads to 'executor', not where start leads, to"
-        " 'gating'",
+        "transition 12 (resume from timeout): leads to 'executor', but start leads to 'gating', and"
+        " a resume must too",
     ),
     refused(
         "refused gates fail the run",
@@ -151,26 +152,26 @@ CONDITIONS = (
         "start is guarded",
         edited((START, f'{START}\nguard = "gates_hold"')),
         "transition 1 (start from pending): has a condition; only edges for stage_succeeded,"
-        " gates_passed, rework_requested may have one",
+        " gates_passed and rework_requested may have one",
     ),
     refused(
         "a resume is guarded",
         edited((RESUMED, RESUMED.replace('"timeout"', "")))
         + edge("resume", '"timeout"', "gating", 'guard = "gates_hold"'),
         "transition 12 (resume from timeout): has a condition; only edges for stage_succeeded,"
-        " gates_passed, rework_requested may have one",
+        " gates_passed and rework_requested may have one",
     ),
     refused(
         "an abort is guarded",
         edited((ABORTED, f'{ABORTED}\nunless = "artifacts_intact"')),
         "transition 10 (run_aborted from pending, gating, manager, executor): has a condition;"
-        " only edges for stage_succeeded, gates_passed, rework_requested may have one",
+        " only edges for stage_succeeded, gates_passed and rework_requested may have one",
     ),
     refused(
         "an edge has two conditions",
         edited((LOST_GATES, f'{LOST_GATES}\nguard = "artifacts_intact"')),
-        "transition 6 (stage_succeeded from executor): has guard and unless; an edge has"
-        " one condition",
+        "transition 6 (stage_succeeded from executor): has guard and unless; an edge has at"
+        " most one condition",
     ),
     refused(
         "the only edge is guarded",
@@ -208,19 +209,41 @@ CONDITIONS = (
         " does not hold",
     ),
     refused(
+        "two edges leave nothing to the last",
+        edited(
+            (LOST_GATES, LOST_GATES.replace('unless = "gates_hold', 'guard = "artifacts_intact'))
+        ),
+        "transition 6 (stage_succeeded from executor): holds whenever transition 5 does not, so no"
+        " later edge is ever tried",
+        "transition 7 (stage_succeeded from executor): leads to 'done' only where"
+        " artifacts_intact does not hold",
+    ),
+    refused(
+        "rework has no bound",
+        edited((EXECUTOR, f"{EXECUTOR}\nrework_exit_code = 9"))
+        + edge("rework_requested", '"executor"', "manager"),
+        "transition 12 (rework_requested from executor): leads to 'manager', a state of kind stage,"
+        " not to a terminal state with outcome failed, and has no key 'at_most'",
+        "state 'manager': is on an unbounded loop: manager --stage_succeeded--> executor"
+        " --rework_requested--> manager",
+    ),
+    refused(
         "the run can start in two ways",
         DEFAULT + edge("start", '"pending"', "gating"),
-        "transition 12 (start from pending): is a second edge; only transition 1 may be one",
+        "transition 12 (start from pending): duplicates transition 1: only one unguarded edge"
+        " is allowed here",
     ),
     refused(
         "the run can be aborted in two ways",
         DEFAULT + edge("run_aborted", '"gating"', "failed"),
-        "transition 12 (run_aborted from gating): is a second edge; only transition 10 may be one",
+        "transition 12 (run_aborted from gating): duplicates transition 10: only one unguarded edge"
+        " is allowed here",
     ),
     refused(
         "a state can be resumed in two ways",
         DEFAULT + edge("resume", '"failed"', "gating"),
-        "transition 12 (resume from failed): is a second edge; only transition 11 may be one",
+        "transition 12 (resume from failed): duplicates transition 11: only one unguarded edge"
+        " is allowed here",
     ),
 )
 

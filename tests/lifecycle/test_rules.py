@@ -61,12 +61,12 @@ DECLARATIONS = (
     refused(
         "the initial state is of another kind",
         edited(('initial = "pending"', 'initial = "gating"')),
-        "key 'initial' names 'gating', which is of kind gate, not initial",
+        "state 'gating': key 'initial' names this state, but it is of kind gate, not initial",
     ),
     refused(
         "a second state is of kind initial",
         DEFAULT + state("waiting", "initial"),
-        "state 'waiting': is of kind initial beside 'pending'",
+        "state 'waiting': is a second state of kind initial beside 'pending'",
     ),
     refused(
         "a stage has gates",
@@ -97,6 +97,22 @@ DECLARATIONS = (
         "a gate state has a timeout",
         edited((GATES, f"{GATES}\ntimeout_ms = 5")),
         "state 'gating': key 'timeout_ms' is for states of kind stage, not gate",
+    ),
+    refused(
+        "a retry is after nothing",
+        edited((MANAGER, f"{MANAGER}\nretry = {{ max_attempts = 2 }}")),
+        "state 'manager': key 'retry' has neither exit_codes nor timeouts, so nothing is ever"
+        " tried again",
+    ),
+    refused(
+        "an exit code asks for rework and for a retry",
+        edited((MANAGER, f"{MANAGER}\nrework_exit_code = 7\nretry = {{ exit_codes = [7] }}")),
+        "state 'manager': exit code 7 asks for rework, so it cannot be in retry.exit_codes too",
+    ),
+    refused(
+        "two stages share an option",
+        DEFAULT + state("manager_idle", "stage"),
+        "state 'manager_idle': its option --manager-idle-timeout-ms is also an option of 'manager'",
     ),
     refused(
         "no state has outcome done",

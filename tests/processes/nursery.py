@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import pytest
 
-from fsm_orchestrator.processes.snapshots import ProcessSnapshot, collect
+from fsm_orchestrator.processes.snapshots import ProcessSnapshot, Reader, collect
 from fsm_orchestrator.secrets.masking import Masker
 
 AMPLE_SECONDS: Final = 60.0
@@ -32,7 +32,7 @@ def listening(family, address):
 server = listening(socket.AF_INET, ("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())
 datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); datagrams.bind(("127.0.0.1", 0))
-local = listening(socket.AF_UNIX, "a socket")
+local = listening(socket.AF_UNIX, "a-socket")
 pair = socket.socketpair()
 other = socket.socket(socket.AF_INET)
 opened = open("opened", "w")
@@ -96,17 +96,19 @@ class Nursery:
                 process.kill()
 
 
-def told_of(pid: int, masker: Masker = NO_SECRETS) -> ProcessSnapshot:
+def told_of(pid: int, masker: Masker = NO_SECRETS, read: Reader | None = None) -> ProcessSnapshot:
     """The snapshot of one process of which everything can be read."""
-    (snapshot,), is_complete = collect([pid], masker, AMPLE_SECONDS)
+    (snapshot,), is_complete = collect([pid], masker, AMPLE_SECONDS, read)
     assert is_complete
     return snapshot
 
 
-def collect_in_bounds(pids: list[int], seconds: float) -> dict[int, ProcessSnapshot]:
+def collect_in_bounds(
+    pids: list[int], seconds: float, read: Reader | None = None
+) -> dict[int, ProcessSnapshot]:
     """What is told although something hangs; fails unless it is said to be incomplete."""
     began = time.monotonic()
-    snapshots, is_complete = collect(pids, NO_SECRETS, seconds)
+    snapshots, is_complete = collect(pids, NO_SECRETS, seconds, read)
     assert time.monotonic() - began < 5
     assert not is_complete
     return {one.pid: one for one in snapshots}

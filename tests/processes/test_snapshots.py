@@ -9,14 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
+import psutil
 import pytest
 
-from fsm_orchestrator.processes import descriptors
-from fsm_orchestrator.processes import snapshots as process_snapshots
-from fsm_orchestrator.processes.snapshots import ProcessSnapshot, collect
+from fsm_orchestrator.processes.snapshots import ProcessSnapshot, Reader, collect
 from fsm_orchestrator.secrets.masking import Masker
 from tests.processes.nursery import (
     AMPLE_SECONDS,
@@ -55,19 +53,20 @@ def nursery_of_the_test(tmp_path: Path) -> Iterator[Nursery]:
         yield nursery
 
 
-@pytest.fixture
-def no_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture(name="no_proc")
+def reader_without_proc(tmp_path: Path) -> Reader:
     """A platform without /proc, where only psutil tells anything."""
-    monkeypatch.setattr(process_snapshots, "PROC", str(tmp_path / "no-proc"))
+    return Reader(str(tmp_path / "no-proc"))
 
 
-@pytest.fixture(params=["proc", "psutil"])
-def either_way(request: pytest.FixtureRequest) -> None:
-    """Read /proc where there is one, and ask psutil as where there is none."""
-    if request.param == "psutil":
-        request.getfixturevalue("no_proc")
-    elif sys.platform != "linux":
+@pytest.fixture(name="read", params=["with proc", "without proc"])
+def reader_either_way(request: pytest.FixtureRequest, no_proc: Reader) -> Reader:
+    """Read /proc where there is one, and ask psutil alone as where there is none."""
+    if request.param == "without proc":
+        return no_proc
+    if sys.platform != "linux":
         pytest.skip("reads /proc")
+    return Reader()
 
 
 def told_once(pid: int, holds: Callable[[ProcessSnapshot], bool]) -> ProcessSnapshot:
@@ -80,19 +79,13 @@ def told_once(pid: int, holds: Callable[[ProcessSnapshot], bool]) -> ProcessSnap
     pytest.fail(f"it never got there: {snapshot}")
 
 
-def refuse(path: str) -> str:
-    """A reader of links of somebody else's process."""
-    raise PermissionError(13, "Permission denied", path)
-
-
 # What is told of a process
 
 
-@pytest.mark.usefixtures("either_way")
-def test_what_a_process_uses_is_told(nursery: Nursery) -> None:
+def test_what_a_process_uses_is_told(nursery: Nursery, read: Reader) -> None:
     """Memory is in bytes, times are in seconds, and threads are counted."""
     pid, _ = nursery.python(WORKS_HARD)
-    snapshot = told_of(pid)
+    snapshot = told_of(pid, read=read)
     assert (snapshot.pid, snapshot.parent_pid) == (pid, os.getpid())
     assert snapshot.threads == 3
     assert snapshot.rss_bytes is not None
@@ -104,15 +97,14 @@ def test_what_a_process_uses_is_told(nursery: Nursery) -> None:
     assert snapshot.name.startswith("python")
 
 
-@pytest.mark.usefixtures("either_way")
-def test_command_line_is_told_up_to_the_limit(nursery: Nursery) -> None:
+def test_command_line_is_told_up_to_the_limit(nursery: Nursery, read: Reader) -> None:
     """A command is its program and arguments with spaces between them, cut to 300 characters."""
     code = f"print('true', flush=True); {WAIT}"
     expected = f"{sys.executable} -I -S -c {code} an argument"
-    assert told_of(nursery.quiet("an argument")).command == expected
+    assert told_of(nursery.quiet("an argument"), read=read).command == expected
     long = "a long argument" * 10_000
     expected = f"{sys.executable} -I -S -c {code} {long}"
-    assert told_of(nursery.quiet(long[:100_000])).command == expected[:300]
+    assert told_of(nursery.quiet(long[:100_000]), read=read).command == expected[:300]
 
 
 @on_linux
@@ -142,56 +134,61 @@ def test_wait_channel_is_the_kernels(nursery: Nursery) -> None:
     assert told_once(runner, lambda one: one.state == "running").wait_channel is None
 
 
-@pytest.mark.usefixtures("either_way")
-def test_stopped_process_is_told_as_stopped(nursery: Nursery) -> None:
+def test_stopped_process_is_told_as_stopped(nursery: Nursery, read: Reader) -> None:
     """A process that was stopped by a signal is not taken for one that sleeps."""
     pid = nursery.quiet()
     os.kill(pid, signal.SIGSTOP)
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
-    assert told_of(pid).state == "stopped"
+    assert told_of(pid, read=read).state == "stopped"
 
 
-@pytest.mark.usefixtures("either_way")
-def test_tree_is_told_in_the_order_asked_for(nursery: Nursery) -> None:
+def test_tree_is_told_in_the_order_asked_for(nursery: Nursery, read: Reader) -> None:
     """Each process names its parent, and the snapshots come as the pids did, each once."""
     code = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True)"
     parent, child = nursery.python(f"{code}; {WAIT}", sys.executable, "-I", "-S", "-c", WAIT)
     nursery.also([child])
-    snapshots, _ = collect([child, parent, child, -1, 0], NO_SECRETS, AMPLE_SECONDS)
+    snapshots, _ = collect([child, parent, child, -1, 0], NO_SECRETS, AMPLE_SECONDS, read)
     assert [(one.pid, one.parent_pid) for one in snapshots] == [
         (child, parent),
         (parent, os.getpid()),
     ]
 
 
-@pytest.mark.usefixtures("either_way")
-def test_zombie_is_told_and_nothing_of_it_is_missing(nursery: Nursery) -> None:
+def test_zombie_is_told_and_nothing_of_it_is_missing(nursery: Nursery, read: Reader) -> None:
     """A process that nobody has reaped is a zombie without files, and that is everything."""
     pid, _ = nursery.python("print('true', flush=True)")
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    snapshot = told_of(pid)
+    snapshot = told_of(pid, read=read)
     assert (snapshot.state, snapshot.command, snapshot.cwd) == ("zombie", "", None)
     assert (snapshot.open_files, snapshot.sockets) == ((), ())
 
 
+class Refusing(Reader):
+    """Reads a process that is somebody else's: no rights."""
+
+    def working_directory(self, pid: int) -> str:
+        """Refuse."""
+        raise psutil.AccessDenied(pid)
+
+    def descriptors(self, pid: int) -> Iterator[tuple[int, str]]:
+        """Refuse."""
+        raise PermissionError(13, "Permission denied", f"/proc/{pid}/fd")
+
+
 @on_linux
-def test_nothing_of_a_zombie_is_missing_if_we_may_not_look(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_of_a_zombie_is_missing_if_we_may_not_look(nursery: Nursery) -> None:
     """The kernel keeps all but root from a zombie's descriptors, of which there are none."""
     pid, _ = nursery.python("print('true', flush=True)")
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    monkeypatch.setattr(descriptors, "_link", refuse)
-    assert told_of(pid).state == "zombie"
+    assert told_of(pid, read=Refusing()).state == "zombie"
 
 
-@pytest.mark.usefixtures("either_way")
-def test_process_that_is_gone_is_left_out(nursery: Nursery) -> None:
+def test_process_that_is_gone_is_left_out(nursery: Nursery, read: Reader) -> None:
     """A pid of nobody is passed over: the rest is told, and nothing is missing."""
     gone = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
     gone.wait()
     pid = nursery.quiet()
-    snapshots, is_complete = collect([gone.pid, pid], NO_SECRETS, AMPLE_SECONDS)
+    snapshots, is_complete = collect([gone.pid, pid], NO_SECRETS, AMPLE_SECONDS, read)
     assert ([one.pid for one in snapshots], is_complete) == ([pid], True)
 
 
@@ -217,17 +214,16 @@ def test_bytes_that_are_no_text_can_be_written_as_json(nursery: Nursery) -> None
 # Secrets
 
 
-@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(("length", "copies"), [(60, 1), (60, 4), (600, 200)])
 @pytest.mark.parametrize("shift", [0, 17, 34, 51])
 def test_no_piece_of_a_secret_is_in_a_command(
-    nursery: Nursery, length: int, copies: int, shift: int
+    nursery: Nursery, read: Reader, length: int, copies: int, shift: int
 ) -> None:
     """Known values are masked before a command is cut, wherever the cut falls."""
     secret = "".join(chr(ord("A") + number % 26) + str(number % 10) for number in range(length))
     secret = secret[:length]
     pid = nursery.quiet("x" * shift, *(secret for _ in range(copies)))
-    command = told_of(pid, Masker([secret])).command
+    command = told_of(pid, Masker([secret]), read=read).command
     assert "***" in command or copies > 4  # a huge command may be cut before its first value
     assert len(command) <= 300
     pieces = {secret[start : start + 5] for start in range(len(secret) - 4)}
@@ -292,16 +288,16 @@ def test_no_more_descriptors_than_the_limit_are_told(
 
 
 @on_linux
-def test_no_more_descriptors_than_the_limit_are_looked_at(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_descriptors_than_the_limit_are_looked_at(nursery: Nursery) -> None:
     """A process with descriptors without end is left when enough of them have been seen."""
     pid = nursery.quiet()
     seen = itertools.count()
-    monkeypatch.setattr(
-        process_snapshots, "descriptors", lambda _: ((one, f"/file/{one}") for one in seen)
-    )
-    (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS)
+
+    class WithoutEnd(Reader):
+        def descriptors(self, pid: int) -> Iterator[tuple[int, str]]:
+            return ((one, f"/{pid}/file/{one}") for one in seen)
+
+    (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS, WithoutEnd())
     assert (len(snapshot.open_files), is_complete) == (64, False)
     assert next(seen) < 2000
 
@@ -309,46 +305,48 @@ def test_no_more_descriptors_than_the_limit_are_looked_at(
 # What cannot be read
 
 
-class Blocked:
-    """Makes a reader of a module hang for ever at some paths, as the kernel may."""
+class Hanging(Reader):
+    """Hangs at one piece of one process until released, as the kernel may."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch = monkeypatch
+    def __init__(self, piece: str, pid: int) -> None:
+        super().__init__()
         self._released = threading.Event()
+        read = getattr(self, piece)
 
-    def at(self, module: ModuleType, reader: str, ending: str) -> None:
-        """Hang at every path that ends so."""
-        read = getattr(module, reader)
-
-        def hang(path: str, *args: int) -> Any:
-            if path.endswith(ending):
+        def hang(of: int) -> Any:
+            if of == pid:
                 self._released.wait()
-            return read(path, *args)
+            return read(of)
 
-        self._monkeypatch.setattr(module, reader, hang)
+        setattr(self, piece, hang)
 
     def release(self) -> None:
-        """Let those who hang there go on, to their end."""
+        """Let who hangs there go on, to its end."""
         self._released.set()
 
 
-@pytest.fixture
-def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Blocked]:
-    """Readers that hang until the test is over."""
-    blocked = Blocked(monkeypatch)
-    yield blocked
-    blocked.release()
+@pytest.fixture(name="hanging")
+def hanging_readers() -> Iterator[Callable[[str, int], Hanging]]:
+    """Makes readers that hang until the test is over."""
+    made: list[Hanging] = []
+
+    def make(piece: str, pid: int) -> Hanging:
+        made.append(Hanging(piece, pid))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.release()
 
 
 @on_linux
-def test_command_line_that_cannot_be_read_costs_only_itself(
-    nursery: Nursery, blocked: Blocked
+def test_command_line_that_cannot_be_read_costs_only_commands(
+    nursery: Nursery, hanging: Callable[[str, int], Hanging]
 ) -> None:
     """A read that never returns delays nobody beyond the time; what else there is, is told."""
     pid, held = nursery.python(HOLDS_EVERYTHING)
     other = nursery.quiet()
-    blocked.at(process_snapshots, "_read", f"/{pid}/cmdline")
-    told = collect_in_bounds([pid, other], seconds=1)
+    told = collect_in_bounds([pid, other], seconds=1, read=hanging("command", pid))
     assert told[pid].command == ""
     assert (told[pid].threads, told[pid].cwd) == (1, str(nursery.directory))
     assert held["opened"] in {one.descriptor for one in told[pid].open_files}
@@ -357,35 +355,27 @@ def test_command_line_that_cannot_be_read_costs_only_itself(
 
 
 @on_linux
-@pytest.mark.parametrize(
-    ("module", "reader", "ending"),
-    [
-        (process_snapshots, "_read", "{last}/stat"),
-        (process_snapshots, "_read", "{last}/wchan"),
-        (descriptors, "_link", "{last}/cwd"),
-        (descriptors, "_link", "{first}/ns/net"),
-        (descriptors, "_lines", "net/unix"),
-    ],
-)
-def test_whatever_hangs_the_rest_is_told(
-    nursery: Nursery, blocked: Blocked, module: ModuleType, reader: str, ending: str
+@pytest.mark.parametrize("piece", ["descriptors", "connections", "working_directory"])
+def test_whatever_hangs_what_came_before_is_told(
+    nursery: Nursery, hanging: Callable[[str, int], Hanging], piece: str
 ) -> None:
-    """Wherever reading hangs, it ends in time, with what could be read before and beside it."""
+    """Wherever reading hangs, it ends in time, with what could be read before."""
     first, held = nursery.python(HOLDS_EVERYTHING)
-    last = nursery.quiet()
-    blocked.at(module, reader, ending.format(first=first, last=last))
-    told = collect_in_bounds([first, last], seconds=1)
-    assert told[first].command
+    code = "import socket; one = socket.socket(); print('true', flush=True)"
+    last, _ = nursery.python(f"{code}; {WAIT}")
+    told = collect_in_bounds([first, last], seconds=1, read=hanging(piece, last))
     assert held["opened"] in {one.descriptor for one in told[first].open_files}
-    assert held["server"][0] in {one.descriptor for one in told[first].sockets}
+    assert f"127.0.0.1:{held['server'][1]}" in {one.local for one in told[first].sockets}
+    assert (told[last].pid, told[last].threads) == (last, 1)
 
 
 @on_linux
-def test_nothing_is_told_when_the_first_read_hangs(nursery: Nursery, blocked: Blocked) -> None:
+def test_nothing_is_told_when_the_first_read_hangs(
+    nursery: Nursery, hanging: Callable[[str, int], Hanging]
+) -> None:
     """When not even the process table answers, the time is kept all the same."""
     pid = nursery.quiet()
-    blocked.at(process_snapshots, "_read", "/stat")
-    assert collect_in_bounds([pid], seconds=0.2) == {}
+    assert collect_in_bounds([pid], seconds=0.2, read=hanging("basics", pid)) == {}
 
 
 def test_no_time_at_all_is_not_everything(nursery: Nursery) -> None:
@@ -394,13 +384,10 @@ def test_no_time_at_all_is_not_everything(nursery: Nursery) -> None:
 
 
 @on_linux
-def test_somebody_elses_descriptors_are_missing_not_none(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_somebody_elses_descriptors_are_missing_not_none(nursery: Nursery) -> None:
     """What we have no right to read is empty, said to be missing, and hides nothing else."""
     pid, _ = nursery.python(HOLDS_EVERYTHING)
-    monkeypatch.setattr(descriptors, "_link", refuse)
-    (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS)
+    (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS, Refusing())
     assert not is_complete
     assert (snapshot.cwd, snapshot.open_files, snapshot.sockets) == (None, (), ())
     assert snapshot.command
@@ -408,40 +395,34 @@ def test_somebody_elses_descriptors_are_missing_not_none(
 
 
 @on_linux
-@pytest.mark.parametrize("missing", ["/wchan", "/cmdline"])
-def test_file_that_this_kernel_does_not_have_is_no_error(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
-    """Where /proc lacks a file, its field is null or empty, and the rest is told."""
+def test_wait_channel_that_this_kernel_does_not_have_is_no_error(nursery: Nursery) -> None:
+    """Where /proc lacks the file, the wait channel is null, and the rest is told."""
     pid, held = nursery.python(HOLDS_EVERYTHING)
-    really_open = open
 
-    def without(path: str, mode: str) -> Any:
-        if path.endswith(missing):
-            raise FileNotFoundError(2, "No such file or directory", path)
-        return really_open(path, mode)
+    class Without(Reader):
+        def wait_channel(self, pid: int) -> str:
+            raise FileNotFoundError(2, "No such file or directory", f"/proc/{pid}/wchan")
 
-    monkeypatch.setattr(process_snapshots, "open", without, raising=False)
-    snapshot = told_of(pid)
-    assert (snapshot.wait_channel is None) or missing != "/wchan"
-    assert (snapshot.command == "") == (missing == "/cmdline")
+    snapshot = told_of(pid, read=Without())
+    assert snapshot.wait_channel is None
     addresses = {one.descriptor: one.local for one in snapshot.sockets}
-    assert addresses[held["local"]] == "a socket"
+    assert addresses[held["server"][0]] == f"127.0.0.1:{held['server'][1]}"
 
 
 @on_linux
-@pytest.mark.parametrize("content", [b"", b"1 (x) ", b"not what proc(5) says", b"\xff" * 100])
-def test_nonsense_in_proc_is_survived(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
-    """What is not as proc(5) says is missing, and stops nothing."""
-    monkeypatch.setattr(process_snapshots, "_read", lambda *_: content)
-    assert collect([nursery.quiet()], NO_SECRETS, AMPLE_SECONDS) == ((), False)
+@pytest.mark.parametrize("piece", ["basics", "name"])
+def test_nonsense_is_survived(nursery: Nursery, piece: str) -> None:
+    """What cannot be understood is missing, and stops nothing."""
+    odd, sound = nursery.quiet(), nursery.quiet()
+    read = Reader()
+    right = getattr(read, piece)
+    setattr(read, piece, lambda pid: right(pid) if pid == sound else 4711)
+    snapshots, is_complete = collect([odd, sound], NO_SECRETS, AMPLE_SECONDS, read)
+    assert ([one.pid for one in snapshots], is_complete) == ([sound], False)
 
 
-@pytest.mark.usefixtures("either_way")
 def test_without_threads_the_basics_are_told(
-    nursery: Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: Nursery, read: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stage that has used up all threads there are is told of all the same, if incompletely."""
     pid = nursery.quiet()
@@ -450,14 +431,13 @@ def test_without_threads_the_basics_are_told(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS)
+    (snapshot,), is_complete = collect([pid], NO_SECRETS, AMPLE_SECONDS, read)
     assert (snapshot.pid, snapshot.threads, is_complete) == (pid, 1, False)
 
 
-@pytest.mark.usefixtures("no_proc")
-def test_without_proc_nothing_is_made_up(nursery: Nursery) -> None:
+def test_without_proc_nothing_is_made_up(nursery: Nursery, no_proc: Reader) -> None:
     """Where there is no /proc, what psutil does not tell is null or empty."""
     pid, _ = nursery.python(HOLDS_EVERYTHING)
-    snapshot = told_of(pid)
+    snapshot = told_of(pid, read=no_proc)
     assert (snapshot.wait_channel, snapshot.age_seconds) == (None, None)
     assert (snapshot.open_files, snapshot.sockets) == ((), ())

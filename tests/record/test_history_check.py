@@ -444,6 +444,7 @@ CLOSING: Final = {
     "dest": "done",
     "at": "2026-01-31T09:00:00.000Z",
     "cause": "",
+    "details": [],
 }
 IN_GATING: Final = {
     "current_state": "gating",

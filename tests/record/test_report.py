@@ -49,6 +49,7 @@ EXECUTION_KEYS = (
         "flaky",
         "reason",
         "error",
+        "problem",
         "command",
         "args",
     ),
@@ -58,7 +59,7 @@ EXECUTION_KEYS = (
     *("leaked_processes", "resources"),
 )
 DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source")
-TRANSITION_KEYS = ("seq", "trigger", "source", "dest", "at", "cause")
+TRANSITION_KEYS = ("seq", "trigger", "source", "dest", "at", "cause", "details")
 LEAVING = "sleep 60 & echo '{}' > plan.json"
 PLAN = ("--manager-expected-artifact", "plan.json")
 
@@ -80,12 +81,23 @@ def assert_ordered(report: dict[str, Any]) -> None:
         assert tuple(transition) == TRANSITION_KEYS
     for execution in report["stage_executions"]:
         assert tuple(execution) == EXECUTION_KEYS
+        assert_said_twice(execution)
         for artifact in execution["artifacts"]:
             assert tuple(artifact) == ("path", "sha256", "size_bytes")
         if execution["resources"] is not None:
             assert tuple(execution["resources"]) == (
                 *("user_seconds", "system_seconds", "rss_bytes_max"),
             )
+
+
+def assert_said_twice(execution: dict[str, Any]) -> None:
+    """The problem of a stage execution is its error, cause and details apart."""
+    problem = execution["problem"]
+    if problem is None:
+        assert execution["error"] is None
+    else:
+        assert tuple(problem) == ("cause", "details")
+        assert execution["error"] == "; ".join((problem["cause"], *problem["details"]))
 
 
 # -- shape ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fsm_orchestrator.cli.main import run_command_line
-from fsm_orchestrator.engine.machine import RunMachine
+from fsm_orchestrator.engine.machine import RunMachine, Verdict
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import diff
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -117,7 +117,7 @@ def of_machine(declared: Lifecycle) -> Counter[tuple[str, str, str]]:
         before_transition=lambda *_: None,
         enter_state=lambda _: None,
         guards={},
-        guard_failed=lambda *_: None,
+        guard_failed=lambda *_: Verdict(holds=False),
     )._machine
     return Counter(
         (str(one.source), trigger, str(one.dest))
@@ -348,7 +348,7 @@ def test_check_names_what_is_stale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no lifecycle 'nothing' comes with the program"),
+        (["nothing"], "there is no built-in lifecycle 'nothing'"),
         (["-o", "picture.jpeg"], "does not say which format"),
         (["-o", "missing/run.mmd"], "cannot write missing/run.mmd"),
         (["--format", "markdown"], "is for --diff"),
@@ -376,7 +376,8 @@ def test_refused_requests_write_nothing(
 def test_spans_are_in_words() -> None:
     """Times are short and exact enough for a picture."""
     spans = {0: "0 ms", 999: "999 ms", 1_000: "1 s", 12_340: "12.3 s", 60_000: "1 min"}
-    spans |= {245_000: "4 min 05 s", 7_800_000: "2 h 10 min"}
+    spans |= {59_949: "59.9 s", 59_950: "1 min", 100_000: "1 min 40 s"}
+    spans |= {245_000: "4 min 05 s", 3_599_600: "1 h 00 min", 7_800_000: "2 h 10 min"}
     assert {one: span_words(one) for one in spans} == spans
 
 

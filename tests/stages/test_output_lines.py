@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from fsm_orchestrator.disk.files import open_append
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.output_files import StageLog
 from fsm_orchestrator.stages.output_lines import (
     CHUNK_BYTES,
     LINE_BYTES_MAX,
     LINES_MAX,
     LOOK_BYTES_MAX,
+    LogReader,
     OutputLines,
 )
 from fsm_orchestrator.vocabulary import OutputStream
@@ -214,6 +216,35 @@ def test_lines_are_those_of_the_whole_text_masked(
         printed.close()
     whole = Masker(secrets).mask("".join(pieces) + "~\n")
     assert "".join(f"{text}\n" for text in printed.texts) == whole
+
+
+# -- read again from the file ------------------------------------------------------------------
+
+
+def test_log_is_read_from_where_it_was_left_off(tmp_path: Path) -> None:
+    """Each reading has the lines finished since; at the end also one without its newline."""
+    path = tmp_path / "log"
+    reader = LogReader(StageLog(1, "manager", is_stderr=False, path=path))
+    masker = Masker([VALUE, KEY])
+    assert list(reader.new_lines(masker, is_over=False)) == []
+    path.write_bytes(b"one\r\ntw")
+    assert list(reader.new_lines(masker, is_over=False)) == ["one"]
+    with path.open("ab") as file:
+        file.write(f"o\n{KEY}\nso {VALUE}".encode())
+    assert list(reader.new_lines(masker, is_over=False)) == ["two", "***"]
+    assert list(reader.new_lines(masker, is_over=True)) == ["so ***"]
+    assert list(reader.new_lines(masker, is_over=True)) == []
+
+
+def test_long_line_of_a_log_comes_in_pieces(tmp_path: Path) -> None:
+    """Nothing of a long line is left out: its pieces are whole characters, and all of it."""
+    path = tmp_path / "log"
+    line = "\u20ac" * LINE_BYTES_MAX
+    path.write_text(f"{line}\nnext\n")
+    reader = LogReader(StageLog(1, "manager", is_stderr=False, path=path))
+    *pieces, last = reader.new_lines(Masker(()), is_over=True)
+    assert ("".join(pieces), last) == (line, "next")
+    assert max(len(piece.encode()) for piece in pieces) <= LINE_BYTES_MAX
 
 
 # -- bounds ----------------------------------------------------------------------------------

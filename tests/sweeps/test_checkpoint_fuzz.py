@@ -66,6 +66,7 @@ UNWITNESSED: Final = frozenset(
         *("invocations.*.passed_over", "invocations.*.stage_executions"),
         *("invocations.*.gate_decisions.*.source", "invocations.*.transitions.*.at"),
         *("invocations.*.transitions.*.cause", "invocations.*.transitions.*.trigger"),
+        *("invocations.*.transitions.*.details", "invocations.*.transitions.*.details.*"),
         # what completed a stage, where only the time it may take or the word of one side is told
         *(
             f"completions.*.settings.{key}"
@@ -84,6 +85,7 @@ UNWITNESSED: Final = frozenset(
                 *("reason", "resources", "resources.user_seconds", "resources.system_seconds"),
                 *("resources.rss_bytes_max", "signal", "started_at", "stderr_log", "stderr_tail"),
                 *("stdout_log", "leaked_processes", "leaked_count"),
+                *("problem", "problem.cause", "problem.details", "problem.details.*"),
             )
         ),
     }

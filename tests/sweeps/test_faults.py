@@ -37,7 +37,7 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
-from fsm_orchestrator.processes.runner import Observer, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import Observer, OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE, Outcome
 from tests.support.patience import PATIENCE_SECONDS
@@ -286,9 +286,15 @@ class PlainRunner(ProcessRunner):
         """Nothing to be warned of: what a run warns of is compared."""
         return ""
 
-    def run(self, command: Command, limits: Limits, observer: Observer) -> ProcessReport:
+    def run(
+        self,
+        command: Command,
+        limits: Limits,
+        observer: Observer,
+        reader: OutputReader | None = None,
+    ) -> ProcessReport:
         """Run a stage that ends by itself."""
-        del limits
+        del limits, reader
         with subprocess.Popen(
             [command.program, *command.args],
             cwd=command.cwd,

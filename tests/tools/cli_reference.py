@@ -50,7 +50,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     " judge: the verdict is no",
     ExitCode.USAGE: "usage error or refused request: nothing was started, nothing was written",
     ExitCode.BLOCKED: "the run is blocked by a gate",
-    ExitCode.INTERNAL: "a bug of ours",
+    ExitCode.INTERNAL: "internal error, a bug",
     ExitCode.BUSY: "another orchestrator works in OUT; nothing was touched",
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
@@ -60,8 +60,8 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
 _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
     (kinds.Directory, "a directory"),
     (kinds.FilePath, "a file"),
-    (kinds.LifecycleSource, "a lifecycle that ships, or a file"),
-    (kinds.ShippedLifecycle, "a lifecycle that ships"),
+    (kinds.LifecycleSource, "a built-in lifecycle, or a file"),
+    (kinds.ShippedLifecycle, "a built-in lifecycle"),
     (kinds.StageName, "a stage"),
     (kinds.RunIdentifier, "a run id"),
     (kinds.Instant, "a time in ISO 8601"),
@@ -175,8 +175,8 @@ def _value(parameter: click.Parameter) -> str:
     if isinstance(kind, click.Choice):
         return ", ".join(f"`{one}`" for one in kind.choices)
     if isinstance(kind, kinds.Whole):
-        unit = " milliseconds" if kind._most == MILLISECONDS_MAX else ""
-        return f"{kind._least} to {kind._most}{unit}"
+        unit = " milliseconds" if kind.bounds.most == MILLISECONDS_MAX else ""
+        return f"{kind.bounds.least} to {kind.bounds.most}{unit}"
     words = next((words for one, words in _KINDS if isinstance(kind, one)), "any text")
     if parameter.name == "out_or_file":
         words = "a config file, or a directory with a run"

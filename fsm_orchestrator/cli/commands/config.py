@@ -10,7 +10,7 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns
-from fsm_orchestrator.config import config_file
+from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
@@ -24,7 +24,7 @@ PLACE_HOLDER = "./out-of-config-check"
 def check_command(parameters: Mapping[str, Any]) -> int:
     """Say that a file is right, or everything that is wrong with it."""
     name = parameters["file"]
-    _prepared(config_file.check(Path(name), name))
+    _prepared(config_reading.check(Path(name), name))
     console.stdout().write(f"{name}: nothing to object to\n")
     return ExitCode.DONE
 
@@ -37,7 +37,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
         kept_in = str(Path(name) / CHECKPOINT_FILE)
         settings = effective_settings(preparation, lambda *_: kept_in)
     else:
-        read = config_file.load(Path(name), name)
+        read = config_reading.load(Path(name), name)
         settings = effective_settings(_prepared(read), read.origin)
     if parameters["as_json"]:
         rows = [setting.model_dump(mode="json") for setting in settings]
@@ -48,7 +48,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
     return ExitCode.DONE
 
 
-def _prepared(read: config_file.ReadConfig) -> Preparation:
+def _prepared(read: config_reading.ReadConfig) -> Preparation:
     """The file as a new run would take it, whatever it says about resuming."""
     flags = RunConfig(output_directory=PLACE_HOLDER)
     content = read.content.model_copy(

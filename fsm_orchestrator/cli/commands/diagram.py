@@ -24,6 +24,7 @@ from fsm_orchestrator.rendering.diagram.dot import dot_text
 from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
 from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, DiffVerdict, ExitCode
 
 _SUFFIXES: Final[Mapping[str, str]] = {
@@ -93,7 +94,7 @@ def _files_command(parameters: Mapping[str, Any]) -> int:
                 remedy="name a directory that you may write to",
             ) from error
         lines = [f"written: {path}" for path in written] or [f"{directory} was up to date"]
-        console.stdout().write(console.printable("\n".join(lines)) + "\n")
+        console.stdout().write(printable("\n".join(lines)) + "\n")
         return ExitCode.DONE
     directory = Path(parameters["check"])
     stale = list(generated_files.stale_files(directory))
@@ -103,7 +104,7 @@ def _files_command(parameters: Mapping[str, Any]) -> int:
         if stale
         else f"{directory} is up to date"
     )
-    console.stdout().write(console.printable("\n".join(lines)) + "\n")
+    console.stdout().write(printable("\n".join(lines)) + "\n")
     return ExitCode.FAILED if stale else ExitCode.DONE
 
 
@@ -118,7 +119,7 @@ def _diff_command(parameters: Mapping[str, Any]) -> int:
 
 def _change(found: LifecycleDiff, form: str) -> bytes:
     if form == "text":
-        return console.printable(diff_text(found)).encode()
+        return printable(diff_text(found)).encode()
     picture = picture_of(both_of(found), marks_of_change(found))
     if form == "markdown":
         return f"{diff_markdown(found)}\n```mermaid\n{mermaid_text(picture)}```\n".encode()

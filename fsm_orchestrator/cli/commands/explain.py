@@ -11,21 +11,13 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
-from fsm_orchestrator.vocabulary import ExitCode, Standing
+from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.vocabulary import ExitCode, FactForm
 
 WIDTH: Final = 80
 ATTEMPTS_SHOWN_MAX: Final = 20
-HEADLINES: Final = {
-    Standing.WORKING: "working",
-    Standing.INTERRUPTED: "interrupted",
-    Standing.BLOCKED: "blocked",
-    Standing.FAILED: "failed",
-    Standing.TIMEOUT: "timeout",
-    Standing.DONE: "done",
-    Standing.NOT_CLOSABLE: "done, but not ready to close",
-}
 
 
 def explain_command(parameters: Mapping[str, Any]) -> int:
@@ -52,7 +44,7 @@ def text_of(explanation: Explanation, typed: str) -> str:
 
 def _head(explanation: Explanation, typed: str) -> Iterator[str]:
     code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
-    yield f"{HEADLINES[explanation.standing]}: run {explanation.run_id}{code}"
+    yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
     state = explanation.current_state or "unknown"
     lifecycle = explanation.lifecycle or "unknown"
     yield from _wrapped(
@@ -65,7 +57,7 @@ def _why(explanation: Explanation) -> Iterator[str]:
     yield ""
     yield "why"
     for cause in explanation.causes:
-        yield from _wrapped(cause.sentence)
+        yield from _wrapped(cause.in_full)
         yield from _facts(cause.facts, indent="    ", is_brief=True)
 
 
@@ -86,15 +78,8 @@ def _what_to_do(explanation: Explanation) -> Iterator[str]:
 
 
 def _gates(explanation: Explanation) -> list[str]:
-    rows = [("gate", "signal", "passes", "from", "verdict")]
-    for gate in explanation.gates:
-        decision = gate.decision
-        verdict = "passed" if decision.passed else "refused"
-        if not gate.is_judged:
-            verdict = "not judged this time"
-        source = source_in_words(decision.source)
-        rows.append((decision.gate.value, decision.status, gate.passing, source, verdict))
-    return columns(rows)
+    rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
+    return columns([GATE_COLUMNS, *rows])
 
 
 def _stages(explanation: Explanation) -> Iterator[str]:
@@ -117,17 +102,17 @@ def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Ite
     """
     width = max((len(fact.name) for fact in facts), default=0)
     for fact in facts:
-        mark = "| " if fact.name == "stderr" else ""
+        mark = "| " if fact.form is FactForm.OUTPUT else ""
         for number, line in enumerate(fact.value.split("\n")):
             name = fact.name if number == 0 else ""
-            text = f"{indent}{name:<{width}}  {mark}{console.printable(line)}".rstrip()
-            may_cut = is_brief and fact.name in {"command", "stderr"}
+            text = f"{indent}{name:<{width}}  {mark}{printable(line)}".rstrip()
+            may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
             yield f"{text[: WIDTH - 3]}..." if may_cut and len(text) > WIDTH else text
 
 
 def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
     """Text in lines of the screen's width; a word that is longer stays whole, to be copied."""
-    clean = console.printable(re.sub(r"\s+", " ", text))
+    clean = printable(re.sub(r"\s+", " ", text))
     return textwrap.wrap(
         clean,
         WIDTH,

@@ -1,4 +1,4 @@
-"""`lifecycle`: the lifecycles that come with the program, to read or to begin one's own from."""
+"""`lifecycle`: print a built-in lifecycle, to read or to start a new one from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode
 
 
 def lifecycle_command(parameters: Mapping[str, Any]) -> int:
-    """Print the text of a shipped lifecycle; without a name, what there is."""
+    """Print the text of a built-in lifecycle; without a name, list them."""
     name = parameters["name"]
     if name is None:
         rows = []
@@ -22,6 +22,6 @@ def lifecycle_command(parameters: Mapping[str, Any]) -> int:
             rows.append((shipped, reading.shipped(shipped).title + default))
         console.stdout().write("\n".join(columns(rows, indent="")) + "\n")
     else:
-        reading.shipped(name)  # a name that does not ship is refused in words
+        reading.shipped(name)  # refuses an unknown name with a suggestion
         console.stdout().write(lifecycle_names.shipped_text(name).decode())
     return ExitCode.DONE

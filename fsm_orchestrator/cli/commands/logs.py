@@ -19,9 +19,9 @@ from fsm_orchestrator.inspection.inspected_run import (
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import known_secrets
-from fsm_orchestrator.stages.log_reading import LogReader
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
-from fsm_orchestrator.text.phrases import suggestion
+from fsm_orchestrator.stages.output_lines import LogReader
+from fsm_orchestrator.text.phrases import printable, suggestion
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
 
 LOOK_SECONDS: Final = 0.1
@@ -99,7 +99,7 @@ class _ShownLogs:
             mark = "!" if log.is_stderr else "|"
             found = reader.new_lines(masker, is_over=is_over)
             for line in last_lines(found, self._lines if is_new else None):
-                text = console.printable(line)
+                text = printable(line)
                 self._console.write(f"{log.stage:<{width}} {mark} {text}\n")
                 if self.is_unread:
                     return

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import columns, command_lines, duration, stage_option
+from fsm_orchestrator.cli.formatting import columns, command_lines, stage_option
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
+from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome
 
 WIDTH: Final = 80
@@ -49,12 +50,12 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
         lines.append("  the earlier run in this directory would be moved to its archive")
     if plan.gates_guard is GatesGuard.CLOSURE:
         lines.append("  note: this lifecycle runs stages before its gates have passed")
-    lines += ["", *_gate_lines(plan), ""]
+    lines += ["", *columns([GATE_COLUMNS, *(gate_row(gate.decision) for gate in plan.gates)]), ""]
     for stage in plan.stages:
         lines += _stage_lines(stage)
     end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
     lines += ["", f"  would end: {end.get(plan.outcome, plan.outcome.value)}"]
-    lines += [f"  warning: {console.printable(warning)}" for warning in plan.warnings]
+    lines += [f"  warning: {printable(warning)}" for warning in plan.warnings]
     lines += _next_lines(plan, argv)
     return "\n".join(lines) + "\n"
 
@@ -89,18 +90,6 @@ def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[st
     return kept
 
 
-def _gate_lines(plan: Plan) -> list[str]:
-    rows = []
-    for gate in plan.gates:
-        name = gate.decision.gate.value
-        verdict = (
-            "passes" if gate.decision.passed else f"refuses: needs --{name}-status {gate.passing}"
-        )
-        source = source_in_words(gate.decision.source)
-        rows.append((f"gate {name}", gate.decision.status, source, verdict))
-    return columns(rows)
-
-
 def _stage_lines(stage: PlannedStage) -> list[str]:
     verb = {
         "run": "would run",
@@ -108,7 +97,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
         "pass_over": "would be passed over",
         "not_reached": "would not start",
     }[stage.action]
-    lines = [f"  stage {stage.stage}: {verb}: {console.printable(stage.reason)}"]
+    lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
     if stage.command is None:
         if stage.action == "pass_over":
             lines.append(f"      give {stage_option(stage.stage, 'bin')} to have it run")
@@ -116,7 +105,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
     details = [
         ("command", shlex.join((stage.command, *stage.args))),
         ("in", stage.cwd or ""),
-        ("timeout", duration(stage.timeout_ms or 0)),
+        ("timeout", span_words(stage.timeout_ms or 0)),
     ]
     if stage.env_keys:
         details.append(("sets", ", ".join(stage.env_keys)))

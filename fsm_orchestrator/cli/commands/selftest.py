@@ -11,6 +11,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.selftest.checks import Check, Verdict, selftest
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode
 
 NAME_WIDTH: Final = 18
@@ -43,7 +44,7 @@ def selftest_command(parameters: Mapping[str, Any]) -> int:
 
 
 def _line(check: Check) -> str:
-    return f"  {check.name:<{NAME_WIDTH}}  {check.verdict:<7}  {console.printable(check.detail)}\n"
+    return f"  {check.name:<{NAME_WIDTH}}  {check.verdict:<7}  {printable(check.detail)}\n"
 
 
 def _conclusion(found: list[Check]) -> str:

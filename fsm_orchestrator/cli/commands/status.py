@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
-from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.cli.summary import headline, summary_of
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
@@ -21,6 +21,7 @@ from fsm_orchestrator.inspection.overview import (
     overview_of,
     run_directories,
 )
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
 
 ARCHIVED_SHOWN_MAX: Final = 3
@@ -88,10 +89,10 @@ def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool)
 def _lines(glances: Sequence[RunOverview]) -> list[str]:
     rows = [("run in", "stands", "for", "stage", "last line or reason")]
     for one in glances:
-        standing = "unreadable" if one.standing is None else one.standing.value.replace("_", " ")
+        standing = "unreadable" if one.standing is None else one.standing.words
         where = one.current_state or "-"
         if one.standing is Standing.WORKING:
-            standing = f"working: {where}"
+            standing = f"{standing}: {where}"
         stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
         reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
         rows.append((one.output_directory, standing, _short_age(one.since), stage, reason))
@@ -115,10 +116,7 @@ def _short_age(since: str | None) -> str:
 def _archived_text(view: InspectedRun) -> str:
     report = view.report
     if report.terminal_state is None:
-        return (
-            f"interrupted: run {report.run_id}, in state {report.current_state}; archived\n"
-            f"  report  {view.directory / REPORT_FILE}\n"
-        )
+        return f"{headline(report)}; archived\n  report  {view.directory / REPORT_FILE}\n"
     return summary_of(report, str(view.directory), view.directory, can_resume=False)
 
 
@@ -131,7 +129,6 @@ def _archived_line(run_ids: list[str]) -> str:
 def text_of(view: InspectedRun, typed: str) -> str:
     """The state for a person."""
     report = view.report
-    run = f"run {report.run_id}, in state {report.current_state}"
     if view.holder is not None:
         attempt = view.open_attempt
         stage = "" if attempt is None else f", attempt {attempt.attempt}"
@@ -140,15 +137,17 @@ def text_of(view: InspectedRun, typed: str) -> str:
             ("see it", command_line("logs", shown_path(typed), "--follow")),
             ("end it", command_line("stop", shown_path(typed))),
         ]
-        return "\n".join([f"working: {run}{stage}, for {age(view.since)}", *columns(rows), ""])
+        run = f"run {report.run_id}, in state {report.current_state}{stage}"
+        head = f"{view.standing.words}: {run}, for {age(view.since)}"
+        return "\n".join([head, *columns(rows), ""])
     if report.terminal_state is not None:
         text = summary_of(report, typed, view.directory, can_resume=view.checkpoint is not None)
     else:
         text = (
-            f"interrupted: {run}: its orchestrator ended without a word\n"
+            f"{headline(report)}: its orchestrator died without recording an outcome\n"
             f"  next  {command_line(shown_path(typed), '--resume')}\n"
         )
-    return text if view.trouble is None else f"{text}  {console.printable(view.trouble)}\n"
+    return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"
 
 
 def _write(text: str) -> None:

@@ -12,6 +12,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.inspection.overview import is_run_directory
 from fsm_orchestrator.inspection.stopping import stop_run
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode
 
 WAIT_MS: Final = 60_000
@@ -29,6 +30,6 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
     holder = stop_run(output, wait_ms=wait_ms, at_once=parameters["now"])
     if not as_json:
         what = "no run was at work" if holder is None else f"process {holder.pid} let go"
-        console.stdout().write(console.printable(f"{what} in {typed}") + "\n")
+        console.stdout().write(printable(f"{what} in {typed}") + "\n")
     status_command({"output_directories": (typed,), "run_id": None, "as_json": as_json})
     return ExitCode.DONE

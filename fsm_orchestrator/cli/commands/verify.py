@@ -14,18 +14,19 @@ from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.verification import proved, verify
-from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import ExitCode, Gate, StateKind
+from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
-"""What the operator called a lifecycle, the lifecycle, and what is wrong with it."""
+"""The name or path that the operator gave, the lifecycle, and its findings."""
 
 
 def verify_command(parameters: Mapping[str, Any]) -> int:
-    """Judge lifecycles: 0 when all are proved, 1 when one is refused.
+    """Verify lifecycles and return 0 if all are proved, 1 if one is refused.
 
     Raises:
-        LifecycleError: one cannot be read or has not the shape; said after the others are judged.
+        LifecycleError: one cannot be read or has the wrong shape; raised after the others are
+            judged.
     """
     names = parameters["lifecycles"] or lifecycles.shipped_names()
     judged: list[Judged] = []
@@ -40,7 +41,7 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
     if parameters["as_json"]:
         console.stdout().write(_json_of(judged, unread))
     else:
-        console.stdout().write(console.printable("\n".join(map(text_of, judged))))
+        console.stdout().write(printable("\n".join(map(text_of, judged))))
     if unread:
         message = "\n".join(map(str, unread.values()))
         raise LifecycleError(message, remedy=next(iter(unread.values())).remedy)
@@ -48,7 +49,7 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
 
 
 def text_of(judged: Judged) -> str:
-    """One lifecycle's verdict for a person; ends with a line break."""
+    """Return the verdict on one lifecycle as text that ends with a line break."""
     source, lifecycle, findings = judged
     counts = (
         counted(len(lifecycle.state), "state"),
@@ -112,6 +113,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _gates(lifecycle: Lifecycle) -> list[str]:
-    """The gates that are judged anywhere in it, in judging order."""
+    """Return the gates that any of its states judges, in judging order."""
     states = [state for state in lifecycle.state if state.kind is StateKind.GATE]
-    return [gate.value for gate in Gate if any(gate in state.judged_gates for state in states)]
+    return [
+        gate.value
+        for gate in MANDATORY_GATES
+        if any(gate in state.judged_gates for state in states)
+    ]

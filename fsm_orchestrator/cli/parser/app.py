@@ -1,4 +1,4 @@
-"""The command line as a whole: which command is meant. What commands take is in commands.py."""
+"""The command line as a whole: selects the command. What commands take is in commands.py."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class CommandGroup(click.Group):
-    """A group in which `OUT …` alone means `run OUT …`, as operators are used to.
+    """A group in which `OUT …` alone means `run OUT …`.
 
-    A command is built when it is asked for: the options of all others cost nothing.
+    A command is built when it is needed: the options of all others cost nothing.
     """
 
     def __init__(self, stages: Sequence[str]) -> None:
@@ -37,17 +37,17 @@ class CommandGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of the help."""
+        """Return the commands in the order of the help."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, made for the stages of the lifecycle that is meant."""
+        """Return the command, made for the stages of the chosen lifecycle."""
         del ctx
         return build_command(cmd_name, self._stages)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Commands; once something is typed, also what may follow the `run` that is left out."""
+        """Offer commands; once something is typed, also what may follow an omitted `run`."""
         offered = super().shell_complete(ctx, incomplete)
         run = self.get_command(ctx, "run")
         if incomplete.startswith("-") and run is not None:
@@ -60,7 +60,7 @@ class CommandGroup(click.Group):
 
 
 def _refuse_mistyped_command(args: Sequence[str]) -> None:
-    """A word that is nearly a command, and no directory, was meant as one."""
+    """Refuse a word that is nearly a command and names no directory."""
     word = args[0]
     if word.startswith("-") or os.sep in word:
         return
@@ -75,6 +75,6 @@ def _refuse_mistyped_command(args: Sequence[str]) -> None:
 
 
 def build_app(stages: Sequence[str]) -> click.Group:
-    """The command line for a lifecycle with these stages."""
+    """Return the command line for a lifecycle with these stages."""
     version = click.version_option(__version__, prog_name=PRODUCT, message="%(prog)s %(version)s")
     return version(CommandGroup(stages))

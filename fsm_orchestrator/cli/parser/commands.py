@@ -1,4 +1,4 @@
-"""What each command takes. What it does is in a module of its own, loaded when it runs."""
+"""What each command takes. Its work is in a module of its own, loaded when it runs."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ from fsm_orchestrator.cli.parser.run_options import (
     run_options,
 )
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
+from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
 
 def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
-    """The command of that name, made for these stages; None when there is none."""
+    """Return the command of that name, made for these stages; None when there is none."""
     build = _BUILDERS.get(name)
     return None if build is None else build(stages)
 
 
 def _calls(module: str, function: str) -> Callable[..., int]:
-    """A callback that loads the command's module when it is called. Both names are ours."""
+    """Return a callback that loads the command's module when it is called."""
 
     def callback(**parameters: Any) -> int:
         command = getattr(import_module(f"fsm_orchestrator.cli.commands.{module}"), function)
@@ -65,7 +66,7 @@ def _plan(stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "plan",
         help=help_texts.PLAN_HELP,
-        short_help="Say what a run would do.",
+        short_help="Show what a run would do.",
         params=[*run_options(stages), *output_options()],
         callback=_calls("plan", "plan_command"),
     )
@@ -78,7 +79,7 @@ def _status(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "status",
         help=help_texts.STATUS_HELP,
-        short_help="Say where runs stand.",
+        short_help="Show where runs stand.",
         params=[many, earlier_run_option(), json_option()],
         callback=_calls("status", "status_command"),
     )
@@ -88,18 +89,18 @@ def _explain(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "explain",
         help=help_texts.EXPLAIN_HELP,
-        short_help="Say why, and what to type.",
+        short_help="Explain why a run stands there, and what to type.",
         params=[_output_directory(), earlier_run_option(), json_option()],
         callback=_calls("explain", "explain_command"),
     )
 
 
 def _logs(stages: Sequence[str]) -> click.Command:
-    section = "What is shown"
+    section = "Selection"
     return SectionedCommand(
         "logs",
         help=help_texts.LOGS_HELP,
-        short_help="Show what stages print, live.",
+        short_help="Show the output of stages, live.",
         params=[
             _output_directory(),
             click.Argument(["stage"], metavar="[STAGE]", required=False, type=StageName(stages)),
@@ -107,21 +108,21 @@ def _logs(stages: Sequence[str]) -> click.Command:
                 ["--follow", "-f"],
                 section=section,
                 is_flag=True,
-                help="Go on with what is printed, until the run has ended.",
+                help="Keep printing new output until the run has ended.",
             ),
             Once(
                 ["--attempt"],
                 section=section,
-                type=Whole(1, 999_999_999, "an attempt"),
+                type=Whole(Bounds(1, 999_999_999, "the number of an attempt,")),
                 metavar="N",
-                help="Only this attempt (default: all of them, in order).",
+                help="Show only this attempt (default: all of them, in order).",
             ),
             Once(
                 ["--lines"],
                 section=section,
-                type=Whole(0, 999_999_999, "lines"),
+                type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
                 metavar="N",
-                help="Only the last N lines of each log, and what follows.",
+                help="Show only the last N lines of each log, and what follows.",
             ),
             earlier_run_option(),
         ],
@@ -130,25 +131,25 @@ def _logs(stages: Sequence[str]) -> click.Command:
 
 
 def _stop(_stages: Sequence[str]) -> click.Command:
-    section = "How"
+    section = "Stopping"
     return SectionedCommand(
         "stop",
         help=help_texts.STOP_HELP,
-        short_help="End the run at work in OUT.",
+        short_help="Stop the run at work in OUT.",
         params=[
             _output_directory(),
             Section(
                 ["--now"],
                 section=section,
                 is_flag=True,
-                help="Do not give the stage its time to end: it is killed at once.",
+                help="Kill the stage at once instead of giving it time to end.",
             ),
             Once(
                 ["--wait-ms"],
                 section=section,
-                type=Whole(0),
+                type=Whole(GRACE_MILLISECONDS),
                 metavar="N",
-                help="How long to wait for the end (default 60000).",
+                help="How long to wait for the run to end (default 60000).",
             ),
             json_option(),
         ],
@@ -160,7 +161,7 @@ def _report(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "report",
         help=help_texts.REPORT_HELP,
-        short_help="Print the report, or make a page of it.",
+        short_help="Print the report, or write it as a web page.",
         params=[
             _output_directory(),
             Once(
@@ -168,7 +169,7 @@ def _report(_stages: Sequence[str]) -> click.Command:
                 section="Output",
                 type=FilePath("FILE"),
                 metavar="FILE",
-                help="Write one page that needs nothing beside it; - writes it to stdout.",
+                help="Write the report as one self-contained web page; - writes it to stdout.",
             ),
             earlier_run_option(),
         ],
@@ -180,7 +181,7 @@ def _lifecycle(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "lifecycle",
         help=help_texts.LIFECYCLE_HELP,
-        short_help="Print a lifecycle that ships.",
+        short_help="Print a built-in lifecycle.",
         params=[
             click.Argument(
                 ["name"], metavar="[NAME]", required=False, type=ShippedLifecycle("NAME")
@@ -231,7 +232,7 @@ def _config(_stages: Sequence[str]) -> click.Command:
     group.add_command(
         SectionedCommand(
             "check",
-            help="Say everything that is wrong with a config file.",
+            help="Report everything that is wrong with a config file.",
             params=[click.Argument(["file"], metavar="FILE", type=FilePath("FILE"))],
             callback=_calls("config", "check_command"),
         )
@@ -239,8 +240,8 @@ def _config(_stages: Sequence[str]) -> click.Command:
     group.add_command(
         SectionedCommand(
             "show",
-            help="Print every setting a run would use, and where it was set.\n\n"
-            "For a config file: as a new run would take it. For OUT: as a resume would.",
+            help="Print every setting that a run would use, and where it was set.\n\n"
+            "For a config file, as a new run would take it; for OUT, as a resume would.",
             params=[
                 click.Argument(["out_or_file"], metavar="OUT|FILE", type=FilePath("OUT|FILE")),
                 json_option(),
@@ -255,7 +256,7 @@ def _init(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "init",
         help=help_texts.INIT_HELP,
-        short_help="Begin with a config file and two stub stages.",
+        short_help="Write a config file and two stub stages to start from.",
         params=[click.Argument(["directory"], metavar="DIR", type=Directory("DIR"))],
         callback=_calls("init", "init_command"),
     )
@@ -271,9 +272,9 @@ def _selftest(_stages: Sequence[str]) -> click.Command:
             Once(
                 ["--kills"],
                 section="Checks",
-                type=Whole(1, 1000, "runs"),
+                type=Whole(Bounds(1, 1000, "a whole number of runs")),
                 metavar="N",
-                help="How many runs are killed and resumed (default 12).",
+                help="Number of runs to kill and resume (default 12).",
             ),
             json_option(),
         ],
@@ -286,7 +287,7 @@ def _completion(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "completion",
         help=help_texts.COMPLETION_HELP,
-        short_help="Print what makes a shell complete.",
+        short_help="Print the completion script of a shell.",
         params=[click.Argument(["shell"], metavar="SHELL", type=shells)],
         callback=_calls("completion", "completion_command"),
     )

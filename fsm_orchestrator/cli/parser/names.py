@@ -1,4 +1,4 @@
-"""The names of commands and options, in one place for parser and first look alike."""
+"""The names of commands and options, for the parser and the prescan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMANDS: Final = (
     "completion",
 )
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
-"""Set by the completion script of a shell when it asks what fits."""
+"""Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
 VALUE_OPTIONS: Final = frozenset(
     {

@@ -1,7 +1,7 @@
-"""Kinds of parameters: values that are checked as they are typed, options given once.
+"""Types of parameters: values that are checked as they are parsed, options given once.
 
-What is wrong with a value is said in words of ours, and never by showing a secret. What may be
-typed for a value is offered to the shell by its kind; where it is looked up is completion.py's.
+A refusal never shows a secret. Each type offers its values to the shell; completion.py looks them
+up.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import click
 
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, RUN_ID_PATTERN
+from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
+from fsm_orchestrator.vocabulary import RUN_ID_PATTERN
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
 class Section(click.Option):
-    """An option that knows under which heading of the help it stands."""
+    """An option with its heading in the help."""
 
     def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
         super().__init__(names, **settings)
@@ -28,13 +29,13 @@ class Section(click.Option):
 
 
 class Once(Section):
-    """An option that may be given once: the second of two contradicting values never wins."""
+    """An option that may be given once: of two values, none may win by its place."""
 
     def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
         super().__init__(names, section=section, multiple=True, **settings)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """The one value given, or None."""
+        """Return the one value given, or None."""
         values = super().process_value(ctx, value)
         if len(values) > 1:
             raise click.UsageError(f"{self.opts[0]} was given {len(values)} times; once is enough")
@@ -42,7 +43,7 @@ class Once(Section):
 
 
 class EnvironmentPair(click.ParamType[tuple[str, str]]):
-    """`KEY=VALUE`. What is wrong with a pair is said without showing it."""
+    """`KEY=VALUE`. A refusal does not show the pair."""
 
     name = "KEY=VALUE"
 
@@ -65,7 +66,7 @@ class RunIdentifier(click.ParamType[str]):
     name = "ID"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id, checked."""
+        """Return the id, checked."""
         if not re.fullmatch(RUN_ID_PATTERN, str(value)):
             self.fail(
                 f"{str(value)[:80]!r}: a run id is 1 to 64 letters, digits, dots, underscores and"
@@ -82,7 +83,7 @@ class EarlierRun(RunIdentifier):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """The runs in the archive of OUT."""
+        """Offer the runs in the archive of OUT."""
         del param
         from fsm_orchestrator.cli.parser import completion
 
@@ -97,7 +98,7 @@ class Instant(click.ParamType[datetime]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """The time, with its offset."""
+        """Return the time, with its offset."""
         if isinstance(value, datetime):
             return value
         try:
@@ -108,25 +109,25 @@ class Instant(click.ParamType[datetime]):
 
 
 class NonEmpty(click.ParamType[str]):
-    """Any text but none."""
+    """Text that is not empty."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text, checked."""
+        """Return the text, checked."""
         if not value:
             self.fail("it is empty", param, ctx)
         return str(value)
 
 
 class Directory(NonEmpty):
-    """The path of a directory, which may be yet to be made."""
+    """The path of a directory, which need not exist yet."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Directories."""
+        """Offer directories."""
         del ctx, param
         from fsm_orchestrator.cli.parser import completion
 
@@ -134,12 +135,12 @@ class Directory(NonEmpty):
 
 
 class FilePath(NonEmpty):
-    """The path of a file, or what may be one."""
+    """The path of a file, or of a program by its name."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Files."""
+        """Offer files."""
         del ctx, param
         from fsm_orchestrator.cli.parser import completion
 
@@ -147,12 +148,12 @@ class FilePath(NonEmpty):
 
 
 class ShippedLifecycle(NonEmpty):
-    """The name of a lifecycle that comes with the program."""
+    """The name of a built-in lifecycle."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Those that ship."""
+        """Offer the built-in lifecycles."""
         del ctx, param
         from fsm_orchestrator.cli.parser import completion
 
@@ -160,12 +161,12 @@ class ShippedLifecycle(NonEmpty):
 
 
 class LifecycleSource(NonEmpty):
-    """A lifecycle that ships, by its name, or a file that has one."""
+    """A built-in lifecycle, by its name, or a lifecycle file."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """Those that ship, and files."""
+        """Offer files and the built-in lifecycles."""
         del ctx, param
         from fsm_orchestrator.cli.parser import completion
 
@@ -182,7 +183,7 @@ class StageName(NonEmpty):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        """The stages."""
+        """Offer the stages."""
         del param
         from fsm_orchestrator.cli.parser import completion
 
@@ -190,23 +191,36 @@ class StageName(NonEmpty):
 
 
 class Whole(click.ParamType[int]):
-    """A whole number of `unit` from `least` to `most`."""
+    """A whole number within bounds."""
 
     name = "N"
 
-    def __init__(
-        self, least: int, most: int = MILLISECONDS_MAX, unit: str = "milliseconds"
-    ) -> None:
-        self._least, self._most, self._unit = least, most, unit
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number, checked."""
-        text = str(value)
-        if not re.fullmatch(r"[0-9]{1,16}", text) or not self._least <= int(text) <= self._most:
-            self.fail(
-                f"{text[:40]!r} is not a whole number of {self._unit} from {self._least} to"
-                f" {self._most}",
-                param,
-                ctx,
-            )
+        """Return the number, checked."""
+        text, bounds = str(value), self.bounds
+        is_number = re.fullmatch(r"[0-9]{1,16}", text) is not None
+        if not is_number or not bounds.least <= int(text) <= bounds.most:
+            self.fail(f"{text[:40]!r} is not {bounds.text}", param, ctx)
         return int(text)
+
+
+def parameter_type(kind: ValueKind, metavar: str) -> click.ParamType[Any]:
+    """Return the type that checks and completes the values of a stage's setting."""
+    match kind:
+        case Bounds():
+            return Whole(kind)
+        case Choices(words):
+            return click.Choice(words)
+        case Kind.FILE:
+            return FilePath(metavar)
+        case Kind.DIRECTORY:
+            return Directory(metavar)
+        case Kind.PAIR:
+            return EnvironmentPair()
+        case Kind.TEXT | Kind.FLAG:
+            return click.STRING
+        case _:
+            assert_never(kind)

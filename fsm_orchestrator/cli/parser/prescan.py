@@ -1,8 +1,7 @@
-"""A first look at argv: which lifecycle is meant, so that its stages' options can be made.
+"""Finds the chosen lifecycle in argv before parsing, so that its stages' options can be made.
 
-It knows which options take a value, so that a stage's argument `--lifecycle=x` is never taken
-for ours. Light: imports nothing that `--help` does not need. What it cannot understand it leaves
-to the real parser.
+It knows which options take a value, so that the argument `--lifecycle=x` of a stage is never taken
+for the option. Imports nothing that `--help` does not need, and leaves errors to the real parser.
 """
 
 from __future__ import annotations
@@ -16,20 +15,16 @@ from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
-from fsm_orchestrator.vocabulary import (
-    CHECKPOINT_FILE,
-    DEFAULT_LIFECYCLE,
-    STAGE_FLAG_SUFFIXES,
-    STAGE_OPTION_SUFFIXES,
-)
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 
-_VALUE_SUFFIXES: Final = [one for one in STAGE_OPTION_SUFFIXES if one not in STAGE_FLAG_SUFFIXES]
+_VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
 class Prescan(NamedTuple):
-    """What the first look found."""
+    """What the prescan found."""
 
     lifecycle: str | None
     config: str | None
@@ -38,7 +33,7 @@ class Prescan(NamedTuple):
 
 
 def prescan(argv: Sequence[str]) -> Prescan:
-    """The first look."""
+    """Find the options that choose the lifecycle."""
     values: dict[str, str] = {}
     positionals: list[str] = []
     resume = False
@@ -60,7 +55,7 @@ def prescan(argv: Sequence[str]) -> Prescan:
 
 
 def stage_names(found: Prescan) -> tuple[str, ...]:
-    """The stages of the lifecycle that is meant; empty when it cannot be read (yet)."""
+    """Return the stages of the chosen lifecycle; empty when it cannot be read (yet)."""
     file = _config_file(found)
     lifecycle = found.lifecycle or file.get("lifecycle")
     try:
@@ -74,7 +69,7 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
 
 
 def _config_file(found: Prescan) -> dict[str, Any]:
-    """What the named config file says, if it can be read; what is wrong with it is told later."""
+    """Return the content of the config file; empty if it cannot be read, which is refused later."""
     if found.config is None:
         return {}
     try:
@@ -84,7 +79,7 @@ def _config_file(found: Prescan) -> dict[str, Any]:
 
 
 def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(option, value) pairs; an option without a value has "", a positional has no option."""
+    """Yield (option, value) pairs: "" for the value of a flag and for the option of an argument."""
     rest = iter(argv)
     for word in rest:
         if word == "--":
@@ -104,7 +99,7 @@ def _stages_to_resume(found: Prescan) -> tuple[str, ...]:
 
 
 def kept_stages(output_directory: Path) -> tuple[str, ...]:
-    """The stages of the lifecycle that a run's checkpoint embeds; empty when it tells none."""
+    """Return the stages of the lifecycle in a run's checkpoint; empty when it cannot be used."""
     document = peek.document(output_directory / CHECKPOINT_FILE)
     try:
         states = document["lifecycle"]["state"]

@@ -1,7 +1,6 @@
 """The options of `run` and `plan`, made for the stages of the chosen lifecycle.
 
-Click is the parser: it passes a value that begins with a dash through to its option. Help is
-grouped by what an option is about.
+Click passes a value that begins with a dash on to its option. The help groups options by subject.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import click
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     EarlierRun,
-    EnvironmentPair,
     FilePath,
     Instant,
     LifecycleSource,
@@ -23,16 +21,20 @@ from fsm_orchestrator.cli.parser.parameters import (
     Section,
     StageName,
     Whole,
+    parameter_type,
+)
+from fsm_orchestrator.model.stage_options import (
+    GRACE_MILLISECONDS,
+    MILLISECONDS,
+    STAGE_OPTIONS,
+    Kind,
+    StageOption,
 )
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
-    ATTEMPTS_MAX,
-    BYTES_MAX,
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
-    DEFAULT_OUTPUT_LIMIT_BYTES,
     DEFAULT_TIMEOUT_MS,
-    Backoff,
     Gate,
     LogFormat,
     LogLevel,
@@ -49,7 +51,7 @@ GATE_VALUES: Final = {
 
 
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:
-    """OUT and every option of `run` and `plan`."""
+    """Return OUT and every option of `run` and `plan`."""
     return [
         click.Argument(["output_directory"], metavar="OUT", type=Directory("OUT")),
         *_gate_options(),
@@ -59,66 +61,64 @@ def run_options(stages: Sequence[str]) -> list[click.Parameter]:
 
 
 def json_option() -> click.Parameter:
-    """How the result is shown."""
+    """Return the option that prints the result for programs."""
     return Section(
         ["--json", "as_json"],
         section="Output",
         is_flag=True,
-        help="Print the result as JSON instead of text for a person.",
+        help="Print the result as JSON instead of text.",
     )
 
 
 def earlier_run_option() -> click.Parameter:
-    """Which run in OUT is meant, of the commands that look at one."""
+    """Return the option that selects a run in OUT, for the commands that look at one."""
     return Once(
         ["--run-id"],
         section="Run",
         type=EarlierRun(),
-        help="An earlier run in OUT, moved to OUT/archive by a later one.",
+        help="An earlier run in OUT, which a later one moved to OUT/archive.",
     )
 
 
 def output_options() -> list[click.Parameter]:
-    """How the result and the log are shown."""
+    """Return the options for the format of the result and the log."""
     return [
         json_option(),
         Once(
             ["--log-format"],
             section="Output",
             type=click.Choice([one.value for one in LogFormat]),
-            help="The log on stderr: text for a person, JSON lines, or by whether stderr is a"
-            " terminal (auto, the default).",
+            help="Format of the log on stderr: text, JSON lines, or by whether stderr is a terminal"
+            " (auto, the default).",
         ),
         Once(
             ["--log-level"],
             section="Output",
             type=click.Choice([one.value for one in LogLevel]),
-            help="The least grave events to show on stderr (default info). The events file has"
-            " all.",
+            help="Least severe events to show on stderr (default info). The events file has all.",
         ),
         Section(
             ["--quiet"],
             section="Output",
             is_flag=True,
-            help="Show nothing on stderr but errors, and no summary of a run that is done.",
+            help="Show only errors on stderr, and no summary of a run that is done.",
         ),
         Section(
             ["--log-output"],
             section="Output",
             is_flag=True,
-            help="Make each line that a stage prints an event of the log.",
+            help="Log each line that a stage prints as an event.",
         ),
     ]
 
 
 def print_config_option() -> click.Parameter:
-    """The option of `run` that runs nothing."""
+    """Return the option of `run` that runs nothing."""
     return Section(
         ["--print-config"],
         section="Output",
         is_flag=True,
-        help="Print the config file that says the same as these options, secrets left out, and"
-        " do nothing else.",
+        help="Print these options as a config file, without secrets, and do nothing else.",
     )
 
 
@@ -135,133 +135,21 @@ def _gate_options() -> list[click.Parameter]:
 
 
 def stage_options(stage: str) -> list[click.Parameter]:
-    """The options of one stage. Parameter names end in the stage's field, see run_config.py."""
-    prefix, section = option_prefix(stage), f"Stage {stage}"
+    """Return the options of one stage, one for each setting."""
+    return [_stage_option(one, stage) for one in STAGE_OPTIONS]
 
-    def name(field: str) -> str:
-        return f"stage_{field}__{stage}"
 
-    return [
-        Once(
-            [f"{prefix}-bin", name("bin")],
-            section=section,
-            type=FilePath("PATH"),
-            help="The program: a path, or a name found on PATH. Without it the stage is passed"
-            " over. On a resume it declares the stage anew, arguments and all.",
-        ),
-        Section(
-            [f"{prefix}-arg", name("args")],
-            section=section,
-            multiple=True,
-            metavar="VALUE",
-            help="An argument, passed as it is; may begin with a dash. Repeatable, in order.",
-        ),
-        Section(
-            [f"{prefix}-env", name("env")],
-            section=section,
-            multiple=True,
-            type=EnvironmentPair(),
-            help="An environment variable. Repeatable, the last of a key wins. Values are in no"
-            " file of OUT.",
-        ),
-        Section(
-            [f"{prefix}-expected-artifact", name("expected_artifacts")],
-            section=section,
-            multiple=True,
-            type=FilePath("PATH"),
-            help="A file the stage must write; `.json` must be strict JSON. Repeatable.",
-        ),
-        Section(
-            [f"{prefix}-allow-stale", name("allow_stale")],
-            section=section,
-            is_flag=True,
-            default=None,
-            help="Accept an expected artifact that this attempt did not write.",
-        ),
-        Once(
-            [f"{prefix}-timeout-ms", name("timeout_ms")],
-            section=section,
-            type=Whole(1),
-            metavar="N",
-            help="How long it may run; else --timeout-ms.",
-        ),
-        Once(
-            [f"{prefix}-kill-grace-ms", name("kill_grace_ms")],
-            section=section,
-            type=Whole(0),
-            metavar="N",
-            help="How long it may take to end after SIGTERM; else --kill-grace-ms.",
-        ),
-        Once(
-            [f"{prefix}-idle-timeout-ms", name("idle_timeout_ms")],
-            section=section,
-            type=Whole(1),
-            metavar="N",
-            help="How long it may print nothing (default: as long as it runs).",
-        ),
-        Once(
-            [f"{prefix}-slow-after-ms", name("slow_after_ms")],
-            section=section,
-            type=Whole(1),
-            metavar="N",
-            help="Warn each time it has run for so long, with what it printed last.",
-        ),
-        Once(
-            [f"{prefix}-output-limit", name("output_limit_bytes")],
-            section=section,
-            type=Whole(1, BYTES_MAX, "bytes"),
-            metavar="BYTES",
-            help=f"How much it may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
-        ),
-        Once(
-            [f"{prefix}-max-attempts", name("retry_max_attempts")],
-            section=section,
-            type=Whole(1, ATTEMPTS_MAX, "attempts"),
-            metavar="N",
-            help="How many attempts it has, the first included (default 1: no retry).",
-        ),
-        Section(
-            [f"{prefix}-retry-exit-code", name("retry_exit_codes")],
-            section=section,
-            multiple=True,
-            type=Whole(1, 255, "an exit code"),
-            metavar="CODE",
-            help="Try again after this exit code. Repeatable.",
-        ),
-        Section(
-            [f"{prefix}-retry-timeouts", name("retry_timeouts")],
-            section=section,
-            is_flag=True,
-            default=None,
-            help="Try again after a timeout, too.",
-        ),
-        Once(
-            [f"{prefix}-backoff", name("retry_backoff")],
-            section=section,
-            type=click.Choice([one.value for one in Backoff]),
-            help="The wait before each retry: the same (fixed, the default) or doubled each time.",
-        ),
-        Once(
-            [f"{prefix}-backoff-ms", name("retry_backoff_ms")],
-            section=section,
-            type=Whole(0),
-            metavar="N",
-            help="The wait before the first retry (default 1000).",
-        ),
-        Once(
-            [f"{prefix}-backoff-ms-max", name("retry_backoff_ms_max")],
-            section=section,
-            type=Whole(0),
-            metavar="N",
-            help="The longest wait (default 60000).",
-        ),
-        Once(
-            [f"{prefix}-cwd", name("cwd")],
-            section=section,
-            type=Directory("DIR"),
-            help="Where it runs; else the directory the run was started in.",
-        ),
-    ]
+def _stage_option(row: StageOption, stage: str) -> click.Parameter:
+    names = [f"{option_prefix(stage)}-{row.suffix}", row.parameter(stage)]
+    section = f"Stage {stage}"
+    if row.kind is Kind.FLAG:
+        return Section(names, section=section, is_flag=True, default=None, help=row.help)
+    kind, metavar = parameter_type(row.kind, row.metavar), row.metavar or None
+    if row.is_repeatable:
+        return Section(
+            names, section=section, multiple=True, type=kind, metavar=metavar, help=row.help
+        )
+    return Once(names, section=section, type=kind, metavar=metavar, help=row.help)
 
 
 def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
@@ -271,67 +159,67 @@ def _run_control_options(stages: Sequence[str]) -> list[click.Parameter]:
             ["--resume"],
             section=section,
             is_flag=True,
-            help="Continue the run in OUT. What is not given is as it was.",
+            help="Continue the run in OUT. Settings that are not given stay as they were.",
         ),
         Once(
             ["--on-changed-stage"],
             section=section,
             type=click.Choice([one.value for one in OnChangedStage]),
-            help="When a completed stage's settings or artifacts are not what they were: refuse"
-            " (the default), keep it as completed, or rerun it and all after it.",
+            help="If a completed stage's settings or artifacts have changed: refuse (the default),"
+            " keep it as completed, or rerun it and all stages after it.",
         ),
         Section(
             ["--rerun"],
             section=section,
             multiple=True,
             type=StageName(stages),
-            help="Run a completed stage, and all after it, again. Repeatable.",
+            help="Rerun a completed stage and all stages after it. Repeatable.",
         ),
         Once(
             ["--timeout-ms"],
             section=section,
-            type=Whole(1),
+            type=Whole(MILLISECONDS),
             metavar="N",
             help=f"How long each stage may run, in milliseconds (default {DEFAULT_TIMEOUT_MS}).",
         ),
         Once(
             ["--kill-grace-ms"],
             section=section,
-            type=Whole(0),
+            type=Whole(GRACE_MILLISECONDS),
             metavar="N",
-            help="How long a stage may take to end after SIGTERM before SIGKILL (default"
-            f" {DEFAULT_KILL_GRACE_MS}).",
+            help="How long each stage may take to end after SIGTERM before SIGKILL, in"
+            f" milliseconds (default {DEFAULT_KILL_GRACE_MS}).",
         ),
         Once(
             ["--on-leak"],
             section=section,
             type=click.Choice([one.value for one in OnLeak]),
-            help="A stage that exits and leaves processes running: warn (the default) or fail it."
-            " They are ended in any case.",
+            help="If a stage exits and leaves processes running: warn (the default) or fail the"
+            " stage. The processes are ended either way.",
         ),
         Once(
             ["--config"],
             section=section,
             type=FilePath("FILE"),
-            help="A TOML file with any of these settings. A flag wins over it, but of two gate"
-            " signals the tighter counts.",
+            help="TOML file with any of these settings. Options override it, but of two gate"
+            " signals the stricter counts.",
         ),
         Once(
             ["--lifecycle"],
             section=section,
             type=LifecycleSource("NAME|PATH"),
-            help=f"The declared state machine (default {DEFAULT_LIFECYCLE}).",
+            help=f"Lifecycle to run: built-in or a file (default {DEFAULT_LIFECYCLE}).",
         ),
         Once(
             ["--run-id"],
             section=section,
             type=RunIdentifier(),
-            help="The run's id (default: made from the time, unique).",
+            help="Id of the run (default: unique, made from the time).",
         ),
         Once(
             ["--fixed-clock"],
             section=section,
             type=Instant(),
-            help="Let time stand still at ISO, for reports that are equal byte by byte.",
+            help="Stop the clock at ISO, so that equal runs give equal reports, byte for byte.",
         ),
     ]

@@ -1,4 +1,4 @@
-"""A command whose options stand under headings in its help, and which takes what it names only."""
+"""A command with headings in its help; unknown extra arguments are errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SectionedCommand(click.Command):
     """A command whose options stand under headings in the help."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse what is left over in words that help."""
+        """Refuse extra arguments with a hint."""
         ctx.allow_extra_args = True
         left_over = super().parse_args(ctx, args)
         if left_over and not ctx.resilient_parsing:
@@ -25,7 +25,7 @@ class SectionedCommand(click.Command):
         return left_over
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """The options, without those that may be given once and were."""
+        """Offer the options, without those that may be given once and were."""
         given = {
             name
             for one in self.params
@@ -49,7 +49,7 @@ class SectionedCommand(click.Command):
 
 
 def _unexpected(ctx: click.Context, word: str) -> str:
-    """What to say of a word too many: which argument was given already, and what is missing."""
+    """Return the refusal of an extra argument: which one was given already, and what is missing."""
     arguments = [one for one in ctx.command.params if isinstance(one, click.Argument)]
     if not arguments:
         return f"unexpected {word!r}: this command takes options only"

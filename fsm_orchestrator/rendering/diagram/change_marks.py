@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fsm_orchestrator.lifecycle.diff import LifecycleDiff
+from fsm_orchestrator.lifecycle.diff_text import change_text, reordered_text
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, Transition
 from fsm_orchestrator.rendering.diagram.labels import condition_of
 from fsm_orchestrator.rendering.diagram.picture import Mark, Marks
@@ -36,7 +37,9 @@ def both_of(diff: LifecycleDiff) -> Lifecycle:
 
 def marks_of_change(diff: LifecycleDiff) -> Marks:
     """The marks for `both_of` the same difference."""
-    changed: dict[str, tuple[str, ...]] = {one.name: one.changes for one in diff.changed_states}
+    changed: dict[str, tuple[str, ...]] = {
+        one.name: tuple(map(change_text, one.changes)) for one in diff.changed_states
+    }
     for old_name, name in diff.renamed_states:
         changed[name] = (f"was called {old_name}", *changed.get(name, ()))
     states: Mapping[str, Mark] = {
@@ -74,6 +77,6 @@ def _was(before: Edge, after: Edge) -> str:
 
 def _captions(diff: LifecycleDiff) -> Iterator[str]:
     yield f"verdict: {'no change' if diff.is_empty else diff.verdict.value}"
-    for words in (*diff.changed_keys, *diff.reordered):
+    for words in (*map(change_text, diff.changed_keys), *map(reordered_text, diff.reordered)):
         yield from textwrap.wrap(f"~ {words}", _CAPTION_WIDTH)
     yield _LEGEND

@@ -5,23 +5,19 @@ Says nothing about a run by itself.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element, has_hidden
-from fsm_orchestrator.vocabulary import Ending, Outcome, StageFate, StageStatus, Standing
+from fsm_orchestrator.vocabulary import Ending, FactForm, Outcome, StageFate, StageStatus, Standing
 
 SHOWN_CHARACTERS_MAX: Final = 4_000
 """A longer text is cut: an argument may have a hundred thousand characters."""
 _WORD_MAX: Final = 24
-_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_PROSE: Final = frozenset({"why", "used", "its end", "began"})
-"""Facts that are words of ours; all others are quoted as they are."""
 
 
 class Tone(StrEnum):
@@ -45,13 +41,13 @@ class Look:
 
 
 STANDINGS: Final[Mapping[Standing, Look]] = {
-    Standing.WORKING: Look("working", Tone.INFO, "work"),
-    Standing.INTERRUPTED: Look("interrupted", Tone.WARN, "cut"),
-    Standing.BLOCKED: Look("blocked", Tone.WARN, "barred"),
-    Standing.FAILED: Look("failed", Tone.BAD, "cross"),
-    Standing.TIMEOUT: Look("timeout", Tone.LATE, "clock"),
-    Standing.DONE: Look("done", Tone.GOOD, "check"),
-    Standing.NOT_CLOSABLE: Look("done, but not ready to close", Tone.WARN, "alert"),
+    Standing.WORKING: Look(Standing.WORKING.words, Tone.INFO, "work"),
+    Standing.INTERRUPTED: Look(Standing.INTERRUPTED.words, Tone.WARN, "cut"),
+    Standing.BLOCKED: Look(Standing.BLOCKED.words, Tone.WARN, "barred"),
+    Standing.FAILED: Look(Standing.FAILED.words, Tone.BAD, "cross"),
+    Standing.TIMEOUT: Look(Standing.TIMEOUT.words, Tone.LATE, "clock"),
+    Standing.DONE: Look(Standing.DONE.words, Tone.GOOD, "check"),
+    Standing.NOT_CLOSABLE: Look(Standing.NOT_CLOSABLE.words, Tone.WARN, "alert"),
 }
 OUTCOMES: Final[Mapping[Outcome, Look]] = {
     outcome: STANDINGS[Standing(outcome.value)] for outcome in Outcome
@@ -202,13 +198,17 @@ def left_out(count: int, what: str) -> Markup | None:
 
 
 def _value(fact: Fact) -> Child:
-    if _TIMESTAMP.fullmatch(fact.value):
-        return time_of(fact.value)
-    if fact.name in _PROSE:
-        return shortened(fact.value)
-    if "\n" in fact.value or fact.name == "stderr":
-        return element("pre", shortened(fact.value), tabindex=0)
-    return code(fact.value)
+    match fact.form:
+        case FactForm.TIME:
+            return time_of(fact.value)
+        case FactForm.PROSE:
+            return shortened(fact.value)
+        case FactForm.TEXT | FactForm.COMMAND if "\n" not in fact.value:
+            return code(fact.value)
+        case FactForm.TEXT | FactForm.COMMAND | FactForm.OUTPUT:
+            return element("pre", shortened(fact.value), tabindex=0)
+        case form:
+            assert_never(form)
 
 
 def _dollar_quoted(word: str) -> str:

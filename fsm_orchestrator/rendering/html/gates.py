@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fsm_orchestrator.explanation.explanation import ExplainedGate
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.rendering.html.components import Look, Tone, badge, code, section, table
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 
 _PASSED = Look("passed", Tone.GOOD, "check")
 _REFUSED = Look("refused", Tone.WARN, "barred")
-_UNJUDGED = Look("not judged this time", Tone.PLAIN, "none")
+_UNJUDGED = Look("not judged", Tone.PLAIN, "none")
 
 
 def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
@@ -25,7 +25,7 @@ def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
         element("p", "Nothing but the one passing signal passes; a missing one does not."),
         table(
             "Gate decisions in judging order",
-            ("gate", "verdict", "signal", "what passes", "source", "reason code"),
+            (*GATE_COLUMNS, "reason code"),
             (_row(gate) for gate in gates),
         ),
     )
@@ -33,12 +33,13 @@ def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
 
 def _row(gate: ExplainedGate) -> tuple[Child, ...]:
     decision = gate.decision
+    row = gate_row(decision, is_judged=gate.is_judged)
     look = _PASSED if decision.passed else _REFUSED
     return (
-        decision.gate.value,
-        badge(look if gate.is_judged else _UNJUDGED),
-        code(decision.status),
-        code(gate.passing),
-        source_in_words(decision.source),
+        row.gate,
+        code(row.signal),
+        code(row.passes),
+        row.source,
+        badge(look if gate.is_judged else _UNJUDGED, row.verdict),
         "\u2013" if decision.reason_code is None else code(decision.reason_code),
     )

@@ -25,8 +25,8 @@ from fsm_orchestrator.vocabulary import Standing
 def headline(view: InspectedRun, explanation: Explanation) -> Markup:
     """Where the run stands, for those who read no further."""
     look = STANDINGS[explanation.standing]
-    # What follows a semicolon is detail, and stands under Why.
-    first = explanation.causes[0].sentence.partition("; ")[0] if explanation.causes else ""
+    # The details stand under Why.
+    first = explanation.causes[0].sentence if explanation.causes else ""
     return element(
         "header",
         element("div", icon(look), class_="standing-icon"),
@@ -103,9 +103,7 @@ def _archived(view: InspectedRun) -> Markup | None:
 
 
 def _cause(cause: Cause) -> Markup:
-    return element(
-        "div", element("p", _capital(cause.sentence)), facts(cause.facts), class_="cause"
-    )
+    return element("div", element("p", _capital(cause.in_full)), facts(cause.facts), class_="cause")
 
 
 def _next(explanation: Explanation) -> Markup:

@@ -8,30 +8,14 @@ written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
 
-from fsm_orchestrator.disk import files
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
-from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
+from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY
-
-TAIL_BYTES: Final = 4_096
-TAIL_LINES: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The end of a log: its last lines, and how large the whole is."""
-
-    text: str
-    is_cut: bool
-    size_bytes: int
 
 
 class Outputs:
@@ -65,12 +49,11 @@ class Outputs:
         name = "stderr" if is_stderr else "stdout"
         may_quote = not self._has_values or (self._are_values_known and invocation == self._latest)
         if log is not None and may_quote:
-            tail = tail_of(log, self._masker)
+            tail = tail_of(log, self._masker, errors="backslashreplace")
             if tail is not None and tail.size_bytes:
-                shown = f"The end of {name}" if tail.is_cut else f"All of {name}"
-                return _quoted(
-                    f"{shown}, {tail.size_bytes:,} bytes in", log, tail.text, name, stage
-                )
+                text, is_cut = _shown(tail)
+                shown = f"The end of {name}" if is_cut else f"All of {name}"
+                return _quoted(f"{shown}, {tail.size_bytes:,} bytes in", log, text, name, stage)
         if kept:
             said = f"The last lines of {name}, as the report quotes them"
             return _quoted(said, log, kept, name, stage)
@@ -83,34 +66,14 @@ class Outputs:
         return element("p", why, _path(log), class_="note")
 
 
-def tail_of(log: StageLog, masker: Masker) -> Tail | None:
-    """The end of a log, masked before it is cut; None where it cannot be read.
-
-    More is read than is shown: of a value that began before what is read, nothing is left in what
-    is shown.
-    """
-    try:
-        descriptor = files.open_regular(log.path)
-    except OSError:
-        return None
-    try:
-        size_bytes = os.fstat(descriptor).st_size
-        begin = max(0, size_bytes - TAIL_BYTES - masker.longest_bytes)
-        data = os.pread(descriptor, size_bytes - begin, begin)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    is_longer = size_bytes > TAIL_BYTES
-    text = _text(data)
-    spare = _text(data[:-TAIL_BYTES]) if is_longer else ""
-    lines = masker.masked_tail(text, len(text) - len(spare)).removesuffix("\n").split("\n")
+def _shown(tail: Tail) -> tuple[str, bool]:
+    """Return the last lines of a log, and whether there is more of it."""
+    lines = tail.text.removesuffix("\n").split("\n")
     is_one_line = len(lines) == 1
-    whole = lines[1:] if is_longer and not is_one_line else lines  # else the first may be a piece
+    whole = lines[1:] if tail.is_cut and not is_one_line else lines  # else the first may be a piece
     shown = "\n".join(line.removesuffix("\r") for line in whole[-TAIL_LINES:])
-    if is_longer and is_one_line:
-        shown = f"\u2026{shown}"
-    return Tail(shown, is_cut=is_longer or len(lines) > TAIL_LINES, size_bytes=size_bytes)
+    mark = "\u2026" if tail.is_cut and is_one_line else ""
+    return f"{mark}{shown}", tail.is_cut or len(lines) > TAIL_LINES
 
 
 def _quoted(said: str, log: StageLog | None, text: str, name: str, stage: str) -> Markup:
@@ -127,10 +90,6 @@ def _quoted(said: str, log: StageLog | None, text: str, name: str, stage: str) -
 
 def _path(log: StageLog) -> Markup:
     return element("code", f"{LOGS_DIRECTORY}/{log.path.name}")
-
-
-def _text(data: bytes) -> str:
-    return data.decode(errors="backslashreplace")
 
 
 def _size_bytes(log: StageLog) -> int:

@@ -22,11 +22,11 @@ from fsm_orchestrator.rendering.html.components import (
 )
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 from fsm_orchestrator.rendering.html.output import Outputs
-from fsm_orchestrator.vocabulary import StageStatus, Standing
+from fsm_orchestrator.vocabulary import FactName, StageStatus, Standing
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
-_SHOWN_BY_THEMSELVES: Final = frozenset({"stderr", "artifact", "log"})
+_SHOWN_BY_THEMSELVES: Final = frozenset({FactName.STDERR, FactName.ARTIFACT, FactName.LOG})
 """Facts that the page shows in more detail."""
 
 _Executions = Mapping[tuple[int, str, int], StageExecution]

@@ -1,0 +1,162 @@
+"""Reads a config file, and finds everything that is wrong with it at once, each with its line."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fsm_orchestrator.config.config_file import ConfigFile, GatesGiven
+from fsm_orchestrator.config.run_config import StageGiven
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import LifecycleError, UsageError
+from fsm_orchestrator.lifecycle import reading as lifecycle
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.text import validation
+from fsm_orchestrator.text.phrases import described, suggestion
+from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
+from fsm_orchestrator.text.validation import Location, Problem
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE
+
+CONFIG_BYTES_MAX: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfig:
+    """A config file that could be read: its name, its text and what it says."""
+
+    name: str
+    text: str
+    content: ConfigFile
+
+    def origin(self, *path: str) -> str:
+        """`run.toml:7` for a key that the file sets."""
+        return _at(self.name, self.text, path)
+
+
+def load(path: Path, name: str) -> ReadConfig:
+    """Read a config file, which messages call `name`.
+
+    Raises:
+        UsageError: it cannot be read or something in it is wrong; every problem has a line.
+    """
+    return _understood(name, *_read(path, name))
+
+
+def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
+    try:
+        content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
+    except ValidationError as error:
+        raise _refusal(_problems(error, name, text, document)) from None
+    return ReadConfig(name=name, text=text, content=content)
+
+
+def check(path: Path, name: str) -> ReadConfig:
+    """Read a config file as `load` does, and check its stages against its lifecycle as well.
+
+    Raises:
+        UsageError: everything that is wrong with it, at once.
+    """
+    text, document = _read(path, name)
+    problems = list(_stage_problems(name, text, document))
+    try:
+        read = _understood(name, text, document)
+    except UsageError as error:
+        problems = [*str(error).splitlines(), *problems]
+    if problems:
+        raise UsageError("\n".join(problems), remedy="fix the file")
+    return read
+
+
+def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
+    try:
+        data = files.read_bounded(path, CONFIG_BYTES_MAX)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the config file {name}: {files.reason(error)}",
+            remedy="name a TOML file",
+        ) from error
+    try:
+        document = table_of(data)  # first: it says best what is wrong with the bytes
+        return data.decode(), document
+    except NotATableError as error:
+        raise _refusal([f"{name}: {error}"]) from error
+
+
+def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield stages that the lifecycle does not have, and settings of a stage without a binary."""
+    stages = document.get("stage")
+    asked = document.get("lifecycle", DEFAULT_LIFECYCLE)
+    if not isinstance(stages, dict) or not isinstance(asked, str):
+        return
+    try:
+        known = lifecycle.find(asked, Path()).stages
+    except LifecycleError as error:
+        yield f"{_at(name, text, ('lifecycle',))}: {error}"
+        return
+    for stage, settings in stages.items():
+        where = _at(name, text, ("stage", stage))
+        if stage not in known:
+            hint = suggestion(stage, known) or f"; its stages are {', '.join(known)}"
+            yield f"{where}: the lifecycle {asked!r} has no stage {described(stage)}{hint}"
+        elif isinstance(settings, dict) and "bin" not in settings:
+            yield f"{where}: stage {described(stage)} has settings, but no key 'bin'"
+
+
+def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
+    line = line_of(text, path)
+    return name if line is None else f"{name}:{line}"
+
+
+def _json_value(value: object) -> object:
+    """Return a TOML time as JSON has it; a time without an offset is UTC."""
+    if isinstance(value, dt.datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).isoformat()
+    return str(value)
+
+
+def _problems(
+    error: ValidationError, name: str, text: str, document: Mapping[str, Any]
+) -> list[str]:
+    """Return one line for each problem, in the order of the file's lines."""
+    found = []
+    for problem in validation.problems(error):
+        path = tuple("json" if part == "json_" else part for part in problem.location)
+        what = _what(problem, path, document)
+        found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
+    return [problem for _, problem in sorted(found)]
+
+
+def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, path))
+    if problem.is_unknown_key:
+        return validation.unknown_key(path, _known_keys(path), shown=key)
+    is_secret = "env" in path
+    return f"key {described(key)}: {validation.expectation(problem)}" + (
+        "" if is_secret else f", not {described(value_at(document, path))}"
+    )
+
+
+def _known_keys(path: Location) -> list[str]:
+    match path:
+        case ("gates", _):
+            return list(GatesGiven.model_fields)
+        case ("stage", _, _):
+            return list(StageGiven.model_fields)
+        case ("stage", _, "retry", _):
+            return list(RetryPolicy.model_fields)
+        case _:
+            fields = ConfigFile.model_fields
+            return [field.alias or name for name, field in fields.items()]
+
+
+def _refusal(problems: list[str]) -> UsageError:
+    return UsageError(
+        "\n".join(problems),
+        remedy="fix the file; `fsm-orchestrator config check FILE` finds everything at once",
+    )

@@ -1,0 +1,155 @@
+"""The ends of an invocation, each recorded as durably as it can be: closing, failing, crashing."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, assert_never
+
+from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.enter_stage import EnterStage
+from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
+from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
+
+KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
+"""After these the checkpoint stays as it is: it cannot be written, or still names the attempt
+whose processes are alive, for the next resume to end."""
+
+
+class RunEnd:
+    """The end of one invocation."""
+
+    def __init__(self, context: RunContext, interrupts: Interrupts) -> None:
+        self._context = context
+        self._recorder = context.recorder
+        self._interrupts = interrupts
+
+    # -- closing ----------------------------------------------------------------------------
+
+    def are_artifacts_intact(self) -> Verdict:
+        """Judge the expected artifacts of all completed stages once more."""
+        verdict = self._context.judge_artifacts()
+        masker = self._context.masker
+        for path in closure.changed_artifacts(self._recorder.draft, verdict, masker):
+            self._context.warn(f"{path} was changed after the stage that made it completed")
+        if verdict.is_good:
+            return Verdict(holds=True)
+        self._note_wrong_artifacts(verdict)
+        return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
+
+    def guard_failed(self, guard: Guard, error: Exception) -> Verdict:
+        """Record that a guard raised, which counts as a refusal."""
+        failure = self._context.add_own_failure(
+            Operation.CLOSURE_VERIFY,
+            f"the guard {guard.value} raised {type(error).__name__}: {error}",
+        )
+        self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
+        return Verdict(holds=False, why=f"closing refused: the guard {guard.value} failed")
+
+    def visit_done(self, stages: EnterStage) -> None:
+        """Record the resume of a run that is done: nothing else happens."""
+        draft = self._recorder.draft
+        for stage in draft.lifecycle.stages:
+            completion = draft.completion_of(stage)
+            if completion is not None:
+                stages.skip(completion)
+        verdict = self._context.judge_artifacts()
+        if not verdict.is_good:
+            self._note_wrong_artifacts(verdict)
+        self._context.finish(ExitCode.DONE if verdict.is_good else ExitCode.FAILED)
+        self._context.check_events()
+        self._recorder.save_with_report()
+        self._context.emit_end(Outcome.DONE)
+        self._context.check_events()
+        self._context.forget_secrets()
+
+    def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
+        """Return what the record says of the invocation once `trigger` has led to `outcome`."""
+        return self._context.ending(self._exit_code(outcome, trigger))
+
+    def _note_wrong_artifacts(self, verdict: ArtifactsVerdict) -> None:
+        refusal = closure.refused_execution(
+            self._context.run_id, verdict, self._context.masker, at=self._context.now()
+        )
+        self._recorder.add_execution(refusal)
+        self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=refusal)
+
+    def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
+        match outcome:
+            case Outcome.DONE:
+                return ExitCode.DONE
+            case Outcome.BLOCKED:
+                return ExitCode.BLOCKED
+            case Outcome.TIMEOUT:
+                return ExitCode.TIMEOUT
+            case Outcome.FAILED:
+                signum = self._interrupts.first
+                if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
+                    return ExitCode(128 + signum)
+                return ExitCode.FAILED
+            case _:
+                assert_never(outcome)
+
+    # -- failing ----------------------------------------------------------------------------
+
+    def fail(self, failure: OperationError, machine: RunMachine) -> Report:
+        """Fail the run, for the program could not do its own part of it."""
+        self._recorder.is_degraded = True
+        self._context.settle_open_attempt(f"interrupted: {failure}")
+        self._emit_failure(
+            failure, execution=self._context.add_own_failure(failure.operation, str(failure))
+        )
+        is_done = self._recorder.is_done
+        try:
+            if failure.operation not in KEEP_CHECKPOINT:
+                self._abort(failure, machine)
+                return self._recorder.report(None if is_done else Outcome.FAILED)
+        except OperationError as second:
+            self._emit_failure(second)
+        self._context.finish(ExitCode.FAILED)
+        outcome = None if is_done else Outcome.FAILED
+        self._recorder.write_report_if_possible(outcome)
+        self._context.emit_end(outcome or Outcome.DONE)
+        return self._recorder.report(outcome)
+
+    def crash(self, error: Exception) -> None:
+        """Leave a traceback in the log and a report that says failed: a bug of this program."""
+        self._recorder.is_degraded = True
+        failure = self._context.add_own_failure(
+            Operation.ORCHESTRATOR_RUN, f"internal error: {type(error).__name__}"
+        )
+        self._context.finish(ExitCode.INTERNAL)
+        self._context.log.emit(
+            EventName.RUN_CRASHED,
+            level="critical",
+            traceback=self._context.masker.mask("".join(traceback.format_exception(error))),
+            exit_code=int(ExitCode.INTERNAL),
+            finished_at=self._recorder.draft.invocation.finished_at,
+            execution=failure,
+        )
+        self._context.settle_open_attempt(
+            "interrupted: the orchestrator ended with an internal error"
+        )
+        self._recorder.write_report_if_possible(Outcome.FAILED)
+
+    def _abort(self, failure: OperationError, machine: RunMachine) -> None:
+        """Take the edge for an aborted run; from a terminal state there is none to take."""
+        if Trigger.RUN_ABORTED in machine.triggers_here:
+            machine.fire(Fact(Trigger.RUN_ABORTED, str(failure)))
+            return
+        self._context.finish(ExitCode.FAILED)
+        self._recorder.save_with_report(None if self._recorder.is_done else Outcome.FAILED)
+        self._context.emit_end(Outcome.DONE if self._recorder.is_done else Outcome.FAILED)
+
+    def _emit_failure(self, failure: OperationError, **bound: Any) -> None:
+        self._context.log.emit(
+            EventName.RECORDING_FAILED,
+            level="error",
+            operation=failure.operation,
+            error=str(failure),
+            **bound,
+        )

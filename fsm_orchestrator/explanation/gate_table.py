@@ -1,0 +1,45 @@
+"""The table of gates, one for every screen and the page: signals, their sources and verdicts."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.vocabulary import GateSource
+
+GATE_COLUMNS: Final = ("gate", "signal", "passes", "from", "verdict")
+
+
+class GateRow(NamedTuple):
+    """One gate, cell by cell."""
+
+    gate: str
+    signal: str
+    passes: str
+    source: str
+    verdict: str
+
+
+def gate_row(decision: GateDecision, *, is_judged: bool = True) -> GateRow:
+    """Return the row of a gate; `is_judged` is false where this invocation has not judged it."""
+    verdict = "passed" if decision.passed else "refused"
+    return GateRow(
+        gate=decision.gate.value,
+        signal=decision.status,
+        passes=GATE_RULES[decision.gate].passing,
+        source=_source_in_words(decision.source),
+        verdict=verdict if is_judged else "not judged this time",
+    )
+
+
+def _source_in_words(source: GateSource) -> str:
+    match source:
+        case GateSource.FLAG:
+            return "given by flag"
+        case GateSource.CONFIG:
+            return "from the config file"
+        case GateSource.CHECKPOINT:
+            return "kept from before"
+        case GateSource.DEFAULT:
+            return "not given"

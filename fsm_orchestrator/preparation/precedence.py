@@ -1,0 +1,86 @@
+"""Which value of a stage's limits and retries counts, and who said it: the one order of precedence.
+
+A stage's own setting comes first, then the run's, the lifecycle's and the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.model.limits import DEFAULT_LIMITS, LIMIT_FIELDS, GivenLimits, Limits
+from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
+from fsm_orchestrator.record.checkpoint import Checkpoint
+
+
+class Level(StrEnum):
+    """Who said a value, the one that counts first."""
+
+    STAGE = "stage"
+    RUN = "run"
+    LIFECYCLE = "lifecycle"
+    DEFAULT = "default"
+
+
+class Resolved(NamedTuple):
+    """A value that counts, and who said it; None where nobody did."""
+
+    value: Any
+    level: Level
+
+
+def resolved_limits(
+    checkpoint: Checkpoint, stage: str, settings: StageSettings
+) -> dict[str, Resolved]:
+    """Return each limit of a stage with its source."""
+    of_run = GivenLimits(timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms)
+    return _resolved(
+        LIMIT_FIELDS,
+        (Level.STAGE, settings.limits),
+        (Level.RUN, of_run),
+        (Level.LIFECYCLE, checkpoint.lifecycle.states[stage].limits),
+        (Level.DEFAULT, DEFAULT_LIMITS),
+    )
+
+
+def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
+    """Return what a stage may take."""
+    found = resolved_limits(checkpoint, stage, settings)
+    return Limits(*(one.value for one in found.values()))
+
+
+def resolved_retry(
+    checkpoint: Checkpoint, stage: str, settings: StageSettings
+) -> dict[str, Resolved]:
+    """Return each key of a stage's retry policy with its source."""
+    return _resolved(
+        RetryPolicy.model_fields,
+        (Level.STAGE, settings.retry),
+        (Level.LIFECYCLE, checkpoint.lifecycle.states[stage].retry),
+        (Level.DEFAULT, DEFAULT_RETRY),
+    )
+
+
+def retry_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> RetryPolicy:
+    """Return when a stage is tried again."""
+    found = resolved_retry(checkpoint, stage, settings)
+    return RetryPolicy(**{key: one.value for key, one in found.items()})
+
+
+_Said: TypeAlias = tuple[Level, GivenLimits | RetryPolicy | None]
+
+
+def _resolved(fields: Iterable[str], *levels: _Said) -> dict[str, Resolved]:
+    return {
+        field: next(
+            (
+                Resolved(value, level)
+                for level, said in levels
+                if (value := getattr(said, field, None)) is not None
+            ),
+            Resolved(None, Level.DEFAULT),
+        )
+        for field in fields
+    }

@@ -1,0 +1,81 @@
+"""The end of a stage's log, masked before it is cut. Reads only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.output_files import StageLog
+
+TAIL_BYTES: Final = 4096
+TAIL_LINES: Final = 20
+
+
+class Tail(NamedTuple):
+    """The last 4 KiB of a log, masked.
+
+    Attributes:
+        is_cut: whether the log has more than that; the first line may then be a piece of one.
+        size_bytes: of the whole log.
+    """
+
+    text: str
+    is_cut: bool
+    size_bytes: int
+
+
+def read_tail(descriptor: int, masker: Masker, *, start: int = 0, errors: str = "replace") -> Tail:
+    """Return the end of an open log from the offset `start` on, as text whatever the bytes.
+
+    More is read than is kept, so that no piece of a value is left where the text begins.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size_bytes = os.fstat(descriptor).st_size
+    begin = max(start, size_bytes - TAIL_BYTES - masker.longest_bytes)
+    data = os.pread(descriptor, max(0, size_bytes - begin), begin)
+    text = data.decode(errors=errors)
+    # In characters, for a value is found in those: what is kept is bounded in bytes.
+    spare = data[:-TAIL_BYTES].decode(errors=errors)
+    return Tail(
+        text=masker.masked_tail(text, len(text) - len(spare)),
+        is_cut=size_bytes - start > TAIL_BYTES,
+        size_bytes=size_bytes,
+    )
+
+
+def tail_of(log: StageLog, masker: Masker, *, errors: str = "replace") -> Tail | None:
+    """Return the end of a log; None where it cannot be read."""
+    try:
+        descriptor = files.open_regular(log.path)
+    except OSError:
+        return None
+    try:
+        return read_tail(descriptor, masker, errors=errors)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def last_line(logs: Iterable[StageLog], masker: Masker) -> str:
+    """Return the last line that is not blank of the log written last; empty if there is none."""
+    written = []
+    for log in logs:
+        try:
+            found = log.path.stat()
+        except OSError:
+            continue
+        if found.st_size:
+            written.append((found.st_mtime_ns, log))
+    for _, log in sorted(written, reverse=True):
+        tail = tail_of(log, masker)
+        lines = [] if tail is None else tail.text.splitlines()[1 if tail.is_cut else 0 :]
+        for line in reversed(lines):
+            if line.strip():
+                return line.strip()
+    return ""

@@ -1,0 +1,104 @@
+"""The table of stage settings is what models, parser and documents have, all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import pytest
+
+from fsm_orchestrator.cli.parser.names import VALUE_OPTIONS
+from fsm_orchestrator.cli.parser.run_options import stage_options
+from fsm_orchestrator.config.run_config import StageGiven
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import (
+    STAGE_OPTIONS,
+    Bounds,
+    Choices,
+    StageOption,
+    expected_text,
+    setting_named,
+)
+from tests.tools.cli_reference import all_commands, options_of
+
+README: Final = Path(__file__).parents[2] / "README.md"
+NUMBERS: Final = [one for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)]
+
+
+def given(row: StageOption, value: object) -> StageGiven:
+    """The settings of a stage of which only that of the row is given."""
+    document: Any = [value] if row.is_repeatable else value
+    for key in reversed(row.path):
+        document = {key: document}
+    return StageGiven.model_validate(document)
+
+
+def test_models_have_the_keys_of_the_table_and_its_descriptions() -> None:
+    """Each key that may be given is a row's, and says of itself what the row does."""
+    stage, retry = StageGiven.model_fields, RetryPolicy.model_fields
+    described: dict[tuple[str, ...], str | None] = {
+        **{(key,): one.description for key, one in stage.items() if key != "retry"},
+        **{("retry", key): one.description for key, one in retry.items()},
+    }
+    assert {row.path: row.description for row in STAGE_OPTIONS} == described
+
+
+@pytest.mark.parametrize("row", NUMBERS, ids=[one.suffix for one in NUMBERS])
+def test_config_and_options_take_the_same_numbers(row: StageOption) -> None:
+    """Both take the numbers within the bounds and refuse the next ones."""
+    assert isinstance(row.kind, Bounds)
+    (option,) = [one for one in stage_options("a") if one.opts == [f"--a-{row.suffix}"]]
+    for number in (row.kind.least, row.kind.most):
+        assert not given(row, number).is_empty
+        assert option.type.convert(str(number), None, None) == number
+    for number in (row.kind.least - 1, row.kind.most + 1):
+        with pytest.raises(click.BadParameter, match=re.escape(row.kind.text)):
+            option.type.convert(str(number), None, None)
+        with pytest.raises((ValueError, UsageError)):
+            given(row, number)
+
+
+@pytest.mark.parametrize("stage", ["manager", "a__b", "retry_"])
+def test_parameter_leads_back_to_setting_and_stage(stage: str) -> None:
+    """What the parser calls a setting of a stage is read back as what it was made from."""
+    for row in STAGE_OPTIONS:
+        assert setting_named(row.parameter(stage)) == (row, stage)
+    assert setting_named("output_directory") is None
+
+
+def test_expected_text_says_what_is_taken() -> None:
+    """The phrase after "expected" for a number, a list, a choice and a flag."""
+    assert expected_text("timeout_ms") == "a whole number of milliseconds from 1 to 2147483647"
+    assert expected_text("exit_codes") == "a list, each an exit code from 1 to 255"
+    assert expected_text("backoff") == "one of fixed, exponential"
+    assert expected_text("timeouts") == "true or false"
+
+
+def test_prescan_knows_every_option_that_takes_a_value() -> None:
+    """An option that is missing there would have its value taken for OUT.
+
+    No stage and no OUT is looked for among the arguments of `diagram`.
+    """
+    taking = {
+        (command, name)
+        for command, one in all_commands()
+        for option in options_of(one)
+        if not option.is_flag and setting_named(option.name or "") is None
+        for name in option.opts
+    }
+    assert {name for command, name in taking if command != "diagram"} <= VALUE_OPTIONS
+    assert {name for _, name in taking} >= VALUE_OPTIONS
+
+
+def test_readme_has_every_option_of_a_stage_once() -> None:
+    """The table of the README names the rows' options with what stands for their values."""
+    cells = re.findall(r"^\| (`--manager-.*?) \| ", README.read_text(), re.MULTILINE)
+    shown = [one for cell in cells for one in re.findall(r"`--manager-([^`]*)`", cell)]
+    rows = []
+    for row in STAGE_OPTIONS:
+        value = "\\|".join(row.kind.words) if isinstance(row.kind, Choices) else row.metavar
+        rows.append(f"{row.suffix} {value}".strip())
+    assert sorted(shown) == sorted(rows)
