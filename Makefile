@@ -21,7 +21,7 @@ demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, fail
 	$(BIN)/python examples/lint_fix/demo.py demo-out
 
 test: $(VENV)/.dev  ## the test suite
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # Takes a few minutes. `make test` takes only some of these points: a third of the faults that differ by their errno
 # alone, a sample of the kills. All of them are for whoever changes how a run is recorded, locked, archived or killed.

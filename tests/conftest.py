@@ -8,6 +8,7 @@ ignored; so the session begins by undoing it, in each worker too.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -32,6 +33,14 @@ def pytest_configure() -> None:
             # A handler, unlike SIG_IGN, is not inherited: `nohup` still shields the session.
             signal.signal(signum, _outlive if signum == signal.SIGHUP else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what only an ordinary user can see."""
+    if os.geteuid() == 0:
+        for item in items:
+            if item.get_closest_marker("unprivileged") is not None:
+                item.add_marker(pytest.mark.skip(reason="root may do everything"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

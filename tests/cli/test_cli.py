@@ -26,6 +26,7 @@ from tests.support.command import (
     ORCHESTRATOR_PID,
     PASSING,
     REPORT,
+    RUN_COMMAND_LINE,
     Ended,
     environment,
     events_of,
@@ -433,8 +434,7 @@ def test_no_arguments(tmp_path: Path) -> None:
 def test_help_and_version_load_no_core_package(arguments: tuple[str, ...]) -> None:
     """What only prints text does not pay for pydantic, transitions or structlog."""
     code = (
-        "import sys\n"
-        "from fsm_orchestrator.cli.main import run_command_line\n"
+        f"import sys\n{RUN_COMMAND_LINE}\n"
         "run_command_line(sys.argv[1:])\n"
         "loaded = {'pydantic', 'transitions', 'structlog'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {sorted(loaded)}' if loaded else 0)\n"

@@ -25,7 +25,16 @@ from click.shell_completion import CompletionItem
 from fsm_orchestrator.cli.commands.completion import _offered
 from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS, COMPLETION_VARIABLE
-from tests.support.command import CHECKPOINT, COMMAND, PASSING, environment, orchestrate, stages
+from tests.support.command import (
+    CHECKPOINT,
+    COMMAND,
+    PASSING,
+    RUN_COMMAND_LINE,
+    environment,
+    orchestrate,
+    stages,
+)
+from tests.support.patience import PATIENCE_SECONDS
 
 REVIEWER_OPTION = "--reviewer-bin"
 TERMINAL = (
@@ -271,7 +280,7 @@ def test_what_is_no_directory_or_no_file_says_nothing(tmp_path: Path) -> None:
         assert is_silent(asked(("run", name, "--config", name), "--reviewer", tmp_path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.unprivileged
 def test_unreadable_directory_says_nothing(tmp_path: Path) -> None:
     """An archive that may not be listed has no candidates."""
     (tmp_path / "out" / "archive" / "first").mkdir(parents=True)
@@ -355,8 +364,7 @@ def test_completion_loads_no_core_package(tmp_path: Path) -> None:
     """A key press does not pay for pydantic, transitions or structlog, wherever it looks."""
     reviewed_run(tmp_path)
     code = (
-        "import os, sys\n"
-        "from fsm_orchestrator.cli.main import run_command_line\n"
+        f"import os, sys\n{RUN_COMMAND_LINE}\n"
         "for words in sys.argv[1:]:\n"
         "    os.environ['COMP_WORDS'] = words + ' '\n"
         "    os.environ['COMP_CWORD'] = str(len(words.split()))\n"
@@ -517,7 +525,7 @@ class Typist:
         os.write(self._master, keys.encode())
 
     def _wait_until(self, is_so: Any) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_so():
             assert time.monotonic() < deadline, self.seen
             if select.select([self._master], [], [], 0.05)[0]:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from tests.support.command import (
     EVENTS,
     ORCHESTRATOR_PID,
     PASSING,
+    RUN_COMMAND_LINE,
     Ended,
     environment,
     events_of,
@@ -30,6 +30,7 @@ from tests.support.command import (
     start,
     tree_of,
 )
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 VALUE: Final = "open-sesame-4711"
 FAILING: Final = (*PASSING, *stages("sleep 60 & sleep 0.2", "echo no >&2; exit 3"))
@@ -195,13 +196,10 @@ def test_output_is_told_while_the_stage_runs(tmp_path: Path) -> None:
     """A line is in the log long before the stage ends: the stage waits for its reader."""
     waiting = "echo ready; while ! test -e go; do sleep 0.02; done; echo gone"
     process = start("./out", *PASSING, *stages(waiting), "--log-output", cwd=tmp_path)
-    deadline = time.monotonic() + 30
-    while not ((tmp_path / "out" / EVENTS).exists() and output_of(tmp_path / "out")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: (tmp_path / "out" / EVENTS).exists() and output_of(tmp_path / "out"))
     assert output_of(tmp_path / "out") == [("stdout", "ready")]
     (tmp_path / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert output_of(tmp_path / "out") == [("stdout", "ready"), ("stdout", "gone")]
 
 
@@ -214,7 +212,7 @@ def test_output_is_told_only_when_asked(tmp_path: Path) -> None:
     orchestrate("./out", "--resume", cwd=tmp_path)
     assert len(output_of(tmp_path / "out")) == 1
     script = (
-        "import sys; from fsm_orchestrator.cli.main import run_command_line;"
+        f"import sys; {RUN_COMMAND_LINE};"
         "code = run_command_line(sys.argv[1:]);"
         "sys.exit(code or 'fsm_orchestrator.stages.output_lines' in sys.modules)"
     )
@@ -302,7 +300,7 @@ def test_output_without_end_is_bounded(tmp_path: Path) -> None:
     for run_id, manager in (("calm", "echo y"), ("flood", flood)):
         options = (*stages(manager, peak), "--run-id", run_id, "--log-output", "--quiet")
         process = start(f"./{run_id}", *PASSING, *options, cwd=tmp_path)
-        assert process.communicate(timeout=60) == ("", "")
+        assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "")
     assert len(output_of(tmp_path / "flood")) == 10_000
     names_of(tmp_path / "flood")
     warning = (

@@ -618,7 +618,7 @@ def test_read_bounded_reads_regular_files_up_to_its_limit(tmp_path: Path) -> Non
         files.read_bounded(path, 4)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, None], ids=["directory", "FIFO", "absent"])
 def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], object] | None) -> None:
     """A directory, a FIFO (without a wait) and nothing at all are errors."""
@@ -670,7 +670,7 @@ def test_open_append_appends(tmp_path: Path) -> None:
         os.close(descriptor)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "make",
     [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("elsewhere")],

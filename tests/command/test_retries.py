@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.stages.retrying import wait_ms
 from fsm_orchestrator.vocabulary import Backoff
 from tests.support.command import PASSING, events_of, orchestrate, report_of, shell, start, statuses
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 NOTE = "echo $ORCHESTRATOR_ATTEMPT >> tries; "
 QUICK = ("--manager-backoff-ms", "1")
@@ -105,13 +105,11 @@ def test_wait_for_a_retry_is_interrupted_at_once(tmp_path: Path) -> None:
     options = ("--manager-retry-exit-code", "75", "--manager-backoff-ms", "600000")
     arguments = managed("test -e go || exit 75", *options, "--manager-backoff-ms-max", "600000")
     process = start(*arguments, "--manager-max-attempts", "2", cwd=tmp_path)
-    deadline = time.monotonic() + 30
     events = tmp_path / "out" / "orchestrator_events.jsonl"
-    while not (events.exists() and "stage.retrying" in events.read_text()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
+    wait_until(lambda: events.exists() and "stage.retrying" in events.read_text())
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert tries(tmp_path) == 1
     (tmp_path / "go").touch()

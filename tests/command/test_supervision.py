@@ -9,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from tests.support.command import (
     statuses,
     tree_of,
 )
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
-PATIENCE_SECONDS = 30.0
 LOOKS = (("logs", "out"), ("status", "out", "out"))
 PEAK = """
 import resource, subprocess, sys
@@ -41,14 +40,6 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 """
 """Says the peak memory of a command in KiB: with one started from here the kernel counts ours."""
 STUBBORN = "trap '' TERM INT; echo go; while :; do sleep 0.1; done"
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -431,7 +422,7 @@ def test_stop_and_follow_mean_one_run(tmp_path: Path) -> None:
         log = tmp_path / "out" / "logs" / "manager.1.stdout.log"
         wait_until(lambda: archived.exists() and log.exists() and log.stat().st_size > 0, "no log")
         words = ("logs", "out", "--follow", "--run-id", "one")
-        assert orchestrate(*words, cwd=tmp_path, timeout=30).stdout == "manager  | one\n"
+        assert orchestrate(*words, cwd=tmp_path).stdout == "manager  | one\n"
         assert orchestrate("logs", "out", "mangr", "--follow", cwd=tmp_path).code == 2
     finally:
         process.send_signal(signal.SIGTERM)

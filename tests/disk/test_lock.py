@@ -45,7 +45,7 @@ WAIT = (
     " echo ran >> ran; echo > ready; read word < release"
 )
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 
 @contextlib.contextmanager

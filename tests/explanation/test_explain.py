@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from tests.support.command import (
     start,
     tree_of,
 )
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 SCREEN_LINES = 24
 SCREEN_COLUMNS = 80
@@ -360,14 +359,15 @@ def test_run_at_work_is_explained_while_it_works(tmp_path: Path) -> None:
     """While a stage runs the screen names it, its process and the commands to see and end it."""
     process = start("out", *PASSING, *stages("echo go; exec sleep 60"), cwd=tmp_path)
     try:
-        _wait_for(tmp_path / "out" / "logs" / "manager.1.stdout.log")
+        log = tmp_path / "out" / "logs" / "manager.1.stdout.log"
+        wait_until(lambda: log.exists() and log.stat().st_size)
         screen = orchestrate("explain", "out", cwd=tmp_path).stdout
         assert screen.startswith("working: ")
         assert "stage manager, attempt 1, is at work" in screen
         assert typed(screen) == ["logs", "out", "--follow"]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_hostile_output_cannot_drive_the_terminal(tmp_path: Path) -> None:
@@ -438,14 +438,6 @@ def test_plan_never_shows_a_value_of_the_environment(tmp_path: Path) -> None:
     ended = orchestrate(*words, cwd=tmp_path)
     assert "secret-value" not in ended.stdout + ended.stderr
     assert "the same command with `run`" in ended.stdout
-
-
-def _wait_for(path: Path) -> None:
-    """Wait until a file has something in it."""
-    deadline = time.monotonic() + 30
-    while not (path.exists() and os.path.getsize(path)):
-        assert time.monotonic() < deadline, path
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_file_that_cannot_be_read_is_refused(
     assert refusal.value.remedy
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+@pytest.mark.unprivileged
 def test_file_without_permission_is_refused(tmp_path: Path) -> None:
     """A file that may not be read is refused with the system's reason."""
     path = tmp_path / "run.toml"

@@ -24,9 +24,9 @@ from typing import Any, Final
 import pytest
 
 from tests.support.command import PASSING, orchestrate, shell, stages
+from tests.support.patience import PATIENCE_SECONDS
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PATIENCE_SECONDS: Final = 60.0
 FLAGS: Final = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -33,6 +33,7 @@ from tests.support.command import (
     CHECKPOINT,
     ORCHESTRATOR_PID,
     PASSING,
+    RUN_COMMAND_LINE,
     environment,
     orchestrate,
     shell,
@@ -624,7 +625,7 @@ def test_page_is_imported_only_when_it_is_made(tmp_path: Path) -> None:
     """Neither a run nor the report as JSON loads what makes pages."""
     run(tmp_path, *stages())
     script = (
-        "import sys; from fsm_orchestrator.cli.main import run_command_line\n"
+        f"import sys; {RUN_COMMAND_LINE}\n"
         "assert run_command_line(sys.argv[1:]) == 0\n"
         "sys.exit(len([name for name in sys.modules if '.html.' in name]))"
     )

@@ -1,4 +1,4 @@
-"""What the tests share: running the real command, and small commands for stages."""
+"""Run the real command, make small commands for stages, and read what a run has written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsm_orchestrator.cli.main import run_command_line
 from tests.support import forked
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import Written
 
 REPORT = "orchestrator_run_report.json"
+RUN_COMMAND_LINE = f"from {run_command_line.__module__} import {run_command_line.__name__}"
+"""For a script that is the command: `run_command_line(arguments)` returns the exit code."""
 CHECKPOINT = "orchestrator_checkpoint.json"
 EVENTS = "orchestrator_events.jsonl"
 COMMAND = (sys.executable, "-m", "fsm_orchestrator")
@@ -44,13 +48,16 @@ class Ended:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a command under test: the checkout importable, no private state shared."""
+    """Return the environment of a command under test, in which the checkout can be imported."""
     root = str(Path(__file__).parents[2])
     return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1", **extra}
 
 
 def shell_environment(folder: Path) -> dict[str, str]:
-    """An environment in which `fsm-orchestrator` is this checkout's; private state in `folder`."""
+    """Return an environment in which `fsm-orchestrator` runs this checkout.
+
+    The command, and private state, go into `folder`.
+    """
     command = folder / "bin" / "fsm-orchestrator"
     command.parent.mkdir(exist_ok=True)
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
@@ -63,11 +70,13 @@ def orchestrate(
     *arguments: str | Path,
     cwd: Path,
     env: Mapping[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = PATIENCE_SECONDS,
 ) -> Ended:
-    """Run the command to its end, as an operator would. Private state goes below `cwd`.
+    """Run the command to its end, as an operator would; private state goes below `cwd`.
 
     Every report, checkpoint and event that it writes is checked against the published schemas.
+    Unless `env` changes what an interpreter heeds as it starts, the process is forked: see
+    `forked`.
     """
     written = Written(arguments, cwd)
     words, base = [*map(str, arguments)], environment()
@@ -102,39 +111,39 @@ def start(*arguments: str | Path, cwd: Path, **settings: Any) -> subprocess.Pope
 
 
 def shell(stage: str, script: str) -> tuple[str, ...]:
-    """Options that make a stage run a shell script."""
+    """Return the options that make a stage run a shell script."""
     return (f"--{stage}-bin", "/bin/sh", f"--{stage}-arg", "-c", f"--{stage}-arg", script)
 
 
 def stages(manager: str = "exit 0", executor: str = "exit 0") -> tuple[str, ...]:
-    """Options that make both stages of the default lifecycle run shell scripts."""
+    """Return the options that make both stages of the default lifecycle run shell scripts."""
     return (*shell("manager", manager), *shell("executor", executor))
 
 
 def report_of(output: Path) -> dict[str, Any]:
-    """The report in an output directory."""
+    """Return the report in an output directory."""
     return read_json(output / REPORT)
 
 
 def checkpoint_of(output: Path) -> dict[str, Any]:
-    """The checkpoint in an output directory."""
+    """Return the checkpoint in an output directory."""
     return read_json(output / CHECKPOINT)
 
 
 def events_of(output: Path) -> list[dict[str, Any]]:
-    """The events in an output directory."""
+    """Return the events in an output directory."""
     return [json.loads(line) for line in (output / EVENTS).read_text().splitlines()]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file."""
+    """Return the JSON object in a file."""
     document = json.loads(path.read_bytes())
     assert isinstance(document, dict)
     return document
 
 
 def tree_of(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory with its content: for proving that nothing was written."""
+    """Return the content of every file below a directory, to prove that nothing was written."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -143,10 +152,10 @@ def tree_of(directory: Path) -> dict[str, bytes]:
 
 
 def statuses(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(stage, status) of each stage execution, in order."""
+    """Return stage and status of each stage execution, in order."""
     return [(one["stage"], one["status"]) for one in report["stage_executions"]]
 
 
 def spawned(report: Mapping[str, Any]) -> Sequence[str]:
-    """The stages that this invocation really ran."""
+    """Return the stages that this invocation really ran."""
     return [one["stage"] for one in report["stage_executions"] if one["exit_code"] is not None]

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 import fsm_orchestrator
 from tests.support.command import environment
+from tests.support.patience import PATIENCE_SECONDS
 
 OURS: Final = "fsm_orchestrator"
 PYTHON: Final = (sys.executable, "-S")
@@ -96,7 +97,7 @@ class Installed(NamedTuple):
     folder: Path
 
     def environment(self, cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
-        """What a command counted in `cwd` gets; private state goes below `cwd`."""
+        """Return what a command counted in `cwd` is given; private state goes below `cwd`."""
         homes = dict.fromkeys(str(_home(library)) for library in LIBRARIES)
         given = {
             key: value for key, value in environment(**extra).items() if key != "PYTHONVERBOSE"
@@ -122,7 +123,7 @@ class Installed(NamedTuple):
             env=self.environment(cwd, env or {}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr[-4000:]
@@ -136,9 +137,9 @@ class Installed(NamedTuple):
         code: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> frozenset[str]:
-        """The modules that the interpreter loads, all told, if given `argv`.
+        """Return all modules that the interpreter loads when it is given `argv`.
 
-        Told by itself, module by module: one that is asked for and not there is not among them.
+        It logs them itself, one by one; a module that is asked for and missing is not among them.
         """
         told = self.run([*PYTHON, "-v", *argv], cwd, code=code, env=env).stderr
         return frozenset(re.findall(r"^import '([^']+)' #", told, re.MULTILINE))
@@ -146,7 +147,7 @@ class Installed(NamedTuple):
     def traced(
         self, arguments: Sequence[str | Path], cwd: Path, *, code: int = 0
     ) -> Sequence[Call]:
-        """What the command and all that comes of it do below `cwd`, and the processes started."""
+        """Return what the command and its descendants do below `cwd`, and the processes started."""
         names = ",".join(f"?{name}" for name in _KINDS)
         trace = cwd / "state.trace"
         tracer = (*TRACER, "-e", f"trace={names}", "-o", trace)
@@ -170,7 +171,7 @@ def install(folder: Path) -> Installed:
 
 
 def can_trace() -> bool:
-    """Whether strace is there and may trace."""
+    """Return whether strace is there and may trace."""
     if shutil.which("strace") is None:
         return False
     probe = (*TRACER, "-e", "trace=?nosuchcall,read", "-o", os.devnull, "/bin/sh", "-c", "exit 0")
@@ -178,7 +179,7 @@ def can_trace() -> bool:
 
 
 def directory_of_one_length(parent: Path) -> Path:
-    """A new directory whose path is as long as that of any other made here."""
+    """Make a directory whose path is as long as that of any other made here."""
     missing = PATH_CHARACTERS - len(str(parent)) - 1
     assert 0 < missing < 256, f"the path of {parent} is too long to be made equal"
     directory = parent / ("d" * missing)
@@ -187,34 +188,34 @@ def directory_of_one_length(parent: Path) -> Path:
 
 
 def numbers(calls: Iterable[Call]) -> Counter[Kind]:
-    """How many of each kind."""
+    """Count the calls of each kind."""
     return Counter(one.kind for one in calls)
 
 
 def size_bytes(calls: Iterable[Call], kind: Kind) -> int:
-    """How much was read, or written."""
+    """Return how much was read, or written."""
     return sum(one.size_bytes for one in calls if one.kind is kind)
 
 
 def is_below(path: str, directory: Path) -> bool:
-    """Whether a path is that of a directory, or of something in it."""
+    """Return whether a path is that of a directory, or of something in it."""
     return f"{path}{os.sep}".startswith(f"{directory}{os.sep}")
 
 
 def ours_of(modules: Iterable[str]) -> set[str]:
-    """Those of this package, without the name that they all begin with."""
+    """Return the modules of this package, without the name that they all begin with."""
     return {name.removeprefix(f"{OURS}.") for name in modules if name.partition(".")[0] == OURS}
 
 
 def _home(library: str) -> Path:
-    """The folder that a library is imported from."""
+    """Return the folder that a library is imported from."""
     file = import_module(library).__file__
     assert file is not None
     return Path(file).parent.parent
 
 
 def _calls_in(trace: str, cwd: Path) -> Iterator[Call]:
-    """The calls in a trace, in the order in which they were over, less those that failed."""
+    """Yield the calls in a trace that succeeded, in the order in which they ended."""
     unfinished: dict[str, str] = {}
     for line in trace.splitlines():
         pid, _, text = line.partition(" ")
@@ -229,7 +230,7 @@ def _calls_in(trace: str, cwd: Path) -> Iterator[Call]:
 
 
 def _call(name: str, given: str, returned: int, cwd: Path) -> Call:
-    """The call in a line of a trace."""
+    """Return the call in a line of a trace."""
     kind = _KINDS[name]
     if kind is Kind.PROCESS:
         return Call(Kind.THREAD if "CLONE_THREAD" in given else kind, "", 0)

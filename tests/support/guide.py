@@ -16,17 +16,17 @@ import tempfile
 from pathlib import Path
 
 from tests.support.command import environment, shell_environment
+from tests.support.patience import PATIENCE_SECONDS
 
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])\d+(?:\.\d+)? (?:ms|s)\b")
-TIMEOUT_SECONDS = 60
 
 
 def settled(text: str, directory: Path) -> str:
-    """Output without what differs from run to run."""
+    """Return output without what differs from run to run."""
     text = RUN_ID.sub("20261122T102116.150828Z-fb2d6d8e", text.replace(str(directory), "/work"))
     text = TIME.sub("2026-11-22T10:21:16.150Z", text)
     text = re.sub(r"\b(process|pid)( +)\d+( on \S+?(?=,))?", r"\1\g<2>4711", text)
@@ -36,7 +36,7 @@ def settled(text: str, directory: Path) -> str:
 
 
 def comparable(text: str) -> str:
-    """Without the widths of columns and the places of line breaks that such things lead to."""
+    """Return text without the column widths and line breaks that such differences lead to."""
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -51,7 +51,7 @@ def edit(path: Path, hunk: str) -> None:
 
 
 def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
-    """The block as it would be typed and seen now."""
+    """Type the commands of a block, and return the block as it would be seen now."""
     seen = []
     for command in COMMAND.findall(block):
         done = subprocess.run(
@@ -60,7 +60,7 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
             env=shell_environment(directory.parent),
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode in exit_codes, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -15,7 +15,7 @@ DEFAULT = shipped_text("governed_run").decode()
 
 
 def edited(*edits: tuple[str, str]) -> str:
-    """The default lifecycle with each pair's first text, found exactly once, made its second."""
+    """Return the default lifecycle, each pair's first text, found once, replaced by the second."""
     text = DEFAULT
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
@@ -24,7 +24,7 @@ def edited(*edits: tuple[str, str]) -> str:
 
 
 def edge(trigger: str, source: str, dest: str, condition: str = "") -> str:
-    """A `[[transition]]` to put at the end of a lifecycle."""
+    """Return a `[[transition]]` to put at the end of a lifecycle."""
     return (
         f'\n[[transition]]\ntrigger = "{trigger}"\nsource = {source}\ndest = "{dest}"\n'
         f'{condition}\nwhy = "for the test"\n'
@@ -40,12 +40,12 @@ class Case(NamedTuple):
 
 
 def refused(name: str, text: str, *problems: str) -> Case:
-    """A case, as the tables below write it."""
+    """Return a case, as the tables below write it."""
     return Case(name, text, problems)
 
 
 def assert_refused(case: Case) -> None:
-    """The lifecycle is a usage error; its lines are those of the case, and there is a remedy."""
+    """Assert that the lifecycle is a usage error with the lines of the case and a remedy."""
     with pytest.raises(LifecycleError) as refusal:
         parse(case.text.encode(), "run.toml")
     assert str(refusal.value).splitlines() == [f"run.toml: {line}" for line in case.problems]

@@ -28,24 +28,24 @@ Stamp = tuple[int, int, int]
 
 @cache
 def validator_of(name: SchemaName) -> Draft202012Validator:
-    """The validator of a schema, made once a process."""
+    """Return the validator of a schema, made once a process."""
     return Draft202012Validator(json.loads(schema_text(name)))
 
 
 def is_valid(name: SchemaName, document: Any) -> bool:
-    """Whether a document is as the schema says."""
+    """Return whether a document is as the schema says."""
     return bool(validator_of(name).is_valid(document))
 
 
 def assert_valid(name: SchemaName, document: Any, where: str) -> None:
-    """A document is as the schema says; `where` is what the message calls it."""
+    """Assert that a document is as the schema says; `where` is what the message calls it."""
     if not is_valid(name, document):
         error = best_match(validator_of(name).iter_errors(document))
         raise AssertionError(f"{where}: {error.json_path}: {error.message}")
 
 
 def assert_output_valid(output: Path) -> None:
-    """Every file of a run with a schema, in an output directory and in its archive, is valid."""
+    """Assert that the files of a run, in an output directory and in its archive, are valid."""
     for directory in (output, *sorted(output.glob("archive/*"))):
         for path in _files_of(directory):
             if path.is_file():
@@ -65,7 +65,7 @@ class Written:
         self._lines_before = {path: _count_lines(path) for path in self._before}
 
     def assert_valid(self) -> None:
-        """Every file that is new or has changed is valid; of a log, the lines that are new."""
+        """Assert that every file that is new or has changed is valid; of a log, the new lines."""
         for path, now in self._stamps():
             before = self._before.get(path)
             if now != before:

@@ -40,6 +40,7 @@ from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.runner import Observer, OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE, Outcome
+from tests.support.patience import PATIENCE_SECONDS
 from tests.sweeps.faults import (
     OUT,
     SCENARIOS,
@@ -60,7 +61,6 @@ from tests.sweeps.faults import (
 
 MEMORY: Final = "/dev/shm"
 POINTS_MAX: Final = 500
-NOTE_SECONDS_MAX: Final = 20.0
 STRIDE: Final = 1 if SOAK else 3
 """Of the faults that are told apart by their errno alone, each is put at every third point."""
 RECORDS: Final = [f"{OUT}/{name}" for name in (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)]
@@ -386,7 +386,7 @@ def noted_starts(desk: Desk) -> Iterator[None]:
     def on_started(entry: EnterStage, pid: int) -> None:
         assert entry._recorder.draft.open_attempt is not None
         starts[entry._recorder.draft.open_attempt.stage] += 1
-        deadline = time.monotonic() + NOTE_SECONDS_MAX
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while desk.starts() != starts:
             assert time.monotonic() < deadline
         told(entry, pid)
@@ -396,7 +396,7 @@ def noted_starts(desk: Desk) -> Iterator[None]:
         yield
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("crash", Crash)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_crash_anywhere_loses_and_repeats_nothing(name: str, crash: Crash, desk: Desk) -> None:
@@ -434,7 +434,7 @@ def test_crash_anywhere_loses_and_repeats_nothing(name: str, crash: Crash, desk:
     print(f"{next(moments) - 1} moments, {len(found)} states")  # noqa: T201 - shown on failure
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", Fault)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_fault_anywhere_is_told_and_mended(

@@ -48,6 +48,7 @@ from tests.support.command import (
     start,
     tree_of,
 )
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.schema_checks import assert_output_valid, assert_valid
 
 SOAK: Final = bool(os.environ.get("SOAK"))
@@ -71,7 +72,6 @@ REFUSED: Final = 2
 UNUSABLE: Final = 1
 KILLED: Final = -signal.SIGKILL
 AMPLE_MS, SHORT_MS = 60_000, 100
-PATIENCE_SECONDS: Final = 30.0
 
 Value = TypeVar("Value")
 Document: TypeAlias = dict[str, Any]

@@ -6,7 +6,6 @@ Found by test_model.py and test_checkpoint_fuzz.py, which do not repeat them.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -264,7 +263,7 @@ def test_long_unknown_key_is_not_told_whole(tmp_path: Path) -> None:
 # -- places that cannot be looked at ---------------------------------------------------------
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may search every directory")
+@pytest.mark.unprivileged
 def test_resume_in_a_directory_that_may_not_be_searched_is_refused(tmp_path: Path) -> None:
     """It is no bug of the program that a directory may be listed and not entered."""
     begin(tmp_path, manager=shell("exit 1"))
