@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
@@ -24,27 +23,13 @@ _CAPTION_WIDTH: Final = 110
 _CAPTION_LINES_MAX: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Invocation:
-    """One start of the command, as reports tell of the latest and of earlier ones alike."""
-
-    started_at: str
-    finished_at: str | None
-    transitions: Sequence[TransitionRecord]
-    stage_executions: Sequence[StageExecution]
-
-
 def marks_of_run(lifecycle: Lifecycle, report: Report) -> Marks:
     """The marks of a run that follows this lifecycle.
 
     A transition has the number that the report gives it; a state, those of the transitions that
     entered it. The time is what was spent there while the command was at work.
     """
-    everything: list[InvocationRecord | Report] = [*report.earlier_invocations, report]
-    invocations = [
-        _Invocation(one.started_at, one.finished_at, one.transitions, one.stage_executions)
-        for one in everything
-    ]
+    invocations = (*report.earlier_invocations, report.latest)
     taken = [record for one in invocations for record in one.transitions]
     numbers: dict[Edge, list[int]] = {}
     for record in taken:
@@ -78,7 +63,7 @@ def _edge_of(lifecycle: Lifecycle, record: TransitionRecord) -> Edge | None:
 
 
 def _state_lines(
-    lifecycle: Lifecycle, report: Report, invocations: Sequence[_Invocation], name: str
+    lifecycle: Lifecycle, report: Report, invocations: Sequence[InvocationRecord], name: str
 ) -> Iterator[str]:
     records = [record for one in invocations for record in one.transitions]
     entered = [record.seq for record in records if record.dest == name]
@@ -97,7 +82,7 @@ def _state_lines(
         yield "a resume enters here"
 
 
-def _spent_ms(invocations: Sequence[_Invocation], name: str, initial: str) -> int | None:
+def _spent_ms(invocations: Sequence[InvocationRecord], name: str, initial: str) -> int | None:
     """How long the run was in a state while the command was at work; None if that is not known."""
     spans: list[int] = []
     for number, one in enumerate(invocations):
@@ -115,7 +100,7 @@ def _spent_ms(invocations: Sequence[_Invocation], name: str, initial: str) -> in
     return sum(spans) if spans else None
 
 
-def _attempts(invocations: Sequence[_Invocation], name: str) -> Iterator[str]:
+def _attempts(invocations: Sequence[InvocationRecord], name: str) -> Iterator[str]:
     told = [
         execution
         for one in invocations

@@ -7,7 +7,6 @@ from typing import Final
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.html.components import (
     bullets,
     code,
@@ -42,12 +41,12 @@ def _invocations(view: InspectedRun) -> Child:
             ("invocation", "mode", "began", "ended", "exit code", "what it did"),
             (
                 (
-                    f"{number}, the latest" if one is view.report else str(number),
+                    f"{number}, the latest" if number == len(numbered) else str(number),
                     one.execution_mode.value,
                     time_of(one.started_at),
                     "not recorded" if one.finished_at is None else time_of(one.finished_at),
                     "\u2013" if one.exit_code is None else str(one.exit_code),
-                    bullets(_deeds(view, one)) or "no transition, no stage",
+                    bullets(_deeds(one)) or "no transition, no stage",
                 )
                 for number, one in shown
             ),
@@ -55,24 +54,20 @@ def _invocations(view: InspectedRun) -> Child:
     ]
 
 
-def _deeds(view: InspectedRun, visit: InvocationRecord | Report) -> list[Child]:
-    deeds = list(_all_deeds(view, visit))
+def _deeds(visit: InvocationRecord) -> list[Child]:
+    deeds = list(_all_deeds(visit))
     rest = len(deeds) - DEEDS_SHOWN_MAX
     return deeds if rest <= 0 else [f"{rest} more before", *deeds[-DEEDS_SHOWN_MAX:]]
 
 
-def _all_deeds(view: InspectedRun, visit: InvocationRecord | Report) -> Iterator[Child]:
-    record = visit
-    if isinstance(visit, Report) and view.checkpoint is not None:
-        record = view.checkpoint.invocation
+def _all_deeds(visit: InvocationRecord) -> Iterator[Child]:
     refused = [one.gate.value for one in visit.gate_decisions if not one.passed]
     if refused:
         yield f"refused by {', '.join(refused)}"
     elif any(one.trigger is Trigger.GATES_PASSED for one in visit.transitions):
         yield "the gates passed"
-    if isinstance(record, InvocationRecord):
-        yield from (f"told to run {stage} again" for stage in record.rerun)
-        yield from (f"passed over {stage}" for stage in record.passed_over)
+    yield from (f"told to run {stage} again" for stage in visit.rerun)
+    yield from (f"passed over {stage}" for stage in visit.passed_over)
     for one in visit.stage_executions:
         if one.attempt == 0:
             yield f"{one.command} failed"
