@@ -52,6 +52,8 @@ Exit codes:
   0 no run is at work there now   1 it has not ended in time   2 OUT is no run's directory
 """
 REPORT_HELP = """Print the report of the run in OUT as JSON, or make a page of it with --html.
+
+A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 """
 INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
 

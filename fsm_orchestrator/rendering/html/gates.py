@@ -1,44 +1,45 @@
-"""What the gates were told, by whom, what would have passed, and the verdicts."""
+"""The gates of a run: signal, source, what would pass, verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from fsm_orchestrator.explanation.explanation import ExplainedGate
 from fsm_orchestrator.gates.judging import source_in_words
-from fsm_orchestrator.rendering.html.components import Look, Tone, badge, code, section, table
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
+from fsm_orchestrator.rendering.html.looks import Look, Tone
 
-_PASSED = Look("passed", Tone.GOOD, "check")
-_REFUSED = Look("refused", Tone.WARN, "barred")
-_UNJUDGED = Look("not judged this time", Tone.PLAIN, "none")
-
-
-def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
-    """The decisions in force, in judging order."""
-    if not gates:
-        nothing = element("p", "Nothing is known of its gates.", class_="note")
-        return section("gates", "Gates", nothing)
-    return section(
-        "gates",
-        "Gates",
-        element("p", "Nothing but the one passing signal passes; a missing one does not."),
-        table(
-            "Gate decisions in judging order",
-            ("gate", "verdict", "signal", "what passes", "source", "reason code"),
-            (_row(gate) for gate in gates),
-        ),
-    )
+_PASSED: Final = Look("passed", Tone.GOOD, "check")
+_REFUSED: Final = Look("refused", Tone.WARN, "barred")
+_UNJUDGED: Final = Look("not judged this time", Tone.PLAIN, "none")
 
 
-def _row(gate: ExplainedGate) -> tuple[Child, ...]:
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One gate of the table."""
+
+    gate: str
+    look: Look
+    status: str
+    passing: str
+    source: str
+    reason_code: str | None
+
+
+def gate_rows(gates: Sequence[ExplainedGate]) -> list[GateRow]:
+    """Return the decisions in force, in judging order."""
+    return [_row(gate) for gate in gates]
+
+
+def _row(gate: ExplainedGate) -> GateRow:
     decision = gate.decision
-    look = _PASSED if decision.passed else _REFUSED
-    return (
-        decision.gate.value,
-        badge(look if gate.is_judged else _UNJUDGED),
-        code(decision.status),
-        code(gate.passing),
-        source_in_words(decision.source),
-        "\u2013" if decision.reason_code is None else code(decision.reason_code),
+    judged = _PASSED if decision.passed else _REFUSED
+    return GateRow(
+        gate=decision.gate.value,
+        look=judged if gate.is_judged else _UNJUDGED,
+        status=decision.status,
+        passing=gate.passing,
+        source=source_in_words(decision.source),
+        reason_code=decision.reason_code,
     )

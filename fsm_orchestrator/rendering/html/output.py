@@ -1,4 +1,4 @@
-"""The ends of what stages printed, masked, or why they are not quoted.
+"""The ends of what stages printed, masked, or the fact that they are not quoted.
 
 A page is shown to others, so it quotes a log only where every value that must not be shown is
 still known: after a run is done its private values are gone, and those of an earlier invocation
@@ -15,7 +15,6 @@ from typing import Final
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
@@ -34,8 +33,25 @@ class Tail:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One stream of an attempt.
+
+    Attributes:
+        stream: `stderr` or `stdout`.
+        said: what part of it is shown.
+        path: its log below OUT; None when there is none.
+        text: what is shown; None when values that it may hold could not be masked.
+    """
+
+    stream: str
+    said: str
+    path: str | None
+    text: str | None
+
+
 class Outputs:
-    """What the stages of one run printed."""
+    """The output of the stages of one run."""
 
     def __init__(self, view: InspectedRun) -> None:
         self._logs: Mapping[tuple[str, int, bool], StageLog] = {
@@ -48,43 +64,38 @@ class Outputs:
         self._are_values_known = _are_values_known(view, secrets)
         self._latest = len(view.invocations)
 
-    def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Markup]:
-        """Both streams of an attempt, stderr first; `kept_stderr` is what the report quotes."""
-        found: list[Markup] = []
+    def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Output]:
+        """Return the streams of an attempt, stderr first; `kept_stderr` is the report's quote."""
+        found: list[Output] = []
         for is_stderr in (True, False):
             log = self._logs.get((stage, attempt, is_stderr))
             kept = kept_stderr if is_stderr else ""
-            part = self._part(log, kept, stage, is_stderr=is_stderr, invocation=invocation)
+            part = self._part(log, kept, is_stderr=is_stderr, invocation=invocation)
             if part is not None:
                 found.append(part)
         return found
 
     def _part(
-        self, log: StageLog | None, kept: str, stage: str, *, is_stderr: bool, invocation: int
-    ) -> Markup | None:
+        self, log: StageLog | None, kept: str, *, is_stderr: bool, invocation: int
+    ) -> Output | None:
         name = "stderr" if is_stderr else "stdout"
+        path = None if log is None else f"{LOGS_DIRECTORY}/{log.path.name}"
         may_quote = not self._has_values or (self._are_values_known and invocation == self._latest)
         if log is not None and may_quote:
             tail = tail_of(log, self._masker)
             if tail is not None and tail.size_bytes:
                 shown = f"The end of {name}" if tail.is_cut else f"All of {name}"
-                return _quoted(
-                    f"{shown}, {tail.size_bytes:,} bytes in", log, tail.text, name, stage
-                )
+                return Output(name, f"{shown}, {tail.size_bytes:,} bytes in", path, tail.text)
         if kept:
             said = f"The last lines of {name}, as the report quotes them"
-            return _quoted(said, log, kept, name, stage)
+            return Output(name, said, path, kept)
         if log is None or may_quote or not _size_bytes(log):
             return None
-        why = (
-            f"{name} is not quoted: environment values that it may hold are not known any more, so"
-            " that they could not be masked. It is in "
-        )
-        return element("p", why, _path(log), class_="note")
+        return Output(name, "", path, None)
 
 
 def tail_of(log: StageLog, masker: Masker) -> Tail | None:
-    """The end of a log, masked before it is cut; None where it cannot be read.
+    """Return the end of a log, masked before it is cut; None where it cannot be read.
 
     More is read than is shown: of a value that began before what is read, nothing is left in what
     is shown.
@@ -113,22 +124,6 @@ def tail_of(log: StageLog, masker: Masker) -> Tail | None:
     return Tail(shown, is_cut=is_longer or len(lines) > TAIL_LINES, size_bytes=size_bytes)
 
 
-def _quoted(said: str, log: StageLog | None, text: str, name: str, stage: str) -> Markup:
-    where: Child = None if log is None else [" ", _path(log)]
-    return element(
-        "figure",
-        element("figcaption", said, where),
-        element(
-            "pre", text, class_="output", tabindex=0, role="region", aria_label=f"{name} of {stage}"
-        ),
-        class_="quote",
-    )
-
-
-def _path(log: StageLog) -> Markup:
-    return element("code", f"{LOGS_DIRECTORY}/{log.path.name}")
-
-
 def _text(data: bytes) -> str:
     return data.decode(errors="backslashreplace")
 
@@ -141,7 +136,7 @@ def _size_bytes(log: StageLog) -> int:
 
 
 def _has_values(view: InspectedRun) -> bool:
-    """Whether any stage was, or may have been, given environment values in any invocation."""
+    """Return whether any stage was, or may have been, given environment values."""
     if view.checkpoint is None:
         return True
     ran = any(one.env_keys for visit in view.invocations for one in visit.stage_executions)
@@ -149,7 +144,7 @@ def _has_values(view: InspectedRun) -> bool:
 
 
 def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
-    """Whether every environment value that a stage has now is kept still."""
+    """Return whether every environment value that a stage has now is kept still."""
     return view.checkpoint is not None and all(
         secrets.keys.get(stage, frozenset()).issuperset(record.env_digests)
         for stage, record in view.checkpoint.stages.items()
