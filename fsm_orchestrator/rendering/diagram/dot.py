@@ -1,6 +1,6 @@
-"""Writes a picture in the DOT language of Graphviz, laid out so that the way to done is straight.
+"""Write a picture in the DOT language of Graphviz, laid out so that the way to done is straight.
 
-Pure. What Graphviz makes of it is diagram_image.py's.
+Pure: image.py has Graphviz draw it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Final
 
+from fsm_orchestrator.rendering.diagram.labels import Label
 from fsm_orchestrator.rendering.diagram.picture import Arrow, Line, Mark, Node, Picture, Shape
 
 _FONT: Final = "Helvetica"
@@ -52,7 +53,7 @@ _LABEL_WIDTH: Final = 26
 
 
 def dot_text(picture: Picture) -> str:
-    """The text of a digraph, newline at the end."""
+    """Return the text of a digraph, newline at the end."""
     start = 'tooltip="every run begins here"'
     lines = [
         f"digraph {_quoted(picture.name)} {{",
@@ -99,19 +100,15 @@ def _arrow(arrow: Arrow) -> str:
     )
 
 
-def _wrapped(label: str) -> list[str]:
-    """A label in lines: its condition below its trigger."""
-    trigger, _, rest = label.partition(" ")
-    if trigger in {"+", "\u2212", "~"}:
-        second, _, rest = rest.partition(" ")
-        trigger = f"{trigger} {second}"
-    if not rest or len(label) <= _LABEL_WIDTH:
-        return [label]
-    return [trigger, f"\u00a0\u00a0{rest}"]
+def _wrapped(label: Label) -> list[str]:
+    """Return a label in lines: its condition below its trigger."""
+    if not label.condition or len(label.text) <= _LABEL_WIDTH:
+        return [label.text]
+    return [label.trigger, f"\u00a0\u00a0{label.condition}"]
 
 
 def _ranks(picture: Picture) -> list[str]:
-    """All ends in one row at the foot of the picture, in the order of their outcomes."""
+    """Put all ends in one row at the foot of the picture, in the order of their outcomes."""
     ends = [node for node in picture.nodes if node.shape in {Shape.DONE, Shape.ENDED}]
     names = " ".join(f"{_quoted(node.key)};" for node in ends)
     return [f"  {{ rank=max; {names} }}"] if ends else []

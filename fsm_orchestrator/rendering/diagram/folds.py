@@ -1,4 +1,4 @@
-"""Which edges of a lifecycle are drawn as one, because many states have the same way out.
+"""Fold edges that are drawn as one, because many states have the same way out.
 
 A dozen stages that all lead to `failed` are a dozen lines that say one thing: `every stage`.
 Only edges that nothing sets apart are folded, and the words are true of all that is folded. Pure.
@@ -20,7 +20,7 @@ _FOLDED_FROM: Final[Mapping[Trigger, int]] = {
     Trigger.STAGE_TIMED_OUT: 3,
     Trigger.GATES_REFUSED: 4,
 }
-"""How many edges to one state it takes; a few lines tell more than a word for them."""
+"""The least number of edges to one state that are folded; fewer are clearer as lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Fold:
 
 
 def folded(lifecycle: Lifecycle, is_apart: Callable[[Edge], bool]) -> tuple[list[Fold], list[Edge]]:
-    """The folds of a lifecycle, and the edges that are in none of them, in file order.
+    """Return the folds of a lifecycle, and the edges that are in none of them, in file order.
 
     `is_apart` says which edges have to be drawn for themselves.
     """
@@ -84,7 +84,7 @@ def _may_happen(trigger: Trigger, state: State) -> bool:
 
 
 def _what(lifecycle: Lifecycle, trigger: Trigger) -> str:
-    """The states in which a trigger can happen, after `every`."""
+    """Name the states in which a trigger can happen, as what follows `every`."""
     match trigger:
         case Trigger.RESUME:
             done = [one.name for one in lifecycle.state if one.outcome is Outcome.DONE]
