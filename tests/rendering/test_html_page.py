@@ -549,6 +549,9 @@ def test_only_the_picture_is_markup_as_it_is() -> None:
         text = path.read_text()
         assert text.count("safe") == (1 if path.name == "path.html" else 0), path
         assert "autoescape" not in text
+        assert not re.search(r'="[^"<>]*marked', text), (
+            path
+        )  # makes an element: no attribute has it
     assert "<" not in CSS
 
 
