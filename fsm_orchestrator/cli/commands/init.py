@@ -40,14 +40,14 @@ def init_command(parameters: Mapping[str, Any]) -> int:
             f"cannot write to {directory}: {files.reason(error)}",
             remedy="name a directory that you may write to",
         ) from error
-    command = command_line("run", "./out", "--config", CONFIG_NAME)
+    plan, run = (command_line(name, "./out", "--config", CONFIG_NAME) for name in ("plan", "run"))
     signals = "--policy-status allow --ci-status success --review-status approved"
     console.stdout().write(
         f"{typed}: {', '.join(_MODES)} written; {CONFIG_NAME} says what each setting means\n\n"
         "What would run, and why it would not yet (nothing is started):\n\n"
         f"  cd {shell_words(typed)}\n"
-        f"  {command.replace(' run ', ' plan ', 1)}\n\n"
+        f"  {plan}\n\n"
         "The run. A person or a check vouches for each signal; here you do:\n\n"
-        f"  {command} \\\n    {signals}\n"
+        f"  {run} \\\n    {signals}\n"
     )
     return ExitCode.DONE

@@ -19,14 +19,15 @@ _GRAPH: Final = (
     f" fontname={_FONT} fontsize=12"
 )
 _START: Final = 'shape=circle style=filled fillcolor=black width=0.16 height=0.16 label=""'
-_SHAPES: Final[Mapping[Shape, str]] = {
-    Shape.INITIAL: 'shape=box style="rounded,filled" fillcolor="#ffffff"',
-    Shape.GATE: 'shape=hexagon style="filled" fillcolor="#fff4d6" margin="0.02,0.02"',
-    Shape.STAGE: 'shape=box style="filled" fillcolor="#e8f0fe"',
-    Shape.DONE: 'shape=box style="rounded,filled" peripheries=2 penwidth=2 fillcolor="#e3f5e5"',
-    Shape.ENDED: 'shape=box style="rounded,filled" peripheries=2 fillcolor="#fdeaea"',
-    Shape.GROUP: "shape=plaintext",
+_SHAPES: Final[Mapping[Shape, tuple[str, str, str]]] = {
+    Shape.INITIAL: ("box", "rounded,filled", 'fillcolor="#ffffff"'),
+    Shape.GATE: ("hexagon", "filled", 'fillcolor="#fff4d6" margin="0.02,0.02"'),
+    Shape.STAGE: ("box", "filled", 'fillcolor="#e8f0fe"'),
+    Shape.DONE: ("box", "rounded,filled", 'peripheries=2 penwidth=2 fillcolor="#e3f5e5"'),
+    Shape.ENDED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fdeaea"'),
+    Shape.GROUP: ("plaintext", "", "fontsize=10 height=0.2 margin=0.04"),
 }
+"""The form, the style and the other attributes of each kind of node."""
 _LINES: Final[Mapping[Line, str]] = {
     Line.HAPPY: "penwidth=2.6 weight=100",
     Line.PLAIN: "penwidth=1",
@@ -81,13 +82,16 @@ def _heading(picture: Picture) -> str:
 def _node(node: Node) -> str:
     title = escape(node.title)
     title = f"<I>{title}</I>" if node.shape is Shape.GROUP else f"<B>{title}</B>"
-    attributes = _SHAPES[node.shape] + _NODE_MARKS.get(node.mark, "")
-    if node.shape is Shape.GROUP:
-        attributes += " fontsize=10 height=0.2 margin=0.04"
-    elif node.mark in _DASHED:
-        attributes = attributes.replace('filled"', 'filled,dashed"')
+    form, style, others = _SHAPES[node.shape]
+    if style and node.mark in _DASHED:
+        style += ",dashed"
+    mark = _NODE_MARKS.get(node.mark, "")
+    tip = _quoted(node.tip)
     label = _lines(title, node.details)
-    return f"{_quoted(node.key)} [{attributes} tooltip={_quoted(node.tip)} label=<{label}>]"
+    return (
+        f'{_quoted(node.key)} [shape={form} style="{style}" {others}{mark} tooltip={tip}'
+        f" label=<{label}>]"
+    )
 
 
 def _arrow(arrow: Arrow) -> str:

@@ -6,7 +6,7 @@ Only edges that nothing sets apart are folded, and the words are true of all tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,12 +63,18 @@ def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], boo
     if {edge.source for edge in edges} != everywhere:
         return None  # "every" would be untrue, as it may be of a lifecycle that was not judged
     is_all = {edge.source for edge in most} == everywhere
-    what = _what(lifecycle, trigger)
-    words = f"every {'' if is_all else 'other '}{what}"
-    key = "".join(word.capitalize() for word in words.replace("-", " ").replace("_", " ").split())
+    words = ("every", *_what(lifecycle, trigger))
     if not is_all:
-        key += "For" + trigger.value.title().replace("_", "")
-    return Fold(key, trigger, most[0].dest, words, tuple(most))
+        words = ("every", "other", *words[1:])
+    key = _joined(words)
+    if not is_all:
+        key += f"For{_joined([trigger.value])}"
+    return Fold(key, trigger, most[0].dest, " ".join(words), tuple(most))
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Return names as one: `stage_failed` is `StageFailed`."""
+    return "".join(part.capitalize() for name in names for part in name.split("_"))
 
 
 def _may_happen(trigger: Trigger, state: State) -> bool:
@@ -83,15 +89,16 @@ def _may_happen(trigger: Trigger, state: State) -> bool:
             return state.kind is StateKind.STAGE
 
 
-def _what(lifecycle: Lifecycle, trigger: Trigger) -> str:
-    """Name the states in which a trigger can happen, as what follows `every`."""
+def _what(lifecycle: Lifecycle, trigger: Trigger) -> tuple[str, ...]:
+    """Return words for the states in which a trigger can happen, to follow `every`."""
     match trigger:
         case Trigger.RESUME:
             done = [one.name for one in lifecycle.state if one.outcome is Outcome.DONE]
-            return f"state but {', '.join(done)}" if done else "state"
+            listed = [word for name in done for word in ("or", name)][1:]
+            return ("state", "but", *listed) if listed else ("state",)
         case Trigger.RUN_ABORTED:
-            return "state before the end"
+            return ("state", "before", "the", "end")
         case Trigger.GATES_REFUSED:
-            return "gate state"
+            return ("gate", "state")
         case _:
-            return "stage"
+            return ("stage",)

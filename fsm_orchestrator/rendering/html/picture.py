@@ -27,7 +27,6 @@ _KEPT: Final = (
     *("points", "d", "cx", "cy", "rx", "ry", "x", "y", "fill", "stroke", "stroke-width"),
     *("stroke-dasharray", "text-anchor", "font-weight", "font-style", "font-size"),
 )
-_NUMBERS: Final = re.compile(r"(#\d+, #\d+, #\d+)(?:, #\d+){4,}, (#\d+)")
 _HEADING_DEPTH: Final = 4
 _HEADING_SIZE: Final = "12.00"
 """The depth and size of the drawing's heading, left out: the page has it. A warning is smaller."""
@@ -40,13 +39,7 @@ def picture_of_run(lifecycle: Lifecycle, report: Report) -> str:
         UsageError: what draws it is not installed.
         InternalError: what was drawn cannot be read.
     """
-    marks = marks_of_run(lifecycle, report)
-    marks = replace(
-        marks,
-        captions=(),  # the page says it around the picture
-        notes={edge: _cut(note) for edge, note in marks.notes.items()},
-        lines={name: [_cut(line) for line in lines] for name, lines in marks.lines.items()},
-    )
+    marks = replace(marks_of_run(lifecycle, report), captions=())  # the page has them around it
     svg = image.svg_text(dot_text(picture_of(lifecycle, marks)))
     try:
         drawn = ET.fromstring(svg)  # noqa: S314 - Graphviz wrote it just now, without a DTD
@@ -67,11 +60,6 @@ def picture_of_run(lifecycle: Lifecycle, report: Report) -> str:
     root = ET.Element("svg", shown)
     _append_parts(root, drawn, depth=1)
     return ET.tostring(root, encoding="unicode", short_empty_elements=False)
-
-
-def _cut(text: str) -> str:
-    """Return a note without most of its numbers, where they would make the picture too wide."""
-    return _NUMBERS.sub(lambda found: f"{found[1]}, \u2026, {found[2]}", text)
 
 
 def _append_parts(to: ET.Element, drawn: ET.Element, depth: int) -> None:
