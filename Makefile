@@ -43,8 +43,8 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 	  $(BIN)/fsm-orchestrator schema $$name > docs/schemas/$$name.schema.json || exit 1; \
 	done
 
-diagrams: $(VENV)/.dev  ## the pictures of the lifecycles that ship, in diagrams
-	$(BIN)/fsm-orchestrator diagram --write diagrams
+diagrams: $(VENV)/.dev  ## the pictures of the built-in lifecycles, in diagrams
+	$(BIN)/python -m tests.tools.lifecycle_pictures diagrams
 
 docs: $(VENV)/.dev  ## what is made from the code: docs/cli.md, the map of the rooms in CONTRIBUTING.md
 	$(BIN)/python -m tests.tools.cli_reference docs/cli.md

@@ -23,8 +23,25 @@ export XDG_STATE_HOME
   --executor-bin /bin/sh --executor-arg -c --executor-arg "exit 0" 2>/dev/null
 "$folder/venv/bin/fsm-orchestrator" ./out --resume >/dev/null 2>&1
 "$folder/venv/bin/fsm-orchestrator" explain ./out >/dev/null
+for shell in bash zsh fish; do
+  "$folder/venv/bin/fsm-orchestrator" completion "$shell" |
+    cmp - "$checkout/fsm_orchestrator/cli/commands/completion_scripts/completion.$shell"
+done
+"$folder/venv/bin/fsm-orchestrator" init ./new >/dev/null
+for name in run.toml manager.sh executor.sh; do
+  cmp "new/$name" "$checkout/fsm_orchestrator/cli/commands/init_files/$name"
+done
+"$folder/venv/bin/fsm-orchestrator" report ./out >/dev/null
+# Without the extra there is no page, and the error says what to install.
+if "$folder/venv/bin/fsm-orchestrator" report ./out --html page.html 2>refused; then
+  echo "a page was made without Jinja2" >&2
+  exit 1
+fi
+grep -q "pip install 'fsm-orchestrator\[html\]'" refused
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$(echo "$folder"/dist/*.whl)[html]"
 "$folder/venv/bin/fsm-orchestrator" report ./out --html page.html >/dev/null
-# Without the extra the page draws the path by itself, and says how to get the picture.
+grep -q 'prefers-color-scheme' page.html
+# Without the other extra the page draws the path by itself, and says how to get the picture.
 grep -q 'fsm-orchestrator\[diagrams\]' page.html
 for name in states tests diagrams; do
   if "$folder/venv/bin/python" -c "import $name" 2>/dev/null; then

@@ -65,9 +65,15 @@ class InspectedRun:
         return None if self.checkpoint is None else self.checkpoint.open_attempt
 
     @property
-    def invocations(self) -> Sequence[InvocationRecord | Report]:
+    def invocations(self) -> Sequence[InvocationRecord]:
         """Every start of the command, the latest last."""
-        return (*self.report.earlier_invocations, self.report)
+        latest = self.report.latest
+        if self.checkpoint is not None:
+            kept = self.checkpoint.invocation
+            latest = latest.model_copy(
+                update={"passed_over": kept.passed_over, "rerun": kept.rerun}
+            )
+        return (*self.report.earlier_invocations, latest)
 
     @property
     def since(self) -> str:

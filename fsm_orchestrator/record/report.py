@@ -105,6 +105,28 @@ class Report(StrictModel):
         description="All that earlier invocations of the run did, in order."
     )
 
+    @property
+    def latest(self) -> InvocationRecord:
+        """The invocation that the report is about, in the shape of the earlier ones.
+
+        A report does not say which stages were passed over or run again: a checkpoint does.
+        """
+        return InvocationRecord(
+            number=len(self.earlier_invocations) + 1,
+            execution_mode=self.execution_mode,
+            version=self.version,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            exit_code=self.exit_code,
+            gate_decisions=self.gate_decisions,
+            transitions=self.transitions,
+            stage_executions=self.stage_executions,
+            containment=self.containment,
+            passed_over=(),
+            rerun=(),
+            warnings=self.warnings,
+        )
+
     def to_json(self) -> bytes:
         """The file's bytes: indented, fixed key order, newline at the end."""
         return escaped(self.model_dump_json(indent=2)).encode() + b"\n"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fsm_orchestrator import run
+from fsm_orchestrator import load_report, run
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.gates.judging import GateSignal, judge
-from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report, build_report
@@ -386,3 +386,15 @@ def test_a_log_that_was_torn_in_its_only_line_begins_anew(tmp_path: Path) -> Non
     (tmp_path / "out" / EVENTS).write_bytes(b'{"seq": 1, "at"')
     orchestrate("out", "--resume", cwd=tmp_path)
     assert events_of(tmp_path / "out")[0]["seq"] == 1
+
+
+def test_latest_invocation_has_the_shape_of_the_earlier_ones(tmp_path: Path) -> None:
+    """A resume keeps, as an earlier invocation, what the report called the latest one."""
+    orchestrate("out", *PASSING, *stages("exit 0", "exit 1"), cwd=tmp_path)
+    latest = load_report(tmp_path / "out").latest
+    orchestrate("out", "--resume", cwd=tmp_path)
+    report = load_report(tmp_path / "out")
+    assert report.earlier_invocations == (latest,)
+    assert report.latest.number == 2
+    only_in_checkpoint = {"number", "passed_over", "rerun"}
+    assert set(InvocationRecord.model_fields) - set(Report.model_fields) == only_in_checkpoint

@@ -19,13 +19,12 @@ from typing import Final
 import pytest
 
 from fsm_orchestrator.clock import FixedClock
-from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.errors import InternalError, UsageError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.rendering.html.components import shell_line
-from fsm_orchestrator.rendering.html.elements import Child, document, element, style_sheet, visible
+from fsm_orchestrator.rendering.html.components import shell_words
+from fsm_orchestrator.rendering.html.environment import page_environment, visible
 from fsm_orchestrator.rendering.html.page import POLICY, page_of
-from fsm_orchestrator.rendering.html.style import CSS
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog
 from fsm_orchestrator.stages.output_tail import TAIL_BYTES, TAIL_LINES, tail_of
@@ -43,6 +42,8 @@ from tests.support.command import (
 
 VOID: Final = {"meta"}
 PACKAGE: Final = Path(__file__).parents[2] / "fsm_orchestrator"
+TEMPLATES: Final = PACKAGE / "rendering" / "html" / "templates"
+CSS: Final = (PACKAGE / "rendering" / "html" / "page.css").read_text()
 CONTROL: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u202a-\u202e\u2066-\u2069\ufeff]"
 )
@@ -148,7 +149,7 @@ def assert_named(page: Node) -> None:
     for table in page.all("table"):
         assert next(table.all("caption")).text
         assert {one.attributes["scope"] for one in table.all("th")} <= {"col", "row"}
-        widths = {len(row.inside) - row.inside.count("\n") for row in table.all("tr")}
+        widths = {sum(isinstance(one, Node) for one in row.inside) for row in table.all("tr")}
         assert len(widths) == 1
     for one in page.all():
         if one.attributes.get("role") in {"img", "region"}:
@@ -439,9 +440,10 @@ def test_picture_shows_the_lifecycle_with_the_path(tmp_path: Path) -> None:
     assert {"#1", "#2", "#3", "#4"} <= set(re.findall(r"#\d", " ".join(texts)))
     assert "reviewed_run" in drawing.attributes["aria-label"]
     assert any("asked for" in one.text or "rework" in one.text for one in drawing.all("title"))
-    classes = {name for one in drawing.all() for name in one.attributes.get("class", "").split()}
-    defined = set(re.findall(r"\.((?:fill|line)-\w+)", CSS))
-    assert classes <= defined
+    for kind in ("fill", "stroke"):
+        used = {one.attributes[kind] for one in drawing.all() if kind in one.attributes}
+        turned = set(re.findall(rf'\[{kind}="([^"]+)"\]', CSS))
+        assert used - turned <= {"none", "transparent"}
 
 
 def test_lifecycle_that_ships_is_drawn_without_checkpoint(tmp_path: Path) -> None:
@@ -527,40 +529,57 @@ def test_invocations_are_told(tmp_path: Path) -> None:
     assert taken[3].endswith("attempt 1 of executor: exited with code 3")
 
 
+def rendered(source: str, **values: object) -> str:
+    """What the page's environment makes of a template."""
+    return page_environment().from_string(source).render(**values)
+
+
 def test_text_is_always_escaped() -> None:
-    """Plain text is escaped in elements and attributes; only the builder makes markup."""
-    inside: Child = ["<b>", element("code", "</code>&"), None, ("\x00", '"')]
-    html = element("p", inside, class_='"><x y="').html
-    assert html == (
-        '<p class="&quot;&gt;&lt;x y=&quot;">&lt;b&gt;<code>&lt;/code&gt;&amp;</code>'
-        '<span class="odd">\\x00</span>"</p>\n'
-    )
-    assert element("title", "</title>\x1b").html == "<title>&lt;/title&gt;\\x1b</title>\n"
-    assert document(element("title", "a"), "<b>").count("&lt;b&gt;") == 1
+    """Text is escaped between tags and in attributes, whether or not a filter marks it."""
+    given = '<b>&\x00\u202e"'
+    plain = "&lt;b&gt;&amp;\\x00\\u202e&#34;"
+    assert rendered('<p class="{{ x }}">{{ x }}', x=given) == f'<p class="{plain}">{plain}'
+    assert rendered("{{ x|marked }}", x="<b>\x00") == '&lt;b&gt;<span class="odd">\\x00</span>'
+
+
+def test_only_the_picture_is_markup_as_it_is() -> None:
+    """One template has one value that is not escaped, and one module makes markup of text."""
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "elements.py":
-            assert "Markup(" not in path.read_text(), path
+        assert ("Markup(" in path.read_text()) == (path.name == "environment.py"), path
+    for path in TEMPLATES.iterdir():
+        text = path.read_text()
+        assert text.count("safe") == (1 if path.name == "path.html" else 0), path
+        assert "autoescape" not in text
+        assert not re.search(r'="[^"<>]*marked', text), (
+            path
+        )  # makes an element: no attribute has it
+    assert "<" not in CSS
 
 
-@pytest.mark.parametrize(
-    ("tag", "attributes"),
-    [
-        ("script", {}),
-        ("img", {}),
-        ("p onclick=x", {}),
-        ("p", {"onclick": "x"}),
-        ("p", {"src": "x"}),
-        ("a", {"href": "https://example.org/"}),
-        ("a", {"href": "javascript:x"}),
-        ("a", {"href": "#A b"}),
-    ],
-)
-def test_builder_refuses_what_the_page_may_not_have(tag: str, attributes: dict[str, str]) -> None:
-    """No script, no handler, no link out of the page can be built."""
-    with pytest.raises(InternalError):
-        element(tag, **attributes)
-    with pytest.raises(InternalError):
-        style_sheet("</style>")
+@pytest.mark.parametrize("value", [None, True, ("a",), Path("a"), b"a"], ids=repr)
+def test_what_is_no_text_is_refused(value: object) -> None:
+    """A value that was forgotten to be put into words does not get onto a page."""
+    with pytest.raises(InternalError, match=type(value).__name__):
+        rendered("{{ x }}", x=value)
+
+
+def test_missing_value_is_refused() -> None:
+    """A template that names what is not there makes no page."""
+    from jinja2 import UndefinedError  # noqa: PLC0415 - beside its only use
+
+    with pytest.raises(UndefinedError):
+        rendered("{{ x.y }}", x="")
+
+
+def test_page_without_jinja_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Jinja2 there is no page, and the error says what to install."""
+    view = inspect_run(run(tmp_path, *stages()))
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(UsageError) as raised:
+        page_of(view, "out")
+    assert raised.value.remedy == "pip install 'fsm-orchestrator[html]'"
 
 
 def test_command_survives_hidden_characters() -> None:
@@ -569,9 +588,17 @@ def test_command_survives_hidden_characters() -> None:
     if bash is None:
         pytest.skip("there is no bash to read the command")
     given = ["plain", "with space", "it's", "\x1b[2J\u202e\\'\n", "\udcff", "--x=<&>", "$(no)"]
+    environment_ = page_environment()
+    html = environment_.get_template("next.html").render(
+        parts=environment_.get_template("parts.html").module,
+        explanation={"next_step": {"remedies": (), "who": "you", "would": ()}},
+        headline={"look": {"tone": "good"}},
+        command=shell_words(given),
+    )
     parser = Parser()
-    parser.feed(element("pre", shell_line(given)).html)
-    line = parser.root.text.strip()
+    parser.feed(html)
+    (box,) = parser.root.all("pre", "command")
+    line = box.text.strip()
     done = subprocess.run(
         [bash, "-c", f"printf '%s\\0' {line}"], env=environment(), capture_output=True, check=True
     )
@@ -581,8 +608,8 @@ def test_command_survives_hidden_characters() -> None:
 def test_colours_have_contrast() -> None:
     """Every text colour stands out 4.5 to 1 from what is behind it, in light and dark."""
     schemes = [
-        dict(re.findall(r"--([a-z-]+):(#[0-9a-f]{6})", block))
-        for block in re.findall(r":root\{([^}]*)\}", CSS)
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{([^}]*)\}", CSS)
     ]
     assert len(schemes) == 2
     tones = ("good", "bad", "warn", "late", "info", "plain")
@@ -627,7 +654,9 @@ def test_page_is_imported_only_when_it_is_made(tmp_path: Path) -> None:
     script = (
         f"import sys; {RUN_COMMAND_LINE}\n"
         "assert run_command_line(sys.argv[1:]) == 0\n"
-        "sys.exit(len([name for name in sys.modules if '.html.' in name]))"
+        "pages = [name for name in sys.modules if '.html.' in name]\n"
+        "assert bool(pages) == ('jinja2' in sys.modules)\n"
+        "sys.exit(len(pages))"
     )
     page = ["report", "out", "--html", "page.html"]
     for words_, expected in ((["report", "out"], 0), (["explain", "out"], 0), (page, 12)):

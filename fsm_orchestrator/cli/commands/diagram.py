@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import command_line
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.inspection.followed_lifecycle import followed_lifecycle
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import LifecycleDiff, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.report import LifecycleName, Report
-from fsm_orchestrator.rendering.diagram import generated_files, image
+from fsm_orchestrator.rendering.diagram import image
 from fsm_orchestrator.rendering.diagram.change_marks import both_of, marks_of_change
 from fsm_orchestrator.rendering.diagram.dot import dot_text
 from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
@@ -39,32 +39,21 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 }
 """The format that a file's name asks for."""
 _OF_DIFF_ONLY: Final = ("text", "markdown")
-_MODES: Final[Mapping[str, str]] = {
-    "run": "--run",
-    "pair": "--diff",
-    "write": "--write",
-    "check": "--check",
-}
 
 
 def diagram_command(parameters: Mapping[str, Any]) -> int:
-    """Draw what was asked for; return 1 when a generated file is stale or a change loosens."""
-    given = [option for name, option in _MODES.items() if parameters[name] is not None]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other", remedy="give one of them")
-    if given and given[0] != "--run" and parameters["lifecycle"] is not None:
-        raise UsageError(
-            f"unexpected {parameters['lifecycle']!r}: {given[0]} takes no LIFECYCLE",
-            remedy="leave it out",
-        )
-    if parameters["write"] is not None or parameters["check"] is not None:
-        _refuse_output(parameters, given[0])
-        return _files_command(parameters)
-    if parameters["pair"] is not None:
+    """Draw what was asked for; return 1 when a change loosens."""
+    name, output, pair = (parameters[key] for key in ("lifecycle", "run", "pair"))
+    if pair is not None:
+        if output is not None:
+            raise UsageError("--run and --diff exclude each other", remedy="give one of them")
+        if name is not None:
+            raise UsageError(
+                f"unexpected {name!r}: --diff takes no LIFECYCLE", remedy="leave it out"
+            )
         return _diff_command(parameters)
-    name = parameters["lifecycle"]
-    if parameters["run"] is not None:
-        picture = _picture_of_run(Path(parameters["run"]).absolute(), name)
+    if output is not None:
+        picture = _picture_of_run(Path(output).absolute(), name)
     else:
         picture = picture_of(reading.find(name or DEFAULT_LIFECYCLE, Path()))
     form = _format(parameters, "mermaid")
@@ -74,38 +63,6 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
         )
     _deliver(parameters, form, lambda: _drawing(picture, form))
     return ExitCode.DONE
-
-
-def _refuse_output(parameters: Mapping[str, Any], option: str) -> None:
-    for name in ("format", "output"):
-        if parameters[name] is not None:
-            raise UsageError(f"--{name} does not go with {option}", remedy="leave it out")
-
-
-def _files_command(parameters: Mapping[str, Any]) -> int:
-    """Write the generated files, or list those that are stale."""
-    if parameters["write"] is not None:
-        directory = Path(parameters["write"])
-        try:
-            written = generated_files.write(directory)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write in {directory}: {files.reason(error)}",
-                remedy="name a directory that you may write to",
-            ) from error
-        lines = [f"written: {path}" for path in written] or [f"{directory} was up to date"]
-        console.stdout().write(printable("\n".join(lines)) + "\n")
-        return ExitCode.DONE
-    directory = Path(parameters["check"])
-    stale = list(generated_files.stale_files(directory))
-    lines = [f"stale: {path} {trouble}" for path, trouble in stale]
-    lines.append(
-        f"to regenerate them: {command_line('diagram', '--write', str(directory))}"
-        if stale
-        else f"{directory} is up to date"
-    )
-    console.stdout().write(printable("\n".join(lines)) + "\n")
-    return ExitCode.FAILED if stale else ExitCode.DONE
 
 
 def _diff_command(parameters: Mapping[str, Any]) -> int:
@@ -147,18 +104,16 @@ def _followed(output: Path, report: Report, wanted: LifecycleName, name: str | N
                 remedy="leave the name out: the run keeps its lifecycle",
             )
         return found
+    checkpoint = None
     with contextlib.suppress(CheckpointError):
-        kept = checkpoint_reader.load(output).lifecycle
-        if kept.sha256 == wanted.sha256:
-            return kept
-    if wanted.name in reading.shipped_names():
-        found = reading.shipped(wanted.name)
-        if found.sha256 == wanted.sha256:
-            return found
-    raise UsageError(
-        f"the lifecycle {wanted.name!r} of run {report.run_id} is not kept in {output}",
-        remedy="name its file: diagram LIFECYCLE --run OUT",
-    )
+        checkpoint = checkpoint_reader.load(output)
+    followed = followed_lifecycle(report, checkpoint)
+    if followed is None:
+        raise UsageError(
+            f"the lifecycle {wanted.name!r} of run {report.run_id} is not kept in {output}",
+            remedy="name its file: diagram LIFECYCLE --run OUT",
+        )
+    return followed
 
 
 def _format(parameters: Mapping[str, Any], default: str) -> str:

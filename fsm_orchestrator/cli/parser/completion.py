@@ -1,8 +1,8 @@
-"""What can be offered while somebody types: names and ids, looked up where they are kept.
+"""Look up the names and ids that can be offered while somebody types.
 
-Light, because a key press waits for it, and silent: what cannot be read offers nothing. It decides
-only what there is; where it fits is what click finds out, and how it is shown is each shell's
-(completion_command.py). Paths are never listed here: the shells do that, and quote what they list.
+Light, because a key press waits for it, and silent: what cannot be read offers nothing. Click
+decides where a candidate fits, and each shell's script how it is shown. Paths are never listed
+here: the shells do that, and quote what they list.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, RUN_ID_PATTERN
 
 
 def beginning_with(incomplete: str, names: Iterable[str]) -> list[CompletionItem[str]]:
-    """Those of the names that begin as what is typed so far."""
+    """Return the names that begin with what is typed so far."""
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -37,12 +37,12 @@ def paths(incomplete: str) -> list[CompletionItem[str]]:
 
 
 def shipped_lifecycles(incomplete: str) -> list[CompletionItem[str]]:
-    """The names of the lifecycles that come with the program."""
+    """Return the names of the built-in lifecycles."""
     return beginning_with(incomplete, lifecycle_names.shipped_names())
 
 
 def archived_runs(ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-    """The ids of the runs in the archive of the OUT that is typed."""
+    """Return the ids of the runs in the archive of the OUT that is typed."""
     output = _output_directory(ctx)
     if output is None:
         return []
@@ -57,14 +57,14 @@ def archived_runs(ctx: click.Context, incomplete: str) -> list[CompletionItem[st
 def stages(
     ctx: click.Context, incomplete: str, of_lifecycle: Sequence[str]
 ) -> list[CompletionItem[str]]:
-    """The stages of the run in the OUT that is typed; without one, of the lifecycle meant."""
+    """Return the stages of the run in the OUT that is typed; without one, of the lifecycle."""
     output = _output_directory(ctx)
     kept = () if output is None else kept_stages(output)
     return beginning_with(incomplete, kept or of_lifecycle)
 
 
 def _output_directory(ctx: click.Context) -> Path | None:
-    """OUT as the first look found it: click has not read it when an option's value is missing."""
+    """Return OUT from the prescan: click has not read it while an option's value is missing."""
     found = ctx.find_object(Prescan)
     if found is None or found.output_directory is None:
         return None

@@ -6,13 +6,7 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.parser.parameters import (
-    Directory,
-    FilePath,
-    LifecycleSource,
-    Once,
-    Section,
-)
+from fsm_orchestrator.cli.parser.parameters import Directory, FilePath, LifecycleSource, Once
 
 DIAGRAM_HELP: Final = """Draw a lifecycle, a run over it, or what differs between two.
 
@@ -27,13 +21,13 @@ Examples:
 
 \b
 Exit codes:
-  0 drawn   1 a generated file is stale, or the change loosens   2 usage error
+  0 drawn   1 the change loosens   2 usage error
 """
 _FORMATS: Final = ("mermaid", "dot", "svg", "png", "text", "markdown")
 
 
 def diagram_parameters() -> list[click.Parameter]:
-    """The argument and the options, in the order of the help."""
+    """Return the argument and the options, in the order of the help."""
     return [
         click.Argument(
             ["lifecycle"], metavar="[LIFECYCLE]", required=False, type=LifecycleSource("LIFECYCLE")
@@ -44,7 +38,7 @@ def diagram_parameters() -> list[click.Parameter]:
             help="Default: by the name of FILE, else mermaid; of --diff, text. text and markdown"
             " are for --diff.",
         ),
-        _once("-o", "--output", type=FilePath("FILE"), help="Where to write it, not stdout."),
+        _once("-o", "--output", type=FilePath("FILE"), help="Write it to FILE instead of stdout."),
         _once("--run", type=Directory("OUT"), help="Show where the run in OUT went."),
         _once(
             "--diff",
@@ -54,22 +48,8 @@ def diagram_parameters() -> list[click.Parameter]:
             type=LifecycleSource("OLD NEW"),
             help="Show what NEW changes about OLD, names or paths.",
         ),
-        _directory("--write", "Write the generated files of DIR"),
-        _directory("--check", "Say which generated files of DIR are stale"),
     ]
 
 
 def _once(*names: str, **settings: Any) -> Once:
     return Once(names, section="Drawing", **settings)
-
-
-def _directory(name: str, text: str) -> Section:
-    return Section(
-        [name],
-        section="Generated files",
-        type=Directory("DIR"),
-        metavar="[DIR]",
-        is_flag=False,
-        flag_value="diagrams",
-        help=f"{text} (default diagrams).",
-    )

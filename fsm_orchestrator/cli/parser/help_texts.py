@@ -53,6 +53,8 @@ Exit codes:
   2 OUT is not the directory of a run
 """
 REPORT_HELP = """Print the report of the run in OUT as JSON, or write it as a web page with --html.
+
+A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 """
 INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
 

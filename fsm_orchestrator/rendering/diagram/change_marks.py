@@ -1,6 +1,6 @@
-"""What a difference puts on one picture of two lifecycles: added, removed, changed.
+"""Mark on one picture of two lifecycles what was added, removed or changed.
 
-What differs, and whether that loosens anything, is lifecycle_diff.py's to say. Pure.
+`lifecycle.diff` decides what differs, and whether that loosens anything. Pure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEGEND: Final = "+ bold: added; \u2212 dashed: removed; ~ changed"
 
 
 def both_of(diff: LifecycleDiff) -> Lifecycle:
-    """A lifecycle with the states and edges of both, the new ones first: to be drawn only."""
+    """Return a lifecycle, only to be drawn, with the states and edges of both, new ones first."""
     old, new = diff.old, diff.new
     removed = [old.states[name] for name in diff.removed_states]
     is_renamed = old.name != new.name
@@ -36,7 +36,7 @@ def both_of(diff: LifecycleDiff) -> Lifecycle:
 
 
 def marks_of_change(diff: LifecycleDiff) -> Marks:
-    """The marks for `both_of` the same difference."""
+    """Return the marks for `both_of` the same difference."""
     changed: dict[str, tuple[str, ...]] = {
         one.name: tuple(map(change_text, one.changes)) for one in diff.changed_states
     }
@@ -62,17 +62,17 @@ def marks_of_change(diff: LifecycleDiff) -> Marks:
 
 
 def _transition(edge: Edge) -> Transition:
-    """A transition of one edge alone."""
+    """Return a transition of one edge alone."""
     values = edge.model_dump()
     return Transition(**{**values, "source": (edge.source,)})
 
 
 def _was(before: Edge, after: Edge) -> str:
-    """What an edge was, in so far as it is seen."""
+    """Return the edge's previous condition, if that changed."""
     was = condition_of(before)
     if was == condition_of(after):
         return "(its reason changed)"
-    return f"(was{was or ' always'})"
+    return f"(was {was or 'always'})"
 
 
 def _captions(diff: LifecycleDiff) -> Iterator[str]:

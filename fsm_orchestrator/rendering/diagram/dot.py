@@ -1,6 +1,6 @@
-"""Writes a picture in the DOT language of Graphviz, laid out so that the way to done is straight.
+"""Write a picture in the DOT language of Graphviz, laid out so that the way to done is straight.
 
-Pure. What Graphviz makes of it is diagram_image.py's.
+Pure: image.py has Graphviz draw it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Final
 
+from fsm_orchestrator.rendering.diagram.labels import Label
 from fsm_orchestrator.rendering.diagram.picture import Arrow, Line, Mark, Node, Picture, Shape
 
 _FONT: Final = "Helvetica"
@@ -18,14 +19,15 @@ _GRAPH: Final = (
     f" fontname={_FONT} fontsize=12"
 )
 _START: Final = 'shape=circle style=filled fillcolor=black width=0.16 height=0.16 label=""'
-_SHAPES: Final[Mapping[Shape, str]] = {
-    Shape.INITIAL: 'shape=box style="rounded,filled" fillcolor="#ffffff"',
-    Shape.GATE: 'shape=hexagon style="filled" fillcolor="#fff4d6" margin="0.02,0.02"',
-    Shape.STAGE: 'shape=box style="filled" fillcolor="#e8f0fe"',
-    Shape.DONE: 'shape=box style="rounded,filled" peripheries=2 penwidth=2 fillcolor="#e3f5e5"',
-    Shape.ENDED: 'shape=box style="rounded,filled" peripheries=2 fillcolor="#fdeaea"',
-    Shape.GROUP: "shape=plaintext",
+_SHAPES: Final[Mapping[Shape, tuple[str, str, str]]] = {
+    Shape.INITIAL: ("box", "rounded,filled", 'fillcolor="#ffffff"'),
+    Shape.GATE: ("hexagon", "filled", 'fillcolor="#fff4d6" margin="0.02,0.02"'),
+    Shape.STAGE: ("box", "filled", 'fillcolor="#e8f0fe"'),
+    Shape.DONE: ("box", "rounded,filled", 'peripheries=2 penwidth=2 fillcolor="#e3f5e5"'),
+    Shape.ENDED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fdeaea"'),
+    Shape.GROUP: ("plaintext", "", "fontsize=10 height=0.2 margin=0.04"),
 }
+"""The form, the style and the other attributes of each kind of node."""
 _LINES: Final[Mapping[Line, str]] = {
     Line.HAPPY: "penwidth=2.6 weight=100",
     Line.PLAIN: "penwidth=1",
@@ -52,7 +54,7 @@ _LABEL_WIDTH: Final = 26
 
 
 def dot_text(picture: Picture) -> str:
-    """The text of a digraph, newline at the end."""
+    """Return the text of a digraph, newline at the end."""
     start = 'tooltip="every run begins here"'
     lines = [
         f"digraph {_quoted(picture.name)} {{",
@@ -80,13 +82,16 @@ def _heading(picture: Picture) -> str:
 def _node(node: Node) -> str:
     title = escape(node.title)
     title = f"<I>{title}</I>" if node.shape is Shape.GROUP else f"<B>{title}</B>"
-    attributes = _SHAPES[node.shape] + _NODE_MARKS.get(node.mark, "")
-    if node.shape is Shape.GROUP:
-        attributes += " fontsize=10 height=0.2 margin=0.04"
-    elif node.mark in _DASHED:
-        attributes = attributes.replace('filled"', 'filled,dashed"')
+    form, style, others = _SHAPES[node.shape]
+    if style and node.mark in _DASHED:
+        style += ",dashed"
+    mark = _NODE_MARKS.get(node.mark, "")
+    tip = _quoted(node.tip)
     label = _lines(title, node.details)
-    return f"{_quoted(node.key)} [{attributes} tooltip={_quoted(node.tip)} label=<{label}>]"
+    return (
+        f'{_quoted(node.key)} [shape={form} style="{style}" {others}{mark} tooltip={tip}'
+        f" label=<{label}>]"
+    )
 
 
 def _arrow(arrow: Arrow) -> str:
@@ -99,19 +104,15 @@ def _arrow(arrow: Arrow) -> str:
     )
 
 
-def _wrapped(label: str) -> list[str]:
-    """A label in lines: its condition below its trigger."""
-    trigger, _, rest = label.partition(" ")
-    if trigger in {"+", "\u2212", "~"}:
-        second, _, rest = rest.partition(" ")
-        trigger = f"{trigger} {second}"
-    if not rest or len(label) <= _LABEL_WIDTH:
-        return [label]
-    return [trigger, f"\u00a0\u00a0{rest}"]
+def _wrapped(label: Label) -> list[str]:
+    """Return a label in lines: its condition below its trigger."""
+    if not label.condition or len(label.text) <= _LABEL_WIDTH:
+        return [label.text]
+    return [label.trigger, f"\u00a0\u00a0{label.condition}"]
 
 
 def _ranks(picture: Picture) -> list[str]:
-    """All ends in one row at the foot of the picture, in the order of their outcomes."""
+    """Put all ends in one row at the foot of the picture, in the order of their outcomes."""
     ends = [node for node in picture.nodes if node.shape in {Shape.DONE, Shape.ENDED}]
     names = " ".join(f"{_quoted(node.key)};" for node in ends)
     return [f"  {{ rank=max; {names} }}"] if ends else []

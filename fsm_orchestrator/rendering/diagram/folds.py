@@ -1,4 +1,4 @@
-"""Which edges of a lifecycle are drawn as one, because many states have the same way out.
+"""Fold edges that are drawn as one, because many states have the same way out.
 
 A dozen stages that all lead to `failed` are a dozen lines that say one thing: `every stage`.
 Only edges that nothing sets apart are folded, and the words are true of all that is folded. Pure.
@@ -6,7 +6,7 @@ Only edges that nothing sets apart are folded, and the words are true of all tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ _FOLDED_FROM: Final[Mapping[Trigger, int]] = {
     Trigger.STAGE_TIMED_OUT: 3,
     Trigger.GATES_REFUSED: 4,
 }
-"""How many edges to one state it takes; a few lines tell more than a word for them."""
+"""The least number of edges to one state that are folded; fewer are clearer as lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Fold:
 
 
 def folded(lifecycle: Lifecycle, is_apart: Callable[[Edge], bool]) -> tuple[list[Fold], list[Edge]]:
-    """The folds of a lifecycle, and the edges that are in none of them, in file order.
+    """Return the folds of a lifecycle, and the edges that are in none of them, in file order.
 
     `is_apart` says which edges have to be drawn for themselves.
     """
@@ -63,12 +63,18 @@ def _fold(lifecycle: Lifecycle, trigger: Trigger, is_apart: Callable[[Edge], boo
     if {edge.source for edge in edges} != everywhere:
         return None  # "every" would be untrue, as it may be of a lifecycle that was not judged
     is_all = {edge.source for edge in most} == everywhere
-    what = _what(lifecycle, trigger)
-    words = f"every {'' if is_all else 'other '}{what}"
-    key = "".join(word.capitalize() for word in words.replace("-", " ").replace("_", " ").split())
+    words = ("every", *_what(lifecycle, trigger))
     if not is_all:
-        key += "For" + trigger.value.title().replace("_", "")
-    return Fold(key, trigger, most[0].dest, words, tuple(most))
+        words = ("every", "other", *words[1:])
+    key = _joined(words)
+    if not is_all:
+        key += f"For{_joined([trigger.value])}"
+    return Fold(key, trigger, most[0].dest, " ".join(words), tuple(most))
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Return names as one: `stage_failed` is `StageFailed`."""
+    return "".join(part.capitalize() for name in names for part in name.split("_"))
 
 
 def _may_happen(trigger: Trigger, state: State) -> bool:
@@ -83,15 +89,16 @@ def _may_happen(trigger: Trigger, state: State) -> bool:
             return state.kind is StateKind.STAGE
 
 
-def _what(lifecycle: Lifecycle, trigger: Trigger) -> str:
-    """The states in which a trigger can happen, after `every`."""
+def _what(lifecycle: Lifecycle, trigger: Trigger) -> tuple[str, ...]:
+    """Return words for the states in which a trigger can happen, to follow `every`."""
     match trigger:
         case Trigger.RESUME:
             done = [one.name for one in lifecycle.state if one.outcome is Outcome.DONE]
-            return f"state but {', '.join(done)}" if done else "state"
+            listed = [word for name in done for word in ("or", name)][1:]
+            return ("state", "but", *listed) if listed else ("state",)
         case Trigger.RUN_ABORTED:
-            return "state before the end"
+            return ("state", "before", "the", "end")
         case Trigger.GATES_REFUSED:
-            return "gate state"
+            return ("gate", "state")
         case _:
-            return "stage"
+            return ("stage",)

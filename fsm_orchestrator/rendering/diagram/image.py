@@ -1,7 +1,7 @@
-"""Turns DOT text into SVG and PNG with Graphviz, which comes in the wheels of pygraphviz.
+"""Turn DOT text into SVG and PNG with Graphviz, which comes in the wheels of pygraphviz.
 
 The only user of `pygraphviz`, an optional extra. The same text gives the same bytes with the same
-Graphviz and fonts; what another one would draw alike is compared with `drawn`.
+Graphviz and fonts.
 """
 
 from __future__ import annotations
@@ -12,21 +12,15 @@ import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 from fsm_orchestrator.errors import InternalError, UsageError
 
 _PROLOGUE: Final = re.compile(r"\A.*?(?=<svg\b)", re.DOTALL)
 _COMMENT: Final = re.compile(r"<!--.*?-->\n?", re.DOTALL)
-_SVG: Final = "{http://www.w3.org/2000/svg}"
-_TITLE: Final = "{http://www.w3.org/1999/xlink}title"
-
-Drawn = tuple[str, str, str, tuple[str, ...]]
-"""What a person sees of a part of an SVG: what it is, whose, its tooltip, its words."""
 
 
 def svg_text(dot: str) -> str:
-    """The picture as SVG, newline at the end: no version, date or path in it.
+    """Return the picture as SVG, newline at the end: no version, date or path in it.
 
     Raises:
         UsageError: pygraphviz is not installed.
@@ -36,35 +30,12 @@ def svg_text(dot: str) -> str:
 
 
 def png_bytes(dot: str) -> bytes:
-    """The picture as PNG.
+    """Return the picture as PNG.
 
     Raises:
         UsageError: pygraphviz is not installed.
     """
     return _drawn_by_graphviz(dot, "png")
-
-
-def drawn(svg: str) -> list[Drawn]:
-    """What an SVG of ours shows, without where: equal for two versions of Graphviz.
-
-    Raises:
-        ValueError: it is not XML.
-    """
-    try:
-        root = ET.fromstring(svg)  # noqa: S314 - a file of the project's own repository
-    except ET.ParseError as error:
-        raise ValueError(str(error)) from error
-    return [_part(group) for group in root.iter(f"{_SVG}g") if group.get("class")]
-
-
-def _part(group: ET.Element) -> Drawn:
-    inside = [one for one in group.iter() if one.tag != f"{_SVG}g"]
-    if group.get("class") == "graph":
-        inside = [one for child in group if child.tag != f"{_SVG}g" for one in child.iter()]
-    title = next((one.text or "" for one in inside if one.tag == f"{_SVG}title"), "")
-    tip = next((one.get(_TITLE, "") for one in inside if one.tag == f"{_SVG}a"), "")
-    words = tuple((one.text or "").strip() for one in inside if one.tag == f"{_SVG}text")
-    return (group.get("class", ""), title, tip, words)
 
 
 def _drawn_by_graphviz(dot: str, form: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The words in a picture: of an edge, of what a state declares, of a span of time.
+"""The words in a picture: of an edge, of what a state declares.
 
 Pure. Where they stand is for the modules that draw.
 """
@@ -6,6 +6,7 @@ Pure. Where they stand is for the modules that draw.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.retry_policy import RetryPolicy
@@ -13,22 +14,35 @@ from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.vocabulary import Guard, StateKind
 
 
-def label_of(edge: Edge) -> str:
-    """An edge in words: the trigger and its condition."""
-    return f"{edge.trigger.value}{condition_of(edge)}"
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The words on an arrow: `+ trigger` and, below or behind it, the condition and a note."""
+
+    trigger: str
+    condition: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it on one line."""
+        return f"{self.trigger} {self.condition}" if self.condition else self.trigger
+
+
+def label_of(edge: Edge) -> Label:
+    """Return the words on an edge: the trigger and its condition."""
+    return Label(edge.trigger.value, condition_of(edge))
 
 
 def condition_of(edge: Edge) -> str:
-    """The condition of an edge, after a space; empty if it has none."""
+    """Return the condition of an edge; empty if it has none."""
     conditions = (("if", edge.guard), ("unless", edge.unless))
-    words = [f" {word} {guard.value}" for word, guard in conditions if isinstance(guard, Guard)]
+    words = [f"{word} {guard.value}" for word, guard in conditions if isinstance(guard, Guard)]
     if edge.at_most is not None:
-        words.append(f" at most {edge.at_most} time{'' if edge.at_most == 1 else 's'}")
-    return "".join(words)
+        words.append(f"at most {edge.at_most} time{'' if edge.at_most == 1 else 's'}")
+    return " ".join(words)
 
 
 def details_of(state: State) -> Iterator[str]:
-    """What is declared of a state beside its name and kind, a line each."""
+    """Yield what is declared of a state beside its name and kind, a line each."""
     match state.kind:
         case StateKind.GATE:
             yield ", ".join(gate.value for gate in state.judged_gates)

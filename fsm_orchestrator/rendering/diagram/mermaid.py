@@ -1,4 +1,4 @@
-"""Writes a picture as a Mermaid flowchart, which code hosts draw inside Markdown.
+"""Write a picture as a Mermaid flowchart, which code hosts draw inside Markdown.
 
 Pure. A flowchart, for a Mermaid state diagram has neither shapes for kinds nor kinds of lines.
 """
@@ -46,7 +46,7 @@ _CLASSES: Final[Mapping[str, str]] = {
     "removed": "fill:#fff,stroke-dasharray:5 5,color:#555",
     "changed": "stroke-width:3px,stroke-dasharray:9 3",
 }
-"""How what a class is given to looks: every one differs in more than its colour."""
+"""The look of each class: every one differs in more than its colour."""
 _RESERVED: Final = frozenset(
     (
         *("call", "class", "classdef", "click", "default", "direction", "end", "flowchart"),
@@ -58,7 +58,7 @@ _SPECIAL: Final = re.compile(r'[#"<>&%{}`\\;]')
 
 
 def mermaid_text(picture: Picture) -> str:
-    """The text of a flowchart, newline at the end."""
+    """Return the text of a flowchart, newline at the end."""
     lines = ["flowchart TB", f"    accTitle: {_plain(f'{picture.name}: {picture.title}')}"]
     lines += [f'    Caption["{_escaped_lines(picture.captions)}"]:::note'] * bool(picture.captions)
     lines += ['    Start(("&nbsp;")):::start']
@@ -83,7 +83,7 @@ def _node(node: Node) -> str:
 
 def _arrow(arrow: Arrow) -> str:
     line = _MARKED_LINES.get(arrow.mark, _LINES[arrow.line])
-    label = _escaped_lines(arrow.labels)
+    label = _escaped_lines(tuple(one.text for one in arrow.labels))
     return f'{_id(arrow.source)} {line}|"{label}"| {_id(arrow.dest)}'
 
 
@@ -100,7 +100,7 @@ def _used_classes(picture: Picture) -> set[str]:
 
 
 def _id(key: str) -> str:
-    """A key as Mermaid takes it. Names of states have no capitals, so no two become one."""
+    """Return a key that Mermaid takes. State names have no capitals, so no two become one."""
     return key.upper() if key in _RESERVED else key
 
 
@@ -109,7 +109,7 @@ def _escaped_lines(lines: tuple[str, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without what means something to Mermaid, for a place where it decodes nothing."""
+    """Return text without Mermaid's special characters, for where it decodes nothing."""
     return " ".join(_SPECIAL.sub(" ", text).split())
 
 

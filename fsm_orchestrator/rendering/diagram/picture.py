@@ -1,12 +1,12 @@
-"""What is drawn of a lifecycle, before any format: nodes, arrows, the way to done.
+"""The picture of a lifecycle, before any format: nodes, arrows, the way to done.
 
 The declaration is drawn, not a live machine: what `transitions` draws of one colours the state it
 is in, names a guard after its callback, gives a flat machine no final states, and knows neither
 kinds nor reasons nor how often an edge may be taken. That nothing else is drawn than what runs is
 held by a test: edges drawn, edges declared and the machine's `get_transitions()` are equal.
 
-Pure. How a picture is written down is for diagram_mermaid.py and diagram_dot.py; what marks a run
-or a difference puts on it, for diagram_run.py and diagram_changes.py.
+Pure. mermaid.py and dot.py write a picture down; run_marks.py and change_marks.py make the marks
+that a run or a difference puts on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.rendering.diagram.folds import Fold, folded
-from fsm_orchestrator.rendering.diagram.labels import details_of, label_of
+from fsm_orchestrator.rendering.diagram.labels import Label, details_of, label_of
 from fsm_orchestrator.vocabulary import GatesGuard, Outcome, StateKind, Trigger
 
 _HAPPY: Final[Mapping[StateKind, Trigger]] = {
@@ -26,11 +26,11 @@ _HAPPY: Final[Mapping[StateKind, Trigger]] = {
     StateKind.GATE: Trigger.GATES_PASSED,
     StateKind.STAGE: Trigger.STAGE_SUCCEEDED,
 }
-"""What happens in a state of each kind when all goes well."""
+"""The trigger that leaves a state of each kind when all goes well."""
 
 
 class Shape(StrEnum):
-    """What a node stands for, told by its shape."""
+    """The meaning of a node, shown by its shape."""
 
     INITIAL = "initial"
     GATE = "gate"
@@ -42,7 +42,7 @@ class Shape(StrEnum):
 
 
 class Line(StrEnum):
-    """What an arrow stands for, told by its line."""
+    """The meaning of an arrow, shown by its line."""
 
     HAPPY = "happy"
     PLAIN = "plain"
@@ -52,7 +52,7 @@ class Line(StrEnum):
 
 
 class Mark(StrEnum):
-    """What an overlay says of a node or an arrow."""
+    """The statement of an overlay about a node or an arrow."""
 
     NONE = "none"
     TAKEN = "taken"
@@ -63,12 +63,12 @@ class Mark(StrEnum):
 
 
 SIGNS: Final[Mapping[Mark, str]] = {Mark.ADDED: "+ ", Mark.REMOVED: "\u2212 ", Mark.CHANGED: "~ "}
-"""What stands before the name of what changed, so that no line or colour is needed to see it."""
+"""The signs before the names of what changed: no line or colour is needed to see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What an overlay puts on the states and edges of a lifecycle."""
+    """The marks of an overlay on the states and edges of a lifecycle."""
 
     states: Mapping[str, Mark] = field(default_factory=dict)
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -81,15 +81,15 @@ class Marks:
     """The mark of every state and edge without one."""
 
     def on_state(self, name: str) -> Mark:
-        """The mark of a state."""
+        """Return the mark of a state."""
         return self.states.get(name, self.others)
 
     def on_edge(self, edge: Edge) -> Mark:
-        """The mark of an edge."""
+        """Return the mark of an edge."""
         return self.edges.get(edge, self.others)
 
     def sets_apart(self, edge: Edge) -> bool:
-        """Whether an edge has to be seen for itself, not among all of its kind.
+        """Return whether an edge has to be seen for itself, not among all of its kind.
 
         What leaves a state that is itself new or gone says no more than the state does.
         """
@@ -119,7 +119,7 @@ class Arrow:
     source: str
     dest: str
     line: Line
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
     tip: str
     mark: Mark
     edges: tuple[Edge, ...]
@@ -127,7 +127,7 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is drawn. Nodes and arrows stand in the order in which they are best laid out."""
+    """All that is drawn. Nodes and arrows stand in the order in which they are best laid out."""
 
     name: str
     title: str
@@ -148,7 +148,7 @@ NO_MARKS: Final = Marks()
 
 
 def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
-    """The picture of a lifecycle of the right shape, judged or not."""
+    """Return the picture of a lifecycle of the right shape, judged or not."""
     happy = happy_walk(lifecycle)
     folds, single = folded(lifecycle, marks.sets_apart)
     spine = tuple(dict.fromkeys(name for edge in happy for name in (edge.source, edge.dest)))
@@ -168,7 +168,7 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
 
 
 def happy_walk(lifecycle: Lifecycle) -> tuple[Edge, ...]:
-    """The edges taken when every gate passes, every stage succeeds and every condition holds."""
+    """Return the edges taken when all gates pass, all stages succeed and all conditions hold."""
     walk: list[Edge] = []
     place, visited = lifecycle.initial, {lifecycle.initial}
     while (state := lifecycle.states.get(place)) and state.kind in _HAPPY:
@@ -219,7 +219,7 @@ _TIPS: Final[Mapping[StateKind, str]] = {
 def _arrows(
     lifecycle: Lifecycle, edges: Sequence[Edge], happy: Sequence[Edge], marks: Marks
 ) -> list[Arrow]:
-    """One arrow for the edges between two states, those on the way to done first."""
+    """Return one arrow for the edges between two states, those on the way to done first."""
     between: dict[tuple[str, str, Mark, bool], list[Edge]] = {}
     for edge in sorted(edges, key=lambda one: one not in happy):
         place = (edge.source, edge.dest, marks.on_edge(edge), edge in happy)
@@ -229,10 +229,7 @@ def _arrows(
             source=source,
             dest=dest,
             line=_line(group, happy),
-            labels=tuple(
-                SIGNS.get(mark, "") + _label(lifecycle, edge, marks, is_happy=is_happy)
-                for edge in group
-            ),
+            labels=tuple(_label(lifecycle, edge, marks, is_happy=is_happy) for edge in group),
             tip="; ".join(_tip(lifecycle, edge) for edge in group),
             mark=mark,
             edges=tuple(group),
@@ -251,20 +248,19 @@ def _line(edges: Sequence[Edge], happy: Sequence[Edge]) -> Line:
     return Line.LOOP if any(edge.at_most is not None for edge in edges) else Line.PLAIN
 
 
-def _label(lifecycle: Lifecycle, edge: Edge, marks: Marks, *, is_happy: bool) -> str:
-    words = label_of(edge)
+def _label(lifecycle: Lifecycle, edge: Edge, marks: Marks, *, is_happy: bool) -> Label:
+    label = label_of(edge)
     is_last = len(lifecycle.edges_from(edge.source, edge.trigger)) > 1 and not edge.is_guarded
-    if is_last and not is_happy:
-        words += " otherwise"
-    note = marks.notes.get(edge)
-    return words if note is None else f"{words} {note}"
+    otherwise = "otherwise" if is_last and not is_happy else ""
+    behind = (label.condition, otherwise, marks.notes.get(edge, ""))
+    return Label(SIGNS.get(marks.on_edge(edge), "") + label.trigger, " ".join(filter(None, behind)))
 
 
 def _tip(lifecycle: Lifecycle, edge: Edge) -> str:
-    """Why there is an edge, and where others are tried before or after it, its turn."""
+    """Return why there is an edge and, where others are tried too, its turn."""
     tried = lifecycle.edges_from(edge.source, edge.trigger)
     turn = f" (tried {tried.index(edge) + 1} of {len(tried)})" if len(tried) > 1 else ""
-    return f"{label_of(edge)}{turn}: {edge.why}"
+    return f"{label_of(edge).text}{turn}: {edge.why}"
 
 
 def _groups(folds: Sequence[Fold], marks: Marks) -> list[Node]:
@@ -287,7 +283,7 @@ def _fold_arrows(folds: Sequence[Fold], marks: Marks) -> list[Arrow]:
             source=fold.key,
             dest=fold.dest,
             line=_line(fold.edges, ()),
-            labels=(fold.trigger.value,),
+            labels=(Label(fold.trigger.value),),
             tip="; ".join(
                 dict.fromkeys(f"{fold.trigger.value}: {edge.why}" for edge in fold.edges)
             ),

@@ -1,13 +1,12 @@
-"""What a run puts on the picture of its lifecycle: where it went, for how long, how it ended.
+"""Mark on the picture of a lifecycle where a run went, for how long, and how it ended.
 
-Pure: the report is read by others, and nothing here asks whether the run is still at work.
+Pure: the report is read elsewhere, and nothing here asks whether the run is still at work.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
@@ -24,27 +23,13 @@ _CAPTION_WIDTH: Final = 110
 _CAPTION_LINES_MAX: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Invocation:
-    """One start of the command, as reports tell of the latest and of earlier ones alike."""
-
-    started_at: str
-    finished_at: str | None
-    transitions: Sequence[TransitionRecord]
-    stage_executions: Sequence[StageExecution]
-
-
 def marks_of_run(lifecycle: Lifecycle, report: Report) -> Marks:
-    """The marks of a run that follows this lifecycle.
+    """Return the marks of a run that follows this lifecycle.
 
     A transition has the number that the report gives it; a state, those of the transitions that
     entered it. The time is what was spent there while the command was at work.
     """
-    everything: list[InvocationRecord | Report] = [*report.earlier_invocations, report]
-    invocations = [
-        _Invocation(one.started_at, one.finished_at, one.transitions, one.stage_executions)
-        for one in everything
-    ]
+    invocations = (*report.earlier_invocations, report.latest)
     taken = [record for one in invocations for record in one.transitions]
     numbers: dict[Edge, list[int]] = {}
     for record in taken:
@@ -65,7 +50,7 @@ def marks_of_run(lifecycle: Lifecycle, report: Report) -> Marks:
 
 
 def resume_entry(lifecycle: Lifecycle, report: Report) -> str | None:
-    """The state that a resume would enter; None after done, or where nothing is known."""
+    """Return the state that a resume would enter; None after done, or where it is not known."""
     if report.terminal_state is Outcome.DONE or report.current_state is None:
         return None
     edges = lifecycle.edges_from(report.current_state, Trigger.RESUME)
@@ -78,7 +63,7 @@ def _edge_of(lifecycle: Lifecycle, record: TransitionRecord) -> Edge | None:
 
 
 def _state_lines(
-    lifecycle: Lifecycle, report: Report, invocations: Sequence[_Invocation], name: str
+    lifecycle: Lifecycle, report: Report, invocations: Sequence[InvocationRecord], name: str
 ) -> Iterator[str]:
     records = [record for one in invocations for record in one.transitions]
     entered = [record.seq for record in records if record.dest == name]
@@ -97,8 +82,8 @@ def _state_lines(
         yield "a resume enters here"
 
 
-def _spent_ms(invocations: Sequence[_Invocation], name: str, initial: str) -> int | None:
-    """How long the run was in a state while the command was at work; None if that is not known."""
+def _spent_ms(invocations: Sequence[InvocationRecord], name: str, initial: str) -> int | None:
+    """Return the time spent in a state while the command was at work; None if not known."""
     spans: list[int] = []
     for number, one in enumerate(invocations):
         stays = [(record.dest, record.at) for record in one.transitions]
@@ -115,20 +100,20 @@ def _spent_ms(invocations: Sequence[_Invocation], name: str, initial: str) -> in
     return sum(spans) if spans else None
 
 
-def _attempts(invocations: Sequence[_Invocation], name: str) -> Iterator[str]:
-    told = [
+def _attempts(invocations: Sequence[InvocationRecord], name: str) -> Iterator[str]:
+    found = [
         execution
         for one in invocations
         for execution in one.stage_executions
         if execution.stage == name
     ]
-    attempts = [one for one in told if one.status is not StageStatus.SKIPPED and one.attempt]
+    attempts = [one for one in found if one.status is not StageStatus.SKIPPED and one.attempt]
     left_out = len(attempts) - ATTEMPTS_SHOWN_MAX
     if left_out > 0:
         yield f"{left_out} earlier attempt{'' if left_out == 1 else 's'}"
     for one in attempts[-ATTEMPTS_SHOWN_MAX:]:
         yield f"attempt {one.attempt}: {_ending(one)}"
-    if told and told[-1].status is StageStatus.SKIPPED:
+    if found and found[-1].status is StageStatus.SKIPPED:
         yield "then skipped" if attempts else "skipped"
 
 

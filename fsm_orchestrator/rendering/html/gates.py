@@ -1,45 +1,33 @@
-"""What the gates were told, by whom, what would have passed, and the verdicts."""
+"""The gates of a run: signal, source, what would pass, verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fsm_orchestrator.explanation.explanation import ExplainedGate
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
-from fsm_orchestrator.rendering.html.components import Look, Tone, badge, code, section, table
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
-
-_PASSED = Look("passed", Tone.GOOD, "check")
-_REFUSED = Look("refused", Tone.WARN, "barred")
-_UNJUDGED = Look("not judged", Tone.PLAIN, "none")
+from fsm_orchestrator.explanation.gate_table import GateRow, gate_row
+from fsm_orchestrator.rendering.html.looks import Look, Tone
 
 
-def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
-    """The decisions in force, in judging order."""
-    if not gates:
-        nothing = element("p", "Nothing is known of its gates.", class_="note")
-        return section("gates", "Gates", nothing)
-    return section(
-        "gates",
-        "Gates",
-        element("p", "Nothing but the one passing signal passes; a missing one does not."),
-        table(
-            "Gate decisions in judging order",
-            (*GATE_COLUMNS, "reason code"),
-            (_row(gate) for gate in gates),
-        ),
-    )
+@dataclass(frozen=True, slots=True)
+class ShownGate:
+    """One gate of the table."""
+
+    row: GateRow
+    look: Look
+    reason_code: str | None
 
 
-def _row(gate: ExplainedGate) -> tuple[Child, ...]:
-    decision = gate.decision
-    row = gate_row(decision, is_judged=gate.is_judged)
-    look = _PASSED if decision.passed else _REFUSED
-    return (
-        row.gate,
-        code(row.signal),
-        code(row.passes),
-        row.source,
-        badge(look if gate.is_judged else _UNJUDGED, row.verdict),
-        "\u2013" if decision.reason_code is None else code(decision.reason_code),
-    )
+def gates_shown(gates: Sequence[ExplainedGate]) -> list[ShownGate]:
+    """Return the decisions in force, in judging order."""
+    return [_shown(gate) for gate in gates]
+
+
+def _shown(gate: ExplainedGate) -> ShownGate:
+    row = gate_row(gate.decision, is_judged=gate.is_judged)
+    if gate.is_judged:
+        tone, icon = (Tone.GOOD, "check") if gate.decision.passed else (Tone.WARN, "barred")
+    else:
+        tone, icon = Tone.PLAIN, "none"
+    return ShownGate(row, Look(row.verdict, tone, icon), gate.decision.reason_code)

@@ -1,23 +1,14 @@
-"""What happened over time: invocations, warnings and transitions with their causes."""
+"""The history of a run: invocations, warnings and transitions with their causes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.rendering.html.components import (
-    bullets,
-    code,
-    left_out,
-    look_of,
-    section,
-    table,
-    time_of,
-)
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.rendering.html.looks import look_of
 from fsm_orchestrator.vocabulary import StageStatus, Trigger
 
 TRANSITIONS_SHOWN_MAX: Final = 200
@@ -26,103 +17,84 @@ DEEDS_SHOWN_MAX: Final = 12
 WARNINGS_SHOWN_MAX: Final = 100
 
 
-def history_section(view: InspectedRun) -> Markup:
-    """All three, the latest last."""
-    return section("history", "History", _invocations(view), _warnings(view), _transitions(view))
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One start of the command.
+
+    Attributes:
+        deeds: its latest actions, in order.
+        deeds_left_out: the number of actions before those; not positive when there are none.
+        came_to: the state that it came to; None when it took no transition.
+    """
+
+    record: InvocationRecord
+    is_latest: bool
+    deeds: Sequence[str]
+    deeds_left_out: int
+    came_to: str | None
 
 
-def _invocations(view: InspectedRun) -> Child:
-    numbered = list(enumerate(view.invocations, start=1))
-    shown = numbered[-INVOCATIONS_SHOWN_MAX:]
-    return [
-        element("h3", "Invocations"),
-        left_out(len(numbered) - len(shown), "invocations"),
-        table(
-            "Every start of the command for this run",
-            ("invocation", "mode", "began", "ended", "exit code", "what it did"),
-            (
-                (
-                    f"{number}, the latest" if one is view.report else str(number),
-                    one.execution_mode.value,
-                    time_of(one.started_at),
-                    "not recorded" if one.finished_at is None else time_of(one.finished_at),
-                    "\u2013" if one.exit_code is None else str(one.exit_code),
-                    bullets(_deeds(view, one)) or "no transition, no stage",
-                )
-                for number, one in shown
-            ),
-        ),
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A warning. `invocation` is None where there is only one."""
+
+    invocation: int | None
+    warning: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The latest of each kind, and how many earlier ones are left out."""
+
+    visits: Sequence[Visit]
+    visits_left_out: int
+    warnings: Sequence[Warned]
+    warnings_left_out: int
+    transitions: Sequence[TransitionRecord]
+    transitions_left_out: int
+
+
+def history_of(view: InspectedRun) -> History:
+    """Return the history of a run, the latest last."""
+    visits = view.invocations
+    is_only = len(visits) == 1
+    warnings = [
+        Warned(None if is_only else one.number, warning)
+        for one in visits
+        for warning in one.warnings
     ]
+    transitions = [record for one in visits for record in one.transitions]
+    return History(
+        visits=[
+            _visit(one, is_latest=one is visits[-1]) for one in visits[-INVOCATIONS_SHOWN_MAX:]
+        ],
+        visits_left_out=len(visits) - INVOCATIONS_SHOWN_MAX,
+        warnings=warnings[-WARNINGS_SHOWN_MAX:],
+        warnings_left_out=len(warnings) - WARNINGS_SHOWN_MAX,
+        transitions=transitions[-TRANSITIONS_SHOWN_MAX:],
+        transitions_left_out=len(transitions) - TRANSITIONS_SHOWN_MAX,
+    )
 
 
-def _deeds(view: InspectedRun, visit: InvocationRecord | Report) -> list[Child]:
-    deeds = list(_all_deeds(view, visit))
-    rest = len(deeds) - DEEDS_SHOWN_MAX
-    return deeds if rest <= 0 else [f"{rest} more before", *deeds[-DEEDS_SHOWN_MAX:]]
+def _visit(record: InvocationRecord, *, is_latest: bool) -> Visit:
+    deeds = list(_deeds(record))
+    came_to = record.transitions[-1].dest if record.transitions else None
+    shown_max = DEEDS_SHOWN_MAX if came_to is None else DEEDS_SHOWN_MAX - 1
+    return Visit(record, is_latest, deeds[-shown_max:], len(deeds) - shown_max, came_to)
 
 
-def _all_deeds(view: InspectedRun, visit: InvocationRecord | Report) -> Iterator[Child]:
-    record = visit
-    if isinstance(visit, Report) and view.checkpoint is not None:
-        record = view.checkpoint.invocation
-    refused = [one.gate.value for one in visit.gate_decisions if not one.passed]
+def _deeds(record: InvocationRecord) -> Iterator[str]:
+    refused = [one.gate.value for one in record.gate_decisions if not one.passed]
     if refused:
         yield f"refused by {', '.join(refused)}"
-    elif any(one.trigger is Trigger.GATES_PASSED for one in visit.transitions):
+    elif any(one.trigger is Trigger.GATES_PASSED for one in record.transitions):
         yield "the gates passed"
-    if isinstance(record, InvocationRecord):
-        yield from (f"told to run {stage} again" for stage in record.rerun)
-        yield from (f"passed over {stage}" for stage in record.passed_over)
-    for one in visit.stage_executions:
+    yield from (f"asked to run {stage} again" for stage in record.rerun)
+    yield from (f"passed over {stage}" for stage in record.passed_over)
+    for one in record.stage_executions:
         if one.attempt == 0:
             yield f"{one.command} failed"
         elif one.status is StageStatus.SKIPPED:
             yield f"skipped {one.stage}"
         else:
             yield f"{one.stage}, attempt {one.attempt}: {look_of(one.status, one.ending).word}"
-    if visit.transitions:
-        yield ["came to ", code(visit.transitions[-1].dest)]
-
-
-def _warnings(view: InspectedRun) -> Child:
-    several = len(view.invocations) > 1
-    found = [
-        f"invocation {number}: {warning}" if several else warning
-        for number, one in enumerate(view.invocations, start=1)
-        for warning in one.warnings
-    ]
-    shown = found[-WARNINGS_SHOWN_MAX:]
-    return [
-        element("h3", "Warnings"),
-        left_out(len(found) - len(shown), "warnings"),
-        bullets(shown, class_="warnings") or element("p", "None.", class_="note"),
-    ]
-
-
-def _transitions(view: InspectedRun) -> Child:
-    rows = list(_transition_rows(view))
-    shown = rows[-TRANSITIONS_SHOWN_MAX:]
-    if not rows:
-        return None
-    return [
-        element("h3", "Transitions"),
-        left_out(len(rows) - len(shown), "transitions"),
-        table(
-            "Transitions, each durable before it was taken",
-            ("number", "from", "trigger", "to", "at", "cause"),
-            shown,
-        ),
-    ]
-
-
-def _transition_rows(view: InspectedRun) -> Iterable[tuple[Child, ...]]:
-    for visit in view.invocations:
-        for one in visit.transitions:
-            yield (
-                f"#{one.seq}",
-                one.source,
-                code(one.trigger.value),
-                one.dest,
-                time_of(one.at),
-                one.cause,
-            )

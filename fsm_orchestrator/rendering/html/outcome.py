@@ -1,66 +1,76 @@
-"""The top of the page: where the run stands, why, what to do next and what that would do."""
+"""The top of the page: the standing of the run, its causes, the next command."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from fsm_orchestrator.explanation.explanation import Cause, Explanation
+from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.components import (
-    STANDINGS,
-    bullets,
-    code,
-    facts,
-    icon,
-    pairs,
-    section,
-    shell_line,
-    time_of,
-)
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
+from fsm_orchestrator.rendering.html.components import ShownFact, shell_words, shown_facts
+from fsm_orchestrator.rendering.html.looks import STANDINGS, Look
 from fsm_orchestrator.text.phrases import counted, span_words
 from fsm_orchestrator.vocabulary import Standing
 
 
-def headline(view: InspectedRun, explanation: Explanation) -> Markup:
-    """Where the run stands, for those who read no further."""
-    look = STANDINGS[explanation.standing]
-    # The details stand under Why.
-    first = explanation.causes[0].sentence if explanation.causes else ""
-    return element(
-        "header",
-        element("div", icon(look), class_="standing-icon"),
-        element(
-            "div",
-            element("h1", look.word[0].upper() + look.word[1:]),
-            element("p", _capital(first), class_="lead") if first else None,
-            _closure(view, explanation),
-            _archived(view),
-            _summary(view, explanation),
-            class_="standing-words",
-        ),
-        class_=f"standing {look.tone}",
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The standing of the run, for those who read no further.
+
+    Attributes:
+        look: the look of its standing.
+        lead: the first cause without its details; empty when there is none.
+        closure_ready: the value in the report, and whether it still holds.
+        may_close: whether a supervisor may close the run.
+        since_name: a name for the time since which it stands there.
+        at_work: the time that the command was at work in all.
+    """
+
+    look: Look
+    lead: str
+    closure_ready: str
+    may_close: bool
+    since_name: str
+    at_work: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCause:
+    """One reason with its evidence."""
+
+    sentence: str
+    facts: Sequence[ShownFact]
+
+
+def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
+    """Return the standing of the run and what follows from it."""
+    is_done = explanation.standing is Standing.DONE
+    was_ready = view.report.closure_ready
+    stale = "true when the report was written, and not any more"
+    return Headline(
+        look=STANDINGS[explanation.standing],
+        lead=_lead(explanation),
+        closure_ready=("true" if is_done else stale) if was_ready else "false",
+        may_close=was_ready and is_done,
+        since_name=_since_name(explanation.standing),
+        at_work=_at_work(view),
     )
 
 
-def why_and_next(explanation: Explanation) -> Markup:
-    """The causes with their evidence, and beside them what to do."""
-    causes = [_cause(one) for one in explanation.causes]
-    why = section("why", "Why", causes, class_="card")
-    return element("div", _next(explanation), why, class_="two")
+def causes_shown(explanation: Explanation) -> list[ShownCause]:
+    """Return the causes with their evidence, the first cause first."""
+    return [ShownCause(one.in_full, shown_facts(one.facts)) for one in explanation.causes]
 
 
-def _summary(view: InspectedRun, explanation: Explanation) -> Markup | None:
-    rows: list[tuple[str, Child]] = [
-        ("run", code(explanation.run_id)),
-        ("lifecycle", explanation.lifecycle or "not known"),
-        ("state", explanation.current_state or "not known"),
-        (_since_name(explanation.standing), time_of(explanation.since)),
-        ("at work", _at_work(view)),
-        ("exit code", "none" if explanation.exit_code is None else str(explanation.exit_code)),
-        ("directory", code(explanation.output_directory)),
-    ]
-    return pairs(rows, class_="summary")
+def command_shown(explanation: Explanation) -> list[str]:
+    """Return the next command, quoted for a shell word by word; empty when there is none."""
+    return shell_words(explanation.next_step.words or ())
+
+
+def _lead(explanation: Explanation) -> str:
+    # The details stand under Why.
+    return explanation.causes[0].sentence if explanation.causes else ""
 
 
 def _since_name(standing: Standing) -> str:
@@ -70,7 +80,7 @@ def _since_name(standing: Standing) -> str:
 
 
 def _at_work(view: InspectedRun) -> str:
-    """For how long the command was at work in all, as far as that was recorded."""
+    """Return the time that the command was at work in all, as far as that was recorded."""
     spans = [
         datetime.fromisoformat(one.finished_at) - datetime.fromisoformat(one.started_at)
         for one in view.invocations
@@ -84,47 +94,3 @@ def _at_work(view: InspectedRun) -> str:
     if missing:
         return f"{took} in {count}, not counting {missing} without a recorded end"
     return f"{took} in {count}"
-
-
-def _closure(view: InspectedRun, explanation: Explanation) -> Markup:
-    """What a supervisor may do, which is all that a supervisor asks at first."""
-    said, means = "false", "it must not be closed"
-    if view.report.closure_ready:
-        is_good = explanation.standing is Standing.DONE
-        said = "true" if is_good else "true when the report was written, and not any more"
-        means = "a supervisor may close it" if is_good else means
-    return element("p", code("closure_ready"), " ", element("strong", said), f": {means}")
-
-
-def _archived(view: InspectedRun) -> Markup | None:
-    if not view.is_archived:
-        return None
-    return element("p", "Archived: a later run has taken its place.", class_="note")
-
-
-def _cause(cause: Cause) -> Markup:
-    return element("div", element("p", _capital(cause.in_full)), facts(cause.facts), class_="cause")
-
-
-def _next(explanation: Explanation) -> Markup:
-    step = explanation.next_step
-    parts: list[Child] = [
-        bullets((_capital(one) for one in step.remedies), class_="remedies"),
-        element("p", element("strong", "Who can change it: "), step.who),
-    ]
-    if step.words is not None:
-        parts += [
-            element("p", "The next command; one click selects all of it:", class_="note"),
-            element("pre", shell_line(step.words), class_="command", tabindex=0),
-        ]
-    if step.would:
-        parts.append(element("p", "It would" if step.words is not None else "Then"))
-        parts.append(bullets(step.would, class_="would"))
-    look = STANDINGS[explanation.standing]
-    return section("next", "What to do next", *parts, class_=f"card next-step {look.tone}")
-
-
-def _capital(sentence: str) -> str:
-    """A sentence of ours begins like one; a name, a path or an operation is left as it is."""
-    word = sentence.split(maxsplit=1)[0] if sentence.split() else ""
-    return sentence[0].upper() + sentence[1:] if word.isalpha() else sentence

@@ -1,4 +1,4 @@
-"""The ends of what stages printed, masked, or why they are not quoted.
+"""The ends of what stages printed, masked, or the fact that they are not quoted.
 
 A page is shown to others, so it quotes a log only where every value that must not be shown is
 still known: after a run is done its private values are gone, and those of an earlier invocation
@@ -9,17 +9,34 @@ written.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One stream of an attempt.
+
+    Attributes:
+        stream: `stderr` or `stdout`.
+        said: what part of it is shown.
+        path: its log below OUT; None when there is none.
+        text: what is shown; None when values that it may hold could not be masked.
+    """
+
+    stream: str
+    said: str
+    path: str | None
+    text: str | None
+
+
 class Outputs:
-    """What the stages of one run printed."""
+    """The output of the stages of one run."""
 
     def __init__(self, view: InspectedRun) -> None:
         self._logs: Mapping[tuple[str, int, bool], StageLog] = {
@@ -32,38 +49,35 @@ class Outputs:
         self._are_values_known = _are_values_known(view, secrets)
         self._latest = len(view.invocations)
 
-    def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Markup]:
-        """Both streams of an attempt, stderr first; `kept_stderr` is what the report quotes."""
-        found: list[Markup] = []
+    def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Output]:
+        """Return the streams of an attempt, stderr first; `kept_stderr` is the report's quote."""
+        found: list[Output] = []
         for is_stderr in (True, False):
             log = self._logs.get((stage, attempt, is_stderr))
             kept = kept_stderr if is_stderr else ""
-            part = self._part(log, kept, stage, is_stderr=is_stderr, invocation=invocation)
+            part = self._part(log, kept, is_stderr=is_stderr, invocation=invocation)
             if part is not None:
                 found.append(part)
         return found
 
     def _part(
-        self, log: StageLog | None, kept: str, stage: str, *, is_stderr: bool, invocation: int
-    ) -> Markup | None:
+        self, log: StageLog | None, kept: str, *, is_stderr: bool, invocation: int
+    ) -> Output | None:
         name = "stderr" if is_stderr else "stdout"
+        path = None if log is None else f"{LOGS_DIRECTORY}/{log.path.name}"
         may_quote = not self._has_values or (self._are_values_known and invocation == self._latest)
         if log is not None and may_quote:
             tail = tail_of(log, self._masker, errors="backslashreplace")
             if tail is not None and tail.size_bytes:
                 text, is_cut = _shown(tail)
                 shown = f"The end of {name}" if is_cut else f"All of {name}"
-                return _quoted(f"{shown}, {tail.size_bytes:,} bytes in", log, text, name, stage)
+                return Output(name, f"{shown}, {tail.size_bytes:,} bytes in", path, text)
         if kept:
             said = f"The last lines of {name}, as the report quotes them"
-            return _quoted(said, log, kept, name, stage)
+            return Output(name, said, path, kept)
         if log is None or may_quote or not _size_bytes(log):
             return None
-        why = (
-            f"{name} is not quoted: environment values that it may hold are not known any more, so"
-            " that they could not be masked. It is in "
-        )
-        return element("p", why, _path(log), class_="note")
+        return Output(name, "", path, None)
 
 
 def _shown(tail: Tail) -> tuple[str, bool]:
@@ -76,22 +90,6 @@ def _shown(tail: Tail) -> tuple[str, bool]:
     return f"{mark}{shown}", tail.is_cut or len(lines) > TAIL_LINES
 
 
-def _quoted(said: str, log: StageLog | None, text: str, name: str, stage: str) -> Markup:
-    where: Child = None if log is None else [" ", _path(log)]
-    return element(
-        "figure",
-        element("figcaption", said, where),
-        element(
-            "pre", text, class_="output", tabindex=0, role="region", aria_label=f"{name} of {stage}"
-        ),
-        class_="quote",
-    )
-
-
-def _path(log: StageLog) -> Markup:
-    return element("code", f"{LOGS_DIRECTORY}/{log.path.name}")
-
-
 def _size_bytes(log: StageLog) -> int:
     try:
         return log.path.stat().st_size
@@ -100,7 +98,7 @@ def _size_bytes(log: StageLog) -> int:
 
 
 def _has_values(view: InspectedRun) -> bool:
-    """Whether any stage was, or may have been, given environment values in any invocation."""
+    """Return whether any stage was, or may have been, given environment values."""
     if view.checkpoint is None:
         return True
     ran = any(one.env_keys for visit in view.invocations for one in visit.stage_executions)
@@ -108,7 +106,7 @@ def _has_values(view: InspectedRun) -> bool:
 
 
 def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
-    """Whether every environment value that a stage has now is kept still."""
+    """Return whether every environment value that a stage has now is kept still."""
     return view.checkpoint is not None and all(
         secrets.keys.get(stage, frozenset()).issuperset(record.env_digests)
         for stage, record in view.checkpoint.stages.items()

@@ -1,27 +1,17 @@
-"""What became of each stage: its attempts field by field, what they left and what they printed."""
+"""The stages of a run: their attempts field by field, what they left and what they printed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage, Explanation
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import Artifact, StageExecution
-from fsm_orchestrator.rendering.html.components import (
-    FATES,
-    Look,
-    Tone,
-    badge,
-    code,
-    facts,
-    left_out,
-    look_of,
-    section,
-    table,
-)
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
-from fsm_orchestrator.rendering.html.output import Outputs
+from fsm_orchestrator.rendering.html.components import ShownFact, shown_facts
+from fsm_orchestrator.rendering.html.looks import AT_WORK, FATES, Look, look_of
+from fsm_orchestrator.rendering.html.output import Output, Outputs
 from fsm_orchestrator.vocabulary import FactName, StageStatus, Standing
 
 ATTEMPTS_SHOWN_MAX: Final = 20
@@ -32,44 +22,62 @@ _SHOWN_BY_THEMSELVES: Final = frozenset({FactName.STDERR, FactName.ARTIFACT, Fac
 _Executions = Mapping[tuple[int, str, int], StageExecution]
 
 
-def stages_section(view: InspectedRun, explanation: Explanation) -> Markup:
-    """All stages, in the lifecycle's order."""
+@dataclass(frozen=True, slots=True)
+class ShownAttempt:
+    """One attempt. Of many artifacts the first are shown."""
+
+    attempt: int
+    invocation: int
+    look: Look
+    ending: str
+    facts: Sequence[ShownFact]
+    artifacts: Sequence[Artifact]
+    artifacts_left_out: int
+    outputs: Sequence[Output]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStage:
+    """One stage. Of many attempts the latest are shown."""
+
+    name: str
+    fate: Look
+    because: str
+    attempts: Sequence[ShownAttempt]
+    attempts_left_out: int
+
+
+def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
+    """Return all stages, in the lifecycle's order."""
     executions = {
-        (number, one.stage, one.attempt): one
-        for number, visit in enumerate(view.invocations, start=1)
+        (visit.number, one.stage, one.attempt): one
+        for visit in view.invocations
         for one in visit.stage_executions
         if one.attempt and one.status is not StageStatus.SKIPPED
     }
     outputs = Outputs(view)
     is_working = view.standing is Standing.WORKING
-    parts = [
+    return [
         _stage(stage, executions, outputs, is_working=is_working) for stage in explanation.stages
     ]
-    nothing = element("p", "Nothing is known of its stages.", class_="note")
-    return section("stages", "Stages", parts or nothing)
 
 
 def _stage(
     stage: ExplainedStage, executions: _Executions, outputs: Outputs, *, is_working: bool
-) -> Markup:
+) -> ShownStage:
     ran = [one for one in stage.attempts if one.facts]
-    shown = ran[-ATTEMPTS_SHOWN_MAX:]
-    return element(
-        "section",
-        element("h3", stage.stage, " ", badge(FATES[stage.fate])),
-        element("p", f"{stage.because}.", class_="because"),
-        left_out(len(ran) - len(shown), f"attempts of {stage.stage}"),
-        [
-            _attempt(
-                one,
-                stage.stage,
-                executions.get((one.invocation, stage.stage, one.attempt)),
-                outputs,
-                is_working=is_working,
-            )
-            for one in shown
-        ],
-        class_="card stage-card",
+    shown = [
+        _attempt(
+            one,
+            stage.stage,
+            executions.get((one.invocation, stage.stage, one.attempt)),
+            outputs,
+            is_working=is_working,
+        )
+        for one in ran[-ATTEMPTS_SHOWN_MAX:]
+    ]
+    return ShownStage(
+        stage.stage, FATES[stage.fate], stage.because, shown, len(ran) - ATTEMPTS_SHOWN_MAX
     )
 
 
@@ -80,39 +88,22 @@ def _attempt(
     outputs: Outputs,
     *,
     is_working: bool,
-) -> Markup:
+) -> ShownAttempt:
     kept_stderr = "" if execution is None else execution.stderr_tail
-    title = element("h4", f"Attempt {attempt.attempt}, invocation {attempt.invocation}")
-    return element(
-        "details",
-        element("summary", title, badge(_look(execution, is_working=is_working))),
-        element("p", attempt.ending),
-        facts(fact for fact in attempt.facts if fact.name not in _SHOWN_BY_THEMSELVES),
-        None if execution is None else _artifacts(execution.artifacts, stage, attempt.attempt),
-        outputs.of(stage, attempt.attempt, attempt.invocation, kept_stderr),
-        open="open",
+    artifacts = () if execution is None else execution.artifacts
+    return ShownAttempt(
+        attempt=attempt.attempt,
+        invocation=attempt.invocation,
+        look=_look(execution, is_working=is_working),
+        ending=attempt.ending,
+        facts=shown_facts(fact for fact in attempt.facts if fact.name not in _SHOWN_BY_THEMSELVES),
+        artifacts=artifacts[:ARTIFACTS_SHOWN_MAX],
+        artifacts_left_out=len(artifacts) - ARTIFACTS_SHOWN_MAX,
+        outputs=outputs.of(stage, attempt.attempt, attempt.invocation, kept_stderr),
     )
 
 
 def _look(execution: StageExecution | None, *, is_working: bool) -> Look:
     if execution is not None:
         return look_of(execution.status, execution.ending)
-    if is_working:
-        return Look("at work", Tone.INFO, "work")
-    return look_of(StageStatus.INTERRUPTED, None)
-
-
-def _artifacts(artifacts: tuple[Artifact, ...], stage: str, attempt: int) -> Child:
-    if not artifacts:
-        return None
-    shown = artifacts[:ARTIFACTS_SHOWN_MAX]
-    rest = len(artifacts) - len(shown)
-    return [
-        table(
-            f"Artifacts that attempt {attempt} of {stage} left",
-            ("artifact", "bytes", "sha256"),
-            ((code(one.path), f"{one.size_bytes:,}", code(one.sha256)) for one in shown),
-            class_="data artifacts",
-        ),
-        element("p", f"{rest} more are in the report file.", class_="note") if rest else None,
-    ]
+    return AT_WORK if is_working else look_of(StageStatus.INTERRUPTED, None)

@@ -1,4 +1,4 @@
-"""When the stages were at work: a bar for each attempt, and the same in a table.
+"""The timeline of a run: a bar for each attempt, and the same in a table.
 
 All bars have one scale, and the time between invocations is left out: a run that was resumed the
 next day is as readable as one that went through.
@@ -6,26 +6,19 @@ next day is as readable as one that went through.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.components import (
-    Look,
-    Tone,
-    badge,
-    left_out,
-    look_of,
-    section,
-    table,
-    time_of,
-)
-from fsm_orchestrator.rendering.html.elements import Child, Markup, element
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.rendering.html.looks import AT_WORK, Look, look_of
 from fsm_orchestrator.text.phrases import span_ms, span_words
 from fsm_orchestrator.vocabulary import StageStatus, Standing
 
-BARS_SHOWN_MAX = 150
-_WIDTH_MIN_PERCENT = 0.6
+BARS_SHOWN_MAX: Final = 150
+_WIDTH_MIN_PERCENT: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +35,6 @@ class Bar:
     is_skip: bool
 
     @property
-    def name(self) -> str:
-        """`executor 2`."""
-        return self.stage if self.is_skip else f"{self.stage} {self.attempt}"
-
-    @property
     def took(self) -> str:
         """`12 ms`, or what there is to say instead."""
         if self.is_skip:
@@ -54,29 +42,56 @@ class Bar:
         return "not known" if self.took_ms is None else span_words(self.took_ms)
 
 
-def timeline_section(view: InspectedRun) -> Markup:
-    """The bars, and the table that says the same."""
-    bars = [bar for number in range(len(view.invocations)) for bar in _bars(view, number)]
-    if not bars:
-        nothing = element("p", "No stage was run or skipped.", class_="note")
-        return section("timeline", "Timeline", nothing)
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A bar and where it is drawn, in percent of the width."""
+
+    bar: Bar
+    left: str
+    width: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The latest bars, and how many earlier ones are left out.
+
+    Attributes:
+        full_width: the time that the full width stands for; None when none was measured.
+        is_divided: whether the bars are of several invocations.
+    """
+
+    lanes: Sequence[Lane]
+    left_out: int
+    full_width: str | None
+    is_divided: bool
+
+
+def timeline_of(view: InspectedRun) -> Timeline:
+    """Return the timeline of a run."""
+    bars = list(_bars(view))
     shown = bars[-BARS_SHOWN_MAX:]
-    return section(
-        "timeline",
-        "Timeline of stages and attempts",
-        left_out(len(bars) - len(shown), "attempts"),
-        _drawn(shown),
-        _listed(shown),
+    longest_ms = max((bar.after_ms + (bar.took_ms or 0) for bar in shown), default=0)
+    return Timeline(
+        lanes=[_lane(bar, longest_ms) for bar in shown],
+        left_out=len(bars) - len(shown),
+        full_width=span_words(longest_ms) if longest_ms else None,
+        is_divided=len({bar.invocation for bar in shown}) > 1,
     )
 
 
-def _bars(view: InspectedRun, index: int) -> Iterable[Bar]:
-    visit = view.invocations[index]
+def _bars(view: InspectedRun) -> Iterator[Bar]:
+    for visit in view.invocations:
+        yield from _finished_bars(visit)
+    if view.open_attempt is not None:
+        yield _open_bar(view, view.open_attempt)
+
+
+def _finished_bars(visit: InvocationRecord) -> Iterator[Bar]:
     for one in visit.stage_executions:
         if one.attempt:
             is_seen = one.status is not StageStatus.INTERRUPTED or one.duration_ms > 0
             yield Bar(
-                invocation=index + 1,
+                invocation=visit.number,
                 stage=one.stage,
                 attempt=one.attempt,
                 look=look_of(one.status, one.ending),
@@ -85,48 +100,24 @@ def _bars(view: InspectedRun, index: int) -> Iterable[Bar]:
                 took_ms=one.duration_ms if is_seen else None,
                 is_skip=one.status is StageStatus.SKIPPED,
             )
-    attempt = view.open_attempt
-    if attempt is not None and index == len(view.invocations) - 1:
-        is_working = view.standing is Standing.WORKING
-        yield Bar(
-            invocation=index + 1,
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            look=Look("at work", Tone.INFO, "work")
-            if is_working
-            else look_of(StageStatus.INTERRUPTED, None),
-            started_at=attempt.started_at,
-            after_ms=span_ms(visit.started_at, attempt.started_at),
-            took_ms=None,
-            is_skip=False,
-        )
 
 
-def _drawn(bars: Sequence[Bar]) -> Markup:
-    longest_ms = max(bar.after_ms + (bar.took_ms or 0) for bar in bars)
-    has_many = bars[0].invocation != bars[-1].invocation
-    rows: list[Child] = []
-    for before, bar in zip((None, *bars), bars, strict=False):
-        if has_many and (before is None or before.invocation != bar.invocation):
-            rows.append(element("div", f"invocation {bar.invocation}", class_="lane-title"))
-        rows.append(_row(bar, longest_ms))
-    scale = (
-        f"The full width is {span_words(longest_ms)}, the same for all bars, counted from the"
-        " beginning of each invocation"
-        + ("; the time between invocations is left out." if has_many else ".")
-        if longest_ms
-        else "No time was measured: the clock of the run was fixed."
-    )
-    name = f"{len(bars)} bars, one for each attempt; the table below says the same"
-    return element(
-        "figure",
-        element("div", rows, class_="lanes", role="img", aria_label=name),
-        element("figcaption", scale),
-        class_="timeline",
+def _open_bar(view: InspectedRun, attempt: AttemptRecord) -> Bar:
+    visit = view.invocations[-1]
+    is_working = view.standing is Standing.WORKING
+    return Bar(
+        invocation=visit.number,
+        stage=attempt.stage,
+        attempt=attempt.attempt,
+        look=AT_WORK if is_working else look_of(StageStatus.INTERRUPTED, None),
+        started_at=attempt.started_at,
+        after_ms=span_ms(visit.started_at, attempt.started_at),
+        took_ms=None,
+        is_skip=False,
     )
 
 
-def _row(bar: Bar, longest_ms: int) -> Markup:
+def _lane(bar: Bar, longest_ms: int) -> Lane:
     left, width = 0.0, _WIDTH_MIN_PERCENT
     if longest_ms:
         left = 100 * bar.after_ms / longest_ms
@@ -134,34 +125,4 @@ def _row(bar: Bar, longest_ms: int) -> Markup:
     if bar.took_ms is None and not bar.is_skip:
         width = 100 - left  # nobody saw its end
     width = max(width, _WIDTH_MIN_PERCENT)
-    left = min(left, 100 - width)
-    kind = "skipped" if bar.is_skip else ("open" if bar.took_ms is None else "closed")
-    mark = element(
-        "span", class_=f"bar {kind} {bar.look.tone}", style=f"left:{left:.2f}%;width:{width:.2f}%"
-    )
-    words = bar.look.word if bar.is_skip else f"{bar.look.word}, {bar.took}"
-    return element(
-        "div",
-        element("span", bar.name, class_="lane-name"),
-        element("span", mark, class_="track"),
-        element("span", words, class_="lane-end"),
-        class_="lane",
-    )
-
-
-def _listed(bars: Iterable[Bar]) -> Markup:
-    return table(
-        "Attempts in the order in which they were recorded",
-        ("stage", "attempt", "invocation", "ended", "began", "took"),
-        (
-            (
-                bar.stage,
-                str(bar.attempt),
-                str(bar.invocation),
-                badge(bar.look),
-                time_of(bar.started_at),
-                bar.took,
-            )
-            for bar in bars
-        ),
-    )
+    return Lane(bar, f"{min(left, 100 - width):.2f}", f"{width:.2f}")

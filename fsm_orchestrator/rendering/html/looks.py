@@ -1,0 +1,69 @@
+"""The looks of standings, endings and fates: a word, a tone and an icon each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageFate, StageStatus, Standing
+
+
+class Tone(StrEnum):
+    """The meaning of a thing to the reader, never shown by colour alone."""
+
+    GOOD = "good"
+    BAD = "bad"
+    WARN = "warn"
+    LATE = "late"
+    INFO = "info"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The look of something: a word, a tone and an icon of a shape of its own."""
+
+    word: str
+    tone: Tone
+    icon: str
+
+
+STANDINGS: Final[Mapping[Standing, Look]] = {
+    Standing.WORKING: Look(Standing.WORKING.words, Tone.INFO, "work"),
+    Standing.INTERRUPTED: Look(Standing.INTERRUPTED.words, Tone.WARN, "cut"),
+    Standing.BLOCKED: Look(Standing.BLOCKED.words, Tone.WARN, "barred"),
+    Standing.FAILED: Look(Standing.FAILED.words, Tone.BAD, "cross"),
+    Standing.TIMEOUT: Look(Standing.TIMEOUT.words, Tone.LATE, "clock"),
+    Standing.DONE: Look(Standing.DONE.words, Tone.GOOD, "check"),
+    Standing.NOT_CLOSABLE: Look(Standing.NOT_CLOSABLE.words, Tone.WARN, "alert"),
+}
+OUTCOMES: Final[Mapping[Outcome, Look]] = {
+    outcome: STANDINGS[Standing(outcome.value)] for outcome in Outcome
+}
+STATUSES: Final[Mapping[StageStatus, Look]] = {
+    StageStatus.SUCCESS: Look("success", Tone.GOOD, "check"),
+    StageStatus.SKIPPED: Look("skipped", Tone.PLAIN, "skip"),
+    StageStatus.FAILED: Look("failed", Tone.BAD, "cross"),
+    StageStatus.TIMEOUT: Look("timeout", Tone.LATE, "clock"),
+    StageStatus.SPAWN_FAILED: Look("not started", Tone.BAD, "cross"),
+    StageStatus.ARTIFACT_MISSING: Look("artifact missing", Tone.BAD, "cross"),
+    StageStatus.INTERRUPTED: Look("interrupted", Tone.WARN, "cut"),
+}
+FATES: Final[Mapping[StageFate, Look]] = {
+    StageFate.RUNNING: Look("running", Tone.INFO, "work"),
+    StageFate.SUCCEEDED: Look("succeeded", Tone.GOOD, "check"),
+    StageFate.FAILED: Look("failed", Tone.BAD, "cross"),
+    StageFate.SKIPPED: Look("skipped", Tone.PLAIN, "skip"),
+    StageFate.PASSED_OVER: Look("passed over", Tone.PLAIN, "skip"),
+    StageFate.INTERRUPTED: Look("interrupted", Tone.WARN, "cut"),
+    StageFate.NOT_REACHED: Look("not reached", Tone.PLAIN, "none"),
+}
+REWORK: Final = Look("asked for rework", Tone.INFO, "back")
+AT_WORK: Final = Look("at work", Tone.INFO, "work")
+
+
+def look_of(status: StageStatus, ending: Ending | None) -> Look:
+    """Return the look of an execution of a stage."""
+    return REWORK if ending is Ending.REWORK_REQUESTED else STATUSES[status]
