@@ -20,7 +20,8 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.preparation import limits_in_force
-from fsm_orchestrator.preparation.resumable_run import read_resumable_run
+from fsm_orchestrator.preparation.resumable_run import resumable_run
+from fsm_orchestrator.record.checkpoint_reader import load_saved
 from fsm_orchestrator.record.report import failures_of, is_nothing_kept
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
@@ -30,6 +31,7 @@ from fsm_orchestrator.vocabulary import (
     Ending,
     OnChangedStage,
     Outcome,
+    PlannedAction,
     Standing,
 )
 
@@ -40,6 +42,12 @@ _RAISED: Final = {
     Ending.OUTPUT_LIMIT: ("output_limit_bytes", BYTES_MAX),
 }
 """The limit that a stage ran into, and the largest that it may have."""
+_VERBS: Final = {
+    PlannedAction.RUN: "run",
+    PlannedAction.SKIP: "skip",
+    PlannedAction.PASS_OVER: "pass over",
+    PlannedAction.NOT_REACHED: "not reach",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,7 @@ def _accepted(view: InspectedRun, request: _Request) -> tuple[Plan, _Request, tu
 
 def _with_lost_values(view: InspectedRun, request: _Request) -> _Request:
     """The request with a place for each environment value that is not kept any more."""
-    kept = read_resumable_run(request.config(view.directory))
+    kept = resumable_run(request.config(view.directory), load_saved(view.directory))
     words = list(request.words)
     stages = {stage: dict(given) for stage, given in request.settings["stages"].items()}
     for stage, settings in kept.settings.items():
@@ -164,9 +172,8 @@ def _with_lost_values(view: InspectedRun, request: _Request) -> _Request:
 
 
 def _effects(plan: Plan) -> tuple[str, ...]:
-    verbs = {"run": "run", "skip": "skip", "pass_over": "pass over", "not_reached": "not reach"}
     effects = [
-        f"{verbs[one.action]} {one.stage} ({one.reason.partition(';')[0]})" for one in plan.stages
+        f"{_VERBS[one.action]} {one.stage} ({one.reason.partition(';')[0]})" for one in plan.stages
     ]
     if plan.outcome is not Outcome.DONE:
         effects.append(f"end {plan.outcome.value}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import ReportError, UsageError
@@ -18,9 +19,14 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
 )
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.checkpoint_reader import SavedRun
 
-def prepare(config: RunConfig) -> Preparation:
+
+def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
     """Decide what the request would do. Writes nothing.
+
+    `saved` is what the run to resume has left, if the caller has read it already.
 
     Raises:
         UsageError: the request is wrong or refused.
@@ -28,7 +34,7 @@ def prepare(config: RunConfig) -> Preparation:
     """
     if not config.resume:
         return prepare_run(config)
-    if _was_never_recorded(config):
+    if saved is None and _was_never_recorded(config):
         if not any(given.bin for given in config.stages.values()):
             raise UsageError(
                 "the run to resume could not write its checkpoint, so nothing is kept of it: it"
@@ -39,7 +45,7 @@ def prepare(config: RunConfig) -> Preparation:
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
-    return prepare_resume(config)
+    return prepare_resume(config, saved)
 
 
 def _was_never_recorded(config: RunConfig) -> bool:

@@ -9,15 +9,14 @@ from typing import Final
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import (
-    given_settings,
-)
+from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
+    DEFAULT_RUN_SETTINGS,
     Preparation,
     clock_of,
     masker_of,
@@ -25,6 +24,7 @@ from fsm_orchestrator.preparation.preparation import (
     new_run_id,
     private_of,
     recorded,
+    run_settings_in,
     setting_warnings,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -35,7 +35,6 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     OnChangedStage,
-    OnLeak,
     Trigger,
     __version__,
 )
@@ -75,9 +74,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
-        timeout_ms=config.timeout_ms,
-        kill_grace_ms=config.kill_grace_ms,
-        on_leak=config.on_leak or OnLeak.WARN,
+        **run_settings_in(config).over(DEFAULT_RUN_SETTINGS)._asdict(),
         stages=recorded(settings, masker, private, {}),
         completions=(),
         open_attempt=None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
@@ -11,15 +9,14 @@ from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.vocabulary import (
+    Compared,
     ExecutionMode,
     Gate,
     GatesGuard,
     Outcome,
+    PlannedAction,
     StageStatus,
 )
-
-COMPARED: Final = ("command", "args", "cwd", "environment", "expected artifacts", "artifacts")
-"""What a completed stage is held against, by the names that settings.differences gives them."""
 
 
 class PlannedGate(StrictModel):
@@ -30,14 +27,14 @@ class PlannedGate(StrictModel):
 
 
 class PlannedStage(StrictModel):
-    """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`.
+    """What would become of a stage.
 
     Of a stage that would be skipped, `unchanged` names the settings that are those it completed
     with, and `artifacts` are what it left then and what is there still.
     """
 
     stage: str
-    action: str
+    action: PlannedAction
     reason: str
     command: str | None
     args: tuple[str, ...]
@@ -94,7 +91,9 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
     settings = preparation.settings.get(stage)
     masker = preparation.masker
     action, reason = _action(preparation, stage, may_run=may_run)
-    completion = preparation.checkpoint.completion_of(stage) if action == "skip" else None
+    completion = (
+        preparation.checkpoint.completion_of(stage) if action is PlannedAction.SKIP else None
+    )
     return PlannedStage(
         stage=stage,
         action=action,
@@ -113,27 +112,23 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
-    """The settings of a completed stage that are what they were; the others are in a warning."""
-    about = f"stage {stage!r} is skipped although it is not what it was when it completed: "
-    warnings = preparation.checkpoint.invocation.warnings
-    changed = [one.removeprefix(about) for one in warnings if one.startswith(about)]
-    return tuple(
-        name for name in COMPARED if not any(one.startswith(f"{name}:") for one in changed)
-    )
+    """Return the names of what has not changed of a completed stage."""
+    changed = {change.field for change in preparation.kept_changes.get(stage, ())}
+    return tuple(one.value for one in Compared if one not in changed)
 
 
-def _action(preparation: Preparation, stage: str, *, may_run: bool) -> tuple[str, str]:
+def _action(preparation: Preparation, stage: str, *, may_run: bool) -> tuple[PlannedAction, str]:
     checkpoint = preparation.checkpoint
     completion = checkpoint.completion_of(stage)
     if completion is not None:
-        return "skip", f"completed by attempt {completion.attempt}"
+        return PlannedAction.SKIP, f"completed by attempt {completion.attempt}"
     if not may_run and checkpoint.lifecycle.gates_guard is GatesGuard.STAGES:
-        return "not_reached", "the gates would refuse"
+        return PlannedAction.NOT_REACHED, "the gates would refuse"
     if stage not in preparation.settings:
-        return "pass_over", "it has no binary"
+        return PlannedAction.PASS_OVER, "it has no binary"
     if stage in checkpoint.invocation.rerun:
-        return "run", "completed before, and to run again"
-    return "run", _why_it_runs(preparation, stage)
+        return PlannedAction.RUN, "completed before, and to run again"
+    return PlannedAction.RUN, _why_it_runs(preparation, stage)
 
 
 def _why_it_runs(preparation: Preparation, stage: str) -> str:

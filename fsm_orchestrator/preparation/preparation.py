@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -33,9 +34,13 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     GatesGuard,
+    OnLeak,
     Trigger,
     __version__,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.preparation.changes import Change
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
 
@@ -50,6 +55,7 @@ class Preparation(NamedTuple):
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
         private: what the private file must hold; None when the run has no secrets.
         archives: whether an earlier run's files are moved aside first.
+        kept_changes: by completed stage that is skipped all the same, how it differs.
     """
 
     config: RunConfig
@@ -61,6 +67,7 @@ class Preparation(NamedTuple):
     leftover: AttemptRecord | None = None
     private: PrivateFile | None = None
     archives: bool = False
+    kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
 
     def limits_of(self, stage: str) -> Limits:
         """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
@@ -85,6 +92,27 @@ class Preparation(NamedTuple):
         """How long what an interrupted attempt left may take to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
+
+
+class RunSettings(NamedTuple):
+    """The settings of a run that hold for each stage; None where one source does not say."""
+
+    timeout_ms: int | None = None
+    kill_grace_ms: int | None = None
+    on_leak: OnLeak | None = None
+
+    def over(self, lower: RunSettings) -> RunSettings:
+        """Return these settings, and where they do not say, those of `lower`."""
+        given = {field: value for field, value in self._asdict().items() if value is not None}
+        return lower._replace(**given)
+
+
+DEFAULT_RUN_SETTINGS: Final = RunSettings(on_leak=OnLeak.WARN)
+
+
+def run_settings_in(source: RunConfig | Checkpoint) -> RunSettings:
+    """Return what a request, or the checkpoint of a run, says."""
+    return RunSettings(*(getattr(source, field) for field in RunSettings._fields))
 
 
 def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:

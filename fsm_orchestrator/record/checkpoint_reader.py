@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
@@ -19,6 +19,8 @@ from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import described
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 
@@ -30,6 +32,29 @@ KEYS_MAX: Final = 10_000
 REMEDY = (
     "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
 )
+
+
+class SavedRun(NamedTuple):
+    """What a run has left for a resume.
+
+    Attributes:
+        checkpoint: its record.
+        private: its private file; None where it had none, or it cannot be used any more.
+    """
+
+    checkpoint: Checkpoint
+    private: PrivateFile | None
+
+
+def load_saved(output_directory: Path) -> SavedRun:
+    """Read what a run has left.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be used.
+    """
+    checkpoint = load(output_directory)
+    ref = checkpoint.private_ref
+    return SavedRun(checkpoint, None if ref is None else private_file.load(ref))
 
 
 def load(output_directory: Path) -> Checkpoint:

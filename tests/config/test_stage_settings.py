@@ -18,7 +18,6 @@ from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import (
     StageRecord,
     StageSettings,
-    differences,
     env_digest,
     given_settings,
     record_of,
@@ -27,6 +26,7 @@ from fsm_orchestrator.config.stage_settings import (
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits
+from fsm_orchestrator.preparation.changes import differences
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.new_run import prepare_run
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -265,7 +265,8 @@ def test_each_difference_is_told_in_one_line(
     change: dict[str, Any], shown: tuple[str, ...]
 ) -> None:
     """What differs is named with both sides; environment values are not shown."""
-    (line,) = differences(recorded(KEPT), recorded(replace(KEPT, **change)), PLAIN)
+    (found,) = differences(recorded(KEPT), recorded(replace(KEPT, **change)), PLAIN)
+    line = found.sentence
     for words in shown:
         assert words in line
     assert VALUE not in line
@@ -276,7 +277,7 @@ def test_all_differences_are_told() -> None:
     """Everything that differs is in one list, and nothing else."""
     changed = replace(KEPT, command="/n", args=(), cwd="/n", env={}, expected_artifacts=())
     found = differences(recorded(KEPT), recorded(changed), PLAIN)
-    assert [line.partition(":")[0] for line in found] == [
+    assert [change.field for change in found] == [
         *("command", "args", "cwd", "expected artifacts", "environment", "environment")
     ]
 
@@ -294,8 +295,8 @@ def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() ->
     masker = Masker([VALUE])
     now = recorded(replace(KEPT, args=(VALUE, "x")), masker)
     assert differences(before, now, masker) == ()
-    (line,) = differences(before, recorded(replace(KEPT, args=(VALUE, "y")), masker), masker)
-    assert VALUE not in line
+    (found,) = differences(before, recorded(replace(KEPT, args=(VALUE, "y")), masker), masker)
+    assert VALUE not in found.sentence
 
 
 # -- RunConfig ------------------------------------------------------------------------------

@@ -15,9 +15,15 @@ from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.gates.judging import source_in_words
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
-from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
 WIDTH: Final = 80
+_VERBS: Final = {
+    PlannedAction.RUN: "would run",
+    PlannedAction.SKIP: "would be skipped",
+    PlannedAction.PASS_OVER: "would be passed over",
+    PlannedAction.NOT_REACHED: "would not start",
+}
 
 
 def plan_command(parameters: Mapping[str, Any]) -> int:
@@ -102,15 +108,9 @@ def _gate_lines(plan: Plan) -> list[str]:
 
 
 def _stage_lines(stage: PlannedStage) -> list[str]:
-    verb = {
-        "run": "would run",
-        "skip": "would be skipped",
-        "pass_over": "would be passed over",
-        "not_reached": "would not start",
-    }[stage.action]
-    lines = [f"  stage {stage.stage}: {verb}: {console.printable(stage.reason)}"]
+    lines = [f"  stage {stage.stage}: {_VERBS[stage.action]}: {console.printable(stage.reason)}"]
     if stage.command is None:
-        if stage.action == "pass_over":
+        if stage.action is PlannedAction.PASS_OVER:
             lines.append(f"      give {stage_option(stage.stage, 'bin')} to have it run")
         return lines
     details = [
