@@ -138,6 +138,10 @@ class Gate(StrEnum):
     REVIEW = "review"
 
 
+MANDATORY_GATES: Final = tuple(Gate)
+"""The gates that every run must pass, in judging order."""
+
+
 class GateSource(StrEnum):
     """Where a gate's signal came from."""
 
@@ -164,6 +168,11 @@ class StageStatus(StrEnum):
     SPAWN_FAILED = "spawn_failed"
     ARTIFACT_MISSING = "artifact_missing"
     INTERRUPTED = "interrupted"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing went wrong."""
+        return self in {StageStatus.SUCCESS, StageStatus.SKIPPED}
 
 
 class Ending(StrEnum):

@@ -29,9 +29,9 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
     EventName,
     ExitCode,
-    Gate,
     Guard,
     Operation,
     Outcome,
@@ -258,7 +258,7 @@ class Driver:
 
     def _do_gates_hold(self) -> bool:
         decisions = judging.judge(self._recorder.draft.gate_signals)
-        if judging.have_passed(decisions, Gate):
+        if judging.have_passed(decisions, MANDATORY_GATES):
             return True
         self._note_decisions(decisions)
         self._cause = "closing refused: " + ", ".join(judging.reason_codes(decisions))

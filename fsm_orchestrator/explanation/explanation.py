@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from fsm_orchestrator.gates.judging import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
-from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.vocabulary import StageFate, Standing
 
 
@@ -38,14 +38,6 @@ class NextStep(StrictModel):
     would: tuple[str, ...] = Field(
         description="What that command would do as things are now, in order; in words."
     )
-
-
-class ExplainedGate(StrictModel):
-    """A gate: what it was told, by whom, and what would pass."""
-
-    decision: GateDecision = Field(description="The decision in force, or as it would be now.")
-    passing: str = Field(description="The one signal that passes.")
-    is_judged: bool = Field(description="Whether this invocation has judged the gate.")
 
 
 class ExplainedAttempt(StrictModel):
@@ -85,7 +77,7 @@ class Explanation(StrictModel):
     invocations: Count = Field(description="How many times the command was started for the run.")
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the cause first.")
     next_step: NextStep = Field(description="What to do next.")
-    gates: tuple[ExplainedGate, ...] = Field(description="The gates, in judging order.")
+    gates: tuple[GateInForce, ...] = Field(description="The gates, in judging order.")
     stages: tuple[ExplainedStage, ...] = Field(description="The stages, in the lifecycle's order.")
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
-from fsm_orchestrator.vocabulary import Gate, Guard, StateKind, Trigger
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Guard, StateKind, Trigger
 
 
 class FactKind(StrEnum):
@@ -39,7 +39,7 @@ class Fact(NamedTuple):
     @property
     def rank(self) -> tuple[int, int, str]:
         """Sorts facts for people: gates in judging order, then stages, then conditions."""
-        gates = [gate.value for gate in Gate]
+        gates = [gate.value for gate in MANDATORY_GATES]
         place = gates.index(self.name) if self.kind is FactKind.GATE_PASSED else 0
         return list(FactKind).index(self.kind), place, self.name
 
@@ -55,7 +55,9 @@ class Fact(NamedTuple):
 
 Facts = frozenset[Fact]
 
-GATE_FACTS: Final[Facts] = frozenset(Fact(FactKind.GATE_PASSED, gate.value) for gate in Gate)
+GATE_FACTS: Final[Facts] = frozenset(
+    Fact(FactKind.GATE_PASSED, gate.value) for gate in MANDATORY_GATES
+)
 _CONDITION_FACTS: Final[Facts] = frozenset(
     Fact(FactKind.CONDITION_HOLDS, guard.value) for guard in Guard
 )

@@ -21,6 +21,7 @@ from fsm_orchestrator.model.limits import (
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
     CYCLES_MAX,
+    MANDATORY_GATES,
     Gate,
     GatesGuard,
     Guard,
@@ -78,7 +79,7 @@ class State(StrictModel):
     @property
     def judged_gates(self) -> tuple[Gate, ...]:
         """The gates of a gate state, in judging order; all of them unless the file names some."""
-        return tuple(gate for gate in Gate if self.gates is None or gate in self.gates)
+        return tuple(gate for gate in MANDATORY_GATES if self.gates is None or gate in self.gates)
 
 
 class Transition(StrictModel):

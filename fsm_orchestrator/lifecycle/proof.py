@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from fsm_orchestrator.lifecycle.findings import Finding, of_state
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
-from fsm_orchestrator.vocabulary import Gate, GatesGuard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    Gate,
+    GatesGuard,
+    Outcome,
+    StateKind,
+    Trigger,
+)
 
 Passed = frozenset[Gate]
 
@@ -99,7 +106,7 @@ def _ungated_walks(
 
     def is_goal(place: tuple[str, Passed]) -> bool:
         state, passed = place
-        return state in goals and len(passed) < len(Gate)
+        return state in goals and len(passed) < len(MANDATORY_GATES)
 
     start: tuple[str, Passed] = (lifecycle.initial, frozenset())
     return shortest_walks(start, following, is_goal)
@@ -128,5 +135,5 @@ def _done_states(lifecycle: Lifecycle) -> frozenset[str]:
 
 
 def _missing(passed: Passed) -> str:
-    names = [gate.value for gate in Gate if gate not in passed]
+    names = [gate.value for gate in MANDATORY_GATES if gate not in passed]
     return f"{'gate' if len(names) == 1 else 'gates'} {', '.join(names)} passed"

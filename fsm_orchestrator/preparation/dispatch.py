@@ -1,4 +1,4 @@
-"""Which kind of invocation a request is: a new run, a resume, or a resume from the beginning."""
+"""Prepares what was asked for: a new run, a resume, or a resume that begins from the start."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from fsm_orchestrator.vocabulary import (
     REPORT_FILE,
     ExecutionMode,
     OnChangedStage,
-    Operation,
-    Outcome,
 )
 
 if TYPE_CHECKING:
@@ -49,19 +47,11 @@ def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
 
 
 def _was_never_recorded(config: RunConfig) -> bool:
-    """Whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    """Say whether no checkpoint was ever written and the report proves that nothing was spawned."""
     output = config.output_path
     if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False
     try:
-        report = read_report(output / REPORT_FILE)
+        return read_report(output / REPORT_FILE).is_nothing_kept
     except ReportError:
         return False
-    entries = report.stage_executions
-    return (
-        report.terminal_state is Outcome.FAILED
-        and not report.transitions
-        and not report.earlier_invocations
-        and any(entry.command == Operation.CHECKPOINT_PERSIST for entry in entries)
-        and all(entry.attempt == 0 for entry in entries)
-    )

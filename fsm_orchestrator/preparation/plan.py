@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from fsm_orchestrator.gates.judging import have_passed, judge
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.gates.judging import GateInForce, gate_in_force, have_passed, judge
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
-from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
     Compared,
     ExecutionMode,
-    Gate,
     GatesGuard,
     Outcome,
     PlannedAction,
     StageStatus,
 )
-
-
-class PlannedGate(StrictModel):
-    """How a gate would be judged, and what would pass."""
-
-    decision: GateDecision
-    passing: str
 
 
 class PlannedStage(StrictModel):
@@ -55,7 +46,7 @@ class Plan(StrictModel):
     gates_guard: GatesGuard
     execution_mode: ExecutionMode
     archives_earlier_run: bool
-    gates: tuple[PlannedGate, ...]
+    gates: tuple[GateInForce, ...]
     stages: tuple[PlannedStage, ...]
     outcome: Outcome
     warnings: tuple[str, ...]
@@ -66,7 +57,7 @@ def plan_of(preparation: Preparation) -> Plan:
     checkpoint = preparation.checkpoint
     decisions = judge(checkpoint.gate_signals)
     is_over = preparation.first_trigger is None
-    do_pass = is_over or have_passed(decisions, Gate)
+    do_pass = is_over or have_passed(decisions, MANDATORY_GATES)
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
@@ -74,10 +65,7 @@ def plan_of(preparation: Preparation) -> Plan:
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
-        gates=tuple(
-            PlannedGate(decision=decision, passing=GATE_RULES[decision.gate].passing)
-            for decision in decisions
-        ),
+        gates=tuple(gate_in_force(decision, is_judged=False) for decision in decisions),
         stages=tuple(
             _planned_stage(preparation, stage, may_run=do_pass)
             for stage in checkpoint.lifecycle.stages

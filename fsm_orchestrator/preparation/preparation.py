@@ -20,7 +20,7 @@ from fsm_orchestrator.config.stage_settings import (
     record_of,
     secrets_of,
 )
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS, GivenLimits, Limits, limits_in
@@ -31,6 +31,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
+    MANDATORY_GATES,
     PRODUCT,
     ExecutionMode,
     GatesGuard,
@@ -80,11 +81,10 @@ class Preparation(NamedTuple):
 
     @property
     def may_spawn(self) -> bool:
-        """Whether a stage will be started, as far as can be told. A hint: it admits to nothing."""
+        """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
         guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-        signals = self.checkpoint.gate_signals
-        do_pass = all(one.status == GATE_RULES[one.gate].passing for one in signals)
+        do_pass = have_passed(judge(self.checkpoint.gate_signals), MANDATORY_GATES)
         return self.first_trigger is not None and has_work and (do_pass or not guards_stages)
 
     @property

@@ -12,9 +12,9 @@ from fsm_orchestrator.cli.formatting import columns, command_lines, duration, st
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.gates.judging import GateInForce, source_in_words
 from fsm_orchestrator.preparation.dispatch import prepare
-from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
+from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
 WIDTH: Final = 80
@@ -81,7 +81,7 @@ def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
     return lines
 
 
-def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[str]:
+def _without_gates(argv: Sequence[str], gates: Sequence[GateInForce]) -> list[str]:
     """The command without the signals that refuse: each may be given once."""
     options = {f"--{gate.decision.gate.value}-status" for gate in gates}
     kept: list[str] = []

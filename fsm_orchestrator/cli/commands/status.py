@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
-from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.cli.summary import next_rows, refusal_lines, summary_of
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
@@ -22,6 +22,9 @@ from fsm_orchestrator.inspection.overview import (
     run_directories,
 )
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
 
 ARCHIVED_SHOWN_MAX: Final = 3
 LINE_WIDTH_MIN: Final = 20
@@ -119,7 +122,7 @@ def _archived_text(view: InspectedRun) -> str:
             f"interrupted: run {report.run_id}, in state {report.current_state}; archived\n"
             f"  report  {view.directory / REPORT_FILE}\n"
         )
-    return summary_of(report, str(view.directory), view.directory, can_resume=False)
+    return summary_of(report, view.directory, None)
 
 
 def _archived_line(run_ids: list[str]) -> str:
@@ -141,14 +144,22 @@ def text_of(view: InspectedRun, typed: str) -> str:
             ("end it", command_line("stop", shown_path(typed))),
         ]
         return "\n".join([f"working: {run}{stage}, for {age(view.since)}", *columns(rows), ""])
+    offer = _offer(view, typed)
     if report.terminal_state is not None:
-        text = summary_of(report, typed, view.directory, can_resume=view.checkpoint is not None)
+        text = summary_of(report, view.directory, offer)
     else:
-        text = (
-            f"interrupted: {run}: its orchestrator ended without a word\n"
-            f"  next  {command_line(shown_path(typed), '--resume')}\n"
-        )
+        said = f"interrupted: {run}: its orchestrator ended without a word"
+        text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
     return text if view.trouble is None else f"{text}  {console.printable(view.trouble)}\n"
+
+
+def _offer(view: InspectedRun, typed: str) -> Offer | None:
+    """Return what to type next. A run that may be closed leaves nothing, and is not tried."""
+    if view.report.closure_ready:
+        return None
+    from fsm_orchestrator.explanation.next_step import offer_of
+
+    return offer_of(view, shown_path(typed))
 
 
 def _write(text: str) -> None:

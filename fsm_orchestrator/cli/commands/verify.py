@@ -15,7 +15,7 @@ from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.verification import proved, verify
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import ExitCode, Gate, StateKind
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
 """What the operator called a lifecycle, the lifecycle, and what is wrong with it."""
@@ -114,4 +114,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _gates(lifecycle: Lifecycle) -> list[str]:
     """The gates that are judged anywhere in it, in judging order."""
     states = [state for state in lifecycle.state if state.kind is StateKind.GATE]
-    return [gate.value for gate in Gate if any(gate in state.judged_gates for state in states)]
+    return [
+        gate.value
+        for gate in MANDATORY_GATES
+        if any(gate in state.judged_gates for state in states)
+    ]

@@ -7,7 +7,6 @@ grouped by what an option is about.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import click
 
@@ -24,6 +23,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     StageName,
     Whole,
 )
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     ATTEMPTS_MAX,
@@ -33,19 +33,11 @@ from fsm_orchestrator.vocabulary import (
     DEFAULT_OUTPUT_LIMIT_BYTES,
     DEFAULT_TIMEOUT_MS,
     Backoff,
-    Gate,
     LogFormat,
     LogLevel,
     OnChangedStage,
     OnLeak,
 )
-
-GATE_VALUES: Final = {
-    Gate.POLICY: ("allow", "deny", "unknown"),
-    Gate.CI: ("success", "pending", "failure", "missing"),
-    Gate.REVIEW: ("approved", "changes_requested", "missing"),
-}
-"""As in gates.GATE_RULES, which would load pydantic: a test holds the two together."""
 
 
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:
@@ -127,10 +119,10 @@ def _gate_options() -> list[click.Parameter]:
         Once(
             [f"--{gate.value}-status", f"gate_{gate.value}"],
             section="Gates (all three must pass before anything runs)",
-            type=click.Choice(values),
-            help=f"Passes: {values[0]}. Not given: {values[-1]}.",
+            type=click.Choice(rule.values),
+            help=f"Passes: {rule.passing}. Not given: {rule.default}.",
         )
-        for gate, values in GATE_VALUES.items()
+        for gate, rule in GATE_RULES.items()
     ]
 
 

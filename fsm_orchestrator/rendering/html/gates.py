@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fsm_orchestrator.explanation.explanation import ExplainedGate
-from fsm_orchestrator.gates.judging import source_in_words
+from fsm_orchestrator.gates.judging import GateInForce, source_in_words
 from fsm_orchestrator.rendering.html.components import Look, Tone, badge, code, section, table
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 
@@ -14,7 +13,7 @@ _REFUSED = Look("refused", Tone.WARN, "barred")
 _UNJUDGED = Look("not judged this time", Tone.PLAIN, "none")
 
 
-def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
+def gates_section(gates: Sequence[GateInForce]) -> Markup:
     """The decisions in force, in judging order."""
     if not gates:
         nothing = element("p", "Nothing is known of its gates.", class_="note")
@@ -31,7 +30,7 @@ def gates_section(gates: Sequence[ExplainedGate]) -> Markup:
     )
 
 
-def _row(gate: ExplainedGate) -> tuple[Child, ...]:
+def _row(gate: GateInForce) -> tuple[Child, ...]:
     decision = gate.decision
     look = _PASSED if decision.passed else _REFUSED
     return (
