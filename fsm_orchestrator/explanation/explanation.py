@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fsm_orchestrator.gates.judging import GateInForce
+from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.vocabulary import StageFate, Standing
 

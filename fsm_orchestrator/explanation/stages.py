@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fsm_orchestrator.explanation.evidence import ending_in_words, open_attempt_facts, record_of
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage
-from fsm_orchestrator.gates.judging import GateInForce, gate_in_force, judge
+from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
+from fsm_orchestrator.gates.judging import judge
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision

@@ -19,20 +19,6 @@ class GateSignal(StrictModel):
     source: GateSource = Field(description="Where the signal came from.")
 
 
-class GateInForce(StrictModel):
-    """A gate as it stands: its decision, and what would pass."""
-
-    decision: GateDecision = Field(description="The decision in force, or as it would be now.")
-    passing: str = Field(description="The one signal that passes.")
-    is_judged: bool = Field(description="Whether this invocation has judged the gate.")
-
-
-def gate_in_force(decision: GateDecision, *, is_judged: bool) -> GateInForce:
-    """Return a gate as it stands by a decision."""
-    passing = GATE_RULES[decision.gate].passing
-    return GateInForce(decision=decision, passing=passing, is_judged=is_judged)
-
-
 def signals_in_force(
     given: Mapping[Gate, str],
     kept: Iterable[GateSignal] = (),

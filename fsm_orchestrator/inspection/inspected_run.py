@@ -149,7 +149,7 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
 def inspect_ended(output: Path, report: Report) -> InspectedRun:
     """Look at the run in an output directory whose latest invocation ended with `report`."""
     saved, trouble = _saved(output)
-    return InspectedRun(output, report, saved, trouble, holder_of(output), is_archived=False)
+    return InspectedRun(output, report, saved, trouble, holder=None, is_archived=False)
 
 
 def _has_checkpoint(directory: Path) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fsm_orchestrator.gates.judging import GateInForce, gate_in_force, have_passed, judge
+from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
+from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.preparation.preparation import Preparation

@@ -81,7 +81,9 @@ class Replay:
         if execution.attempt == 0:
             return True
         stage = execution.stage
-        return stage == self.draft.current_state and cycle_in(execution) <= self.cycle_of(stage)
+        has_moved = bool(self.draft.invocation.transitions)  # the visit before was another's
+        is_here = has_moved and stage == self.draft.current_state
+        return is_here and cycle_in(execution) <= self.cycle_of(stage)
 
     def gives(self, trigger: Trigger) -> bool:
         """Say whether what was done in the state that the run is in comes to that fact."""

@@ -12,7 +12,8 @@ from fsm_orchestrator.cli.formatting import columns, command_lines, duration, st
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.gates.judging import GateInForce, source_in_words
+from fsm_orchestrator.gates.in_force import GateInForce
+from fsm_orchestrator.gates.judging import source_in_words
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction

@@ -55,10 +55,7 @@ def _offer(config: RunConfig, report: Report) -> Offer | None:
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
 
-    try:
-        view = inspect_ended(config.output_path, report)
-    except OrchestratorError:
-        return None  # the exit code is the run's, whatever can be seen of it now
+    view = inspect_ended(config.output_path, report)
     return offer_of(view, shown_path(config.output_directory))
 
 

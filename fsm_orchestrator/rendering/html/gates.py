@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fsm_orchestrator.gates.judging import GateInForce, source_in_words
+from fsm_orchestrator.gates.in_force import GateInForce
+from fsm_orchestrator.gates.judging import source_in_words
 from fsm_orchestrator.rendering.html.components import Look, Tone, badge, code, section, table
 from fsm_orchestrator.rendering.html.elements import Child, Markup, element
 
