@@ -68,7 +68,7 @@ class _Request:
 
 
 class Offer(NamedTuple):
-    """What can be typed next.
+    """A command to type next.
 
     Attributes:
         words: the command; None when there is none.

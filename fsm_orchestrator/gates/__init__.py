@@ -1,4 +1,4 @@
-"""What must hold before a run may go on or close, and whether it does.
+"""The gates: what must hold before a run may go on or close, and the judge of it.
 
 Face: `rules`, `judging`, `in_force`.
 May import: `model` and below.

@@ -1,4 +1,4 @@
-"""How a completed stage differs now from what it was when it completed. Pure comparison.
+"""The differences between a completed stage now and when it completed. Pure comparison.
 
 Command, arguments, directory, environment, expected artifacts and the artifacts themselves count;
 how long the stage may take does not. No environment value is shown.

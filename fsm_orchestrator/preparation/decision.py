@@ -1,4 +1,4 @@
-"""What a resume does about completed stages: skipped, run again, or refused. Pure.
+"""The decision of a resume about completed stages: skip them, run them again, or refuse. Pure.
 
 A stage that is complete is skipped, but never silently under other settings than those it
 completed with, and never silently without its artifacts.
@@ -19,7 +19,7 @@ from fsm_orchestrator.vocabulary import Compared, OnChangedStage
 
 
 class Decision(NamedTuple):
-    """What a resume does about the completed stages.
+    """The decision about the completed stages.
 
     Attributes:
         rerun: the stages whose completion, if they have one, does not count any more.

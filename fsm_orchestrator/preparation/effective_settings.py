@@ -1,4 +1,4 @@
-"""Every setting a run would use, and where it came from: for `config show`."""
+"""The settings that a run would use, and where each came from: for `config show`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Setting(StrictModel):
 
 
 def effective_settings(preparation: Preparation, origin: Origin) -> tuple[Setting, ...]:
-    """The settings of an invocation. Environment values are not shown, only their keys."""
+    """List the settings of an invocation. Of the environment only the keys are shown."""
     return tuple(_run_settings(preparation, origin)) + tuple(_stage_settings(preparation, origin))
 
 
@@ -101,7 +101,7 @@ def _limit_settings(preparation: Preparation, stage: str, origin: Origin) -> Ite
 
 
 def _retry_settings(preparation: Preparation, stage: str, origin: Origin) -> Iterator[Setting]:
-    """Told only where something is said of retries: most stages have none."""
+    """List the settings of retries, unless nothing is said of them: most stages have none."""
     given = preparation.settings[stage].retry
     declared = preparation.checkpoint.lifecycle.states[stage].retry
     if given == RetryPolicy() and declared is None:

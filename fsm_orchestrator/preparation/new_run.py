@@ -40,7 +40,7 @@ from fsm_orchestrator.vocabulary import (
 )
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
-"""What is said of a directory, of what is no regular file, and of one that is too large."""
+"""The errors for a directory, for what is no regular file, and for one that is too large."""
 
 
 def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:
@@ -112,7 +112,7 @@ def _check_output_directory(output: Path) -> None:
 
 
 def _run_id(config: RunConfig, clock: Clock) -> str:
-    """The given id if it is free, else a new one: unique, and sorting by time."""
+    """Return the given id if it is free, else a new one: unique, and sorting by time."""
     if config.run_id is None:
         return new_run_id(clock)
     output = config.output_path
@@ -126,7 +126,7 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
 
 
 def _leftover(output: Path) -> AttemptRecord | None:
-    """The attempt that an earlier run in this directory left open, if that can be known.
+    """Return the attempt that an earlier run in this directory left open, if that can be known.
 
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.
@@ -136,7 +136,7 @@ def _leftover(output: Path) -> AttemptRecord | None:
     except FileNotFoundError:
         return None
     except OSError:
-        pass  # told in words below
+        pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
 
     try:

@@ -1,4 +1,4 @@
-"""What an invocation would do, per gate and stage, and why: a pure reading of its preparation."""
+"""The plan of an invocation, per gate and stage, with reasons. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fsm_orchestrator.vocabulary import (
 
 
 class PlannedStage(StrictModel):
-    """What would become of a stage.
+    """The plan for one stage.
 
     Of a stage that would be skipped, `unchanged` names the settings that are those it completed
     with, and `artifacts` are what it left then and what is there still.
@@ -39,7 +39,7 @@ class PlannedStage(StrictModel):
 
 
 class Plan(StrictModel):
-    """What a run or resume would do if every stage succeeded."""
+    """The plan for a run or resume in which every stage succeeds."""
 
     output_directory: str
     run_id: str
@@ -54,7 +54,7 @@ class Plan(StrictModel):
 
 
 def plan_of(preparation: Preparation) -> Plan:
-    """The plan of an invocation; every stage that would run is taken to succeed."""
+    """Return the plan of an invocation; every stage that would run is taken to succeed."""
     checkpoint = preparation.checkpoint
     decisions = judge(checkpoint.gate_signals)
     is_over = preparation.first_trigger is None

@@ -1,8 +1,8 @@
-"""What an invocation would do, decided before anything is written: the pure half of a run.
+"""An invocation that has not begun: the pure half of a run.
 
 `prepare` reads the output directory and the private file, refuses what must be refused, and
 returns the record the run begins with. `plan` stops here; `run` goes on. Resuming is decided in
-resumption.py.
+resume.py.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class Preparation(NamedTuple):
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
 
     def limits_of(self, stage: str) -> Limits:
-        """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
+        """Return what a stage may take: its own setting, the run's, the lifecycle's, the default."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])
 
     def retry_of(self, stage: str) -> RetryPolicy:
-        """When a stage is tried again: its own settings, the lifecycle's, the default (never)."""
+        """Return when a stage is tried again: by itself, the lifecycle or the default (never)."""
         declared = self.checkpoint.lifecycle.states[stage].retry
         return self.settings[stage].retry.over(declared).over(DEFAULT_RETRY)
 
@@ -89,7 +89,7 @@ class Preparation(NamedTuple):
 
     @property
     def kill_grace_ms(self) -> int:
-        """How long what an interrupted attempt left may take to end after SIGTERM."""
+        """The time, in milliseconds, that leftovers of an attempt have to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
 
@@ -116,7 +116,7 @@ def run_settings_in(source: RunConfig | Checkpoint) -> RunSettings:
 
 
 def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
-    """What a stage may take: its own setting, the run's, the lifecycle's, the default."""
+    """Return what a stage may take: its own setting, the run's, the lifecycle's, the default."""
     of_run = GivenLimits(timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms)
     of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
     chosen = settings.limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
@@ -131,7 +131,7 @@ def new_invocation(
     warnings: tuple[str, ...] = (),
     rerun: tuple[str, ...] = (),
 ) -> InvocationRecord:
-    """The record of an invocation that has done nothing yet."""
+    """Return the record of an invocation that has done nothing yet."""
     return InvocationRecord(
         number=number,
         execution_mode=mode,
@@ -150,12 +150,12 @@ def new_invocation(
 
 
 def clock_of(config: RunConfig) -> Clock:
-    """The clock an invocation runs by."""
+    """Return the clock that an invocation runs by."""
     return SystemClock() if config.fixed_clock is None else FixedClock(config.fixed_clock)
 
 
 def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
-    """Masks every environment value that is known."""
+    """Return a masker of every environment value that is known."""
     return Masker(
         value
         for settings in known
@@ -168,7 +168,7 @@ def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
 def private_of(
     settings: Mapping[str, StageSettings], kept: PrivateFile | None, run_id: str
 ) -> PrivateFile:
-    """What the private file must hold; a kept comparison key stays."""
+    """Return what the private file must hold; a kept comparison key stays."""
     key = private_file.new_digest_key().hex() if kept is None else kept.digest_key
     return PrivateFile(run_id=run_id, digest_key=key, stages=secrets_of(settings))
 
@@ -179,7 +179,7 @@ def recorded(
     private: PrivateFile,
     kept: Mapping[str, StageRecord],
 ) -> dict[str, StageRecord]:
-    """The settings as the checkpoint keeps them."""
+    """Return the settings as the checkpoint keeps them."""
     return {
         stage: record_of(one, masker, private.digest_key_bytes, kept.get(stage))
         for stage, one in settings.items()
@@ -187,7 +187,7 @@ def recorded(
 
 
 def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
-    """What is allowed but probably not meant."""
+    """Warn of what is allowed but probably not meant."""
     return tuple(
         f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
         for stage, one in settings.items()
@@ -197,6 +197,6 @@ def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
 
 
 def new_run_id(clock: Clock) -> str:
-    """An id that is unique and sorts by time."""
+    """Return an id that is unique and sorts by time."""
     at = clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
     return f"{at.replace('-', '').replace(':', '')}-{secrets.token_hex(4)}"

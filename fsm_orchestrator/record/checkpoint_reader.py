@@ -1,7 +1,7 @@
 """Reading a checkpoint without believing it.
 
 A file that cannot be read, does not parse, holds an unknown or doubled key, is of another
-version, embeds a lifecycle we would refuse, or tells a history that is no walk over it raises
+version, embeds a lifecycle that would be refused, or has a history that is no walk over it raises
 CheckpointError with file and reason. The file is left as it is.
 """
 
@@ -35,7 +35,7 @@ REMEDY = (
 
 
 class SavedRun(NamedTuple):
-    """What a run has left for a resume.
+    """The files that a run has left for a resume.
 
     Attributes:
         checkpoint: its record.
@@ -58,7 +58,7 @@ def load_saved(output_directory: Path) -> SavedRun:
 
 
 def load(output_directory: Path) -> Checkpoint:
-    """The checkpoint of an output directory.
+    """Read the checkpoint of an output directory.
 
     Raises:
         CheckpointError: there is none, or it cannot be used.
@@ -79,7 +79,7 @@ def load(output_directory: Path) -> Checkpoint:
 
 
 def parse(data: bytes, name: str) -> Checkpoint:
-    """A checkpoint from its bytes; `name` is the file's in messages.
+    """Read a checkpoint from its bytes; `name` is the file's in messages.
 
     Raises:
         CheckpointError: it cannot be used.
@@ -102,7 +102,7 @@ def parse(data: bytes, name: str) -> Checkpoint:
 
 
 def _check_envelope(data: bytes, name: str) -> None:
-    """What pydantic would let pass or explain badly: doubled keys, NaN, version, product."""
+    """Refuse what pydantic would pass or explain badly: doubled keys, NaN, version, product."""
     try:
         document = json.loads(
             data.decode(), object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant

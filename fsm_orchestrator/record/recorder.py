@@ -92,7 +92,7 @@ class Recorder:
         """Make the draft and its report durable; `outcome` as in `build_report`.
 
         Both are written under temporary names first, so that a full disk is found before either
-        takes its place; the checkpoint takes its place first, for the report must never tell
+        takes its place; the checkpoint takes its place first, for the report must never say
         what a resume would not find.
 
         Raises:
@@ -123,22 +123,22 @@ class Recorder:
         self._on_disk_before, self._on_disk = self._on_disk, data
 
     def _put_back(self, data: bytes | None) -> None:
-        """Let the checkpoint say again what it said before, if that can be done at all.
+        """Restore what the checkpoint said before, if that can be done at all.
 
-        It may have taken its place before the failure: what is told as failed must not be found
-        done.
+        It may have taken its place before the failure: what is reported as failed must not be
+        found done.
         """
         if data is not None:
             with contextlib.suppress(OSError):
                 files.replace_file(self._checkpoint_path, data)
 
     def report(self, outcome: Outcome | None = None) -> Report:
-        """The report of the draft; `outcome` as in `build_report`. A done run is judged anew."""
+        """Return the draft's report; `outcome` as in `build_report`. A done run is judged anew."""
         intact = self.is_done and not self.is_degraded and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
     def write_report_if_possible(self, outcome: Outcome | None = None) -> None:
-        """The last word of a run that cannot write its record: a failure changes nothing more."""
+        """Write the last report of a run that cannot write its record; a failure is ignored."""
         with contextlib.suppress(OSError):
             files.replace_file(self._report_path, self.report(outcome).to_json())
 
@@ -153,7 +153,7 @@ class Recorder:
         return self.draft.is_done
 
     def _stage_report(self, outcome: Outcome | None) -> files.StagedFile | None:
-        """The staged report; None where it cannot be written and that is known already."""
+        """Stage the report; return None where it cannot be written and that is known already."""
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")

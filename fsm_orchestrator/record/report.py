@@ -108,7 +108,7 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """What the invocation failed to do, less the attempts that a later one made good."""
+        """The failures of the invocation that no later attempt repaired."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             execution
