@@ -71,7 +71,7 @@ class Preparation(NamedTuple):
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
 
     def limits_of(self, stage: str) -> Limits:
-        """Return what a stage may take: its own setting, the run's, the lifecycle's, the default."""
+        """Return what a stage may take, as `limits_in_force` does."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])
 
     def retry_of(self, stage: str) -> RetryPolicy:
@@ -116,7 +116,7 @@ def run_settings_in(source: RunConfig | Checkpoint) -> RunSettings:
 
 
 def limits_in_force(checkpoint: Checkpoint, stage: str, settings: StageSettings) -> Limits:
-    """Return what a stage may take: its own setting, the run's, the lifecycle's, the default."""
+    """Return what a stage may take: its own setting, the run's, the lifecycle's or the default."""
     of_run = GivenLimits(timeout_ms=checkpoint.timeout_ms, kill_grace_ms=checkpoint.kill_grace_ms)
     of_lifecycle = limits_in(checkpoint.lifecycle.states[stage])
     chosen = settings.limits.over(of_run).over(of_lifecycle).over(DEFAULT_LIMITS)
