@@ -28,7 +28,14 @@ from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import PRODUCT, SCHEMA_VERSION, Gate, Outcome, SchemaName
+from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    PRODUCT,
+    SCHEMA_VERSION,
+    Gate,
+    Outcome,
+    SchemaName,
+)
 
 __all__ = ["SchemaName", "schema_text"]
 
@@ -149,9 +156,9 @@ def _add_closure_rules(document: Schema) -> None:
             "terminal_state": {"const": Outcome.DONE.value},
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
-                "prefixItems": [_passed(gate) for gate in Gate],
-                "minItems": len(Gate),
-                "maxItems": len(Gate),
+                "prefixItems": [_passed(gate) for gate in MANDATORY_GATES],
+                "minItems": len(MANDATORY_GATES),
+                "maxItems": len(MANDATORY_GATES),
             },
         },
         "required": ["closure_ready", "terminal_state", "blocked_reason_codes", "gate_decisions"],

@@ -158,6 +158,7 @@ class Gate(StrEnum):
 
 
 MANDATORY_GATES: Final = (Gate.POLICY, Gate.CI, Gate.REVIEW)
+"""The gates that every run must pass, in judging order."""
 
 
 class GateSource(StrEnum):
@@ -259,6 +260,26 @@ class OnChangedStage(StrEnum):
     REFUSE = "refuse"
     KEEP = "keep"
     RERUN = "rerun"
+
+
+class Compared(StrEnum):
+    """What a completed stage is compared by, in the order in which a plan lists it."""
+
+    COMMAND = "command"
+    ARGS = "args"
+    CWD = "cwd"
+    ENVIRONMENT = "environment"
+    EXPECTED_ARTIFACTS = "expected artifacts"
+    ARTIFACTS = "artifacts"
+
+
+class PlannedAction(StrEnum):
+    """What an invocation would do about a stage."""
+
+    RUN = "run"
+    SKIP = "skip"
+    PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
+    NOT_REACHED = "not_reached"
 
 
 class LogFormat(StrEnum):

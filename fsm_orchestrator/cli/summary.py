@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from fsm_orchestrator.cli.formatting import columns, command_line, shown_path, stage_option
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.cli.formatting import columns
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.record.report import (
-    Report,
-    failures_of,
-    is_nothing_kept,
-    name_of,
-    was_asked_to_end,
-)
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
-TAIL_LINES = 5
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
+
+TAIL_LINES: Final = 5
+_CAUTION: Final[Mapping[Outcome | None, tuple[str]]] = {
+    Outcome.BLOCKED: ("  give a passing signal only when the real check says so",),
+    Outcome.TIMEOUT: ("  give it more time only if that is justified",),
+}
 
 
-def summary_of(
-    report: Report, output_directory: str, output_path: Path, *, can_resume: bool = True
-) -> str:
-    """Return the end of a run as text. `output_directory` is OUT as it was typed."""
+def summary_of(report: Report, output_path: Path, offer: Offer | None) -> str:
+    """Return the end of a run as text, with what can be typed next, if anything can."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
         lines += _gate_lines(report)
     lines += _stage_lines(report)
     lines += _failure_lines(report)
     lines += [f"  warning: {printable(warning)}" for warning in report.warnings]
-    lines += _where_lines(report, output_directory, output_path, can_resume=can_resume)
+    lines += columns([*_where_rows(report, output_path), *next_rows(offer)])
+    lines += refusal_lines(offer)
+    lines += _CAUTION.get(report.terminal_state, ())
     while "" in lines and lines[-1] == "":
         lines.pop()
     return "\n".join(lines) + "\n"
@@ -45,28 +49,30 @@ def headline(report: Report) -> str:
             standing, remark = Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
             standing, remark = Standing.BLOCKED, f", by {', '.join(report.blocked_reason_codes)}"
-        case Outcome.FAILED if was_asked_to_end(report):
+        case Outcome.FAILED if report.was_asked_to_end:
             standing, remark = Standing.FAILED, ", interrupted"
         case outcome:
             standing, remark = Standing(outcome.value), ""
     return f"{standing.words}: run {report.run_id}{remark}"
 
 
-def next_command(report: Report, output_directory: str) -> str | None:
-    """What to type to go on; None when there is nothing to go on with."""
-    if report.terminal_state is Outcome.DONE or report.lifecycle is None:
-        return None
-    if is_nothing_kept(report):
-        return None
-    words = [shown_path(output_directory), "--resume"]
-    for decision in report.gate_decisions:
-        if not decision.passed:
-            words += [f"--{decision.gate.value}-status", GATE_RULES[decision.gate].passing]
-    return command_line(*words)
+def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
+    """Return the command to type next; where there is none, what else to do."""
+    if offer is None:
+        return []
+    if offer.words is not None:
+        return [("next", shlex.join(offer.words))]
+    return [("then", "; ".join(offer.would))] if offer.would else []
+
+
+def refusal_lines(offer: Offer | None) -> list[str]:
+    """Return why no command is offered, with the line breaks of the refusal."""
+    if offer is None or offer.words is not None or offer.refusal is None:
+        return []
+    return [f"  {printable(line)}" for line in offer.refusal.splitlines()]
 
 
 def _gate_lines(report: Report) -> list[str]:
-    from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 
     return [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
 
@@ -99,10 +105,8 @@ def _remark(execution: StageExecution) -> str:
 
 def _failure_lines(report: Report) -> list[str]:
     lines: list[str] = []
-    for execution in failures_of(report):
-        lines.append(
-            f"  {name_of(execution)}: {printable(execution.error or execution.status.value)}"
-        )
+    for execution in report.failures:
+        lines.append(f"  {execution.name}: {printable(execution.error or execution.status.value)}")
         lines += _tail_lines(execution)
         lines.append("")
     last = report.transitions[-1] if report.transitions else None
@@ -116,30 +120,15 @@ def _tail_lines(execution: StageExecution) -> list[str]:
     return [f"    | {printable(line)}" for line in tail[-TAIL_LINES:]]
 
 
-def _where_lines(
-    report: Report, output_directory: str, output_path: Path, *, can_resume: bool
-) -> list[str]:
+def _where_rows(report: Report, output_path: Path) -> list[tuple[str, str]]:
     rows = [("report", f"{output_path / REPORT_FILE}{_field_to_inspect(report)}")]
     logs = [
         log
-        for execution in failures_of(report)
+        for execution in report.failures
         for log in (execution.stderr_log, execution.stdout_log, execution.postmortem)
         if log is not None
     ]
-    rows += [("log", str(output_path / log)) for log in logs]
-    if report.terminal_state is Outcome.TIMEOUT:
-        last = report.stage_executions[-1]
-        limit = "idle-timeout-ms" if last.ending is Ending.WENT_QUIET else "timeout-ms"
-        rows.append(("if justified", f"add {stage_option(last.stage, limit)} N for more time"))
-    command = next_command(report, output_directory) if can_resume else None
-    if command is not None:
-        rows.append(("next", command))
-    elif is_nothing_kept(report):
-        rows.append(("then", "type the whole command again: nothing could be kept of this run"))
-    lines = columns(rows)
-    if report.terminal_state is Outcome.BLOCKED:
-        lines.append("  give a passing signal only when the real check says so")
-    return lines
+    return [*rows, *(("log", str(output_path / log)) for log in logs)]
 
 
 def _field_to_inspect(report: Report) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
+from pydantic_core import CoreSchema, core_schema
 
 from fsm_orchestrator.config.run_config import (
     GivenModel,
@@ -29,18 +31,28 @@ from fsm_orchestrator.vocabulary import (
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class _SignalOf:
+    """Says of a field that it takes the values that a gate knows."""
+
+    gate: Gate
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        return core_schema.literal_schema(list(GATE_RULES[self.gate].values))
+
+
+def _signal_of(gate: Gate) -> Any:
+    passing = GATE_RULES[gate].passing
+    described = f"The signal of the gate {gate.value}; only {passing} passes."
+    return Field(default=None, description=described)
+
+
 class GatesGiven(GivenModel):
     """`[gates]`: the signals, by gate."""
 
-    policy: Literal["allow", "deny", "unknown"] | None = Field(
-        default=None, description="The signal of the gate policy; only allow passes."
-    )
-    ci: Literal["success", "pending", "failure", "missing"] | None = Field(
-        default=None, description="The signal of the gate ci; only success passes."
-    )
-    review: Literal["approved", "changes_requested", "missing"] | None = Field(
-        default=None, description="The signal of the gate review; only approved passes."
-    )
+    policy: Annotated[str, _SignalOf(Gate.POLICY)] | None = _signal_of(Gate.POLICY)
+    ci: Annotated[str, _SignalOf(Gate.CI)] | None = _signal_of(Gate.CI)
+    review: Annotated[str, _SignalOf(Gate.REVIEW)] | None = _signal_of(Gate.REVIEW)
 
     def given(self) -> dict[Gate, str]:
         """Return the signals that the file gives."""

@@ -1,4 +1,4 @@
-"""What is kept of the settings of a stage, and how two of them differ.
+"""The settings of a stage as they are kept.
 
 `StageRecord` goes into the output directory, without environment values; with them, the settings
 are kept in the private file.
@@ -113,39 +113,6 @@ def settings_of(record: StageRecord) -> StageSettings:
         allow_stale=record.allow_stale,
         is_complete=not record.is_masked,
     )
-
-
-def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tuple[str, ...]:
-    """List how the settings of a completed stage differ from those it completed with.
-
-    Command, arguments, directory, environment and expected artifacts count; limits and retries do
-    not. Environment values are not shown.
-    """
-    # A value may have become secret since: both are compared as they would be shown now.
-    command, cwd = masker.mask_paths((completed.command, completed.cwd))
-    args = masker.mask_all(completed.args)
-    artifacts = masker.mask_paths(completed.expected_artifacts)
-    found = []
-    if command != now.command:
-        found.append(f"command: completed with {command!r}, now {now.command!r}")
-    if args != now.args:
-        found.append(f"args: completed with {list(args)!r}, now {list(now.args)!r}")
-    if cwd != now.cwd:
-        found.append(f"cwd: completed in {cwd!r}, now {now.cwd!r}")
-    if artifacts != now.expected_artifacts:
-        found.append(
-            "expected artifacts: completed with"
-            f" {list(artifacts)!r}, now {list(now.expected_artifacts)!r}"
-        )
-    for key in sorted(completed.env_digests.keys() | now.env_digests.keys()):
-        old, new = completed.env_digests.get(key), now.env_digests.get(key)
-        if old is None:
-            found.append(f"environment: {key} was not set when it completed")
-        elif new is None:
-            found.append(f"environment: {key} was set when it completed and is not now")
-        elif old != new:
-            found.append(f"environment: {key} has another value, or one that cannot be compared")
-    return tuple(found)
 
 
 def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:

@@ -123,11 +123,11 @@ class RunContext:
     def settle_open_attempt(self, error: str) -> None:
         """Record as interrupted an attempt whose own end will not be recorded."""
         draft = self.recorder.draft
-        if draft.open_attempt is not None:
-            attempt = draft.open_attempt
-            execution = draft.interrupted(attempt, error=error)
-            self.recorder.add_execution(execution)
-            self.recorder.update(open_attempt=None)
+        attempt = draft.open_attempt
+        if attempt is not None:
+            settled = draft.attempt_interrupted(error=error)
+            self.recorder.draft = settled
+            execution = settled.invocation.stage_executions[-1]
             self.emit_interrupted(attempt, (), draft.invocation.number, execution)
 
     def emit_interrupted(

@@ -145,7 +145,7 @@ class EnterStage:
         attempt = self._next_attempt(stage)
         settings = self._preparation.settings[stage]
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
-        self._recorder.update(open_attempt=attempt)
+        self._recorder.draft = self._recorder.draft.attempt_begun(attempt)
         self._recorder.save()
         log.emit(
             EventName.STAGE_STARTED,
@@ -158,11 +158,8 @@ class EnterStage:
         execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
-        self._recorder.update(open_attempt=None)
-        self._recorder.add_execution(execution)
+        self._recorder.draft = self._recorder.draft.attempt_ended(execution)
         is_success = execution.status is StageStatus.SUCCESS
-        if is_success:
-            self._complete(attempt, execution)
         log.emit(
             EventName.STAGE_ENDED, level="info" if is_success else "error", execution=execution
         )
@@ -253,10 +250,11 @@ class EnterStage:
         )
 
     def _on_started(self, pid: int) -> None:
-        attempt = self._recorder.draft.open_attempt
-        if attempt is not None:
+        draft = self._recorder.draft
+        if draft.open_attempt is not None:
             known = {"pid": pid, "pid_identity": process_table.identity(pid)}
-            self._recorder.update(open_attempt=attempt.model_copy(update=known))
+            attempt = draft.open_attempt.model_copy(update=known)
+            self._recorder.draft = draft.attempt_begun(attempt)
             self._recorder.save()
 
     def _on_slow(self, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
@@ -298,15 +296,3 @@ class EnterStage:
             )
 
         return OutputLines(outputs, self._context.masker, tell, warn)
-
-    def _complete(self, attempt: AttemptRecord, execution: StageExecution) -> None:
-        draft = self._recorder.draft
-        completion = Completion(
-            stage=attempt.stage,
-            cycle=attempt.cycle,
-            attempt=attempt.attempt,
-            invocation=draft.invocation.number,
-            settings=draft.stages[attempt.stage],
-            artifacts=execution.artifacts,
-        )
-        self._recorder.update(completions=(*draft.completions, completion))

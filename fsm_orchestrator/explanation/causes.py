@@ -11,7 +11,6 @@ from fsm_orchestrator.explanation.stages import explained_gates
 from fsm_orchestrator.inspection.inspected_run import ORCHESTRATOR_DIED, InspectedRun
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
-from fsm_orchestrator.record.report import failures_of, was_asked_to_end
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import FactName, Outcome, StageStatus, Standing, Trigger
 
@@ -111,10 +110,10 @@ def _refusals(view: InspectedRun) -> Iterator[Cause]:
 
 def _failures(view: InspectedRun, directory: str) -> Iterator[Cause]:
     report = view.report
-    if was_asked_to_end(report):
+    if report.was_asked_to_end:
         number = (report.exit_code or 0) - _SIGNAL_BASE
         yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
-    found = failures_of(report)
+    found = report.failures
     for execution in found:
         yield _failure(execution, directory)
     last = report.transitions[-1] if report.transitions else None
@@ -142,7 +141,7 @@ def _done(
     for sentence in (*now_wrong, *changed):
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
-        for execution in failures_of(view.report):
+        for execution in view.report.failures:
             yield _failure(execution, directory)
     if view.standing is Standing.DONE and not now_wrong:
         yield Cause(sentence=_why_done(view), facts=())

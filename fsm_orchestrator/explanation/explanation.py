@@ -10,8 +10,8 @@ from typing import Final
 
 from pydantic import Field
 
+from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
-from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import FactForm, FactName, StageFate, Standing
 
@@ -63,14 +63,6 @@ class NextStep(StrictModel):
     )
 
 
-class ExplainedGate(StrictModel):
-    """A gate: its signal, who gave it, and what would pass."""
-
-    decision: GateDecision = Field(description="The decision in force, or as it would be now.")
-    passing: str = Field(description="The one signal that passes.")
-    is_judged: bool = Field(description="Whether this invocation has judged the gate.")
-
-
 class ExplainedAttempt(StrictModel):
     """One execution of a stage, in any invocation of the run."""
 
@@ -108,7 +100,7 @@ class Explanation(StrictModel):
     invocations: Count = Field(description="How many times the command was started for the run.")
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the cause first.")
     next_step: NextStep = Field(description="What to do next.")
-    gates: tuple[ExplainedGate, ...] = Field(description="The gates, in judging order.")
+    gates: tuple[GateInForce, ...] = Field(description="The gates, in judging order.")
     stages: tuple[ExplainedStage, ...] = Field(description="The stages, in the lifecycle's order.")
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."

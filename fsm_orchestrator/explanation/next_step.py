@@ -1,4 +1,4 @@
-"""The exact next command, and what it would do: tried the way a run would try it, and not done.
+"""The exact next command, and what it would do: tried as a run would try it, and not done.
 
 The command is made together with the request it stands for, and the request is prepared as `plan`
 does: what is offered here is accepted there.
@@ -6,13 +6,14 @@ does: what is offered here is accepted there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import settings_of
-from fsm_orchestrator.errors import OrchestratorError, UsageError
+from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
 from fsm_orchestrator.gates.rules import GATE_RULES
@@ -20,8 +21,9 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
-from fsm_orchestrator.preparation.resumable_run import read_resumable_run
-from fsm_orchestrator.record.report import failures_of, is_nothing_kept
+from fsm_orchestrator.preparation.resumable_run import resumable_run
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     BYTES_MAX,
@@ -30,6 +32,7 @@ from fsm_orchestrator.vocabulary import (
     Ending,
     OnChangedStage,
     Outcome,
+    PlannedAction,
     Standing,
 )
 
@@ -40,6 +43,12 @@ _RAISED: Final = {
     Ending.OUTPUT_LIMIT: ("output_limit_bytes", BYTES_MAX),
 }
 """The limit that a stage ran into, and the largest that it may have."""
+_VERBS: Final = {
+    PlannedAction.RUN: "run",
+    PlannedAction.SKIP: "skip",
+    PlannedAction.PASS_OVER: "pass over",
+    PlannedAction.NOT_REACHED: "not reach",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,53 +58,82 @@ class _Request:
     words: tuple[str, ...]
     settings: dict[str, Any]
 
+    def with_option(self, option: str, field: str, value: str) -> _Request:
+        """Add an option that stands for a setting."""
+        return _Request((*self.words, option, value), {**self.settings, field: value})
+
     def config(self, directory: Path) -> RunConfig:
+        """Return what the command would ask for in the output directory."""
         return RunConfig.model_validate({"output_directory": directory, **self.settings})
 
 
+class Offer(NamedTuple):
+    """A command to type next.
+
+    Attributes:
+        words: the command; None when there is none.
+        would: what it would do, or what to do instead, step by step.
+        refusal: why a plainer resume would be refused, as the refusal says it; None when it would
+            not be.
+    """
+
+    words: tuple[str, ...] | None = None
+    would: tuple[str, ...] = ()
+    refusal: str | None = None
+
+
 def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> NextStep:
-    """What to do next about a run. `shown` is OUT as it is to stand in a command."""
-    step = NextStep(
-        remedies=remedies_of(view, now_wrong),
-        who=who_can_change(view, now_wrong),
-        words=None,
-        would=(),
-    )
+    """Return what to do next about a run. `shown` is OUT as it is to stand in a command."""
     if view.is_archived:
         gone = "a later run has taken its place: it can be read, not resumed"
-        return step.model_copy(update={"remedies": (gone,), "who": "nobody"})
+        return NextStep(remedies=(gone,), who="nobody", words=None, would=())
+    offer = offer_of(view, shown, now_wrong)
+    refusal = () if offer.refusal is None else (offer.refusal,)
+    return NextStep(
+        remedies=(*remedies_of(view, now_wrong), *refusal),
+        who=who_can_change(view, now_wrong),
+        words=offer.words,
+        would=offer.would,
+    )
+
+
+def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) -> Offer:
+    """Return the next command for a run that is not archived, tried and not done."""
     match view.standing:
         case Standing.WORKING:
             words = (PRODUCT, "logs", shown, "--follow")
-            would = ("show what the stages print, until the run has ended",)
-            return step.model_copy(update={"words": words, "would": would})
+            return Offer(words, ("show what the stages print, until the run has ended",))
         case Standing.DONE | Standing.NOT_CLOSABLE if not now_wrong and view.report.closure_ready:
-            return step
+            return Offer()
+        case _ if view.saved is not None:
+            return _resume(view, view.saved, shown)
+        case _ if view.report.is_nothing_kept:
+            return Offer(would=("begin again: type the whole command of the run once more",))
         case _:
-            return _resume_step(view, shown, step)
+            return Offer()
 
 
-def _resume_step(view: InspectedRun, shown: str, step: NextStep) -> NextStep:
-    if is_nothing_kept(view.report) and view.checkpoint is None:
-        would = ("begin again: type the whole command of the run once more",)
-        return step.model_copy(update={"would": would})
-    if view.checkpoint is None:
-        return step
-    request = _resume_request(view, shown)
-    try:
-        plan, request, refusal = _accepted(view, request)
-    except OrchestratorError as error:
-        said = str(error) if not error.remedy else f"{error}; {error.remedy}"
-        return step.model_copy(
-            update={"remedies": (*step.remedies, f"a resume is refused: {said}")}
-        )
-    remedies = (*step.remedies, *refusal)
-    known = {"remedies": remedies, "words": request.words, "would": _effects(plan)}
-    return step.model_copy(update=known)
+def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
+    """Return the first form of a resume that would be accepted."""
+    plain = _resume_request(view, saved.checkpoint, shown)
+    rerun = plain.with_option("--on-changed-stage", "on_changed_stage", OnChangedStage.RERUN)
+    refusals: list[OrchestratorError] = []
+    for form, of_completed in ((plain, False), (rerun, False), (rerun, True)):
+        try:
+            request = _with_lost_values(form, saved, view.directory, of_completed=of_completed)
+            plan = plan_of(prepare(request.config(view.directory), saved))
+        except OrchestratorError as error:
+            refusals.append(error)
+        else:
+            refusal = str(refusals[0]) if refusals else None
+            return Offer(request.words, _effects(plan), refusal)
+    first = refusals[0]
+    said = str(first) if not first.remedy else f"{first}; {first.remedy}"
+    return Offer(refusal=f"a resume is refused: {said}")
 
 
-def _resume_request(view: InspectedRun, shown: str) -> _Request:
-    """A resume, with what it takes to get past what stopped the run."""
+def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> _Request:
+    """Ask for a resume, with what it takes to get past what stopped the run."""
     words: list[str] = [PRODUCT, shown, "--resume"]
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
@@ -104,68 +142,43 @@ def _resume_request(view: InspectedRun, shown: str) -> _Request:
                 passing = GATE_RULES[decision.gate].passing
                 words += [f"--{decision.gate.value}-status", passing]
                 settings["gates"][decision.gate] = passing
-    for stage, field, limit in _raised_limits(view):
+    for stage, field, limit in _raised_limits(view, checkpoint):
         option = field.removesuffix("_bytes").replace("_", "-")
         words += [f"{option_prefix(stage)}-{option}", str(limit)]
         settings["stages"][stage] = {field: limit}
     return _Request(tuple(words), settings)
 
 
-def _raised_limits(view: InspectedRun) -> list[tuple[str, str, int]]:
-    """Twice the limit that each stage ran into."""
-    found = []
-    for execution in failures_of(view.report):
-        record = None if view.checkpoint is None else view.checkpoint.stages.get(execution.stage)
-        if view.checkpoint is None or record is None or execution.ending not in _RAISED:
+def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str, int]]:
+    """Double the limit that each stage ran into."""
+    for execution in view.report.failures:
+        record = checkpoint.stages.get(execution.stage)
+        if record is None or execution.ending not in _RAISED:
             continue
         field, most = _RAISED[execution.ending]
-        limits = limits_in_force(view.checkpoint, execution.stage, settings_of(record))
-        limit = getattr(limits, field)
+        limit = getattr(limits_in_force(checkpoint, execution.stage, settings_of(record)), field)
         if limit is not None:
-            found.append((execution.stage, field, min(2 * limit, most)))
-    return found
+            yield execution.stage, field, min(2 * limit, most)
 
 
-def _accepted(view: InspectedRun, request: _Request) -> tuple[Plan, _Request, tuple[str, ...]]:
-    """The plan of the first form of the request that would be accepted, and why not a plainer one.
-
-    Raises:
-        OrchestratorError: none would; the refusal of the plainest form.
-    """
-    request = _with_lost_values(view, request)
-    try:
-        return plan_of(prepare(request.config(view.directory))), request, ()
-    except UsageError as refused:
-        again = replace(
-            request,
-            words=(*request.words, "--on-changed-stage", OnChangedStage.RERUN.value),
-            settings={**request.settings, "on_changed_stage": OnChangedStage.RERUN},
-        )
-        try:
-            return plan_of(prepare(again.config(view.directory))), again, (str(refused),)
-        except UsageError:
-            pass
-        raise
-
-
-def _with_lost_values(view: InspectedRun, request: _Request) -> _Request:
-    """The request with a place for each environment value that is not kept any more."""
-    kept = read_resumable_run(request.config(view.directory))
+def _with_lost_values(
+    request: _Request, saved: SavedRun, directory: Path, *, of_completed: bool
+) -> _Request:
+    """Add a place for each environment value that is not kept any more and would be needed."""
     words = list(request.words)
     stages = {stage: dict(given) for stage, given in request.settings["stages"].items()}
-    for stage, settings in kept.settings.items():
-        if kept.checkpoint.completion_of(stage) is None and settings.missing_values:
+    for stage, settings in resumable_run(request.config(directory), saved).settings.items():
+        is_complete = saved.checkpoint.completion_of(stage) is not None
+        if settings.missing_values and (of_completed or not is_complete):
             for key in settings.missing_values:
                 words += [f"{option_prefix(stage)}-env", f"{key}={VALUE_UNKNOWN}"]
-            stages.setdefault(stage, {})["env"] = dict.fromkeys(
-                settings.missing_values, VALUE_UNKNOWN
-            )
+            values = dict.fromkeys(settings.missing_values, VALUE_UNKNOWN)
+            stages.setdefault(stage, {})["env"] = values
     return _Request(tuple(words), {**request.settings, "stages": stages})
 
 
 def _effects(plan: Plan) -> tuple[str, ...]:
-    verbs = {"run": "run", "skip": "skip", "pass_over": "pass over", "not_reached": "not reach"}
-    effects = [f"{verbs[one.action]} {one.stage} ({one.reason})" for one in plan.stages]
+    effects = [f"{_VERBS[one.action]} {one.stage} ({one.reason})" for one in plan.stages]
     if plan.outcome is not Outcome.DONE:
         effects.append(f"end {plan.outcome.value}")
     return tuple(effects)

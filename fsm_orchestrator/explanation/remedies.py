@@ -7,7 +7,6 @@ from typing import Final, assert_never
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.record.report import failures_of, is_nothing_kept, was_asked_to_end
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
@@ -27,7 +26,7 @@ _RECORDING: Final = "make the path writable: check space, permissions and what i
 def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ...]:
     """Return what to fix first, each a sentence without its full stop."""
     if view.trouble is not None and view.checkpoint is None and view.holder is None:
-        if is_nothing_kept(view.report):
+        if view.report.is_nothing_kept:
             return (*_failure_remedies(view), "nothing of this run could be kept: start it again")
         return (_OPERATIONS[Operation.CHECKPOINT_LOAD],)
     match view.standing:
@@ -72,8 +71,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
 
 
 def _who_failed(view: InspectedRun) -> str:
-    found = failures_of(view.report)
-    if was_asked_to_end(view.report) or not found:
+    found = view.report.failures
+    if view.report.was_asked_to_end or not found:
         return RESUME_ANYBODY
     first = found[0]
     if first.attempt == 0:
@@ -84,10 +83,10 @@ def _who_failed(view: InspectedRun) -> str:
 
 
 def _failure_remedies(view: InspectedRun) -> Iterator[str]:
-    if was_asked_to_end(view.report):
+    if view.report.was_asked_to_end:
         yield "nothing is broken: resume when the run may go on"
         return
-    for execution in failures_of(view.report):
+    for execution in view.report.failures:
         if execution.operation is None:
             yield _stage_remedy(execution)
         else:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from fsm_orchestrator.explanation.evidence import ending_in_words, open_attempt_facts, record_of
-from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedGate, ExplainedStage
+from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage
+from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import judge
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.record.report import failures_of
 from fsm_orchestrator.vocabulary import Outcome, StageFate, StageStatus, Standing, Trigger
 
 
-def explained_gates(view: InspectedRun) -> tuple[ExplainedGate, ...]:
+def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
     """Return every gate with the decision in force, or with the one its kept signal implies."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
     if view.checkpoint is not None:
         kept = judge(view.checkpoint.gate_signals)
         decisions = tuple(decided.get(one.gate, one) for one in kept)
-    return tuple(
-        ExplainedGate(
-            decision=one, passing=GATE_RULES[one.gate].passing, is_judged=one.gate in decided
-        )
-        for one in decisions
-    )
+    return tuple(gate_in_force(one, is_judged=one.gate in decided) for one in decisions)
 
 
 def explained_stages(view: InspectedRun, directory: str) -> tuple[ExplainedStage, ...]:
@@ -114,7 +108,7 @@ def _why_not_reached(view: InspectedRun, stage: str) -> str:
         one.trigger is Trigger.GATES_REFUSED for one in report.transitions
     ):
         return f"the gates refused{done_before}"
-    failed = failures_of(report)
+    failed = report.failures
     if failed:
         name = failed[0].command if failed[0].attempt == 0 else f"stage {failed[0].stage}"
         return f"{name} did not succeed{done_before}"

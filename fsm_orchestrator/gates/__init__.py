@@ -1,5 +1,5 @@
-"""What must hold before a run may go on or close, and whether it does.
+"""The gates: what must hold before a run may go on or close, and the judge of it.
 
-Face: `rules`, `judging`.
+Face: `rules`, `judging`, `in_force`.
 May import: `model` and below.
 """

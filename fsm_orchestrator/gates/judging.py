@@ -1,4 +1,4 @@
-"""The gates: pure functions from signals to verdicts. What is missing counts as a refusal."""
+"""The judge of gates: pure functions from signals to verdicts. What is missing refuses."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -8,14 +8,14 @@ from pydantic import Field
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.vocabulary import Gate, GateSource
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
 
 
 class GateSignal(StrictModel):
-    """What one gate was told, and by whom."""
+    """The signal of one gate, and where it came from."""
 
-    gate: Gate = Field(description="The gate that was told.")
-    status: str = Field(description="What it was told; any value but the one that passes refuses.")
+    gate: Gate = Field(description="The gate that the signal is for.")
+    status: str = Field(description="The signal; any value but the one that passes refuses.")
     source: GateSource = Field(description="Where the signal came from.")
 
 
@@ -24,7 +24,7 @@ def signals_in_force(
     kept: Iterable[GateSignal] = (),
     sources: Mapping[Gate, GateSource] = MappingProxyType({}),
 ) -> tuple[GateSignal, ...]:
-    """One signal for each gate: the one given now, else the kept one, else the default.
+    """Return one signal for each gate: the one given now, else the kept one, else the default.
 
     `sources` says of those given now where they came from; a flag if it says nothing.
     """
@@ -42,16 +42,26 @@ def signals_in_force(
             return old
         return GateSignal(gate=gate, status=old.status, source=GateSource.CHECKPOINT)
 
-    return tuple(signal_for(gate) for gate in Gate)
+    return tuple(signal_for(gate) for gate in MANDATORY_GATES)
 
 
 def judge(signals: Iterable[GateSignal]) -> tuple[GateDecision, ...]:
-    """The decisions, in gate order, every gate judged whatever the others said.
+    """Judge every gate, in gate order, whatever the others said.
 
     A gate without a signal, and a value the gate does not know, are refusals.
     """
     by_gate = {signal.gate: signal for signal in signals}
-    return tuple(_decide(gate, by_gate.get(gate)) for gate in Gate)
+    return tuple(_decide(gate, by_gate.get(gate)) for gate in MANDATORY_GATES)
+
+
+def signal_problem(signal: GateSignal) -> str | None:
+    """Return what is wrong with a signal that was read from a file; None when nothing is."""
+    rule = GATE_RULES[signal.gate]
+    if signal.status not in rule.values:
+        return f"unknown value for {signal.gate.value}"
+    if signal.source is GateSource.DEFAULT and signal.status != rule.default:
+        return f"was not given, but is not {rule.default!r}"
+    return None
 
 
 def _decide(gate: Gate, signal: GateSignal | None) -> GateDecision:
@@ -68,11 +78,11 @@ def _decide(gate: Gate, signal: GateSignal | None) -> GateDecision:
 
 
 def have_passed(decisions: Iterable[GateDecision], gates: Iterable[Gate]) -> bool:
-    """Whether every one of `gates` has a decision, and it is a pass."""
+    """Say whether every one of `gates` has a decision, and it is a pass."""
     passed = {decision.gate for decision in decisions if decision.passed}
     return set(gates) <= passed
 
 
 def reason_codes(decisions: Iterable[GateDecision]) -> tuple[str, ...]:
-    """The reason codes of the refusals, in gate order."""
+    """Return the reason codes of the refusals, in gate order."""
     return tuple(decision.reason_code for decision in decisions if decision.reason_code is not None)

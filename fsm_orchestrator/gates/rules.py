@@ -1,4 +1,4 @@
-"""What each gate may say and what passes it. Light: the command line reads it for its options."""
+"""The values that each gate knows, and the one that passes. Light: the option parser reads it."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ from fsm_orchestrator.vocabulary import Gate
 
 
 class GateRule(NamedTuple):
-    """What a gate accepts. `values` begins with the passing one and ends with the default.
+    """The values of a gate. `values` begins with the passing one and ends with the default.
 
     `refusals` are the others, the tighter later: a check that spoke weighs more than none.
     """
@@ -17,7 +17,7 @@ class GateRule(NamedTuple):
     reason_code: str
 
     def is_tighter(self, status: str, other: str) -> bool:
-        """Whether `status` is further from passing than `other`."""
+        """Say whether `status` is further from passing than `other`."""
         order = (self.passing, *self.refusals)
         return order.index(status) > order.index(other)
 

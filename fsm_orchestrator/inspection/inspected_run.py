@@ -19,6 +19,7 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_reader import read_report
@@ -41,7 +42,8 @@ class InspectedRun:
     Attributes:
         directory: where its files are, absolute.
         report: as it was written; where it was not, as the checkpoint implies it.
-        checkpoint: None when it cannot be used, and `trouble` says why.
+        saved: its checkpoint and private file; None when the checkpoint cannot be used, and
+            `trouble` says why.
         trouble: what is wrong with its files, as a sentence; None when nothing is.
         holder: the process at work there now; None when there is none.
         is_archived: whether a later run has taken its place.
@@ -49,10 +51,15 @@ class InspectedRun:
 
     directory: Path
     report: Report
-    checkpoint: Checkpoint | None
+    saved: SavedRun | None
     trouble: str | None
     holder: Holder | None
     is_archived: bool
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The checkpoint; None when it cannot be used."""
+        return None if self.saved is None else self.saved.checkpoint
 
     @property
     def standing(self) -> Standing:
@@ -142,31 +149,35 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     directory = run_directory(output, run_id)
     is_archived = directory != output
     holder = None if is_archived else holder_of(output)
-    checkpoint, trouble = _checkpoint(directory)
-    report, report_trouble = _report(directory, checkpoint)
+    saved, trouble = _saved(directory)
+    report, report_trouble = _report(directory, saved)
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
-    return InspectedRun(
-        directory, report, checkpoint, trouble or report_trouble, holder, is_archived
-    )
+    return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)
+
+
+def inspect_ended(output: Path, report: Report) -> InspectedRun:
+    """Look at the run in an output directory whose latest invocation ended with `report`."""
+    saved, trouble = _saved(output)
+    return InspectedRun(output, report, saved, trouble, holder=None, is_archived=False)
 
 
 def _has_checkpoint(directory: Path) -> bool:
     return os.path.lexists(directory / CHECKPOINT_FILE)
 
 
-def _checkpoint(directory: Path) -> tuple[Checkpoint | None, str | None]:
+def _saved(directory: Path) -> tuple[SavedRun | None, str | None]:
     try:
-        return checkpoint_reader.load(directory), None
+        return checkpoint_reader.load_saved(directory), None
     except CheckpointError as error:
         return None, str(error)
 
 
-def _report(directory: Path, checkpoint: Checkpoint | None) -> tuple[Report, str | None]:
+def _report(directory: Path, saved: SavedRun | None) -> tuple[Report, str | None]:
     try:
         return read_report(directory / REPORT_FILE), None
     except ReportError as error:
-        if checkpoint is None:
+        if saved is None:
             raise
-        intact = judge_artifacts(checkpoint, {}).is_good
-        return build_report(checkpoint, artifacts_intact=intact), str(error)
+        intact = judge_artifacts(saved.checkpoint, {}).is_good
+        return build_report(saved.checkpoint, artifacts_intact=intact), str(error)

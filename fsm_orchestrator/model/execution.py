@@ -198,6 +198,11 @@ class StageExecution(StrictModel):
     )
 
     @property
+    def name(self) -> str:
+        """The stage; of the program's own work the operation, such as `report.persist`."""
+        return self.command if self.attempt == 0 else self.stage
+
+    @property
     def operation(self) -> Operation | None:
         """The operation that the program itself failed to do; None where this is about a stage."""
         is_own = self.attempt == 0 and self.command in tuple(Operation)

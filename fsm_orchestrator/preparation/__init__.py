@@ -1,4 +1,4 @@
-"""What an invocation would do, decided before anything is written.
+"""An invocation that has not begun: all is decided before anything is written.
 
 Face: `dispatch`, `preparation`, `plan`, `effective_settings`, `resumable_run`.
 May import: `record` and below.

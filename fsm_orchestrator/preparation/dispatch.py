@@ -1,8 +1,9 @@
-"""Which kind of invocation a request is: a new run, a resume, or a resume from the beginning."""
+"""Prepares what was asked for: a new run, a resume, or a resume that begins from the start."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import ReportError, UsageError
@@ -14,13 +15,16 @@ from fsm_orchestrator.vocabulary import (
     REPORT_FILE,
     ExecutionMode,
     OnChangedStage,
-    Operation,
-    Outcome,
 )
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.checkpoint_reader import SavedRun
 
-def prepare(config: RunConfig) -> Preparation:
+
+def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
     """Decide what the request would do. Writes nothing.
+
+    `saved` is what the run to resume has left, if the caller has read it already.
 
     Raises:
         UsageError: the request is wrong or refused.
@@ -28,7 +32,7 @@ def prepare(config: RunConfig) -> Preparation:
     """
     if not config.resume:
         return prepare_run(config)
-    if _was_never_recorded(config):
+    if saved is None and _was_never_recorded(config):
         if not any(given.bin for given in config.stages.values()):
             raise UsageError(
                 "the run to resume could not write its checkpoint, so nothing is kept of it: it"
@@ -39,23 +43,15 @@ def prepare(config: RunConfig) -> Preparation:
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
-    return prepare_resume(config)
+    return prepare_resume(config, saved)
 
 
 def _was_never_recorded(config: RunConfig) -> bool:
-    """Whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    """Say whether no checkpoint was ever written and the report proves that nothing was spawned."""
     output = config.output_path
     if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False
     try:
-        report = read_report(output / REPORT_FILE)
+        return read_report(output / REPORT_FILE).is_nothing_kept
     except ReportError:
         return False
-    entries = report.stage_executions
-    return (
-        report.terminal_state is Outcome.FAILED
-        and not report.transitions
-        and not report.earlier_invocations
-        and any(entry.command == Operation.CHECKPOINT_PERSIST for entry in entries)
-        and all(entry.attempt == 0 for entry in entries)
-    )

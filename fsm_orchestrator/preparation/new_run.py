@@ -9,15 +9,14 @@ from typing import Final
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import (
-    given_settings,
-)
+from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
+    DEFAULT_RUN_SETTINGS,
     Preparation,
     clock_of,
     masker_of,
@@ -25,6 +24,7 @@ from fsm_orchestrator.preparation.preparation import (
     new_run_id,
     private_of,
     recorded,
+    run_settings_in,
     setting_warnings,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -35,13 +35,12 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     OnChangedStage,
-    OnLeak,
     Trigger,
     __version__,
 )
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
-"""What is said of a directory, of what is no regular file, and of one that is too large."""
+"""The errors for a directory, for what is no regular file, and for one that is too large."""
 
 
 def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:
@@ -75,9 +74,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
-        timeout_ms=config.timeout_ms,
-        kill_grace_ms=config.kill_grace_ms,
-        on_leak=config.on_leak or OnLeak.WARN,
+        **run_settings_in(config).over(DEFAULT_RUN_SETTINGS)._asdict(),
         stages=recorded(settings, masker, private, {}),
         completions=(),
         open_attempt=None,
@@ -115,7 +112,7 @@ def _check_output_directory(output: Path) -> None:
 
 
 def _run_id(config: RunConfig, clock: Clock) -> str:
-    """The given id if it is free, else a new one: unique, and sorting by time."""
+    """Return the given id if it is free, else a new one: unique, and sorting by time."""
     if config.run_id is None:
         return new_run_id(clock)
     output = config.output_path
@@ -129,7 +126,7 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
 
 
 def _leftover(output: Path) -> AttemptRecord | None:
-    """The attempt that an earlier run in this directory left open, if that can be known.
+    """Return the attempt that an earlier run in this directory left open, if that can be known.
 
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.
@@ -139,7 +136,7 @@ def _leftover(output: Path) -> AttemptRecord | None:
     except FileNotFoundError:
         return None
     except OSError:
-        pass  # told in words below
+        pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
 
     try:

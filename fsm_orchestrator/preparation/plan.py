@@ -1,44 +1,33 @@
-"""What an invocation would do, per gate and stage, and why: a pure reading of its preparation."""
+"""The plan of an invocation, per gate and stage, with reasons. Pure."""
 
 from __future__ import annotations
 
-from typing import Final
-
+from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import have_passed, judge
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
-from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    Compared,
     ExecutionMode,
-    Gate,
     GatesGuard,
     Outcome,
+    PlannedAction,
     StageStatus,
 )
 
-COMPARED: Final = ("command", "args", "cwd", "environment", "expected artifacts", "artifacts")
-"""What a completed stage is held against, by the names that settings.differences gives them."""
-
-
-class PlannedGate(StrictModel):
-    """How a gate would be judged, and what would pass."""
-
-    decision: GateDecision
-    passing: str
-
 
 class PlannedStage(StrictModel):
-    """What would become of a stage. `action` is `run`, `skip`, `pass_over` or `not_reached`.
+    """The plan for one stage.
 
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
     """
 
     stage: str
-    action: str
+    action: PlannedAction
     reason: str
     details: tuple[str, ...]
     command: str | None
@@ -57,7 +46,7 @@ class PlannedStage(StrictModel):
 
 
 class Plan(StrictModel):
-    """What a run or resume would do if every stage succeeded."""
+    """The plan for a run or resume in which every stage succeeds."""
 
     output_directory: str
     run_id: str
@@ -65,18 +54,18 @@ class Plan(StrictModel):
     gates_guard: GatesGuard
     execution_mode: ExecutionMode
     archives_earlier_run: bool
-    gates: tuple[PlannedGate, ...]
+    gates: tuple[GateInForce, ...]
     stages: tuple[PlannedStage, ...]
     outcome: Outcome
     warnings: tuple[str, ...]
 
 
 def plan_of(preparation: Preparation) -> Plan:
-    """The plan of an invocation; every stage that would run is taken to succeed."""
+    """Return the plan of an invocation; every stage that would run is taken to succeed."""
     checkpoint = preparation.checkpoint
     decisions = judge(checkpoint.gate_signals)
     is_over = preparation.first_trigger is None
-    do_pass = is_over or have_passed(decisions, Gate)
+    do_pass = is_over or have_passed(decisions, MANDATORY_GATES)
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
@@ -84,10 +73,7 @@ def plan_of(preparation: Preparation) -> Plan:
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
-        gates=tuple(
-            PlannedGate(decision=decision, passing=GATE_RULES[decision.gate].passing)
-            for decision in decisions
-        ),
+        gates=tuple(gate_in_force(decision, is_judged=False) for decision in decisions),
         stages=tuple(
             _planned_stage(preparation, stage, may_run=do_pass)
             for stage in checkpoint.lifecycle.stages
@@ -101,7 +87,8 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
     settings = preparation.settings.get(stage)
     masker = preparation.masker
     action, reason, details = _action(preparation, stage, may_run=may_run)
-    completion = preparation.checkpoint.completion_of(stage) if action == "skip" else None
+    is_skipped = action is PlannedAction.SKIP
+    completion = preparation.checkpoint.completion_of(stage) if is_skipped else None
     return PlannedStage(
         stage=stage,
         action=action,
@@ -121,29 +108,25 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
-    """The settings of a completed stage that are what they were; the others are in a warning."""
-    about = f"stage {stage!r} is skipped although it is not what it was when it completed: "
-    warnings = preparation.checkpoint.invocation.warnings
-    changed = [one.removeprefix(about) for one in warnings if one.startswith(about)]
-    return tuple(
-        name for name in COMPARED if not any(one.startswith(f"{name}:") for one in changed)
-    )
+    """Return the names of what has not changed of a completed stage."""
+    changed = {change.field for change in preparation.kept_changes.get(stage, ())}
+    return tuple(one.value for one in Compared if one not in changed)
 
 
 def _action(
     preparation: Preparation, stage: str, *, may_run: bool
-) -> tuple[str, str, tuple[str, ...]]:
+) -> tuple[PlannedAction, str, tuple[str, ...]]:
     checkpoint = preparation.checkpoint
     completion = checkpoint.completion_of(stage)
     if completion is not None:
-        return "skip", f"completed by attempt {completion.attempt}", ()
+        return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
     if not may_run and checkpoint.lifecycle.gates_guard is GatesGuard.STAGES:
-        return "not_reached", "the gates would refuse", ()
+        return PlannedAction.NOT_REACHED, "the gates would refuse", ()
     if stage not in preparation.settings:
-        return "pass_over", "it has no binary", ()
+        return PlannedAction.PASS_OVER, "it has no binary", ()
     if stage in checkpoint.invocation.rerun:
-        return "run", "completed before, and to run again", ()
-    return "run", *_why_it_runs(preparation, stage)
+        return PlannedAction.RUN, "completed before, and to run again", ()
+    return PlannedAction.RUN, *_why_it_runs(preparation, stage)
 
 
 def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:

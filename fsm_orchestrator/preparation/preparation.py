@@ -1,21 +1,22 @@
-"""What an invocation would do, decided before anything is written: the pure half of a run.
+"""An invocation that has not begun: the pure half of a run.
 
 `prepare` reads the output directory and the private file, refuses what must be refused, and
 returns the record the run begins with. `plan` stops here; `run` goes on. Resuming is decided in
-resumption.py.
+resume.py.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.limits import Limits
@@ -27,12 +28,17 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
+    MANDATORY_GATES,
     PRODUCT,
     ExecutionMode,
     GatesGuard,
+    OnLeak,
     Trigger,
     __version__,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.preparation.changes import Change
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
 
@@ -47,6 +53,7 @@ class Preparation(NamedTuple):
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
         private: what the private file must hold; None when the run has no secrets.
         archives: whether an earlier run's files are moved aside first.
+        kept_changes: by completed stage that is skipped all the same, how it differs.
     """
 
     config: RunConfig
@@ -58,6 +65,7 @@ class Preparation(NamedTuple):
     leftover: AttemptRecord | None = None
     private: PrivateFile | None = None
     archives: bool = False
+    kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
 
     def limits_of(self, stage: str) -> Limits:
         """Return what a stage may take."""
@@ -69,18 +77,38 @@ class Preparation(NamedTuple):
 
     @property
     def may_spawn(self) -> bool:
-        """Whether a stage will be started, as far as can be told. A hint: it admits to nothing."""
+        """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
         guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-        signals = self.checkpoint.gate_signals
-        do_pass = all(one.status == GATE_RULES[one.gate].passing for one in signals)
+        do_pass = have_passed(judge(self.checkpoint.gate_signals), MANDATORY_GATES)
         return self.first_trigger is not None and has_work and (do_pass or not guards_stages)
 
     @property
     def kill_grace_ms(self) -> int:
-        """How long what an interrupted attempt left may take to end after SIGTERM."""
+        """The time, in milliseconds, that leftovers of an attempt have to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
+
+
+class RunSettings(NamedTuple):
+    """The settings of a run that hold for each stage; None where one source does not say."""
+
+    timeout_ms: int | None = None
+    kill_grace_ms: int | None = None
+    on_leak: OnLeak | None = None
+
+    def over(self, lower: RunSettings) -> RunSettings:
+        """Return these settings, and where they do not say, those of `lower`."""
+        given = {field: value for field, value in self._asdict().items() if value is not None}
+        return lower._replace(**given)
+
+
+DEFAULT_RUN_SETTINGS: Final = RunSettings(on_leak=OnLeak.WARN)
+
+
+def run_settings_in(source: RunConfig | Checkpoint) -> RunSettings:
+    """Return what a request, or the checkpoint of a run, says."""
+    return RunSettings(*(getattr(source, field) for field in RunSettings._fields))
 
 
 def new_invocation(
@@ -91,7 +119,7 @@ def new_invocation(
     warnings: tuple[str, ...] = (),
     rerun: tuple[str, ...] = (),
 ) -> InvocationRecord:
-    """The record of an invocation that has done nothing yet."""
+    """Return the record of an invocation that has done nothing yet."""
     return InvocationRecord(
         number=number,
         execution_mode=mode,
@@ -110,12 +138,12 @@ def new_invocation(
 
 
 def clock_of(config: RunConfig) -> Clock:
-    """The clock an invocation runs by."""
+    """Return the clock that an invocation runs by."""
     return SystemClock() if config.fixed_clock is None else FixedClock(config.fixed_clock)
 
 
 def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
-    """Masks every environment value that is known."""
+    """Return a masker of every environment value that is known."""
     return Masker(
         value
         for settings in known
@@ -128,7 +156,7 @@ def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
 def private_of(
     settings: Mapping[str, StageSettings], kept: PrivateFile | None, run_id: str
 ) -> PrivateFile:
-    """What the private file must hold; a kept comparison key stays."""
+    """Return what the private file must hold; a kept comparison key stays."""
     key = private_file.new_digest_key().hex() if kept is None else kept.digest_key
     return PrivateFile(run_id=run_id, digest_key=key, stages=secrets_of(settings))
 
@@ -139,7 +167,7 @@ def recorded(
     private: PrivateFile,
     kept: Mapping[str, StageRecord],
 ) -> dict[str, StageRecord]:
-    """The settings as the checkpoint keeps them."""
+    """Return the settings as the checkpoint keeps them."""
     return {
         stage: record_of(one, masker, private.digest_key_bytes, kept.get(stage))
         for stage, one in settings.items()
@@ -147,7 +175,7 @@ def recorded(
 
 
 def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
-    """What is allowed but probably not meant."""
+    """Warn of what is allowed but probably not meant."""
     return tuple(
         f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
         for stage, one in settings.items()
@@ -157,6 +185,6 @@ def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
 
 
 def new_run_id(clock: Clock) -> str:
-    """An id that is unique and sorts by time."""
+    """Return an id that is unique and sorts by time."""
     at = clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
     return f"{at.replace('-', '').replace(':', '')}-{secrets.token_hex(4)}"

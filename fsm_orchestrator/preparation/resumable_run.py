@@ -1,12 +1,12 @@
-"""What a resume finds: the checkpoint, the private file, and what was given now laid over both.
+"""A run to be resumed: what it has left, and what was given now laid over it. Pure.
 
-Reads and merges; what may be done with it is decided in resumption.py.
+What may be done with it is decided in decision.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
@@ -18,14 +18,11 @@ from fsm_orchestrator.preparation.preparation import (
     masker_of,
     private_of,
     recorded,
-    setting_warnings,
 )
-from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.vocabulary import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +36,26 @@ class ResumableRun:
     records: Mapping[str, StageRecord]
     masker: Masker
     private: PrivateFile
-    warnings: list[str] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
         """Whether the run had reached done."""
-        state = self.checkpoint.lifecycle.states[self.checkpoint.current_state]
-        return state.outcome is Outcome.DONE
+        return self.checkpoint.is_done
 
 
-def read_resumable_run(config: RunConfig) -> ResumableRun:
-    """Read what is kept of the run and lay over it what was given now.
+def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
+    """Lay what was given now over what the run has left.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it cannot be used.
         UsageError: what was given does not fit the run.
     """
-    checkpoint = checkpoint_reader.load(config.output_path)
+    checkpoint, private = saved
     if config.run_id not in {None, checkpoint.run_id}:
         raise UsageError(
             f"--run-id {config.run_id} does not fit: the run to resume is {checkpoint.run_id}",
             remedy="leave --run-id out, or start a new run without --resume",
         )
     _refuse_other_lifecycle(config, checkpoint)
-    ref = checkpoint.private_ref
-    private = None if ref is None else private_file.load(ref)
     kept = {stage: settings_of(record) for stage, record in checkpoint.stages.items()}
     for stage, known in ({} if private is None else private.stages).items():
         if stage in kept:
@@ -87,7 +79,6 @@ def read_resumable_run(config: RunConfig) -> ResumableRun:
         records=recorded(settings, masker, to_keep, checkpoint.stages),
         masker=masker,
         private=to_keep,
-        warnings=list(setting_warnings(settings)),
     )
 
 

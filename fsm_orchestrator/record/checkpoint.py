@@ -1,9 +1,10 @@
-"""The checkpoint's shape: a run's whole record, its lifecycle embedded, and questions about it.
+"""The checkpoint's shape: a run's whole record, its lifecycle embedded, and how it grows.
 
-Reading a file without believing it is checkpoint_file.py's duty, writing it recorder.py's.
+Reading a file without believing it is checkpoint_reader.py's duty, writing it recorder.py's.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -24,15 +25,16 @@ from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,
     blank,
+    cycle_in,
     gone_wrong,
     idempotency_key,
 )
-from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.vocabulary import OnLeak, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 
 class Completion(StrictModel):
@@ -112,7 +114,7 @@ class Checkpoint(StrictModel):
         return sum(len(invocation.transitions) for invocation in self.invocations)
 
     def times_taken(self, edge: Edge) -> int:
-        """How often an edge was taken in the run, over all invocations."""
+        """Count how often an edge was taken in the run, over all invocations."""
         return sum(
             (one.source, one.trigger, one.dest) == (edge.source, edge.trigger, edge.dest)
             for invocation in self.invocations
@@ -120,7 +122,7 @@ class Checkpoint(StrictModel):
         )
 
     def cycle_of(self, stage: str) -> int:
-        """The loop cycle that a stage is in, from 1: one more each time a loop led back to it."""
+        """Return the loop cycle of a stage, from 1: one more each time a loop led back to it."""
         return 1 + sum(
             self.times_taken(edge)
             for edge in self.lifecycle.loops
@@ -128,11 +130,98 @@ class Checkpoint(StrictModel):
         )
 
     def completion_of(self, stage: str) -> Completion | None:
-        """The completion of a stage that is in force."""
-        return next((one for one in reversed(self.completions) if one.stage == stage), None)
+        """Return the completion of a stage that is in force."""
+        return next((one for one in self.completions if one.stage == stage), None)
 
-    def interrupted(self, attempt: AttemptRecord, *, error: str) -> StageExecution:
-        """The record of an attempt that began and whose end nobody saw."""
+    @property
+    def completed(self) -> tuple[Completion, ...]:
+        """The completions in force, in the lifecycle's order of stages."""
+        found = map(self.completion_of, self.lifecycle.stages)
+        return tuple(completion for completion in found if completion is not None)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run has reached done."""
+        return self.lifecycle.states[self.current_state].outcome is Outcome.DONE
+
+    def next_attempt(self, stage: str) -> int:
+        """Return the number of the next attempt of a stage, over all invocations, from 1."""
+        numbers = [
+            execution.attempt
+            for invocation in self.invocations
+            for execution in invocation.stage_executions
+            if execution.stage == stage and execution.status is not StageStatus.SKIPPED
+        ]
+        if self.open_attempt is not None and self.open_attempt.stage == stage:
+            numbers.append(self.open_attempt.attempt)
+        return 1 + max(numbers, default=0)
+
+    # -- what happens to a run: the record after it -----------------------------------------
+    # Recording calls these, and a record that is read is proved by calling them again.
+
+    def with_invocation(self, **changes: Any) -> Self:
+        """Change the record of the latest invocation."""
+        latest = self.invocation.model_copy(update=changes)
+        return self.model_copy(update={"invocations": (*self.invocations[:-1], latest)})
+
+    def with_execution(self, execution: StageExecution) -> Self:
+        """Add a stage execution that completes nothing."""
+        return self.with_invocation(stage_executions=(*self.invocation.stage_executions, execution))
+
+    def begun(self, invocation: InvocationRecord) -> Self:
+        """Begin an invocation; the completions of the stages that it runs again are set aside."""
+        return self.model_copy(
+            update={
+                "invocations": (*self.invocations, invocation),
+                "completions": self._in_force_without(invocation.rerun),
+            }
+        )
+
+    def taken(self, transition: TransitionRecord, **invocation_changes: Any) -> Self:
+        """Take a transition; a loop leaves no completion in force of the stages that it repeats."""
+        transitions = (*self.invocation.transitions, transition)
+        draft = self.with_invocation(transitions=transitions, **invocation_changes)
+        changes = {
+            "current_state": transition.dest,
+            "completions": self._in_force_without(self.repeated_by(transition)),
+        }
+        return draft.model_copy(update=changes)
+
+    def attempt_begun(self, attempt: AttemptRecord) -> Self:
+        """Begin an attempt, or say more about the one that has begun."""
+        return self.model_copy(update={"open_attempt": attempt})
+
+    def attempt_ended(self, execution: StageExecution) -> Self:
+        """End an attempt; if it succeeded, its stage is complete."""
+        changes: dict[str, Any] = {"open_attempt": None}
+        if execution.status is StageStatus.SUCCESS:
+            completion = Completion(
+                stage=execution.stage,
+                cycle=cycle_in(execution),
+                attempt=execution.attempt,
+                invocation=self.invocation.number,
+                settings=self.stages[execution.stage],
+                artifacts=execution.artifacts,
+            )
+            changes["completions"] = (*self.completions, completion)
+        return self.with_execution(execution).model_copy(update=changes)
+
+    def attempt_interrupted(self, *, error: str) -> Self:
+        """End the open attempt, if there is one, as one whose end nobody saw."""
+        if self.open_attempt is None:
+            return self
+        return self.attempt_ended(self._interrupted(self.open_attempt, error))
+
+    def repeated_by(self, transition: TransitionRecord) -> tuple[str, ...]:
+        """Return the stages that a transition has run again: none unless it is a loop."""
+        step = (transition.source, transition.trigger, transition.dest)
+        is_loop = any(step == (one.source, one.trigger, one.dest) for one in self.lifecycle.loops)
+        return self.lifecycle.stages_from(transition.dest) if is_loop else ()
+
+    def _in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
+        return tuple(one for one in self.completions if one.stage not in stages)
+
+    def _interrupted(self, attempt: AttemptRecord, error: str) -> StageExecution:
         settings = self.stages.get(attempt.stage)
         stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
         return blank(
@@ -153,15 +242,3 @@ class Checkpoint(StrictModel):
                 "stderr_log": stderr_log,
             }
         )
-
-    def next_attempt(self, stage: str) -> int:
-        """The number of the next attempt of a stage, over all invocations, from 1."""
-        numbers = [
-            execution.attempt
-            for invocation in self.invocations
-            for execution in invocation.stage_executions
-            if execution.stage == stage and execution.status is not StageStatus.SKIPPED
-        ]
-        if self.open_attempt is not None and self.open_attempt.stage == stage:
-            numbers.append(self.open_attempt.attempt)
-        return 1 + max(numbers, default=0)

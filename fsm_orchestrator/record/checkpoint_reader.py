@@ -1,7 +1,7 @@
 """Reading a checkpoint without believing it.
 
 A file that cannot be read, does not parse, holds an unknown or doubled key, is of another
-version, embeds a lifecycle we would refuse, or tells a history that is no walk over it raises
+version, embeds a lifecycle that would be refused, or has a history that is no walk over it raises
 CheckpointError with file and reason. The file is left as it is.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
@@ -19,6 +19,8 @@ from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import described
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 
@@ -31,8 +33,31 @@ REMEDY = (
 )
 
 
+class SavedRun(NamedTuple):
+    """The files that a run has left for a resume.
+
+    Attributes:
+        checkpoint: its record.
+        private: its private file; None where it had none, or it cannot be used any more.
+    """
+
+    checkpoint: Checkpoint
+    private: PrivateFile | None
+
+
+def load_saved(output_directory: Path) -> SavedRun:
+    """Read what a run has left.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be used.
+    """
+    checkpoint = load(output_directory)
+    ref = checkpoint.private_ref
+    return SavedRun(checkpoint, None if ref is None else private_file.load(ref))
+
+
 def load(output_directory: Path) -> Checkpoint:
-    """The checkpoint of an output directory.
+    """Read the checkpoint of an output directory.
 
     Raises:
         CheckpointError: there is none, or it cannot be used.
@@ -53,7 +78,7 @@ def load(output_directory: Path) -> Checkpoint:
 
 
 def parse(data: bytes, name: str) -> Checkpoint:
-    """A checkpoint from its bytes; `name` is the file's in messages.
+    """Read a checkpoint from its bytes; `name` is the file's in messages.
 
     Raises:
         CheckpointError: it cannot be used.
@@ -78,7 +103,7 @@ def parse(data: bytes, name: str) -> Checkpoint:
 
 
 def _check_envelope(data: bytes, name: str) -> None:
-    """What pydantic would let pass or explain badly: doubled keys, NaN, version, product."""
+    """Refuse what pydantic would pass or explain badly: doubled keys, NaN, version, product."""
     try:
         document = json.loads(
             data.decode(), object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant

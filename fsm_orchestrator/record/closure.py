@@ -1,4 +1,4 @@
-"""Whether a run may close: the expected artifacts of all completed stages, judged once more."""
+"""Closing a run: the expected artifacts of all completed stages, judged once more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fsm_orchestrator.vocabulary import Operation, StageStatus
 def judge_artifacts(
     checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
 ) -> ArtifactsVerdict:
-    """Whether what the completed stages were expected to leave is present and valid now.
+    """Judge whether what the completed stages were expected to leave is present and valid now.
 
     `settings` are the exact ones; a path that is known only masked counts as missing.
     """
@@ -36,7 +36,7 @@ def judge_artifacts(
 def changed_artifacts(
     checkpoint: Checkpoint, verdict: ArtifactsVerdict, masker: Masker
 ) -> tuple[str, ...]:
-    """The good artifacts that are not what they were when their stage completed."""
+    """Return the good artifacts that are not what they were when their stage completed."""
     digests = {
         artifact.path: artifact.sha256
         for completion in checkpoint.completions
@@ -52,7 +52,7 @@ def changed_artifacts(
 def refused_execution(
     run_id: str, verdict: ArtifactsVerdict, masker: Masker, *, at: str
 ) -> StageExecution:
-    """The record of a closing that was refused for its artifacts."""
+    """Return the record of a closing that was refused for its artifacts."""
     failure = operations.own_failure(
         run_id,
         Operation.CLOSURE_VERIFY,

@@ -27,7 +27,7 @@ EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
 TAIL_BYTES_MAX: Final = 4 * 1024 * 1024
 _SENTENCES: Final = frozenset({"message", "error", "reason"})
-"""What is put into words where it happens. Names of ours are never masked, whatever a value is."""
+"""The sentences, which may quote anything. Names are never masked, whatever a value is."""
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
 
 
@@ -82,7 +82,7 @@ class EventFile:
             os.close(self._descriptor)
 
     def _repair(self) -> int:
-        """Cut a torn last line; the number of the last event, 0 if there is none."""
+        """Cut a torn last line; return the number of the last event, 0 if there is none."""
         size_bytes = os.fstat(self._descriptor).st_size
         start = max(0, size_bytes - TAIL_BYTES_MAX)
         tail = os.pread(self._descriptor, TAIL_BYTES_MAX, start)
@@ -99,7 +99,7 @@ class EventFile:
 
 
 class _Sinks:
-    """What the last processor hands the finished event to."""
+    """The receivers of a finished event."""
 
     def __init__(self, event_file: EventFile | None, listener: Listener | None) -> None:
         self.event_file = event_file
@@ -123,7 +123,7 @@ class RunLogger(structlog.BoundLoggerBase):
 def build_logger(
     clock: Clock, masker: Masker, event_file: EventFile | None, listener: Listener | None
 ) -> RunLogger:
-    """A logger that numbers, stamps, masks and orders events, then hands them to both sinks."""
+    """Return a logger that numbers, stamps, masks and orders events, and feeds both sinks."""
     counter = {"seq": 0 if event_file is None else event_file.last_seq}
 
     def stamp(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -156,5 +156,5 @@ def build_logger(
 
 
 def _plain(value: Any) -> Any:
-    """A record as JSON has it; it was masked when it was made."""
+    """Return a record as JSON has it; it was masked when it was made."""
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -299,7 +299,7 @@ _EVENT_LINE: Final[TypeAdapter[EventLine]] = TypeAdapter(EventLine)
 
 
 def parse_event(line: bytes) -> EventLine:
-    """The event that a line of the log tells.
+    """Read a line of the log.
 
     Raises:
         pydantic.ValidationError: it is no line that this version of the program writes.

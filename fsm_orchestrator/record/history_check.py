@@ -1,25 +1,36 @@
-"""Whether a checkpoint's history is a walk over its lifecycle, agreeing with what it records.
+"""Proves that a checkpoint is one that this program writes: a walk over its lifecycle, and no lie.
 
-Pure: nothing is re-fired. A forged `done`, a transition that no edge allows, a verdict that no
-gate gave, a success that no attempt had: each is found here and named.
+Pure. The record is made again from its start, and each step is held against what it says: a
+forged `done`, a transition that no edge allows, a verdict that no gate gave, a success that no
+attempt had are found and named.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
-from fsm_orchestrator.gates.judging import have_passed
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge, signal_problem
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.model.execution import fact_of
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
-from fsm_orchestrator.record.attempt_check import attempt_problems
+from fsm_orchestrator.record.attempt_check import (
+    completion_problems,
+    execution_problems,
+    open_attempt_problems,
+    stage_problems,
+)
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import ExecutionMode, Gate, GateSource, Outcome, StateKind, Trigger
+from fsm_orchestrator.record.replay import Replay
+from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    ExecutionMode,
+    StateKind,
+    Trigger,
+)
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
-    """The first contradiction in a checkpoint, in words with its field; None when there is none."""
+    """Return the first contradiction in a checkpoint, with its field; None when there is none."""
     return next(_problems(checkpoint), None)
 
 
@@ -29,31 +40,86 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
         yield "lifecycle_sha256: is not the digest of the lifecycle in the file"
     if checkpoint.current_state not in lifecycle.states:
         yield f"current_state: the lifecycle has no state {checkpoint.current_state!r}"
-        return
     yield from _signal_problems(checkpoint)
-    state = lifecycle.initial
-    seq = 0
+    yield from stage_problems(checkpoint)
+    replay = Replay(checkpoint)
     for position, invocation in enumerate(checkpoint.invocations):
         where = f"invocations[{position}]"
         if invocation.number != position + 1:
             yield f"{where}.number: is {invocation.number}, not {position + 1}"
         yield from _invocation_problems(lifecycle, invocation, where)
         yield from _decision_problems(invocation, where)
-        for index, transition in enumerate(invocation.transitions):
-            seq += 1
-            at = f"{where}.transitions[{index}]"
-            if transition.seq != seq:
-                yield f"{at}.seq: is {transition.seq}, not {seq}"
-            if transition.source != state:
-                yield f"{at}.source: is {transition.source!r}, but the run was in {state!r}"
-            yield from _transition_problems(lifecycle, invocation, transition, at)
-            yield from _order_problems(lifecycle, transition, at, is_first=index == 0)
-            state = transition.dest
+        yield from _walk_problems(replay, invocation, where)
+    state = replay.draft.current_state
     if checkpoint.current_state != state:
         yield f"current_state: is {checkpoint.current_state!r}, but the history ends in {state!r}"
     yield from _loop_problems(checkpoint)
-    yield from attempt_problems(checkpoint)
+    yield from open_attempt_problems(replay, checkpoint.open_attempt)
+    yield from completion_problems(replay, checkpoint.completions)
     yield from _closure_problems(checkpoint)
+
+
+def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> Iterator[str]:
+    """Make an invocation again; what it did in a state comes before it left that state."""
+    replay.begin(invocation)
+    waiting = deque(enumerate(invocation.stage_executions))
+
+    def done_here(*, is_last: bool) -> Iterator[str]:
+        while waiting and (is_last or replay.belongs_here(waiting[0][1])):
+            index, execution = waiting.popleft()
+            at = f"{where}.stage_executions[{index}]"
+            yield from execution_problems(replay, execution, at)
+            replay.add(execution)
+
+    for index, transition in enumerate(invocation.transitions):
+        at = f"{where}.transitions[{index}]"
+        yield from done_here(is_last=False)
+        yield from _transition_problems(replay, transition, at)
+        yield from _order_problems(replay.draft.lifecycle, transition, at, is_first=index == 0)
+        replay.take(transition)
+    yield from done_here(is_last=True)
+
+
+def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) -> Iterator[str]:
+    state, trigger = replay.draft.current_state, transition.trigger
+    if transition.seq != replay.seq + 1:
+        yield f"{at}.seq: is {transition.seq}, not {replay.seq + 1}"
+    if transition.source != state:
+        yield f"{at}.source: is {transition.source!r}, but the run was in {state!r}"
+    lifecycle = replay.draft.lifecycle
+    if all(edge.dest != transition.dest for edge in lifecycle.edges_from(state, trigger)):
+        yield f"{at}: no edge leads from {state!r} to {transition.dest!r} on {trigger.value}"
+    match trigger:
+        case Trigger.GATES_PASSED | Trigger.GATES_REFUSED:
+            decisions = replay.draft.invocation.gate_decisions
+            passed = have_passed(decisions, lifecycle.states[state].judged_gates)
+            if not decisions:
+                yield f"{at}: no gate decision is recorded"
+            if passed is not (trigger is Trigger.GATES_PASSED):
+                yield f"{at}: the recorded gate decisions say otherwise"
+        case (
+            Trigger.STAGE_SUCCEEDED
+            | Trigger.STAGE_FAILED
+            | Trigger.STAGE_TIMED_OUT
+            | Trigger.REWORK_REQUESTED
+        ):
+            if not replay.gives(trigger):
+                yield f"{at}: no recorded execution of {state!r} ended so"
+        case Trigger.START | Trigger.RESUME | Trigger.RUN_ABORTED:
+            pass
+
+
+def _order_problems(
+    lifecycle: Lifecycle, transition: TransitionRecord, at: str, *, is_first: bool
+) -> Iterator[str]:
+    """Find what does not begin with start or resume, and what has them elsewhere."""
+    begins = transition.trigger in {Trigger.START, Trigger.RESUME}
+    if is_first and not begins and transition.trigger is not Trigger.RUN_ABORTED:
+        yield f"{at}.trigger: an invocation begins with start or resume"
+    if not is_first and begins:
+        yield f"{at}.trigger: {transition.trigger.value} in the middle of an invocation"
+    if not is_first and lifecycle.states[transition.source].kind is StateKind.TERMINAL:
+        yield f"{at}.source: the invocation had already ended in {transition.source!r}"
 
 
 def _loop_problems(checkpoint: Checkpoint) -> Iterator[str]:
@@ -73,117 +139,57 @@ def _invocation_problems(
         yield f"{where}.execution_mode: only the first invocation can begin a run"
     for name in {*invocation.passed_over, *invocation.rerun} - set(lifecycle.stages):
         yield f"{where}: the lifecycle has no stage {name!r}"
+    ran = {one.stage for one in invocation.stage_executions}
+    for stage in ran.intersection(invocation.passed_over):
+        yield f"{where}.passed_over: {stage!r} was not passed over"
 
 
 def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    if tuple(signal.gate for signal in checkpoint.gate_signals) != tuple(Gate):
+    if tuple(signal.gate for signal in checkpoint.gate_signals) != MANDATORY_GATES:
         yield "gate_signals: must hold one signal for each gate, in judging order"
-    for index, signal in enumerate(checkpoint.gate_signals):
-        rule = GATE_RULES[signal.gate]
-        if signal.status not in rule.values:
-            yield f"gate_signals[{index}].status: unknown value for {signal.gate.value}"
-        if signal.source is GateSource.DEFAULT and signal.status != rule.default:
-            yield f"gate_signals[{index}].status: was not given, but is not {rule.default!r}"
     judged = {one.gate: one.status for one in _last_decisions(checkpoint)}
     for index, signal in enumerate(checkpoint.gate_signals):
+        problem = signal_problem(signal)
+        if problem is not None:
+            yield f"gate_signals[{index}].status: {problem}"
         if judged.get(signal.gate, signal.status) != signal.status:
             yield f"gate_signals[{index}].status: the gate was judged by another"
 
 
 def _last_decisions(checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
-    """What the gates said of the signals in force; none if they have not been judged yet.
+    """Return what the gates said of the signals in force; none if they have not been judged yet.
 
-    Whoever visits a done run judges nothing, and changes no signal.
+    A visit to a done run judges nothing, and changes no signal.
     """
-    state = checkpoint.lifecycle.states[checkpoint.current_state]
-    if state.outcome is Outcome.DONE:
+    if checkpoint.is_done:
         judging = (one for one in reversed(checkpoint.invocations) if one.gate_decisions)
         return next((one.gate_decisions for one in judging), ())
     return checkpoint.invocation.gate_decisions
 
 
 def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str]:
-    decided = tuple(decision.gate for decision in invocation.gate_decisions)
-    if decided not in {(), tuple(Gate)}:
-        yield f"{where}.gate_decisions: must be none, or one for each gate in judging order"
-    for index, decision in enumerate(invocation.gate_decisions):
-        rule = GATE_RULES[decision.gate]
-        passed = decision.status == rule.passing
-        code = None if passed else rule.reason_code
-        if decision.status not in rule.values:
-            yield f"{where}.gate_decisions[{index}].status: unknown value for the gate"
-        if decision.source is GateSource.DEFAULT and decision.status != rule.default:
-            yield f"{where}.gate_decisions[{index}].status: was not given, yet not the default"
-        if (decision.passed, decision.reason_code) != (passed, code):
-            yield f"{where}.gate_decisions[{index}]: the verdict does not follow from the status"
-
-
-def _order_problems(
-    lifecycle: Lifecycle, transition: TransitionRecord, at: str, *, is_first: bool
-) -> Iterator[str]:
-    """An invocation begins with start or resume, and only there are they allowed."""
-    begins = transition.trigger in {Trigger.START, Trigger.RESUME}
-    if is_first and not begins and transition.trigger is not Trigger.RUN_ABORTED:
-        yield f"{at}.trigger: an invocation begins with start or resume"
-    if not is_first and begins:
-        yield f"{at}.trigger: {transition.trigger.value} in the middle of an invocation"
-    source = lifecycle.states.get(transition.source)
-    if not is_first and source is not None and source.kind is StateKind.TERMINAL:
-        yield f"{at}.source: the invocation had already ended in {source.name!r}"
-
-
-def _transition_problems(
-    lifecycle: Lifecycle, invocation: InvocationRecord, transition: TransitionRecord, at: str
-) -> Iterator[str]:
-    edges = lifecycle.edges_from(transition.source, transition.trigger)
-    if not any(edge.dest == transition.dest for edge in edges):
-        yield (
-            f"{at}: no edge leads from {transition.source!r} to {transition.dest!r}"
-            f" on {transition.trigger.value}"
-        )
+    decisions = invocation.gate_decisions
+    if not decisions:
         return
-    source = lifecycle.states[transition.source]
-    match transition.trigger:
-        case Trigger.GATES_PASSED | Trigger.GATES_REFUSED:
-            passed = have_passed(invocation.gate_decisions, source.judged_gates)
-            if not invocation.gate_decisions:
-                yield f"{at}: no gate decision is recorded"
-            if passed is not (transition.trigger is Trigger.GATES_PASSED):
-                yield f"{at}: the recorded gate decisions say otherwise"
-        case (
-            Trigger.STAGE_SUCCEEDED
-            | Trigger.STAGE_FAILED
-            | Trigger.STAGE_TIMED_OUT
-            | Trigger.REWORK_REQUESTED
-        ):
-            if not _has_ending(invocation, transition):
-                yield f"{at}: no recorded execution of {source.name!r} ended so"
-        case Trigger.START | Trigger.RESUME | Trigger.RUN_ABORTED:
-            pass
-
-
-def _has_ending(invocation: InvocationRecord, transition: TransitionRecord) -> bool:
-    """Whether this invocation recorded an ending of the stage that gives this fact."""
-    if transition.trigger is Trigger.STAGE_SUCCEEDED and transition.source in (
-        invocation.passed_over
-    ):
-        return True
-    return any(
-        execution.stage == transition.source
-        and execution.attempt > 0
-        and fact_of(execution) is transition.trigger
-        for execution in invocation.stage_executions
-    )
+    if tuple(decision.gate for decision in decisions) != MANDATORY_GATES:
+        yield f"{where}.gate_decisions: must be none, or one for each gate in judging order"
+    signals = [GateSignal(gate=one.gate, status=one.status, source=one.source) for one in decisions]
+    for index, (signal, decision) in enumerate(zip(signals, judge(signals), strict=True)):
+        at = f"{where}.gate_decisions[{index}]"
+        problem = signal_problem(signal)
+        if problem is not None:
+            yield f"{at}.status: {problem}"
+        if decisions[index] != decision:
+            yield f"{at}: the verdict does not follow from the status"
 
 
 def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """A done run had all its gates passed in the invocation that closed it."""
-    state = checkpoint.lifecycle.states[checkpoint.current_state]
-    if state.outcome is not Outcome.DONE:
+    """Find a done run whose gates did not all pass in the invocation that closed it."""
+    if not checkpoint.is_done:
         return
     closing = next(
         (one for one in reversed(checkpoint.invocations) if one.transitions),
         checkpoint.invocation,
     )
-    if not have_passed(closing.gate_decisions, Gate):
+    if not have_passed(closing.gate_decisions, MANDATORY_GATES):
         yield "current_state: is done, but the gates of the invocation that closed it did not pass"

@@ -15,7 +15,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome
@@ -43,20 +43,13 @@ class Recorder:
         with contextlib.suppress(OSError):
             self._on_disk = files.read_bounded(self._checkpoint_path, RECORD_BYTES_MAX)
 
-    def update(self, **changes: Any) -> None:
-        """Change the draft."""
-        self.draft = self.draft.model_copy(update=changes)
-
     def update_invocation(self, **changes: Any) -> None:
         """Change this invocation's record in the draft."""
-        invocation: InvocationRecord = self.draft.invocation.model_copy(update=changes)
-        self.update(invocations=(*self.draft.invocations[:-1], invocation))
+        self.draft = self.draft.with_invocation(**changes)
 
     def add_execution(self, execution: StageExecution) -> None:
-        """Add a stage execution to this invocation's record in the draft."""
-        self.update_invocation(
-            stage_executions=(*self.draft.invocation.stage_executions, execution)
-        )
+        """Add a stage execution that completes nothing to the draft."""
+        self.draft = self.draft.with_execution(execution)
 
     def add_warning(self, warning: str) -> None:
         """Add a warning to this invocation's record in the draft, once."""
@@ -83,15 +76,7 @@ class Recorder:
             RecordingError: it could not be made durable; the draft does not hold it.
         """
         before = self.draft
-        self.update_invocation(
-            transitions=(*before.invocation.transitions, transition), **invocation_changes
-        )
-        self.update(current_state=transition.dest)
-        if before.lifecycle.loops:
-            # A loop that leads back to a stage leaves no completion of it in force.
-            draft = self.draft
-            in_force = (one for one in draft.completions if one.cycle == draft.cycle_of(one.stage))
-            self.update(completions=tuple(in_force))
+        self.draft = before.taken(transition, **invocation_changes)
         try:
             self.save_with_report()
         except BaseException:
@@ -107,7 +92,7 @@ class Recorder:
         """Make the draft and its report durable; `outcome` as in `build_report`.
 
         Both are written under temporary names first, so that a full disk is found before either
-        takes its place; the checkpoint takes its place first, for the report must never tell
+        takes its place; the checkpoint takes its place first, for the report must never say
         what a resume would not find.
 
         Raises:
@@ -138,22 +123,22 @@ class Recorder:
         self._on_disk_before, self._on_disk = self._on_disk, data
 
     def _put_back(self, data: bytes | None) -> None:
-        """Let the checkpoint say again what it said before, if that can be done at all.
+        """Restore what the checkpoint said before, if that can be done at all.
 
-        It may have taken its place before the failure: what is told as failed must not be found
-        done.
+        It may have taken its place before the failure: what is reported as failed must not be
+        found done.
         """
         if data is not None:
             with contextlib.suppress(OSError):
                 files.replace_file(self._checkpoint_path, data)
 
     def report(self, outcome: Outcome | None = None) -> Report:
-        """The report of the draft; `outcome` as in `build_report`. A done run is judged anew."""
+        """Return the draft's report; `outcome` as in `build_report`. A done run is judged anew."""
         intact = self.is_done and not self.is_degraded and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
     def write_report_if_possible(self, outcome: Outcome | None = None) -> None:
-        """The last word of a run that cannot write its record: a failure changes nothing more."""
+        """Write the last report of a run that cannot write its record; a failure is ignored."""
         with contextlib.suppress(OSError):
             files.replace_file(self._report_path, self.report(outcome).to_json())
 
@@ -165,11 +150,10 @@ class Recorder:
     @property
     def is_done(self) -> bool:
         """Whether the draft's state is done."""
-        state = self.draft.lifecycle.states[self.draft.current_state]
-        return state.outcome is Outcome.DONE
+        return self.draft.is_done
 
     def _stage_report(self, outcome: Outcome | None) -> files.StagedFile | None:
-        """The staged report; None where it cannot be written and that is known already."""
+        """Stage the report; return None where it cannot be written and that is known already."""
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")

@@ -18,11 +18,12 @@ from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, Tr
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
     PRODUCT,
     Containment,
     ExecutionMode,
     ExitCode,
-    Gate,
+    Operation,
     Outcome,
 )
 
@@ -127,15 +128,42 @@ class Report(StrictModel):
             warnings=self.warnings,
         )
 
+    @property
+    def failures(self) -> tuple[StageExecution, ...]:
+        """The failures of the invocation that no later attempt repaired."""
+        last = {execution.stage: execution for execution in self.stage_executions}
+        return tuple(
+            execution
+            for execution in self.stage_executions
+            if not execution.status.is_good
+            and (execution.attempt == 0 or execution is last[execution.stage])
+        )
+
+    @property
+    def was_asked_to_end(self) -> bool:
+        """Whether a signal ended the invocation: the exit code is 128 and its number."""
+        return (self.exit_code or 0) > ExitCode.TIMEOUT
+
+    @property
+    def is_nothing_kept(self) -> bool:
+        """Whether the run's first checkpoint could not be written, so that nothing was spawned."""
+        return (
+            self.terminal_state is Outcome.FAILED
+            and not self.transitions
+            and not self.earlier_invocations
+            and all(one.attempt == 0 for one in self.stage_executions)
+            and any(one.operation is Operation.CHECKPOINT_PERSIST for one in self.stage_executions)
+        )
+
     def to_json(self) -> bytes:
-        """The file's bytes: indented, fixed key order, newline at the end."""
+        """Return the file's bytes: indented, fixed key order, newline at the end."""
         return escaped(self.model_dump_json(indent=2)).encode() + b"\n"
 
 
 def build_report(
     checkpoint: Checkpoint, *, artifacts_intact: bool, outcome: Outcome | None = None
 ) -> Report:
-    """The report that a checkpoint implies.
+    """Return the report that a checkpoint implies.
 
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
@@ -152,7 +180,7 @@ def build_report(
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         execution_mode=invocation.execution_mode,
         terminal_state=terminal,
-        closure_ready=is_done and artifacts_intact and have_passed(decisions, Gate),
+        closure_ready=is_done and artifacts_intact and have_passed(decisions, MANDATORY_GATES),
         exit_code=invocation.exit_code,
         current_state=checkpoint.current_state,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
@@ -170,37 +198,10 @@ def build_report(
 def decisions_in_force(
     checkpoint: Checkpoint, terminal: Outcome | None
 ) -> tuple[GateDecision, ...]:
-    """This invocation's decisions; for a resumed done run, those that closed it."""
+    """Return this invocation's decisions; for a resumed done run, those that closed it."""
     if checkpoint.invocation.gate_decisions or terminal is not Outcome.DONE:
         return checkpoint.invocation.gate_decisions
     return next(
         (one.gate_decisions for one in reversed(checkpoint.invocations) if one.gate_decisions),
         (),
     )
-
-
-def failures_of(report: Report) -> tuple[StageExecution, ...]:
-    """What the latest invocation failed to do, less the attempts that a later one made good."""
-    last = {execution.stage: execution for execution in report.stage_executions}
-    return tuple(
-        execution
-        for execution in report.stage_executions
-        if not execution.status.is_good
-        and (execution.attempt == 0 or execution is last[execution.stage])
-    )
-
-
-def name_of(execution: StageExecution) -> str:
-    """`executor`, or the operation where it is the program's own work: `report.persist`."""
-    return execution.command if execution.attempt == 0 else execution.stage
-
-
-def was_asked_to_end(report: Report) -> bool:
-    """Whether a signal ended the invocation: the exit code is 128 and its number."""
-    return (report.exit_code or 0) > ExitCode.TIMEOUT
-
-
-def is_nothing_kept(report: Report) -> bool:
-    """Whether the run has no checkpoint: not even its first transition could be made durable."""
-    is_first = not report.transitions and not report.earlier_invocations
-    return report.terminal_state is Outcome.FAILED and report.lifecycle is not None and is_first

@@ -15,12 +15,12 @@ from fsm_orchestrator.record.report import Report
 
 _EARLIER: Final = b'\n  "earlier_invocations": ['
 """Where the last field of a report begins. A text in JSON has no line break of its own, so this
-can stand nowhere else in a file that is indented as ours are."""
+can stand nowhere else in a file that is indented as reports are."""
 _CHUNK_BYTES: Final = 64 * 1024
 
 
 def read_report(file: Path) -> Report:
-    """The report in a file.
+    """Read the report in a file.
 
     Raises:
         ReportError: there is none, or it cannot be understood.
@@ -32,7 +32,7 @@ def read_report(file: Path) -> Report:
 
 
 def read_latest_invocation(file: Path) -> Report:
-    """The report in a file as if there were no earlier invocations: those are not even read.
+    """Read the report in a file, less its earlier invocations: those are not even read.
 
     Raises:
         ReportError: there is none, or what was read of it cannot be understood.
@@ -44,7 +44,7 @@ def read_latest_invocation(file: Path) -> Report:
 
 
 def _without_earlier(file: Path) -> bytes:
-    """The bytes of a report up to its earlier invocations, closed as if there were none."""
+    """Return the bytes of a report up to its earlier invocations, closed as if there were none."""
     data = b""
     descriptor = files.open_regular(file)
     try:
@@ -64,7 +64,9 @@ def _unreadable(file: Path, error: OSError | ValidationError) -> ReportError:
         return ReportError(
             f"no run has left a report in {file.parent}", remedy="check the directory"
         )
-    reason = files.reason(error) if isinstance(error, OSError) else "it is not a report of ours"
+    reason = (
+        files.reason(error) if isinstance(error, OSError) else "it is not a report of this program"
+    )
     return ReportError(
         f"cannot read {file}: {reason}", remedy="a resume of the run writes it again"
     )

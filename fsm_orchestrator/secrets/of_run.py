@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.secrets.private_file import PrivateFile
 
 
 class KnownSecrets(NamedTuple):
@@ -40,16 +41,18 @@ NONE_KNOWN = KnownSecrets(frozenset(), {}, are_lost=True)
 def known_secrets(directory: Path) -> KnownSecrets:
     """The environment values of the run in a directory, as far as they are known still."""
     name = peek.private_file_name(directory)
-    return secrets_in(name.ref) if name.is_known else NONE_KNOWN
+    if not name.is_known:
+        return NONE_KNOWN
+    private = None if name.ref is None else private_file.load(name.ref)
+    return secrets_in(private, is_expected=name.ref is not None)
 
 
-def secrets_in(ref: str | None) -> KnownSecrets:
-    """The environment values in the private file of that name; None for a run that has none."""
-    private = None if ref is None else private_file.load(ref)
+def secrets_in(private: PrivateFile | None, *, is_expected: bool) -> KnownSecrets:
+    """Return the environment values in a private file; `is_expected`: whether the run had one."""
     stages = {} if private is None else private.stages
     values = {value for one in stages.values() for value in one.env.values()}
     return KnownSecrets(
         values=frozenset(values | {line for value in values for line in value.splitlines()}),
         keys={stage: frozenset(one.env) for stage, one in stages.items()},
-        are_lost=ref is not None and private is None,
+        are_lost=is_expected and private is None,
     )

@@ -17,7 +17,6 @@ from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_record import (
     StageRecord,
-    differences,
     env_digest,
     record_of,
     settings_of,
@@ -26,6 +25,7 @@ from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits
+from fsm_orchestrator.preparation.changes import differences
 from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.new_run import prepare_run
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -264,7 +264,8 @@ def test_each_difference_is_told_in_one_line(
     change: dict[str, Any], shown: tuple[str, ...]
 ) -> None:
     """What differs is named with both sides; environment values are not shown."""
-    (line,) = differences(recorded(KEPT), recorded(replace(KEPT, **change)), PLAIN)
+    (found,) = differences(recorded(KEPT), recorded(replace(KEPT, **change)), PLAIN)
+    line = found.sentence
     for words in shown:
         assert words in line
     assert VALUE not in line
@@ -275,7 +276,7 @@ def test_all_differences_are_told() -> None:
     """Everything that differs is in one list, and nothing else."""
     changed = replace(KEPT, command="/n", args=(), cwd="/n", env={}, expected_artifacts=())
     found = differences(recorded(KEPT), recorded(changed), PLAIN)
-    assert [line.partition(":")[0] for line in found] == [
+    assert [change.field for change in found] == [
         *("command", "args", "cwd", "expected artifacts", "environment", "environment")
     ]
 
@@ -293,8 +294,8 @@ def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() ->
     masker = Masker([VALUE])
     now = recorded(replace(KEPT, args=(VALUE, "x")), masker)
     assert differences(before, now, masker) == ()
-    (line,) = differences(before, recorded(replace(KEPT, args=(VALUE, "y")), masker), masker)
-    assert VALUE not in line
+    (found,) = differences(before, recorded(replace(KEPT, args=(VALUE, "y")), masker), masker)
+    assert VALUE not in found.sentence
 
 
 # -- RunConfig ------------------------------------------------------------------------------

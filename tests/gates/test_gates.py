@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from fsm_orchestrator.cli.parser.run_options import GATE_VALUES
 from fsm_orchestrator.gates.judging import (
     GateSignal,
     have_passed,
@@ -18,7 +17,7 @@ from fsm_orchestrator.gates.judging import (
     signals_in_force,
 )
 from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.vocabulary import Gate, GateSource
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
 from tests.support.command import (
     CHECKPOINT,
     PASSING,
@@ -109,10 +108,9 @@ def test_combinations_are_all_there_are() -> None:
     }
 
 
-def test_options_take_the_values_that_the_gates_know() -> None:
-    """The command line's closed sets, held apart so that help stays fast, are the gates' own."""
-    assert {gate: rule.values for gate, rule in GATE_RULES.items()} == GATE_VALUES
-    assert list(GATE_VALUES) == list(GATE_RULES) == list(Gate)
+def test_every_gate_has_a_rule_in_judging_order() -> None:
+    """Options, config file and judge all go by the rules."""
+    assert list(GATE_RULES) == list(Gate) == list(MANDATORY_GATES)
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=name_of)

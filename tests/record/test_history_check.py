@@ -42,7 +42,7 @@ PLANNED: Final = ("--manager-expected-artifact", "plan.json", "--manager-env", "
 DENIED: Final = ("--policy-status", "deny", *PASSING[2:])
 RUNS: Final = (
     *("blocked", "failed", "timeout", "done", "passed_over"),
-    *("resumed", "repeated", "set_aside", "interrupted", "killed"),
+    *("resumed", "repeated", "set_aside", "interrupted", "killed", "revived"),
 )
 STATES: Final = ("pending", "gating", "manager", "executor", "done", "blocked", "failed", "timeout")
 TRIGGERS: Final = (
@@ -104,7 +104,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         planned = PLANNED if PLAN in command else ()
         assert orchestrate(*command, *planned, cwd=cwd).code == code
     assert ended_in_mid_stage("interrupted", signal.SIGTERM, cwd) == 143
-    assert ended_in_mid_stage("killed", signal.SIGKILL, cwd) == -signal.SIGKILL
+    for name in ("killed", "revived"):
+        assert ended_in_mid_stage(name, signal.SIGKILL, cwd) == -signal.SIGKILL
+    assert orchestrate("revived", "--resume", *shell("executor", RAN), cwd=cwd).code == 0
     return cwd
 
 

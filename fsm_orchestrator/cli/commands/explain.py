@@ -63,7 +63,7 @@ def _what_to_do(explanation: Explanation) -> Iterator[str]:
     yield ""
     yield "what to do"
     for remedy in step.remedies:
-        yield from _wrapped(remedy)
+        yield from _paragraphs(remedy)
     yield from _wrapped(f"who can change it: {step.who}")
     if step.words is not None:
         yield ""
@@ -105,6 +105,13 @@ def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Ite
             text = f"{indent}{name:<{width}}  {mark}{printable(line)}".rstrip()
             may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
             yield f"{text[: WIDTH - 3]}..." if may_cut and len(text) > WIDTH else text
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Wrap each line of a text by itself; what is indented in it stays so."""
+    for line in text.split("\n"):
+        depth = len(line) - len(line.lstrip())
+        yield from _wrapped(line[depth:], indent=" " * (depth + 2))
 
 
 def _wrapped(text: str, *, indent: str = "  ") -> list[str]:

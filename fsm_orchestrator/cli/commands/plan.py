@@ -13,12 +13,19 @@ from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.dispatch import prepare
-from fsm_orchestrator.preparation.plan import Plan, PlannedGate, PlannedStage, plan_of
+from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.text.phrases import printable, span_words
-from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
 WIDTH: Final = 80
+_VERBS: Final = {
+    PlannedAction.RUN: "would run",
+    PlannedAction.SKIP: "would be skipped",
+    PlannedAction.PASS_OVER: "would be passed over",
+    PlannedAction.NOT_REACHED: "would not start",
+}
 
 
 def plan_command(parameters: Mapping[str, Any]) -> int:
@@ -82,7 +89,7 @@ def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
     return lines
 
 
-def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[str]:
+def _without_gates(argv: Sequence[str], gates: Sequence[GateInForce]) -> list[str]:
     """Return the command without the signals that were refused: each may be given once."""
     options = {f"--{gate.decision.gate.value}-status" for gate in gates}
     kept: list[str] = []
@@ -97,15 +104,10 @@ def _without_gates(argv: Sequence[str], gates: Sequence[PlannedGate]) -> list[st
 
 
 def _stage_lines(stage: PlannedStage) -> list[str]:
-    verb = {
-        "run": "would run",
-        "skip": "would be skipped",
-        "pass_over": "would be passed over",
-        "not_reached": "would not start",
-    }[stage.action]
+    verb = _VERBS[stage.action]
     lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
     if stage.command is None:
-        if stage.action == "pass_over":
+        if stage.action is PlannedAction.PASS_OVER:
             lines.append(f"      add {stage_option(stage.stage, 'bin')} to run it")
         return lines
     details = [

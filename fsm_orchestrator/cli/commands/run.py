@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsm_orchestrator.api import load_report, run
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.progress import listener_for
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import ExitCode
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
 
 
 def run_command(parameters: Mapping[str, Any]) -> int:
@@ -39,8 +44,19 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         if request.as_json:
             out.write(report.to_json().decode())
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            out.write(summary_of(report, config.output_directory, config.output_path))
+            out.write(summary_of(report, config.output_path, _offer(config, report)))
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def _offer(config: RunConfig, report: Report) -> Offer | None:
+    """Return what to type next. A run that may be closed leaves nothing, and is not looked at."""
+    if report.closure_ready:
+        return None
+    from fsm_orchestrator.explanation.next_step import offer_of
+    from fsm_orchestrator.inspection.inspected_run import inspect_ended
+
+    view = inspect_ended(config.output_path, report)
+    return offer_of(view, shown_path(config.output_directory))
 
 
 def _print_config(config: RunConfig) -> int:

@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
-from fsm_orchestrator.cli.summary import headline, summary_of
+from fsm_orchestrator.cli.summary import headline, next_rows, refusal_lines, summary_of
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
@@ -28,6 +28,9 @@ from fsm_orchestrator.inspection.overview import (
 )
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
 
 ARCHIVED_SHOWN_MAX: Final = 3
 LINE_WIDTH_MIN: Final = 20
@@ -122,7 +125,7 @@ def _archived_text(view: InspectedRun) -> str:
     report = view.report
     if report.terminal_state is None:
         return f"{headline(report)}; archived\n  report  {view.directory / REPORT_FILE}\n"
-    return summary_of(report, str(view.directory), view.directory, can_resume=False)
+    return summary_of(report, view.directory, None)
 
 
 def _archived_line(run_ids: list[str]) -> str:
@@ -145,14 +148,22 @@ def text_of(view: InspectedRun, typed: str) -> str:
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
         return "\n".join([head, *columns(rows), ""])
+    offer = _offer(view, typed)
     if report.terminal_state is not None:
-        text = summary_of(report, typed, view.directory, can_resume=view.checkpoint is not None)
+        text = summary_of(report, view.directory, offer)
     else:
-        text = (
-            f"{headline(report)}: {ORCHESTRATOR_DIED}\n"
-            f"  next  {command_line(shown_path(typed), '--resume')}\n"
-        )
+        said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
+        text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
     return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"
+
+
+def _offer(view: InspectedRun, typed: str) -> Offer | None:
+    """Return what to type next. A run that may be closed leaves nothing, and is not tried."""
+    if view.report.closure_ready:
+        return None
+    from fsm_orchestrator.explanation.next_step import offer_of
+
+    return offer_of(view, shown_path(typed))
 
 
 def _write(text: str) -> None:

@@ -6,7 +6,6 @@ Click passes a value that begins with a dash on to its option. The help groups o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import click
 
@@ -23,6 +22,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     Whole,
     parameter_type,
 )
+from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.stage_options import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
@@ -35,19 +35,11 @@ from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_LIFECYCLE,
     DEFAULT_TIMEOUT_MS,
-    Gate,
     LogFormat,
     LogLevel,
     OnChangedStage,
     OnLeak,
 )
-
-GATE_VALUES: Final = {
-    Gate.POLICY: ("allow", "deny", "unknown"),
-    Gate.CI: ("success", "pending", "failure", "missing"),
-    Gate.REVIEW: ("approved", "changes_requested", "missing"),
-}
-"""As in gates.GATE_RULES, which would load pydantic: a test holds the two together."""
 
 
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:
@@ -127,10 +119,10 @@ def _gate_options() -> list[click.Parameter]:
         Once(
             [f"--{gate.value}-status", f"gate_{gate.value}"],
             section="Gates (all three must pass before anything runs)",
-            type=click.Choice(values),
-            help=f"Passes: {values[0]}. Not given: {values[-1]}.",
+            type=click.Choice(rule.values),
+            help=f"Passes: {rule.passing}. Not given: {rule.default}.",
         )
-        for gate, values in GATE_VALUES.items()
+        for gate, rule in GATE_RULES.items()
     ]
 
 

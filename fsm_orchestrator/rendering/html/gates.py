@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsm_orchestrator.explanation.explanation import ExplainedGate
 from fsm_orchestrator.explanation.gate_table import GateRow, gate_row
+from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.rendering.html.looks import Look, Tone
 
 
@@ -19,12 +19,12 @@ class ShownGate:
     reason_code: str | None
 
 
-def gates_shown(gates: Sequence[ExplainedGate]) -> list[ShownGate]:
+def gates_shown(gates: Sequence[GateInForce]) -> list[ShownGate]:
     """Return the decisions in force, in judging order."""
     return [_shown(gate) for gate in gates]
 
 
-def _shown(gate: ExplainedGate) -> ShownGate:
+def _shown(gate: GateInForce) -> ShownGate:
     row = gate_row(gate.decision, is_judged=gate.is_judged)
     if gate.is_judged:
         tone, icon = (Tone.GOOD, "check") if gate.decision.passed else (Tone.WARN, "barred")

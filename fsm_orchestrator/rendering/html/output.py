@@ -42,8 +42,10 @@ class Outputs:
         self._logs: Mapping[tuple[str, int, bool], StageLog] = {
             (log.stage, log.attempt, log.is_stderr): log for log in logs_of(view.directory)
         }
-        checkpoint = view.checkpoint
-        secrets = NONE_KNOWN if checkpoint is None else secrets_in(checkpoint.private_ref)
+        secrets = NONE_KNOWN
+        if view.saved is not None:
+            is_expected = view.saved.checkpoint.private_ref is not None
+            secrets = secrets_in(view.saved.private, is_expected=is_expected)
         self._masker = secrets.masker
         self._has_values = _has_values(view)
         self._are_values_known = _are_values_known(view, secrets)

@@ -1,0 +1,21 @@
+"""The shape in which a gate is shown: its decision, and what would pass."""
+
+from pydantic import Field
+
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.invocation import GateDecision
+
+
+class GateInForce(StrictModel):
+    """A gate as it stands."""
+
+    decision: GateDecision = Field(description="The decision in force, or as it would be now.")
+    passing: str = Field(description="The one signal that passes.")
+    is_judged: bool = Field(description="Whether this invocation has judged the gate.")
+
+
+def gate_in_force(decision: GateDecision, *, is_judged: bool) -> GateInForce:
+    """Return a gate as it stands by a decision."""
+    passing = GATE_RULES[decision.gate].passing
+    return GateInForce(decision=decision, passing=passing, is_judged=is_judged)

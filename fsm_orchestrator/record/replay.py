@@ -1,0 +1,101 @@
+"""A record made again from its start, by the functions of the checkpoint that made it first.
+
+Pure, and in one pass: what the checkpoint would count over its whole history is counted on the way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from fsm_orchestrator.model.execution import StageExecution, cycle_in, fact_of
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.vocabulary import StageStatus, Trigger
+
+
+class Replay:
+    """The record as far as it has been made again.
+
+    Attributes:
+        draft: the record so far, less what earlier invocations did.
+        configured: the stages that the record has settings of.
+        seq: the number of the last transition.
+        attempts: how many attempts each stage has had.
+        successes: the last success of each stage.
+    """
+
+    def __init__(self, record: Checkpoint) -> None:
+        # With which settings a stage succeeded is said by its completion alone. That they are
+        # those of the attempt is checked in attempt_check.py.
+        settings = {completion.stage: completion.settings for completion in record.completions}
+        self.draft = record.model_copy(
+            update={
+                "current_state": record.lifecycle.initial,
+                "completions": (),
+                "open_attempt": None,
+                "invocations": (),
+                "stages": {**record.stages, **settings},
+            }
+        )
+        self.configured = frozenset(record.stages)
+        self.seq = 0
+        self.attempts: Counter[str] = Counter()
+        self._repeats: Counter[str] = Counter()
+        self.successes: dict[str, StageExecution] = {}
+        self._fact: Trigger | None = None
+
+    def begin(self, invocation: InvocationRecord) -> None:
+        """Begin an invocation."""
+        empty = {"transitions": (), "stage_executions": ()}
+        earlier_left_out = self.draft.model_copy(update={"invocations": ()})
+        self.draft = earlier_left_out.begun(invocation.model_copy(update=empty))
+        self._fact = None
+
+    def take(self, transition: TransitionRecord) -> None:
+        """Take a transition."""
+        self._repeats.update(self.draft.repeated_by(transition))
+        self.draft = self.draft.taken(transition)
+        self.seq += 1
+        self._fact = None
+
+    def add(self, execution: StageExecution) -> None:
+        """Add what was done about a stage, or what the program itself failed to do."""
+        if execution.attempt == 0:
+            self.draft = self.draft.with_execution(execution)
+            return
+        self._fact = fact_of(execution)
+        if execution.status is StageStatus.SKIPPED:
+            self.draft = self.draft.with_execution(execution)
+        else:
+            self.attempts[execution.stage] += 1
+            if execution.status is StageStatus.SUCCESS:
+                self.successes[execution.stage] = execution
+            self.draft = self.draft.attempt_ended(execution)
+
+    def cycle_of(self, stage: str) -> int:
+        """Return the loop cycle that a stage is in, from 1."""
+        return 1 + self._repeats[stage]
+
+    def belongs_here(self, execution: StageExecution) -> bool:
+        """Say whether an execution can be of this visit to the state that the run is in."""
+        if execution.attempt == 0:
+            return True
+        stage = execution.stage
+        has_moved = bool(self.draft.invocation.transitions)  # the visit before was another's
+        is_here = has_moved and stage == self.draft.current_state
+        return is_here and cycle_in(execution) <= self.cycle_of(stage)
+
+    def gives(self, trigger: Trigger) -> bool:
+        """Say whether what was done in the state that the run is in comes to that fact."""
+        is_passed_over = self.draft.current_state in self.draft.invocation.passed_over
+        if self._fact is None and is_passed_over:
+            return trigger is Trigger.STAGE_SUCCEEDED
+        return self._fact is trigger
+
+    def skippable(self, stage: str) -> Completion | None:
+        """Return the completion by which a stage may be skipped: an earlier invocation's."""
+        completion = self.draft.completion_of(stage)
+        is_of_now = completion is not None and (
+            completion.invocation == self.draft.invocation.number
+        )
+        return None if is_of_now else completion

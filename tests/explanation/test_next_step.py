@@ -1,0 +1,172 @@
+"""The next command, wherever it is printed: it is accepted, and the same from every maker."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.cli import main
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.secrets.private_file import state_directory
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE
+from tests.support.command import (
+    ORCHESTRATOR_PID,
+    PASSING,
+    Ended,
+    orchestrate,
+    shell,
+    stages,
+)
+
+ONCE = "test -e once || { touch once; "
+SECRET = ("--manager-env", "TOKEN=4711")
+PLAN = ("--manager-expected-artifact", "plan.json", *shell("manager", "echo [] > plan.json"))
+REFUSED = 2
+
+
+def run(cwd: Path, *options: str, code: int) -> Ended:
+    """A run in `out` that ends with `code`."""
+    ended = orchestrate("out", *options, cwd=cwd)
+    assert ended.code == code, ended.stderr
+    return ended
+
+
+def blocked(cwd: Path) -> Ended:
+    """Two gates refused."""
+    return run(cwd, "--policy-status", "allow", *stages(), code=3)
+
+
+def failed(cwd: Path) -> Ended:
+    """The executor failed."""
+    return run(cwd, *PASSING, *PLAN, *shell("executor", "exit 7"), code=1)
+
+
+def timed_out(cwd: Path) -> Ended:
+    """The executor took too long."""
+    options = (*shell("executor", "sleep 60"), "--executor-timeout-ms", "300")
+    return run(cwd, *PASSING, *PLAN, *options, code=124)
+
+
+def artifact_gone(cwd: Path) -> None:
+    """The executor failed, and what the manager left is not there any more."""
+    failed(cwd)
+    (cwd / "plan.json").unlink()
+
+
+def stage_changed(cwd: Path) -> Ended:
+    """The executor failed, and what the manager left is broken by the executor itself."""
+    return run(cwd, *PASSING, *PLAN, *shell("executor", "echo { > plan.json; exit 7"), code=1)
+
+
+def interrupted(cwd: Path) -> None:
+    """The orchestrator was killed while the executor worked."""
+    script = f"{ONCE} kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
+    run(cwd, *PASSING, *PLAN, *shell("executor", script), code=-9)
+
+
+def values_lost(cwd: Path) -> None:
+    """The executor failed, and the values of the manager and of it are gone."""
+    options = (*SECRET, "--executor-env", "KEY=0815", *shell("executor", "exit 7"))
+    run(cwd, *PASSING, *PLAN, *options, code=1)
+    for path in (cwd / "state").rglob("*.json"):
+        path.unlink()
+
+
+def values_and_artifact_lost(cwd: Path) -> None:
+    """The same, and the manager must run again."""
+    values_lost(cwd)
+    (cwd / "plan.json").unlink()
+
+
+def done_without_artifact(cwd: Path) -> None:
+    """The run was done, and what the manager left is not there any more."""
+    run(cwd, *PASSING, *PLAN, *shell("executor", "exit 0"), code=0)
+    (cwd / "plan.json").unlink()
+
+
+SITUATIONS: dict[str, Callable[[Path], Ended | None]] = {
+    one.__name__: one
+    for one in (
+        *(blocked, failed, timed_out, artifact_gone, stage_changed, interrupted),
+        *(values_lost, values_and_artifact_lost, done_without_artifact),
+    )
+}
+
+
+def commands_in(ended: Ended) -> Iterator[tuple[str, ...]]:
+    """The commands that a screen says to type: after `next`, or indented below a line for it."""
+    assert ended.code in {0, 1, 3, 124}, ended.stderr
+    joined = ended.stdout.replace("\\\n", " ")
+    for line in re.findall(r"^ +(?:next +)?(fsm-orchestrator .*)$", joined, re.MULTILINE):
+        yield tuple(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_command_that_is_offered_is_accepted(situation: str, tmp_path: Path) -> None:
+    """Summary, status and explain offer one command, and neither it nor a plan's is refused."""
+    ended = SITUATIONS[situation](tmp_path)
+    screens = {name: orchestrate(name, "out", cwd=tmp_path) for name in ("status", "explain")}
+    offered = {name: list(commands_in(screen)) for name, screen in screens.items()}
+    if ended is not None:
+        offered["summary"] = list(commands_in(ended))
+    if situation != "done_without_artifact":
+        assert all(len(commands) == 1 for commands in offered.values()), screens
+        assert len({commands[0] for commands in offered.values()}) == 1, offered
+    for command in {one for commands in offered.values() for one in commands}:
+        planned = orchestrate("plan", *command, cwd=tmp_path)
+        assert planned.code == 0, planned.stderr
+        for other in [*commands_in(planned), command]:
+            again = orchestrate(*other, cwd=tmp_path)
+            assert again.code != REFUSED, (other, again.stderr)
+
+
+def test_a_resume_that_no_form_makes_possible_is_not_offered(tmp_path: Path) -> None:
+    """Where the settings are lost the screens say why, line by line, and offer no command."""
+    script = "test $1 = 4711 && exit 7"
+    options = (*SECRET, *shell("manager", script), "--manager-arg", "4711")
+    run(tmp_path, *PASSING, *options, code=1)
+    for path in (tmp_path / "state").rglob("*.json"):
+        path.unlink()
+    for name in ("status", "explain"):
+        screen = orchestrate(name, "out", cwd=tmp_path)
+        assert list(commands_in(screen)) == []
+        text = re.sub(r"\s+", " ", screen.stdout)
+        assert "a resume is refused: stage 'manager' must run" in text
+        assert "--manager-bin" in text
+
+
+def test_a_refusal_that_is_quoted_keeps_its_lines(tmp_path: Path) -> None:
+    """What differs stands in lines of its own, below the stage that it is about."""
+    artifact_gone(tmp_path)
+    lines = orchestrate("explain", "out", cwd=tmp_path).stdout.splitlines()
+    at = lines.index("    manager (completed by attempt 1):")
+    assert lines[at - 1].strip().endswith("is not what it was when it completed")
+    assert lines[at + 1].startswith("      artifacts: ")
+
+
+@pytest.mark.parametrize("command", [("explain",), ("report", "--html", "-"), ("status",)])
+def test_checkpoint_and_private_file_are_read_once(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that looks at one run believes one state of its files."""
+    values = (*SECRET, *shell("executor", "exit 7"))
+    run(tmp_path, *PASSING, *PLAN, *values, code=1)
+    (tmp_path / "plan.json").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    read: list[Path] = []
+    real = files.open_regular
+
+    def counted(path: Path) -> int:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(files, "open_regular", counted)
+    name, *options = command
+    assert main.run_command_line([name, "out", *options]) == 0
+    assert [path.name for path in read].count(CHECKPOINT_FILE) == 1
+    assert [path.parent for path in read].count(state_directory()) == 1
