@@ -284,7 +284,7 @@ class EnterStage:
             return None
         from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
 
-        def tell(stream: OutputStream, text: str, is_cut: bool) -> None:
+        def log_line(stream: OutputStream, text: str, is_cut: bool) -> None:
             log.emit(EventName.STAGE_OUTPUT, stream=stream.value, text=text, is_cut=is_cut)
 
         def warn() -> None:
@@ -295,4 +295,4 @@ class EnterStage:
                 stage=attempt.stage,
             )
 
-        return OutputLines(outputs, self._context.masker, tell, warn)
+        return OutputLines(outputs, self._context.masker, log_line, warn)

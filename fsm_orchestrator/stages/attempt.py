@@ -233,7 +233,7 @@ class Attempt:
         )
 
     def _problem(self, result: StageResult, verdict: ArtifactsVerdict) -> Problem | None:
-        """Return what went wrong; black box and wrong artifacts add to it, unless they are it."""
+        """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
         problem, mask = problem_of(result), self.masker.mask_path
         if problem is None:
             return None

@@ -22,7 +22,7 @@ LOOK_BYTES_MAX: Final = 512 * 1024
 """The most that is read of one stream in one look, so that a stage that floods is still watched."""
 LINES_MAX: Final = 10_000
 
-Tell = Callable[[OutputStream, str, bool], None]
+OnLine = Callable[[OutputStream, str, bool], None]
 """Called with each line: its stream, its text, and whether it was cut."""
 Piece = tuple[str, bool]
 """A line, or the next 8 KiB of a longer one; and whether the line ends with it."""
@@ -135,11 +135,11 @@ class OutputLines:
         self,
         outputs: tuple[int, int],
         masker: Masker,
-        tell: Tell,
+        on_line: OnLine,
         on_full: Callable[[], None],
     ) -> None:
         self._masker = masker
-        self._tell = tell
+        self._on_line = on_line
         self._on_full = on_full
         self._lines_left = LINES_MAX
         self._streams = [_Stream(OutputStream.STDOUT, outputs[0])]
@@ -157,7 +157,7 @@ class OutputLines:
             left_bytes = LOOK_BYTES_MAX
             while left_bytes > 0 and (data := stream.log.chunk(stream.descriptor)):
                 left_bytes -= len(data)
-                if not self._tell_all(stream, stream.log.pieces(data, self._masker)):
+                if not self._pass_on(stream, stream.log.pieces(data, self._masker)):
                     return False
             has_more = has_more or left_bytes <= 0
         return has_more
@@ -167,10 +167,10 @@ class OutputLines:
         while self.read():
             pass
         for stream in self._streams:
-            if not self._tell_all(stream, stream.log.last_pieces(self._masker)):
+            if not self._pass_on(stream, stream.log.last_pieces(self._masker)):
                 return
 
-    def _tell_all(self, stream: _Stream, pieces: Iterator[Piece]) -> bool:
+    def _pass_on(self, stream: _Stream, pieces: Iterator[Piece]) -> bool:
         """Pass lines on, the first piece of each; return False when there was one too many."""
         for piece, is_end in pieces:
             text, is_cut = (piece, False) if stream.begun is None else (stream.begun, True)
@@ -182,7 +182,7 @@ class OutputLines:
                 self._on_full()
                 return False
             self._lines_left -= 1
-            self._tell(stream.name, text, is_cut)
+            self._on_line(stream.name, text, is_cut)
         return True
 
 
