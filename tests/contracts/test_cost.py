@@ -99,7 +99,7 @@ _CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
 _RARE: Final = (
     # Of ours, what is for other commands, for resumes, or for runs that go wrong: patterns.
     *("explanation", "inspection", "rendering", "schemas", "selftest"),
-    *("config.config_file", "config.config_text", "engine.start_failure"),
+    *("config.config_file", "config.config_reading", "config.config_text", "engine.start_failure"),
     *("lifecycle.changes", "lifecycle.diff.*", "lifecycle.guarantees", "lifecycle.verification"),
     *("preparation.effective_settings", "preparation.plan", "preparation.resum.*"),
     *("processes.descriptors", "processes.grouped", "processes.keeper_pool"),
@@ -119,21 +119,21 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A run is started in little more than the time of the libraries' imports; 98 of ours keep
+    # A run is started in little more than the time of the libraries' imports; 101 of ours keep
     # what is rare in modules that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 98, 318, (*_HEAVY, *_RARE)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 101, 321, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
-    "help": Loads(("--help",), _TEXT, 25, 144, (*_HEAVY, *_CORE)),
-    "help of run": Loads(("run", "--help"), _TEXT, 24, 143, (*_HEAVY, *_CORE)),
-    "version": Loads(("--version",), _TEXT, 24, 135, (*_HEAVY, *_CORE)),
+    "help": Loads(("--help",), _TEXT, 27, 146, (*_HEAVY, *_CORE)),
+    "help of run": Loads(("run", "--help"), _TEXT, 26, 145, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 26, 137, (*_HEAVY, *_CORE)),
     # A key press waits for completion.
-    "completion": Loads((), _COMPLETION, 26, 138, (*_HEAVY, *_CORE), _COMPLETING),
+    "completion": Loads((), _COMPLETION, 28, 140, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
         ("status", "./out"), _MODELS, 91, 283, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 87, 278, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 89, 280, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 25
