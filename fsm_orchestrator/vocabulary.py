@@ -1,6 +1,6 @@
 """The closed sets of the program: kinds, triggers, guards, outcomes, statuses, codes, file names.
 
-Everything a match statement may meet is named here once. Imports nothing of ours.
+Everything a match statement may meet is named here once. Imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
 
 
 class StateKind(StrEnum):
-    """What a state of a lifecycle is for."""
+    """The purpose of a state of a lifecycle."""
 
     INITIAL = "initial"
     GATE = "gate"
@@ -67,7 +67,7 @@ class Guard(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a run ended; the report's `terminal_state`."""
+    """The outcome of a run; the report's `terminal_state`."""
 
     DONE = "done"
     BLOCKED = "blocked"
@@ -95,7 +95,7 @@ class Standing(StrEnum):
 
 
 class StageFate(StrEnum):
-    """What became of a stage, or would."""
+    """The fate of a stage, past or planned."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -143,7 +143,7 @@ class FactName(StrEnum):
 
 
 class GatesGuard(StrEnum):
-    """What the gates stand before: every stage, or only the way to `done`."""
+    """The part of a lifecycle behind its gates: every stage, or only the way to `done`."""
 
     STAGES = "stages"
     CLOSURE = "closure"
@@ -171,14 +171,14 @@ class GateSource(StrEnum):
 
 
 class ExecutionMode(StrEnum):
-    """Whether an invocation began a run or continued one."""
+    """The mode of an invocation: it began a run or continued one."""
 
     RUN = "run"
     RESUME = "resume"
 
 
 class StageStatus(StrEnum):
-    """How a stage execution is reported."""
+    """The status of a stage execution in the report."""
 
     SUCCESS = "success"
     SKIPPED = "skipped"
@@ -195,7 +195,7 @@ class StageStatus(StrEnum):
 
 
 class Ending(StrEnum):
-    """How an attempt ended, for programs; what it means for the stage is its status."""
+    """The ending of an attempt, for programs; its meaning for the stage is the status."""
 
     EXITED = "exited"
     SIGNALED = "signaled"
@@ -229,33 +229,33 @@ class Operation(StrEnum):
 
     @property
     def stage(self) -> str:
-        """What stands where a stage execution names its stage."""
+        """The word that stands where a stage execution names its stage."""
         return self.value.partition(".")[0]
 
 
 class Backoff(StrEnum):
-    """How the wait before a retry goes on."""
+    """The growth of the wait before a retry."""
 
     FIXED = "fixed"
     EXPONENTIAL = "exponential"
 
 
 class Containment(StrEnum):
-    """How far the ending of a stage's processes reaches."""
+    """The reach of ending a stage's processes."""
 
     SUBREAPER = "subreaper"
     PROCESS_GROUP = "process_group"
 
 
 class OnLeak(StrEnum):
-    """What it means for a stage that it exited and left processes running."""
+    """The consequence for a stage that exited and left processes running."""
 
     WARN = "warn"
     FAIL = "fail"
 
 
 class OnChangedStage(StrEnum):
-    """What a resume does about a completed stage whose settings differ from those it ran with."""
+    """The answer of a resume to a completed stage whose settings or artifacts have changed."""
 
     REFUSE = "refuse"
     KEEP = "keep"
@@ -283,7 +283,7 @@ class PlannedAction(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How the log is written to stderr."""
+    """The format of the log on stderr."""
 
     AUTO = "auto"
     JSON = "json"
@@ -291,7 +291,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least grave events that are shown on stderr, from all to few."""
+    """The least severe events that are shown on stderr, from all to few."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -300,7 +300,7 @@ class LogLevel(StrEnum):
 
 
 class OutputStream(StrEnum):
-    """What a stage prints to."""
+    """A stream that a stage prints to."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
@@ -329,7 +329,7 @@ class EventName(StrEnum):
 
 
 class DiffVerdict(StrEnum):
-    """What a change of a lifecycle does to what it guarantees."""
+    """The effect of a change on the guarantees of a lifecycle."""
 
     LOOSENS = "loosens"
     TIGHTENS = "tightens"

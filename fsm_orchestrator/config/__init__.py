@@ -1,4 +1,4 @@
-"""What was asked (options, file, Python), and what each stage therefore runs with.
+"""The request (options, file, Python), and the settings of each stage that follow from it.
 
 Face: `run_config`, `config_file`, `config_reading`, `config_text`, `stage_settings`,
 `stage_record`.

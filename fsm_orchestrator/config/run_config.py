@@ -46,7 +46,7 @@ class GivenModel(BaseModel):
 
 
 class GivenCommand(GivenModel):
-    """What was given of the program that a stage runs; null means not given."""
+    """The command given for a stage; null means not given."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -57,7 +57,7 @@ class GivenCommand(GivenModel):
 
 
 class StageGiven(LimitFields, GivenCommand):
-    """What was given for one stage; null means not given."""
+    """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is tried again by itself; without it, never."
@@ -72,7 +72,7 @@ class StageGiven(LimitFields, GivenCommand):
 
 
 class RunConfig(GivenModel):
-    """What was given for one invocation; null means not given."""
+    """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")
     directory: PathText = Field(

@@ -1,4 +1,4 @@
-"""The settings of a stage as they are kept.
+"""The kept form of a stage's settings.
 
 `StageRecord` goes into the output directory, without environment values; with them, the settings
 are kept in the private file.
@@ -22,12 +22,12 @@ from fsm_orchestrator.secrets.private_file import StageSecrets
 
 
 class RecordedCommand(StrictModel):
-    """What the checkpoint keeps of the program that a stage runs."""
+    """The command of a stage as the checkpoint keeps it."""
 
     model_config = ConfigDict(defer_build=True)
 
     command: str = Field(
-        description="The program: an absolute path, or a name looked up on PATH; masked."
+        description="The binary: an absolute path, or a name looked up on PATH; masked."
     )
     args: tuple[Text, ...] = Field(
         description="Its arguments in order; known secret values are masked."

@@ -1,4 +1,4 @@
-"""What each stage runs with: given now, else kept. What is kept of it is in stage_record.py."""
+"""The settings that each stage runs with: given now, else kept (stage_record.py)."""
 
 import os
 from collections.abc import Mapping

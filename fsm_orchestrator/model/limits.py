@@ -48,7 +48,7 @@ class GivenLimits(NamedTuple):
 
 
 class Limits(GivenLimits):
-    """What a process may take. None where there is no limit: two of them always are."""
+    """The limits of a process in force; None where there is none. Two of them always are."""
 
     timeout_ms: int
     kill_grace_ms: int

@@ -20,7 +20,7 @@ ExitCodes = Annotated[
 
 
 class RetryPolicy(StrictModel):
-    """What one source says about retries of a stage; null where it does not say."""
+    """One source's settings for retries of a stage; null where it does not say."""
 
     max_attempts: Annotated[int, number(BOUNDS["max_attempts"])] | None = unset("max_attempts")
     exit_codes: ExitCodes | None = unset("exit_codes")

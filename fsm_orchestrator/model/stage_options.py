@@ -41,7 +41,7 @@ class Choices(NamedTuple):
 
 
 class Kind(StrEnum):
-    """What a setting may be that is neither a number nor one of some words."""
+    """The type of a setting that is neither a number nor one of some words."""
 
     FLAG = "flag"
     TEXT = "text"
@@ -96,11 +96,11 @@ STAGE_OPTIONS: Final = (
         Kind.FILE,
         "PATH",
         help=(
-            "Program to run: a path, or a name looked up on PATH. Without it, the stage is passed"
+            "Binary to run: a path, or a name looked up on PATH. Without it, the stage is passed"
             " over. On a resume, it replaces all settings of the stage."
         ),
         description=(
-            "The program, a path or a name looked up on PATH; replaces all settings that were kept"
+            "The binary, a path or a name looked up on PATH; replaces all settings that were kept"
             " of the stage."
         ),
     ),

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a document, as values and as sentences.
+"""Pydantic's findings about a document, as values and as sentences.
 
 Values of the document are never among them: one of them may be a secret.
 """

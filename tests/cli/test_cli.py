@@ -596,7 +596,8 @@ def full_pipe() -> tuple[int, int]:
 
 SHORT_PATIENCE = """\
 import sys
-from fsm_orchestrator.cli import console, run_command_line
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.main import run_command_line
 
 console.RESULT_PATIENCE_SECONDS = console.LOG_PATIENCE_SECONDS
 sys.exit(run_command_line(sys.argv[1:]))
@@ -893,13 +894,13 @@ def test_status_of_a_file(tmp_path: Path) -> None:
 
 BROKEN_GATES = """\
 import sys
-from fsm_orchestrator.gates import judging as gates
+from fsm_orchestrator.gates import judging
 from fsm_orchestrator.cli.main import run_command_line
 
 def judge(signals):
     raise ZeroDivisionError("broken on purpose")
 
-gates.judge = judge
+judging.judge = judge
 sys.exit(run_command_line(sys.argv[1:]))
 """
 

@@ -100,7 +100,7 @@ _CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
 _RARE: Final = (
     # Of ours, what is for other commands, for resumes, or for runs that go wrong: patterns.
     *("explanation", "inspection", "rendering", "schemas", "selftest"),
-    *("config.config_file", "config.config_text", "engine.start_failure"),
+    *("config.config_file", "config.config_reading", "config.config_text", "engine.start_failure"),
     *("lifecycle.changes", "lifecycle.diff.*", "lifecycle.guarantees", "lifecycle.verification"),
     *("preparation.effective_settings", "preparation.plan", "preparation.resum.*"),
     *("preparation.changes", "preparation.decision", "record.replay", "gates.in_force"),

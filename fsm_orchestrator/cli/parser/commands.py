@@ -1,4 +1,4 @@
-"""What each command takes. Its work is in a module of its own, loaded when it runs."""
+"""The parameters of each command. Its work is in a module of its own, loaded when it runs."""
 
 from __future__ import annotations
 

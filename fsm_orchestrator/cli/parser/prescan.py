@@ -24,7 +24,7 @@ _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFI
 
 
 class Prescan(NamedTuple):
-    """What the prescan found."""
+    """The result of the prescan."""
 
     lifecycle: str | None
     config: str | None
