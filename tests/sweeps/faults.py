@@ -74,15 +74,15 @@ class Desk:
         return self.root / "artifact.json"
 
     def starts(self) -> Counter[str]:
-        """How often each stage was started."""
+        """Count how often each stage was started."""
         return Counter(self.notes.read_text().split() if self.notes.exists() else ())
 
     def clear(self) -> None:
-        """As if nothing had ever run here."""
+        """Leave the desk as if nothing had ever run here."""
         self.put(Scene(((str(Path(OUT).parent), None),), b"", b""))
 
     def scene(self, tree: Tree | None = None) -> Scene:
-        """All that is here now; `tree` if the disk is to be told otherwise."""
+        """Return all that is here now, or with `tree` in place of what is on the disk."""
         notes, artifact = (
             path.read_bytes() if path.exists() else b"" for path in (self.notes, self.artifact)
         )
@@ -107,7 +107,7 @@ class Scene:
 
 
 def read_tree(root: Path) -> Tree:
-    """Everything below a directory."""
+    """Return everything below a directory."""
     return tuple(
         (str(path.relative_to(root)), None if path.is_dir() else path.read_bytes())
         for path in sorted(root.rglob("*"))
@@ -130,7 +130,7 @@ def write_tree(root: Path, tree: Tree) -> None:
 
 
 def whole(desk: Desk, *, executor: str = "true", manager: str = "true", **given: Any) -> RunConfig:
-    """A run with all that has to be kept: two stages, a secret of each, an artifact."""
+    """Return a run with all that has to be kept: two stages, a secret of each, an artifact."""
     scripts = {"manager": manager, "executor": f"{executor}; echo '[1]' >{desk.artifact}"}
     stages = {
         stage: StageGiven(
@@ -159,15 +159,15 @@ class Scenario:
     is_resume: bool = False
 
     def step(self, desk: Desk) -> RunConfig:
-        """The invocation to be disturbed."""
+        """Return the invocation to be disturbed."""
         return going_on(desk) if self.is_resume else self.command(desk)
 
     def next_step(self, desk: Desk) -> RunConfig:
-        """What an operator does then: resume where there is a run to be resumed, else try again."""
+        """Return what an operator does then: resume a run that was begun, else try again."""
         return self.step(desk) if begun_checkpoint(desk) is None else going_on(desk)
 
     def with_values(self, desk: Desk) -> RunConfig:
-        """The resume with all that is still to run typed again, values included."""
+        """Return the resume with all that is still to run typed again, values included."""
         config, kept = self.command(desk), begun_checkpoint(desk)
         complete = set() if kept is None else {one.stage for one in kept.completions}
         stages = {name: one for name, one in config.stages.items() if name not in complete}
@@ -175,7 +175,7 @@ class Scenario:
 
 
 def failing_once(desk: Desk) -> RunConfig:
-    """A run whose executor fails at its first attempt."""
+    """Return a run whose executor fails at its first attempt."""
     return whole(desk, executor='[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ] || exit 3')
 
 
@@ -193,41 +193,41 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 
 def checkpoint_in(directory: Path) -> Checkpoint | None:
-    """The checkpoint in a directory, None if there is none. One that is no good fails the test."""
+    """Return the checkpoint in a directory, None if there is none. A bad one fails the test."""
     path = directory / CHECKPOINT
     return _parsed(path.read_bytes()) if path.exists() else None
 
 
 @lru_cache(maxsize=8)
 def _parsed(checkpoint: bytes) -> Checkpoint:
-    """A checkpoint is looked at several times; reading it is most of the work."""
+    """Read a checkpoint once: it is looked at several times, and reading is most of the work."""
     return checkpoint_reader.parse(checkpoint, CHECKPOINT)
 
 
 def report_in(directory: Path) -> Report | None:
-    """The report in a directory, None if there is none. One that is no good fails the test."""
+    """Return the report in a directory, None if there is none. A bad one fails the test."""
     return load_report(directory) if (directory / REPORT).exists() else None
 
 
 def begun_checkpoint(desk: Desk) -> Checkpoint | None:
-    """The checkpoint of the run that is to be mended, None if there is none of it."""
+    """Return the checkpoint of the run that is to be resumed, None if it has none."""
     kept = checkpoint_in(desk.out)
     return None if kept is None or kept.run_id == EARLIER else kept
 
 
 def are_values_lost(kept: Checkpoint | None) -> bool:
-    """Whether the run has warned that a resume will ask for the values of its environment."""
+    """Return whether the run has warned that a resume will ask for environment values."""
     warnings = () if kept is None else kept.invocation.warnings
     return any("cannot be kept" in warning for warning in warnings)
 
 
 def own_failures(report: Report) -> list[StageExecution]:
-    """What the program says that it failed to do itself."""
+    """Return what the program reports that it failed to do itself."""
     return [one for one in report.stage_executions if one.attempt == 0]
 
 
 def assert_truth(scenario: Scenario, desk: Desk, before: Scene) -> None:
-    """What is on disk can be read, agrees with itself and with what happened, and lost nothing."""
+    """Assert that the files can be read, agree with each other and with what happened."""
     for name, content in read_tree(desk.out):
         assert SECRET.encode() not in (content or b""), name
     kept, told = checkpoint_in(desk.out), report_in(desk.out)
@@ -271,7 +271,7 @@ def _checkpoints(out: Path) -> Iterator[Checkpoint]:
 
 
 def _attempts(kept: Checkpoint) -> Counter[str]:
-    """The attempts of each stage that a checkpoint knows of."""
+    """Count the attempts of each stage that a checkpoint knows of."""
     found = Counter(
         execution.stage
         for invocation in kept.invocations
@@ -282,7 +282,7 @@ def _attempts(kept: Checkpoint) -> Counter[str]:
 
 
 def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = False) -> None:
-    """Every file of an archived earlier run is there, in OUT or in the archive, as it was.
+    """Assert that every file of an archived earlier run is in OUT or the archive, as it was.
 
     `is_together`: all in one directory of the archive, but for a report that a refusal had to set
     aside by itself. (A cut may let a move have happened in one directory and not in the other;
@@ -309,7 +309,7 @@ def assert_earlier_is_there(desk: Desk, before: Scene, *, is_together: bool = Fa
 
 
 def _is_intact(name: str, now: bytes, earlier: bytes | None) -> bool:
-    """A refusal may have added a line to the log that was there."""
+    """Compare a file with what it was; a refusal may have added a line to the log."""
     return now.startswith(earlier or b"") if name == EVENTS else now == earlier
 
 
@@ -337,7 +337,7 @@ OF_A_STAGE: Final = {
 
 
 def normalised(report: Report) -> dict[str, Any]:
-    """What is the same for a run that was disturbed and mended as for one that was not."""
+    """Return what is the same for a run that was disturbed and resumed as for one that was not."""
     document = report.model_dump(mode="json", exclude=PLAIN)
     for decision in document["gate_decisions"]:
         del decision["source"]  # a resume has it from the checkpoint
@@ -352,7 +352,7 @@ def normalised(report: Report) -> dict[str, Any]:
 
 
 def walk_of(report: Report) -> list[str]:
-    """The states that the invocation entered."""
+    """Return the states that the invocation entered."""
     return [transition.dest for transition in report.transitions]
 
 
@@ -376,7 +376,7 @@ def mend(scenario: Scenario, desk: Desk, before: Scene, expected: Report, act: A
 
 
 def assert_whole(desk: Desk, mended: Report) -> None:
-    """The run has ended with all its records in order; no stage passed over, no gate skipped."""
+    """Assert that the run ended with its records in order, no stage or gate passed over."""
     kept = checkpoint_in(desk.out)
     assert kept is not None
     assert (kept.run_id, kept.current_state) == (mended.run_id, mended.current_state)
@@ -392,7 +392,7 @@ def assert_whole(desk: Desk, mended: Report) -> None:
 
 
 def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
-    """Whatever ran in an invocation ran after all gates had passed in that invocation."""
+    """Assert that all that ran in an invocation ran after its gates had passed."""
     assert kept.lifecycle.gates_guard is GatesGuard.STAGES
     entered = [transition.dest for transition in invocation.transitions]
     if any(stage in entered for stage in STAGES):
