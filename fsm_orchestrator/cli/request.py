@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.stage_options import Kind, setting_named
-from fsm_orchestrator.vocabulary import Gate, LogFormat, LogLevel
+from fsm_orchestrator.vocabulary import LogFormat, LogLevel
 
 
 class Request(NamedTuple):
@@ -77,8 +78,8 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
             if option.table:
                 table = table.setdefault(option.table, {})
             table[option.key] = dict(value) if option.kind is Kind.PAIR else value
-        elif key.startswith("gate_"):
-            run["gates"][Gate(key.removeprefix("gate_"))] = value
+        elif key in GATE_PARAMETERS:
+            run["gates"][GATE_PARAMETERS[key]] = value
         else:
             run[key] = value
     return RunConfig.model_validate({**run, "stages": stages})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     try:
         content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
     except ValidationError as error:
-        raise _refusal(_problems(error, name, text, document)) from None
+        raise _WrongFileError(_problems(error, name, text, document)) from None
     return ReadConfig(name=name, text=text, content=content)
 
 
@@ -66,8 +66,8 @@ def check(path: Path, name: str) -> ReadConfig:
     problems = list(_stage_problems(name, text, document))
     try:
         read = _understood(name, text, document)
-    except UsageError as error:
-        problems = [*str(error).splitlines(), *problems]
+    except _WrongFileError as error:
+        problems = [*error.problems, *problems]
     if problems:
         raise UsageError("\n".join(problems), remedy="fix the file")
     return read
@@ -85,7 +85,7 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         document = table_of(data)  # first: it says best what is wrong with the bytes
         return data.decode(), document
     except NotATableError as error:
-        raise _refusal([f"{name}: {error}"]) from error
+        raise _WrongFileError([f"{name}: {error}"]) from error
 
 
 def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
@@ -155,8 +155,12 @@ def _known_keys(path: Location) -> list[str]:
             return [field.alias or name for name, field in fields.items()]
 
 
-def _refusal(problems: list[str]) -> UsageError:
-    return UsageError(
-        "\n".join(problems),
-        remedy="fix the file; `fsm-orchestrator config check FILE` finds everything at once",
-    )
+class _WrongFileError(UsageError):
+    """A config file is wrong; `problems` are the lines of the message."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(
+            "\n".join(problems),
+            remedy="fix the file; `fsm-orchestrator config check FILE` finds everything at once",
+        )
+        self.problems = problems

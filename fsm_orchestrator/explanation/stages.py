@@ -70,7 +70,7 @@ def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
     if open_attempt is not None and open_attempt.stage == stage:
         if view.standing is Standing.WORKING:
             return StageFate.RUNNING, open_attempt.reason
-        return StageFate.INTERRUPTED, "its orchestrator died while it ran"
+        return StageFate.INTERRUPTED, "interrupted: its orchestrator died while it ran"
     mine = [one for one in view.report.stage_executions if one.stage == stage and one.attempt]
     if mine:
         return _fate_of_execution(mine[-1])

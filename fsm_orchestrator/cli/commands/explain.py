@@ -13,7 +13,7 @@ from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import ExitCode, FactForm
+from fsm_orchestrator.vocabulary import ExitCode, FactForm, StageFate
 
 WIDTH: Final = 80
 ATTEMPTS_SHOWN_MAX: Final = 20
@@ -82,7 +82,10 @@ def _gates(explanation: Explanation) -> list[str]:
 def _stages(explanation: Explanation) -> Iterator[str]:
     for stage in explanation.stages:
         fate = stage.fate.value.replace("_", " ")
-        yield from _wrapped(f"{stage.stage}: {fate}: {stage.because.removeprefix(f'{fate}: ')}")
+        # An interruption is recorded with its own word before the reason.
+        is_said = stage.fate is StageFate.INTERRUPTED
+        because = stage.because if is_said else f"{fate}: {stage.because}"
+        yield from _wrapped(f"{stage.stage}: {because}")
         if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
             yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier attempts are in --json"
         for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:

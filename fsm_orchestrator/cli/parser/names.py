@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from fsm_orchestrator.vocabulary import Gate
+
 COMMANDS: Final = (
     "run",
     "plan",
@@ -24,6 +26,8 @@ COMMANDS: Final = (
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
+GATE_PARAMETERS: Final = {f"gate_{gate.value}": gate for gate in Gate}
+"""The gates, by the parser's name for the option that gives a signal."""
 VALUE_OPTIONS: Final = frozenset(
     {
         "--policy-status",

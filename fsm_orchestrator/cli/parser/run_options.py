@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     EarlierRun,
@@ -117,12 +118,12 @@ def print_config_option() -> click.Parameter:
 def _gate_options() -> list[click.Parameter]:
     return [
         Once(
-            [f"--{gate.value}-status", f"gate_{gate.value}"],
+            [f"--{gate.value}-status", parameter],
             section="Gates (all three must pass before anything runs)",
-            type=click.Choice(rule.values),
-            help=f"Passes: {rule.passing}. Not given: {rule.default}.",
+            type=click.Choice(GATE_RULES[gate].values),
+            help=f"Passes: {GATE_RULES[gate].passing}. Not given: {GATE_RULES[gate].default}.",
         )
-        for gate, rule in GATE_RULES.items()
+        for parameter, gate in GATE_PARAMETERS.items()
     ]
 
 
