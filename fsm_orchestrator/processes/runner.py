@@ -1,8 +1,8 @@
-"""The process runner: spawn, wait, terminate, collect, one process after another.
+"""Runs one process after another: spawn, wait, terminate, collect.
 
-A process runs below a keeper, so that nothing it starts gets away; where no keeper can be had, as
-a session of its own. Its end is noticed through a descriptor, never by polling. Knows nothing of
-stages or machines.
+A process runs below a keeper, so that nothing it starts gets away; if no keeper can be had, as a
+session of its own. A descriptor signals its end: nothing is polled. Knows nothing of stages or
+machines.
 """
 
 from __future__ import annotations
@@ -39,43 +39,43 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
 LEAK_SETTLE_SECONDS: Final = 0.1
-"""How long after its leader a process may take to end by itself without counting as left behind:
-the rest of a pipeline, a `tee` that writes its last lines."""
+"""How long a process may outlive its leader without counting as left behind: the rest of a
+pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
 READ_SECONDS: Final = 0.1
-"""How often what a process prints is read, where somebody reads it."""
+"""How often the output of a process is read, if there is a reader."""
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
-"""Why this program ends a process that did not end by itself."""
+"""The reasons to end a process that did not end by itself."""
 
 
 class Observer(Protocol):
-    """Who is told of a process while it runs."""
+    """The receiver of a process's events while it runs."""
 
     def started(self, pid: int) -> None:
-        """It has been started. If this raises, the process is ended and the error passes on."""
+        """Handle the start. If this raises, the process is ended and the error passes on."""
 
     def slow(self, elapsed_ms: int) -> None:
-        """It has run for another `slow_after_ms`."""
+        """Handle that it has run for another `slow_after_ms`."""
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """It is about to be ended: the last chance to look at its live processes, leader first."""
+        """Handle the coming end: the last chance to look at its live processes, leader first."""
 
 
 class OutputReader(Protocol):
-    """Who reads what a process prints while it runs."""
+    """The reader of a process's output while it runs."""
 
     def read(self) -> bool:
-        """Read what is there; whether there was more than is read at once."""
+        """Read what is there; return whether there was more than is read at once."""
 
     def finish(self) -> None:
-        """Read all the rest; called once the process has ended, by whoever had it run."""
+        """Read all the rest; called by the caller of `run` once the process has ended."""
 
 
 class _Reading:
-    """When what a process prints is read next, by the monotonic clock; never, without a reader."""
+    """The schedule of reading a process's output, by the monotonic clock."""
 
     def __init__(self, reader: OutputReader | None) -> None:
         self._reader = reader
@@ -88,7 +88,7 @@ class _Reading:
 
 
 class ProcessReport(NamedTuple):
-    """How it ended, what it used, what it left behind (already ended).
+    """The end of a process, what it used, and what it left behind (already ended).
 
     Attributes:
         leaked: what was alive when it had exited by itself, at most 100 of them.
@@ -105,7 +105,7 @@ class ProcessReport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Leaked:
-    """What was alive when its leader had exited by itself."""
+    """The processes that were alive when their leader had exited by itself."""
 
     described: tuple[LeakedProcess, ...] = ()
     count: int = 0
@@ -136,7 +136,7 @@ class ProcessRunner:
         self._is_idle = True
 
     def warm_up(self) -> None:
-        """Start the keeper, and do not wait for it: it comes up while other work is done."""
+        """Start the keeper without waiting: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
             started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
@@ -145,7 +145,7 @@ class ProcessRunner:
                 self._unable = started
 
     def keeper(self) -> Keeper | None:
-        """The keeper, up and able; None where none can be had, see `unable`."""
+        """Return the keeper, up and able; None if none can be had, see `unable`."""
         self.warm_up()
         if self._keeper is not None and (unable := self._keeper.unable()):
             self._keeper.abandon()
@@ -154,15 +154,15 @@ class ProcessRunner:
 
     @property
     def unable(self) -> str:
-        """Why there is no keeper; empty while there is, or none was asked for yet."""
+        """The reason why there is no keeper; empty if there is one or none was needed yet."""
         return self._unable
 
     def reach(self) -> Containment:
-        """How far the ending of processes reaches here."""
+        """Return how far the ending of processes reaches here."""
         return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
 
     def close(self) -> None:
-        """Let the keeper go; back to the pool, once it is on record that it keeps nothing."""
+        """Let the keeper go: back to the pool if it is on record that it keeps nothing."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
@@ -230,7 +230,7 @@ class ProcessRunner:
         return collected
 
     def _drop_keeper(self) -> None:
-        """The next process gets a keeper of its own: this one is not to be relied on."""
+        """Abandon a keeper that cannot be relied on; the next process gets another."""
         if self._keeper is not None:
             self._keeper.abandon()
             self._keeper = None
@@ -238,7 +238,7 @@ class ProcessRunner:
     def _wait(
         self, child: Contained, limits: Limits, output: OutputWatch, observer: Observer
     ) -> Stopped | None:
-        """Wait for the end or a reason to end it; None when the process ended by itself."""
+        """Wait for the end or a reason to end it; return None if the process ended by itself."""
         reading = _Reading(self.reader)
         began = time.monotonic()
         deadline = began + limits.timeout_ms / 1000
@@ -268,7 +268,7 @@ class ProcessRunner:
                 observer.slow(round((now - began) * 1000))
 
     def _has_ended(self, child: Contained, deadline: float) -> bool:
-        """Wait for the end (True, also when control is lost), the deadline, or a new request."""
+        """Wait for the end (True, also if control is lost), the deadline, or a new request."""
         watched = [child.end_descriptor, self._interrupts.fileno()]
         if child.loss_descriptor is not None:
             watched.append(child.loss_descriptor)
@@ -290,7 +290,7 @@ class ProcessRunner:
         observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
 
     def _leaked(self, child: Contained) -> _Leaked:
-        """What a leader that ended by itself left running, once it had a moment to end as well."""
+        """Describe what a leader that ended by itself left running after a short wait."""
         settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
