@@ -1,7 +1,6 @@
 """The command's process: made ready to start fast, then handed to the command line.
 
-What is done here is for the process of the command alone. A program that imports the package finds
-its own process as it was.
+This affects the command's own process only, not a program that imports the package.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from types import ModuleType
 from typing import Any, cast
 
 COLLECT_AFTER = 200_000
-"""How many objects more than before start a collection: what is imported is never garbage, and
-looking for it there takes a twentieth of a start."""
+"""How many new objects start a garbage collection: what is imported is never garbage, and searching
+it takes a twentieth of a start."""
 
 
 def start() -> None:
-    """The entry point of the command."""
+    """Run the command: the entry point."""
     gc.set_threshold(COLLECT_AFTER)
     _leave_out_unused()
     from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
@@ -56,11 +55,11 @@ class _Later(ModuleType):
     """
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever the module itself has by that name."""
+        """Return what the module itself has by that name."""
         return getattr(self.load(), name)
 
     def load(self) -> Any:
-        """The module itself, from now on in its own place."""
+        """Import the module itself, and put it in its own place."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return importlib.import_module(self.__name__)

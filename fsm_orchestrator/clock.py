@@ -8,17 +8,17 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the run asks the time of."""
+    """The source of a run's times."""
 
     def now(self) -> datetime:
-        """The time of day, in UTC."""
+        """Return the time of day in UTC."""
 
     def elapsed_ms(self, since_seconds: float) -> int:
-        """Whole milliseconds since a reading of `time.monotonic()`; never negative."""
+        """Return whole milliseconds since a reading of `time.monotonic()`; never negative."""
 
     @property
     def is_fixed(self) -> bool:
-        """Whether time stands still, so that nothing measured may be reported."""
+        """True if time stands still, so that nothing measured may be reported."""
 
 
 class SystemClock:
@@ -27,11 +27,11 @@ class SystemClock:
     is_fixed = False
 
     def now(self) -> datetime:
-        """The time of day, in UTC."""
+        """Return the time of day in UTC."""
         return datetime.now(UTC)
 
     def elapsed_ms(self, since_seconds: float) -> int:
-        """Whole milliseconds since a reading of `time.monotonic()`."""
+        """Return whole milliseconds since a reading of `time.monotonic()`."""
         return max(0, round((time.monotonic() - since_seconds) * 1000))
 
 
@@ -44,19 +44,19 @@ class FixedClock:
         self._at = at.astimezone(UTC)
 
     def now(self) -> datetime:
-        """Always the same time."""
+        """Return the same time, always."""
         return self._at
 
     def elapsed_ms(self, since_seconds: float) -> int:  # noqa: ARG002 - the protocol's signature
-        """Always 0."""
+        """Return 0, always."""
         return 0
 
 
 def timestamp(at: datetime) -> str:
-    """UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
+    """Format a time in UTC, ISO 8601 with milliseconds and `Z`: `2026-01-31T09:05:00.250Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def wall_seconds() -> float:
-    """Seconds since the epoch, to hold against the times of files."""
+    """Return seconds since the epoch, to compare with the times of files."""
     return time.time()

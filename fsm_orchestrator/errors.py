@@ -9,11 +9,11 @@
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
     ├─ CommandError          exit 1    a command could not do what it was asked; no run is affected
-    └─ InternalError         exit 70   a bug of ours
+    └─ InternalError         exit 70   a bug in this program
 
-What a stage or a gate does is never an error: see results.py and gates.py. A message is lower
-case, says what is wrong and where; `remedy` says what to do next. Imports nothing of ours but
-the vocabulary.
+What a stage or a gate does is never an error: see `model.endings` and `gates`. A message is lower
+case and says what is wrong and where; `remedy` says what to do next. Imports only the vocabulary of
+this package.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fsm_orchestrator.vocabulary import ExitCode, Operation
 
 
 class OrchestratorError(Exception):
-    """Base of all of them.
+    """Base of all errors of this package.
 
     Attributes:
         remedy: what the operator can do about it, a sentence without its full stop, or "".
@@ -82,7 +82,7 @@ class RecordingError(OperationError):
 
 
 class Holder(NamedTuple):
-    """Who holds an output directory, as its lock file says; nothing where it does not say yet."""
+    """The holder of an output directory, as its lock file names it; empty if it does not yet."""
 
     pid: int | None = None
     host: str | None = None
@@ -90,7 +90,7 @@ class Holder(NamedTuple):
     run_id: str | None = None
 
     def __str__(self) -> str:
-        """In words, without the directory."""
+        """Describe the holder without the directory."""
         if self.pid is None:
             return "a process that has not yet said who it is"
         return f"process {self.pid} on {self.host}, since {self.since} (run {self.run_id})"
@@ -100,7 +100,7 @@ class BusyError(OrchestratorError):
     """Another orchestrator holds the output directory; its files were not touched.
 
     Attributes:
-        holder: who that is.
+        holder: the other orchestrator.
     """
 
     exit_code = ExitCode.BUSY
@@ -114,7 +114,7 @@ class BusyError(OrchestratorError):
 
 
 class CommandError(OrchestratorError):
-    """A command that looks at a run, or ends it, could not do what it was asked."""
+    """A command that inspects or ends a run could not do what it was asked."""
 
 
 class InternalError(OrchestratorError):

@@ -20,7 +20,7 @@ RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
 
 
 def present_files(output_directory: Path) -> tuple[Path, ...]:
-    """What an earlier run left in the directory.
+    """Return what an earlier run left in the directory.
 
     A directory in a file's place is no run's: it stays, and the run says that it is in the way.
     """
@@ -31,7 +31,7 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
 
 
 def earlier_run_id(output_directory: Path) -> str | None:
-    """The id of the run whose files lie in the directory; None when there is none to be read.
+    """Return the id of the run whose files are in the directory; None if none can be read.
 
     Read leniently: what cannot be resumed can still be archived under its name.
     """
@@ -43,7 +43,7 @@ def earlier_run_id(output_directory: Path) -> str | None:
 
 
 def archived_run_ids(output_directory: Path) -> frozenset[str]:
-    """The names in the archive."""
+    """List the names in the archive."""
     try:
         return frozenset(entry.name for entry in (output_directory / ARCHIVE_DIRECTORY).iterdir())
     except OSError:
@@ -86,7 +86,7 @@ def archive_report(output_directory: Path) -> Path | None:
 
 
 def _sync_archive(directory: Path) -> None:
-    """Make durable what a start that did not get far has moved, the checkpoint last."""
+    """Sync an archive that an interrupted start may have left unsynced."""
     if os.path.isdir(directory):
         for entry in directory.iterdir():
             if entry.is_dir():
@@ -99,15 +99,16 @@ def _move_all(sources: tuple[Path, ...], destination: Path) -> Path:
     for source in sources:
         files.move(source, destination / source.name)
     files.sync_directory(destination)
-    files.sync_directory(destination.parent)  # it may have been made by one who was killed
+    files.sync_directory(destination.parent)  # its maker may have been killed
     files.sync_directory(sources[0].parent)
     return destination
 
 
 def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:
-    """What still belongs where the same run's files were begun to be moved, its checkpoint too.
+    """Return the files that an interrupted archiving still has to move.
 
-    What a refusal wrote since then under names that are taken there does not.
+    Empty unless the checkpoint is among them. A refusal since then may have written files whose
+    names are taken in the archive: those do not belong there.
     """
     try:
         names = {entry.name for entry in destination.iterdir()}
@@ -118,7 +119,7 @@ def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _free_name(directory: Path, name: str) -> Path:
-    """`name` in `directory`, or `name.2`, `name.3` … if it is taken."""
+    """Return `name` in `directory`, or `name.2`, `name.3` … if it is taken."""
     candidate = directory / name
     number = 1
     while os.path.lexists(candidate):

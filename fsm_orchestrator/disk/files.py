@@ -1,8 +1,7 @@
 """The one door to the disk: every durable operation of a run goes through these functions.
 
-Each system call among them goes through `perform`, so that a fault can be put in front of any.
-They raise OSError; what a failure means is the caller's to say. They know nothing of what they
-write.
+Each system call in them goes through `perform`, so that a fault can be injected before any. They
+raise OSError, which the caller interprets. They know nothing of what they write.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Arguments = ParamSpec("Arguments")
 
 
 class SystemCall(StrEnum):
-    """The system calls that durability is made of, and those that what is kept is read with."""
+    """The system calls by which a run is kept and read."""
 
     OPEN = "open"
     READ = "read"
@@ -37,12 +36,12 @@ class SystemCall(StrEnum):
 
 
 def perform(
-    operation: SystemCall,  # noqa: ARG001 - for whoever stands in front of this door
+    operation: SystemCall,  # noqa: ARG001 - for those who inject faults
     call: Callable[Arguments, Result],
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
 ) -> Result:
-    """Do one system call. Nothing in this module or in lock.py does one beside it."""
+    """Make one system call. This module and lock.py make none without it."""
     return call(*args, **kwargs)
 
 
@@ -97,7 +96,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`; a short write is continued."""
+    """Write all of `data`, continuing short writes."""
     view = memoryview(data)
     while view:
         view = view[perform(SystemCall.WRITE, os.write, descriptor, view) :]
@@ -114,10 +113,10 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) -> bool:
-    """Make a directory and its parents; whether it was made, False where it was there.
+    """Make a directory and its parents; return False if it was there.
 
     Only directories that this call makes get `mode` (subject to the umask). Their names are made
-    durable, unless the caller says that something else will see to that.
+    durable, unless the caller does that.
     """
     missing = []
     was_made = False
@@ -151,10 +150,9 @@ def move(source: Path, destination: Path) -> None:
 
 
 def open_append(path: Path, *, mode: int = 0o666) -> int:
-    """Open a regular file for appending and reading, made if absent; a descriptor to close.
+    """Open a regular file for appending and reading, made if absent; return its descriptor.
 
-    Anything but a regular file (a FIFO would hang the first writer) and a symbolic link are
-    refused.
+    Refuses symbolic links and anything but a regular file (a FIFO would hang the first writer).
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = perform(SystemCall.OPEN, os.open, path, flags, mode)
@@ -175,19 +173,19 @@ def sync(descriptor: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file; nothing happens where there is none."""
+    """Remove a file if there is one."""
     with contextlib.suppress(FileNotFoundError):
         perform(SystemCall.UNLINK, os.unlink, path)
 
 
 def open_directory(path: Path) -> int:
-    """Open a directory to be locked; a descriptor to close."""
+    """Open a directory to be locked; return its descriptor."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     return perform(SystemCall.OPEN, os.open, path, flags)
 
 
 def open_lock(path: Path, *, may_make: bool) -> int:
-    """Open a file to be locked and written, itself and no link to it; a descriptor to close."""
+    """Open a file to be locked and written, following no link; return its descriptor."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return perform(SystemCall.OPEN, os.open, path, flags | (os.O_CREAT if may_make else 0), 0o666)
 
@@ -196,18 +194,18 @@ def lock(descriptor: int) -> None:
     """Take the exclusive lock of an open file or directory, without waiting.
 
     Raises:
-        BlockingIOError: somebody else has it.
+        BlockingIOError: another process has it.
     """
     perform(SystemCall.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def unlock(descriptor: int) -> None:
-    """Let go of what `lock` took, whoever else has a copy of the descriptor."""
+    """Release what `lock` took, even if another process has a copy of the descriptor."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def open_regular(path: Path) -> int:
-    """A descriptor to read a regular file by, to be closed by the caller; never waits.
+    """Open a regular file for reading, without waiting; the caller closes the descriptor.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
@@ -224,7 +222,7 @@ def open_regular(path: Path) -> int:
 
 
 def read_bounded(path: Path, size_bytes_max: int) -> bytes:
-    """The whole of a regular file.
+    """Read the whole of a regular file.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
@@ -241,5 +239,5 @@ def read_bounded(path: Path, size_bytes_max: int) -> bytes:
 
 
 def reason(error: OSError) -> str:
-    """An OSError in words, without the path: the caller names it."""
+    """Describe an OSError without the path, which the caller names."""
     return (error.strerror or str(error)).lower()

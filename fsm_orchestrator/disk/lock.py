@@ -1,7 +1,7 @@
 """One orchestrator per output directory: flock(2) on `orchestrator.lock`.
 
-The kernel releases the lock when its holder dies, so no person ever has to remove one. The file
-stays; what it says of a holder counts only while the lock is held.
+The kernel releases the lock when its holder dies, so nobody ever has to remove it. The file stays;
+the holder that it names counts only while the lock is held.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ LOOKERS_WAIT_SECONDS = 0.02
 class OutputLock:
     """The held lock of an output directory: flock on the directory itself and on its lock file.
 
-    The file is what other programs know, and says who holds it. The directory is locked as well
-    (where the file system can: NFS cannot), so that nobody gets in because the file was removed.
+    The file is what other programs know, and names the holder. The directory is locked as well
+    (where the file system can: NFS cannot), so that removing the file lets nobody in.
 
     Attributes:
-        is_named: whether the directory's own name is durable as far as its holder knows.
+        is_named: true if the holder knows that the directory's own name is durable.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class OutputLock:
 
     @classmethod
     def acquire(cls, output_directory: Path) -> Self:
-        """Lock a directory that is there, and its lock file if that is there. Writes nothing.
+        """Lock an existing directory, and its lock file if there is one. Writes nothing.
 
         A lock file that cannot be locked is left for `write_holder` to complain about.
 
@@ -70,7 +70,7 @@ class OutputLock:
         return lock
 
     def write_holder(self, *, since: str, run_id: str) -> None:
-        """Make the lock file if need be, lock it, and say in it who holds the directory.
+        """Make the lock file if necessary, lock it, and write into it who holds the directory.
 
         Raises:
             BusyError: another orchestrator holds the file.
@@ -94,7 +94,7 @@ class OutputLock:
         self.says_holder = True
 
     def release(self) -> None:
-        """Forget the holder and let the lock go."""
+        """Clear the holder and release the lock."""
         if self.says_holder:
             with contextlib.suppress(OSError):
                 files.truncate(self.file, 0)
@@ -115,7 +115,7 @@ def _lock_directory(descriptor: int, path: Path) -> None:
 
 
 def _lock_file(path: Path, *, may_make: bool) -> int:
-    """Open and lock the lock file; the one that is at `path` once it is locked."""
+    """Open and lock the lock file, and make sure that it is still the one at `path`."""
     while True:
         descriptor = files.open_lock(path, may_make=may_make)
         try:
@@ -130,10 +130,10 @@ def _lock_file(path: Path, *, may_make: bool) -> int:
 
 
 def _flock(descriptor: int, path: Path) -> None:
-    """Take the lock at once, or say who has it.
+    """Take the lock at once, or raise with its holder.
 
-    While nobody has said that it is theirs, it may be one who only looks (`status`): a few more
-    tries are made before that counts as busy.
+    A lock without a named holder may belong to a process that only looks (`status`): it counts as
+    busy only after a few more tries.
     """
     for _ in range(LOOKERS_TRIES):
         try:
@@ -156,10 +156,10 @@ def _read_holder(path: Path) -> bytes:
 
 
 def holder_of(output_directory: Path) -> Holder | None:
-    """Who holds the directory now; None when nobody does. Writes nothing.
+    """Return who holds the directory now; None when nobody does. Writes nothing.
 
     Raises:
-        CommandError: it may not be looked into.
+        CommandError: no permission to look.
     """
     if not os.path.isdir(output_directory):
         return None

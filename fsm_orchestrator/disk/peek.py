@@ -1,8 +1,8 @@
-"""A checkpoint's few facts for those who must not load pydantic: run id, private file, stages.
+"""Reads a few facts of a checkpoint without pydantic: run id, private file, stages.
 
-Reads leniently, for what cannot be resumed can still be archived, completed and looked at. Decides
-nothing: a resume asks `checkpoint_file`. Whoever hides values asks whether the file could be
-understood at all, and takes every value for lost where it could not.
+The only lenient reader: what cannot be resumed can still be archived, completed and looked at.
+Decides nothing: a resume asks `record.checkpoint_reader`. A caller that hides values asks whether
+the file could be understood at all, and counts every value as lost if not.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 class PrivateFileName(NamedTuple):
-    """What a checkpoint says of its run's private file.
+    """The name of a run's private file, as its checkpoint has it.
 
     Attributes:
-        ref: the file's name; None when the run has none, or it is not known.
-        is_known: whether the checkpoint says so; False when it cannot be understood.
+        ref: the file's name; None if the run has none or the name is not known.
+        is_known: false if the checkpoint cannot be understood.
     """
 
     ref: str | None
@@ -37,7 +37,7 @@ class PrivateFileName(NamedTuple):
 
 
 def document(path: Path) -> Mapping[str, Any]:
-    """The JSON object in a file of a run; empty when there is none to be read."""
+    """Read the JSON object in a file of a run; empty if there is none to read."""
     try:
         found = json.loads(files.read_bounded(path, RECORD_BYTES_MAX))
     except (OSError, ValueError, RecursionError):
@@ -46,15 +46,15 @@ def document(path: Path) -> Mapping[str, Any]:
 
 
 def run_id(path: Path) -> str | None:
-    """The run id that a report or checkpoint names; None when it names none that is legal."""
+    """Return the run id that a report or checkpoint names; None if it names no legal one."""
     found = document(path).get("run_id")
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
 def private_file_name(output_directory: Path) -> PrivateFileName:
-    """The private file of the run in a directory. A directory without a checkpoint has none.
+    """Return the private file of the run in a directory. Without a checkpoint there is none.
 
-    Reads the beginning of the file where that says it, as it does in every file that we wrote.
+    Reads only the beginning of the file if the name is there, as in every file we write.
     """
     path = output_directory / CHECKPOINT_FILE
     if not os.path.lexists(path):
@@ -81,7 +81,7 @@ def _beginning(path: Path) -> str:
 
 
 def _leading_member(text: str, key: str) -> Any:
-    """The value of a member of the JSON object that a text begins, however it is spaced.
+    """Return the value of a member of the JSON object that a text begins, however it is spaced.
 
     Raises:
         ValueError: the text has no such member, or is cut before the end of its value.

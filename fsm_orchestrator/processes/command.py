@@ -1,4 +1,4 @@
-"""What is to be started, whether there is such a program, and why it could not be started."""
+"""The command to start, the lookup of its program, and the reasons why it could not be started."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable'
 
 
 class Command(NamedTuple):
-    """What to start. `program` is a path, or a bare name to be looked up on `search_path`.
+    """A command to start: `program` is a path, or a bare name to look up on `search_path`.
 
-    `stdout` and `stderr` are descriptors for it to write to.
+    `stdout` and `stderr` are the descriptors that it writes to.
     """
 
     program: str
@@ -28,7 +28,7 @@ class Command(NamedTuple):
 
 
 def look_up(command: Command) -> str | NotSpawned:
-    """The path of the program, or why there is none to start."""
+    """Return the path of the program, or why none can be started."""
     program = command.program
     if os.sep not in program:
         import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
@@ -49,7 +49,7 @@ def look_up(command: Command) -> str | NotSpawned:
 
 
 def refused_program(program: str, number: int) -> NotSpawned:
-    """Why execve(2) refused a program that is there: `number` is its errno."""
+    """Explain why execve(2) refused a program that is there: `number` is its errno."""
     if number == errno.ENOENT:
         return NotSpawned(
             SpawnFailure.BAD_INTERPRETER,
@@ -64,5 +64,5 @@ def refused_program(program: str, number: int) -> NotSpawned:
 
 
 def refused_directory(directory: str, number: int) -> NotSpawned:
-    """Why chdir(2) refused a directory that is there."""
+    """Explain why chdir(2) refused a directory that is there."""
     return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{directory}: {os.strerror(number)}")

@@ -1,7 +1,7 @@
-"""The interface of a started process, however it is contained: to wait for it and to end it.
+"""The face of a started process for those who wait for it and end it, however it is contained.
 
-A leader is the first process of a stage: of a session and a group of its own. What else belongs
-to the stage, a `Contained` knows, each kind as far as it reaches.
+A leader is the first process of a stage, of a session and group of its own. A `Contained` knows
+what else belongs to the stage, each kind as far as it reaches.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from fsm_orchestrator.processes.table import ProcessKey
 
 
 class Collected(NamedTuple):
-    """The end of a stage's processes.
+    """The facts about a stage's processes when they are gone.
 
     Attributes:
         end: how the leader ended.
-        resources: what it used; None when that is not known.
+        resources: what it used; None if that is not known.
         killed: how many processes beside the leader got SIGKILL while they were collected.
         survivors: pids that could not be ended.
     """
@@ -31,7 +31,7 @@ class Collected(NamedTuple):
 
 
 class Contained(Protocol):
-    """A started leader that has not been collected: its pid is nobody else's till then."""
+    """A started leader that has not been collected: its pid is its own until then."""
 
     @property
     def pid(self) -> int:
@@ -46,16 +46,16 @@ class Contained(Protocol):
         """Readable once control over the processes is lost; None where that cannot happen."""
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """Find the live processes of the stage, the leader included, parents before children."""
+        """List the live processes of the stage, the leader included, parents before children."""
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """Find the live processes of the stage beside the leader."""
+        """List the live processes of the stage except the leader."""
 
     def collect(self) -> Collected:
-        """SIGKILL whatever is alive, and collect the leader. Once, and bounded in time."""
+        """Kill what is alive, and collect the leader. Call once; bounded in time."""
 
 
 def end_of(status: int) -> Exited | Signaled:
-    """Return how a process ended, from its status as wait(2) has it."""
+    """Return how a process ended, by its status from wait(2)."""
     code = os.waitstatus_to_exitcode(status)
     return Exited(code) if code >= 0 else Signaled(-code)

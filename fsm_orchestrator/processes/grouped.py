@@ -1,6 +1,6 @@
-"""A stage's processes as a session of their own: what leaves the session gets away.
+"""Keeps a stage's processes together as a session: what leaves the session gets away.
 
-For macOS, and for a Linux where no keeper can be had. The only user of subprocess.
+For macOS, and for Linux where no keeper can be had. The only user of subprocess.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 def spawn_group(command: Command) -> GroupProcess | NotSpawned:
-    """Start `command` as our own child, or say why it could not be started."""
+    """Start `command` as a child of this process; return why if that fails."""
     program = look_up(command)
     if isinstance(program, NotSpawned):
         return program
@@ -45,7 +45,7 @@ def spawn_group(command: Command) -> GroupProcess | NotSpawned:
 
 
 class GroupProcess:
-    """A leader that is our child, and what is in its session."""
+    """A leader that is a child of this process, and its session."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -54,15 +54,15 @@ class GroupProcess:
         self.loss_descriptor = None
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """What is alive of the session."""
+        """List what is alive of the session."""
         return process_table.session_members(self.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """What is alive of the session beside the leader."""
+        """List what is alive of the session except the leader."""
         return tuple(key for key in self.everyone() if key.pid != self.pid)
 
     def collect(self) -> Collected:
-        """SIGKILL what is left of the session, and collect the leader."""
+        """Kill what is left of the session, and collect the leader."""
         killed = len(self.others())
         survivors = kill_session(self.pid, self.end_descriptor)
         try:
@@ -83,7 +83,7 @@ class GroupProcess:
 
 
 def _end_descriptor(pid: int) -> int:
-    """A descriptor that is readable once the child `pid` has ended, reaped or not."""
+    """Open a descriptor that is readable once the child `pid` has ended, reaped or not."""
     if HAS_PIDFD:
         with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
             return os.pidfd_open(pid)

@@ -1,4 +1,4 @@
-"""Requests to end the run: SIGINT, SIGTERM and SIGHUP as something a poll can wait for."""
+"""Turns requests to end the run (SIGINT, SIGTERM, SIGHUP) into something a poll can wait for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Collects requests to end the run. The first decides the exit code, a second kills at once.
 
-    Installing handlers is left to the command (`installed`): as a library nothing is touched,
-    and `deliver` may be called from any thread.
+    Only the command installs handlers (`installed`): as a library this touches none, and `deliver`
+    may be called from any thread.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Interrupts:
 
     @property
     def count(self) -> int:
-        """How many requests there were."""
+        """The number of requests so far."""
         return len(self._received)
 
     def fileno(self) -> int:
-        """A descriptor that is readable when a request has come since the last `drain`."""
+        """Return a descriptor that is readable when a request has come since the last `drain`."""
         return self._reader
 
     def drain(self) -> None:
@@ -45,22 +45,22 @@ class Interrupts:
                 pass
 
     def deliver(self, signum: int) -> None:
-        """Note a request."""
+        """Record a request."""
         self._received.append(signum)
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"!")
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         os.close(self._reader)
         os.close(self._writer)
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the ending signals here for a while. Main thread only.
+        """Handle the ending signals for a while. Main thread only.
 
-        A signal that the caller had ignored (nohup) stays ignored. SIGCHLD gets its default
-        disposition: were it ignored, the kernel would throw the stages' exit codes away.
+        A signal that the caller ignored (nohup) stays ignored. SIGCHLD gets its default
+        disposition: if it were ignored, the kernel would discard the stages' exit codes.
         """
 
         def on_signal(signum: int, _frame: FrameType | None) -> None:

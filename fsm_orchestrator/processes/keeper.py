@@ -4,9 +4,9 @@ It is a child subreaper (prctl(2)): whatever a stage starts, however it is detac
 it. When wait(2) says that it has no children, nothing of the stage is alive. And it outlives an
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
-Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of ours
-and little else. It holds no lock, no log and no terminal, and decides nothing: when to end whom,
-and how gently, is said in termination.py.
+Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
+this package and little else. It holds no lock, no log and no terminal, and decides nothing:
+termination.py decides when to end which process, and how gently.
 
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
-"""How long killing may take before what is left counts as not to be ended (it sits in a system
-call that cannot be interrupted, or belongs to somebody else)."""
+"""How long killing may take before the rest counts as impossible to end: it is in a system call
+that cannot be interrupted, or of another user."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
 DESCRIPTORS_MAX = 2
@@ -44,7 +44,7 @@ KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, si
 
 
 class Keeper:
-    """Serves one orchestrator: one stage's leader at a time, and all that comes of it."""
+    """Serves one orchestrator: keeps one stage's leader at a time, and all that it starts."""
 
     def __init__(self, control: socket.socket, orchestrator: int) -> None:
         self._control = control
@@ -58,7 +58,7 @@ class Keeper:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Do as told until the orchestrator is gone; then end whatever is left of its stage."""
+        """Obey until the orchestrator is gone; then end whatever is left of its stage."""
         watched = select.poll()
         for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
             watched.register(descriptor, select.POLLIN)
@@ -74,7 +74,7 @@ class Keeper:
         self._end_all(None)
 
     def _answer(self) -> bool:
-        """Do what one message says; False when there is nobody to say anything any more."""
+        """Do what one message says; return False when the other side is gone."""
         fields, descriptors = receive(self._control)
         match fields:
             case []:
@@ -120,7 +120,7 @@ class Keeper:
         return [b"started", b"%d" % self._leader]
 
     def _finish(self) -> list[bytes]:
-        """SIGKILL whatever is left of the stage, until there is proof that nothing is."""
+        """Kill whatever is left of the stage, until there is proof that nothing is."""
         ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
         status, usage = ended.get(self._leader, (None, None))
         self._leader = 0
@@ -138,10 +138,11 @@ class Keeper:
     def _end_all(
         self, deadline: float | None
     ) -> tuple[dict[int, tuple[int, resource.struct_rusage]], int]:
-        """SIGKILL every child, and the children that come to us by that, until there are none.
+        """Kill every child, and the children that are adopted by that, until there are none.
 
-        The statuses of those that were reaped, and how many beside the leader had to be killed; -1
-        at the deadline.
+        Returns:
+            The statuses of those that were reaped, and how many except the leader had to be
+            killed; -1 at the deadline.
         """
         ended: dict[int, tuple[int, resource.struct_rusage]] = {}
         signalled: set[int] = set()
@@ -157,7 +158,7 @@ class Keeper:
             except ChildProcessError:
                 others = signalled - {self._leader}
                 return ended, sum(ended[pid][0] == signal.SIGKILL for pid in others if pid in ended)
-            if len(ended) > before:  # what those had left is ours now
+            if len(ended) > before:  # their children have been adopted
                 wait_seconds = WAIT_SECONDS_MIN
                 continue
             if deadline is not None and time.monotonic() >= deadline:
@@ -167,15 +168,15 @@ class Keeper:
             self._hear()
 
     def _kill(self, pid: int) -> bool:
-        """SIGKILL a child of ours: not reaped yet, so no stranger can have its pid."""
+        """Kill a child: it is not reaped yet, so no stranger can have its pid."""
         try:
             os.kill(pid, signal.SIGKILL)
-        except OSError:  # somebody else's (sudo), who may still end by himself
+        except OSError:  # of another user (sudo), which may still end by itself
             return False
         return True
 
     def _reap_adopted(self) -> None:
-        """Collect what came to us and has ended. The leader keeps its pid till `finish`."""
+        """Reap what was adopted and has ended. The leader keeps its pid until `finish`."""
         for pid in self._children():
             if pid != self._leader:
                 try:
@@ -184,7 +185,7 @@ class Keeper:
                     continue
 
     def _children(self) -> list[int]:
-        """Our children, ended ones that are not reaped included."""
+        """List the children, ended ones that are not reaped included."""
         try:
             with open(self._children_file, "rb") as file:
                 return [int(pid) for pid in file.read().split()]
@@ -229,7 +230,7 @@ def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[
 
 
 def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:
-    """One message and the descriptors that came with it; no fields when the other side is gone."""
+    """Receive one message and its descriptors; no fields when the other side is gone."""
     space = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
     try:
         data, ancillary, _, _ = control.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)
@@ -287,7 +288,7 @@ def main() -> None:
 
 
 def _close_inherited() -> None:
-    """Whatever the operator left open is no stage's, and not to be held open here."""
+    """Close what the operator left open: it must not be held open here."""
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > STDERR:
             try:
@@ -297,7 +298,7 @@ def _close_inherited() -> None:
 
 
 def boot() -> None:
-    """What the keeper's process does: all of its life, and never a way back."""
+    """Be the keeper's process for all of its life; never return."""
     try:
         main()
     finally:

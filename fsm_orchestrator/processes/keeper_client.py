@@ -1,7 +1,7 @@
-"""The orchestrator's side of the keeper: start it, have a stage's processes kept by it, let it go.
+"""The orchestrator's side of the keeper: starts it, has it keep a stage's processes, lets it go.
 
-The keeper and the protocol between the two are in keeper.py. The only user of
-posix_spawn here. Linux only: elsewhere, and where a keeper cannot be had, `start_keeper` says why.
+keeper.py describes the keeper and the messages between the two. The only user of posix_spawn in the
+orchestrator. Linux only: where a keeper cannot be had, `start_keeper` returns why.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Keeper:
         self._unable = ""
 
     def unable(self) -> str:
-        """Return why it cannot keep anything, empty when it can. Waits until it is up."""
+        """Return why it cannot keep anything; empty if it can. Waits until it is up."""
         if not self._is_ready:
             try:
                 verb, *rest = self._reply()
@@ -69,7 +69,7 @@ class Keeper:
         env: dict[str, str],
         outputs: tuple[int, int],
     ) -> int | Refused:
-        """Start a stage's first process, in a session of its own; its pid.
+        """Start a stage's first process, in a session of its own; return its pid.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -115,14 +115,14 @@ class Keeper:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable when the keeper is gone, or has answered."""
+        """Return a descriptor that is readable when the keeper is gone or has answered."""
         return self._control.fileno()
 
     def close(self) -> None:
         """Let the keeper go; it ends by itself once nothing is left to keep."""
         with contextlib.suppress(OSError):
-            os.kill(self.pid, signal.SIGCONT)  # a stopped process cannot notice
-        with contextlib.suppress(OSError):  # a forked process may hold a copy of our end
+            os.kill(self.pid, signal.SIGCONT)  # a stopped one would not notice
+        with contextlib.suppress(OSError):  # a forked process may hold a copy of this end
             self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         with contextlib.suppress(OSError):  # reaped by the kernel, if SIGCHLD is ignored here
@@ -136,7 +136,9 @@ class Keeper:
     def abandon(self) -> None:
         """End a keeper that does not do its work."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)  # our child, not reaped: nobody else has its pid
+            os.kill(
+                self.pid, signal.SIGKILL
+            )  # a child that is not reaped: no other process has its pid
         self.close()
 
     def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:
@@ -157,7 +159,7 @@ class Keeper:
 
 
 def start_keeper() -> Keeper | str:
-    """Start a keeper and do not wait for it, or return why there can be none.
+    """Start a keeper without waiting for it; return why if there can be none.
 
     The calling process is not changed: it is no subreaper, and has one child more.
     """
@@ -180,7 +182,7 @@ def start_keeper() -> Keeper | str:
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
                 ],
-                setsid=True,  # Ctrl-C is for the orchestrator, which tells the keeper
+                setsid=True,  # Ctrl-C is for the orchestrator, which directs the keeper
                 setsigmask=signal.valid_signals(),
                 setsigdef=[signal.SIGCHLD],
             )

@@ -1,8 +1,8 @@
 """Keepers that serve one run after another, for a program that makes many runs.
 
-Starting a keeper takes longer than starting a stage. One that has proved that nothing is left of
-its stage can serve the next run as well: as long as what stages would inherit through it is what
-they would inherit from a new one. A run without a pool has a keeper of its own.
+Starting a keeper takes longer than starting a stage. A keeper that has proved that nothing is left
+of its stage can serve the next run as well, as long as stages inherit through it what they would
+inherit from a new one. A run without a pool has a keeper of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fsm_orchestrator.processes.keeper_client import Keeper, start_keeper
 from fsm_orchestrator.processes.polling import readable
 
 IDLE_MAX: Final = 64
-"""How many keepers wait for work; more than threads that are of use at once."""
+"""How many keepers may wait for work: more than the threads that make sense at once."""
 _LIMITS: Final = sorted(
     getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
 )
@@ -45,7 +45,7 @@ _STATUS_LINES: Final = (
 )
 _NAMESPACES: Final = ("mnt", "net", "ipc", "uts", "user", "cgroup", "pid_for_children")
 _ME: Final = "/proc/thread-self"
-"""Niceness, processors, namespaces: a child has them of the thread that starts it."""
+"""A child gets niceness, processors and namespaces from the thread that starts it."""
 
 _Inherited = tuple[object, ...]
 
@@ -61,12 +61,12 @@ class KeeperPool:
         self._shelf = _Shelf()
 
     def take(self) -> Keeper | str:
-        """A keeper that nobody else uses, new if need be; or why there can be none."""
+        """Return a keeper that is not in use, a new one if necessary; or why there can be none."""
         inherited = _inherited()
         while (keeper := self._shelf.pop()) is not None:
             if self._shelf.started[keeper] == inherited and _is_up(keeper):
                 return keeper
-            _dismiss(keeper)  # of another time, or gone
+            _dismiss(keeper)  # inherits something else, or is gone
             keeper.close()
         started = start_keeper()
         if isinstance(started, Keeper):
@@ -75,7 +75,7 @@ class KeeperPool:
         return started
 
     def give_back(self, keeper: Keeper) -> None:
-        """Take a keeper back that has nothing left to keep; one too many is let go."""
+        """Take a keeper back that has nothing left to keep; let go of one too many."""
         shelf = self._shelf
         with shelf.guard:
             is_ours = keeper in shelf.started
@@ -87,7 +87,7 @@ class KeeperPool:
         keeper.close()
 
     def close(self) -> None:
-        """Let all idle keepers go, and take none back any more."""
+        """Let all idle keepers go, and take none back from now on."""
         shelf = self._shelf
         with shelf.guard:
             shelf.is_closed = True
@@ -110,10 +110,10 @@ class KeeperPool:
 
 
 class _Shelf:
-    """What a pool has in this process: in one that is forked from it, nothing yet.
+    """The keepers of a pool in this process; a forked process begins with none.
 
     Attributes:
-        started: what each of its keepers inherited, the busy ones' too.
+        started: what each keeper inherited, busy ones included.
     """
 
     def __init__(self) -> None:
@@ -122,13 +122,13 @@ class _Shelf:
         _SHELVES.add(self)
 
     def renew(self) -> None:
-        """Begin with nothing; the guard too, for a thread that is not here may have held it."""
+        """Begin with nothing and a new guard: a thread that was not forked may hold the old one."""
         self.guard = threading.Lock()
         self.idle: list[Keeper] = []
         self.started: weakref.WeakKeyDictionary[Keeper, _Inherited] = weakref.WeakKeyDictionary()
 
     def pop(self) -> Keeper | None:
-        """The keeper that has been idle for the shortest time; None when there is none."""
+        """Take the keeper that has been idle for the shortest time; None if there is none."""
         with self.guard:
             return self.idle.pop() if self.idle else None
 
@@ -137,9 +137,9 @@ _SHELVES: Final[weakref.WeakSet[_Shelf]] = weakref.WeakSet()
 
 
 def _renew_shelves() -> None:
-    """Forget the parent's keepers, in a process that was forked: they are its children, not ours.
+    """Forget the parent's keepers in a process that was forked: they are not its children.
 
-    Our copies of their sockets are closed, and nothing is said through them.
+    Closes the copies of their sockets, and sends nothing through them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -151,15 +151,17 @@ os.register_at_fork(after_in_child=_renew_shelves)
 
 
 def _is_up(keeper: Keeper) -> bool:
-    """Whether it is alive, as far as can be seen without a wait."""
+    """Return whether it is alive, as far as can be seen without a wait."""
     descriptors = [keeper.fileno()]
     if readable(descriptors, time.monotonic()) and keeper.unable():
         return False
-    return not readable(descriptors, time.monotonic())  # where it had only said that it is ready
+    return not readable(
+        descriptors, time.monotonic()
+    )  # unless that was only the word that it is ready
 
 
 def _dismiss(keeper: Keeper) -> None:
-    """Have an idle keeper end, also one that is stopped, or whose socket a forked process has."""
+    """Make an idle keeper end, even if it is stopped or a forked process has its socket."""
     with contextlib.suppress(OSError):
         if process_table.identity(keeper.pid) == keeper.identity:
             os.kill(keeper.pid, signal.SIGCONT)
@@ -171,7 +173,11 @@ def _dismiss(keeper: Keeper) -> None:
 
 
 def _inherited() -> _Inherited:
-    """What a process that is started now would inherit, beside what a stage is given anyway."""
+    """Return the process attributes that a new keeper would inherit and pass on to stages.
+
+    A keeper that had others would hand a stage, silently, the umask or the limits of an earlier
+    moment or of another thread.
+    """
     limits = tuple(resource.getrlimit(limit) for limit in _LIMITS)
     return (limits, os.getpriority(os.PRIO_PROCESS, 0), *_policy(), *_status(), *_places())
 

@@ -1,4 +1,4 @@
-"""A stage's processes below a keeper: nothing of them gets away. Linux."""
+"""Keeps a stage's processes below a keeper: none of them gets away. Linux."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsm_orchestrator.processes.table import ProcessKey
 
 
 def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
-    """Start `command` below `keeper`, or say why it could not be started.
+    """Start `command` below `keeper`; return why if it could not be started.
 
     Raises:
         KeeperLostError: the keeper is gone.
@@ -40,7 +40,7 @@ def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
 
 
 class KeptProcess:
-    """A leader and all that came of it, below a keeper that is a child subreaper."""
+    """A leader and all that it started, below a keeper that is a child subreaper."""
 
     def __init__(self, pid: int, keeper: Keeper) -> None:
         self.pid = pid
@@ -52,20 +52,20 @@ class KeptProcess:
         self.loss_descriptor = keeper.fileno()
 
     def everyone(self) -> tuple[ProcessKey, ...]:
-        """Find what is alive below the keeper."""
+        """List what is alive below the keeper."""
         return process_table.descendants(self._keeper.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
-        """Find what is alive below the keeper beside the leader."""
+        """List what is alive below the keeper except the leader."""
         if readable([self.end_descriptor], 0.0):
-            # All that the leader had has come to the keeper: one read tells whether there is any.
+            # The keeper has adopted all that the leader had: one read shows whether there is any.
             children = process_table.child_pids(self._keeper.pid)
             if children is not None and children <= {self.pid}:
                 return ()
         return tuple(key for key in self.everyone() if key.pid != self.pid)
 
     def collect(self) -> Collected:
-        """SIGKILL what is left; the keeper's last wait(2) is the proof that nothing is."""
+        """Kill what is left; the keeper's last wait(2) is the proof that nothing is."""
         try:
             return self._keeper.finish()
         except KeeperLostError:

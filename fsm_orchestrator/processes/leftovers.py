@@ -1,9 +1,8 @@
-"""What is left of an attempt whose orchestrator died: found, and ended before anything else.
+"""Finds and ends what is left of an attempt whose orchestrator died, before anything else.
 
-The attempt's keeper is waited for: it is ending everything already. Then whatever bears the
-attempt's token in its environment, or is in the session of the recorded process, is ended here. A
-pid counts only with the identity that was recorded with it: a stranger that has it now is left
-alone.
+Waits for the attempt's keeper, which is ending everything already. Then ends what bears the
+attempt's token in its environment, or is in the session of the recorded process. A pid counts only
+with the identity that was recorded with it: another process that has it now is left alone.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ LOOK_SECONDS = 0.005
 
 
 def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]:
-    """End every live process of the attempt: SIGTERM, grace, SIGKILL. The pids that were ended.
+    """End every live process of the attempt (SIGTERM, grace, SIGKILL); return their pids.
 
     Raises:
-        OperationError: one of them is alive still.
+        OperationError: one of them is still alive.
     """
     keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
     if keeper is not None:
-        # SIGKILL would set free what it keeps. If it has been stopped, it is to go on.
+        # SIGKILL would free what it keeps. If it was stopped, it has to go on.
         _signal(keeper.resume)
         psutil.wait_procs([keeper], timeout=KEEPER_SECONDS_MAX)
     found = list(_processes_of(attempt, keeper))
@@ -55,26 +54,26 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
             )
         for process in alive:
             _signal(process.kill)
-        _wait(alive, KILL_WAIT_SECONDS)  # and look again: they may have started others
+        _wait(alive, KILL_WAIT_SECONDS)  # then look again: they may have started others
     return tuple(process.pid for process in found)
 
 
 def live_processes(attempt: AttemptRecord) -> tuple[int, ...]:
-    """The pids of the attempt's processes that are alive, its keeper's too."""
+    """Return the pids of the attempt's live processes, its keeper included."""
     keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
     found = tuple(process.pid for process in _processes_of(attempt, keeper))
     return found if keeper is None else (*found, keeper.pid)
 
 
 def _wait(processes: Collection[psutil.Process], seconds: float) -> None:
-    """Wait until all have ended: they are nobody's children here, so there is only looking."""
+    """Wait until all have ended. They are no children of this process: it can only poll."""
     deadline = time.monotonic() + seconds
     while any(map(_is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Whether it runs. A zombie does not; one whose first thread alone has ended does."""
+    """Return whether it runs. A zombie does not; one whose first thread alone has ended does."""
     try:
         if not process.is_running():
             return False
@@ -96,7 +95,7 @@ def _processes_of(
 
 
 def _recorded(pid: int | None, identity: str | None) -> psutil.Process | None:
-    """The recorded process, if it is alive and its pid still its own."""
+    """Return the recorded process if it is alive and the pid is still its own."""
     if pid is None or identity is None or process_table.identity(pid) != identity:
         return None
     try:

@@ -1,7 +1,7 @@
-"""What a stage prints, seen from the sizes of its log files: since when nothing, and how much.
+"""Watches how much a stage prints, and since when nothing, by the sizes of its log files.
 
-Nothing is read, so memory is flat whatever a stage prints. The files are looked at when something
-could be due and never more often than `LOOK_SECONDS_MIN` apart.
+Reads nothing, so memory is flat whatever a stage prints. Looks at the files when something could be
+due, with at least `LOOK_SECONDS_MIN` between two looks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fsm_orchestrator.disk import files
 LOOK_SECONDS_MIN: Final = 0.02
 LOOK_SECONDS_MAX: Final = 0.5
 WRITE_BYTES_PER_SECOND: Final = 4 * 1024**3
-"""Taken as what a stage can print at most, to look in time before a limit is reached."""
+"""The most that a stage is assumed to print, to look in time before a limit is reached."""
 
 
 class OutputWatch:
@@ -37,12 +37,12 @@ class OutputWatch:
 
     @property
     def is_over(self) -> bool:
-        """Whether more than the limit was printed, as of the last look."""
+        """True if more than the limit was printed, as of the last look."""
         return self._limit_bytes is not None and self.written_bytes > self._limit_bytes
 
     @property
     def next_look(self) -> float:
-        """When to look again for the limit's sake, by the monotonic clock."""
+        """The time of the next look that the limit needs, by the monotonic clock."""
         if self._limit_bytes is None:
             return float("inf")
         left = max(0, self._limit_bytes - self.written_bytes)
@@ -50,7 +50,7 @@ class OutputWatch:
         return self._looked_at + wait
 
     def look(self) -> None:
-        """Take the sizes now."""
+        """Look at the sizes now."""
         now = time.monotonic()
         sizes = self._sizes()
         written = sum(sizes) - sum(self._starts)
@@ -64,13 +64,13 @@ class OutputWatch:
         return tuple(os.fstat(descriptor).st_size for descriptor in self._descriptors)
 
     def _age_seconds(self) -> float:
-        """How long ago the files say they were written; wrong where the clock was set since."""
+        """Return the time since the files were written; wrong if the clock was set since then."""
         newest = max(os.fstat(descriptor).st_mtime for descriptor in self._descriptors)
         return wall_seconds() - newest
 
 
 def cut_off(stdout: int, stderr: int, limit_bytes: int) -> None:
-    """Cut what two log files hold beyond the limit, of the longer one first.
+    """Cut off what two log files hold beyond the limit, from the longer one first.
 
     Raises:
         OSError: one of them cannot be cut.

@@ -1,4 +1,4 @@
-"""Waiting for descriptors: poll(2) with a deadline of the monotonic clock."""
+"""Waits for descriptors: poll(2) with a deadline on the monotonic clock."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _WAIT_MS_MAX = 2_147_483_647
 
 
 def readable(descriptors: Iterable[int], deadline: float) -> set[int]:
-    """The descriptors that are readable or hung up; empty at the deadline.
+    """Wait for descriptors; return those that are readable or hung up, none at the deadline.
 
-    `deadline` is a reading of the monotonic clock, in seconds; one that has passed only looks.
+    `deadline` is a reading of the monotonic clock, in seconds; a past one means no wait.
     """
     poll = select.poll()
     for descriptor in descriptors:

@@ -1,6 +1,6 @@
-"""The black box of a stage that is about to be ended at a timeout: its shape, and it in a line.
+"""The black box of a stage that is about to be ended at a timeout: its shape and its summary.
 
-It looks at no process and writes nothing.
+Looks at no process and writes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAME_MAX, _CHANNEL_MAX, _ADDRESS_MAX, _LINE_MAX = 32, 40, 60, 90  # characters 
 
 
 class Postmortem(StrictModel):
-    """What a stage was doing when it was about to be ended, before the first signal."""
+    """The state of a stage that is about to be ended, before the first signal."""
 
     schema_version: SchemaVersion = Field(description="Version of this shape.")
     run_id: RunId = Field(description="Name of the run.")
@@ -60,7 +60,7 @@ class Postmortem(StrictModel):
 
 
 def summary(postmortem: Postmortem) -> str:
-    """One line of at most 300 characters for people: the leader, and who else is telling."""
+    """Describe the leader and what else is of interest, in one line of at most 300 characters."""
     head = _counted(len(postmortem.processes), "process", "es")
     if not postmortem.is_complete:
         head += ", not everything could be read"
@@ -79,7 +79,7 @@ def summary(postmortem: Postmortem) -> str:
 
 
 def _most_telling_first(processes: Sequence[ProcessSnapshot]) -> list[ProcessSnapshot]:
-    """The leader; then who is not a shell, not a zombie and does not wait for a child."""
+    """Sort the leader first, and last shells, zombies and those that wait for a child."""
 
     def dullness(process: ProcessSnapshot) -> tuple[bool, ...]:
         return (
@@ -100,7 +100,7 @@ def _phrase(process: ProcessSnapshot) -> str:
 
 
 def _details(process: ProcessSnapshot) -> str:
-    """What it works with, unless it only waits for another one that does."""
+    """Describe what it works with; empty if it only waits for a child."""
     if process.wait_channel == _CHILD_WAIT:
         return ""
     details = ""
@@ -123,7 +123,7 @@ def _counted(count: int, noun: str, ending: str = "s") -> str:
 
 
 def _shown(text: str, length_max: int) -> str:
-    """`text` on one line and without anything that a terminal would act on."""
+    """Make `text` fit on one line, without anything that a terminal would act on."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
     return plain if len(plain) <= length_max else plain[: length_max - 3] + "..."
 

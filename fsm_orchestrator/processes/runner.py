@@ -1,8 +1,8 @@
-"""The process runner: spawn, wait, terminate, collect, one process after another.
+"""Runs one process after another: spawn, wait, terminate, collect.
 
-A process runs below a keeper, so that nothing it starts gets away; where no keeper can be had, as
-a session of its own. Its end is noticed through a descriptor, never by polling. Knows nothing of
-stages or machines.
+A process runs below a keeper, so that nothing it starts gets away; if no keeper can be had, as a
+session of its own. A descriptor signals its end: nothing is polled. Knows nothing of stages or
+machines.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class ProcessRunner:
         self._is_idle = True
 
     def warm_up(self) -> None:
-        """Start the keeper, and do not wait for it: it comes up while other work is done."""
+        """Start the keeper without waiting: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
             started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
@@ -274,7 +274,7 @@ class ProcessRunner:
                 observer.slow(round((now - began) * 1000))
 
     def _has_ended(self, child: Contained, deadline: float) -> bool:
-        """Wait for the end (True, also when control is lost), the deadline, or a new request."""
+        """Wait for the end (True, also if control is lost), the deadline, or a new request."""
         watched = [child.end_descriptor, self._interrupts.fileno()]
         if child.loss_descriptor is not None:
             watched.append(child.loss_descriptor)

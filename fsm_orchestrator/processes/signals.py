@@ -1,7 +1,7 @@
-"""Signals to exactly the processes that are meant: never to one that got a pid since.
+"""Signals exactly the processes that are meant, never one that got a pid since.
 
-The only place besides keeper.py that signals a stage's processes. Decides nothing: whom to
-signal, and when, is said in termination.py.
+The only place besides keeper.py that signals a stage's processes. Decides nothing: termination.py
+decides which processes to signal, and when.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from fsm_orchestrator.processes.table import ProcessKey
 KILL_ROUNDS_MAX: Final = 50
 KILL_WAIT_SECONDS: Final = 0.2
 WATCHED_MAX: Final = 200
-"""How many processes are waited for at once: descriptors are not without end."""
+"""How many processes are waited for at once: descriptors are limited."""
 HAS_PIDFD: Final = hasattr(os, "pidfd_open")
 
 
 def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None:
-    """Signal each of `processes` that is alive; one of somebody else's is left alone."""
+    """Signal each of `processes` that is alive; leave those of other users alone."""
     for process in processes:
         descriptor = pidfd(process)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -40,7 +40,7 @@ def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None
 def signal_group(leader: int, signum: signal.Signals) -> None:
     """Signal the group of a leader that has not been collected, so that the id is still its own.
 
-    macOS answers EPERM where only the zombie is left.
+    macOS answers EPERM if only the zombie is left.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signum)
@@ -51,8 +51,11 @@ def wait_for_end_of(
 ) -> set[int]:
     """Wait until one of `processes` ends, a descriptor of `others` is readable, or the deadline.
 
-    Those of `others` that are readable. Returns at once where a process has ended already; where
-    processes cannot be waited for, a moment later.
+    Returns at once if a process has ended already; a moment later if processes cannot be waited
+    for.
+
+    Returns:
+        Those of `others` that are readable.
     """
     opened = [pidfd(process) for process in processes[:WATCHED_MAX]]
     descriptors = [descriptor for descriptor in opened if descriptor >= 0]
@@ -68,9 +71,12 @@ def wait_for_end_of(
 
 
 def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
-    """SIGKILL the group and session of an uncollected leader until all are gone.
+    """Kill the group and session of an uncollected leader until all are gone.
 
-    Bounded, for a process may sit in the kernel: the pids that are alive still.
+    Bounded, for a process may be stuck in the kernel.
+
+    Returns:
+        The pids that are still alive.
     """
     for _ in range(KILL_ROUNDS_MAX):
         others = tuple(key for key in process_table.session_members(leader) if key.pid != leader)
@@ -86,7 +92,7 @@ def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
 
 
 def pidfd(process: ProcessKey) -> int:
-    """A pidfd of a live process; -1 where it is gone or the platform has none."""
+    """Open a pidfd of a live process; -1 if it is gone or the platform has none."""
     if not HAS_PIDFD:
         return -1
     try:

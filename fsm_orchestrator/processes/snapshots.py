@@ -1,6 +1,6 @@
-"""Snapshots of processes: what each was doing when it was looked at, within a given time.
+"""Takes snapshots of processes: what each is doing, as far as a given time allows.
 
-Whatever can be learned in a fraction of a second is kept; that something is missing is said. Most
+What can be learned in a fraction of a second is kept, and reported as incomplete if need be. Most
 is known by psutil; the kernel's name and wait channel of a process, and its descriptors, are read
 from /proc where there is one. Decides nothing, signals nobody and writes nothing; which processes
 belong to a stage is the caller's to know.
@@ -139,7 +139,7 @@ def collect(
 
 
 class _Collection:
-    """What has been read so far: the most telling of every process first, what may hang last."""
+    """The snapshots so far: the most important of every process first, what may hang last."""
 
     def __init__(self, pids: Sequence[int], masker: Masker, deadline: float, read: Reader) -> None:
         wanted = [pid for pid in dict.fromkeys(pids) if pid > 0]

@@ -1,7 +1,7 @@
-"""Which processes belong to a stage, read from /proc. Linux only; elsewhere: none.
+"""Finds and identifies the processes of a stage in /proc. Linux only; elsewhere: none.
 
 A process is named by pid and start time together, so that a reused pid is never taken for it.
-It never signals anything: process.py does.
+Signals nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ProcessKey(NamedTuple):
 
 
 def session_members(session: int) -> tuple[ProcessKey, ...]:
-    """The live processes (no zombies) whose session or process group is `session`."""
+    """List the live processes (no zombies) whose session or process group is `session`."""
     wanted = str(session)
     return tuple(
         ProcessKey(pid, int(fields[_START]))
@@ -37,9 +37,9 @@ def session_members(session: int) -> tuple[ProcessKey, ...]:
 
 
 def descendants(ancestor: int) -> tuple[ProcessKey, ...]:
-    """The live processes below `ancestor`, itself not included, parents before children.
+    """List the live processes below `ancestor`, itself not included, parents before children.
 
-    Below a subreaper that is everything its children started, however it was detached.
+    Below a subreaper that is everything its children started, however detached.
     """
     children: dict[int, list[ProcessKey]] = {}
     for pid, fields in _all_stat_fields():
@@ -52,7 +52,7 @@ def descendants(ancestor: int) -> tuple[ProcessKey, ...]:
 
 
 def child_pids(parent: int) -> frozenset[int] | None:
-    """The children of a process of one thread, zombies included; None where none can be told.
+    """List the children of a process of one thread, zombies included; None if not known.
 
     One read instead of a walk over all processes (proc(5): /proc/PID/task/TID/children).
     """
@@ -76,7 +76,7 @@ def _all_stat_fields() -> Iterator[tuple[int, list[str]]]:
 
 
 def group_of(pid: int) -> int | None:
-    """The process group of a process; None when it is gone."""
+    """Return the process group of a process; None when it is gone."""
     try:
         return os.getpgid(pid)
     except OSError:
@@ -84,13 +84,13 @@ def group_of(pid: int) -> int | None:
 
 
 def is_alive(member: ProcessKey) -> bool:
-    """Whether that very process still runs."""
+    """Return whether that very process still runs."""
     fields = _stat_fields(member.pid)
     return fields is not None and int(fields[_START]) == member.start_ticks
 
 
 def identity(pid: int) -> str | None:
-    """What tells the process from a later one with the same pid; None when it is gone.
+    """Return what tells the process from a later one with the same pid; None when it is gone.
 
     On Linux the boot's id and the start time in clock ticks, which no clock setting changes.
     Elsewhere the time of its creation.
@@ -120,7 +120,7 @@ def age_seconds(pid: int) -> float | None:
 
 
 def describe(member: ProcessKey) -> LeakedProcess | None:
-    """What a report says of a process; None when it is gone."""
+    """Describe a process for a report; None when it is gone."""
     fields = _stat_fields(member.pid)
     if fields is None or int(fields[_START]) != member.start_ticks:
         return None
@@ -144,12 +144,12 @@ def _age_seconds(start_ticks: int) -> float:
 
 
 def _stat_fields(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat after the name; None for a process that is gone or a zombie."""
+    """Read the fields of /proc/PID/stat after the name; None for one that is gone or a zombie."""
     try:
         text = (PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].decode("ascii").split()
-    # Of a process whose first thread has ended the others may work on.
+    # The other threads of a process whose first one has ended may work on.
     has_ended = fields[_STATE] in {"Z", "X"} and int(fields[_THREADS]) <= 1
     return None if has_ended else fields

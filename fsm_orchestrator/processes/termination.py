@@ -1,7 +1,7 @@
-"""Ending a stage's processes, gently first: SIGTERM, the grace, and only then SIGKILL.
+"""Ends a stage's processes, gently first: SIGTERM, the grace, and only then SIGKILL.
 
-The leader and its session hear SIGTERM first, as from a terminal: a leader that tidies up its own
-workers gets the chance. Once it has ended, whatever else is left hears SIGTERM too. Collecting
+The leader and its session get SIGTERM first, as from a terminal: a leader that tidies up its own
+workers gets the chance. Once it has ended, whatever else is left gets SIGTERM too. Collecting
 (SIGKILL, and the proof that nothing is left) is the next step, and not done here.
 """
 
@@ -21,7 +21,7 @@ from fsm_orchestrator.processes.table import ProcessKey
 def terminate(
     child: Contained, kill_grace_ms: int, interrupts: Interrupts, *, requests_heard: int
 ) -> bool:
-    """Ask everything of `child` to end; whether it all did, without SIGKILL, in the grace.
+    """Ask everything of `child` to end; return whether it all did within the grace.
 
     A request beyond the first `requests_heard` (the operator's second Ctrl-C) ends the grace.
     """
@@ -49,7 +49,7 @@ def _ask_session(child: Contained) -> set[ProcessKey]:
 
 
 def _ask(processes: list[ProcessKey]) -> set[ProcessKey]:
-    """SIGTERM; and SIGCONT, for a stopped process cannot act on it."""
+    """Send SIGTERM; and SIGCONT, for a stopped process cannot act on it."""
     signal_each(processes, signal.SIGTERM)
     signal_each(processes, signal.SIGCONT)
     return set(processes)
@@ -58,7 +58,7 @@ def _ask(processes: list[ProcessKey]) -> set[ProcessKey]:
 def _is_lost(
     child: Contained, others: tuple[ProcessKey, ...], deadline: float, interrupts: Interrupts
 ) -> bool:
-    """Wait for a change; whether it was that nobody keeps the processes any more."""
+    """Wait for a change; return whether it was that the processes are no longer kept."""
     watched = [interrupts.fileno()]
     if child.loss_descriptor is not None:
         watched.append(child.loss_descriptor)

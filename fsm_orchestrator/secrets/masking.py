@@ -1,4 +1,4 @@
-"""Known secret values made unreadable in everything the program itself writes.
+"""Masks known secret values in everything that the program itself writes.
 
 The known values are those of `--<stage>-env`. What a stage writes to its own log files is not
 touched; what is quoted from there is.
@@ -34,27 +34,27 @@ class Masker:
         self._path_pattern = _pattern_of([value for value in known if "/" not in value])
 
     def mask(self, text: str) -> str:
-        """`text` with every known value replaced by `***`."""
+        """Return `text` with every known value replaced by `***`."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     def mask_all(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Each of `texts` masked."""
+        """Mask each of `texts`."""
         return tuple(self.mask(text) for text in texts)
 
     def mask_path(self, text: str) -> str:
-        """`text`, a path or a sentence of ours about paths, masked.
+        """Mask `text`, which is a path or a sentence about paths.
 
-        A value that is a path itself is left: the operator named that file or directory in the
-        open, and a report that hides which file is missing helps nobody.
+        A value that is a path itself is left: the operator named that file or directory openly,
+        and a report that hides which file is missing helps nobody.
         """
         return text if self._path_pattern is None else self._path_pattern.sub(MASK, text)
 
     def mask_paths(self, paths: Iterable[str]) -> tuple[str, ...]:
-        """Each of `paths` masked as a path."""
+        """Mask each of `paths` as a path."""
         return tuple(self.mask_path(path) for path in paths)
 
     def masked_tail(self, text: str, length_max: int) -> str:
-        """The last `length_max` characters of `text`, masked; no value is cut in two."""
+        """Return the last `length_max` characters of `text`, masked; no value is cut in two."""
         cut = max(0, len(text) - length_max)
         for match in self._pattern.finditer(text) if self._pattern is not None else ():
             if match.start() < cut < match.end():
@@ -62,10 +62,10 @@ class Masker:
         return self.mask(text[cut:])
 
     def masked_part(self, text: str, start: int) -> tuple[str, int]:
-        """What can be said already of `text` from `start` on, where more of it is to come.
+        """Mask `text` from `start` on, as far as that is possible before more of it comes.
 
         Returns:
-            The part that is decided, masked, and where the rest begins: it may be part of a value.
+            The decided part, masked, and where the rest begins, which may be part of a value.
         """
         parts = []
         undecided = self._undecided_from(text, start)
@@ -79,10 +79,9 @@ class Masker:
         return "".join([*parts, text[start:undecided]]), undecided
 
     def masked_end(self, text: str, start: int) -> str:
-        """The same of a text that ends here.
+        """Mask `text` from `start` on, where it ends.
 
-        The beginning of a value, from six characters on, counts for the value: what printed it
-        was cut off.
+        The first six or more characters of a value count as the value: its output was cut off.
         """
         part, rest = self.masked_part(text, start)
         if len(text) - rest >= WHOLE_VALUE_LENGTH_MIN:
@@ -93,10 +92,12 @@ class Masker:
         return part + text[rest:]
 
     def _undecided_from(self, text: str, start: int) -> int:
-        """Where the end of `text` begins that may go on to be a value, at `start` or later."""
+        """Return where, from `start` on, the end of `text` may be the beginning of a value."""
         found = len(text)
         for value in self._values:
-            is_word = len(value) < WHOLE_VALUE_LENGTH_MIN  # what follows a word decides as well
+            is_word = (
+                len(value) < WHOLE_VALUE_LENGTH_MIN
+            )  # whether it is one depends on what follows
             at = max(start, len(text) - len(value) + (0 if is_word else 1))
             at = text.find(value[0], at)
             while 0 <= at < found and not value.startswith(text[at:]):
@@ -113,7 +114,7 @@ def _is_masked(value: str) -> bool:
 
 
 def _pattern_of(values: Iterable[str]) -> re.Pattern[str] | None:
-    """Matches the values, the longest first; None where there is none to match."""
+    """Return a pattern of the values, the longest first; None if there are none."""
     parts = [
         re.escape(value)
         if len(value) >= WHOLE_VALUE_LENGTH_MIN

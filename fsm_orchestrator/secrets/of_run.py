@@ -1,7 +1,7 @@
-"""What may not be shown of a run: the values that its private file still holds.
+"""The values of a run that may not be shown: those that its private file still holds.
 
-For those who show what stages print. Where the checkpoint cannot be understood, every value that
-the run may have had counts as lost.
+Used by everything that shows output of stages. If the checkpoint cannot be understood, every value
+that the run may have had counts as lost.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from fsm_orchestrator.secrets.private_file import PrivateFile
 
 
 class KnownSecrets(NamedTuple):
-    """The environment values of a run that are known still.
+    """The environment values of a run that are still known.
 
     Attributes:
-        values: they themselves, and the lines of those that have several.
+        values: the values themselves, and the lines of those that have several.
         keys: by stage, the names of the variables whose values they are.
-        are_lost: whether the run may have had such values and none is known any more.
+        are_lost: true if the run may have had such values and none is known any more.
     """
 
     values: frozenset[str]
@@ -31,7 +31,7 @@ class KnownSecrets(NamedTuple):
 
     @property
     def masker(self) -> Masker:
-        """Masks them."""
+        """A masker of the values."""
         return Masker(self.values)
 
 
@@ -39,7 +39,7 @@ NONE_KNOWN = KnownSecrets(frozenset(), {}, are_lost=True)
 
 
 def known_secrets(directory: Path) -> KnownSecrets:
-    """The environment values of the run in a directory, as far as they are known still."""
+    """Return the environment values of the run in a directory, as far as they are still known."""
     name = peek.private_file_name(directory)
     if not name.is_known:
         return NONE_KNOWN

@@ -1,4 +1,4 @@
-"""The private file of a run: environment values and what else may not lie in the output directory.
+"""The private file of a run: environment values and all else that must not be in its directory.
 
 One file a run, mode 0600, below the user's state directory (`XDG_STATE_HOME`, see the XDG Base
 Directory Specification). Values stay until the run is done; the key for comparing them stays a
@@ -26,7 +26,7 @@ FILES_MAX = 1000
 
 
 class StageSecrets(StrictModel):
-    """What one stage needs that the checkpoint must not show: exact settings, environment."""
+    """The settings and environment of one stage that the checkpoint must not show."""
 
     command: str
     args: tuple[str, ...]
@@ -50,24 +50,24 @@ class PrivateFile(StrictModel):
 
 
 def new_private_ref() -> str:
-    """A name for a run's private file that says nothing about the run."""
+    """Make a name for a run's private file that says nothing about the run."""
     return secrets.token_hex(16)
 
 
 def new_digest_key() -> bytes:
-    """A key for environment digests."""
+    """Make a key for environment digests."""
     return secrets.token_bytes(32)
 
 
 def state_directory() -> Path:
-    """Where private files live: `$XDG_STATE_HOME/fsm-orchestrator`, else below ~/.local/state."""
+    """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/…."""
     given = os.environ.get("XDG_STATE_HOME", "")
     base = Path(given) if os.path.isabs(given) else Path(os.path.expanduser("~/.local/state"))
     return base / PRODUCT
 
 
 def load(ref: str) -> PrivateFile | None:
-    """The private file of that name; None when it is gone or cannot be understood."""
+    """Read the private file `ref`; None when it is gone or cannot be understood."""
     try:
         data = files.read_bounded(_path(ref), FILE_BYTES_MAX)
         return PrivateFile.model_validate_json(data)

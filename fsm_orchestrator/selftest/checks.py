@@ -1,8 +1,8 @@
-"""Whether the promises hold here: this machine, this file system, this directory.
+"""Checks whether the promises hold here: on this machine, file system and directory.
 
-Each check does the real thing in a scratch directory and says what came of it. The sweep of kills
-and resumes is in selftest_sweep.py. Nothing outside the scratch directory is written, and nothing
-is started that would do harm.
+Each check does the real thing in a scratch directory and reports the outcome. The sweep of kills
+and resumes is in sweep.py. Nothing outside the scratch directory is written, and nothing harmful is
+started.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from fsm_orchestrator.errors import BusyError, OperationError
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.endings import TimedOut, WentQuiet
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.processes.table import identity
+from fsm_orchestrator.selftest.environment import with_this_package
 from fsm_orchestrator.selftest.sweep import SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0
 FSYNC_COUNT: Final = 20
 FSYNC_INSTANT_SECONDS: Final = 20e-6
-"""Faster than any device answers: nobody was asked."""
+"""Faster than any device answers: no device was asked."""
 REPLACEMENTS: Final = 200
 CONTENT_BYTES: Final = 64 * 1024
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
@@ -62,7 +63,7 @@ _DAEMON = "(setsid sleep 60 </dev/null >/dev/null 2>&1 &) ; exit 0"
 
 
 class Verdict(StrEnum):
-    """Whether a promise holds: it does, it does with a restriction, it does not."""
+    """The outcome of a check: the promise holds, holds with a restriction, or is broken."""
 
     HOLDS = "holds"
     LIMITED = "limited"
@@ -70,21 +71,21 @@ class Verdict(StrEnum):
 
 
 class Check(StrictModel):
-    """What came of one check."""
+    """One check and its outcome."""
 
     name: str = Field(description="What was checked.")
     verdict: Verdict = Field(description="Whether the promise holds here.")
-    detail: str = Field(description="What was seen, in words.")
+    detail: str = Field(description="What was seen.")
 
 
 def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
-    """Do the checks in a scratch directory below `output_directory`, one after the other.
+    """Run the checks in a scratch directory below `output_directory`, one after the other.
 
-    The scratch directory is removed, but left where a check found something broken: its name is
-    in the detail.
+    The scratch directory is removed, unless a check found something broken: then its name is in
+    the detail.
 
     Args:
-        output_directory: where runs are to lie; it must be there.
+        output_directory: where runs would be; it must exist.
         kills: how many runs are killed, and resumed.
 
     Raises:
@@ -115,7 +116,7 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
 
 
 def _check_lock(directory: Path) -> tuple[Verdict, str]:
-    """Held by one process it keeps another out, and dies with its holder."""
+    """Check that a held lock keeps another process out, and dies with its holder."""
     with _python(_HOLD_LOCK, str(directory)) as holder:
         try:
             if holder.stdout is None or holder.stdout.readline() != b"held\n":
@@ -142,7 +143,7 @@ def _check_lock(directory: Path) -> tuple[Verdict, str]:
 
 
 def _check_replacement(directory: Path) -> tuple[Verdict, str]:
-    """A reader sees one content or the other, also when the writer is killed."""
+    """Check that a reader sees one content or the other, even if the writer is killed."""
     path = directory / "content"
     files.replace_file(path, b"a" * CONTENT_BYTES)
     seen: set[bytes] = set()
@@ -160,7 +161,7 @@ def _check_replacement(directory: Path) -> tuple[Verdict, str]:
 
 
 def _check_fsync(directory: Path) -> tuple[Verdict, str]:
-    """It is accepted for files and directories, and asks somebody."""
+    """Check that it is accepted for files and directories, and reaches a device."""
     file_system, options = _mount_of(directory)
     path = directory / "synced"
     began = time.monotonic()
@@ -193,7 +194,7 @@ class _Silent:
 
 
 def _check_containment(directory: Path) -> tuple[Verdict, str]:
-    """A daemon is found and ended when the stage that started it has ended."""
+    """Check that a daemon is found and ended when the stage that started it has ended."""
     interrupts = Interrupts()
     runner = ProcessRunner(interrupts)
     output = files.open_append(directory / "log")
@@ -209,7 +210,7 @@ def _check_containment(directory: Path) -> tuple[Verdict, str]:
         os.close(output)
         runner.close()
         interrupts.close()
-    alive = [one.pid for one in report.leaked if process_table.identity(one.pid) is not None]
+    alive = [one.pid for one in report.leaked if identity(one.pid) is not None]
     if len(report.leaked) == 1 and not alive:
         return Verdict.HOLDS, "a daemon in a session of its own was found and ended"
     return Verdict.BROKEN, f"a daemon got away: {len(report.leaked)} found, {len(alive)} alive"
@@ -223,26 +224,24 @@ def _check_sweep(directory: Path, kills: int) -> tuple[Verdict, str]:
 
 
 def _python(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """This Python on `code`, with this package importable."""
-    package_root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+    """Start Python on `code`."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
+        env=with_this_package(),
     )
 
 
 def _digest(path: Path) -> bytes:
-    """`a` or `b` for a file that is whole, else something else."""
+    """Return `a` or `b` for a file that is whole, else something else."""
     data = path.read_bytes()
     return data[:1] if data == data[:1] * CONTENT_BYTES else b"torn"
 
 
 def _mount_of(directory: Path) -> tuple[str, str]:
-    """Type and options of the file system that a directory is on."""
+    """Return type and options of the file system that a directory is on."""
     real = os.path.realpath(directory)
     mounts = [
         mount

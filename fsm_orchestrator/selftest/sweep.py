@@ -1,12 +1,11 @@
-"""Runs of harmless stages, killed at moments spread over their length, and resumed.
+"""Kills runs of harmless stages at moments spread over their length, and resumes them.
 
-For selftest.py: the operator's version of the sweep that the tests do more finely.
+The operator's version of the sweep that the tests do more finely.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from fsm_orchestrator.api import load_report
 from fsm_orchestrator.errors import CheckpointError, OrchestratorError
 from fsm_orchestrator.processes import leftovers
 from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.selftest.environment import with_this_package
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE
 
 STAGES: Final = ("manager", "executor")
@@ -29,14 +29,14 @@ _PASSING: Final = ("--policy-status", "allow", "--ci-status", "success", "--revi
 
 
 class SweepError(Exception):
-    """A promise did not hold; the message says which, and when the run was killed."""
+    """A promise was broken; the message says which, and when the run was killed."""
 
 
 def sweep(directory: Path, kills: int) -> str:
-    """Kill `kills` runs, resume each, and hold what is there against the promises; in words.
+    """Kill `kills` runs, resume each, and check the promises; return a sentence about it.
 
     Raises:
-        SweepError: a promise did not hold.
+        SweepError: a promise was broken.
         OSError: the program could not be started.
     """
     lead, length = _undisturbed(directory / "undisturbed")
@@ -48,7 +48,7 @@ def sweep(directory: Path, kills: int) -> str:
 
 
 def _undisturbed(output: Path) -> tuple[float, float]:
-    """How long a run takes to begin, and then to end, in seconds."""
+    """Measure how long a run takes to begin, and then to end, in seconds."""
     began = time.monotonic()
     code = _started(output).wait(RUN_SECONDS_MAX)
     seconds = time.monotonic() - began
@@ -124,7 +124,7 @@ def _wait_for_completion(process: subprocess.Popen[bytes], output: Path, where: 
 
 
 def _complete(output: Path, where: str) -> set[str]:
-    """The stages whose success is on disk."""
+    """Return the stages whose success is on disk."""
     if not (output / CHECKPOINT_FILE).exists():
         if (output / EVENTS_FILE).exists() and _ended(output):
             raise SweepError(f"{where}, stages had run, but there is no checkpoint")
@@ -136,7 +136,7 @@ def _complete(output: Path, where: str) -> set[str]:
 
 
 def _ended(output: Path) -> list[str]:
-    """The stages that came to their end, in order."""
+    """Return the stages that came to their end, in order."""
     notes = output.with_suffix(".notes")
     if not notes.exists():
         return []
@@ -145,19 +145,17 @@ def _ended(output: Path) -> list[str]:
 
 
 def _started(output: Path, arguments: tuple[str, ...] | None = None) -> subprocess.Popen[bytes]:
-    """The program at work: a new run, or with other arguments."""
+    """Start the program: on a new run, or with other arguments."""
     if arguments is None:
         arguments = (*_PASSING, "approved")
         for stage in STAGES:
             script = _SCRIPT.format(stage=stage, notes=output.with_suffix(".notes").name)
             options = ("--{0}-bin", "/bin/sh", "--{0}-arg", "-c", "--{0}-arg", script)
             arguments += tuple(option.format(stage) for option in options)
-    package_root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "fsm_orchestrator", str(output), *arguments],
         cwd=output.parent,
-        env={**os.environ, "PYTHONPATH": path, "XDG_STATE_HOME": str(output.parent / "state")},
+        env={**with_this_package(), "XDG_STATE_HOME": str(output.parent / "state")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

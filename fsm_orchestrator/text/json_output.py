@@ -10,10 +10,10 @@ _DRIVES_TERMINALS = re.compile("[\x7f-\x9f]")
 
 
 def escaped(text: str) -> str:
-    """JSON text with DEL and the C1 controls, which JSON leaves as they are, escaped."""
+    """Escape DEL and the C1 controls in JSON text, which JSON leaves as they are."""
     return _DRIVES_TERMINALS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def json_line(value: Any) -> str:
-    """One line of JSON, with its newline."""
+    """Return one line of JSON, with its newline."""
     return escaped(json.dumps(value, ensure_ascii=False, default=str)) + "\n"
