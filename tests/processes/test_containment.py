@@ -432,7 +432,7 @@ def assert_reported(run: Run, way: Way, *, is_still: bool) -> None:
         assert "'manager'" in warning
         count = execution["leaked_count"]
         assert count >= len(left)  # what forks goes on with it until it is ended
-        assert (f"{count} processes" if count > 1 else "a process") in warning
+        assert (f"{count} processes" if count > 1 else "1 process") in warning
     for one in leaked:
         assert one["command"]
         assert one["age_seconds"] >= 0

@@ -284,7 +284,7 @@ def test_png_goes_to_a_file_or_pipe_only(tmp_path: Path) -> None:
         os.close(theirs)
         os.close(ours)
     assert refused.returncode == 2
-    assert b"not for a terminal" in refused.stderr
+    assert b"cannot be shown on a terminal" in refused.stderr
     piped = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, check=True)
     assert piped.stdout.startswith(b"\x89PNG")
     assert piped.stdout.endswith(b"IEND\xaeB`\x82")
