@@ -1,0 +1,278 @@
+"""What a damaged checkpoint may mean: make real checkpoints, read them, and compare."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from hypothesis import HealthCheck, settings
+
+from fsm_orchestrator import RunConfig, StageGiven, resume, run
+from fsm_orchestrator.errors import CheckpointError
+from fsm_orchestrator.model.limits import LIMIT_FIELDS
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.vocabulary import Gate
+from tests.support.command import CHECKPOINT
+
+Document = dict[str, Any]
+Place = tuple[str | int, ...]
+
+FAILURES: Final = ("failed", "timeout", "spawn_failed", "artifact_missing", "interrupted")
+SOAK: Final = bool(os.environ.get("SOAK"))
+NAME: Final = "/some/where/orchestrator_checkpoint.json"
+PASSED: Final = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
+ENDINGS: Final = (
+    *("blocked", "failed", "timeout", "done", "visited", "resumed"),
+    *("interrupted", "killed", "starting"),
+)
+SWEPT: Final = ENDINGS if SOAK else ("resumed", "killed")
+MESSAGE_CHARACTERS_MAX: Final = 10_000
+BOUND_SECONDS: Final = 20.0
+
+UNWITNESSED: Final = frozenset(
+    {
+        # what a stage that is still to run will be run with, and what the run is told to allow
+        *("timeout_ms", "kill_grace_ms", "on_leak", "private_ref", "run_id", "stages", "stages.**"),
+        *("gate_signals.*.source", "open_attempt"),
+        "gate_signals.*.status",  # until it is judged
+        # words, times and measures
+        *("version", "lifecycle.title", "lifecycle.transition.*.why", "lifecycle.state.*.gates"),
+        *("open_attempt.reason", "open_attempt.token", "open_attempt.started_at"),
+        *("open_attempt.pid", "open_attempt.pid_identity"),
+        *("open_attempt.keeper_pid", "open_attempt.keeper_identity"),
+        *("invocations.*.version", "invocations.*.started_at", "invocations.*.finished_at"),
+        *("invocations.*.exit_code", "invocations.*.containment", "invocations.*.warnings"),
+        *("invocations.*.execution_mode", "invocations.*.rerun", "invocations.*.rerun.*"),
+        *("invocations.*.passed_over", "invocations.*.stage_executions"),
+        *("invocations.*.gate_decisions.*.source", "invocations.*.transitions.*.at"),
+        *("invocations.*.transitions.*.cause", "invocations.*.transitions.*.trigger"),
+        *("invocations.*.transitions.*.details", "invocations.*.transitions.*.details.*"),
+        # what completed a stage, where only the time it may take or the word of one side is told
+        *(
+            f"completions.*.settings.{key}"
+            for key in (
+                *LIMIT_FIELDS,
+                *("retry", "allow_stale", "is_masked", "env_digests.*"),
+            )
+        ),
+        *(
+            f"invocations.*.stage_executions.*.{key}"
+            for key in (
+                *("args", "args.*", "command", "cwd", "env_keys", "env_keys.*", "artifacts"),
+                *("artifacts.*", "artifacts.*.path", "artifacts.*.sha256", "flaky"),
+                *("artifacts.*.size_bytes", "duration_ms", "ending", "error", "exit_code"),
+                *("malformed_artifacts", "missing_artifacts", "stale_artifacts", "postmortem"),
+                *("reason", "resources", "resources.user_seconds", "resources.system_seconds"),
+                *("resources.rss_bytes_max", "signal", "started_at", "stderr_log", "stderr_tail"),
+                *("stdout_log", "leaked_processes", "leaked_count"),
+                *("problem", "problem.cause", "problem.details", "problem.details.*"),
+            )
+        ),
+    }
+)
+"""The fields of which nothing else in the file tells whether they are true, in some ending.
+
+Each is meant alone, `**` with all in it.
+"""
+
+
+def config(directory: Path, name: str, executor: str = "exit 0", **given_too: Any) -> RunConfig:
+    """Two stages, of which the manager leaves an artifact and has a variable."""
+    manager = StageGiven(
+        bin="/bin/sh",
+        args=("-c", "echo '[1]' > plan.json"),
+        expected_artifacts=("plan.json",),
+        env={"TOKEN": "4711-0815"},
+    )
+    stages = {"manager": manager, "executor": StageGiven(bin="/bin/sh", args=("-c", executor))}
+    basis = {"gates": PASSED, "stages": stages, **given_too}
+    return RunConfig(output_directory=directory / name, directory=directory, **basis)
+
+
+def make_runs(directory: Path) -> None:
+    """Let runs end in every way; what a kill leaves is copied while they work."""
+
+    def copy_when_gating(event: Mapping[str, Any]) -> None:
+        starting = directory / "starting"
+        if event["event"] == "transition" and not (starting / "copy").exists():
+            shutil.copy(starting / CHECKPOINT, starting / "copy")
+
+    def interrupt_executor(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage.started" and event["stage"] == "executor":
+            interrupts.deliver(signal.SIGTERM)
+
+    known = f"until grep -q '\"pid\":[0-9]' {CHECKPOINT}; do sleep 0.01; done"
+    copy = f'cd "$ORCHESTRATOR_OUTPUT_DIR"; {known}; cp {CHECKPOINT} copy; exit 7'
+    run(config(directory, "blocked", gates={}))
+    run(config(directory, "failed", "exit 7"))
+    run(config(directory, "timeout", "exec sleep 60", timeout_ms=100))
+    run(config(directory, "done"))
+    run(config(directory, "visited"))
+    resume(RunConfig(output_directory=directory / "visited"))
+    run(config(directory, "resumed", "exit 7"))
+    mended = {"executor": StageGiven(args=("-c", "exit 0"))}
+    again = RunConfig(output_directory=directory / "resumed", rerun=("manager",), stages=mended)
+    resume(again)
+    with contextlib.closing(Interrupts()) as interrupts:
+        interrupted = config(directory, "interrupted", "exec sleep 60")
+        run(interrupted, interrupts=interrupts, listener=interrupt_executor)
+    run(config(directory, "killed", copy))
+    run(config(directory, "starting"), listener=copy_when_gating)
+    for ending in ("killed", "starting"):
+        (directory / ending / "copy").replace(directory / ending / CHECKPOINT)
+
+
+# -- what is asked of each -------------------------------------------------------------------
+
+
+def refusal(data: bytes) -> str | None:
+    """Why a checkpoint is refused; None when it is not. Any other exception is a bug."""
+    try:
+        checkpoint_reader.parse(data, NAME)
+    except CheckpointError as error:
+        message, remedy = str(error), error.remedy
+    else:
+        return None
+    assert message.startswith(f"cannot resume from {NAME}: ")
+    assert remedy
+    assert len(message) < MESSAGE_CHARACTERS_MAX
+    return message.removeprefix(f"cannot resume from {NAME}: ")
+
+
+def meant_by(data: bytes) -> Any:
+    """What the bytes say as JSON; `Ellipsis`, which no JSON says, when they are none."""
+
+    def single(pairs: list[tuple[str, Any]]) -> Document:
+        document = dict(pairs)
+        if len(document) != len(pairs):
+            raise ValueError("a key stands twice")
+        return document
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        return json.loads(data.decode(), object_pairs_hook=single, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return ...
+
+
+def assert_refused_or_harmless(data: bytes, original: bytes) -> str | None:
+    """The refusal; where there is none, what was read is what the bytes say, and may be said."""
+    said = refusal(data)
+    meant, was = meant_by(data), json.loads(original)
+    if said is not None:
+        assert not is_same(meant, was), f"the same record is refused: {said}"
+        return said
+    assert meant is not ..., "bytes that are no JSON are read"
+    read = checkpoint_reader.parse(data, NAME).model_dump(mode="json")
+    misread = [*differences(spoken(read), spoken(meant))]
+    assert misread == [], "what was read is not what the bytes say"
+    changed = {generic(place) for place in differences(spoken(was), spoken(meant))}
+    assert all(is_unwitnessed(place) for place in changed), f"accepted: {sorted(changed)}"
+    return None
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: 1 is 1.0, but not true; fractions are doubles."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, bool) is not isinstance(other, bool):
+        return False
+    is_rounded = isinstance(one, float) and isinstance(other, int)
+    return bool(one == (float(other) if is_rounded else other))
+
+
+def spoken(document: Document) -> Document:
+    """The document with all that its lifecycle says by leaving it out, and in one order.
+
+    The order of completions and of stage executions is for people, and so are the words for the
+    ways to fail that were no fact for the run, or the same.
+    """
+    lifecycle = {"gates_guard": "stages", **document["lifecycle"]}
+    for key in ("state", "transition"):
+        lifecycle[key] = [
+            {name: value for name, value in one.items() if not is_said_by_absence(name, value)}
+            for one in lifecycle[key]
+        ]
+    invocations = [
+        {**one, "stage_executions": in_order(one["stage_executions"])}
+        for one in document["invocations"]
+    ]
+    return {
+        **document,
+        "lifecycle": lifecycle,
+        "completions": in_order(document["completions"]),
+        "invocations": invocations,
+    }
+
+
+def is_said_by_absence(key: str, value: Any) -> bool:
+    """Whether a state or a transition says the same without a key."""
+    return value is None or (key == "gates" and sorted(value) == ["ci", "policy", "review"])
+
+
+def in_order(entries: list[Document]) -> list[Document]:
+    """Entries about stages, in one order, failures called so."""
+    told = (
+        {**one, "status": "failed"} if one.get("status") in FAILURES else one for one in entries
+    )
+    return sorted(told, key=lambda one: (one["stage"], one["attempt"]))
+
+
+def differences(one: Any, other: Any, place: Place = ()) -> Iterator[Place]:
+    """The places in which two documents differ; a whole one where it has other keys or length."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from differences(one[key], other[key], (*place, key))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            yield from differences(*pair, (*place, index))
+    elif not is_same(one, other):
+        yield place
+
+
+def generic(place: Place) -> str:
+    """A place as a path in which `*` stands for every index and every name that a run chose."""
+    parts = ["*" if isinstance(part, int) else part for part in place]
+    for index, part in enumerate(parts[:-1]):
+        if part == "env_digests" or (part == "stages" and index == 0):
+            parts[index + 1] = "*"
+    return ".".join(parts)
+
+
+def is_unwitnessed(place: str) -> bool:
+    """Whether a field may have any value that is of its shape."""
+    parts = place.split(".")
+    holders = (".".join((*parts[:end], "**")) for end in range(1, len(parts)))
+    return place in UNWITNESSED or not UNWITNESSED.isdisjoint(holders)
+
+
+def names(said: str, place: Place) -> bool:
+    """Whether a refusal names a field, or one that holds it; by `a.0.b` or `a[0].b`.
+
+    Where the text breaks off being JSON there are no fields: a line and a column are named.
+    """
+    if re.search(r"invalid JSON: .* at line \d+ column \d+$", said):
+        return True
+    path = re.sub(r"\[(\d+)\]", r".\1", said.partition(": ")[0])
+    dotted = ".".join(map(str, place))
+    return dotted == path or dotted.startswith(f"{path}.") or path.startswith(f"{dotted}.")
+
+
+often = settings(
+    max_examples=30_000 if SOAK else 300,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
