@@ -14,7 +14,7 @@ import pytest
 
 from fsm_orchestrator import RunConfig, run
 from fsm_orchestrator.disk import files
-from tests.cli.test_cli import CONTROL, on_terminal
+from tests.cli.cli_cases import CONTROL, on_terminal
 from tests.support.command import (
     EVENTS,
     ORCHESTRATOR_PID,
