@@ -1,0 +1,24 @@
+"""Private state, long waits and the processes that a test starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.processes import keeper as keeper_program
+from fsm_orchestrator.processes import leftovers
+from tests.processes.keepers.keeper_cases import STUCK_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Private state of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a keeper that does not end does so for much longer than anything takes."""
+    monkeypatch.setattr(keeper_program, "FINISH_SECONDS_MAX", STUCK_SECONDS)
+    monkeypatch.setattr(leftovers, "KEEPER_SECONDS_MAX", STUCK_SECONDS)

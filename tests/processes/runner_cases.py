@@ -1,0 +1,185 @@
+"""Run commands in a thread, hear what they say, and end what they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fsm_orchestrator.model.endings import TimedOut, WentQuiet
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
+from fsm_orchestrator.vocabulary import Containment
+
+SHELL = "/bin/sh"
+WATCHDOG_SECONDS = 20
+AMPLE_MS = 30_000
+"""More than enough: what is still there then was ended by force, and that is seen."""
+AMPLE = Limits(timeout_ms=AMPLE_MS, kill_grace_ms=AMPLE_MS)
+ENDS_ON_SIGTERM = "echo $$ >&2; exec sleep 600"
+
+
+class Bench:
+    """A runner at work for a test: what its process says, and every process to clear away.
+
+    The first process says what the test waits for on its stderr, a pipe, line by line; stdout is
+    a file.
+    """
+
+    def __init__(self, directory: Path, containment: Containment) -> None:
+        self.directory = directory
+        self.containment = containment
+        self.interrupts = Interrupts()
+        may_keep = containment is Containment.SUBREAPER
+        self.runner = ProcessRunner(self.interrupts, may_keep=may_keep)
+        self.pid = 0
+        self.slow_ms: list[int] = []
+        self.endings: list[tuple[TimedOut | WentQuiet, tuple[int, ...], float]] = []
+        self._then: Callable[[], object] = lambda: None
+        self._processes: list[psutil.Process] = []
+        self._threads: list[threading.Thread] = []
+        reader, self._writer = os.pipe()
+        self._lines = os.fdopen(reader)
+
+    def run(
+        self,
+        program: str,
+        *args: str,
+        limits: Limits = AMPLE,
+        then: Callable[[], object] = lambda: None,
+        **changes: Any,
+    ) -> ProcessReport:
+        """Run a process to its end; `then` is called once it has been started."""
+        self._then = then
+        with (self.directory / "stdout").open("wb") as stdout:
+            settings: dict[str, Any] = {
+                "program": program,
+                "args": args,
+                "cwd": str(self.directory),
+                "env": dict(os.environ),
+                "search_path": os.environ.get("PATH"),
+                "stdout": stdout.fileno(),
+                "stderr": self._writer,
+            }
+            return self.runner.run(Command(**{**settings, **changes}), limits, self)
+
+    def started(self, pid: int) -> None:
+        """The runner has started the process."""
+        self.pid = pid
+        self.track(pid)
+        self._hang_up()
+        self._then()
+
+    def slow(self, elapsed_ms: int) -> None:
+        """The runner finds it slow."""
+        self.slow_ms.append(elapsed_ms)
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """The runner is about to end it."""
+        self.endings.append((stopped, processes, silent_seconds))
+
+    def python(self, code: str, *args: str, **settings: Any) -> ProcessReport:
+        """Run Python code to its end."""
+        return self.run(sys.executable, "-I", "-S", "-c", code, *args, **settings)
+
+    def shell(self, script: str, **settings: Any) -> ProcessReport:
+        """Run a shell script to its end."""
+        return self.run(SHELL, "-c", script, **settings)
+
+    def in_thread(self, run: Callable[[], ProcessReport]) -> Future[ProcessReport]:
+        """Run on a thread of its own, so that a run that does not end fails the test only."""
+        future: Future[ProcessReport] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(run())
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks
+                future.set_exception(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return future
+
+    def hear(self) -> str:
+        """The next line the process says; fails if it ends without one."""
+        line = self._lines.readline().rstrip("\n")
+        assert line, "the process ended without a word"
+        return line
+
+    def hear_pid(self) -> int:
+        """The next line as the pid of a process that the test must see gone."""
+        pid = int(self.hear())
+        self.track(pid)
+        return pid
+
+    def hear_pid_behind(self) -> int:
+        """The pid of a process in the background that is ready: two lines, in either order."""
+        (pid,) = (int(line) for line in (self.hear(), self.hear()) if line != "ready")
+        self.track(pid)
+        return pid
+
+    def track(self, pid: int) -> None:
+        """Remember a process, to end it whatever happens to the test."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._processes.append(psutil.Process(pid))
+
+    @property
+    def output(self) -> bytes:
+        """What the process wrote to its stdout."""
+        return (self.directory / "stdout").read_bytes()
+
+    def close(self) -> None:
+        """End what a failing test may have left, and give everything back."""
+        for tracked in self._processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                tracked.kill()
+        for thread in self._threads:
+            thread.join(WATCHDOG_SECONDS)
+        os.close(self._writer)
+        self._lines.close()
+        self.runner.close()
+        self.interrupts.close()
+
+    def _hang_up(self) -> None:
+        """Leave the writing end to the child alone: its end is then an end of file here.
+
+        The runner still looks at the descriptor: it stays open, on the null device.
+        """
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), self._writer)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; one that only waits to be reaped is gone."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_our_child(pid: int) -> bool:
+    """Whether there is something of the process left for us to reap."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def executable(path: Path, text: str) -> str:
+    """An executable file, by its path."""
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)

@@ -1,0 +1,259 @@
+"""An orchestrator, or its keeper too, is killed: nothing outlives it, or the resume ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from fsm_orchestrator.processes import table as process_table
+from tests.processes import zoo
+from tests.processes.containment_cases import (
+    GENTLY,
+    GONE_SECONDS,
+    TOGETHER,
+    WAYS,
+    Run,
+    Witness,
+    assert_black_box,
+    described,
+    end_in,
+    led,
+    options_of,
+    proc,
+)
+from tests.support.command import (
+    CHECKPOINT,
+    checkpoint_of,
+    environment,
+    events_of,
+    report_of,
+    statuses,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
+WITHOUT_KEEPER: Final = """
+import fsm_orchestrator.processes.runner, fsm_orchestrator.cli.main
+fsm_orchestrator.processes.runner.start_keeper = lambda: "none is to be had today"
+fsm_orchestrator.cli.main.main()
+"""
+STARTER: Final = """
+import json, os, sys
+import fsm_orchestrator.api, fsm_orchestrator.cli.main, fsm_orchestrator.cli.commands.run
+for line in sys.stdin:
+    directory, *arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        os.chdir(directory)
+        os.environ["XDG_STATE_HOME"] = os.path.join(directory, "state")
+        sys.argv = ["fsm-orchestrator", *arguments]
+        fsm_orchestrator.cli.main.main()
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+# An orchestrator that is killed at any moment
+
+FAMILY: Final = "deaf,daemon,nameless"
+KILLS, LANES, PARTS = 50, 4, 2
+MOMENT_SECONDS_MAX: Final = 0.6
+
+
+class Starter:
+    """Starts orchestrators, one after another, in no time: each is the fork of one all loaded."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._process = witness.start(
+            *(sys.executable, "-c", STARTER),
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def run_for(self, run: Run, seconds: float, *arguments: str) -> float:
+        """Start the command in the directory of a run, and SIGKILL it then; the time of that."""
+        request = json.dumps([str(run.directory), *arguments])
+        print(request, file=self._process.stdin, flush=True)
+        pid = self._say()
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)
+        killed_at = time.monotonic()
+        assert self._say() == signal.SIGKILL, "the run has ended by itself"
+        return killed_at
+
+    def _say(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+def belonging(directory: Path) -> list[int]:
+    """What is alive of a run: by the directory it is in, or by its environment."""
+    mark = os.fsencode(directory / "state")
+    found = []
+    for pid in zoo.below(os.getpid()):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cwd").readlink() == directory or mark in proc(pid, "environ"):
+                found.append(pid)
+    return found
+
+
+def kill_after(seconds: float, run: Run, starter: Starter | None, *, is_resumed: bool) -> None:
+    """Kill an orchestrator so long after its start, the command's own without a starter."""
+    if starter is None:
+        run.start(led(FAMILY, "stay"))
+        time.sleep(seconds)
+        run.process.kill()
+        killed_at = time.monotonic()
+        run.end()
+    else:
+        arguments = ("run", "out", *options_of(led(FAMILY, "stay")))
+        killed_at = starter.run_for(run, seconds, *arguments)
+    if is_resumed and (run.output / CHECKPOINT).exists():
+        run.resume()
+        run.assert_attempts_apart()
+    while alive := belonging(run.directory):
+        assert time.monotonic() < killed_at + GONE_SECONDS or is_resumed, described(alive)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_nothing_outlives_an_orchestrator_killed_at_any_moment(
+    tmp_path: Path, witness: Witness, part: int
+) -> None:
+    """One second after SIGKILL nothing is alive, and a resume at once never meets what was."""
+    seed = f"{random.getrandbits(32)}.{part}"
+    chance = random.Random(seed)  # noqa: S311 - moments, no secrets
+    moments = [chance.uniform(0, MOMENT_SECONDS_MAX) for _ in range(KILLS)]
+
+    def kill_some(lane: int) -> None:
+        starter = Starter(witness)
+        for number in range(lane, KILLS, LANES):
+            run = Run(tmp_path / f"{number:02}", witness)
+            used = None if number % 10 == 0 else starter
+            try:
+                kill_after(moments[number], run, used, is_resumed=number % 10 == 1)
+            except Exception as error:
+                told = f"seed {seed}, kill {number}, {moments[number]:.3f} s after its start"
+                raise AssertionError(f"{told}: {error}") from error
+
+    with ThreadPoolExecutor(LANES) as lanes:
+        for lane in [lanes.submit(kill_some, number) for number in range(LANES)]:
+            lane.result()
+    witness.wait_until_gone(time.monotonic() + GONE_SECONDS)
+
+
+# A keeper that is killed too, or stopped
+
+
+@pytest.mark.parametrize(
+    "animals",
+    [
+        "deaf,daemon,closed,holder,stopped,nested",
+        "stripped,own_group",
+        "tree,respawner",
+        "headless",
+    ],
+)
+def test_resume_ends_what_is_left_when_the_keeper_was_killed_too(
+    tmp_path: Path, witness: Witness, animals: str
+) -> None:
+    """Token and session tell what was left; it is gone before anything is started."""
+    run = Run(tmp_path, witness)
+    run.start(led(animals, "stay"), *GENTLY)
+    run.wait_for("ready")
+    run.kill_with_keeper()
+    left = set(map(int, run.words("ready")))
+    assert left <= set(witness.escaped())
+    run.resume()
+    assert witness.escaped() == []
+    run.assert_attempts_apart()
+    run.assert_silent(time.monotonic_ns())
+    told = next(one for one in events_of(run.output) if one["event"] == "attempt.interrupted")
+    assert left <= set(told["ended_pids"])
+
+
+def test_resume_takes_the_dead_for_dead_where_nobody_reaps_them(
+    tmp_path: Path, witness: Witness
+) -> None:
+    """In a container without an init process a zombie stays: it is nothing to wait for."""
+    run = Run(tmp_path, witness)
+    run.start(led("deaf,daemon", "stay"), *GENTLY)
+    run.wait_for("ready")
+    run.kill_with_keeper()
+    run.resume(is_reaped=False)
+    assert witness.escaped() == []
+    run.assert_attempts_apart()
+
+
+def test_resume_lets_a_stopped_keeper_do_its_work(tmp_path: Path, witness: Witness) -> None:
+    """A keeper that was stopped goes on, and ends what nobody else could find."""
+    run = Run(tmp_path, witness)
+    run.start(led(TOGETHER, "stay"), *GENTLY)
+    run.wait_for("ready")
+    keeper = run.kill_with_keeper(leave_keeper=True)
+    assert len(zoo.below(keeper)) >= len(TOGETHER.split(","))
+    run.resume()
+    assert witness.escaped() == []
+    run.assert_attempts_apart()
+    run.assert_silent(time.monotonic_ns())
+
+
+@pytest.mark.parametrize("whose", ["pid", "keeper_pid"])
+def test_stranger_with_a_recorded_pid_is_left_alone(
+    tmp_path: Path, witness: Witness, whose: str
+) -> None:
+    """A pid that has come to belong to somebody else is told by its identity: he lives on."""
+    run = Run(tmp_path, witness)
+    stranger = witness.start("/bin/sh", "-c", "sleep 600; exit", start_new_session=True)
+    run.start(led("own_group", "stay"))
+    run.wait_for("ready")
+    identity = process_table.identity(checkpoint_of(run.output)["open_attempt"][whose])
+    run.process.kill()
+    run.end()
+    witness.wait_until_gone(time.monotonic() + GONE_SECONDS)
+    checkpoint = checkpoint_of(run.output)
+    assert identity in checkpoint["open_attempt"].values()
+    checkpoint["open_attempt"][whose] = stranger.pid
+    (run.output / CHECKPOINT).write_text(json.dumps(checkpoint))
+    report = run.resume()
+    assert statuses(report)[0] == ("manager", "success")
+    assert stranger.poll() is None
+
+
+# Without a keeper
+
+
+@pytest.mark.parametrize("way", ["exits", "timeout", "SIGTERM"])
+@pytest.mark.parametrize("animals", ["deaf,stripped,own_group", "jobs"])
+def test_without_a_keeper_the_session_is_ended(
+    tmp_path: Path, witness: Witness, animals: str, way: str
+) -> None:
+    """Where no keeper can be had a run works, ends the session, and says how far that goes."""
+    expected = WAYS[way]
+    run = end_in(
+        expected, animals, tmp_path, witness, command=(sys.executable, "-c", WITHOUT_KEEPER)
+    )
+    assert witness.escaped() == []
+    report = report_of(run.output)
+    execution = report["stage_executions"][0]
+    assert report["containment"] == "process_group"
+    assert (execution["status"], execution["ending"]) == (expected.status, expected.ending)
+    assert report["warnings"][0].endswith("cannot be found and ended here: none is to be had today")
+    leaked = {str(one["pid"]) for one in execution["leaked_processes"]}
+    assert leaked == (set(run.words("left")) if way == "exits" else set())
+    assert len(report["warnings"]) == (2 if way == "exits" else 1)
+    assert_black_box(run, execution, is_still=True)
