@@ -1,0 +1,203 @@
+"""Replace, stage, read, move and append files so that a crash leaves them whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.disk import files
+
+# files.py
+
+
+@contextlib.contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """Another umask for a while."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    """The permission bits of a path."""
+    return path.stat().st_mode & 0o777
+
+
+def test_replace_file_replaces_whole(tmp_path: Path) -> None:
+    """The new content takes the old one's place, and nothing else is left."""
+    path = tmp_path / "file"
+    for data in (b"a long first content", b"second", b""):
+        files.replace_file(path, data)
+        assert path.read_bytes() == data
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_replace_file_is_another_file(tmp_path: Path) -> None:
+    """Who holds the old file open keeps reading the old content to its end."""
+    path = tmp_path / "file"
+    files.replace_file(path, b"old")
+    with path.open("rb") as stream:
+        files.replace_file(path, b"new")
+        assert stream.read() == b"old"
+
+
+def test_modes_honour_the_umask(tmp_path: Path) -> None:
+    """What is made has the mode asked for, less the umask."""
+    with umask(0o027):
+        files.replace_file(tmp_path / "public", b"")
+        files.replace_file(tmp_path / "private", b"", mode=0o600)
+        files.make_directory(tmp_path / "open")
+        files.make_directory(tmp_path / "closed", mode=0o700)
+        os.close(files.open_append(tmp_path / "log"))
+        os.close(files.open_append(tmp_path / "private_log", mode=0o600))
+    assert {path.name: mode_of(path) for path in tmp_path.iterdir()} == {
+        "public": 0o640,
+        "private": 0o600,
+        "open": 0o750,
+        "closed": 0o700,
+        "log": 0o640,
+        "private_log": 0o600,
+    }
+
+
+def test_replace_file_refuses_a_directory(tmp_path: Path) -> None:
+    """A directory in the file's place, empty or not, is an error that leaves nothing behind."""
+    path = tmp_path / "taken"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.replace_file(path, b"data")
+    (path / "inside").touch()
+    with pytest.raises(IsADirectoryError):
+        files.replace_file(path, b"data")
+    assert [one.name for one in tmp_path.iterdir()] == ["taken"]
+
+
+def test_replace_file_without_its_directory(tmp_path: Path) -> None:
+    """A directory that is gone is an error, and is not made."""
+    with pytest.raises(FileNotFoundError):
+        files.replace_file(tmp_path / "gone" / "file", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_staged_file_waits_for_its_commit(tmp_path: Path) -> None:
+    """Staged bytes are beside the file until they are committed or discarded."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    staged = files.stage_file(path, b"discarded")
+    assert path.read_bytes() == b"old"
+    assert staged.temporary.read_bytes() == b"discarded"
+    staged.discard()
+    assert path.read_bytes() == b"old"
+    staged = files.stage_file(path, b"new")
+    staged.commit()
+    staged.discard()
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_kill_left_staged_is_overwritten(tmp_path: Path) -> None:
+    """A temporary file of a killed writer is in nobody's way and does not shine through."""
+    path = tmp_path / "file"
+    files.stage_file(path, b"left behind by a writer that was killed")
+    files.replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_staging_follows_no_link(tmp_path: Path) -> None:
+    """A link planted under the temporary name is not written through."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    path = tmp_path / "file"
+    (tmp_path / f".file{files.TEMPORARY_SUFFIX}").symlink_to(victim)
+    with pytest.raises(OSError, match=r"symbolic links|Too many"):
+        files.stage_file(path, b"data")
+    assert victim.read_bytes() == b"precious"
+
+
+def test_read_bounded_reads_regular_files_up_to_its_limit(tmp_path: Path) -> None:
+    """All of a file, or an error when it is larger than allowed; links are followed."""
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(path)
+    assert files.read_bounded(path, 5) == b"12345"
+    assert files.read_bounded(tmp_path / "link", 100) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        files.read_bounded(path, 4)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, None], ids=["directory", "FIFO", "absent"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, make: Callable[[Path], object] | None) -> None:
+    """A directory, a FIFO (without a wait) and nothing at all are errors."""
+    path = tmp_path / "odd"
+    if make is not None:
+        make(path)
+    with pytest.raises(OSError, match=r"."):
+        files.read_bounded(path, 100)
+
+
+def test_make_directory(tmp_path: Path) -> None:
+    """Parents are made too; what is there stays as it is; a file in the way is an error."""
+    path = tmp_path / "a" / "b" / "c"
+    files.make_directory(path)
+    (path / "file").touch()
+    files.make_directory(path)
+    assert (path / "file").exists()
+    with pytest.raises(NotADirectoryError):
+        files.make_directory(path / "file")
+    with pytest.raises(OSError, match=r"."):
+        files.make_directory(path / "file" / "below")
+
+
+def test_move_overwrites_nothing(tmp_path: Path) -> None:
+    """A destination that exists, be it a link to nothing, is an error; nothing is moved."""
+    source = tmp_path / "source"
+    source.write_bytes(b"source")
+    taken, link = tmp_path / "taken", tmp_path / "link"
+    taken.write_bytes(b"taken")
+    link.symlink_to("nowhere")
+    for destination in (taken, link):
+        with pytest.raises(FileExistsError):
+            files.move(source, destination)
+    assert (source.read_bytes(), taken.read_bytes()) == (b"source", b"taken")
+    files.move(source, tmp_path / "free")
+    assert (tmp_path / "free").read_bytes() == b"source"
+
+
+def test_open_append_appends(tmp_path: Path) -> None:
+    """What is there stays; what is written goes to the end; no child inherits the descriptor."""
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    descriptor = files.open_append(path)
+    try:
+        assert not os.get_inheritable(descriptor)
+        files.write_all(descriptor, b"two\n")
+        assert os.pread(descriptor, 100, 0) == b"one\ntwo\n"
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "make",
+    [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("elsewhere")],
+    ids=["directory", "FIFO", "link"],
+)
+def test_open_append_takes_regular_files_only(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    """A directory, a FIFO (without a wait) and a link are refused; no descriptor stays open."""
+    path = tmp_path / "log"
+    make(path)
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match=r"."):
+        files.open_append(path)
+    assert len(os.listdir("/dev/fd")) == before
+    assert not (tmp_path / "elsewhere").exists()
