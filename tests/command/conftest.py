@@ -1,0 +1,17 @@
+"""Runs that were made once, to be copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command.resume_cases import half_done
+
+
+@pytest.fixture(scope="module")
+def half_done_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a half-done run, for tests that may not run anything: copy its `out`."""
+    directory = tmp_path_factory.mktemp("half-done")
+    half_done(directory)
+    return directory
