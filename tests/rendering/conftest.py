@@ -1,0 +1,13 @@
+"""Fixtures that the tests of pages share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are made where the runs are: the private files are those of the runs."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
