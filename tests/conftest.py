@@ -10,14 +10,14 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
 import pytest
 
-from tests.support import forked
-from tests.support.command import environment
+from tests.support import command, forked
 
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
@@ -48,11 +48,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     What is loaded now is left out of all later searches for garbage: each is then quick.
     """
-    modules = {item.module for item in session.items if isinstance(item, pytest.Function)}
     if not session.config.option.collectonly and any(
-        hasattr(one, "orchestrate") for one in modules
+        hasattr(module, "orchestrate")
+        for name, module in tuple(sys.modules.items())
+        if name.startswith("tests.") and name != command.__name__
     ):
-        forked.prepare(environment())
+        forked.prepare(command.environment())
     gc.collect()
     gc.freeze()
 
