@@ -1,23 +1,19 @@
+"""How stages end, what of their artifacts and output is recorded, and when they start."""
+
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.command.stage_cases import arguments, executable, log_of, only_execution, run
 from tests.support.command import (
-    COMMAND,
-    PASSING,
-    Ended,
     checkpoint_of,
-    environment,
     events_of,
     orchestrate,
     report_of,
@@ -31,53 +27,9 @@ LISTS = ("missing_artifacts", "malformed_artifacts", "stale_artifacts")
 NO_LISTS: dict[str, list[str]] = {name: [] for name in LISTS}
 
 
-def run(directory: Path, *options: str, **settings: Any) -> Ended:
-    """Run with all gates passed, into `out` below the directory."""
-    return orchestrate("run", "out", *PASSING, *options, cwd=directory, **settings)
-
-
-def only_execution(directory: Path) -> dict[str, Any]:
-    """The one stage execution of the last run in a directory."""
-    (execution,) = report_of(directory / "out")["stage_executions"]
-    assert isinstance(execution, dict)
-    return execution
-
-
 def fields(execution: dict[str, Any], *names: str) -> dict[str, Any]:
     """Some fields of a stage execution."""
     return {name: execution[name] for name in names}
-
-
-def log_of(directory: Path, stage: str, stream: str = "stdout", attempt: int = 1) -> bytes:
-    """What a stage printed."""
-    return (directory / "out" / "logs" / f"{stage}.{attempt}.{stream}.log").read_bytes()
-
-
-def environment_in(directory: Path, stage: str, attempt: int = 1) -> dict[str, str]:
-    """The environment of a stage that ran `env -0`."""
-    pairs = os.fsdecode(log_of(directory, stage, attempt=attempt)).rstrip("\0").split("\0")
-    return dict(pair.split("=", maxsplit=1) for pair in pairs)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process; one that only waits to be reaped is gone."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def executable(path: Path, text: str) -> Path:
-    """An executable file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
-
-
-def arguments(stage: str, *values: str) -> tuple[str, ...]:
-    """Options that give a stage arguments."""
-    return tuple(word for value in values for word in (f"--{stage}-arg", value))
 
 
 # Every way to end
@@ -273,139 +225,6 @@ def test_stale_artifact_is_allowed_only_where_asked_for(tmp_path: Path) -> None:
     assert fields(execution, "status", *LISTS) == {"status": "success", **NO_LISTS}
 
 
-# What a stage is given
-
-
-def test_environment_of_a_stage(tmp_path: Path) -> None:
-    """A stage has the operator's environment, the given pairs over it, and ours over both."""
-    operators = {
-        "KEPT": "as it is",
-        "EMPTY": "",
-        "LINES_AND_SIGNS": "one\ntwo=three",
-        "NOT_TEXT": "caf\udce9",
-        "OVERLAID": "by the operator",
-        "ORCHESTRATOR_STAGE": "of an orchestrator around us",
-    }
-    ended = run(
-        tmp_path,
-        *("--manager-bin", "env", "--manager-arg", "-0"),
-        *("--manager-env", "OVERLAID=by a pair", "--manager-env", "TWICE=first"),
-        *("--manager-env", "TWICE=last=wins", "--manager-env", "NO_VALUE="),
-        *("--executor-bin", "env", "--executor-arg", "-0"),
-        env=operators,
-    )
-    assert ended.code == 0
-    report, seen = report_of(tmp_path / "out"), environment_in(tmp_path, "manager")
-    assert seen.pop("ORCHESTRATOR_ATTEMPT_TOKEN")
-    assert seen == {
-        **environment(XDG_STATE_HOME=str(tmp_path / "state")),
-        **operators,
-        "OVERLAID": "by a pair",
-        "TWICE": "last=wins",
-        "NO_VALUE": "",
-        "ORCHESTRATOR_RUN_ID": report["run_id"],
-        "ORCHESTRATOR_STAGE": "manager",
-        "ORCHESTRATOR_ATTEMPT": "1",
-        "ORCHESTRATOR_OUTPUT_DIR": str(tmp_path / "out"),
-        "ORCHESTRATOR_IDEMPOTENCY_KEY": report["stage_executions"][0]["idempotency_key"],
-    }
-    assert report["stage_executions"][0]["env_keys"] == ["OVERLAID", "TWICE", "NO_VALUE"]
-    others = environment_in(tmp_path, "executor")
-    assert others["OVERLAID"] == "by the operator"
-    assert others["ORCHESTRATOR_STAGE"] == "executor"
-    assert others["ORCHESTRATOR_IDEMPOTENCY_KEY"] != seen["ORCHESTRATOR_IDEMPOTENCY_KEY"]
-
-
-def test_idempotency_key_is_equal_over_attempts(tmp_path: Path) -> None:
-    """A second attempt is another attempt at the same piece of work, and knows it."""
-    script = 'env -0; test "$ORCHESTRATOR_ATTEMPT" = 2'
-    assert run(tmp_path, *shell("manager", script)).code == 1
-    first = only_execution(tmp_path)
-    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
-    second = only_execution(tmp_path)
-    assert [first["attempt"], second["attempt"]] == [1, 2]
-    assert second["status"] == "success"
-    seen = [environment_in(tmp_path, "manager", attempt) for attempt in (1, 2)]
-    assert [one["ORCHESTRATOR_ATTEMPT"] for one in seen] == ["1", "2"]
-    keys = {one["ORCHESTRATOR_IDEMPOTENCY_KEY"] for one in seen}
-    assert keys == {first["idempotency_key"]} == {second["idempotency_key"]}
-
-
-def test_directory_of_a_stage(tmp_path: Path) -> None:
-    """A stage runs in the operator's directory, or in its own, relative to the operator's."""
-    (tmp_path / "place").mkdir()
-    ended = run(tmp_path, *stages("pwd -P", "pwd -P"), "--executor-cwd", "place")
-    assert ended.code == 0
-    places = [tmp_path.resolve(), tmp_path.resolve() / "place"]
-    seen = [log_of(tmp_path, stage) for stage in ("manager", "executor")]
-    assert seen == [os.fsencode(place) + b"\n" for place in places]
-    executions = report_of(tmp_path / "out")["stage_executions"]
-    assert [one["cwd"] for one in executions] == [str(tmp_path), str(tmp_path / "place")]
-
-
-def test_relative_paths_are_the_operators_also_when_resumed_from_elsewhere(tmp_path: Path) -> None:
-    """Binary, artifacts and OUT are relative to where the run was started, for ever."""
-    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
-    executable(home / "bin/plan", "#!/bin/sh\necho planned >made.txt\n")
-    executable(home / "bin/apply", '#!/bin/sh\ntest "$ORCHESTRATOR_ATTEMPT" = 2 && touch done\n')
-    executable(home / "place/bin/apply", "#!/bin/sh\nexit 99\n")
-    executable(elsewhere / "bin/apply", "#!/bin/sh\nexit 99\n")
-    options = (
-        *("--manager-bin", "./bin/plan", "--manager-expected-artifact", "made.txt"),
-        *("--executor-bin", "bin/apply", "--executor-cwd", "place"),
-        *("--executor-expected-artifact", "place/done"),
-    )
-    assert run(home, *options).code == 1
-    report = report_of(home / "out")
-    assert statuses(report) == [("manager", "success"), ("executor", "failed")]
-    assert [one["exit_code"] for one in report["stage_executions"]] == [0, 1]
-    ended = orchestrate("../home/out", "--resume", cwd=elsewhere)
-    assert ended.code == 0
-    report = report_of(home / "out")
-    assert statuses(report) == [("manager", "skipped"), ("executor", "success")]
-    executor = report["stage_executions"][1]
-    assert executor["command"] == str(home / "bin/apply")
-    assert [one["path"] for one in executor["artifacts"]] == [str(home / "place/done")]
-
-
-def test_bare_name_is_found_on_the_operators_path(tmp_path: Path) -> None:
-    """A bare name is looked up on PATH, seen from the operator's directory, and stays bare."""
-    executable(tmp_path / "bin/tool", "#!/bin/sh\necho right\n")
-    executable(tmp_path / "tool", "#!/bin/sh\necho wrong\n")
-    executable(tmp_path / "place/bin/tool", "#!/bin/sh\necho wrong\n")
-    options = ("--manager-bin", "tool", "--manager-cwd", "place")
-    ended = run(tmp_path, *options, env={"PATH": f"bin:{os.environ['PATH']}"})
-    assert (ended.code, log_of(tmp_path, "manager")) == (0, b"right\n")
-    assert only_execution(tmp_path)["command"] == "tool"
-
-
-LIKE_OURS = (
-    *("--resume", "--lifecycle=x", "--lifecycle", "x", "-c", "--", "", "--help", "-h", "--version"),
-    *("--json", "--manager-bin", "--executor-arg=y", "--policy-status=deny", "status", "-", "run"),
-    *("two\nlines", "näïve ☃", "$HOME `id` *", "'\"\\", " padded ", "a=b", "\ttab"),
-)
-
-
-@pytest.mark.parametrize("form", ["run", "bare", "options first"])
-def test_arguments_that_look_like_ours_reach_the_stage(tmp_path: Path, form: str) -> None:
-    """Every argument reaches the stage byte for byte, in order, also on a later attempt."""
-    script = '#!/bin/sh\nprintf \'%s\\0\' "$@"\ntest "$ORCHESTRATOR_ATTEMPT" != 1\n'
-    printer = str(executable(tmp_path / "printer", script))
-    options = (*PASSING, "--manager-bin", printer, *arguments("manager", *LIKE_OURS))
-    options = (*options, *(f"--manager-arg={value}" for value in LIKE_OURS))
-    command = {
-        "run": ("run", "out", *options),
-        "bare": ("out", *options),
-        "options first": ("run", *options, "out"),
-    }[form]
-    assert orchestrate(*command, cwd=tmp_path).code == 1
-    expected = "".join(f"{value}\0" for value in LIKE_OURS * 2).encode()
-    assert log_of(tmp_path, "manager") == expected
-    assert only_execution(tmp_path)["args"] == list(LIKE_OURS * 2)
-    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
-    assert log_of(tmp_path, "manager", attempt=2) == expected
-
-
 # What a stage prints
 
 
@@ -458,37 +277,6 @@ def test_tail_is_of_this_attempt_alone(tmp_path: Path) -> None:
     orchestrate("out", "--resume", cwd=tmp_path)
     assert only_execution(tmp_path)["stderr_tail"] == "attempt 2"
     assert log_of(tmp_path, "manager", "stderr") == b"attempt 1\n"
-
-
-def test_stdin_of_the_operator_is_left_alone(tmp_path: Path) -> None:
-    """A stage that reads its stdin gets nothing, and the operator's input is still there after."""
-    reader, writer = os.pipe()
-    os.write(writer, b"the operator's")
-    os.close(writer)
-    done = subprocess.run(
-        [*COMMAND, "out", *PASSING, *stages("cat; echo read", "cat; echo read")],
-        cwd=tmp_path,
-        env=environment(),
-        stdin=reader,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0
-    assert log_of(tmp_path, "manager") == log_of(tmp_path, "executor") == b"read\n"
-    with os.fdopen(reader, "rb") as stream:
-        assert stream.read() == b"the operator's"
-
-
-def test_leftovers_of_a_stage_that_ended_well_are_ended_and_listed(tmp_path: Path) -> None:
-    """A background child does not outlive its stage; report and log say that there was one."""
-    script = "sleep 600 & echo $!"
-    assert run(tmp_path, *shell("manager", script)).code == 0
-    execution, pid = only_execution(tmp_path), int(log_of(tmp_path, "manager"))
-    assert execution["status"] == "success"
-    assert [one["pid"] for one in execution["leaked_processes"]] == [pid]
-    assert set(execution["leaked_processes"][0]) == {"pid", "command", "age_seconds", "rss_bytes"}
-    assert any(str(pid) in warning for warning in report_of(tmp_path / "out")["warnings"])
-    assert not is_alive(pid)
 
 
 # When a stage runs at all
