@@ -1,0 +1,218 @@
+"""Artifacts that are left from before an attempt are stale."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.stages import artifact_snapshot
+from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
+from fsm_orchestrator.stages.artifacts import ArtifactProblem, ArtifactsVerdict, judge
+from tests.stages.artifact_cases import without_privileges
+
+pytestmark = pytest.mark.timeout(300)
+
+UNCHANGED = "unchanged since before this attempt"
+LAST_CHANGED_BEFORE = "last changed before this attempt"
+LONG_AGO_NS = 1_000_000_000
+
+
+def stale_reason(verdict: ArtifactsVerdict) -> str:
+    """Why the one artifact is stale, which is all that is wrong."""
+    assert (verdict.good, verdict.missing, verdict.malformed) == ((), (), ())
+    (problem,) = verdict.stale
+    return problem.reason
+
+
+# Staleness
+
+
+def test_leftover_is_stale(tmp_path: Path) -> None:
+    """What the attempt left as it was is stale."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_leftover_with_old_or_future_times_is_stale(tmp_path: Path) -> None:
+    """Whatever a leftover's times say, it is stale, and a stamp from the future is not awaited."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    for mtime_ns in (0, 4_000_000_000_000_000_000):
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+        snapshot = take_snapshot([str(path)])
+        assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_leftover_behind_a_link_is_stale(tmp_path: Path) -> None:
+    """A link that was there before, to a file that was left as it was, is stale."""
+    (tmp_path / "real").write_bytes(b"{}")
+    link = tmp_path / "plan.json"
+    link.symlink_to("real")
+    snapshot = take_snapshot([str(link)])
+    assert stale_reason(judge([str(link)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_stale_may_be_allowed(tmp_path: Path) -> None:
+    """A leftover is good when stale ones are allowed, or when there is nothing to compare with."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    assert judge([str(path)], snapshot, allow_stale=True).is_good
+    assert judge([str(path)], None, allow_stale=False).is_good
+
+
+def test_allowed_stale_is_judged_otherwise(tmp_path: Path) -> None:
+    """Allowing stale artifacts allows neither missing nor malformed ones."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{]")
+    paths = [str(path), str(tmp_path / "absent")]
+    verdict = judge(paths, take_snapshot(paths), allow_stale=True)
+    assert (len(verdict.missing), len(verdict.malformed), len(verdict.stale)) == (1, 1, 0)
+
+
+def test_new_file_is_not_stale(tmp_path: Path) -> None:
+    """A file where there was none is good."""
+    path = tmp_path / "plan.json"
+    snapshot = take_snapshot([str(path)])
+    path.write_bytes(b"{}")
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+def test_same_bytes_written_in_place_at_once_are_not_stale(tmp_path: Path) -> None:
+    """A rewrite of the same bytes in place counts, however soon it follows write and snapshot."""
+    path = tmp_path / "plan.json"
+    for _ in range(50):
+        path.write_bytes(b'{"same": "bytes"}')
+        snapshot = take_snapshot([str(path)])
+        with path.open("r+b") as stream:
+            stream.write(b'{"same": "bytes"}')
+        assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+def test_same_bytes_written_in_place_of_one_of_many_are_not_stale(tmp_path: Path) -> None:
+    """The youngest of all files decides how long a snapshot waits."""
+    old, young = tmp_path / "old", tmp_path / "young"
+    old.write_bytes(b"x")
+    for _ in range(10):
+        young.write_bytes(b"x")
+        snapshot = take_snapshot([str(old), str(young), str(tmp_path / "absent")])
+        with young.open("r+b") as stream:
+            stream.write(b"x")
+        verdict = judge([str(old), str(young)], snapshot, allow_stale=False)
+        assert [artifact.path for artifact in verdict.good] == [str(young)]
+        assert verdict.stale == (ArtifactProblem(str(old), UNCHANGED),)
+
+
+def test_snapshot_waits_until_stamps_have_settled(tmp_path: Path) -> None:
+    """A snapshot of a file just written returns when the file's stamp is 20 ms old."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    take_snapshot([str(path)])
+    assert time.time_ns() - path.stat().st_ctime_ns >= 20_000_000
+
+
+def test_snapshot_holds_what_was_there_when_it_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file changed while the snapshot waited is stale if the attempt leaves it so."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    look = artifact_snapshot._stamps_at
+    looks = 0
+
+    def look_then_rewrite(paths: Sequence[str]) -> object:
+        nonlocal looks
+        looks += 1
+        stamps = look(paths)
+        if looks == 1:
+            path.write_bytes(b"[1]")
+        return stamps
+
+    monkeypatch.setattr(artifact_snapshot, "_stamps_at", look_then_rewrite)
+    snapshot = take_snapshot([str(path)])
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_touched_file_is_not_stale(tmp_path: Path) -> None:
+    """A file whose times the attempt renewed is good."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    path.touch()
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_old_file_renamed_into_place_is_not_stale(tmp_path: Path, is_replaced: bool) -> None:
+    """A rename into place counts, even of a file from 1970 and over an equal one."""
+    path, other = tmp_path / "plan.json", tmp_path / "other"
+    for each in (path, other) if is_replaced else (other,):
+        each.write_bytes(b"{}")
+        os.utime(each, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    snapshot = take_snapshot([str(path)])
+    other.rename(path)
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+def test_new_link_to_an_old_file_is_stale(tmp_path: Path) -> None:
+    """A link made in the attempt to a file from before it is stale, however young that is."""
+    target, link = tmp_path / "target", tmp_path / "plan.json"
+    for _ in range(50):
+        target.write_bytes(b"{}")
+        snapshot = take_snapshot([str(link)])
+        link.symlink_to(target)
+        assert stale_reason(judge([str(link)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+        link.unlink()
+
+
+def test_new_link_to_a_new_file_is_not_stale(tmp_path: Path) -> None:
+    """A link to a file written in the attempt is good, however soon after the snapshot."""
+    for number in range(50):
+        target, link = tmp_path / f"target{number}", tmp_path / f"plan{number}.json"
+        snapshot = take_snapshot([str(link)])
+        target.write_bytes(b"{}")
+        link.symlink_to(target)
+        assert judge([str(link)], snapshot, allow_stale=False).is_good
+
+
+def test_link_turned_to_another_old_file_is_stale(tmp_path: Path) -> None:
+    """A link that the attempt turned from one old file to another is stale."""
+    link = tmp_path / "plan.json"
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(b"{}")
+    link.symlink_to("one")
+    snapshot = take_snapshot([str(link)])
+    link.unlink()
+    link.symlink_to("two")
+    assert stale_reason(judge([str(link)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+
+
+def test_file_rewritten_behind_an_old_link_is_not_stale(tmp_path: Path) -> None:
+    """A link from before the attempt to a file that the attempt rewrote is good."""
+    (tmp_path / "real").write_bytes(b"{}")
+    link = tmp_path / "plan.json"
+    link.symlink_to("real")
+    snapshot = take_snapshot([str(link)])
+    (tmp_path / "real").write_bytes(b"{}")
+    assert judge([str(link)], snapshot, allow_stale=False).is_good
+
+
+def test_leftover_that_could_not_be_looked_at_is_stale(tmp_path: Path) -> None:
+    """Where the snapshot could not look, only what was changed since then is good."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    path = closed / "plan.json"
+    path.write_bytes(b"{}")
+    closed.chmod(0)
+    with without_privileges():
+        snapshot = take_snapshot([str(path)])
+    closed.chmod(0o700)
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+    path.write_bytes(b"{}")
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
