@@ -1,22 +1,18 @@
-"""The published schemas hold for the files of real runs, and refuse what no run could have left."""
+"""The published schemas hold for the files of real runs, and are published as they are."""
 
 from __future__ import annotations
 
-import copy
 import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
-from referencing import Registry, Resource
 
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.config.run_config import RunConfig
@@ -24,175 +20,26 @@ from fsm_orchestrator.lifecycle.source import shipped_names, shipped_text
 from fsm_orchestrator.record.events import parse_event
 from fsm_orchestrator.schemas import SchemaName, schema_text
 from fsm_orchestrator.vocabulary import EventName
+from tests.contracts.schema_cases import (
+    ENDINGS,
+    PUBLISHED,
+    Document,
+    Place,
+    at,
+    may_close,
+    rewrite,
+    run_to,
+)
 from tests.support.command import (
     CHECKPOINT,
     EVENTS,
-    ORCHESTRATOR_PID,
-    PASSING,
     REPORT,
-    checkpoint_of,
     environment,
     events_of,
     orchestrate,
     report_of,
-    shell,
-    stages,
 )
 from tests.support.schema_checks import Written, assert_output_valid, assert_valid, is_valid
-
-Document: TypeAlias = dict[str, Any]
-Place: TypeAlias = tuple[str | int, ...]
-
-PUBLISHED: Final = Path(__file__).parents[2] / "docs" / "schemas"
-ONCE_FAILING: Final = "test -e once || { touch once; exit 1; }"
-ONCE_KILLING: Final = (
-    f"test -e once || {{ touch once; kill -KILL {ORCHESTRATOR_PID}; exec sleep 60; }}"
-)
-IN_THE_WAY: Final = "cd $ORCHESTRATOR_OUTPUT_DIR; for f in {}; do rm $f; mkdir $f; done"
-DONE: Final = (*PASSING, *stages())
-PLAN: Final = ("--manager-expected-artifact", "plan.json")
-RICH: Final = (
-    *(
-        *PASSING,
-        *stages("echo '[1]' > plan.json; sleep 60 & sleep 0.2", f"echo no >&2; {ONCE_FAILING}"),
-    ),
-    *(*PLAN, "--manager-env", "TOKEN=open-sesame-4711", "--manager-env", "ORCHESTRATOR_X=y"),
-    *("--timeout-ms", "20000", "--kill-grace-ms", "900", "--executor-timeout-ms", "30000"),
-    *("--manager-slow-after-ms", "50", "--on-leak", "warn", "--executor-output-limit", "90000"),
-)
-"""A run that fails, and leaves something in every field when it is resumed."""
-RESUME: Final = ("--resume",)
-
-
-def rewrite(path: Path, old: str, new: str) -> None:
-    """Put `new` in the place of the first `old` in a file."""
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Commands one after the other in the same OUT, and how the last of them ends.
-
-    `events` are names of events that the log must have; `between` comes before the last command.
-    """
-
-    commands: tuple[tuple[str, ...], ...]
-    code: int
-    may_close: bool
-    events: str = ""
-    between: Callable[[Path], object] = lambda _: None
-
-
-ENDINGS: Final[Mapping[str, Ending]] = {
-    "done": Ending((DONE,), 0, may_close=True, events="run.started transition run.ended"),
-    "done, richly": Ending(
-        (RICH, RESUME),
-        0,
-        may_close=True,
-        events="stage.skipped run.warning process.leaked stage.slow",
-    ),
-    "done, with output told": Ending(
-        ((*PASSING, *stages("echo one; echo two >&2"), "--log-output"),),
-        0,
-        may_close=True,
-        events="stage.output",
-    ),
-    "done, a stage passed over": Ending(
-        ((*PASSING, *shell("executor", "exit 0")),), 0, may_close=True, events="run.warning"
-    ),
-    "done after a retry": Ending(
-        (
-            (
-                *(*PASSING, *stages(ONCE_FAILING), "--manager-max-attempts", "2"),
-                *("--manager-retry-exit-code", "1", "--manager-backoff-ms", "1"),
-            ),
-        ),
-        0,
-        may_close=True,
-        events="stage.retrying",
-    ),
-    "done twice": Ending((DONE, RESUME), 0, may_close=True, events="stage.skipped"),
-    "done after another run": Ending(((*DONE, "--run-id", "first"), DONE), 0, may_close=True),
-    "done after a kill": Ending(
-        ((*PASSING, *stages(ONCE_KILLING)), RESUME), 0, may_close=True, events="attempt.interrupted"
-    ),
-    "done, an artifact lost since": Ending(
-        ((*PASSING, *stages("echo 1 > plan.json"), *PLAN), RESUME),
-        *(1, False),
-        events="closure.refused",
-        between=lambda out: (out.parent / "plan.json").unlink(),
-    ),
-    "blocked": Ending(((*PASSING[2:], *stages()),), 3, may_close=False, events="gate.decided"),
-    "failed": Ending(
-        ((*PASSING, *stages("exit 3")),), 1, may_close=False, events="stage.started stage.ended"
-    ),
-    "failed by a signal": Ending(
-        ((*PASSING, *stages("ulimit -c 0; kill -SEGV $$")),), 1, may_close=False
-    ),
-    "failed to start": Ending(((*PASSING, "--manager-bin", "/no/program"),), 1, may_close=False),
-    "failed for an artifact": Ending(
-        ((*PASSING, *stages("echo [1, > plan.json"), *PLAN),), 1, may_close=False
-    ),
-    "failed to record a report": Ending(
-        ((*PASSING, *stages(IN_THE_WAY.format(REPORT))),),
-        *(1, False),
-        events="recording.failed",
-    ),
-    "failed to record anything": Ending(
-        ((*PASSING, *stages(IN_THE_WAY.format(f"{REPORT} {CHECKPOINT}"))),),
-        *(1, False),
-        events="recording.failed",
-    ),
-    "refused": Ending(
-        (DONE, RESUME),
-        *(1, False),
-        events="run.refused",
-        between=lambda out: rewrite(out / CHECKPOINT, '"seq":1,', '"seq":7,'),
-    ),
-    "timeout": Ending(
-        ((*PASSING, *stages("exec sleep 60"), "--timeout-ms", "50"),), 124, may_close=False
-    ),
-    "interrupted": Ending(
-        ((*PASSING, *stages(f"kill -INT {ORCHESTRATOR_PID}; exec sleep 60")),), 130, may_close=False
-    ),
-    "terminated": Ending(
-        ((*PASSING, *stages(f"kill -TERM {ORCHESTRATOR_PID}; exec sleep 60")),),
-        143,
-        may_close=False,
-    ),
-    "killed": Ending(
-        ((*PASSING, *stages(f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60")),), -9, may_close=False
-    ),
-}
-
-
-def run_to(ending: Ending, folder: Path) -> Path:
-    """Run the commands of an ending in `folder`; the output directory."""
-    out = folder / "out"
-    for command in ending.commands[:-1]:
-        orchestrate("./out", *command, cwd=folder)
-    ending.between(out)
-    ended = orchestrate("./out", *ending.commands[-1], cwd=folder)
-    assert ended.code == ending.code, ended.stderr
-    return out
-
-
-@cache
-def closing_reader() -> Draft202012Validator:
-    """A reader of reports that knows the published schema and nothing else of the program."""
-    schema = json.loads((PUBLISHED / "report.schema.json").read_bytes())
-    name = schema["$id"]
-    registry: Registry[Any] = Registry().with_resource(name, Resource.from_contents(schema))
-    closing = {"allOf": [{"$ref": name}, {"$ref": f"{name}#/$defs/ClosureReady"}]}
-    return Draft202012Validator(closing, registry=registry)
-
-
-def may_close(report: Any) -> bool:
-    """Whether that reader would close the run."""
-    return bool(closing_reader().is_valid(report))
-
 
 # -- real runs ------------------------------------------------------------------------------
 
@@ -367,142 +214,6 @@ def test_run_loads_no_schemas() -> None:
     loaded = done.stdout.split()
     assert "fsm_orchestrator.record.report" in loaded
     assert not {"fsm_orchestrator.record.events", "fsm_orchestrator.schemas"} & {*loaded}
-
-
-# -- forged files ---------------------------------------------------------------------------
-
-MAPS: Final = frozenset({"stages", "env_digests"})
-"""Keys whose objects may have any number of keys of their own …"""
-NAMES_ARE_FREE: Final = "env_digests"
-"""… of any name."""
-
-
-def places_in(document: Any, place: Place = ()) -> Iterator[Place]:
-    """Every place in a document; of a list only its first."""
-    inside: list[tuple[str | int, Any]] = []
-    if isinstance(document, dict):
-        inside = list(document.items())
-    elif isinstance(document, list):
-        inside = list(enumerate(document[:1]))
-    for key, value in inside:
-        yield (*place, key)
-        yield from places_in(value, (*place, key))
-
-
-def at(document: Any, place: Place) -> Any:
-    """What stands at a place."""
-    for key in place:
-        document = document[key]
-    return document
-
-
-def forgeries_of(document: Document) -> Iterator[tuple[str, Document]]:
-    """The document with one thing wrong, for everything that could be, and what it is."""
-    for place in ((), *places_in(document)):
-        value = at(document, place)
-        if place:
-            retyped = copy.deepcopy(document)
-            at(retyped, place[:-1])[place[-1]] = "yes" if isinstance(value, bool) else True
-            yield f"{place} retyped", retyped
-        if place and isinstance(place[-1], str) and not MAPS & {*place[-2:-1]}:
-            lacking = copy.deepcopy(document)
-            del at(lacking, place[:-1])[place[-1]]
-            yield f"{place} removed", lacking
-        if isinstance(value, dict) and place[-1:] != (NAMES_ARE_FREE,):
-            extended = copy.deepcopy(document)
-            at(extended, place)["Forged!"] = next(iter(value.values()))
-            yield f"{place} extended", extended
-
-
-def accepted(name: SchemaName, document: Document) -> list[str]:
-    """The forgeries of a document that its schema does not refuse."""
-    assert_valid(name, document, name.value)
-    return [what for what, forged in forgeries_of(document) if is_valid(name, forged)]
-
-
-@pytest.fixture(scope="module")
-def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output directory of a done run that has something in every field."""
-    return run_to(ENDINGS["done, richly"], tmp_path_factory.mktemp("rich"))
-
-
-def test_forged_report_is_refused(rich: Path) -> None:
-    """A report with a key removed, of another type or unknown, however deep, is not valid."""
-    assert accepted(SchemaName.REPORT, report_of(rich)) == []
-
-
-def test_forged_checkpoint_is_refused(rich: Path, tmp_path: Path) -> None:
-    """A checkpoint with a key removed, of another type or unknown, however deep, is not valid."""
-    done = checkpoint_of(rich)
-    killed = checkpoint_of(run_to(ENDINGS["killed"], tmp_path))
-    assert killed["open_attempt"] is not None
-    assert accepted(SchemaName.CHECKPOINT, done) == []
-    assert accepted(SchemaName.CHECKPOINT, {**done, "open_attempt": killed["open_attempt"]}) == []
-
-
-def test_forged_event_is_refused(rich: Path) -> None:
-    """A line with a key removed, of another type or unknown, however deep, is not valid."""
-    events = {event["event"]: event for event in events_of(rich)}
-    assert len(events) >= 8
-    for event in events.values():
-        lacking = {"run.warning": "stage", "run.ended": "containment"}.get(event["event"])
-        may_lack = [f"('{lacking}',) removed"] if lacking else []
-        assert accepted(SchemaName.EVENT, event) in ([], may_lack), event
-
-
-# -- closing --------------------------------------------------------------------------------
-
-
-def with_decision(number: int, **changes: Any) -> Callable[[Document], object]:
-    """A forger that changes one of the decisions."""
-    return lambda report: report["gate_decisions"][number].update(changes)
-
-
-@pytest.mark.parametrize(
-    "forge",
-    [
-        lambda report: report.update(terminal_state="failed"),
-        lambda report: report.update(terminal_state=None),
-        lambda report: report.update(blocked_reason_codes=["GATE_CI_NOT_SUCCESS"]),
-        lambda report: report.update(gate_decisions=[]),
-        lambda report: report["gate_decisions"].pop(),
-        lambda report: report["gate_decisions"].append(report["gate_decisions"][0]),
-        lambda report: report["gate_decisions"].reverse(),
-        with_decision(1, gate="policy"),
-        with_decision(0, status="deny"),
-        with_decision(1, status="missing"),
-        with_decision(2, passed=False),
-        with_decision(2, reason_code="GATE_REVIEW_NOT_APPROVED"),
-    ],
-)
-def test_report_that_contradicts_its_closing_is_refused(
-    forge: Callable[[Document], object], rich: Path
-) -> None:
-    """A report that says closure_ready and anything that speaks against it is not valid."""
-    report = report_of(rich)
-    assert may_close(report)
-    forge(report)
-    assert not is_valid(SchemaName.REPORT, report)
-    assert not may_close(report)
-    report["closure_ready"] = False
-    assert not may_close(report)
-
-
-@pytest.mark.parametrize("name", ["blocked", "failed", "done, an artifact lost since"])
-def test_report_of_another_ending_never_closes(name: str, tmp_path: Path) -> None:
-    """A report that does not close is not made to by turning its one flag, but for a done run's."""
-    report = report_of(run_to(ENDINGS[name], tmp_path))
-    assert not may_close(report)
-    assert is_valid(SchemaName.REPORT, report)
-    report["closure_ready"] = True
-    assert may_close(report) is (report["terminal_state"] == "done")
-
-
-def test_reason_codes_are_for_blocked_runs(tmp_path: Path) -> None:
-    """A run that is not blocked has no reason codes."""
-    report = report_of(run_to(ENDINGS["blocked"], tmp_path))
-    assert report["blocked_reason_codes"]
-    assert not is_valid(SchemaName.REPORT, {**report, "terminal_state": "failed"})
 
 
 # -- lifecycles -----------------------------------------------------------------------------
