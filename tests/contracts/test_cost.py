@@ -15,11 +15,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
+from tests.contracts.cost_cases import on_linux
 from tests.support.command import CHECKPOINT, PASSING, REPORT
 from tests.support.counting import (
     COMMAND,
@@ -29,27 +30,17 @@ from tests.support.counting import (
     Kind,
     can_trace,
     directory_of_one_length,
-    install,
     is_below,
     numbers,
     ours_of,
     size_bytes,
 )
 
-on_linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="counted where there is a keeper"
-)
 TRUE: Final = ("--manager-bin", "/bin/true", "--executor-bin", "/bin/true")
 FAILING: Final = ("--manager-bin", "/bin/true", "--executor-bin", "/bin/false")
 AT: Final = ("--fixed-clock", "2026-01-02T03:04:05Z")
 NAMED: Final = ("--run-id", "run", *AT)
 RUN: Final = ("./out", *PASSING, *TRUE, *NAMED)
-
-
-@pytest.fixture(scope="session", name="installed")
-def installed_package(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The package as it is when installed."""
-    return install(tmp_path_factory.mktemp("installed"))
 
 
 # Modules
@@ -432,107 +423,3 @@ def test_list_of_runs_reads_no_history_and_no_whole_checkpoint(
     read = {name: _size_bytes(of_this, Kind.READ, run / name) for name in (REPORT, CHECKPOINT)}
     assert 0 < read[REPORT] <= REPORT_READ_BYTES_MAX
     assert 0 < read[CHECKPOINT] <= CHECKPOINT_READ_BYTES_MAX
-
-
-# Many runs in one process
-
-RUNS: Final = 30
-MANY_RUNS: Final = """
-import collections, contextlib, gc, json, os, sys, threading
-from pathlib import Path
-from fsm_orchestrator import KeeperPool, RunConfig, StageGiven, run
-
-number, is_pooled, place = int(sys.argv[1]), sys.argv[2] == "pooled", sys.argv[3]
-counts = collections.Counter()
-
-def counted(name):
-    real = getattr(os, name)
-    def stand_in(*args, **kwargs):
-        counts[name] += 1
-        return real(*args, **kwargs)
-    setattr(os, name, stand_in)
-
-for name in ("fsync", "fdatasync", "replace", "rename", "mkdir", "posix_spawn", "write"):
-    counted(name)
-
-def opened(event, details):
-    # Which processes are looked at depends on how fast they end.
-    if event == "open" and not str(details[0]).startswith("/proc/"):
-        counts["opened"] += 1
-
-sys.addaudithook(opened)
-gates = {"policy": "allow", "ci": "success", "review": "approved"}
-good, bad = StageGiven(bin="/bin/true"), StageGiven(bin="/bin/false")
-stages = {"manager": good, "executor": bad if place == "resumed" else good}
-told = []
-with KeeperPool() if is_pooled else contextlib.nullcontext() as keepers:
-    for index in range(number):
-        output = f"out-{index}" if place == "apart" else "out"
-        if place == "resumed" and index:
-            config = RunConfig(output_directory=output, resume=True)
-        else:
-            config = RunConfig(output_directory=output, gates=gates, stages=stages)
-        counts.clear()
-        code = run(config, keepers=keepers).exit_code
-        now = dict(counts)
-        assert code == (1 if place == "resumed" else 0), code
-        gc.collect()
-        objects = len(gc.get_objects())
-        # Kept as text, which is no object to the collector.
-        told.append(json.dumps({
-            "calls": now,
-            "descriptors": len(os.listdir("/dev/fd")),
-            "threads": threading.active_count(),
-            "objects": objects,
-        }))
-print("[", ",".join(told), "]")
-"""
-FLAT: Final = {
-    # Runs apart; in one directory, where each archives the one before it; resumes of one run.
-    "apart": {"fsync": 23, "replace": 12, "mkdir": 2, "write": 26, "opened": 32},
-    "archived": {"fsync": 27, "replace": 12, "rename": 4, "mkdir": 2, "write": 26, "opened": 39},
-    "resumed": {"fsync": 19, "replace": 10, "write": 23, "opened": 27},
-}
-OBJECTS_MAX: Final = 5
-"""How many more objects there may be after twenty runs more: far less than one for each."""
-
-
-@on_linux
-@pytest.mark.parametrize("place", FLAT)
-def test_cost_of_a_run_does_not_grow_with_those_before(
-    place: str, installed: Installed, tmp_path: Path
-) -> None:
-    """The 30th run of a process makes the calls of the 3rd; nothing stays open, nothing piles up.
-
-    The first two load what they need, and make the archive. Only the first starts a keeper.
-    """
-    told = many_runs(installed, tmp_path, "pooled", place)
-    assert [one["calls"].pop("posix_spawn", 0) for one in told] == [1, *[0] * (RUNS - 1)]
-    steady = told[2]["calls"]
-    assert [one["calls"] for one in told[2:]] == [steady] * (RUNS - 2)
-    assert {name: now for name, now in steady.items() if now > FLAT[place].get(name, 0)} == {}
-    assert {one["descriptors"] for one in told} == {told[0]["descriptors"]}
-    assert {one["threads"] for one in told} == {1}
-    assert told[-1]["objects"] - told[9]["objects"] <= OBJECTS_MAX
-
-
-@on_linux
-def test_run_without_a_pool_starts_one_keeper_and_keeps_nothing(
-    installed: Installed, tmp_path: Path
-) -> None:
-    """Each run starts one process of its own, and leaves no descriptor and no thread."""
-    told = many_runs(installed, tmp_path, "own", "apart")
-    assert {one["calls"]["posix_spawn"] for one in told} == {1}
-    assert {one["calls"]["fsync"] for one in told} == {told[0]["calls"]["fsync"]}
-    assert len({one["descriptors"] for one in told}) == 1
-    assert {one["threads"] for one in told} == {1}
-
-
-def many_runs(
-    installed: Installed, cwd: Path, keepers: str, place: str
-) -> Sequence[Mapping[str, Any]]:
-    """What each of many runs did and left, in one process."""
-    number = RUNS if keepers == "pooled" else 5
-    done = installed.run([*PYTHON, "-c", MANY_RUNS, str(number), keepers, place], cwd)
-    told: list[dict[str, Any]] = json.loads(done.stdout)
-    return told
