@@ -1,0 +1,339 @@
+"""Stand in front of the door through which files are written: fail there, or end the world.
+
+Every system call that durability is made of goes through `files.perform`. The sweeps fail the
+first call, the second, the third …, until a run passes untouched. A disk is modelled that keeps
+what was synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from fsm_orchestrator import RunConfig, run
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.engine import invocation
+from fsm_orchestrator.errors import InternalError, OrchestratorError
+from fsm_orchestrator.model.endings import Exited
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.keeper_pool import KeeperPool
+from fsm_orchestrator.processes.runner import Observer, OutputReader, ProcessReport, ProcessRunner
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
+from tests.sweeps.faults import OUT, SOAK, Desk, Scenario, Scene, Tree, mend, read_tree
+
+MEMORY: Final = "/dev/shm"
+POINTS_MAX: Final = 500
+STRIDE: Final = 1 if SOAK else 3
+"""Of the faults that are told apart by their errno alone, each is put at every third point."""
+RECORDS: Final = [f"{OUT}/{name}" for name in (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)]
+
+
+# A disk whose power is cut
+
+
+@dataclass(eq=False, slots=True)
+class File:
+    """A file: what has been written to it through the door, and what of that was synced."""
+
+    now: bytes = b""
+    synced: bytes = b""
+
+
+@dataclass(eq=False, slots=True)
+class Directory:
+    """A directory: its entries as of the last sync."""
+
+    synced: dict[str, File | Directory] = field(default_factory=dict)
+
+
+class Disk:
+    """Does what goes through the door, and knows what of it a power cut would leave.
+
+    Content is safe once the file was synced, an entry once its directory was; nothing else is.
+    Nothing is really synced, for nobody cuts the power.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._nodes: dict[int, File | Directory] = {}
+        self._paths: dict[int, Path] = {}
+        self._by_name: dict[Path, File | Directory] = {}
+        self._add_present(root)
+
+    def copy(self) -> Disk:
+        """The disk as it is, to be `found` again later."""
+        self._by_name = {
+            path.relative_to(self.root): self._nodes[path.stat().st_ino]
+            for path in (self.root, *self.root.rglob("*"))
+        }
+        return copy.deepcopy(self)
+
+    def find(self) -> None:
+        """Go on with files that were put back as they were when this copy was made."""
+        self._nodes = {
+            (self.root / name).stat().st_ino: node for name, node in self._by_name.items()
+        }
+
+    def perform(self, operation: SystemCall, call: Callable[..., Any], args: Any) -> Any:
+        """Do it."""
+        match operation:
+            case SystemCall.FSYNC:
+                return self._sync(args[0])
+            case SystemCall.OPEN:
+                is_new = not os.path.lexists(args[0])
+                descriptor = call(*args)
+                self._paths[descriptor] = args[0]
+                if is_new:
+                    self._nodes[os.fstat(descriptor).st_ino] = File()
+                elif args[1] & os.O_TRUNC:
+                    self._file(descriptor).now = b""
+                return descriptor
+            case SystemCall.WRITE:
+                count = call(*args)
+                self._file(args[0]).now += bytes(args[1][:count])
+                return count
+            case SystemCall.TRUNCATE:
+                call(*args)
+                self._file(args[0]).now = self._file(args[0]).now[: args[1]]
+            case SystemCall.RENAME | SystemCall.UNLINK:
+                gone = args[-1]
+                inode = os.lstat(gone).st_ino if os.path.lexists(gone) else None
+                call(*args)
+                if inode is not None:  # its number is the next file's
+                    del self._nodes[inode]
+            case SystemCall.MKDIR:
+                call(*args)
+                self._nodes[os.stat(args[0]).st_ino] = Directory()
+            case _:
+                return call(*args)
+        return None
+
+    def torn(self, descriptor: int, data: bytes) -> Tree:
+        """What is there when a write ends half-way."""
+        written = str(self._paths[descriptor].relative_to(self.root))
+        half = data[: len(data) // 2]
+        return tuple(
+            (name, (content or b"") + half if name == written else content)
+            for name, content in read_tree(self.root)
+        )
+
+    def with_all_names(self) -> Tree:
+        """What a cut leaves when every entry got to the disk, but only synced content did."""
+        return tuple(
+            (str(path.relative_to(self.root)), None if path.is_dir() else self._synced(path))
+            for path in sorted(self.root.rglob("*"))
+        )
+
+    def with_synced_names(self) -> Tree:
+        """What a cut leaves when nothing got to the disk but what was synced."""
+        root = self._nodes[self.root.stat().st_ino]
+        assert isinstance(root, Directory)
+        return tuple(sorted(_flat(root, "")))
+
+    def _add_present(self, path: Path) -> File | Directory:
+        """What is there when the world begins is safe."""
+        node: File | Directory
+        if path.is_dir():
+            node = Directory({one.name: self._add_present(one) for one in path.iterdir()})
+        else:
+            node = File(path.read_bytes(), path.read_bytes())
+        self._nodes[path.stat().st_ino] = node
+        return node
+
+    def _file(self, descriptor: int) -> File:
+        node = self._nodes[os.fstat(descriptor).st_ino]
+        assert isinstance(node, File)
+        return node
+
+    def _sync(self, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        node = self._nodes[status.st_ino]
+        if isinstance(node, File):
+            node.synced = node.now
+            return
+        assert stat.S_ISDIR(status.st_mode)
+        with os.scandir(descriptor) as entries:
+            node.synced = {entry.name: self._nodes[entry.inode()] for entry in entries}
+
+    def _synced(self, path: Path) -> bytes:
+        node = self._nodes[path.stat().st_ino]
+        assert isinstance(node, File)
+        return node.synced
+
+
+def _flat(directory: Directory, above: str) -> Iterator[tuple[str, bytes | None]]:
+    for name, node in directory.synced.items():
+        if isinstance(node, File):
+            yield above + name, node.synced
+        else:
+            yield above + name, None
+            yield from _flat(node, f"{above}{name}/")
+
+
+# The door
+
+
+class Fault(StrEnum):
+    """How one operation fails."""
+
+    FULL = "ENOSPC"
+    BROKEN = "EIO"
+    FORBIDDEN = "EACCES"
+    READ_ONLY = "EROFS"
+    SHORT = "short write"
+
+
+Choice = Callable[[SystemCall, Any], bool]
+"""Which operations count, by what they are and their arguments."""
+
+
+class Door:
+    """Stands in for `files.perform`: lets the operation of some number fail, if it is told so."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        fault: Fault | None = None,
+        number: int = 0,
+        counts: Choice = lambda *_: True,
+    ) -> None:
+        self.disk = disk
+        self.struck: SystemCall | None = None
+        self.before: Callable[[SystemCall, Any], None] | None = None
+        self._fault = fault
+        self._left = number
+        self._counts = can_be_short if fault is Fault.SHORT else counts
+
+    def perform(self, operation: SystemCall, call: Callable[..., Any], *args: Any) -> Any:
+        """What `files.perform` does, or not."""
+        if self.before is not None:
+            self.before(operation, args)
+        if self._counts(operation, args):
+            self._left -= 1
+            if self._left == 0:
+                self.struck = operation
+                return self._fail(operation, call, args)
+        return self.disk.perform(operation, call, args)
+
+    def _fail(self, operation: SystemCall, call: Callable[..., Any], args: Any) -> Any:
+        if self._fault is Fault.SHORT:
+            descriptor, data = args
+            return self.disk.perform(operation, call, (descriptor, data[: len(data) // 2]))
+        number: int = getattr(errno, str(self._fault))
+        raise OSError(number, os.strerror(number))
+
+
+def can_be_short(operation: SystemCall, args: Any) -> bool:
+    """Whether it is a write of which only a part can be done."""
+    return operation is SystemCall.WRITE and len(args[1]) > 1
+
+
+def reads(operation: SystemCall, args: Any) -> bool:
+    """Whether it is there to read a file."""
+    is_for_reading = operation is SystemCall.OPEN and not args[1] & (os.O_RDWR | os.O_WRONLY)
+    return operation is SystemCall.READ or is_for_reading
+
+
+class PlainRunner(ProcessRunner):
+    """Starts a stage as a child, and waits.
+
+    A run then takes half the time, and what is done to files is none of the keeper's business.
+    """
+
+    def __init__(self, interrupts: Interrupts, *, keepers: KeeperPool | None = None) -> None:
+        super().__init__(interrupts, may_keep=False, keepers=keepers)
+
+    @property
+    def unable(self) -> str:
+        """Nothing to be warned of: what a run warns of is compared."""
+        return ""
+
+    def run(
+        self,
+        command: Command,
+        limits: Limits,
+        observer: Observer,
+        reader: OutputReader | None = None,
+    ) -> ProcessReport:
+        """Run a stage that ends by itself."""
+        del limits, reader
+        with subprocess.Popen(
+            [command.program, *command.args],
+            cwd=command.cwd,
+            env=command.env,
+            stdout=command.stdout,
+            stderr=command.stderr,
+        ) as process:
+            observer.started(process.pid)
+            return ProcessReport(Exited(process.wait()))
+
+
+@pytest.fixture(name="desk")
+def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A desk with private state of its own, in memory where that can be: no disk is to be worn."""
+    with contextlib.ExitStack() as stack:
+        root = tmp_path
+        if os.access(MEMORY, os.W_OK):
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
+        desk = Desk(root)
+        monkeypatch.setenv("XDG_STATE_HOME", str(desk.state))
+        if not SOAK:
+            monkeypatch.setattr(invocation, "ProcessRunner", PlainRunner)
+        yield desk
+
+
+def through(door: Door, config: RunConfig) -> Report | OrchestratorError:
+    """Run through a door; the report, or why there is none. A bug of ours fails the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "perform", door.perform)
+        try:
+            return run(config)
+        except InternalError:
+            raise
+        except OrchestratorError as error:
+            return error
+
+
+def undisturbed(desk: Desk, config: RunConfig) -> Report:
+    """Run without a fault."""
+    report = through(Door(Disk(desk.disk)), config)
+    assert isinstance(report, Report), report
+    return report
+
+
+def before_the_step(scenario: Scenario, desk: Desk) -> Scene:
+    """The scene that the scenario's invocation begins with."""
+    desk.clear()
+    if scenario.before is not None:
+        undisturbed(desk, scenario.before(desk))
+    return desk.scene()
+
+
+def mend_here(scenario: Scenario, desk: Desk, before: Scene, expected: Report, disk: Disk) -> None:
+    """Mend it, and as durably, whatever the disturbed run had left unsynced."""
+    mend(scenario, desk, before, expected, lambda config: through(Door(disk), config))
+    assert_durable(desk, disk)
+
+
+def assert_durable(desk: Desk, disk: Disk) -> None:
+    """A power cut now takes nothing of what the run has told, or of what it has archived."""
+    left = dict(disk.with_synced_names())
+    for name, content in read_tree(desk.disk):
+        if name in RECORDS or Path(name).match(f"{OUT}/archive/*/{CHECKPOINT_FILE}"):
+            assert left.get(name) == content, name
