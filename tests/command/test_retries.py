@@ -134,7 +134,7 @@ def test_lifecycle_may_say_it_and_the_option_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--manager-max-attempts", "3"), "nothing is named"),
+        (("--manager-max-attempts", "3"), "names nothing to retry after"),
         (("--manager-max-attempts", "0"), "1 to 1000"),
         (("--manager-retry-exit-code", "0"), "1 to 255"),
         (("--manager-backoff", "random"), "fixed"),
