@@ -216,9 +216,7 @@ class RecordingFailed(RunEvent):
     event: Literal[EventName.RECORDING_FAILED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="The level.")
     error: str = Field(description="What failed, where and why.")
-    operation: str = Field(
-        description="The operation that failed, such as `checkpoint.persist`."
-    )
+    operation: str = Field(description="The operation that failed, such as `checkpoint.persist`.")
     execution: StageExecution | None = Field(
         default=None,
         description=(
@@ -234,9 +232,7 @@ class RunRefused(Event):
     event: Literal[EventName.RUN_REFUSED] = Field(description="Name of the event.")
     level: Literal["error"] = Field(description="The level.")
     error: str = Field(description="Why it was refused, with the file.")
-    operation: str = Field(
-        description="The operation that failed, such as `checkpoint.load`."
-    )
+    operation: str = Field(description="The operation that failed, such as `checkpoint.load`.")
     execution_mode: ExecutionMode = Field(
         description="Whether a new run or a resume was asked for."
     )

@@ -22,8 +22,7 @@ from fsm_orchestrator.clock import FixedClock
 from fsm_orchestrator.errors import InternalError, UsageError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.rendering.html.components import shell_words
-from fsm_orchestrator.rendering.html.environment import page_environment, visible
+from fsm_orchestrator.rendering.html.environment import page_environment, shell_words, visible
 from fsm_orchestrator.rendering.html.page import POLICY, page_of
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog
