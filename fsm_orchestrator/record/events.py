@@ -26,7 +26,7 @@ from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, O
 
 
 class Event(StrictModel):
-    """What every line has."""
+    """The fields of every line."""
 
     schema_version: SchemaVersion = Field(description="Version of this format.")
     seq: Ordinal = Field(description="Number of the line in its file, from 1 without gaps.")
@@ -35,13 +35,13 @@ class Event(StrictModel):
 
 
 class RunEvent(Event):
-    """What every line of a run that began has."""
+    """The fields of every line of a run that began."""
 
     state: StateName = Field(description="The last state that was made durable.")
 
 
 class StageEvent(RunEvent):
-    """What every line about an attempt of a stage has."""
+    """The fields of every line about an attempt of a stage."""
 
     stage: StateName = Field(description="Name of the stage.")
     attempt: Ordinal = Field(description="Number of the attempt, from 1 over all invocations.")
@@ -51,17 +51,17 @@ class RunStarted(RunEvent):
     """An invocation has begun."""
 
     event: Literal[EventName.RUN_STARTED] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="How grave it is.")
+    level: Literal["info"] = Field(description="The level.")
     execution_mode: ExecutionMode = Field(
         description="Whether a new run or a resume was asked for."
     )
     invocation: Ordinal = Field(description="Number of the invocation, from 1.")
     lifecycle: StateName = Field(description="Name of the lifecycle that the run follows.")
     lifecycle_sha256: Sha256 = Field(
-        description="SHA-256 of the relation that the lifecycle says, in hexadecimal."
+        description="SHA-256 of the lifecycle's states and edges, in hexadecimal."
     )
     rerun: tuple[StateName, ...] = Field(
-        description="Completed stages that the invocation was told to run again."
+        description="Completed stages that are to be run again, as asked."
     )
     started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     version: str = Field(description="Version of the program at work.")
@@ -71,7 +71,7 @@ class TransitionTaken(RunEvent):
     """A transition is durable and is taken."""
 
     event: Literal[EventName.TRANSITION] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="How grave it is.")
+    level: Literal["info"] = Field(description="The level.")
     transition: TransitionRecord = Field(description="The transition, as the checkpoint has it.")
 
 
@@ -79,7 +79,7 @@ class GateDecided(RunEvent):
     """A gate has been judged."""
 
     event: Literal[EventName.GATE_DECIDED] = Field(description="Name of the event.")
-    level: Literal["info", "warning"] = Field(description="How grave it is: a refusal is graver.")
+    level: Literal["info", "warning"] = Field(description="The level: `warning` for a refusal.")
     decision: GateDecision = Field(description="The decision, as the checkpoint has it.")
 
 
@@ -87,12 +87,12 @@ class StageStarted(StageEvent):
     """An attempt of a stage is durable, and its process is about to be started."""
 
     event: Literal[EventName.STAGE_STARTED] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="How grave it is.")
+    level: Literal["info"] = Field(description="The level.")
     command: str = Field(description="The program: an absolute path, or a name looked up on PATH.")
     args: tuple[str, ...] = Field(
         description="The program's arguments in order; known secret values are masked."
     )
-    reason: str = Field(description="Why the stage is run, in words.")
+    reason: str = Field(description="Why the stage is run, as a sentence.")
     containment: Containment = Field(
         description=(
             "How far the ending of its processes reaches: every process that comes of it"
@@ -105,8 +105,8 @@ class StageOutput(StageEvent):
     """A running attempt printed a line; logged only with `--log-output`."""
 
     event: Literal[EventName.STAGE_OUTPUT] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="How grave it is.")
-    stream: OutputStream = Field(description="What it was printed to.")
+    level: Literal["info"] = Field(description="The level.")
+    stream: OutputStream = Field(description="The stream that it was printed to.")
     text: str = Field(
         description=(
             "The line without its newline, 8 KiB of it at most; known secret values are masked,"
@@ -120,8 +120,8 @@ class StageSlow(StageEvent):
     """An attempt has run for another `slow_after_ms` of its stage, and runs on."""
 
     event: Literal[EventName.STAGE_SLOW] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="How grave it is.")
-    elapsed_ms: Count = Field(description="How long it has been running, in milliseconds.")
+    level: Literal["warning"] = Field(description="The level.")
+    elapsed_ms: Count = Field(description="The time that it has been running, in milliseconds.")
     stdout_tail: str = Field(
         description="The last lines it printed to stdout; known secret values are masked."
     )
@@ -131,19 +131,19 @@ class StageSlow(StageEvent):
 
 
 class StageRetrying(StageEvent):
-    """An attempt failed in a way after which the stage is tried again, and it will be."""
+    """An attempt failed, and the stage will be tried again."""
 
     event: Literal[EventName.STAGE_RETRYING] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="How grave it is.")
-    wait_ms: Count = Field(description="How long before the next attempt, in milliseconds.")
-    max_attempts: Ordinal = Field(description="How many attempts the stage has in all.")
+    level: Literal["warning"] = Field(description="The level.")
+    wait_ms: Count = Field(description="The wait before the next attempt, in milliseconds.")
+    max_attempts: Ordinal = Field(description="The number of attempts that the stage has in all.")
 
 
 class ProcessLeaked(StageEvent):
     """An attempt exited and left a process running, which was ended."""
 
     event: Literal[EventName.PROCESS_LEAKED] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="How grave it is.")
+    level: Literal["warning"] = Field(description="The level.")
     process: LeakedProcess = Field(description="The process, as the report has it.")
 
 
@@ -152,7 +152,7 @@ class StageEnded(StageEvent):
 
     event: Literal[EventName.STAGE_ENDED] = Field(description="Name of the event.")
     level: Literal["info", "error"] = Field(
-        description="How grave it is: all but a success is graver."
+        description="The level: `error` unless the attempt succeeded."
     )
     execution: StageExecution = Field(description="How it ended, as the checkpoint has it.")
 
@@ -161,18 +161,19 @@ class StageSkipped(StageEvent):
     """A completed stage is not run again; `attempt` is the one that completed it."""
 
     event: Literal[EventName.STAGE_SKIPPED] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="How grave it is.")
+    level: Literal["info"] = Field(description="The level.")
     execution: StageExecution = Field(description="The skip, as the checkpoint has it.")
 
 
 class RunWarning(RunEvent):
-    """Something happened that the operator should know although it does not end the run."""
+    """Something happened that the operator should know but that does not end the run."""
 
     event: Literal[EventName.WARNING] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="How grave it is.")
-    message: str = Field(description="What it is, in words.")
+    level: Literal["warning"] = Field(description="The level.")
+    message: str = Field(description="The warning, as a sentence.")
     stage: StateName | None = Field(
-        default=None, description="Name of the stage it is about; left out when it is about none."
+        default=None,
+        description="Name of the stage that it concerns; left out when it concerns none.",
     )
     is_passed_over: Literal[True] | None = Field(
         default=None,
@@ -181,12 +182,12 @@ class RunWarning(RunEvent):
 
 
 class AttemptInterrupted(StageEvent):
-    """An attempt whose end nobody saw, or could record, is recorded as interrupted."""
+    """An attempt whose end was not seen or not recorded is recorded as interrupted."""
 
     event: Literal[EventName.ATTEMPT_INTERRUPTED] = Field(description="Name of the event.")
-    level: Literal["warning"] = Field(description="How grave it is.")
+    level: Literal["warning"] = Field(description="The level.")
     ended_pids: tuple[Ordinal, ...] = Field(
-        description="Process ids of what was alive still and was ended."
+        description="Process ids of the processes that were still alive and were ended."
     )
     invocation: Ordinal | None = Field(
         default=None,
@@ -205,19 +206,17 @@ class ClosureRefused(RunEvent):
     """A run may not be closed: expected artifacts are wrong, or a guard could not say."""
 
     event: Literal[EventName.CLOSURE_REFUSED] = Field(description="Name of the event.")
-    level: Literal["error"] = Field(description="How grave it is.")
+    level: Literal["error"] = Field(description="The level.")
     execution: StageExecution = Field(description="The refusal, as the checkpoint has it.")
 
 
 class RecordingFailed(RunEvent):
-    """The program could not do its own part of the run, which fails with it."""
+    """The program could not do its own part of the run, so the run fails."""
 
     event: Literal[EventName.RECORDING_FAILED] = Field(description="Name of the event.")
-    level: Literal["error"] = Field(description="How grave it is.")
-    error: str = Field(description="What could not be done, where and why.")
-    operation: str = Field(
-        description="What could not be done as one word, such as `checkpoint.persist`."
-    )
+    level: Literal["error"] = Field(description="The level.")
+    error: str = Field(description="What failed, where and why.")
+    operation: str = Field(description="The operation that failed, such as `checkpoint.persist`.")
     execution: StageExecution | None = Field(
         default=None,
         description=(
@@ -228,14 +227,12 @@ class RecordingFailed(RunEvent):
 
 
 class RunRefused(Event):
-    """An invocation could not begin: a checkpoint is of no use, or a run cannot be archived."""
+    """An invocation could not begin: the checkpoint is unusable or a run cannot be archived."""
 
     event: Literal[EventName.RUN_REFUSED] = Field(description="Name of the event.")
-    level: Literal["error"] = Field(description="How grave it is.")
-    error: str = Field(description="Why, with the file.")
-    operation: str = Field(
-        description="What could not be done as one word, such as `checkpoint.load`."
-    )
+    level: Literal["error"] = Field(description="The level.")
+    error: str = Field(description="Why it was refused, with the file.")
+    operation: str = Field(description="The operation that failed, such as `checkpoint.load`.")
     execution_mode: ExecutionMode = Field(
         description="Whether a new run or a resume was asked for."
     )
@@ -247,10 +244,10 @@ class RunEnded(RunEvent):
 
     event: Literal[EventName.RUN_ENDED] = Field(description="Name of the event.")
     level: Literal["info", "error"] = Field(
-        description="How grave it is: all but an exit code of 0 is graver."
+        description="The level: `error` unless the exit code is 0."
     )
-    outcome: Outcome = Field(description="How the run stands: the report's `terminal_state`.")
-    exit_code: int = Field(description="What the command exits with.")
+    outcome: Outcome = Field(description="How the run ended: the report's `terminal_state`.")
+    exit_code: int = Field(description="The exit code of the command.")
     closure_ready: bool = Field(description="Whether the run may be closed, as the report has it.")
     finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
     containment: Containment | None = Field(
@@ -263,12 +260,12 @@ class RunEnded(RunEvent):
 
 
 class RunCrashed(RunEvent):
-    """An invocation has ended by a bug of the program."""
+    """An invocation was ended by a bug in the program."""
 
     event: Literal[EventName.RUN_CRASHED] = Field(description="Name of the event.")
-    level: Literal["critical"] = Field(description="How grave it is.")
-    traceback: str = Field(description="Where the program was, as Python tells it.")
-    exit_code: int = Field(description="What the command exits with.")
+    level: Literal["critical"] = Field(description="The level.")
+    traceback: str = Field(description="The traceback that Python printed.")
+    exit_code: int = Field(description="The exit code of the command.")
     finished_at: Timestamp = Field(description="When the invocation ended, in UTC.")
     execution: StageExecution = Field(description="The failure, as the report has it.")
 

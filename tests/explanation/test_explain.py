@@ -8,12 +8,13 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.inspection.inspected_run import inspect_run
-from fsm_orchestrator.rendering.html.components import Form, ShownFact, shown_facts
+from fsm_orchestrator.rendering.html.environment import page_environment
 from fsm_orchestrator.vocabulary import FactName, StageFate, Standing
 from tests.support.command import (
     CHECKPOINT,
@@ -443,13 +444,18 @@ def test_plan_never_shows_a_value_of_the_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "form"),
     [
-        (FactName.BEGAN, "2026-01-31T09:05:00.250Z", Form.TIME),
-        (FactName.STDERR, "2026-01-31T09:05:00.250Z", Form.QUOTE),
-        (FactName.SIGNAL, "2026-01-31T09:05:00.250Z", Form.CODE),
-        (FactName.WHY, "first attempt", Form.PROSE),
-        (FactName.MISSING, "a\nb", Form.QUOTE),
+        (FactName.BEGAN, "2026-01-31T09:05:00.250Z", "time"),
+        (FactName.STDERR, "2026-01-31T09:05:00.250Z", "pre"),
+        (FactName.SIGNAL, "2026-01-31T09:05:00.250Z", "code"),
+        (FactName.WHY, "first attempt", None),
+        (FactName.MISSING, "a\nb", "pre"),
     ],
 )
-def test_page_shows_a_fact_by_its_name(name: FactName, value: str, form: Form) -> None:
+def test_page_shows_a_fact_by_its_name(name: FactName, value: str, form: str | None) -> None:
     """What a value looks like does not matter: a stage that prints a time is quoted."""
-    assert shown_facts([Fact(name=name, value=value)]) == [ShownFact(name.value, form, value)]
+    parts: Any = page_environment().get_template("parts.html").module
+    shown = re.sub(r"\s+", " ", parts.facts([Fact(name=name, value=value)]))
+    found = re.search(rf"<dt>{name.value}</dt><dd>(?:<(\w+)[^>]*> ?)?([^<]*)<", shown)
+    assert found is not None, shown
+    text = "2026-01-31 09:05:00.250 UTC" if form == "time" else value.replace("\n", " ")
+    assert (found[1], found[2]) == (form, text)

@@ -1,4 +1,4 @@
-"""Fill the templates of the page, so that no text can become markup.
+"""Fill the templates of the page, so that no text can become markup or mislead.
 
 The only user of Jinja2, an optional extra. Every value is escaped, what cannot be seen or would
 turn the reading direction is made visible in it, and a value that is missing is an error. Knows
@@ -8,6 +8,8 @@ nothing of runs.
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterable
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+SHOWN_CHARACTERS_MAX: Final = 4_000
+"""A longer text is cut: an argument may have a hundred thousand characters."""
 _HIDDEN: Final = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
@@ -51,7 +55,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["marked"] = marked
+    environment.filters |= {"marked": marked, "shortened": shortened}
     return environment
 
 
@@ -60,9 +64,17 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda match: _spelled(match[0]), text)
 
 
-def has_hidden(text: str) -> bool:
-    """Return whether `visible` would change the text."""
-    return _HIDDEN.search(text) is not None
+def shortened(text: str) -> str:
+    """Return a text; a long one cut, with a word about the rest."""
+    rest = len(text) - SHOWN_CHARACTERS_MAX
+    if rest <= 0:
+        return text
+    return f"{text[:SHOWN_CHARACTERS_MAX]} \u2026 and {rest} characters more"
+
+
+def shell_words(words: Iterable[str]) -> list[str]:
+    """Return words as a shell reads them; hidden characters in them do no harm there."""
+    return [_dollar_quoted(one) if _HIDDEN.search(one) else shlex.quote(one) for one in words]
 
 
 def marked(text: str) -> Markup:
@@ -77,6 +89,14 @@ def marked(text: str) -> Markup:
             lambda match: f'<span class="odd">{_spelled(match[0])}</span>', str(escape(text))
         )
     )
+
+
+def _dollar_quoted(word: str) -> str:
+    """Return `$'...'`, as bash, ksh and zsh read it: each byte that could mislead is a number."""
+    data = word.encode(errors="surrogateescape")
+    plain = {byte: chr(byte) for byte in range(0x20, 0x7F) if chr(byte) not in "'\\"}
+    inside = "".join(plain.get(byte, f"\\x{byte:02x}") for byte in data)
+    return f"$'{inside}'"
 
 
 def _template(name: str) -> str:

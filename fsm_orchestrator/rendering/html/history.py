@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import look_of
 from fsm_orchestrator.vocabulary import StageStatus, Trigger
 
@@ -19,68 +20,38 @@ WARNINGS_SHOWN_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One start of the command.
-
-    Attributes:
-        deeds: its latest actions, in order.
-        deeds_left_out: the number of actions before those; not positive when there are none.
-        came_to: the state that it came to; None when it took no transition.
-    """
+    """One start of the command; `came_to` is None when it took no transition."""
 
     record: InvocationRecord
-    is_latest: bool
-    deeds: Sequence[str]
-    deeds_left_out: int
+    deeds: Latest[str]
     came_to: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
-    """A warning. `invocation` is None where there is only one."""
-
-    invocation: int | None
-    warning: str
-
-
-@dataclass(frozen=True, slots=True)
 class History:
-    """The latest of each kind, and how many earlier ones are left out."""
+    """The latest of each kind; each warning after the number of its invocation."""
 
-    visits: Sequence[Visit]
-    visits_left_out: int
-    warnings: Sequence[Warned]
-    warnings_left_out: int
-    transitions: Sequence[TransitionRecord]
-    transitions_left_out: int
+    visits: Latest[Visit]
+    warnings: Latest[tuple[int, str]]
+    transitions: Latest[TransitionRecord]
 
 
 def history_of(view: InspectedRun) -> History:
     """Return the history of a run, the latest last."""
     visits = view.invocations
-    is_only = len(visits) == 1
-    warnings = [
-        Warned(None if is_only else one.number, warning)
-        for one in visits
-        for warning in one.warnings
-    ]
+    warnings = [(one.number, warning) for one in visits for warning in one.warnings]
     transitions = [record for one in visits for record in one.transitions]
     return History(
-        visits=[
-            _visit(one, is_latest=one is visits[-1]) for one in visits[-INVOCATIONS_SHOWN_MAX:]
-        ],
-        visits_left_out=len(visits) - INVOCATIONS_SHOWN_MAX,
-        warnings=warnings[-WARNINGS_SHOWN_MAX:],
-        warnings_left_out=len(warnings) - WARNINGS_SHOWN_MAX,
-        transitions=transitions[-TRANSITIONS_SHOWN_MAX:],
-        transitions_left_out=len(transitions) - TRANSITIONS_SHOWN_MAX,
+        visits=latest([_visit(one) for one in visits], INVOCATIONS_SHOWN_MAX),
+        warnings=latest(warnings, WARNINGS_SHOWN_MAX),
+        transitions=latest(transitions, TRANSITIONS_SHOWN_MAX),
     )
 
 
-def _visit(record: InvocationRecord, *, is_latest: bool) -> Visit:
-    deeds = list(_deeds(record))
+def _visit(record: InvocationRecord) -> Visit:
     came_to = record.transitions[-1].dest if record.transitions else None
     shown_max = DEEDS_SHOWN_MAX if came_to is None else DEEDS_SHOWN_MAX - 1
-    return Visit(record, is_latest, deeds[-shown_max:], len(deeds) - shown_max, came_to)
+    return Visit(record, latest(list(_deeds(record)), shown_max), came_to)
 
 
 def _deeds(record: InvocationRecord) -> Iterator[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fsm_orchestrator.explanation.gate_table import gate_row
+from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageFate, StageStatus, Standing
 
 
@@ -62,6 +64,19 @@ FATES: Final[Mapping[StageFate, Look]] = {
 }
 REWORK: Final = Look("asked for rework", Tone.INFO, "back")
 AT_WORK: Final = Look("at work", Tone.INFO, "work")
+
+
+def look_of_gate(gate: GateInForce) -> Look:
+    """Return the look of a verdict."""
+    verdict = gate_row(gate.decision, is_judged=gate.is_judged).verdict
+    if not gate.is_judged:
+        return Look(verdict, Tone.PLAIN, "none")
+    return Look(verdict, *((Tone.GOOD, "check") if gate.decision.passed else (Tone.WARN, "barred")))
+
+
+def look_of_open(*, is_working: bool) -> Look:
+    """Return the look of an attempt that has no recorded end."""
+    return AT_WORK if is_working else STATUSES[StageStatus.INTERRUPTED]
 
 
 def look_of(status: StageStatus, ending: Ending | None) -> Look:

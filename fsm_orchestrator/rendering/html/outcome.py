@@ -1,14 +1,12 @@
-"""The top of the page: the standing of the run, its causes, the next command."""
+"""The top of the page: the standing of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.components import ShownFact, shell_words, shown_facts
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look
 from fsm_orchestrator.text.phrases import counted, span_words
 from fsm_orchestrator.vocabulary import Standing
@@ -20,7 +18,6 @@ class Headline:
 
     Attributes:
         look: the look of its standing.
-        lead: the first cause without its details; empty when there is none.
         closure_ready: the value in the report, and whether it still holds.
         may_close: whether a supervisor may close the run.
         since_name: a name for the time since which it stands there.
@@ -28,19 +25,10 @@ class Headline:
     """
 
     look: Look
-    lead: str
     closure_ready: str
     may_close: bool
     since_name: str
     at_work: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShownCause:
-    """One reason with its evidence."""
-
-    sentence: str
-    facts: Sequence[ShownFact]
 
 
 def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
@@ -50,27 +38,11 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
     stale = "true when the report was written, and not any more"
     return Headline(
         look=STANDINGS[explanation.standing],
-        lead=_lead(explanation),
         closure_ready=("true" if is_done else stale) if was_ready else "false",
         may_close=was_ready and is_done,
         since_name=_since_name(explanation.standing),
         at_work=_at_work(view),
     )
-
-
-def causes_shown(explanation: Explanation) -> list[ShownCause]:
-    """Return the causes with their evidence, the first cause first."""
-    return [ShownCause(one.in_full, shown_facts(one.facts)) for one in explanation.causes]
-
-
-def command_shown(explanation: Explanation) -> list[str]:
-    """Return the next command, quoted for a shell word by word; empty when there is none."""
-    return shell_words(explanation.next_step.words or ())
-
-
-def _lead(explanation: Explanation) -> str:
-    # The details stand under Why.
-    return explanation.causes[0].sentence if explanation.causes else ""
 
 
 def _since_name(standing: Standing) -> str:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.explanation.explain import explain
+from fsm_orchestrator.explanation.gate_table import gate_row
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.environment import page_environment
-from fsm_orchestrator.rendering.html.gates import gates_shown
+from fsm_orchestrator.rendering.html.environment import page_environment, shell_words
 from fsm_orchestrator.rendering.html.history import history_of
-from fsm_orchestrator.rendering.html.outcome import causes_shown, command_shown, headline_of
+from fsm_orchestrator.rendering.html.looks import OUTCOMES, look_of_gate
+from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
 from fsm_orchestrator.rendering.html.stages import stages_of
 from fsm_orchestrator.rendering.html.timeline import timeline_of
@@ -30,15 +30,6 @@ _CONTAINMENT: Final[Mapping[Containment | None, str]] = {
     Containment.PROCESS_GROUP: "only what stayed in a stage's process group was ended with it",
     None: "no stage was run in the latest invocation",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The program, machine and time that made the page."""
-
-    maker: str
-    machine: str
-    at: str
 
 
 def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
@@ -57,11 +48,12 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         report=view.report,
         is_archived=view.is_archived,
         headline=headline_of(view, explanation),
-        causes=causes_shown(explanation),
-        command=command_shown(explanation),
+        command=shell_words(explanation.next_step.words or ()),
         path=path_of(view),
         timeline=timeline_of(view),
-        gates=gates_shown(explanation.gates),
+        gate_row=gate_row,
+        look_of_gate=look_of_gate,
+        outcomes=OUTCOMES,
         stages=stages_of(view, explanation),
         history=history_of(view),
         containment=_CONTAINMENT[view.report.containment],
@@ -69,13 +61,13 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
     )
 
 
-def _origin(clock: Clock) -> Origin | None:
+def _origin(clock: Clock) -> Mapping[str, str] | None:
     """Return the program, machine and time that make the page; None with a fixed clock."""
     if clock.is_fixed:
         return None
     host = os.uname()
-    return Origin(
-        maker=f"{PRODUCT} {__version__} with Python {platform.python_version()}",
-        machine=f"{host.nodename} ({host.sysname} {host.release}, {host.machine})",
-        at=timestamp(clock.now()),
-    )
+    return {
+        "maker": f"{PRODUCT} {__version__} with Python {platform.python_version()}",
+        "machine": f"{host.nodename} ({host.sysname} {host.release}, {host.machine})",
+        "at": timestamp(clock.now()),
+    }

@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage, Explanation
+from fsm_orchestrator.explanation.explanation import (
+    ExplainedAttempt,
+    ExplainedStage,
+    Explanation,
+    Fact,
+)
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import Artifact, StageExecution
-from fsm_orchestrator.rendering.html.components import ShownFact, shown_facts
-from fsm_orchestrator.rendering.html.looks import AT_WORK, FATES, Look, look_of
+from fsm_orchestrator.rendering.html.latest import Latest, latest
+from fsm_orchestrator.rendering.html.looks import FATES, Look, look_of, look_of_open
 from fsm_orchestrator.rendering.html.output import Output, Outputs
 from fsm_orchestrator.vocabulary import FactName, StageStatus, Standing
 
@@ -26,11 +31,9 @@ _Executions = Mapping[tuple[int, str, int], StageExecution]
 class ShownAttempt:
     """One attempt. Of many artifacts the first are shown."""
 
-    attempt: int
-    invocation: int
+    record: ExplainedAttempt
     look: Look
-    ending: str
-    facts: Sequence[ShownFact]
+    facts: Sequence[Fact]
     artifacts: Sequence[Artifact]
     artifacts_left_out: int
     outputs: Sequence[Output]
@@ -40,11 +43,9 @@ class ShownAttempt:
 class ShownStage:
     """One stage. Of many attempts the latest are shown."""
 
-    name: str
+    record: ExplainedStage
     fate: Look
-    because: str
-    attempts: Sequence[ShownAttempt]
-    attempts_left_out: int
+    attempts: Latest[ShownAttempt]
 
 
 def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
@@ -65,7 +66,7 @@ def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
 def _stage(
     stage: ExplainedStage, executions: _Executions, outputs: Outputs, *, is_working: bool
 ) -> ShownStage:
-    ran = [one for one in stage.attempts if one.facts]
+    ran = latest([one for one in stage.attempts if one.facts], ATTEMPTS_SHOWN_MAX)
     shown = [
         _attempt(
             one,
@@ -74,11 +75,9 @@ def _stage(
             outputs,
             is_working=is_working,
         )
-        for one in ran[-ATTEMPTS_SHOWN_MAX:]
+        for one in ran.shown
     ]
-    return ShownStage(
-        stage.stage, FATES[stage.fate], stage.because, shown, len(ran) - ATTEMPTS_SHOWN_MAX
-    )
+    return ShownStage(stage, FATES[stage.fate], Latest(shown, ran.left_out))
 
 
 def _attempt(
@@ -89,21 +88,16 @@ def _attempt(
     *,
     is_working: bool,
 ) -> ShownAttempt:
-    kept_stderr = "" if execution is None else execution.stderr_tail
-    artifacts = () if execution is None else execution.artifacts
+    look, kept_stderr = look_of_open(is_working=is_working), ""
+    artifacts: Sequence[Artifact] = ()
+    if execution is not None:
+        look = look_of(execution.status, execution.ending)
+        kept_stderr, artifacts = execution.stderr_tail, execution.artifacts
     return ShownAttempt(
-        attempt=attempt.attempt,
-        invocation=attempt.invocation,
-        look=_look(execution, is_working=is_working),
-        ending=attempt.ending,
-        facts=shown_facts(fact for fact in attempt.facts if fact.name not in _SHOWN_BY_THEMSELVES),
+        record=attempt,
+        look=look,
+        facts=[fact for fact in attempt.facts if fact.name not in _SHOWN_BY_THEMSELVES],
         artifacts=artifacts[:ARTIFACTS_SHOWN_MAX],
         artifacts_left_out=len(artifacts) - ARTIFACTS_SHOWN_MAX,
         outputs=outputs.of(stage, attempt.attempt, attempt.invocation, kept_stderr),
     )
-
-
-def _look(execution: StageExecution | None, *, is_working: bool) -> Look:
-    if execution is not None:
-        return look_of(execution.status, execution.ending)
-    return AT_WORK if is_working else look_of(StageStatus.INTERRUPTED, None)

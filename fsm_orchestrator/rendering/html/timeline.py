@@ -6,14 +6,15 @@ next day is as readable as one that went through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.rendering.html.looks import AT_WORK, Look, look_of
+from fsm_orchestrator.rendering.html.latest import Latest, latest
+from fsm_orchestrator.rendering.html.looks import Look, look_of, look_of_open
 from fsm_orchestrator.text.phrases import span_ms, span_words
 from fsm_orchestrator.vocabulary import StageStatus, Standing
 
@@ -41,42 +42,40 @@ class Bar:
             return "\u2013"
         return "not known" if self.took_ms is None else span_words(self.took_ms)
 
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A bar and where it is drawn, in percent of the width."""
-
-    bar: Bar
-    left: str
-    width: str
+    def style(self, longest_ms: int) -> str:
+        """Return where it is drawn, where the full width stands for `longest_ms`."""
+        left, width = 0.0, _WIDTH_MIN_PERCENT
+        if longest_ms:
+            left = 100 * self.after_ms / longest_ms
+            width = 100 * (self.took_ms or 0) / longest_ms
+        if self.took_ms is None and not self.is_skip:
+            width = 100 - left  # nobody saw its end
+        width = max(width, _WIDTH_MIN_PERCENT)
+        return f"left:{min(left, 100 - width):.2f}%;width:{width:.2f}%"
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The latest bars, and how many earlier ones are left out.
+    """The latest bars. `longest_ms` is what the full width stands for; 0 if none was measured."""
 
-    Attributes:
-        full_width: the time that the full width stands for; None when none was measured.
-        is_divided: whether the bars are of several invocations.
-    """
+    bars: Latest[Bar]
+    longest_ms: int
 
-    lanes: Sequence[Lane]
-    left_out: int
-    full_width: str | None
-    is_divided: bool
+    @property
+    def full_width(self) -> str:
+        """The time that the full width stands for."""
+        return span_words(self.longest_ms)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether the bars are of several invocations."""
+        return len({bar.invocation for bar in self.bars.shown}) > 1
 
 
 def timeline_of(view: InspectedRun) -> Timeline:
     """Return the timeline of a run."""
-    bars = list(_bars(view))
-    shown = bars[-BARS_SHOWN_MAX:]
-    longest_ms = max((bar.after_ms + (bar.took_ms or 0) for bar in shown), default=0)
-    return Timeline(
-        lanes=[_lane(bar, longest_ms) for bar in shown],
-        left_out=len(bars) - len(shown),
-        full_width=span_words(longest_ms) if longest_ms else None,
-        is_divided=len({bar.invocation for bar in shown}) > 1,
-    )
+    bars = latest(list(_bars(view)), BARS_SHOWN_MAX)
+    return Timeline(bars, max((bar.after_ms + (bar.took_ms or 0) for bar in bars.shown), default=0))
 
 
 def _bars(view: InspectedRun) -> Iterator[Bar]:
@@ -104,25 +103,13 @@ def _finished_bars(visit: InvocationRecord) -> Iterator[Bar]:
 
 def _open_bar(view: InspectedRun, attempt: AttemptRecord) -> Bar:
     visit = view.invocations[-1]
-    is_working = view.standing is Standing.WORKING
     return Bar(
         invocation=visit.number,
         stage=attempt.stage,
         attempt=attempt.attempt,
-        look=AT_WORK if is_working else look_of(StageStatus.INTERRUPTED, None),
+        look=look_of_open(is_working=view.standing is Standing.WORKING),
         started_at=attempt.started_at,
         after_ms=span_ms(visit.started_at, attempt.started_at),
         took_ms=None,
         is_skip=False,
     )
-
-
-def _lane(bar: Bar, longest_ms: int) -> Lane:
-    left, width = 0.0, _WIDTH_MIN_PERCENT
-    if longest_ms:
-        left = 100 * bar.after_ms / longest_ms
-        width = 100 * (bar.took_ms or 0) / longest_ms
-    if bar.took_ms is None and not bar.is_skip:
-        width = 100 - left  # nobody saw its end
-    width = max(width, _WIDTH_MIN_PERCENT)
-    return Lane(bar, f"{min(left, 100 - width):.2f}", f"{width:.2f}")
