@@ -19,10 +19,10 @@ from fsm_orchestrator.model.execution import (
 )
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
+from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
@@ -252,7 +252,7 @@ class EnterStage:
     def _on_started(self, pid: int) -> None:
         draft = self._recorder.draft
         if draft.open_attempt is not None:
-            known = {"pid": pid, "pid_identity": process_table.identity(pid)}
+            known = {"pid": pid, "pid_identity": identity(pid)}
             attempt = draft.open_attempt.model_copy(update=known)
             self._recorder.draft = draft.attempt_begun(attempt)
             self._recorder.save()

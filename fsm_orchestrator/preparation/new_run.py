@@ -16,7 +16,6 @@ from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
-    DEFAULT_RUN_SETTINGS,
     Preparation,
     clock_of,
     masker_of,
@@ -24,7 +23,6 @@ from fsm_orchestrator.preparation.preparation import (
     new_run_id,
     private_of,
     recorded,
-    run_settings_in,
     setting_warnings,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -35,6 +33,7 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     OnChangedStage,
+    OnLeak,
     Trigger,
     __version__,
 )
@@ -63,18 +62,19 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
     settings = given_settings(config, declared, {})
     masker = masker_of(settings)
     private = private_of(settings, None, _run_id(config, clock))
-    run_id = private.run_id
     checkpoint = Checkpoint(
         schema_version=1,
         product=PRODUCT,
         version=__version__,
-        run_id=run_id,
+        run_id=private.run_id,
         private_ref=private_file.new_private_ref() if private.stages else None,
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
-        **run_settings_in(config).over(DEFAULT_RUN_SETTINGS)._asdict(),
+        timeout_ms=config.timeout_ms,
+        kill_grace_ms=config.kill_grace_ms,
+        on_leak=config.on_leak or OnLeak.WARN,
         stages=recorded(settings, masker, private, {}),
         completions=(),
         open_attempt=None,

@@ -132,8 +132,7 @@ def _action(
 def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:
     earlier = [
         execution
-        for invocation in preparation.checkpoint.invocations
-        for execution in invocation.stage_executions
+        for execution in preparation.checkpoint.executions
         if execution.stage == stage and execution.status is not StageStatus.SKIPPED
     ]
     if not earlier:

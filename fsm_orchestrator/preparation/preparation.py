@@ -32,7 +32,6 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     GatesGuard,
-    OnLeak,
     Trigger,
     __version__,
 )
@@ -88,27 +87,6 @@ class Preparation(NamedTuple):
         """The time, in milliseconds, that leftovers of an attempt have to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
-
-
-class RunSettings(NamedTuple):
-    """The settings of a run that hold for each stage; None where one source does not say."""
-
-    timeout_ms: int | None = None
-    kill_grace_ms: int | None = None
-    on_leak: OnLeak | None = None
-
-    def over(self, lower: RunSettings) -> RunSettings:
-        """Return these settings, and where they do not say, those of `lower`."""
-        given = {field: value for field, value in self._asdict().items() if value is not None}
-        return lower._replace(**given)
-
-
-DEFAULT_RUN_SETTINGS: Final = RunSettings(on_leak=OnLeak.WARN)
-
-
-def run_settings_in(source: RunConfig | Checkpoint) -> RunSettings:
-    """Return what a request, or the checkpoint of a run, says."""
-    return RunSettings(*(getattr(source, field) for field in RunSettings._fields))
 
 
 def new_invocation(

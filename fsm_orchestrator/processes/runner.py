@@ -23,7 +23,6 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -32,6 +31,7 @@ from fsm_orchestrator.processes.kept import spawn_kept
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import wait_for_end_of
+from fsm_orchestrator.processes.table import describe
 from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
 
@@ -300,7 +300,7 @@ class ProcessRunner:
         settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
-        described = (process_table.describe(key) for key in others[:LEAKED_PROCESSES_MAX])
+        described = (describe(key) for key in others[:LEAKED_PROCESSES_MAX])
         return _Leaked(tuple(one for one in described if one is not None), len(others))
 
 

@@ -41,8 +41,9 @@ from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactsVerdict,
     judge,
+    masked_artifacts,
+    masked_paths,
 )
-from fsm_orchestrator.stages.masked_artifacts import masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
@@ -137,7 +138,7 @@ class Attempt:
     def _command(self) -> Command:
         stdout, stderr = self._outputs
         return Command(
-            program=self.settings.command,
+            command=self.settings.command,
             args=self.settings.args,
             cwd=self.settings.cwd,
             env=self._environment(),

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import pytest
 
-from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes import table
 from tests.processes import zoo
 from tests.support.command import (
     CHECKPOINT,
@@ -870,7 +870,7 @@ def test_stranger_with_a_recorded_pid_is_left_alone(
     stranger = witness.start("/bin/sh", "-c", "sleep 600; exit", start_new_session=True)
     run.start(led("own_group", "stay"))
     run.wait_for("ready")
-    identity = process_table.identity(checkpoint_of(run.output)["open_attempt"][whose])
+    identity = table.identity(checkpoint_of(run.output)["open_attempt"][whose])
     run.process.kill()
     run.end()
     witness.wait_until_gone(time.monotonic() + GONE_SECONDS)

@@ -98,7 +98,7 @@ class Bench:
         self._then = then
         with (self.directory / "stdout").open("wb") as stdout:
             settings: dict[str, Any] = {
-                "program": program,
+                "command": program,
                 "args": args,
                 "cwd": str(self.directory),
                 "env": dict(os.environ),
