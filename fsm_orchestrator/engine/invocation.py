@@ -22,8 +22,8 @@ from fsm_orchestrator.errors import (
     RecordingError,
     UsageError,
 )
-from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report

@@ -32,7 +32,7 @@ def rework_environment(
         return {}
     environment = {CYCLE_VARIABLE: str(cycle - 1)}
     reviewer = _last_reviewer(checkpoint)
-    asked = [one for one in checkpoint.executions if one.stage == reviewer and one.attempt > 0]
+    asked = checkpoint.attempts_of(reviewer)
     if reviewer in settings and settings[reviewer].expected_artifacts:
         environment[REPORT_VARIABLE] = settings[reviewer].expected_artifacts[0]
     elif asked and asked[-1].stdout_log is not None:

@@ -15,7 +15,6 @@ from fsm_orchestrator.vocabulary import (
     GatesGuard,
     Outcome,
     PlannedAction,
-    StageStatus,
 )
 
 
@@ -130,11 +129,7 @@ def _action(
 
 
 def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:
-    earlier = [
-        execution
-        for execution in preparation.checkpoint.executions
-        if execution.stage == stage and execution.status is not StageStatus.SKIPPED
-    ]
+    earlier = preparation.checkpoint.attempts_of(stage)
     if not earlier:
         return "it has not run yet", ()
     last = earlier[-1]

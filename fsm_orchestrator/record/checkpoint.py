@@ -163,13 +163,22 @@ class Checkpoint(StrictModel):
         """Whether the run has reached done."""
         return self.outcome is Outcome.DONE
 
+    def attempts_of(self, stage: str) -> tuple[StageExecution, ...]:
+        """Return the attempts of a stage that have ended, over all invocations."""
+        return tuple(
+            one
+            for one in self.executions
+            if one.stage == stage and one.attempt > 0 and one.status is not StageStatus.SKIPPED
+        )
+
+    def attempts_made(self, stage: str) -> int:
+        """Count the attempts at the piece of work that a stage is at, over all invocations."""
+        cycle = self.cycle_of(stage)
+        return sum(cycle_in(one) == cycle for one in self.attempts_of(stage))
+
     def next_attempt(self, stage: str) -> int:
         """Return the number of the next attempt of a stage, over all invocations, from 1."""
-        numbers = [
-            execution.attempt
-            for execution in self.executions
-            if execution.stage == stage and execution.status is not StageStatus.SKIPPED
-        ]
+        numbers = [execution.attempt for execution in self.attempts_of(stage)]
         if self.open_attempt is not None and self.open_attempt.stage == stage:
             numbers.append(self.open_attempt.attempt)
         return 1 + max(numbers, default=0)

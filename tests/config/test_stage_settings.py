@@ -26,9 +26,8 @@ from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.preparation.changes import differences
-from fsm_orchestrator.preparation.dispatch import prepare
-from fsm_orchestrator.preparation.new_run import prepare_run
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.preparation.prepare import prepare, prepare_run
 from fsm_orchestrator.preparation.resume import prepare_resume
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import (
