@@ -156,7 +156,7 @@ class EnterStage:
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
             started=self._on_started,
-            on_slow=self._on_slow,
+            on_slow=partial(self._on_slow, record.stage, log),
             reader_of=partial(self._reader, record, log),
         )
 
@@ -230,23 +230,19 @@ class EnterStage:
             self._recorder.draft = draft.attempt_begun(attempt)
             self._recorder.save()
 
-    def _on_slow(self, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
-        attempt = self._recorder.draft.open_attempt
-        if attempt is None:
-            return
-        self._context.log.emit(
+    def _on_slow(
+        self, stage: str, log: RunLogger, elapsed_ms: int, stdout_tail: str, stderr_tail: str
+    ) -> None:
+        log.emit(
             EventName.STAGE_SLOW,
             level="warning",
-            stage=attempt.stage,
-            attempt=attempt.attempt,
             elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
-        limit_ms = self._preparation.limits_of(attempt.stage).slow_after_ms
+        limit_ms = self._preparation.limits_of(stage).slow_after_ms
         self._context.warn(
-            f"stage {attempt.stage!r} is slow: it ran for more than {limit_ms} ms",
-            stage=attempt.stage,
+            f"stage {stage!r} is slow: it ran for more than {limit_ms} ms", stage=stage
         )
 
     def _reader(

@@ -23,7 +23,6 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import limits_in_force, retry_in_force
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.vocabulary import (
@@ -135,7 +134,7 @@ def private_of(
     settings: Mapping[str, StageSettings], kept: PrivateFile | None, run_id: str
 ) -> PrivateFile:
     """Return what the private file must hold; a kept comparison key stays."""
-    key = private_file.new_digest_key().hex() if kept is None else kept.digest_key
+    key = secrets.token_hex(32) if kept is None else kept.digest_key
     return PrivateFile(run_id=run_id, digest_key=key, stages=secrets_of(settings))
 
 

@@ -62,10 +62,8 @@ class Recorder:
             RecordingError: it cannot be; `operation` is `checkpoint.persist`.
         """
         data = self._checkpoint_bytes()
-        try:
+        with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             files.replace_file(self._checkpoint_path, data)
-        except OSError as error:
-            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
         self._note_on_disk(data)
 
     def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
@@ -98,10 +96,8 @@ class Recorder:
             RecordingError: `operation` says which of the two could not be written.
         """
         data = self._checkpoint_bytes()
-        try:
+        with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             checkpoint = files.stage_file(self._checkpoint_path, data)
-        except OSError as error:
-            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
         try:
             report = self._stage_report(outcome)
             try:
