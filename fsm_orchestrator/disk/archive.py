@@ -50,8 +50,8 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
         return frozenset()
 
 
-def archive_run(output_directory: Path) -> Path | None:
-    """Move everything an earlier run left to `archive/<run_id>/`; where it went, None if nothing.
+def archive_run(output_directory: Path) -> None:
+    """Move everything an earlier run left to `archive/<run_id>/`.
 
     The checkpoint is moved last: after a kill in the middle the next start goes on, and what
     belongs together comes to lie together.
@@ -63,26 +63,26 @@ def archive_run(output_directory: Path) -> Path | None:
     if output_directory / CHECKPOINT_FILE not in found:
         _sync_archive(output_directory / ARCHIVE_DIRECTORY)
     if not found:
-        return None
+        return
     directory = output_directory / ARCHIVE_DIRECTORY
     run_id = earlier_run_id(output_directory)
     if run_id is not None and (begun := _fitting(directory / run_id, found)):
         _move_all(tuple(reversed(begun)), directory / run_id)
         found = tuple(path for path in found if path not in begun)
         if not found:
-            return directory / run_id
+            return
     destination = _free_name(directory, run_id or UNREADABLE_RUN)
-    return _move_all(tuple(reversed(found)), destination)
+    _move_all(tuple(reversed(found)), destination)
 
 
-def archive_report(output_directory: Path) -> Path | None:
+def archive_report(output_directory: Path) -> None:
     """Move the report alone aside, before another takes its place. As `archive_run`."""
     report = output_directory / REPORT_FILE
     if report not in present_files(output_directory):
-        return None
+        return
     run_id = earlier_run_id(output_directory) or UNREADABLE_RUN
     destination = _free_name(output_directory / ARCHIVE_DIRECTORY, f"{run_id}.report")
-    return _move_all((report,), destination)
+    _move_all((report,), destination)
 
 
 def _sync_archive(directory: Path) -> None:
@@ -94,14 +94,13 @@ def _sync_archive(directory: Path) -> None:
         files.sync_directory(directory)
 
 
-def _move_all(sources: tuple[Path, ...], destination: Path) -> Path:
+def _move_all(sources: tuple[Path, ...], destination: Path) -> None:
     files.make_directory(destination)
     for source in sources:
         files.move(source, destination / source.name)
     files.sync_directory(destination)
     files.sync_directory(destination.parent)  # its maker may have been killed
     files.sync_directory(sources[0].parent)
-    return destination
 
 
 def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -1,7 +1,7 @@
 """The one door to the disk: every durable operation of a run goes through these functions.
 
 Each system call in them goes through `perform`, so that a fault can be injected before any. They
-raise OSError, which the caller interprets. They know nothing of what they write.
+raise OSError, which the caller interprets (`recording`). They know nothing of what they write.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
+
+from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.vocabulary import Operation
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -104,8 +107,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the entries of a directory durable."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = perform(SystemCall.OPEN, os.open, path, flags)
+    descriptor = open_directory(path)
     try:
         sync(descriptor)
     finally:
@@ -179,7 +181,7 @@ def remove(path: Path) -> None:
 
 
 def open_directory(path: Path) -> int:
-    """Open a directory to be locked; return its descriptor."""
+    """Open a directory to be locked or synced; return its descriptor."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     return perform(SystemCall.OPEN, os.open, path, flags)
 
@@ -236,6 +238,19 @@ def read_bounded(path: Path, size_bytes_max: int) -> bytes:
     if len(data) > size_bytes_max:
         raise OSError(27, f"larger than {size_bytes_max} bytes", str(path))
     return data
+
+
+@contextlib.contextmanager
+def recording(operation: Operation, path: Path) -> Iterator[None]:
+    """Do a part of the program's own work on `path`.
+
+    Raises:
+        RecordingError: it raised OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(operation, str(path), reason(error)) from error
 
 
 def reason(error: OSError) -> str:

@@ -53,20 +53,15 @@ class OutputLock:
             RecordingError: the directory cannot be opened or locked.
         """
         path = output_directory / LOCK_FILE
-        try:
+        with files.recording(Operation.LOCK_ACQUIRE, path):
             lock = cls(path, files.open_directory(output_directory))
-        except OSError as error:
-            raise RecordingError(Operation.LOCK_ACQUIRE, str(path), files.reason(error)) from error
-        try:
-            _lock_directory(lock.directory, path)
-            with contextlib.suppress(OSError):
-                lock.file = _lock_file(path, may_make=False)
-        except BusyError:
-            lock.release()
-            raise
-        except OSError as error:
-            lock.release()
-            raise RecordingError(Operation.LOCK_ACQUIRE, str(path), files.reason(error)) from error
+            try:
+                _lock_directory(lock.directory, path)
+                with contextlib.suppress(OSError):
+                    lock.file = _lock_file(path, may_make=False)
+            except (BusyError, OSError):
+                lock.release()
+                raise
         return lock
 
     def write_holder(self, *, since: str, run_id: str) -> None:
@@ -82,15 +77,11 @@ class OutputLock:
             "since": since,
             "run_id": run_id,
         }
-        try:
+        with files.recording(Operation.LOCK_ACQUIRE, self.path):
             if self.file < 0:
                 self.file = _lock_file(self.path, may_make=True)
             files.truncate(self.file, 0)
             files.write_all(self.file, json.dumps(holder).encode() + b"\n")
-        except OSError as error:
-            raise RecordingError(
-                Operation.LOCK_ACQUIRE, str(self.path), files.reason(error)
-            ) from error
         self.says_holder = True
 
     def release(self) -> None:

@@ -97,7 +97,7 @@ class Driver:
         mask = self._context.masker.mask_path
         details = tuple(map(mask, fact.details))
         record = TransitionRecord(
-            seq=before.last_seq + 1,
+            seq=1 + sum(1 for _ in before.transitions),
             trigger=fact.trigger,
             source=source,
             dest=dest,

@@ -103,7 +103,7 @@ class RunEnd:
         self._emit_failure(
             failure, execution=self._context.add_own_failure(failure.operation, str(failure))
         )
-        is_done = self._recorder.is_done
+        is_done = self._recorder.draft.is_done
         try:
             if failure.operation not in KEEP_CHECKPOINT:
                 self._abort(failure, machine)
@@ -142,8 +142,8 @@ class RunEnd:
             machine.fire(Fact(Trigger.RUN_ABORTED, str(failure)))
             return
         self._context.finish(ExitCode.FAILED)
-        self._recorder.save_with_report(None if self._recorder.is_done else Outcome.FAILED)
-        self._context.emit_end(Outcome.DONE if self._recorder.is_done else Outcome.FAILED)
+        self._recorder.save_with_report(None if self._recorder.draft.is_done else Outcome.FAILED)
+        self._context.emit_end(Outcome.DONE if self._recorder.draft.is_done else Outcome.FAILED)
 
     def _emit_failure(self, failure: OperationError, **bound: Any) -> None:
         self._context.log.emit(

@@ -10,24 +10,16 @@ from typing import Final
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.engine.rework import rework_environment
-from fsm_orchestrator.model.execution import (
-    AttemptRecord,
-    StageExecution,
-    cycle_in,
-    fact_of,
-    skipped,
-)
-from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of, skipped
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
+from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.stages.retrying import may_retry, wait_ms
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -70,10 +62,11 @@ class EnterStage:
             self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
             self._context.warn(warning, stage=stage, is_passed_over=True)
             return Fact(Trigger.STAGE_SUCCEEDED, warning)
-        execution = self._run(stage)
+        execution, retry = self._run(stage), 0
         policy = self._preparation.retry_of(stage)
-        while may_retry(policy, execution, self._attempts_made(stage)):
-            if not self._wait_for_retry(execution, policy):
+        while policy.allows_another(execution, self._recorder.draft.attempts_made(stage)):
+            retry += 1
+            if not self._wait_for_retry(execution, policy, retry):
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
             execution = self._run(stage, is_retry=True)
@@ -85,24 +78,9 @@ class EnterStage:
             return Fact(fact_of(execution), f"{name}: succeeded")
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
 
-    def _attempts_made(self, stage: str) -> int:
-        """Count the attempts at this piece of work, over all invocations."""
-        invocations = self._recorder.draft.invocations
-        return sum(self._attempts_in(invocation, stage) for invocation in invocations)
-
-    def _attempts_in(self, invocation: InvocationRecord, stage: str) -> int:
-        cycle = self._recorder.draft.cycle_of(stage)
-        return sum(
-            execution.stage == stage
-            and execution.attempt > 0
-            and execution.status is not StageStatus.SKIPPED
-            and cycle_in(execution) == cycle
-            for execution in invocation.stage_executions
-        )
-
-    def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy) -> bool:
+    def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy, retry: int) -> bool:
         """Record the failed attempt, and wait as the policy says; False when asked to end."""
-        delay_ms = wait_ms(policy, self._attempts_in(self._recorder.draft.invocation, failed.stage))
+        delay_ms = policy.wait_ms(retry)
         self._recorder.save()
         self._context.log.emit(
             EventName.STAGE_RETRYING,
@@ -119,13 +97,8 @@ class EnterStage:
 
     def skip(self, completion: Completion) -> None:
         """Record that a completed stage is not run again."""
-        success = next(
-            execution
-            for invocation in self._recorder.draft.invocations
-            for execution in invocation.stage_executions
-            if execution.status is StageStatus.SUCCESS
-            and (execution.stage, execution.attempt) == (completion.stage, completion.attempt)
-        )
+        attempts = self._recorder.draft.attempts_of(completion.stage)
+        success = next(one for one in attempts if one.attempt == completion.attempt)
         execution = skipped(
             success,
             reason=f"completed by attempt {completion.attempt}"
@@ -183,7 +156,7 @@ class EnterStage:
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
             started=self._on_started,
-            on_slow=self._on_slow,
+            on_slow=partial(self._on_slow, record.stage, log),
             reader_of=partial(self._reader, record, log),
         )
 
@@ -231,7 +204,7 @@ class EnterStage:
         draft = self._recorder.draft
         number = draft.next_attempt(stage)
         reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
-        if number > 1 and draft.cycle_of(stage) > 1 and not self._attempts_made(stage):
+        if number > 1 and draft.cycle_of(stage) > 1 and not draft.attempts_made(stage):
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
@@ -252,28 +225,24 @@ class EnterStage:
     def _on_started(self, pid: int) -> None:
         draft = self._recorder.draft
         if draft.open_attempt is not None:
-            known = {"pid": pid, "pid_identity": process_table.identity(pid)}
+            known = {"pid": pid, "pid_identity": identity(pid)}
             attempt = draft.open_attempt.model_copy(update=known)
             self._recorder.draft = draft.attempt_begun(attempt)
             self._recorder.save()
 
-    def _on_slow(self, elapsed_ms: int, stdout_tail: str, stderr_tail: str) -> None:
-        attempt = self._recorder.draft.open_attempt
-        if attempt is None:
-            return
-        self._context.log.emit(
+    def _on_slow(
+        self, stage: str, log: RunLogger, elapsed_ms: int, stdout_tail: str, stderr_tail: str
+    ) -> None:
+        log.emit(
             EventName.STAGE_SLOW,
             level="warning",
-            stage=attempt.stage,
-            attempt=attempt.attempt,
             elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
-        limit_ms = self._preparation.limits_of(attempt.stage).slow_after_ms
+        limit_ms = self._preparation.limits_of(stage).slow_after_ms
         self._context.warn(
-            f"stage {attempt.stage!r} is slow: it ran for more than {limit_ms} ms",
-            stage=attempt.stage,
+            f"stage {stage!r} is slow: it ran for more than {limit_ms} ms", stage=stage
         )
 
     def _reader(

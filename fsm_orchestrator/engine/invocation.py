@@ -19,11 +19,10 @@ from fsm_orchestrator.errors import (
     InternalError,
     OperationError,
     OrchestratorError,
-    RecordingError,
     UsageError,
 )
-from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
@@ -97,7 +96,8 @@ def _drive(
         if preparation.archives and failure is not None:
             raise failure
         if preparation.checkpoint.invocation.number == 1:
-            _archive(output)
+            with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
+                archive.archive_run(output)
     except OperationError as error:
         _record_refusal(preparation.config, error.operation, error, caller.listener)
         raise
@@ -113,11 +113,11 @@ def _drive(
 
 def _sync_above(output: Path) -> None:
     """Sync the directory's own name: the run that made it may have been killed before that."""
-    try:
-        with contextlib.suppress(PermissionError):  # one may work below what one may not read
-            files.sync_directory(output.parent)
-    except OSError as error:
-        raise RecordingError(Operation.LOCK_ACQUIRE, str(output), files.reason(error)) from error
+    with (
+        files.recording(Operation.LOCK_ACQUIRE, output),
+        contextlib.suppress(PermissionError),  # one may work below what one may not read
+    ):
+        files.sync_directory(output.parent)
 
 
 def _execute(
@@ -162,11 +162,3 @@ def _record_refusal(
     from fsm_orchestrator.engine.start_failure import record_refusal  # noqa: PLC0415 - loads the log
 
     record_refusal(config, operation, error, listener)
-
-
-def _archive(output: Path) -> None:
-    try:
-        archive.archive_run(output)
-    except OSError as error:
-        path = str(output / ARCHIVE_DIRECTORY)
-        raise RecordingError(Operation.ARCHIVE_MOVE, path, files.reason(error)) from error

@@ -32,12 +32,7 @@ def rework_environment(
         return {}
     environment = {CYCLE_VARIABLE: str(cycle - 1)}
     reviewer = _last_reviewer(checkpoint)
-    asked = [
-        execution
-        for invocation in checkpoint.invocations
-        for execution in invocation.stage_executions
-        if execution.stage == reviewer and execution.attempt > 0
-    ]
+    asked = checkpoint.attempts_of(reviewer)
     if reviewer in settings and settings[reviewer].expected_artifacts:
         environment[REPORT_VARIABLE] = settings[reviewer].expected_artifacts[0]
     elif asked and asked[-1].stdout_log is not None:
@@ -49,9 +44,6 @@ def _last_reviewer(checkpoint: Checkpoint) -> str:
     """Return the state that the last loop was left from."""
     loops = {(edge.source, edge.trigger, edge.dest) for edge in checkpoint.lifecycle.loops}
     sources = [
-        one.source
-        for invocation in checkpoint.invocations
-        for one in invocation.transitions
-        if (one.source, one.trigger, one.dest) in loops
+        one.source for one in checkpoint.transitions if (one.source, one.trigger, one.dest) in loops
     ]
     return sources[-1] if sources else ""

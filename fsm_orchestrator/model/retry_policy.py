@@ -8,9 +8,10 @@ from typing import Annotated, Final
 from pydantic import Field, Strict
 
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import GraceMilliseconds, number, unset
 from fsm_orchestrator.model.stage_options import BOUNDS
-from fsm_orchestrator.vocabulary import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX, Backoff
+from fsm_orchestrator.vocabulary import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX, Backoff, Ending
 
 ExitCodes = Annotated[
     tuple[Annotated[int, number(BOUNDS["exit_codes"])], ...],
@@ -39,6 +40,28 @@ class RetryPolicy(StrictModel):
     def names_nothing(self) -> bool:
         """Whether it asks for retries and does not say after what."""
         return (self.max_attempts or 1) > 1 and not self.exit_codes and not self.timeouts
+
+    def allows_another(self, execution: StageExecution, attempts: int) -> bool:
+        """Answer whether another attempt follows: one is left, and the way it ended is named.
+
+        `attempts` is how many the stage has had at this piece of work, this one included.
+        """
+        if attempts >= (self.max_attempts or 1):
+            return False
+        match execution.ending:
+            case Ending.TIMED_OUT | Ending.WENT_QUIET:
+                return bool(self.timeouts)
+            case Ending.EXITED:
+                return execution.exit_code in (self.exit_codes or ())
+            case _:
+                return False
+
+    def wait_ms(self, retry: int) -> int:
+        """Return how long to wait before a retry, counted from 1."""
+        first = DEFAULT_BACKOFF_MS if self.backoff_ms is None else self.backoff_ms
+        longest = DEFAULT_BACKOFF_MS_MAX if self.backoff_ms_max is None else self.backoff_ms_max
+        doublings = min(retry - 1, 31) if self.backoff is Backoff.EXPONENTIAL else 0
+        return int(min(first << doublings, longest))
 
 
 DEFAULT_RETRY: Final = RetryPolicy(

@@ -15,7 +15,6 @@ from fsm_orchestrator.vocabulary import (
     GatesGuard,
     Outcome,
     PlannedAction,
-    StageStatus,
 )
 
 
@@ -130,12 +129,7 @@ def _action(
 
 
 def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:
-    earlier = [
-        execution
-        for invocation in preparation.checkpoint.invocations
-        for execution in invocation.stage_executions
-        if execution.stage == stage and execution.status is not StageStatus.SKIPPED
-    ]
+    earlier = preparation.checkpoint.attempts_of(stage)
     if not earlier:
         return "it has not run yet", ()
     last = earlier[-1]

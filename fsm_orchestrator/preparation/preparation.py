@@ -23,7 +23,6 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import limits_in_force, retry_in_force
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.vocabulary import (
@@ -32,7 +31,6 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     GatesGuard,
-    OnLeak,
     Trigger,
     __version__,
 )
@@ -90,27 +88,6 @@ class Preparation(NamedTuple):
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
 
 
-class RunSettings(NamedTuple):
-    """The settings of a run that hold for each stage; None where one source does not say."""
-
-    timeout_ms: int | None = None
-    kill_grace_ms: int | None = None
-    on_leak: OnLeak | None = None
-
-    def over(self, lower: RunSettings) -> RunSettings:
-        """Return these settings, and where they do not say, those of `lower`."""
-        given = {field: value for field, value in self._asdict().items() if value is not None}
-        return lower._replace(**given)
-
-
-DEFAULT_RUN_SETTINGS: Final = RunSettings(on_leak=OnLeak.WARN)
-
-
-def run_settings_in(source: RunConfig | Checkpoint) -> RunSettings:
-    """Return what a request, or the checkpoint of a run, says."""
-    return RunSettings(*(getattr(source, field) for field in RunSettings._fields))
-
-
 def new_invocation(
     number: int,
     mode: ExecutionMode,
@@ -157,7 +134,7 @@ def private_of(
     settings: Mapping[str, StageSettings], kept: PrivateFile | None, run_id: str
 ) -> PrivateFile:
     """Return what the private file must hold; a kept comparison key stays."""
-    key = private_file.new_digest_key().hex() if kept is None else kept.digest_key
+    key = secrets.token_hex(32) if kept is None else kept.digest_key
     return PrivateFile(run_id=run_id, digest_key=key, stages=secrets_of(settings))
 
 

@@ -37,11 +37,6 @@ class ResumableRun:
     masker: Masker
     private: PrivateFile
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the run had reached done."""
-        return self.checkpoint.is_done
-
 
 def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
     """Lay what was given now over what the run has left.

@@ -17,7 +17,6 @@ from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
     new_invocation,
-    run_settings_in,
     setting_warnings,
 )
 from fsm_orchestrator.preparation.resumable_run import ResumableRun, resumable_run
@@ -36,7 +35,7 @@ def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparat
         UsageError: the request contradicts what the run has done.
     """
     run = resumable_run(config, saved or load_saved(config.output_path))
-    if run.is_done:
+    if run.checkpoint.is_done:
         refuse_contradiction(run)
         return _prepare_done(run)
     decision = decide(run)
@@ -101,12 +100,13 @@ def _prepare_continuation(
     )
     has_secrets = bool(run.private.stages)
     new_ref = private_file.new_private_ref() if has_secrets else None
+    given = {key: getattr(config, key) for key in ("timeout_ms", "kill_grace_ms", "on_leak")}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,
             "private_ref": found.private_ref or new_ref,
             "gate_signals": signals_in_force(config.gates, found.gate_signals, config.gate_sources),
-            **run_settings_in(config).over(run_settings_in(found))._asdict(),
+            **{key: value for key, value in given.items() if value is not None},
             "stages": dict(run.records),
         }
     )

@@ -13,12 +13,12 @@ TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable'
 
 
 class Command(NamedTuple):
-    """A command to start: `program` is a path, or a bare name to look up on `search_path`.
+    """A command to start: `command` is a path, or a bare name to look up on `search_path`.
 
     `stdout` and `stderr` are the descriptors that it writes to.
     """
 
-    program: str
+    command: str
     args: tuple[str, ...]
     cwd: str
     env: Mapping[str, str]
@@ -29,7 +29,7 @@ class Command(NamedTuple):
 
 def look_up(command: Command) -> str | NotSpawned:
     """Return the path of the program, or why none can be started."""
-    program = command.program
+    program = command.command
     if os.sep not in program:
         import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
 

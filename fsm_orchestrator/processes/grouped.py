@@ -13,11 +13,10 @@ import threading
 
 from fsm_orchestrator.model.endings import Lost, NotSpawned
 from fsm_orchestrator.model.execution import Resources
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command, look_up, refused_program
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.signals import HAS_PIDFD, kill_session
-from fsm_orchestrator.processes.table import ProcessKey
+from fsm_orchestrator.processes.table import ProcessKey, session_members
 
 STATUS_TAKEN = "its exit status was lost: SIGCHLD is ignored in the calling process"
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
@@ -30,7 +29,7 @@ def spawn_group(command: Command) -> GroupProcess | NotSpawned:
         return program
     try:
         process = subprocess.Popen(
-            (command.program, *command.args),
+            (command.command, *command.args),
             executable=program,
             cwd=command.cwd,
             env=command.env,
@@ -55,7 +54,7 @@ class GroupProcess:
 
     def everyone(self) -> tuple[ProcessKey, ...]:
         """List what is alive of the session."""
-        return process_table.session_members(self.pid)
+        return session_members(self.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
         """List what is alive of the session except the leader."""

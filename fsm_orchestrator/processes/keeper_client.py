@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.processes import keeper
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.table import identity
 
 LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
@@ -44,7 +44,7 @@ class Keeper:
 
     def __init__(self, pid: int, control: socket.socket) -> None:
         self.pid = pid
-        self.identity = process_table.identity(pid)
+        self.identity = identity(pid)
         self._control = control
         self._is_ready = False
         self._unable = ""

@@ -19,12 +19,11 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.keeper_client import Keeper, start_keeper
 from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.table import identity
 
 IDLE_MAX: Final = 64
 """How many keepers may wait for work: more than the threads that make sense at once."""
@@ -100,12 +99,7 @@ class KeeperPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
 
@@ -155,15 +149,14 @@ def _is_up(keeper: Keeper) -> bool:
     descriptors = [keeper.fileno()]
     if readable(descriptors, time.monotonic()) and keeper.unable():
         return False
-    return not readable(
-        descriptors, time.monotonic()
-    )  # unless that was only the word that it is ready
+    # Readable once more: that was not only the word that it is ready.
+    return not readable(descriptors, time.monotonic())
 
 
 def _dismiss(keeper: Keeper) -> None:
     """Make an idle keeper end, even if it is stopped or a forked process has its socket."""
     with contextlib.suppress(OSError):
-        if process_table.identity(keeper.pid) == keeper.identity:
+        if identity(keeper.pid) == keeper.identity:
             os.kill(keeper.pid, signal.SIGCONT)
     with (
         contextlib.suppress(OSError),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 
 from fsm_orchestrator.model.endings import Lost, NotSpawned
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command, look_up, refused_directory, refused_program
 from fsm_orchestrator.processes.contained import Collected
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, Refused
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import kill_session
-from fsm_orchestrator.processes.table import ProcessKey
+from fsm_orchestrator.processes.table import ProcessKey, child_pids, descendants
 
 
 def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
@@ -25,7 +24,7 @@ def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
         return program
     started = keeper.spawn(
         program,
-        (command.program, *command.args),
+        (command.command, *command.args),
         command.cwd,
         dict(command.env),
         (command.stdout, command.stderr),
@@ -53,13 +52,13 @@ class KeptProcess:
 
     def everyone(self) -> tuple[ProcessKey, ...]:
         """List what is alive below the keeper."""
-        return process_table.descendants(self._keeper.pid)
+        return descendants(self._keeper.pid)
 
     def others(self) -> tuple[ProcessKey, ...]:
         """List what is alive below the keeper except the leader."""
         if readable([self.end_descriptor], 0.0):
             # The keeper has adopted all that the leader had: one read shows whether there is any.
-            children = process_table.child_pids(self._keeper.pid)
+            children = child_pids(self._keeper.pid)
             if children is not None and children <= {self.pid}:
                 return ()
         return tuple(key for key in self.everyone() if key.pid != self.pid)

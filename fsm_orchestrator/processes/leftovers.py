@@ -17,7 +17,7 @@ import psutil
 
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes import table
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.vocabulary import Operation
 
@@ -81,7 +81,7 @@ def _is_alive(process: psutil.Process) -> bool:
             return True
     except psutil.Error:
         return False
-    return sys.platform.startswith("linux") and process_table.identity(process.pid) is not None
+    return sys.platform.startswith("linux") and table.identity(process.pid) is not None
 
 
 def _processes_of(
@@ -96,7 +96,7 @@ def _processes_of(
 
 def _recorded(pid: int | None, identity: str | None) -> psutil.Process | None:
     """Return the recorded process if it is alive and the pid is still its own."""
-    if pid is None or identity is None or process_table.identity(pid) != identity:
+    if pid is None or identity is None or table.identity(pid) != identity:
         return None
     try:
         return psutil.Process(pid)

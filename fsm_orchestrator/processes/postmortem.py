@@ -19,6 +19,7 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.processes.snapshots import ZOMBIE, ProcessSnapshot
+from fsm_orchestrator.text.phrases import counted
 
 SUMMARY_CHARACTERS_MAX: Final = 300
 
@@ -61,7 +62,7 @@ class Postmortem(StrictModel):
 
 def summary(postmortem: Postmortem) -> str:
     """Describe the leader and what else is of interest, in one line of at most 300 characters."""
-    head = _counted(len(postmortem.processes), "process", "es")
+    head = counted(len(postmortem.processes), "process")
     if not postmortem.is_complete:
         head += ", not everything could be read"
     last = []
@@ -108,18 +109,14 @@ def _details(process: ProcessSnapshot) -> str:
         used_seconds = process.user_seconds + (process.system_seconds or 0)
         details += f", {used_seconds:.1f} s of processor time"
     if process.open_files:
-        details += f", {_counted(len(process.open_files), 'open file')}"
+        details += f", {counted(len(process.open_files), 'open file')}"
     if process.sockets:
         one = min(process.sockets, key=lambda each: (not each.remote, not each.local))
         words = (one.kind, _shown(one.remote or one.local, _ADDRESS_MAX), one.state)
         more = f", {len(process.sockets) - 1} more" if len(process.sockets) > 1 else ""
-        details += f", {_counted(len(process.sockets), 'socket')}"
+        details += f", {counted(len(process.sockets), 'socket')}"
         details += f" ({' '.join(word for word in words if word)}{more})"
     return details
-
-
-def _counted(count: int, noun: str, ending: str = "s") -> str:
-    return f"{count} {noun}{'' if count == 1 else ending}"
 
 
 def _shown(text: str, length_max: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from fsm_orchestrator.model.endings import (
@@ -23,7 +22,6 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -32,6 +30,7 @@ from fsm_orchestrator.processes.kept import spawn_kept
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import wait_for_end_of
+from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
 
@@ -101,14 +100,6 @@ class ProcessReport(NamedTuple):
     leaked: tuple[LeakedProcess, ...] = ()
     leaked_count: int = 0
     survivors: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Leaked:
-    """The processes alive when their leader had exited by itself."""
-
-    described: tuple[LeakedProcess, ...] = ()
-    count: int = 0
 
 
 class ProcessRunner:
@@ -195,9 +186,10 @@ class ProcessRunner:
             stopped = self._wait(child, limits, output, observer, _Reading(reader))
             if isinstance(stopped, TimedOut | WentQuiet):
                 self._announce_end(child, stopped, output, observer)
-            leaked = _Leaked() if stopped is not None else self._leaked(child)
+            left = self._left_by(child) if stopped is None else ()
+            leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
             has_ended = True
-            if stopped is not None or leaked.count:
+            if stopped is not None or left:
                 heard = 1 if isinstance(stopped, Interrupted) else 0
                 has_ended = terminate(
                     child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
@@ -215,7 +207,12 @@ class ProcessRunner:
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors)
         self._is_idle = not collected.survivors
-        return _report(stopped, collected, leaked, was_killed=not has_ended)
+        # What was started too late to be described was killed all the same, and is counted.
+        count = max(len(left), collected.killed) if stopped is None else 0
+        end: ProcessEnd = collected.end if stopped is None else stopped
+        if isinstance(end, TimedOut | WentQuiet):
+            end = end._replace(was_killed=not has_ended)
+        return ProcessReport(end, collected.resources, leaked, count, collected.survivors)
 
     def _spawn(self, command: Command) -> Contained | NotSpawned:
         keeper = self.keeper()
@@ -295,25 +292,10 @@ class ProcessRunner:
         leader_first = sorted(pids, key=lambda pid: pid != child.pid)
         observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
 
-    def _leaked(self, child: Contained) -> _Leaked:
+    @staticmethod
+    def _left_by(child: Contained) -> tuple[ProcessKey, ...]:
         """Find what a leader that ended by itself left running, after a moment to end as well."""
         settled_at = time.monotonic() + LEAK_SETTLE_SECONDS
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
-        described = (process_table.describe(key) for key in others[:LEAKED_PROCESSES_MAX])
-        return _Leaked(tuple(one for one in described if one is not None), len(others))
-
-
-def _report(
-    stopped: Stopped | None, collected: Collected, leaked: _Leaked, *, was_killed: bool
-) -> ProcessReport:
-    match stopped:
-        case TimedOut() | WentQuiet():
-            end: ProcessEnd = stopped._replace(was_killed=was_killed)
-        case None:
-            end = collected.end
-        case _:
-            end = stopped
-    # What was started too late to be described was killed all the same, and is counted.
-    count = max(leaked.count, collected.killed) if stopped is None else 0
-    return ProcessReport(end, collected.resources, leaked.described, count, collected.survivors)
+        return others

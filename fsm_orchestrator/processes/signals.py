@@ -13,9 +13,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.table import ProcessKey
+from fsm_orchestrator.processes.table import ProcessKey, is_alive, session_members
 
 KILL_ROUNDS_MAX: Final = 50
 KILL_WAIT_SECONDS: Final = 0.2
@@ -31,7 +30,7 @@ def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if descriptor >= 0:
                 signal.pidfd_send_signal(descriptor, signum)
-            elif not HAS_PIDFD and process_table.is_alive(process):
+            elif not HAS_PIDFD and is_alive(process):
                 os.kill(process.pid, signum)
         if descriptor >= 0:
             os.close(descriptor)
@@ -79,7 +78,7 @@ def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
         The pids that are still alive.
     """
     for _ in range(KILL_ROUNDS_MAX):
-        others = tuple(key for key in process_table.session_members(leader) if key.pid != leader)
+        others = tuple(key for key in session_members(leader) if key.pid != leader)
         signal_group(leader, signal.SIGKILL)
         signal_each(others, signal.SIGKILL)
         has_ended = bool(readable([end_descriptor], 0.0))
@@ -87,7 +86,7 @@ def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
             return ()
         deadline = time.monotonic() + KILL_WAIT_SECONDS
         wait_for_end_of(others, [] if has_ended else [end_descriptor], deadline)
-    alive = tuple(key.pid for key in process_table.session_members(leader))
+    alive = tuple(key.pid for key in session_members(leader))
     return alive or (leader,)
 
 
@@ -99,7 +98,7 @@ def pidfd(process: ProcessKey) -> int:
         descriptor = os.pidfd_open(process.pid)
     except OSError:
         return -1
-    if process_table.is_alive(process):
+    if is_alive(process):
         return descriptor
     os.close(descriptor)
     return -1

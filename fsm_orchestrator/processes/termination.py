@@ -10,12 +10,11 @@ from __future__ import annotations
 import signal
 import time
 
-from fsm_orchestrator.processes import table as process_table
 from fsm_orchestrator.processes.contained import Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import signal_each, signal_group, wait_for_end_of
-from fsm_orchestrator.processes.table import ProcessKey
+from fsm_orchestrator.processes.table import ProcessKey, group_of, session_members
 
 
 def terminate(
@@ -41,10 +40,10 @@ def terminate(
 
 def _ask_session(child: Contained) -> set[ProcessKey]:
     """Ask the leader's group, and what left the group but not the session."""
-    members = process_table.session_members(child.pid)
+    members = session_members(child.pid)
     signal_group(child.pid, signal.SIGTERM)
     signal_group(child.pid, signal.SIGCONT)
-    _ask([key for key in members if process_table.group_of(key.pid) != child.pid])
+    _ask([key for key in members if group_of(key.pid) != child.pid])
     return set(members)
 
 

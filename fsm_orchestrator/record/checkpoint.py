@@ -3,7 +3,7 @@
 Reading a file without believing it is checkpoint_reader.py's duty, writing it recorder.py's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
@@ -29,7 +29,7 @@ from fsm_orchestrator.model.execution import (
     gone_wrong,
     idempotency_key,
 )
-from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.secrets.private_file import PrivateRef
@@ -109,16 +109,30 @@ class Checkpoint(StrictModel):
         return self.invocations[-1]
 
     @property
-    def last_seq(self) -> int:
-        """The number of the last transition; 0 before the first."""
-        return sum(len(invocation.transitions) for invocation in self.invocations)
+    def transitions(self) -> Iterator[TransitionRecord]:
+        """The transitions of all invocations, in order."""
+        return (one for invocation in self.invocations for one in invocation.transitions)
+
+    @property
+    def executions(self) -> Iterator[StageExecution]:
+        """What all invocations did about stages, in order."""
+        return (one for invocation in self.invocations for one in invocation.stage_executions)
+
+    def decisions_in_force(self, outcome: Outcome | None) -> tuple[GateDecision, ...]:
+        """Return this invocation's decisions; where a done run was resumed, those that closed it.
+
+        `outcome` is the one that the run has, or that it is said to have.
+        """
+        if self.invocation.gate_decisions or outcome is not Outcome.DONE:
+            return self.invocation.gate_decisions
+        found = (one.gate_decisions for one in reversed(self.invocations) if one.gate_decisions)
+        return next(found, ())
 
     def times_taken(self, edge: Edge) -> int:
         """Count how often an edge was taken in the run, over all invocations."""
         return sum(
             (one.source, one.trigger, one.dest) == (edge.source, edge.trigger, edge.dest)
-            for invocation in self.invocations
-            for one in invocation.transitions
+            for one in self.transitions
         )
 
     def cycle_of(self, stage: str) -> int:
@@ -140,18 +154,31 @@ class Checkpoint(StrictModel):
         return tuple(completion for completion in found if completion is not None)
 
     @property
+    def outcome(self) -> Outcome | None:
+        """The outcome that the state says; None while the run works."""
+        return self.lifecycle.states[self.current_state].outcome
+
+    @property
     def is_done(self) -> bool:
         """Whether the run has reached done."""
-        return self.lifecycle.states[self.current_state].outcome is Outcome.DONE
+        return self.outcome is Outcome.DONE
+
+    def attempts_of(self, stage: str) -> tuple[StageExecution, ...]:
+        """Return the attempts of a stage that have ended, over all invocations."""
+        return tuple(
+            one
+            for one in self.executions
+            if one.stage == stage and one.attempt > 0 and one.status is not StageStatus.SKIPPED
+        )
+
+    def attempts_made(self, stage: str) -> int:
+        """Count the attempts at the piece of work that a stage is at, over all invocations."""
+        cycle = self.cycle_of(stage)
+        return sum(cycle_in(one) == cycle for one in self.attempts_of(stage))
 
     def next_attempt(self, stage: str) -> int:
         """Return the number of the next attempt of a stage, over all invocations, from 1."""
-        numbers = [
-            execution.attempt
-            for invocation in self.invocations
-            for execution in invocation.stage_executions
-            if execution.stage == stage and execution.status is not StageStatus.SKIPPED
-        ]
+        numbers = [execution.attempt for execution in self.attempts_of(stage)]
         if self.open_attempt is not None and self.open_attempt.stage == stage:
             numbers.append(self.open_attempt.attempt)
         return 1 + max(numbers, default=0)

@@ -9,8 +9,12 @@ from fsm_orchestrator.model import operations
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, judge
-from fsm_orchestrator.stages.masked_artifacts import masked_artifacts, masked_paths
+from fsm_orchestrator.stages.artifacts import (
+    ArtifactsVerdict,
+    judge,
+    masked_artifacts,
+    masked_paths,
+)
 from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 

@@ -7,11 +7,12 @@ that a program that uses structlog itself can call this as a library.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import BaseModel
@@ -98,16 +99,14 @@ class EventFile:
         return RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
 
 
-class _Sinks:
+class _Sinks(NamedTuple):
     """The receivers of a finished event."""
 
-    def __init__(self, event_file: EventFile | None, listener: Listener | None) -> None:
-        self.event_file = event_file
-        self.listener = listener
+    event_file: EventFile
+    listener: Listener | None
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        if self.event_file is not None:
-            self.event_file.write(event)
+        self.event_file.write(event)
         if self.listener is not None:
             self.listener(event)
 
@@ -121,33 +120,26 @@ class RunLogger(structlog.BoundLoggerBase):
 
 
 def build_logger(
-    clock: Clock, masker: Masker, event_file: EventFile | None, listener: Listener | None
+    clock: Clock, masker: Masker, event_file: EventFile, listener: Listener | None
 ) -> RunLogger:
     """Return a logger that numbers, stamps, masks and orders events, and feeds both sinks."""
-    counter = {"seq": 0 if event_file is None else event_file.last_seq}
-
-    def stamp(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        counter["seq"] += 1
-        event["seq"] = counter["seq"]
-        event["at"] = timestamp(clock.now())
-        event["schema_version"] = SCHEMA_VERSION
-        return event
-
-    def mask(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        return {
-            key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
-            for key, value in event.items()
-        }
+    numbers = itertools.count(event_file.last_seq + 1)
 
     def finish(
         _logger: Any, _method: str, event: EventDict
     ) -> tuple[tuple[EventDict], dict[str, Any]]:
-        ordered = {key: event.pop(key) for key in _FIRST_KEYS if key in event}
-        return ({**ordered, **event},), {}
+        line: dict[str, Any] = {
+            key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
+            for key, value in event.items()
+        }
+        line |= {"seq": next(numbers), "at": timestamp(clock.now())}
+        line["schema_version"] = SCHEMA_VERSION
+        ordered: EventDict = {key: line.pop(key) for key in _FIRST_KEYS if key in line}
+        return ({**ordered, **line},), {}
 
     logger: RunLogger = structlog.wrap_logger(
         _Sinks(event_file, listener),
-        processors=[mask, stamp, finish],
+        processors=[finish],
         wrapper_class=RunLogger,
         context_class=dict,
         cache_logger_on_first_use=False,

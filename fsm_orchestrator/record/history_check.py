@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge, signal_problem
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.attempt_check import (
     completion_problems,
     execution_problems,
@@ -147,24 +147,14 @@ def _invocation_problems(
 def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
     if tuple(signal.gate for signal in checkpoint.gate_signals) != MANDATORY_GATES:
         yield "gate_signals: must hold one signal for each gate, in judging order"
-    judged = {one.gate: one.status for one in _last_decisions(checkpoint)}
+    in_force = checkpoint.decisions_in_force(checkpoint.outcome)
+    judged = {one.gate: one.status for one in in_force}
     for index, signal in enumerate(checkpoint.gate_signals):
         problem = signal_problem(signal)
         if problem is not None:
             yield f"gate_signals[{index}].status: {problem}"
         if judged.get(signal.gate, signal.status) != signal.status:
             yield f"gate_signals[{index}].status: the gate was judged by another"
-
-
-def _last_decisions(checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
-    """Return what the gates said of the signals in force; none if they have not been judged yet.
-
-    A visit to a done run judges nothing, and changes no signal.
-    """
-    if checkpoint.is_done:
-        judging = (one for one in reversed(checkpoint.invocations) if one.gate_decisions)
-        return next((one.gate_decisions for one in judging), ())
-    return checkpoint.invocation.gate_decisions
 
 
 def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str]:

@@ -52,9 +52,8 @@ class Recorder:
         self.draft = self.draft.with_execution(execution)
 
     def add_warning(self, warning: str) -> None:
-        """Add a warning to this invocation's record in the draft, once."""
-        if warning not in self.draft.invocation.warnings:
-            self.update_invocation(warnings=(*self.draft.invocation.warnings, warning))
+        """Add a warning to this invocation's record in the draft."""
+        self.update_invocation(warnings=(*self.draft.invocation.warnings, warning))
 
     def save(self) -> None:
         """Make the draft's checkpoint durable.
@@ -63,10 +62,8 @@ class Recorder:
             RecordingError: it cannot be; `operation` is `checkpoint.persist`.
         """
         data = self._checkpoint_bytes()
-        try:
+        with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             files.replace_file(self._checkpoint_path, data)
-        except OSError as error:
-            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
         self._note_on_disk(data)
 
     def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
@@ -99,10 +96,8 @@ class Recorder:
             RecordingError: `operation` says which of the two could not be written.
         """
         data = self._checkpoint_bytes()
-        try:
+        with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             checkpoint = files.stage_file(self._checkpoint_path, data)
-        except OSError as error:
-            raise _error(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, error) from error
         try:
             report = self._stage_report(outcome)
             try:
@@ -134,7 +129,7 @@ class Recorder:
 
     def report(self, outcome: Outcome | None = None) -> Report:
         """Return the draft's report; `outcome` as in `build_report`. A done run is judged anew."""
-        intact = self.is_done and not self.is_degraded and self._artifacts_intact()
+        intact = self.draft.is_done and not self.is_degraded and self._artifacts_intact()
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
     def write_report_if_possible(self, outcome: Outcome | None = None) -> None:
@@ -146,11 +141,6 @@ class Recorder:
     def is_closure_ready(self) -> bool:
         """Whether the report that was made last to be written says that the run may be closed."""
         return not self.is_degraded and self.latest is not None and self.latest.closure_ready
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the draft's state is done."""
-        return self.draft.is_done
 
     def _stage_report(self, outcome: Outcome | None) -> files.StagedFile | None:
         """Stage the report; return None where it cannot be written and that is known already."""

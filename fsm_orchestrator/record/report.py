@@ -169,8 +169,8 @@ def build_report(
     current state says, for a run that failed because a state could not be made durable.
     """
     invocation = checkpoint.invocation
-    terminal = outcome or checkpoint.lifecycle.states[checkpoint.current_state].outcome
-    decisions = decisions_in_force(checkpoint, terminal)
+    terminal = outcome or checkpoint.outcome
+    decisions = checkpoint.decisions_in_force(terminal)
     is_done = terminal is Outcome.DONE
     return Report(
         schema_version=1,
@@ -192,16 +192,4 @@ def build_report(
         started_at=invocation.started_at,
         finished_at=invocation.finished_at,
         earlier_invocations=checkpoint.invocations[:-1],
-    )
-
-
-def decisions_in_force(
-    checkpoint: Checkpoint, terminal: Outcome | None
-) -> tuple[GateDecision, ...]:
-    """Return this invocation's decisions; for a resumed done run, those that closed it."""
-    if checkpoint.invocation.gate_decisions or terminal is not Outcome.DONE:
-        return checkpoint.invocation.gate_decisions
-    return next(
-        (one.gate_decisions for one in reversed(checkpoint.invocations) if one.gate_decisions),
-        (),
     )

@@ -54,11 +54,6 @@ def new_private_ref() -> str:
     return secrets.token_hex(16)
 
 
-def new_digest_key() -> bytes:
-    """Make a key for environment digests."""
-    return secrets.token_bytes(32)
-
-
 def state_directory() -> Path:
     """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/…."""
     given = os.environ.get("XDG_STATE_HOME", "")

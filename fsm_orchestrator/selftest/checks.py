@@ -30,8 +30,7 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.selftest.environment import with_this_package
-from fsm_orchestrator.selftest.sweep import SweepError, sweep
+from fsm_orchestrator.selftest.sweep import SweepError, sweep, with_this_package
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0

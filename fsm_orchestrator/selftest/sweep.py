@@ -6,6 +6,7 @@ The operator's version of the sweep that the tests do more finely.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from fsm_orchestrator.api import load_report
 from fsm_orchestrator.errors import CheckpointError, OrchestratorError
 from fsm_orchestrator.processes import leftovers
 from fsm_orchestrator.record import checkpoint_reader
-from fsm_orchestrator.selftest.environment import with_this_package
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE
 
 STAGES: Final = ("manager", "executor")
@@ -26,6 +26,13 @@ RUN_SECONDS_MAX: Final = 60.0
 GONE_SECONDS_MAX: Final = 1.0
 _SCRIPT: Final = "echo {stage} began >>{notes}; sleep 0.02; echo {stage} ended >>{notes}"
 _PASSING: Final = ("--policy-status", "allow", "--ci-status", "success", "--review-status")
+
+
+def with_this_package() -> dict[str, str]:
+    """Return the environment in which a new Python finds this package."""
+    package_root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 class SweepError(Exception):

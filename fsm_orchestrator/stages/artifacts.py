@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import (
     ABSENT,
     Snapshot,
@@ -72,6 +73,19 @@ class ArtifactsVerdict(NamedTuple):
             for kind, problems in kinds
             if problems
         )
+
+
+def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
+    """Return the good artifacts as a record may name them."""
+    return tuple(
+        artifact.model_copy(update={"path": masker.mask_path(artifact.path)})
+        for artifact in verdict.good
+    )
+
+
+def masked_paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
+    """Return the paths of wrong artifacts as a record may name them."""
+    return masker.mask_paths(problem.path for problem in problems)
 
 
 class _Kind(Enum):

@@ -11,6 +11,7 @@ from typing import Final
 
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
@@ -41,10 +42,12 @@ from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactsVerdict,
     judge,
+    masked_artifacts,
+    masked_paths,
 )
-from fsm_orchestrator.stages.masked_artifacts import masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
+from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
@@ -119,25 +122,36 @@ class Attempt:
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """Write the black box."""
-        from fsm_orchestrator.stages.black_box import Moment, write_black_box  # noqa: PLC0415 - rare
+        """Write the black box: what its processes are doing."""
+        from fsm_orchestrator.processes.postmortem import Postmortem, summary  # noqa: PLC0415 - rare
+        from fsm_orchestrator.processes.snapshots import collect  # noqa: PLC0415 - rare
 
+        at, stdout_tail, stderr_tail = self.clock.now(), self._tail(0), self._tail(1)
         is_fixed, problem = self.clock.is_fixed, problem_of(stopped)
-        moment = Moment(
-            at=timestamp(self.clock.now()),
+        found, is_complete = collect(processes, self.masker)
+        black_box = Postmortem(
+            schema_version=1,
+            run_id=self.run_id,
+            stage=self.record.stage,
+            attempt=self.record.attempt,
+            at=timestamp(at),
             why="" if problem is None else problem.cause,
-            processes=processes,
+            is_complete=is_complete,
+            processes=found,
             silent_seconds=None if is_fixed else round(silent_seconds, 3),
-            stdout_tail=self._tail(0),
-            stderr_tail=self._tail(1),
+            stdout_tail=stdout_tail,
+            stderr_tail=stderr_tail,
         )
-        line = write_black_box(self.output_directory, self.run_id, self.record, moment, self.masker)
-        self._black_box = "" if is_fixed else line
+        path = self.output_directory / postmortem_name(self.record.stage, self.record.attempt)
+        data = (escaped(black_box.model_dump_json(indent=2)) + "\n").encode()
+        with files.recording(Operation.LOGS_PERSIST, path):
+            files.replace_file(path, data, mode=0o600)
+        self._black_box = "" if is_fixed else summary(black_box)
 
     def _command(self) -> Command:
         stdout, stderr = self._outputs
         return Command(
-            program=self.settings.command,
+            command=self.settings.command,
             args=self.settings.args,
             cwd=self.settings.cwd,
             env=self._environment(),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
-from fsm_orchestrator.stages.retrying import wait_ms
 from fsm_orchestrator.vocabulary import Backoff
 from tests.support.command import PASSING, events_of, orchestrate, report_of, shell, start, statuses
 from tests.support.patience import PATIENCE_SECONDS, wait_until
@@ -163,5 +162,5 @@ def test_senseless_retry_is_a_usage_error(
 def test_wait_before_each_retry(given: dict[str, Any], waits: list[int]) -> None:
     """Fixed or doubled each time, never above the longest, however many there were."""
     policy = RetryPolicy(**given).over(DEFAULT_RETRY)
-    assert [wait_ms(policy, retry) for retry in (1, 2, 3)] == waits
-    assert wait_ms(policy, 1000) <= 60_000
+    assert [policy.wait_ms(retry) for retry in (1, 2, 3)] == waits
+    assert policy.wait_ms(1000) <= 60_000

@@ -13,9 +13,8 @@ from fsm_orchestrator import run
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import CheckpointError, UsageError
-from fsm_orchestrator.preparation.dispatch import prepare
-from fsm_orchestrator.preparation.new_run import prepare_run
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.preparation.prepare import prepare, prepare_run
 from fsm_orchestrator.preparation.resume import prepare_resume
 from fsm_orchestrator.vocabulary import (
     DEFAULT_TIMEOUT_MS,

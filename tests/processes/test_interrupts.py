@@ -17,8 +17,7 @@ import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, resume, run
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.processes import kept, leftovers
-from fsm_orchestrator.processes import table as process_table
+from fsm_orchestrator.processes import kept, leftovers, table
 from fsm_orchestrator.processes.contained import Collected
 from fsm_orchestrator.vocabulary import Gate, Operation
 from tests.support.command import (
@@ -318,7 +317,7 @@ def test_leftover_without_its_environment_is_found_by_its_pid(running: Running) 
     eventually(lambda: checkpoint_of(running.output)["open_attempt"]["pid"] is not None)
     attempt = checkpoint_of(running.output)["open_attempt"]
     assert attempt["pid"] == stage
-    assert attempt["pid_identity"] == process_table.identity(stage)
+    assert attempt["pid_identity"] == table.identity(stage)
     running.signal(signal.SIGKILL)
     running.end()
     running.resume()
@@ -343,7 +342,7 @@ def test_stranger_that_has_the_pid_now_is_left_alone(
     """A pid is only believed with its identity: another process of that pid is not touched."""
     running.start(*both(shell("executor", BLOCKS_ONCE)))
     stage = running.hear_pid()
-    identity = process_table.identity(stage)
+    identity = table.identity(stage)
     running.signal(signal.SIGKILL)
     running.end()
     with contextlib.suppress(ProcessLookupError):  # the keeper ends it as well

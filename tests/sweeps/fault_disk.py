@@ -274,7 +274,7 @@ class PlainRunner(ProcessRunner):
         """Run a stage that ends by itself."""
         del limits, reader
         with subprocess.Popen(
-            [command.program, *command.args],
+            [command.command, *command.args],
             cwd=command.cwd,
             env=command.env,
             stdout=command.stdout,

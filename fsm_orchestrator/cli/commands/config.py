@@ -12,9 +12,9 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns
 from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.preparation.dispatch import prepare
 from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"

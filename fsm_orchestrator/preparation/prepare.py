@@ -1,22 +1,25 @@
-"""Preparing a new run: everything that can be refused before anything is written."""
+"""Prepares what was asked for: a new run, a resume, or a resume that begins from the start.
+
+Everything that can be refused is refused before anything is written. How a resume is prepared is in
+resume.py.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
-    DEFAULT_RUN_SETTINGS,
     Preparation,
     clock_of,
     masker_of,
@@ -24,23 +27,64 @@ from fsm_orchestrator.preparation.preparation import (
     new_run_id,
     private_of,
     recorded,
-    run_settings_in,
     setting_warnings,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
     DEFAULT_LIFECYCLE,
     PRODUCT,
+    REPORT_FILE,
     ExecutionMode,
     OnChangedStage,
+    OnLeak,
     Trigger,
     __version__,
 )
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.checkpoint_reader import SavedRun
+
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
 """The errors for a directory, for what is no regular file, and for one that is too large."""
+
+
+def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
+    """Decide what the request would do. Writes nothing.
+
+    `saved` is what the run to resume has left, if the caller has read it already.
+
+    Raises:
+        UsageError: the request is wrong or refused.
+        CheckpointError: a resume without a checkpoint that can be used.
+    """
+    if not config.resume:
+        return prepare_run(config)
+    if saved is None and _was_never_recorded(config):
+        if not any(given.bin for given in config.stages.values()):
+            raise UsageError(
+                "the run to resume could not write its checkpoint, so nothing is kept of it: it"
+                " begins again, and no stage has a binary",
+                remedy="type the whole command of the run again",
+            )
+        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
+    from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
+
+    return prepare_resume(config, saved)
+
+
+def _was_never_recorded(config: RunConfig) -> bool:
+    """Say whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    output = config.output_path
+    if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
+        return False
+    try:
+        return read_report(output / REPORT_FILE).is_nothing_kept
+    except ReportError:
+        return False
 
 
 def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:
@@ -63,18 +107,19 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
     settings = given_settings(config, declared, {})
     masker = masker_of(settings)
     private = private_of(settings, None, _run_id(config, clock))
-    run_id = private.run_id
     checkpoint = Checkpoint(
         schema_version=1,
         product=PRODUCT,
         version=__version__,
-        run_id=run_id,
+        run_id=private.run_id,
         private_ref=private_file.new_private_ref() if private.stages else None,
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
-        **run_settings_in(config).over(DEFAULT_RUN_SETTINGS)._asdict(),
+        timeout_ms=config.timeout_ms,
+        kill_grace_ms=config.kill_grace_ms,
+        on_leak=config.on_leak or OnLeak.WARN,
         stages=recorded(settings, masker, private, {}),
         completions=(),
         open_attempt=None,
