@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from fsm_orchestrator.explanation.explanation import Fact
+from fsm_orchestrator.explanation.facts import FactForm
 from fsm_orchestrator.rendering.html.environment import has_hidden
-from fsm_orchestrator.vocabulary import FactForm
 
 SHOWN_CHARACTERS_MAX: Final = 4_000
 """A longer text is cut: an argument may have a hundred thousand characters."""

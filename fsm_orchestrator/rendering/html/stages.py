@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage, Explanation
+from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.rendering.html.components import ShownFact, shown_facts
 from fsm_orchestrator.rendering.html.looks import AT_WORK, FATES, Look, look_of
 from fsm_orchestrator.rendering.html.output import Output, Outputs
-from fsm_orchestrator.vocabulary import FactName, StageStatus, Standing
+from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
