@@ -14,7 +14,6 @@ import click
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
-from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
@@ -64,7 +63,7 @@ def _dispatch(argv: list[str]) -> int:
     for position, argument in enumerate(argv, start=1):
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise click.UsageError(f"argument {position} is not valid UTF-8 (not shown)")
-    app = build_app(stage_names(prescan(argv)))
+    app = build_app(lambda: _stages(argv))
     captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
     try:
         with redirect_stdout(captured):
@@ -75,6 +74,12 @@ def _dispatch(argv: list[str]) -> int:
         return ExitCode.USAGE
     console.stdout().write(captured.getvalue())
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _stages(argv: list[str]) -> Sequence[str]:
+    from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
+
+    return stage_names(prescan(argv))
 
 
 def _answer_shell(instruction: str) -> int:

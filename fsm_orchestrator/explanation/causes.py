@@ -7,12 +7,13 @@ from typing import Final, assert_never
 
 from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
+from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.stages import explained_gates
 from fsm_orchestrator.inspection.inspected_run import ORCHESTRATOR_DIED, InspectedRun
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import FactName, Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
 
 _SIGNAL_BASE: Final = 128
 

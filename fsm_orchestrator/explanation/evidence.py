@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import Fact
+from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.phrases import span_words
-from fsm_orchestrator.vocabulary import FactName, StageStatus
+from fsm_orchestrator.vocabulary import StageStatus
 
 TAIL_LINES_MAX: Final = 5
 SHOWN_MAX: Final = 10

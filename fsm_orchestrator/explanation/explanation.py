@@ -10,10 +10,11 @@ from typing import Final
 
 from pydantic import Field
 
+from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.text.phrases import with_details
-from fsm_orchestrator.vocabulary import FactForm, FactName, StageFate, Standing
+from fsm_orchestrator.vocabulary import StageFate, Standing
 
 _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.WHY: FactForm.PROSE,

@@ -81,9 +81,11 @@ def answer_shell(instruction: str) -> None:
 
 def _candidates(shell: type[ShellComplete]) -> str:
     """Return the candidates in the format that the shell's script reads."""
-    args, incomplete = shell(build_app(()), {}, PRODUCT, COMPLETION_VARIABLE).get_completion_args()
+    args, incomplete = shell(
+        build_app(tuple), {}, PRODUCT, COMPLETION_VARIABLE
+    ).get_completion_args()
     found = prescan([os.path.expanduser(word) for word in args])
-    app = build_app(stage_names(found))
+    app = build_app(lambda: stage_names(found))
     asked = shell(app, {"obj": found}, PRODUCT, COMPLETION_VARIABLE)
     items = _offered(asked.get_completions(args, incomplete))
     return "".join(asked.format_completion(item) + "\n" for item in items)

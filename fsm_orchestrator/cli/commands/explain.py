@@ -10,10 +10,11 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
+from fsm_orchestrator.explanation.facts import FactForm
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import ExitCode, FactForm, StageFate
+from fsm_orchestrator.vocabulary import ExitCode, StageFate
 
 WIDTH: Final = 80
 ATTEMPTS_SHOWN_MAX: Final = 20

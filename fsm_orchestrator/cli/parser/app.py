@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
 
-from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.vocabulary import PRODUCT, __version__
@@ -23,10 +23,10 @@ class CommandGroup(click.Group):
     A command is built when it is needed: the options of all others cost nothing.
     """
 
-    def __init__(self, stages: Sequence[str]) -> None:
+    def __init__(self, find_stages: Callable[[], Sequence[str]]) -> None:
         context = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
         super().__init__(name=PRODUCT, help=GROUP_HELP, context_settings=context)
-        self._stages = stages
+        self._find_stages = find_stages
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before anything that is neither a command nor an option of the group."""
@@ -44,7 +44,19 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command, made for the stages of the chosen lifecycle."""
         del ctx
+        from fsm_orchestrator.cli.parser.commands import build_command
+
         return build_command(cmd_name, self._stages)
+
+    @cached_property
+    def _stages(self) -> Sequence[str]:
+        return self._find_stages()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands without making them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Offer commands; once something is typed, also what may follow an omitted `run`."""
@@ -74,7 +86,7 @@ def _refuse_mistyped_command(args: Sequence[str]) -> None:
         )
 
 
-def build_app(stages: Sequence[str]) -> click.Group:
-    """Return the command line for a lifecycle with these stages."""
+def build_app(find_stages: Callable[[], Sequence[str]]) -> click.Group:
+    """Return the command line; `find_stages` is asked for the stages when a command needs them."""
     version = click.version_option(__version__, prog_name=PRODUCT, message="%(prog)s %(version)s")
-    return version(CommandGroup(stages))
+    return version(CommandGroup(find_stages))

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.parser import help_texts
-from fsm_orchestrator.cli.parser.names import COMPLETION_SHELLS
+from fsm_orchestrator.cli.parser.help_texts import HELP
+from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
+    EarlierRun,
     FilePath,
     LifecycleSource,
     Once,
@@ -19,23 +20,28 @@ from fsm_orchestrator.cli.parser.parameters import (
     ShippedLifecycle,
     StageName,
     Whole,
-)
-from fsm_orchestrator.cli.parser.run_options import (
-    earlier_run_option,
-    json_option,
-    output_options,
-    print_config_option,
-    run_options,
+    one_of,
 )
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
 from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
+_FORMATS: Final = ("mermaid", "dot", "svg", "png", "text", "markdown")
+
 
 def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
     """Return the command of that name, made for these stages; None when there is none."""
-    build = _BUILDERS.get(name)
-    return None if build is None else build(stages)
+    if name not in COMMANDS:
+        return None
+    if name == "config":
+        return _config()
+    return SectionedCommand(
+        name,
+        help=HELP[name],
+        short_help=COMMANDS[name],
+        params=_PARAMETERS[name](stages),
+        callback=_calls(name, f"{name}_command"),
+    )
 
 
 def _calls(module: str, function: str) -> Callable[..., int]:
@@ -48,265 +54,185 @@ def _calls(module: str, function: str) -> Callable[..., int]:
     return callback
 
 
+def _argument(
+    name: str, kind: click.ParamType[Any], metavar: str = "", **settings: Any
+) -> click.Argument:
+    return click.Argument([name], type=kind, metavar=metavar or kind.name, **settings)
+
+
 def _output_directory() -> click.Argument:
-    return click.Argument(["output_directory"], metavar="OUT", type=Directory("OUT"))
+    return _argument("output_directory", Directory("OUT"))
 
 
-def _run(stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "run",
-        help=help_texts.RUN_HELP,
-        short_help="Run or resume.",
-        params=[*run_options(stages), *output_options(), print_config_option()],
-        callback=_calls("run", "run_command"),
+def _json() -> click.Option:
+    return Section(
+        "Output",
+        ("--json", "as_json"),
+        is_flag=True,
+        help="Print the result as JSON instead of text.",
     )
 
 
-def _plan(stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "plan",
-        help=help_texts.PLAN_HELP,
-        short_help="Show what a run would do.",
-        params=[*run_options(stages), *output_options()],
-        callback=_calls("plan", "plan_command"),
+def _earlier_run() -> click.Option:
+    """Return the option that selects a run in OUT, for the commands that look at one."""
+    return Once(
+        "Run",
+        "--run-id",
+        type=EarlierRun(),
+        help="An earlier run in OUT, which a later one moved to OUT/archive.",
     )
 
 
-def _status(_stages: Sequence[str]) -> click.Command:
-    many = click.Argument(
-        ["output_directories"], metavar="OUT...", nargs=-1, required=True, type=Directory("OUT")
+def _planned(stages: Sequence[str]) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser.run_options import output_options, run_options
+
+    return [_output_directory(), *run_options(stages), _json(), *output_options()]
+
+
+def _run(stages: Sequence[str]) -> list[click.Parameter]:
+    print_config = Section(
+        "Output",
+        "--print-config",
+        is_flag=True,
+        help="Print these options as a config file, without secrets, and do nothing else.",
     )
-    return SectionedCommand(
-        "status",
-        help=help_texts.STATUS_HELP,
-        short_help="Show where runs stand.",
-        params=[many, earlier_run_option(), json_option()],
-        callback=_calls("status", "status_command"),
-    )
+    return [*_planned(stages), print_config]
 
 
-def _explain(_stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "explain",
-        help=help_texts.EXPLAIN_HELP,
-        short_help="Explain why a run stands there, and what to type.",
-        params=[_output_directory(), earlier_run_option(), json_option()],
-        callback=_calls("explain", "explain_command"),
-    )
-
-
-def _logs(stages: Sequence[str]) -> click.Command:
+def _logs(stages: Sequence[str]) -> list[click.Parameter]:
     section = "Selection"
-    return SectionedCommand(
-        "logs",
-        help=help_texts.LOGS_HELP,
-        short_help="Show the output of stages, live.",
-        params=[
-            _output_directory(),
-            click.Argument(["stage"], metavar="[STAGE]", required=False, type=StageName(stages)),
-            Section(
-                ["--follow", "-f"],
-                section=section,
-                is_flag=True,
-                help="Keep printing new output until the run has ended.",
-            ),
-            Once(
-                ["--attempt"],
-                section=section,
-                type=Whole(Bounds(1, 999_999_999, "the number of an attempt,")),
-                metavar="N",
-                help="Show only this attempt (default: all of them, in order).",
-            ),
-            Once(
-                ["--lines"],
-                section=section,
-                type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
-                metavar="N",
-                help="Show only the last N lines of each log, and what follows.",
-            ),
-            earlier_run_option(),
-        ],
-        callback=_calls("logs", "logs_command"),
-    )
+    return [
+        _output_directory(),
+        _argument("stage", StageName(stages), "[STAGE]", required=False),
+        Section(
+            section,
+            ("--follow", "-f"),
+            is_flag=True,
+            help="Keep printing new output until the run has ended.",
+        ),
+        Once(
+            section,
+            "--attempt",
+            type=Whole(Bounds(1, 999_999_999, "the number of an attempt,")),
+            help="Show only this attempt (default: all of them, in order).",
+        ),
+        Once(
+            section,
+            "--lines",
+            type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
+            help="Show only the last N lines of each log, and what follows.",
+        ),
+        _earlier_run(),
+    ]
 
 
-def _stop(_stages: Sequence[str]) -> click.Command:
+def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
     section = "Stopping"
-    return SectionedCommand(
-        "stop",
-        help=help_texts.STOP_HELP,
-        short_help="Stop the run at work in OUT.",
-        params=[
-            _output_directory(),
-            Section(
-                ["--now"],
-                section=section,
-                is_flag=True,
-                help="Kill the stage at once instead of giving it time to end.",
-            ),
-            Once(
-                ["--wait-ms"],
-                section=section,
-                type=Whole(GRACE_MILLISECONDS),
-                metavar="N",
-                help="How long to wait for the run to end (default 60000).",
-            ),
-            json_option(),
-        ],
-        callback=_calls("stop", "stop_command"),
+    return [
+        _output_directory(),
+        Section(
+            section,
+            "--now",
+            is_flag=True,
+            help="Kill the stage at once instead of giving it time to end.",
+        ),
+        Once(
+            section,
+            "--wait-ms",
+            type=Whole(GRACE_MILLISECONDS),
+            help="How long to wait for the run to end (default 60000).",
+        ),
+        _json(),
+    ]
+
+
+def _report(_stages: Sequence[str]) -> list[click.Parameter]:
+    html = Once(
+        "Output",
+        "--html",
+        type=FilePath("FILE"),
+        help="Write the report as one self-contained web page; - writes it to stdout.",
     )
+    return [_output_directory(), html, _earlier_run()]
 
 
-def _report(_stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "report",
-        help=help_texts.REPORT_HELP,
-        short_help="Print the report, or write it as a web page.",
-        params=[
-            _output_directory(),
-            Once(
-                ["--html"],
-                section="Output",
-                type=FilePath("FILE"),
-                metavar="FILE",
-                help="Write the report as one self-contained web page; - writes it to stdout.",
-            ),
-            earlier_run_option(),
-        ],
-        callback=_calls("report", "report_command"),
+def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
+    section = "Drawing"
+    return [
+        _argument("lifecycle", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]", required=False),
+        Once(
+            section,
+            "--format",
+            type=click.Choice(_FORMATS),
+            help="Default: by the name of FILE, else mermaid; of --diff, text. text and markdown"
+            " are for --diff.",
+        ),
+        Once(
+            section,
+            ("-o", "--output"),
+            type=FilePath("FILE"),
+            help="Write it to FILE instead of stdout.",
+        ),
+        Once(section, "--run", type=Directory("OUT"), help="Show where the run in OUT went."),
+        Once(
+            section,
+            ("--diff", "pair"),
+            nargs=2,
+            metavar="OLD NEW",
+            type=LifecycleSource("OLD NEW"),
+            help="Show what NEW changes about OLD, names or paths.",
+        ),
+    ]
+
+
+def _config() -> click.Group:
+    check = SectionedCommand(
+        "check",
+        help="Report everything that is wrong with a config file.",
+        params=[_argument("file", FilePath("FILE"))],
+        callback=_calls("config", "check_command"),
     )
-
-
-def _lifecycle(_stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "lifecycle",
-        help=help_texts.LIFECYCLE_HELP,
-        short_help="Print a built-in lifecycle.",
-        params=[
-            click.Argument(
-                ["name"], metavar="[NAME]", required=False, type=ShippedLifecycle("NAME")
-            )
-        ],
-        callback=_calls("lifecycle", "lifecycle_command"),
+    show = SectionedCommand(
+        "show",
+        help="Print every setting that a run would use, and where it was set.\n\n"
+        "For a config file, as a new run would take it; for OUT, as a resume would.",
+        params=[_argument("out_or_file", FilePath("OUT|FILE")), _json()],
+        callback=_calls("config", "show_command"),
     )
+    commands = [check, show]
+    return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
 
 
-def _verify(_stages: Sequence[str]) -> click.Command:
-    lifecycles = click.Argument(
-        ["lifecycles"], metavar="[LIFECYCLE]...", nargs=-1, type=LifecycleSource("LIFECYCLE")
+def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
+    kills = Once(
+        "Checks",
+        "--kills",
+        type=Whole(Bounds(1, 1000, "a whole number of runs")),
+        help="Number of runs to kill and resume (default 12).",
     )
-    return SectionedCommand(
-        "verify",
-        help=help_texts.VERIFY_HELP,
-        short_help="Prove what lifecycles promise.",
-        params=[lifecycles, json_option()],
-        callback=_calls("verify", "verify_command"),
-    )
+    return [_output_directory(), kills, _json()]
 
 
-def _diagram(_stages: Sequence[str]) -> click.Command:
-    from fsm_orchestrator.cli.parser.diagram_options import DIAGRAM_HELP, diagram_parameters
-
-    return SectionedCommand(
-        "diagram",
-        help=DIAGRAM_HELP,
-        short_help="Draw a lifecycle, a run, a difference.",
-        params=diagram_parameters(),
-        callback=_calls("diagram", "diagram_command"),
-    )
-
-
-def _schema(_stages: Sequence[str]) -> click.Command:
-    names = click.Choice([name.value for name in SchemaName])
-    return SectionedCommand(
-        "schema",
-        help=help_texts.SCHEMA_HELP,
-        short_help="Print a JSON Schema.",
-        params=[click.Argument(["name"], metavar="NAME", type=names)],
-        callback=_calls("schema", "schema_command"),
-    )
-
-
-def _config(_stages: Sequence[str]) -> click.Command:
-    group = click.Group("config", help=help_texts.CONFIG_HELP, short_help="Check or show settings.")
-    group.add_command(
-        SectionedCommand(
-            "check",
-            help="Report everything that is wrong with a config file.",
-            params=[click.Argument(["file"], metavar="FILE", type=FilePath("FILE"))],
-            callback=_calls("config", "check_command"),
-        )
-    )
-    group.add_command(
-        SectionedCommand(
-            "show",
-            help="Print every setting that a run would use, and where it was set.\n\n"
-            "For a config file, as a new run would take it; for OUT, as a resume would.",
-            params=[
-                click.Argument(["out_or_file"], metavar="OUT|FILE", type=FilePath("OUT|FILE")),
-                json_option(),
-            ],
-            callback=_calls("config", "show_command"),
-        )
-    )
-    return group
-
-
-def _init(_stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "init",
-        help=help_texts.INIT_HELP,
-        short_help="Write a config file and two stub stages to start from.",
-        params=[click.Argument(["directory"], metavar="DIR", type=Directory("DIR"))],
-        callback=_calls("init", "init_command"),
-    )
-
-
-def _selftest(_stages: Sequence[str]) -> click.Command:
-    return SectionedCommand(
-        "selftest",
-        help=help_texts.SELFTEST_HELP,
-        short_help="Check this machine and file system.",
-        params=[
-            _output_directory(),
-            Once(
-                ["--kills"],
-                section="Checks",
-                type=Whole(Bounds(1, 1000, "a whole number of runs")),
-                metavar="N",
-                help="Number of runs to kill and resume (default 12).",
-            ),
-            json_option(),
-        ],
-        callback=_calls("selftest", "selftest_command"),
-    )
-
-
-def _completion(_stages: Sequence[str]) -> click.Command:
-    shells = click.Choice(COMPLETION_SHELLS)
-    return SectionedCommand(
-        "completion",
-        help=help_texts.COMPLETION_HELP,
-        short_help="Print the completion script of a shell.",
-        params=[click.Argument(["shell"], metavar="SHELL", type=shells)],
-        callback=_calls("completion", "completion_command"),
-    )
-
-
-_BUILDERS: Final[Mapping[str, Callable[[Sequence[str]], click.Command]]] = {
+_PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
     "run": _run,
-    "plan": _plan,
-    "status": _status,
-    "explain": _explain,
+    "plan": _planned,
+    "status": lambda _: [
+        _argument("output_directories", Directory("OUT"), "OUT...", nargs=-1, required=True),
+        _earlier_run(),
+        _json(),
+    ],
+    "explain": lambda _: [_output_directory(), _earlier_run(), _json()],
     "logs": _logs,
     "stop": _stop,
     "report": _report,
-    "lifecycle": _lifecycle,
-    "verify": _verify,
+    "lifecycle": lambda _: [_argument("name", ShippedLifecycle("NAME"), "[NAME]", required=False)],
+    "verify": lambda _: [
+        _argument("lifecycles", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]...", nargs=-1),
+        _json(),
+    ],
     "diagram": _diagram,
-    "config": _config,
-    "schema": _schema,
-    "init": _init,
+    "schema": lambda _: [_argument("name", one_of(SchemaName), "NAME")],
+    "init": lambda _: [_argument("directory", Directory("DIR"))],
     "selftest": _selftest,
-    "completion": _completion,
+    "completion": lambda _: [_argument("shell", click.Choice(COMPLETION_SHELLS), "SHELL")],
 }

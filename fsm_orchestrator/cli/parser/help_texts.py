@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from fsm_orchestrator.vocabulary import SchemaName
 
-RUN_HELP = """Run the stages of a lifecycle behind their gates, or resume a run.
+GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
+durable, a report a supervisor can trust.
+
+\b
+  fsm-orchestrator run OUT ...   run or resume; the word `run` may be omitted
+  fsm-orchestrator plan OUT ...  what would run, and why
+  fsm-orchestrator status OUT    where a run stands
+  fsm-orchestrator verify FILE   what a lifecycle promises, proved
+"""
+HELP: Final[Mapping[str, str]] = {
+    "run": """Run the stages of a lifecycle behind their gates, or resume a run.
 
 OUT holds the run: report, checkpoint, events, logs. It is created if needed; an earlier run in it
 is moved to OUT/archive.
@@ -23,45 +36,45 @@ Exit codes:
   1 failed     75 busy: another orchestrator works in OUT
   3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
   124 timeout  70 internal error, a bug
-"""
-PLAN_HELP = """Show what a run or a resume would do, per gate and stage, and why.
+""",
+    "plan": """Show what a run or a resume would do, per gate and stage, and why.
 
 Takes the options of `run`. Starts nothing and writes nothing.
-"""
-STATUS_HELP = """Show where the run in OUT stands, and what to type next.
+""",
+    "status": """Show where the run in OUT stands, and what to type next.
 
 For several OUT, and for a directory that holds output directories, prints one line per run: its
 outcome or state, for how long, the attempt at work, what keeps it from closing, and the last line
 printed. With --run-id, shows how an archived run ended.
-"""
-EXPLAIN_HELP = """Explain why the run in OUT stands there, who can change it, and what to type.
+""",
+    "explain": """Explain why the run in OUT stands there, who can change it, and what to type.
 
 Shows the cause first, with its evidence, the remedy and the exact next command; then each gate and
 each stage. Starts nothing and writes nothing.
-"""
-LOGS_HELP = """Show what the stages of the run in OUT print, each line with its stage.
+""",
+    "logs": """Show what the stages of the run in OUT print, each line with its stage.
 
 `manager | text` was printed to stdout, `manager ! text` to stderr. Control characters are made
 visible, and environment values are masked as long as they are kept: until the run is done. With
 --follow, new output is printed until the run has ended.
-"""
-STOP_HELP = """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
+""",
+    "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
 
 \b
 Exit codes:
   0 no run is at work there now   1 it did not end in time
   2 OUT is not the directory of a run
-"""
-REPORT_HELP = """Print the report of the run in OUT as JSON, or write it as a web page with --html.
+""",
+    "report": """Print the report of the run in OUT as JSON, or write it as a web page with --html.
 
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
-"""
-INIT_HELP = """Write a config file and two stub stages to DIR, and print what to type next.
+""",
+    "init": """Write a config file and two stub stages to DIR, and print what to type next.
 
 Existing files are not overwritten.
-"""
-CONFIG_HELP = """Check a config file, or show what a run would use and where it was set."""
-SELFTEST_HELP = """Check whether the program keeps its promises on this machine, in this directory.
+""",
+    "config": """Check a config file, or show what a run would use and where it was set.""",
+    "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
 Checks locks, atomic replacement, fsync, containment, and runs of harmless stages that are killed
 and resumed, all in a scratch directory below OUT that is removed afterwards. Meant for network,
@@ -71,12 +84,12 @@ overlay and container file systems, before they hold runs.
 Exit codes:
   0 no promise is broken   1 one is: do not keep runs there
   2 OUT cannot be written
-"""
-LIFECYCLE_HELP = """Print a built-in lifecycle, as a start for your own.
+""",
+    "lifecycle": """Print a built-in lifecycle, as a start for your own.
 
 Without NAME, list them. The format is explained in states/README.md.
-"""
-VERIFY_HELP = """Prove what lifecycles promise, or show the walks that break a promise.
+""",
+    "verify": """Prove what lifecycles promise, or show the walks that break a promise.
 
 LIFECYCLE is a name or a path, as for --lifecycle; without any, all built-in lifecycles.
 
@@ -84,8 +97,8 @@ LIFECYCLE is a name or a path, as for --lifecycle; without any, all built-in lif
 Exit codes:
   0 all are proved   1 one is refused
   2 one cannot be read, or is not a lifecycle
-"""
-COMPLETION_HELP = """Print the script with which a shell completes commands, options and values.
+""",
+    "completion": """Print the script with which a shell completes commands, options and values.
 
 SHELL is bash, zsh or fish. For completion in every new shell, add one line to its start file:
 
@@ -93,17 +106,24 @@ SHELL is bash, zsh or fish. For completion in every new shell, add one line to i
   ~/.bashrc                   eval "$(fsm-orchestrator completion bash)"
   ~/.zshrc, below compinit    eval "$(fsm-orchestrator completion zsh)"
   ~/.config/fish/config.fish  fsm-orchestrator completion fish | source
-"""
-SCHEMA_HELP = f"""Print the JSON Schema of a file that the program writes or reads.
+""",
+    "schema": f"""Print the JSON Schema of a file that the program writes or reads.
 
 NAME is one of {", ".join(SchemaName)}.
-"""
-GROUP_HELP = """Run binaries as stages of a declared state machine: gates first, every transition
-durable, a report a supervisor can trust.
+""",
+    "diagram": """Draw a lifecycle, a run over it, or what differs between two.
+
+LIFECYCLE is a name or a path, as for --lifecycle; with --run, that of the run. SVG and PNG need
+the extra `diagrams`: pip install 'fsm-orchestrator[diagrams]'.
 
 \b
-  fsm-orchestrator run OUT ...   run or resume; the word `run` may be omitted
-  fsm-orchestrator plan OUT ...  what would run, and why
-  fsm-orchestrator status OUT    where a run stands
-  fsm-orchestrator verify FILE   what a lifecycle promises, proved
-"""
+Examples:
+  fsm-orchestrator diagram reviewed_run -o reviewed_run.svg
+  fsm-orchestrator diagram --run ./out -o run.png
+  fsm-orchestrator diagram --diff old.toml ./new.toml --format markdown
+
+\b
+Exit codes:
+  0 drawn   1 the change loosens   2 usage error
+""",
+}

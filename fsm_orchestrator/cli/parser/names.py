@@ -6,23 +6,24 @@ from typing import Final
 
 from fsm_orchestrator.vocabulary import Gate
 
-COMMANDS: Final = (
-    "run",
-    "plan",
-    "status",
-    "explain",
-    "logs",
-    "stop",
-    "report",
-    "lifecycle",
-    "verify",
-    "diagram",
-    "config",
-    "schema",
-    "init",
-    "selftest",
-    "completion",
-)
+COMMANDS: Final = {
+    "run": "Run or resume.",
+    "plan": "Show what a run would do.",
+    "status": "Show where runs stand.",
+    "explain": "Explain why a run stands there, and what to type.",
+    "logs": "Show the output of stages, live.",
+    "stop": "Stop the run at work in OUT.",
+    "report": "Print the report, or write it as a web page.",
+    "lifecycle": "Print a built-in lifecycle.",
+    "verify": "Prove what lifecycles promise.",
+    "diagram": "Draw a lifecycle, a run, a difference.",
+    "config": "Check or show settings.",
+    "schema": "Print a JSON Schema.",
+    "init": "Write a config file and two stub stages to start from.",
+    "selftest": "Check this machine and file system.",
+    "completion": "Print the completion script of a shell.",
+}
+"""Every command with its line in the help, in the order of the help."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")

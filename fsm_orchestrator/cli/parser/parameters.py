@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
 import click
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 class Section(click.Option):
     """An option with its heading in the help."""
 
-    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
-        super().__init__(names, **settings)
+    def __init__(self, section: str, names: str | Sequence[str], **settings: Any) -> None:
+        super().__init__([names] if isinstance(names, str) else names, **settings)
         self.section = section
 
 
 class Once(Section):
     """An option that may be given once: of two values, none may win by its place."""
 
-    def __init__(self, names: Sequence[str], *, section: str, **settings: Any) -> None:
-        super().__init__(names, section=section, multiple=True, **settings)
+    def __init__(self, section: str, names: str | Sequence[str], **settings: Any) -> None:
+        super().__init__(section, names, multiple=True, **settings)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         """Return the one value given, or None."""
@@ -109,7 +110,9 @@ class Instant(click.ParamType[datetime]):
 
 
 class NonEmpty(click.ParamType[str]):
-    """Text that is not empty."""
+    """Text that is not empty; `offered` names the functions of completion.py that complete it."""
+
+    offered: tuple[str, ...] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -120,57 +123,38 @@ class NonEmpty(click.ParamType[str]):
             self.fail("it is empty", param, ctx)
         return str(value)
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Offer what fits."""
+        del ctx, param
+        from fsm_orchestrator.cli.parser import completion
+
+        return [one for name in self.offered for one in getattr(completion, name)(incomplete)]
+
 
 class Directory(NonEmpty):
     """The path of a directory, which need not exist yet."""
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        """Offer directories."""
-        del ctx, param
-        from fsm_orchestrator.cli.parser import completion
-
-        return completion.directories(incomplete)
+    offered = ("directories",)
 
 
 class FilePath(NonEmpty):
     """The path of a file, or of a program by its name."""
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        """Offer files."""
-        del ctx, param
-        from fsm_orchestrator.cli.parser import completion
-
-        return completion.paths(incomplete)
+    offered = ("paths",)
 
 
 class ShippedLifecycle(NonEmpty):
     """The name of a built-in lifecycle."""
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        """Offer the built-in lifecycles."""
-        del ctx, param
-        from fsm_orchestrator.cli.parser import completion
-
-        return completion.shipped_lifecycles(incomplete)
+    offered = ("shipped_lifecycles",)
 
 
 class LifecycleSource(NonEmpty):
     """A built-in lifecycle, by its name, or a lifecycle file."""
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        """Offer files and the built-in lifecycles."""
-        del ctx, param
-        from fsm_orchestrator.cli.parser import completion
-
-        return [*completion.paths(incomplete), *completion.shipped_lifecycles(incomplete)]
+    offered = ("paths", "shipped_lifecycles")
 
 
 class StageName(NonEmpty):
@@ -205,6 +189,11 @@ class Whole(click.ParamType[int]):
         if not is_number or not bounds.least <= int(text) <= bounds.most:
             self.fail(f"{text[:40]!r} is not {bounds.text}", param, ctx)
         return int(text)
+
+
+def one_of(words: type[StrEnum]) -> click.Choice[str]:
+    """Return the type for the values of a closed set."""
+    return click.Choice([one.value for one in words])
 
 
 def parameter_type(kind: ValueKind, metavar: str) -> click.ParamType[Any]:

@@ -12,12 +12,13 @@ from fsm_orchestrator.explanation.explanation import (
     Explanation,
     Fact,
 )
+from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import FATES, Look, look_of, look_of_open
 from fsm_orchestrator.rendering.html.output import Output, Outputs
-from fsm_orchestrator.vocabulary import FactName, StageStatus, Standing
+from fsm_orchestrator.vocabulary import StageStatus, Standing
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50

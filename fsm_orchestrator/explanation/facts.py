@@ -1,0 +1,39 @@
+"""The names of pieces of evidence, and the form in which each is shown."""
+
+from enum import StrEnum
+
+
+class FactForm(StrEnum):
+    """What the value of a piece of evidence is, so that it can be shown as such."""
+
+    TEXT = "text"
+    """A name, a number or a path."""
+    PROSE = "prose"
+    TIME = "time"
+    COMMAND = "command"
+    OUTPUT = "output"
+
+
+class FactName(StrEnum):
+    """What a piece of evidence is about."""
+
+    WHY = "why"
+    BEGAN = "began"
+    ITS_END = "its end"
+    ORCHESTRATOR = "orchestrator"
+    PROCESS = "process"
+    REASON_CODE = "reason code"
+    EXIT_CODE = "exit code"
+    SIGNAL = "signal"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    STALE = "stale"
+    LEFT_BEHIND = "left behind"
+    STDERR = "stderr"
+    COMMAND = "command"
+    IN = "in"
+    SETS = "sets"
+    ARTIFACT = "artifact"
+    USED = "used"
+    LOG = "log"
+    POSTMORTEM = "postmortem"
