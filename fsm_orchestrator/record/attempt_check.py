@@ -72,6 +72,8 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
     status = execution.status
     if (execution.error is None) is not status.is_good:
         yield f"{at}.error: does not fit the status {status.value}"
+    if (execution.problem is None) is not status.is_good:
+        yield f"{at}.problem: does not fit the status {status.value}"
     wrong = (
         *execution.missing_artifacts,
         *execution.malformed_artifacts,

@@ -55,6 +55,10 @@ def _with_place(data: bytes, error: str) -> str:
     """Return msgspec's reason behind the line and column that it is about."""
     if placed := _PLACED.fullmatch(error):
         reason, offset = placed[1], int(placed[2])
+        if reason == "trailing characters":
+            offset -= 1  # it has read the first of them
+        elif data.startswith((b"NaN", b"Infinity"), offset):
+            reason = "NaN and Infinity are not JSON"
     elif _HIGH_SURROGATE.search(data[-_PAIR_BYTES:]):
         reason, offset = "half a surrogate pair", len(data)
     else:

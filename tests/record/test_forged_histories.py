@@ -174,6 +174,7 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "success with another exit code": ("done", {f"{EXECUTOR}.exit_code": 7}),
     "success with an error": ("done", {f"{EXECUTOR}.error": "exited with code 7"}),
     "failure without an error": ("failed", {f"{EXECUTOR}.error": None}),
+    "failure without a problem": ("failed", {f"{EXECUTOR}.problem": None}),
     "success with a signal": ("done", {f"{EXECUTOR}.signal": "SIGSEGV"}),
     "failure that exited with 0": ("failed", {f"{EXECUTOR}.exit_code": 0}),
     "success of the program's own work": (
