@@ -62,8 +62,9 @@ def _print_libraries(writer: int) -> None:
     """Load what a run needs, and write the names of the libraries' modules."""
     from fsm_orchestrator import api  # noqa: PLC0415
     from fsm_orchestrator.cli.commands import run  # noqa: PLC0415
+    from fsm_orchestrator.engine import driver  # noqa: PLC0415
 
-    del api, run
+    del api, run, driver
     _forget_package()
     modules: dict[str, ModuleType | None] = {**sys.modules}  # None: left out
     with open(writer, "w", encoding="utf-8") as names:
