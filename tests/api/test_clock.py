@@ -161,7 +161,8 @@ def test_equal_runs_with_a_fixed_clock_give_byte_identical_reports(
     )
     reports = []
     for number in range(2):
-        assert orchestrate("out", *options, cwd=tmp_path).code == code
+        seed = {"PYTHONHASHSEED": str(number)}
+        assert orchestrate("out", *options, cwd=tmp_path, env=seed).code == code
         reports.append((tmp_path / "out" / REPORT).read_bytes())
         (tmp_path / "out").rename(tmp_path / f"aside-{number}")
         (tmp_path / "plan.json").unlink()

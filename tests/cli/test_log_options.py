@@ -273,8 +273,9 @@ def test_output_of_equal_runs_is_equal(tmp_path: Path) -> None:
         *("--fixed-clock", "2026-01-31T09:00:00Z", "--run-id", "fixed"),
     )
     logs = set()
-    for _ in range(2):
-        orchestrate("./out", *options, cwd=tmp_path)
+    for number in range(2):
+        seed = {"PYTHONHASHSEED": str(number)}
+        orchestrate("./out", *options, cwd=tmp_path, env=seed)
         logs.add((tmp_path / "out" / EVENTS).read_bytes())
         shutil.rmtree(tmp_path / "out")
     assert len(logs) == 1

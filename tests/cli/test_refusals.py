@@ -183,8 +183,9 @@ def test_current_directory_is_gone(tmp_path: Path) -> None:
 
 BROKEN_GATES = """\
 import sys
-from fsm_orchestrator.gates import judging
 from fsm_orchestrator.cli.main import run_command_line
+from fsm_orchestrator.engine import invocation  # with all that judges before the run begins
+from fsm_orchestrator.gates import judging
 
 def judge(signals):
     raise ZeroDivisionError("broken on purpose")

@@ -75,19 +75,21 @@ def orchestrate(
     """Run the command to its end, as an operator would; private state goes below `cwd`.
 
     Every report, checkpoint and event that it writes is checked against the published schemas.
-    Unless `env` changes what an interpreter heeds as it starts, the process is forked: see
-    `forked`.
+    The process is forked wherever that is the same as executing it: see `forked`. All commands of
+    a session then share a hash seed; a test of what does not vary gives each its own
+    `PYTHONHASHSEED`.
     """
     written = Written(arguments, cwd)
     words, base = [*map(str, arguments)], environment()
     given = environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {}))
-    if forked.can_fork(given, base):
+    if forked.can_fork(words, cwd=cwd, env=given, base=base):
         done = forked.run(words, cwd=cwd, env=given, base=base, timeout=timeout)
     else:
         done = subprocess.run(
             [*COMMAND, *words],
             cwd=cwd,
             env=given,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout,

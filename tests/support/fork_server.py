@@ -10,12 +10,14 @@ JSON. The answers, in eight bytes each, are the process's pid and then its exit 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import runpy
 import socket
 import sys
 import time
+from types import ModuleType
 from typing import Any, Final
 
 PACKAGE: Final = "fsm_orchestrator"
@@ -33,18 +35,45 @@ def decoded(data: bytes) -> int:
 
 
 def load_libraries() -> None:
-    """Load what a run needs in the way that the command does, and forget our own modules."""
+    """Load what a run loads, in the same order, but nothing of the package itself.
+
+    A process of its own finds out what that is. A package module that was loaded here would have
+    left its hooks and what it changed in the libraries, although it was forgotten afterwards.
+    """
     from fsm_orchestrator.__main__ import _leave_out_unused  # noqa: PLC0415 - forgotten again
 
     _leave_out_unused()
-    from fsm_orchestrator import api  # noqa: PLC0415
-    from fsm_orchestrator.cli.commands import run  # noqa: PLC0415
-
-    del api, run
-    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
-        del sys.modules[name]
+    _forget_package()
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        _print_libraries(writer)
+        sys.exit()
+    os.close(writer)
+    with open(reader, encoding="utf-8") as names:
+        for name in json.load(names):
+            importlib.import_module(name)
+    _, status = os.wait()
+    assert status == 0
     gc.collect()
     gc.freeze()
+
+
+def _print_libraries(writer: int) -> None:
+    """Load what a run needs, and write the names of the libraries' modules."""
+    from fsm_orchestrator import api  # noqa: PLC0415
+    from fsm_orchestrator.cli.commands import run  # noqa: PLC0415
+    from fsm_orchestrator.engine import driver  # noqa: PLC0415
+
+    del api, run, driver
+    _forget_package()
+    modules: dict[str, ModuleType | None] = {**sys.modules}  # None: left out
+    with open(writer, "w", encoding="utf-8") as names:
+        json.dump([name for name, module in modules.items() if module is not None], names)
+
+
+def _forget_package() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        del sys.modules[name]
 
 
 def receive(door: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

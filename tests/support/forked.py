@@ -6,6 +6,7 @@ import atexit
 import io
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -14,18 +15,55 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
 
-OF_THE_INTERPRETER: Final = ("PYTHON", "LANG", "LC_")
-"""How the variables begin that an interpreter heeds as it starts."""
+HEEDED_AT_START: Final = (
+    *("LD_", "DYLD_", "GLIBC_", "MALLOC_"),  # by the loader and the C library
+    *("PYTHON", "LANG", "LC_"),  # by the interpreter
+    *("NO_COLOR", "FORCE_COLOR", "PYDANTIC_", "PSUTIL_"),  # by libraries when they are imported
+)
+"""How the variables begin that are looked at once, before a command of its own begins."""
+WORDS_BYTES_MAX: Final = 100_000
+"""Much less than any system lets a process be started with."""
+LIMITS: Final = sorted(
+    {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
+)
+
+
+class Start(NamedTuple):
+    """What a process has from its start, and a command that is forked has from its server."""
+
+    env: Mapping[str, str]
+    limits: Sequence[tuple[int, int]]
+    ignored: frozenset[int]
+    blocked: frozenset[int]
+    niceness: int
+    processors: frozenset[int]
+    users: tuple[int, ...]
+
+
+def start_now(env: Mapping[str, str]) -> Start:
+    """Return what a process would have that is started now with `env`."""
+    getaffinity = getattr(os, "sched_getaffinity", lambda _: ())
+    signals = signal.valid_signals()
+    return Start(
+        {key: value for key, value in env.items() if key.startswith(HEEDED_AT_START)},
+        [resource.getrlimit(limit) for limit in LIMITS],
+        frozenset(one for one in signals if signal.getsignal(one) is signal.SIG_IGN),
+        frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        frozenset(getaffinity(0)),
+        (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *sorted(os.getgroups())),
+    )
 
 
 class ForkServer:
     """A server, and the way to it; it runs one command at a time."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
+        self.start = start_now(env)
         self._door, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -50,12 +88,15 @@ class ForkServer:
         try:
             self._send(arguments, cwd, env, [writer for _, writer in outputs])
             pid = self._number()
+            deadline = time.monotonic() + timeout
             try:
-                seen = _read_all([reader for reader, _ in outputs], time.monotonic() + timeout)
+                seen = _read_all([reader for reader, _ in outputs], deadline)
+                self._door.settimeout(max(0.001, deadline - time.monotonic()))
+                code = self._number()
             except BaseException:
                 os.kill(pid, signal.SIGKILL)
                 raise
-            code = self._number()
+            self._door.settimeout(None)
         except BaseException as error:
             self.close()
             if isinstance(error, TimeoutError):
@@ -93,22 +134,33 @@ class ForkServer:
         return decoded(data)
 
 
+IS_POSSIBLE: Final = hasattr(socket, "send_fds") and "FRESH" not in os.environ
 _idle: list[ForkServer] = []
 
 
 def prepare(base: Mapping[str, str]) -> None:
     """Start a server ahead of need: a test that looks at its own children must not meet it."""
-    if not _idle and can_fork(base, base):
+    if not _idle and IS_POSSIBLE:
         _idle.append(ForkServer(base))
 
 
-def can_fork(env: Mapping[str, str], base: Mapping[str, str]) -> bool:
-    """Return whether a command with `env` may come from a server that was started with `base`.
+def can_fork(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], base: Mapping[str, str]
+) -> bool:
+    """Return whether this command, forked, would find what it would find if it were executed.
 
-    `FRESH=1` has every command executed.
+    A server started with `base` must have started as the command would, and the system must be
+    able to execute the command. `FRESH=1` has every command executed.
     """
-    is_possible = hasattr(socket, "send_fds") and "FRESH" not in os.environ
-    return is_possible and _of_the_interpreter(env) == _of_the_interpreter(base)
+    start = start_now(env)
+    return (
+        IS_POSSIBLE
+        and all(server.start == start for server in _idle)
+        and start == start_now(base)
+        and cwd.is_dir()
+        and os.access(cwd, os.X_OK)
+        and _can_be_given([*arguments, *env, *env.values()])
+    )
 
 
 def run(
@@ -129,8 +181,10 @@ def run(
     return done
 
 
-def _of_the_interpreter(env: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in env.items() if key.startswith(OF_THE_INTERPRETER)}
+def _can_be_given(words: Sequence[str]) -> bool:
+    """Return whether a process can surely be given so many words, and these."""
+    data = [os.fsencode(word) for word in words]
+    return sum(map(len, data)) < WORDS_BYTES_MAX and not any(b"\0" in word for word in data)
 
 
 def _read_all(readers: Sequence[int], deadline: float) -> list[bytes]:
