@@ -74,9 +74,7 @@ def _prepare_done(run: ResumableRun) -> Preparation:
         config=config,
         clock=clock,
         masker=run.masker,
-        checkpoint=checkpoint.model_copy(
-            update={"version": __version__, "invocations": (*checkpoint.invocations, visit)}
-        ),
+        checkpoint=checkpoint.begun(visit).model_copy(update={"version": __version__}),
         settings=run.kept,
         first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.
