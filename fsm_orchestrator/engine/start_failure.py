@@ -9,7 +9,7 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.errors import OrchestratorError, ReportError
-from fsm_orchestrator.model import operations
+from fsm_orchestrator.model.execution import own_failure
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.record.report import Report
@@ -49,7 +49,7 @@ def record_refusal(
     now = timestamp(clock.now())
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
     mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
-    failure = operations.own_failure(run_id, operation, error=str(error), at=now)
+    failure = own_failure(run_id, operation, error=str(error), at=now)
     with contextlib.closing(EventFile(output)) as event_file:
         log = build_logger(clock, Masker(()), event_file, listener)
         log.emit(
