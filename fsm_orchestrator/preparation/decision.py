@@ -17,11 +17,7 @@ from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.preparation.changes import Change, differences, hidden_differences
-from fsm_orchestrator.preparation.preparation import (
-    masker_of,
-    private_of,
-    recorded,
-)
+from fsm_orchestrator.preparation.preparation import masker_of, private_of, recorded
 from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.secrets.masking import Masker

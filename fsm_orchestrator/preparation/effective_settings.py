@@ -7,19 +7,8 @@ from typing import Final, TypeAlias, assert_never, cast
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.stage_options import (
-    STAGE_OPTIONS,
-    Bounds,
-    Choices,
-    Kind,
-    StageOption,
-)
-from fsm_orchestrator.preparation.precedence import (
-    Level,
-    Resolved,
-    resolved_limits,
-    resolved_retry,
-)
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, Choices, Kind, StageOption
+from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS, GateSource

@@ -21,11 +21,7 @@ from fsm_orchestrator.record.attempt_check import (
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
-    ExecutionMode,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
