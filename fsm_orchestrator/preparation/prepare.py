@@ -76,7 +76,7 @@ def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
 
 
 def _was_never_recorded(config: RunConfig) -> bool:
-    """Say whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    """Answer whether no checkpoint was written and the report proves that nothing was spawned."""
     from fsm_orchestrator.record.report_reader import read_report  # noqa: PLC0415 - for a resume
 
     output = config.output_path
