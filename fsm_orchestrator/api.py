@@ -11,7 +11,6 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.engine.invocation import Surroundings, run_invocation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import REPORT_FILE
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     Raises:
         ReportError: there is none, or it cannot be understood.
     """
+    from fsm_orchestrator.record.report_reader import read_report  # noqa: PLC0415 - not for a run
+
     file = Path(path)
     if os.path.isdir(file):
         file /= REPORT_FILE

@@ -10,8 +10,7 @@ from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.model import operations
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, own_failure
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
@@ -114,7 +113,7 @@ class RunContext:
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""
-        failure = operations.own_failure(
+        failure = own_failure(
             self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
         )
         self.recorder.add_execution(failure)

@@ -7,11 +7,12 @@ enter_stage.py and ending.py. Never prints, never exits, holds no lock.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import assert_never
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
-from fsm_orchestrator.engine.enter_gate import EnterGate
+from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
 from fsm_orchestrator.errors import OperationError
@@ -43,7 +44,6 @@ class Driver:
         self._interrupts = interrupts
         self._context = RunContext(preparation, log, event_file)
         self._recorder = self._context.recorder
-        self._gates = EnterGate(self._context)
         self._stages = EnterStage(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)
         self._machine = RunMachine(
@@ -53,7 +53,7 @@ class Driver:
             enter_state=self._enter_state,
             guards={
                 Guard.ARTIFACTS_INTACT: self._end.are_artifacts_intact,
-                Guard.GATES_HOLD: self._gates.hold,
+                Guard.GATES_HOLD: partial(do_gates_hold, self._context),
             },
             may_repeat=self._may_repeat,
             guard_failed=self._end.guard_failed,
@@ -128,7 +128,7 @@ class Driver:
             case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:
                 return Fact(Trigger.RUN_ABORTED, f"received {signal_name(self._interrupts.first)}")
             case StateKind.GATE:
-                return self._gates.enter(state)
+                return enter_gate(self._context, state)
             case StateKind.STAGE:
                 return self._stages.enter(state.name)
             case _:

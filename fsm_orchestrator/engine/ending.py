@@ -103,15 +103,14 @@ class RunEnd:
         self._emit_failure(
             failure, execution=self._context.add_own_failure(failure.operation, str(failure))
         )
-        is_done = self._recorder.draft.is_done
+        outcome = None if self._recorder.draft.is_done else Outcome.FAILED
         try:
             if failure.operation not in KEEP_CHECKPOINT:
-                self._abort(failure, machine)
-                return self._recorder.report(None if is_done else Outcome.FAILED)
+                self._abort(failure, machine, outcome)
+                return self._recorder.report(outcome)
         except OperationError as second:
             self._emit_failure(second)
         self._context.finish(ExitCode.FAILED)
-        outcome = None if is_done else Outcome.FAILED
         self._recorder.write_report_if_possible(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
         return self._recorder.report(outcome)
@@ -136,14 +135,14 @@ class RunEnd:
         )
         self._recorder.write_report_if_possible(Outcome.FAILED)
 
-    def _abort(self, failure: OperationError, machine: RunMachine) -> None:
+    def _abort(self, failure: OperationError, machine: RunMachine, outcome: Outcome | None) -> None:
         """Take the edge for an aborted run; from a terminal state there is none to take."""
         if Trigger.RUN_ABORTED in machine.triggers_here:
             machine.fire(Fact(Trigger.RUN_ABORTED, str(failure)))
             return
         self._context.finish(ExitCode.FAILED)
-        self._recorder.save_with_report(None if self._recorder.draft.is_done else Outcome.FAILED)
-        self._context.emit_end(Outcome.DONE if self._recorder.draft.is_done else Outcome.FAILED)
+        self._recorder.save_with_report(outcome)
+        self._context.emit_end(outcome or Outcome.DONE)
 
     def _emit_failure(self, failure: OperationError, **bound: Any) -> None:
         self._context.log.emit(

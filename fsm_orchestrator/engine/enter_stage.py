@@ -9,7 +9,6 @@ from typing import Final
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
-from fsm_orchestrator.engine.rework import rework_environment
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of, skipped
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -142,7 +141,12 @@ class EnterStage:
     def _attempt(self, record: AttemptRecord, log: RunLogger, *, is_retry: bool) -> Attempt:
         context, draft = self._context, self._recorder.draft
         settings = self._preparation.settings
-        environment = rework_environment(draft, record.stage, settings, context.output_directory)
+        environment = {}
+        if record.cycle > 1:
+            from fsm_orchestrator.engine.rework import rework_environment  # noqa: PLC0415 - rare
+
+            directory = context.output_directory
+            environment = rework_environment(draft, record.stage, settings, directory)
         return Attempt(
             run_id=context.run_id,
             output_directory=context.output_directory,

@@ -22,15 +22,12 @@ def rework_environment(
     settings: Mapping[str, StageSettings],
     output_directory: Path,
 ) -> dict[str, str]:
-    """Return the variables for an attempt of `stage`; none in its first cycle.
+    """Return the variables for an attempt of `stage` that is not in its first cycle.
 
     The findings are the first expected artifact of the stage that asked for the rework, else what
     it printed.
     """
-    cycle = checkpoint.cycle_of(stage)
-    if cycle == 1:
-        return {}
-    environment = {CYCLE_VARIABLE: str(cycle - 1)}
+    environment = {CYCLE_VARIABLE: str(checkpoint.cycle_of(stage) - 1)}
     reviewer = _last_reviewer(checkpoint)
     asked = checkpoint.attempts_of(reviewer)
     if reviewer in settings and settings[reviewer].expected_artifacts:

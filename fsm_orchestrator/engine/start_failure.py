@@ -9,7 +9,7 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.errors import OrchestratorError, ReportError
-from fsm_orchestrator.model import operations as executions
+from fsm_orchestrator.model.execution import own_failure
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.record.report import Report
@@ -49,7 +49,7 @@ def record_refusal(
     now = timestamp(clock.now())
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
     mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
-    failure = executions.own_failure(run_id, operation, error=str(error), at=now)
+    failure = own_failure(run_id, operation, error=str(error), at=now)
     with contextlib.closing(EventFile(output)) as event_file:
         log = build_logger(clock, Masker(()), event_file, listener)
         log.emit(
@@ -105,5 +105,5 @@ def _is_refusal(config: RunConfig) -> bool:
         report = read_report(config.output_path / REPORT_FILE)
     except ReportError:
         return False
-    operations = [entry.operation for entry in report.stage_executions]
-    return len(operations) == 1 and operations[0] in OPERATIONS
+    failed = [entry.operation for entry in report.stage_executions]
+    return len(failed) == 1 and failed[0] in OPERATIONS

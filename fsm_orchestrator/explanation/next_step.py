@@ -18,10 +18,10 @@ from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.preparation.decision import resumable_run
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.preparation.resumable_run import resumable_run
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.text.phrases import option_prefix

@@ -325,3 +325,15 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         leaked_processes=(),
         resources=None,
     )
+
+
+def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> StageExecution:
+    """Return the record of what the program itself failed to do."""
+    stage = operation.stage
+    return blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
+        update={
+            "reason": "the program's own work",
+            "command": operation.value,
+            **gone_wrong(Problem(cause=error, details=())),
+        }
+    )

@@ -7,19 +7,8 @@ from typing import Final, TypeAlias, assert_never, cast
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.stage_options import (
-    STAGE_OPTIONS,
-    Bounds,
-    Choices,
-    Kind,
-    StageOption,
-)
-from fsm_orchestrator.preparation.precedence import (
-    Level,
-    Resolved,
-    resolved_limits,
-    resolved_retry,
-)
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, Choices, Kind, StageOption
+from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS, GateSource
@@ -46,11 +35,12 @@ def effective_settings(preparation: Preparation, origin: Origin) -> tuple[Settin
 
 
 def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
-    checkpoint = preparation.checkpoint
+    checkpoint, config = preparation.checkpoint, preparation.config
+    is_given = config.lifecycle is not None
     yield Setting(
         key="lifecycle",
         value=checkpoint.lifecycle.name,
-        source=origin("lifecycle") if _is_kept(preparation, "lifecycle") else DEFAULT,
+        source=origin("lifecycle") if is_given or config.resume else DEFAULT,
     )
     for signal in checkpoint.gate_signals:
         is_default = signal.source is GateSource.DEFAULT
@@ -62,11 +52,11 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
     ):
         source = DEFAULT if kept is None else origin(key)
         yield Setting(key=key, value=default if kept is None else kept, source=source)
-    is_given = preparation.config.on_leak is not None
+    is_given = config.on_leak is not None
     yield Setting(
         key="on_leak",
         value=checkpoint.on_leak.value,
-        source=origin("on_leak") if is_given or preparation.config.resume else DEFAULT,
+        source=origin("on_leak") if is_given or config.resume else DEFAULT,
     )
 
 
@@ -131,18 +121,11 @@ def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Valu
 def _own_source(preparation: Preparation, stage: str, option: StageOption, origin: Origin) -> str:
     """Return where a setting that only the stage itself can have was set."""
     if option.key == "cwd":
-        is_set, otherwise = _has_cwd(preparation, stage), "the operator's directory"
+        given = preparation.config.stages.get(stage)
+        is_given = given is not None and given.cwd is not None
+        is_set, otherwise = preparation.config.resume or is_given, "the operator's directory"
     else:
         settings = preparation.settings[stage]
         is_set = option.key == "bin" or bool(getattr(settings, option.key))
         otherwise = DEFAULT
     return origin("stage", stage, *option.path) if is_set else otherwise
-
-
-def _is_kept(preparation: Preparation, key: str) -> bool:
-    return preparation.config.resume or getattr(preparation.config, key) is not None
-
-
-def _has_cwd(preparation: Preparation, stage: str) -> bool:
-    given = preparation.config.stages.get(stage)
-    return preparation.config.resume or (given is not None and given.cwd is not None)

@@ -30,7 +30,6 @@ from fsm_orchestrator.preparation.preparation import (
     setting_warnings,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
@@ -77,7 +76,9 @@ def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
 
 
 def _was_never_recorded(config: RunConfig) -> bool:
-    """Say whether no checkpoint was ever written and the report proves that nothing was spawned."""
+    """Answer whether no checkpoint was written and the report proves that nothing was spawned."""
+    from fsm_orchestrator.record.report_reader import read_report  # noqa: PLC0415 - for a resume
+
     output = config.output_path
     if os.path.isfile(output / CHECKPOINT_FILE):  # a directory in its place is no checkpoint
         return False

@@ -9,9 +9,11 @@ from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.preparation.decision import (
     Decision,
+    ResumableRun,
     decide,
     refuse_contradiction,
     refuse_lost_values,
+    resumable_run,
 )
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
@@ -19,7 +21,6 @@ from fsm_orchestrator.preparation.preparation import (
     new_invocation,
     setting_warnings,
 )
-from fsm_orchestrator.preparation.resumable_run import ResumableRun, resumable_run
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import ExecutionMode, Trigger, __version__
@@ -73,9 +74,7 @@ def _prepare_done(run: ResumableRun) -> Preparation:
         config=config,
         clock=clock,
         masker=run.masker,
-        checkpoint=checkpoint.model_copy(
-            update={"version": __version__, "invocations": (*checkpoint.invocations, visit)}
-        ),
+        checkpoint=checkpoint.begun(visit).model_copy(update={"version": __version__}),
         settings=run.kept,
         first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.

@@ -135,10 +135,8 @@ class Keeper:
 
     def abandon(self) -> None:
         """End a keeper that does not do its work."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(
-                self.pid, signal.SIGKILL
-            )  # a child that is not reaped: no other process has its pid
+        with contextlib.suppress(ProcessLookupError):  # not reaped: the pid is its own
+            os.kill(self.pid, signal.SIGKILL)
         self.close()
 
     def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model import operations
-from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.execution import StageExecution, own_failure
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
@@ -57,7 +56,7 @@ def refused_execution(
     run_id: str, verdict: ArtifactsVerdict, masker: Masker, *, at: str
 ) -> StageExecution:
     """Return the record of a closing that was refused for its artifacts."""
-    failure = operations.own_failure(
+    failure = own_failure(
         run_id,
         Operation.CLOSURE_VERIFY,
         error=masker.mask_path(f"expected artifacts are wrong: {verdict.summary()}"),

@@ -21,12 +21,7 @@ from fsm_orchestrator.record.attempt_check import (
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
-    ExecutionMode,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
@@ -75,7 +70,7 @@ def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> 
         at = f"{where}.transitions[{index}]"
         yield from done_here(is_last=False)
         yield from _transition_problems(replay, transition, at)
-        yield from _order_problems(replay.draft.lifecycle, transition, at, is_first=index == 0)
+        yield from _order_problems(transition, at, is_first=index == 0)
         replay.take(transition)
     yield from done_here(is_last=True)
 
@@ -109,17 +104,16 @@ def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) 
             pass
 
 
-def _order_problems(
-    lifecycle: Lifecycle, transition: TransitionRecord, at: str, *, is_first: bool
-) -> Iterator[str]:
-    """Find what does not begin with start or resume, and what has them elsewhere."""
+def _order_problems(transition: TransitionRecord, at: str, *, is_first: bool) -> Iterator[str]:
+    """Find what does not begin with start or resume, and what has them elsewhere.
+
+    Elsewhere is also after the end: no other edge leads from a terminal state.
+    """
     begins = transition.trigger in {Trigger.START, Trigger.RESUME}
     if is_first and not begins and transition.trigger is not Trigger.RUN_ABORTED:
         yield f"{at}.trigger: an invocation begins with start or resume"
     if not is_first and begins:
         yield f"{at}.trigger: {transition.trigger.value} in the middle of an invocation"
-    if not is_first and lifecycle.states[transition.source].kind is StateKind.TERMINAL:
-        yield f"{at}.source: the invocation had already ended in {transition.source!r}"
 
 
 def _loop_problems(checkpoint: Checkpoint) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -112,21 +112,8 @@ class Report(StrictModel):
 
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
-        return InvocationRecord(
-            number=len(self.earlier_invocations) + 1,
-            execution_mode=self.execution_mode,
-            version=self.version,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            exit_code=self.exit_code,
-            gate_decisions=self.gate_decisions,
-            transitions=self.transitions,
-            stage_executions=self.stage_executions,
-            containment=self.containment,
-            passed_over=(),
-            rerun=(),
-            warnings=self.warnings,
-        )
+        number = len(self.earlier_invocations) + 1
+        return InvocationRecord(number=number, passed_over=(), rerun=(), **_shared(self))
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
@@ -168,28 +155,24 @@ def build_report(
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
     """
-    invocation = checkpoint.invocation
     terminal = outcome or checkpoint.outcome
     decisions = checkpoint.decisions_in_force(terminal)
     is_done = terminal is Outcome.DONE
     return Report(
         schema_version=1,
         product=PRODUCT,
-        version=invocation.version,
         run_id=checkpoint.run_id,
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
-        execution_mode=invocation.execution_mode,
         terminal_state=terminal,
         closure_ready=is_done and artifacts_intact and have_passed(decisions, MANDATORY_GATES),
-        exit_code=invocation.exit_code,
         current_state=checkpoint.current_state,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
-        gate_decisions=decisions,
-        stage_executions=invocation.stage_executions,
-        transitions=invocation.transitions,
-        containment=invocation.containment,
-        warnings=invocation.warnings,
-        started_at=invocation.started_at,
-        finished_at=invocation.finished_at,
         earlier_invocations=checkpoint.invocations[:-1],
+        **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def _shared(source: Report | InvocationRecord) -> dict[str, Any]:
+    """Return what a report and an invocation's record say in the same words."""
+    fields = Report.model_fields.keys() & InvocationRecord.model_fields.keys()
+    return {field: getattr(source, field) for field in fields}

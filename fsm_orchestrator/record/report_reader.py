@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,7 @@ def read_report(file: Path) -> Report:
     Raises:
         ReportError: there is none, or it cannot be understood.
     """
-    try:
-        return Report.model_validate_json(files.read_bounded(file, RECORD_BYTES_MAX))
-    except (OSError, ValidationError) as error:
-        raise _unreadable(file, error) from None
+    return _read(file, lambda: files.read_bounded(file, RECORD_BYTES_MAX))
 
 
 def read_latest_invocation(file: Path) -> Report:
@@ -37,10 +35,21 @@ def read_latest_invocation(file: Path) -> Report:
     Raises:
         ReportError: there is none, or what was read of it cannot be understood.
     """
+    return _read(file, lambda: _without_earlier(file))
+
+
+def _read(file: Path, data: Callable[[], bytes]) -> Report:
     try:
-        return Report.model_validate_json(_without_earlier(file))
-    except (OSError, ValidationError) as error:
-        raise _unreadable(file, error) from None
+        return Report.model_validate_json(data())
+    except FileNotFoundError:
+        raise ReportError(
+            f"no run has left a report in {file.parent}", remedy="check the directory"
+        ) from None
+    except OSError as error:
+        reason = files.reason(error)
+    except ValidationError:
+        reason = "it is not a report of this program"
+    raise ReportError(f"cannot read {file}: {reason}", remedy="a resume of the run writes it again")
 
 
 def _without_earlier(file: Path) -> bytes:
@@ -57,16 +66,3 @@ def _without_earlier(file: Path) -> bytes:
     finally:
         os.close(descriptor)
     return data
-
-
-def _unreadable(file: Path, error: OSError | ValidationError) -> ReportError:
-    if isinstance(error, FileNotFoundError):
-        return ReportError(
-            f"no run has left a report in {file.parent}", remedy="check the directory"
-        )
-    reason = (
-        files.reason(error) if isinstance(error, OSError) else "it is not a report of this program"
-    )
-    return ReportError(
-        f"cannot read {file}: {reason}", remedy="a resume of the run writes it again"
-    )

@@ -95,9 +95,8 @@ class Masker:
         """Return where, from `start` on, the end of `text` may be the beginning of a value."""
         found = len(text)
         for value in self._values:
-            is_word = (
-                len(value) < WHOLE_VALUE_LENGTH_MIN
-            )  # whether it is one depends on what follows
+            # Whether a short one stands as a word depends on what follows.
+            is_word = len(value) < WHOLE_VALUE_LENGTH_MIN
             at = max(start, len(text) - len(value) + (0 if is_word else 1))
             at = text.find(value[0], at)
             while 0 <= at < found and not value.startswith(text[at:]):

@@ -8,6 +8,7 @@ started.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -111,7 +112,7 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
             detail = f"{detail} (left in {directory})"
         yield Check(name=name, verdict=verdict, detail=detail)
     if not is_broken:
-        _remove(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_lock(directory: Path) -> tuple[Verdict, str]:
@@ -251,9 +252,3 @@ def _mount_of(directory: Path) -> tuple[str, str]:
         return "an unknown file system", ""
     nearest = max(mounts, key=lambda mount: len(mount.mountpoint))
     return nearest.fstype, nearest.opts
-
-
-def _remove(directory: Path) -> None:
-    import shutil  # noqa: PLC0415 - once, at the end
-
-    shutil.rmtree(directory, ignore_errors=True)

@@ -18,13 +18,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.artifact_snapshot import (
-    ABSENT,
-    Snapshot,
-    Stamp,
-    stamp_of,
-    stat_of,
-)
+from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, Stamp, stamp_of, stat_of
 from fsm_orchestrator.stages.strict_json import problem_of
 from fsm_orchestrator.text.phrases import printable_name
 

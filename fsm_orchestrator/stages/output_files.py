@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, STATE_NAME_PATTERN, Operation
 
 _NAME: Final = re.compile(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
@@ -67,13 +66,11 @@ def open_logs(output_directory: Path, stage: str, attempt: int) -> Iterator[tupl
     descriptors: list[int] = []
     try:
         path = output_directory / LOGS_DIRECTORY
-        try:
+        with files.recording(Operation.LOGS_PERSIST, path):
             files.make_directory(path, is_durable=False)  # the next checkpoint makes it so
-            for name in log_names(stage, attempt):
-                path = output_directory / name
+        for path in (output_directory / name for name in log_names(stage, attempt)):
+            with files.recording(Operation.LOGS_PERSIST, path):
                 descriptors.append(files.open_append(path, mode=0o600))
-        except OSError as error:
-            raise RecordingError(Operation.LOGS_PERSIST, str(path), files.reason(error)) from error
         yield descriptors[0], descriptors[1]
     finally:
         for descriptor in descriptors:

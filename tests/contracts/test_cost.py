@@ -92,13 +92,14 @@ _RARE: Final = (
     # Of ours, what is for other commands, for resumes, or for runs that go wrong: patterns.
     *("explanation", "inspection", "rendering", "schemas", "selftest"),
     *("config.config_file", "config.config_reading", "config.config_text", "engine.start_failure"),
+    "engine.rework",
     *("lifecycle.changes", "lifecycle.diff.*", "lifecycle.guarantees", "lifecycle.verification"),
-    *("preparation.effective_settings", "preparation.plan", "preparation.resum.*"),
+    *("preparation.effective_settings", "preparation.plan", "preparation.resume"),
     *("preparation.changes", "preparation.decision", "record.replay", "gates.in_force"),
     *("processes.descriptors", "processes.grouped", "processes.keeper_pool"),
     *("processes.leftovers", "processes.postmortem", "processes.snapshots"),
     *("record.checkpoint_reader", "record.events", "record.history_check", "record.attempt_check"),
-    *("secrets.of_run", "stages.black_box", "stages.output_lines"),
+    *("record.report_reader", "secrets.of_run", "stages.output_lines"),
     *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion", "cli.parser.diagram_options"),
 )
 _READING: Final = (
@@ -112,9 +113,9 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A run is started in little more than the time of the libraries' imports; 109 of ours keep
+    # A run is started in little more than the time of the libraries' imports; 103 of ours keep
     # what is rare in modules that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 109, 329, (*_HEAVY, *_RARE)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 103, 323, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
     "help": Loads(("--help",), _TEXT, 29, 148, (*_HEAVY, *_CORE)),
     "help of run": Loads(("run", "--help"), _TEXT, 28, 147, (*_HEAVY, *_CORE)),
@@ -123,10 +124,10 @@ LOADS: Final = {
     "completion": Loads((), _COMPLETION, 30, 142, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
-        ("status", "./out"), _MODELS, 83, 275, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 81, 273, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 78, 269, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 76, 267, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 26

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from fsm_orchestrator.model import operations
+from fsm_orchestrator.model.execution import own_failure
 from fsm_orchestrator.record.events import (
     AttemptInterrupted,
     EventLine,
@@ -34,7 +34,7 @@ ENVELOPE: dict[str, Any] = {
     "error": "no",
     "operation": "checkpoint.load",
     "execution_mode": "resume",
-    "execution": operations.own_failure(
+    "execution": own_failure(
         "a", Operation.CHECKPOINT_LOAD, error="no", at="2026-01-31T09:05:00.250Z"
     ).model_dump(mode="json"),
 }
