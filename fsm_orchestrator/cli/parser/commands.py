@@ -89,7 +89,7 @@ def _explain(_stages: Sequence[str]) -> click.Command:
     return SectionedCommand(
         "explain",
         help=help_texts.EXPLAIN_HELP,
-        short_help="Explain why a run stands there, and what to type.",
+        short_help="Explain why a run stands where it does.",
         params=[_output_directory(), earlier_run_option(), json_option()],
         callback=_calls("explain", "explain_command"),
     )
