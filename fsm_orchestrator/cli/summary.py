@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.cli.formatting import columns
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import printable, span_words
@@ -28,6 +27,8 @@ def summary_of(report: Report, output_path: Path, offer: Offer | None) -> str:
     """Return the end of a run as text, with what can be typed next, if anything can."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
+        from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+
         lines += [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
     lines += _stage_lines(report)
     lines += _failure_lines(report)
