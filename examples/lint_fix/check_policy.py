@@ -22,7 +22,7 @@ from tools import ToolError, findings
 
 
 class UndecidableError(Exception):
-    """Policy or package does not tell what is needed to decide."""
+    """The policy or the package lacks what is needed to decide."""
 
 
 @dataclass(frozen=True)

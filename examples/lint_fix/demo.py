@@ -2,7 +2,7 @@
 
 Fetches a small package's source by name through pip, has its gates checked for real, and runs
 `fsm-orchestrator` four times over it. Shows each command before its output, and checks that
-every run ended as told here: exits 1 with a message when one did not.
+every run ended as this file expects: exits 1 with a message when one did not.
 
     python demo.py [OUT]        default: demo-out
 """
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class DemoError(Exception):
-    """The demo cannot go on, or something is not as it tells."""
+    """The demo cannot go on, or something is not as expected."""
 
 
 class Paths:
@@ -48,7 +48,7 @@ class Paths:
 
 
 def main() -> int:
-    """Tell the whole story; 1 when it cannot be told."""
+    """Run the whole demo; return 1 when it fails."""
     parser = argparse.ArgumentParser(description="A governed lint-and-fix of a real package.")
     parser.add_argument("out", nargs="?", type=Path, default=Path("demo-out"))
     paths = Paths(parser.parse_args().out)
@@ -61,7 +61,7 @@ def main() -> int:
     except (DemoError, OSError, tarfile.TarError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
-    say("Everything was as told. What is left to read")
+    say("Everything was as expected. What is left to read")
     for what, path in {
         "report": paths.report,
         "checkpoint": paths.run / "orchestrator_checkpoint.json",
@@ -242,10 +242,10 @@ def expect_stages(report: dict[str, Any], **statuses: str) -> None:
     expect(list(found.items()) == list(statuses.items()), f"the stages ended {statuses}")
 
 
-def expect(holds: bool, told: str) -> None:
-    """Stop the demo when something it tells is not so."""
+def expect(holds: bool, expected: str) -> None:
+    """Stop the demo when something is not as expected."""
     if not holds:
-        raise DemoError(f"not as told: {told}")
+        raise DemoError(f"not as expected: {expected}")
 
 
 def digest_of(path: Path) -> str | None:

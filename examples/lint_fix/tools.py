@@ -77,7 +77,7 @@ def ruff_check(package: Path, rules: str, arguments: list[str]) -> str:
 
 def findings(package: Path, rules: str) -> list[Finding]:
     """All that ruff finds in the package under these rules, in the order of files and lines."""
-    told = ruff_check(package, rules, ["--exit-zero", "--output-format", "json", "."])
+    listed = ruff_check(package, rules, ["--exit-zero", "--output-format", "json", "."])
     root = package.resolve()
     found = [
         Finding(
@@ -87,7 +87,7 @@ def findings(package: Path, rules: str) -> list[Finding]:
             message=item["message"],
             fixable=(item["fix"] or {}).get("applicability") == "safe",
         )
-        for item in json.loads(told)
+        for item in json.loads(listed)
     ]
     return sorted(found, key=lambda finding: (finding.file, finding.line, finding.code))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock, timestamp
-from fsm_orchestrator.text.phrases import option_prefix, printable, span_ms, span_words
+from fsm_orchestrator.text.phrases import printable, span_ms, span_words
 from fsm_orchestrator.vocabulary import PRODUCT
 
 
@@ -44,11 +44,6 @@ def age(since: str) -> str:
     return span_words(span_ms(since, timestamp(SystemClock().now())))
 
 
-def shell_words(*words: str) -> str:
-    """Return words quoted for a shell."""
-    return shlex.join(words)
-
-
 def shown_path(output_directory: str) -> str:
     """Return an output directory as an argument that is never taken for an option or a command."""
     is_taken = output_directory.startswith("-") or output_directory in COMMANDS
@@ -66,8 +61,3 @@ def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
         + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
-
-
-def stage_option(stage: str, option: str) -> str:
-    """Return `--manager-bin` for stage manager and option bin."""
-    return f"{option_prefix(stage)}-{option}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.cli.formatting import columns
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import printable, span_words
@@ -28,7 +27,9 @@ def summary_of(report: Report, output_path: Path, offer: Offer | None) -> str:
     """Return the end of a run as text, with what can be typed next, if anything can."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
-        lines += _gate_lines(report)
+        from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+
+        lines += [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
     lines += _stage_lines(report)
     lines += _failure_lines(report)
     lines += [f"  warning: {printable(warning)}" for warning in report.warnings]
@@ -70,11 +71,6 @@ def refusal_lines(offer: Offer | None) -> list[str]:
     if offer is None or offer.words is not None or offer.refusal is None:
         return []
     return [f"  {printable(line)}" for line in offer.refusal.splitlines()]
-
-
-def _gate_lines(report: Report) -> list[str]:
-
-    return [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
 
 
 def _stage_lines(report: Report) -> list[str]:

@@ -11,7 +11,7 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.stages import explained_gates
 from fsm_orchestrator.inspection.inspected_run import ORCHESTRATOR_DIED, InspectedRun
 from fsm_orchestrator.model.endings import signal_name
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
 
@@ -31,7 +31,9 @@ def causes_of(
     """
     causes = tuple(_causes(view, directory, now_wrong, changed))
     said = " ".join(cause.in_full for cause in causes)
-    return (*causes, *(one for one in _trouble(view) if one.sentence not in said))
+    if view.trouble is None or view.trouble in said:
+        return causes
+    return (*causes, Cause(sentence=view.trouble, facts=()))
 
 
 def _causes(
@@ -52,11 +54,6 @@ def _causes(
             assert_never(standing)
 
 
-def _trouble(view: InspectedRun) -> Iterator[Cause]:
-    if view.trouble is not None:
-        yield Cause(sentence=view.trouble, facts=())
-
-
 def _working(view: InspectedRun) -> Cause:
     holder = view.holder
     at_work = (
@@ -64,15 +61,16 @@ def _working(view: InspectedRun) -> Cause:
         if holder is None or holder.pid is None
         else (f"process {holder.pid} on {holder.host}, since {holder.since}")
     )
-    facts = [Fact(name=FactName.ORCHESTRATOR, value=at_work)]
+    orchestrator = Fact(name=FactName.ORCHESTRATOR, value=at_work)
     attempt = view.open_attempt
     if attempt is None:
         return Cause(
-            sentence=f"the run is at work, in state {view.report.current_state}", facts=tuple(facts)
+            sentence=f"the run is at work, in state {view.report.current_state}",
+            facts=(orchestrator,),
         )
     return Cause(
         sentence=f"stage {attempt.stage}, attempt {attempt.attempt}, is at work",
-        facts=(*open_attempt_facts(attempt), *facts),
+        facts=(*open_attempt_facts(attempt), orchestrator),
     )
 
 
@@ -82,14 +80,9 @@ def _cut_short(view: InspectedRun) -> Cause:
     if attempt is None:
         return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
     where = f" while stage {attempt.stage}, attempt {attempt.attempt}, was at work"
-    return Cause(sentence=f"{what},{where}", facts=_open_facts(attempt))
-
-
-def _open_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
-    note = Fact(
-        name=FactName.ITS_END, value="not seen; a resume ends what is left of it and reports that"
-    )
-    return (*open_attempt_facts(attempt), note)
+    its_end = "not seen; a resume ends what is left of it and reports that"
+    note = Fact(name=FactName.ITS_END, value=its_end)
+    return Cause(sentence=f"{what},{where}", facts=(*open_attempt_facts(attempt), note))
 
 
 def _refusals(view: InspectedRun) -> Iterator[Cause]:

@@ -50,7 +50,7 @@ def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def ending_in_words(execution: StageExecution) -> str:
+def ending_sentence(execution: StageExecution) -> str:
     """Return `success after 12 ms`; for a failure, what went wrong, too."""
     if execution.status is StageStatus.SKIPPED:
         return f"skipped: {execution.reason}"

@@ -97,9 +97,9 @@ class Explanation(StrictModel):
     exit_code: int | None = Field(
         description="Exit code of the latest command; null while it works, or if it was killed."
     )
-    since: Timestamp = Field(description="Since when it stands there, in UTC.")
+    since: Timestamp = Field(description="Since when it has stood there, in UTC.")
     invocations: Count = Field(description="How many times the command was started for the run.")
-    causes: tuple[Cause, ...] = Field(description="Why it stands there, the cause first.")
+    causes: tuple[Cause, ...] = Field(description="Why it stands there, the first cause first.")
     next_step: NextStep = Field(description="What to do next.")
     gates: tuple[GateInForce, ...] = Field(description="The gates, in judging order.")
     stages: tuple[ExplainedStage, ...] = Field(description="The stages, in the lifecycle's order.")

@@ -28,12 +28,12 @@ def gate_row(decision: GateDecision, *, is_judged: bool = True) -> GateRow:
         gate=decision.gate.value,
         signal=decision.status,
         passes=GATE_RULES[decision.gate].passing,
-        source=_source_in_words(decision.source),
+        source=_origin_of(decision.source),
         verdict=verdict if is_judged else "not judged this time",
     )
 
 
-def _source_in_words(source: GateSource) -> str:
+def _origin_of(source: GateSource) -> str:
     match source:
         case GateSource.FLAG:
             return "given by flag"

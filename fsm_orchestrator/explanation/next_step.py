@@ -58,10 +58,6 @@ class _Request:
     words: tuple[str, ...]
     settings: dict[str, Any]
 
-    def with_option(self, option: str, field: str, value: str) -> _Request:
-        """Add an option that stands for a setting."""
-        return _Request((*self.words, option, value), {**self.settings, field: value})
-
     def config(self, directory: Path) -> RunConfig:
         """Return what the command would ask for in the output directory."""
         return RunConfig.model_validate({"output_directory": directory, **self.settings})
@@ -116,7 +112,11 @@ def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) ->
 def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
-    rerun = plain.with_option("--on-changed-stage", "on_changed_stage", OnChangedStage.RERUN)
+    changed = OnChangedStage.RERUN
+    rerun = _Request(
+        (*plain.words, "--on-changed-stage", changed),
+        {**plain.settings, "on_changed_stage": changed},
+    )
     refusals: list[OrchestratorError] = []
     for form, of_completed in ((plain, False), (rerun, False), (rerun, True)):
         try:

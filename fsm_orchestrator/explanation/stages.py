@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsm_orchestrator.explanation.evidence import ending_in_words, open_attempt_facts, record_of
+from fsm_orchestrator.explanation.evidence import ending_sentence, open_attempt_facts, record_of
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import judge
@@ -44,7 +44,7 @@ def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[Explained
         ExplainedAttempt(
             invocation=number,
             attempt=one.attempt,
-            ending=ending_in_words(one),
+            ending=ending_sentence(one),
             facts=() if one.status is StageStatus.SKIPPED else record_of(one, directory),
         )
         for number, visit in enumerate(view.invocations, start=1)

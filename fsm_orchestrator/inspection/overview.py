@@ -30,40 +30,32 @@ class RunOverview(StrictModel):
     """A run's standing, in one line."""
 
     output_directory: str = Field(description="The run's directory, as it was named.")
-    run_id: RunId | None = Field(description="Identifies the run; null when it is not known.")
+    run_id: RunId | None = Field(None, description="Identifies the run; null when not known.")
     standing: Standing | None = Field(
-        description="Where the run stands; null when its report cannot be read."
+        None, description="Where the run stands; null when its report cannot be read."
     )
     current_state: StateName | None = Field(
-        description="The last state that was made durable; null when it is not known."
+        None, description="The last state that was made durable; null when it is not known."
     )
     since: Timestamp | None = Field(
-        description="Since when it is in that state, in UTC; null when it is not known."
+        None, description="Since when it is in that state, in UTC; null when it is not known."
     )
     stage: StateName | None = Field(
-        description="The stage that was run last; null when none was, or it is not known."
+        None, description="The stage that was run last; null when none was, or it is not known."
     )
-    attempt: Count = Field(description="Number of that stage's last attempt; 0 when there is none.")
+    attempt: Count = Field(0, description="Number of that stage's last attempt; 0 without one.")
     blocked_reason_codes: tuple[str, ...] = Field(
-        description="Reason codes of the gates that refused."
+        (), description="Reason codes of the gates that refused."
     )
-    exit_code: int | None = Field(description="What the latest command exited with.")
+    exit_code: int | None = Field(None, description="The exit code of the latest command.")
     last_line: str = Field(
+        "",
         description=(
             "The last line that a stage printed, masked; empty where there is none, or where it may"
             " hold a value that is no longer known."
-        )
+        ),
     )
-    trouble: str | None = Field(description="Why nothing more is known; null when it is.")
-
-
-_NOTHING_KNOWN: Final[dict[str, Any]] = {
-    **dict.fromkeys(("run_id", "standing", "current_state", "since", "stage", "exit_code")),
-    "attempt": 0,
-    "blocked_reason_codes": (),
-    "last_line": "",
-    "trouble": None,
-}
+    trouble: str | None = Field(None, description="Why nothing more is known; null when it is.")
 
 
 def is_run_directory(directory: Path) -> bool:
@@ -76,11 +68,11 @@ def is_run_directory(directory: Path) -> bool:
 
 def overview_of(directory: Path, shown: str) -> RunOverview:
     """Read the run in a directory, to be shown as `shown`. Never raises for what is there."""
-    known: dict[str, Any] = {**_NOTHING_KNOWN, "output_directory": shown}
+    known: dict[str, Any] = {"output_directory": shown}
     try:
         holder = holder_of(directory)
     except CommandError as error:
-        return RunOverview(**{**known, "trouble": str(error)})
+        return RunOverview(**known, trouble=str(error))
     if holder is not None:
         known |= {"run_id": holder.run_id, "standing": Standing.WORKING}
     logs = logs_of(directory)
@@ -90,7 +82,7 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
     try:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
-        return RunOverview(**{**known, "trouble": str(error)})
+        return RunOverview(**known, trouble=str(error))
     known |= {
         "run_id": report.run_id,
         "standing": standing_of(report, is_held=holder is not None),

@@ -96,7 +96,7 @@ def _trouble(path: Path, expected: str) -> str:
 def _page() -> str:
     parts = [
         f"<!-- {GENERATED} -->",
-        "# The lifecycles that come with the program",
+        "# The built-in lifecycles",
         _ABOUT,
     ]
     for name in reading.shipped_names():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import command_line, shell_words
+from fsm_orchestrator.cli.formatting import command_line
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.vocabulary import ExitCode
@@ -45,7 +46,7 @@ def init_command(parameters: Mapping[str, Any]) -> int:
     console.stdout().write(
         f"{typed}: wrote {', '.join(_MODES)}; {CONFIG_NAME} explains each setting\n\n"
         "To see what would run, and why it would not run yet (this starts nothing):\n\n"
-        f"  cd {shell_words(typed)}\n"
+        f"  cd {shlex.quote(typed)}\n"
         f"  {plan}\n\n"
         "To run it. Each signal should come from a person or a check; here you give it:\n\n"
         f"  {run} \\\n    {signals}\n"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import columns, command_lines, stage_option
+from fsm_orchestrator.cli.formatting import columns, command_lines
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
@@ -16,7 +16,7 @@ from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
 WIDTH: Final = 80
@@ -108,7 +108,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
     lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
     if stage.command is None:
         if stage.action is PlannedAction.PASS_OVER:
-            lines.append(f"      add {stage_option(stage.stage, 'bin')} to run it")
+            lines.append(f"      add {option_prefix(stage.stage)}-bin to run it")
         return lines
     details = [
         ("command", shlex.join((stage.command, *stage.args))),

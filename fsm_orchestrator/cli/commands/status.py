@@ -67,14 +67,12 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "checkpoint_trouble": trouble,
             "report": view.report.model_dump(mode="json"),
         }
-        _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     elif view.is_archived:
-        _write(_archived_text(view))
+        text = _archived_text(view)
     else:
-        _write(text_of(view, typed))
-        archived = sorted(archive.archived_run_ids(output))
-        if archived:
-            _write(_archived_line(archived))
+        text = text_of(view, typed) + _archived_line(sorted(archive.archived_run_ids(output)))
+    console.stdout().write(text)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
@@ -88,9 +86,10 @@ def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool)
             runs.append(overview_of(output, name))
     if as_json:
         documents = [one.model_dump(mode="json") for one in runs]
-        _write(json.dumps({"runs": documents}, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps({"runs": documents}, indent=2, ensure_ascii=False)
     else:
-        _write("\n".join(_lines(runs)) + "\n")
+        text = "\n".join(_lines(runs))
+    console.stdout().write(f"{text}\n")
     return ExitCode.DONE if all(one.trouble is None for one in runs) else ExitCode.FAILED
 
 
@@ -103,7 +102,8 @@ def _lines(runs: Sequence[RunOverview]) -> list[str]:
             standing = f"{standing}: {where}"
         stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
         reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
-        rows.append((one.output_directory, standing, _short_age(one.since), stage, reason))
+        since = "-" if one.since is None else age(one.since)
+        rows.append((one.output_directory, standing, since, stage, reason))
     lines = columns(rows, indent="")
     width = max(_screen_width(), LINE_WIDTH_MIN)
     return [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
@@ -117,10 +117,6 @@ def _screen_width() -> int:
         return 1_000
 
 
-def _short_age(since: str | None) -> str:
-    return "-" if since is None else age(since)
-
-
 def _archived_text(view: InspectedRun) -> str:
     report = view.report
     if report.terminal_state is None:
@@ -129,6 +125,8 @@ def _archived_text(view: InspectedRun) -> str:
 
 
 def _archived_line(run_ids: list[str]) -> str:
+    if not run_ids:
+        return ""
     shown = ", ".join(run_ids[-ARCHIVED_SHOWN_MAX:])
     total = "" if len(run_ids) <= ARCHIVED_SHOWN_MAX else f"{len(run_ids)} in all; "
     return f"  archived  {shown} ({total}--run-id shows one)\n"
@@ -164,7 +162,3 @@ def _offer(view: InspectedRun, typed: str) -> Offer | None:
     from fsm_orchestrator.explanation.next_step import offer_of
 
     return offer_of(view, shown_path(typed))
-
-
-def _write(text: str) -> None:
-    console.stdout().write(text)

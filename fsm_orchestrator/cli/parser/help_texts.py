@@ -47,7 +47,8 @@ For several OUT, and for a directory that holds output directories, prints one l
 outcome or state, for how long, the attempt at work, what keeps it from closing, and the last line
 printed. With --run-id, shows how an archived run ended.
 """,
-    "explain": """Explain why the run in OUT stands there, who can change it, and what to type.
+    "explain": """Explain why the run in OUT stands where it does, who can change it, and what
+to type next.
 
 Shows the cause first, with its evidence, the remedy and the exact next command; then each gate and
 each stage. Starts nothing and writes nothing.

@@ -10,7 +10,7 @@ COMMANDS: Final = {
     "run": "Run or resume.",
     "plan": "Show what a run would do.",
     "status": "Show where runs stand.",
-    "explain": "Explain why a run stands there, and what to type.",
+    "explain": "Explain why a run stands where it does.",
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",

@@ -93,10 +93,9 @@ class Marks:
 
         What leaves a state that is itself new or gone says no more than the state does.
         """
-        marks = (self.edges.get(edge, self.others), self.states.get(edge.source, self.others))
-        return edge in self.notes or (
-            edge in self.edges and not (marks[0] is marks[1] and marks[0] in SIGNS)
-        )
+        mark = self.on_edge(edge)
+        is_of_state = mark in SIGNS and mark is self.on_state(edge.source)
+        return edge in self.notes or (edge in self.edges and not is_of_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,17 +263,17 @@ def _tip(lifecycle: Lifecycle, edge: Edge) -> str:
 
 
 def _groups(folds: Sequence[Fold], marks: Marks) -> list[Node]:
-    keys = {fold.key: fold for fold in folds}
-    return [
-        Node(
-            key=key,
+    nodes = {
+        fold.key: Node(
+            key=fold.key,
             shape=Shape.GROUP,
             title=fold.sources_words,
             tip=", ".join(edge.source for edge in fold.edges),
             mark=marks.others,
         )
-        for key, fold in keys.items()
-    ]
+        for fold in folds
+    }
+    return list(nodes.values())
 
 
 def _fold_arrows(folds: Sequence[Fold], marks: Marks) -> list[Arrow]:

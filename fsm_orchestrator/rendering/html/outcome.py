@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look
-from fsm_orchestrator.text.phrases import counted, span_words
+from fsm_orchestrator.text.phrases import counted, span_ms, span_words
 from fsm_orchestrator.vocabulary import Standing
 
 
@@ -20,7 +19,7 @@ class Headline:
         look: the look of its standing.
         closure_ready: the value in the report, and whether it still holds.
         may_close: whether a supervisor may close the run.
-        since_name: a name for the time since which it stands there.
+        since_name: what the time since which it has stood there is called.
         at_work: the time that the command was at work in all.
     """
 
@@ -54,11 +53,11 @@ def _since_name(standing: Standing) -> str:
 def _at_work(view: InspectedRun) -> str:
     """Return the time that the command was at work in all, as far as that was recorded."""
     spans = [
-        datetime.fromisoformat(one.finished_at) - datetime.fromisoformat(one.started_at)
+        span_ms(one.started_at, one.finished_at)
         for one in view.invocations
         if one.finished_at is not None
     ]
-    took = span_words(max(0, round(sum(one.total_seconds() for one in spans) * 1_000)))
+    took = span_words(sum(spans))
     count = counted(len(view.invocations), "invocation")
     missing = len(view.invocations) - len(spans)
     if not spans:

@@ -53,21 +53,18 @@ class Outputs:
 
     def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Output]:
         """Return the streams of an attempt, stderr first; `kept_stderr` is the report's quote."""
-        found: list[Output] = []
-        for is_stderr in (True, False):
-            log = self._logs.get((stage, attempt, is_stderr))
-            kept = kept_stderr if is_stderr else ""
-            part = self._part(log, kept, is_stderr=is_stderr, invocation=invocation)
-            if part is not None:
-                found.append(part)
-        return found
+        is_latest = invocation == self._latest
+        may_quote = not self._has_values or (self._are_values_known and is_latest)
+        parts = (
+            self._part(name, self._logs.get((stage, attempt, is_stderr)), kept, may_quote=may_quote)
+            for name, is_stderr, kept in (("stderr", True, kept_stderr), ("stdout", False, ""))
+        )
+        return [part for part in parts if part is not None]
 
     def _part(
-        self, log: StageLog | None, kept: str, *, is_stderr: bool, invocation: int
+        self, name: str, log: StageLog | None, kept: str, *, may_quote: bool
     ) -> Output | None:
-        name = "stderr" if is_stderr else "stdout"
         path = None if log is None else f"{LOGS_DIRECTORY}/{log.path.name}"
-        may_quote = not self._has_values or (self._are_values_known and invocation == self._latest)
         if log is not None and may_quote:
             tail = tail_of(log, self._masker, errors="backslashreplace")
             if tail is not None and tail.size_bytes:
