@@ -147,13 +147,12 @@ def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
     after = _left_over(new, kept)
     for ends in dict.fromkeys((*before, *after)):
         for one, other in zip_longest(before.get(ends, ()), after.get(ends, ())):
-            match one, other:
-                case Edge(), Edge():
-                    pairs.append((one, other))
-                case Edge(), _:
-                    removed.append(one)
-                case _:
-                    added.append(other)
+            if other is None:
+                removed.append(one)
+            elif one is None:
+                added.append(other)
+            else:
+                pairs.append((one, other))
     return EdgeChanges(tuple(added), tuple(removed), tuple(pairs), _reordered(old, new, kept))
 
 
@@ -180,7 +179,7 @@ def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
         if counts[0] != counts[1]:
             change = Change(key, before, after, default)
             yield BoundChange(new.name, change, counts[1] > counts[0])
-    was, is_ = (_resolved(state.retry) for state in (old, new))
+    was, is_ = ((one.retry or RetryPolicy()).over(DEFAULT_RETRY) for one in (old, new))
     for key in ("max_attempts", "timeouts"):
         before, after = getattr(was, key), getattr(is_, key)
         if before != after:
@@ -189,10 +188,6 @@ def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
     for differing, is_looser in ((codes[1] - codes[0], True), (codes[0] - codes[1], False)):
         if differing:
             yield BoundChange(new.name, RetriedCodes(tuple(sorted(differing))), is_looser)
-
-
-def _resolved(policy: RetryPolicy | None) -> RetryPolicy:
-    return DEFAULT_RETRY if policy is None else policy.over(DEFAULT_RETRY)
 
 
 def _as_bound(value: int | None) -> float:
@@ -257,15 +252,7 @@ def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
         return "=" if other == name else other if other in common else "?"
 
     edges = Counter(
-        (
-            edge.trigger,
-            neutral(edge.source),
-            neutral(edge.dest),
-            edge.guard,
-            edge.unless,
-            edge.at_most,
-            edge.why,
-        )
+        edge._replace(source=neutral(edge.source), dest=neutral(edge.dest))
         for edge in lifecycle.edges
         if name in (edge.source, edge.dest)
     )

@@ -163,7 +163,8 @@ def _outcome_problems(
 
 
 def _start_problems(lifecycle: Lifecycle, place: TransitionPlace, dest: State) -> Iterator[Finding]:
-    kinds = _first_kinds(lifecycle)
+    is_gated = lifecycle.gates_guard is GatesGuard.STAGES
+    kinds = (StateKind.GATE,) if is_gated else (StateKind.GATE, StateKind.STAGE)
     if place.trigger == Trigger.START and dest.kind not in kinds:
         yield of_transition(
             FindingKind.WRONG_START,
@@ -182,12 +183,6 @@ def _resume_problems(
     dests = [numbered.edge.dest for numbered in start]
     if place.trigger == Trigger.RESUME and dests and dest.name not in dests:
         yield of_transition(FindingKind.WRONG_RESUME, place, dest=dest.name, start=dests[0])
-
-
-def _first_kinds(lifecycle: Lifecycle) -> tuple[StateKind, ...]:
-    if lifecycle.gates_guard is GatesGuard.STAGES:
-        return (StateKind.GATE,)
-    return (StateKind.GATE, StateKind.STAGE)
 
 
 def _order_problems(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:

@@ -76,15 +76,6 @@ def shipped(name: str) -> Lifecycle:
     return parse(*_shipped_text(name))
 
 
-def load(path: Path) -> Lifecycle:
-    """Read the lifecycle in a file.
-
-    Raises:
-        LifecycleError: the file cannot be read, or the lifecycle is refused.
-    """
-    return parse(*_file_text(path))
-
-
 def _found(name_or_path: str, directory: Path) -> tuple[bytes, str]:
     """Return the text of a lifecycle, and its name in messages."""
     if lifecycle_names.is_name(name_or_path):

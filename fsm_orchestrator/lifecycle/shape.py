@@ -18,6 +18,7 @@ from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at
+from fsm_orchestrator.text.validation import unknown_key
 from fsm_orchestrator.vocabulary import SCHEMA_VERSION, STATE_NAME_PATTERN
 
 Location: TypeAlias = Sequence[int | str]
@@ -60,9 +61,7 @@ def _what(detail: ErrorDetails, value: object) -> str:
         return f"key {location[-1]!r} is missing"
     if detail["type"] == "extra_forbidden":
         known = list(_declared(location[:-1])["properties"])
-        return f"unknown key {described(location[-1])}" + (
-            suggestion(str(location[-1]), known) or f"; known keys: {', '.join(known)}"
-        )
+        return unknown_key(location, known)
     if isinstance(location[-1], int) and detail["type"] == "model_type":
         return f"is {described(value)}, not a table"
     key = next(str(part) for part in reversed(location) if isinstance(part, str))

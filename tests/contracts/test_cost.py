@@ -108,7 +108,7 @@ _RARE: Final = (
     *("processes.leftovers", "processes.postmortem", "processes.snapshots"),
     *("record.checkpoint_reader", "record.events", "record.history_check", "record.attempt_check"),
     *("secrets.of_run", "stages.black_box", "stages.output_lines"),
-    *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion", "cli.parser.diagram_options"),
+    *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion"),
 )
 _READING: Final = (
     # Who only reads runs needs nothing that makes them, nor what draws them.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import fsm_orchestrator
 from fsm_orchestrator.lifecycle import changes
 from fsm_orchestrator.lifecycle.changes import EdgeOrder
-from fsm_orchestrator.lifecycle.diff import LifecycleDiff, Loosening, LostFacts, diff
+from fsm_orchestrator.lifecycle.diff import Effect, LifecycleDiff, LostFacts, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text, effect_text, reason_text
 from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Guarantees
 from fsm_orchestrator.lifecycle.labels import trace
@@ -677,7 +677,7 @@ def test_what_is_lost_loosens(old: Lifecycle, new: Lifecycle) -> None:
             assert one.walk[-1].dest == one.target
 
 
-def facts_of_cause(loosening: Loosening) -> tuple[Fact, ...]:
+def facts_of_cause(loosening: Effect) -> tuple[Fact, ...]:
     """The facts that a loosening names; none where it is no loss of facts."""
     return loosening.cause.facts if isinstance(loosening.cause, LostFacts) else ()
 
