@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
@@ -98,26 +98,22 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
     if not renamed:
         return lifecycle
     # Not model_copy or dict(): both would keep what the original has cached.
-    return Lifecycle(
-        schema_version=lifecycle.schema_version,
-        name=lifecycle.name,
-        title=lifecycle.title,
-        initial=renamed.get(lifecycle.initial, lifecycle.initial),
-        gates_guard=lifecycle.gates_guard,
-        state=tuple(
-            state.model_copy(update={"name": renamed.get(state.name, state.name)})
-            for state in lifecycle.state
-        ),
-        transition=tuple(
-            transition.model_copy(
-                update={
-                    "source": tuple(renamed.get(name, name) for name in transition.source),
-                    "dest": renamed.get(transition.dest, transition.dest),
-                }
-            )
-            for transition in lifecycle.transition
-        ),
+    values: dict[str, Any] = {key: getattr(lifecycle, key) for key in Lifecycle.model_fields}
+    values["initial"] = renamed.get(lifecycle.initial, lifecycle.initial)
+    values["state"] = tuple(
+        state.model_copy(update={"name": renamed.get(state.name, state.name)})
+        for state in lifecycle.state
     )
+    values["transition"] = tuple(
+        transition.model_copy(
+            update={
+                "source": tuple(renamed.get(name, name) for name in transition.source),
+                "dest": renamed.get(transition.dest, transition.dest),
+            }
+        )
+        for transition in lifecycle.transition
+    )
+    return Lifecycle(**values)
 
 
 def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:

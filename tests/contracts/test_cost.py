@@ -102,6 +102,7 @@ _RARE: Final = (
     *(r"explanation\.(?!gate_table)\w+", "inspection", "rendering", "schemas", "selftest"),
     *("config.config_file", "config.config_reading", "config.config_text", "engine.start_failure"),
     *("lifecycle.changes", "lifecycle.diff.*", "lifecycle.guarantees", "lifecycle.verification"),
+    *("lifecycle.shape", "text.validation"),
     *("preparation.effective_settings", "preparation.plan", "preparation.resum.*"),
     *("preparation.changes", "preparation.decision", "record.replay", "gates.in_force"),
     *("processes.descriptors", "processes.grouped", "processes.keeper_pool"),
@@ -121,9 +122,9 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A run is started in little more than the time of the libraries' imports; 110 of ours keep
+    # A run is started in little more than the time of the libraries' imports; 108 of ours keep
     # what is rare in modules that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 110, 330, (*_HEAVY, *_RARE)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 108, 328, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
     "help": Loads(("--help",), _TEXT, 12, 114, (*_HEAVY, *_CORE)),
     "help of run": Loads(("run", "--help"), _TEXT, 28, 147, (*_HEAVY, *_CORE)),
@@ -132,10 +133,10 @@ LOADS: Final = {
     "completion": Loads((), _COMPLETION, 30, 142, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
-        ("status", "./out"), _MODELS, 83, 275, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 81, 273, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 78, 269, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 76, 267, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 25
