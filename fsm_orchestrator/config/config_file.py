@@ -5,17 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
 
-from fsm_orchestrator.config.run_config import (
-    GivenModel,
-    NonEmptyText,
-    RunConfig,
-    StageGiven,
-)
+from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
@@ -27,8 +22,6 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
 )
-
-CONFIG_BYTES_MAX: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -81,10 +74,8 @@ class ConfigFile(GivenModel):
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
         default=None,
-        description=(
-            "How long each stage may take to end after SIGTERM, in milliseconds, where its own"
-            " settings do not say."
-        ),
+        description="How long each stage may take to end after SIGTERM, in milliseconds, where its"
+        " own settings do not say.",
     )
     on_leak: OnLeak | None = Field(
         default=None,

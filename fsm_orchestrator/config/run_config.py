@@ -77,10 +77,8 @@ class RunConfig(GivenModel):
     output_directory: PathText = Field(description="The directory that holds the run's files.")
     directory: PathText = Field(
         default_factory=os.getcwd,
-        description=(
-            "The operator's directory, which relative paths are relative to; the process's own"
-            " unless given."
-        ),
+        description="The operator's directory, which relative paths are relative to; the process's"
+        " own unless given.",
     )
     resume: bool = Field(
         default=False,
@@ -112,17 +110,13 @@ class RunConfig(GivenModel):
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
         default=None,
-        description=(
-            "How long each stage may take to end after SIGTERM, in milliseconds, where its own"
-            " settings do not say."
-        ),
+        description="How long each stage may take to end after SIGTERM, in milliseconds, where its"
+        " own settings do not say.",
     )
     on_leak: OnLeak | None = Field(
         default=None,
-        description=(
-            "Whether a stage that exits with 0 and leaves processes running has failed (fail), or"
-            " is warned about (warn)."
-        ),
+        description="Whether a stage that exits with 0 and leaves processes running has failed"
+        " (fail), or is warned about (warn).",
     )
     on_changed_stage: OnChangedStage = Field(
         default=OnChangedStage.REFUSE,

@@ -34,10 +34,7 @@ def signals_in_force(
         if gate in given:
             source = sources.get(gate, GateSource.FLAG)
             return GateSignal(gate=gate, status=given[gate], source=source)
-        old = kept_by_gate.get(gate)
-        if old is None:
-            status = GATE_RULES[gate].default
-            return GateSignal(gate=gate, status=status, source=GateSource.DEFAULT)
+        old = kept_by_gate.get(gate, _default(gate))
         if old.source is GateSource.DEFAULT:
             return old
         return GateSignal(gate=gate, status=old.status, source=GateSource.CHECKPOINT)
@@ -51,7 +48,7 @@ def judge(signals: Iterable[GateSignal]) -> tuple[GateDecision, ...]:
     A gate without a signal, and a value the gate does not know, are refusals.
     """
     by_gate = {signal.gate: signal for signal in signals}
-    return tuple(_decide(gate, by_gate.get(gate)) for gate in MANDATORY_GATES)
+    return tuple(_decide(by_gate.get(gate, _default(gate))) for gate in MANDATORY_GATES)
 
 
 def signal_problem(signal: GateSignal) -> str | None:
@@ -64,16 +61,19 @@ def signal_problem(signal: GateSignal) -> str | None:
     return None
 
 
-def _decide(gate: Gate, signal: GateSignal | None) -> GateDecision:
-    rule = GATE_RULES[gate]
-    status = rule.default if signal is None else signal.status
-    passed = status == rule.passing
+def _default(gate: Gate) -> GateSignal:
+    return GateSignal(gate=gate, status=GATE_RULES[gate].default, source=GateSource.DEFAULT)
+
+
+def _decide(signal: GateSignal) -> GateDecision:
+    rule = GATE_RULES[signal.gate]
+    passed = signal.status == rule.passing
     return GateDecision(
-        gate=gate,
-        status=status,
+        gate=signal.gate,
+        status=signal.status,
         passed=passed,
         reason_code=None if passed else rule.reason_code,
-        source=GateSource.DEFAULT if signal is None else signal.source,
+        source=signal.source,
     )
 
 

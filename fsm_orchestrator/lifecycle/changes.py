@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
@@ -98,26 +98,22 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
     if not renamed:
         return lifecycle
     # Not model_copy or dict(): both would keep what the original has cached.
-    return Lifecycle(
-        schema_version=lifecycle.schema_version,
-        name=lifecycle.name,
-        title=lifecycle.title,
-        initial=renamed.get(lifecycle.initial, lifecycle.initial),
-        gates_guard=lifecycle.gates_guard,
-        state=tuple(
-            state.model_copy(update={"name": renamed.get(state.name, state.name)})
-            for state in lifecycle.state
-        ),
-        transition=tuple(
-            transition.model_copy(
-                update={
-                    "source": tuple(renamed.get(name, name) for name in transition.source),
-                    "dest": renamed.get(transition.dest, transition.dest),
-                }
-            )
-            for transition in lifecycle.transition
-        ),
+    values: dict[str, Any] = {key: getattr(lifecycle, key) for key in Lifecycle.model_fields}
+    values["initial"] = renamed.get(lifecycle.initial, lifecycle.initial)
+    values["state"] = tuple(
+        state.model_copy(update={"name": renamed.get(state.name, state.name)})
+        for state in lifecycle.state
     )
+    values["transition"] = tuple(
+        transition.model_copy(
+            update={
+                "source": tuple(renamed.get(name, name) for name in transition.source),
+                "dest": renamed.get(transition.dest, transition.dest),
+            }
+        )
+        for transition in lifecycle.transition
+    )
+    return Lifecycle(**values)
 
 
 def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
@@ -147,13 +143,12 @@ def changed_edges(old: Lifecycle, new: Lifecycle) -> EdgeChanges:
     after = _left_over(new, kept)
     for ends in dict.fromkeys((*before, *after)):
         for one, other in zip_longest(before.get(ends, ()), after.get(ends, ())):
-            match one, other:
-                case Edge(), Edge():
-                    pairs.append((one, other))
-                case Edge(), _:
-                    removed.append(one)
-                case _:
-                    added.append(other)
+            if other is None:
+                removed.append(one)
+            elif one is None:
+                added.append(other)
+            else:
+                pairs.append((one, other))
     return EdgeChanges(tuple(added), tuple(removed), tuple(pairs), _reordered(old, new, kept))
 
 
@@ -180,7 +175,7 @@ def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
         if counts[0] != counts[1]:
             change = Change(key, before, after, default)
             yield BoundChange(new.name, change, counts[1] > counts[0])
-    was, is_ = (_resolved(state.retry) for state in (old, new))
+    was, is_ = ((one.retry or RetryPolicy()).over(DEFAULT_RETRY) for one in (old, new))
     for key in ("max_attempts", "timeouts"):
         before, after = getattr(was, key), getattr(is_, key)
         if before != after:
@@ -189,10 +184,6 @@ def _stage_bounds(old: State, new: State) -> Iterator[BoundChange]:
     for differing, is_looser in ((codes[1] - codes[0], True), (codes[0] - codes[1], False)):
         if differing:
             yield BoundChange(new.name, RetriedCodes(tuple(sorted(differing))), is_looser)
-
-
-def _resolved(policy: RetryPolicy | None) -> RetryPolicy:
-    return DEFAULT_RETRY if policy is None else policy.over(DEFAULT_RETRY)
 
 
 def _as_bound(value: int | None) -> float:
@@ -257,15 +248,7 @@ def _signature(lifecycle: Lifecycle, name: str, common: set[str]) -> Hashable:
         return "=" if other == name else other if other in common else "?"
 
     edges = Counter(
-        (
-            edge.trigger,
-            neutral(edge.source),
-            neutral(edge.dest),
-            edge.guard,
-            edge.unless,
-            edge.at_most,
-            edge.why,
-        )
+        edge._replace(source=neutral(edge.source), dest=neutral(edge.dest))
         for edge in lifecycle.edges
         if name in (edge.source, edge.dest)
     )

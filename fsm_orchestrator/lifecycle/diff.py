@@ -52,31 +52,18 @@ class GainedFacts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Loosening:
-    """Something the old lifecycle guaranteed and the new one does not.
-
-    Attributes:
-        target: the state for which it was guaranteed; "" where it is the lifecycle as a whole.
-        cause: what is lost: facts, a bound, a rule that is broken now, or what the gates guarded.
-        walk: a shortest walk of the new lifecycle that shows it, where a walk can.
-    """
-
-    target: str
-    cause: LostFacts | BoundChange | Finding | GatesGuard
-    walk: Walk | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tightening:
-    """Something the new lifecycle guarantees and the old one does not.
+class Effect:
+    """Something that one of the lifecycles guarantees and the other does not.
 
     Attributes:
         target: the state for which it is guaranteed; "" where it is the lifecycle as a whole.
-        cause: what is gained: facts, a bound, or what the gates guard.
+        cause: facts, a bound, a rule that is broken now, or what the gates guard.
+        walk: a shortest walk of the new lifecycle that shows a loss, where a walk can.
     """
 
     target: str
-    cause: GainedFacts | BoundChange | GatesGuard
+    cause: LostFacts | GainedFacts | BoundChange | Finding | GatesGuard
+    walk: Walk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +100,8 @@ class LifecycleDiff:
     removed_edges: tuple[Edge, ...]
     changed_edges: tuple[EdgePair, ...]
     reordered: tuple[EdgeOrder, ...]
-    loosenings: tuple[Loosening, ...]
-    tightenings: tuple[Tightening, ...]
+    loosenings: tuple[Effect, ...]
+    tightenings: tuple[Effect, ...]
 
     @property
     def verdict(self) -> DiffVerdict:
@@ -185,18 +172,18 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
         loosenings=(
             *_lost_guarantees(was, now),
             *_broken_promises(before, new),
-            *(Loosening(one.state, one) for one in bounds if one.is_looser),
-            *_given_up(before, new),
+            *(Effect(one.state, one) for one in bounds if one.is_looser),
+            *_changed_guard(before, new, GatesGuard.CLOSURE),
         ),
         tightenings=(
             *_gained_guarantees(was, now),
-            *(Tightening(one.state, one) for one in bounds if not one.is_looser),
-            *_taken_on(before, new),
+            *(Effect(one.state, one) for one in bounds if not one.is_looser),
+            *_changed_guard(before, new, GatesGuard.STAGES),
         ),
     )
 
 
-def _lost_guarantees(was: _Targets, now: _Targets) -> Iterator[Loosening]:
+def _lost_guarantees(was: _Targets, now: _Targets) -> Iterator[Effect]:
     for target, facts in now.certain.items():
         owed = was.certain.get(target, frozenset()) | _owed_gates(was, now, target)
         yield from _loosenings(now, target, owed - facts)
@@ -216,7 +203,7 @@ def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
     return GATE_FACTS.intersection(*stages)
 
 
-def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Loosening]:
+def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Effect]:
     """Yield the missing facts, together where one walk shows them."""
     by_walk: dict[Walk | None, list[Fact]] = {}
     for fact in sorted(missing, key=_rank):
@@ -224,33 +211,28 @@ def _loosenings(now: _Targets, target: str, missing: Facts) -> Iterator[Loosenin
         by_walk.setdefault(walk, []).append(fact)
     for walk, facts in by_walk.items():
         name = walk[-1].dest if walk else now.name_of(target)
-        yield Loosening(name, LostFacts(tuple(facts), target == _DONE), walk)
+        yield Effect(name, LostFacts(tuple(facts), target == _DONE), walk)
 
 
-def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[Tightening]:
+def _gained_guarantees(was: _Targets, now: _Targets) -> Iterator[Effect]:
     for target, facts in now.certain.items():
         gained = sorted(facts - was.certain[target], key=_rank) if target in was.certain else ()
         if gained:
-            yield Tightening(now.name_of(target), GainedFacts(tuple(gained)))
+            yield Effect(now.name_of(target), GainedFacts(tuple(gained)))
 
 
-def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
+def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Effect]:
     """Yield the findings that are new in `new`; `_lost_guarantees` covers gates."""
     known = {finding.key for finding in _promises(old)}
     for finding in _promises(new):
         if finding.key not in known:
-            yield Loosening(finding.state or "", finding, finding.walk)
+            yield Effect(finding.state or "", finding, finding.walk)
 
 
 def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
     return (*rule_problems(lifecycle), *done_without_stages(lifecycle))
 
 
-def _given_up(old: Lifecycle, new: Lifecycle) -> Iterator[Loosening]:
-    if (old.gates_guard, new.gates_guard) == (GatesGuard.STAGES, GatesGuard.CLOSURE):
-        yield Loosening("", new.gates_guard)
-
-
-def _taken_on(old: Lifecycle, new: Lifecycle) -> Iterator[Tightening]:
-    if (old.gates_guard, new.gates_guard) == (GatesGuard.CLOSURE, GatesGuard.STAGES):
-        yield Tightening("", new.gates_guard)
+def _changed_guard(old: Lifecycle, new: Lifecycle, now: GatesGuard) -> Iterator[Effect]:
+    if old.gates_guard is not new.gates_guard is now:
+        yield Effect("", now)

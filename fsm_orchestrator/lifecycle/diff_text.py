@@ -9,13 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, assert_never
 
 from fsm_orchestrator.lifecycle.changes import BoundChange, Change, EdgeOrder, RetriedCodes
-from fsm_orchestrator.lifecycle.diff import (
-    GainedFacts,
-    LifecycleDiff,
-    Loosening,
-    LostFacts,
-    Tightening,
-)
+from fsm_orchestrator.lifecycle.diff import Effect, GainedFacts, LifecycleDiff, LostFacts
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Edge
@@ -74,13 +68,13 @@ def _heading(diff: LifecycleDiff) -> str:
     return f"{diff.old.name} -> {diff.new.name}"
 
 
-def effect_text(effect: Loosening | Tightening) -> str:
+def effect_text(effect: Effect) -> str:
     """Return the name of the state, and the guarantee that it lost or gained."""
     reason = reason_text(effect)
     return f"{effect.target}: {reason}" if effect.target else reason
 
 
-def reason_text(effect: Loosening | Tightening) -> str:
+def reason_text(effect: Effect) -> str:
     """Return the guarantee that is lost or gained."""
     match effect.cause:
         case LostFacts(facts, is_done):

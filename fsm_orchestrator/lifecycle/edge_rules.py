@@ -18,21 +18,16 @@ from fsm_orchestrator.lifecycle.findings import (
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
 from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
+_ALWAYS: Final = (Trigger.RUN_ABORTED, Trigger.RESUME)
 _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
-    StateKind.INITIAL: (Trigger.START, Trigger.RUN_ABORTED, Trigger.RESUME),
-    StateKind.GATE: (
-        Trigger.GATES_PASSED,
-        Trigger.GATES_REFUSED,
-        Trigger.RUN_ABORTED,
-        Trigger.RESUME,
-    ),
+    StateKind.INITIAL: (Trigger.START, *_ALWAYS),
+    StateKind.GATE: (Trigger.GATES_PASSED, Trigger.GATES_REFUSED, *_ALWAYS),
     StateKind.STAGE: (
         Trigger.STAGE_SUCCEEDED,
         Trigger.STAGE_FAILED,
         Trigger.STAGE_TIMED_OUT,
         Trigger.REWORK_REQUESTED,
-        Trigger.RUN_ABORTED,
-        Trigger.RESUME,
+        *_ALWAYS,
     ),
     StateKind.TERMINAL: (Trigger.RESUME,),
 }
@@ -46,11 +41,7 @@ _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
 }
 """The triggers that end the run, and the outcomes that they may end it with."""
 
-_CONDITIONAL: Final = (
-    Trigger.STAGE_SUCCEEDED,
-    Trigger.GATES_PASSED,
-    Trigger.REWORK_REQUESTED,
-)
+_CONDITIONAL: Final = (Trigger.STAGE_SUCCEEDED, Trigger.GATES_PASSED, Trigger.REWORK_REQUESTED)
 """The triggers whose edges may have a condition: a fact that ends a run always ends it."""
 
 
@@ -163,16 +154,12 @@ def _outcome_problems(
 
 
 def _start_problems(lifecycle: Lifecycle, place: TransitionPlace, dest: State) -> Iterator[Finding]:
-    kinds = _first_kinds(lifecycle)
+    is_gated = lifecycle.gates_guard is GatesGuard.STAGES
+    kinds = (StateKind.GATE,) if is_gated else (StateKind.GATE, StateKind.STAGE)
     if place.trigger == Trigger.START and dest.kind not in kinds:
-        yield of_transition(
-            FindingKind.WRONG_START,
-            place,
-            dest=dest.name,
-            found=dest.outcome or dest.kind,
-            kinds=kinds,
-            gates_guard=lifecycle.gates_guard,
-        )
+        found = {"dest": dest.name, "found": dest.outcome or dest.kind, "kinds": kinds}
+        guard = lifecycle.gates_guard
+        yield of_transition(FindingKind.WRONG_START, place, **found, gates_guard=guard)
 
 
 def _resume_problems(
@@ -182,12 +169,6 @@ def _resume_problems(
     dests = [numbered.edge.dest for numbered in start]
     if place.trigger == Trigger.RESUME and dests and dest.name not in dests:
         yield of_transition(FindingKind.WRONG_RESUME, place, dest=dest.name, start=dests[0])
-
-
-def _first_kinds(lifecycle: Lifecycle) -> tuple[StateKind, ...]:
-    if lifecycle.gates_guard is GatesGuard.STAGES:
-        return (StateKind.GATE,)
-    return (StateKind.GATE, StateKind.STAGE)
 
 
 def _order_problems(lifecycle: Lifecycle, tried: Sequence[_Numbered]) -> Iterator[Finding]:

@@ -18,11 +18,11 @@ from fsm_orchestrator.vocabulary import MANDATORY_GATES, Guard, StateKind, Trigg
 
 
 class FactKind(StrEnum):
-    """The subject of a fact."""
+    """The subject of a fact, as the phrase that names it."""
 
-    GATE_PASSED = "gate passed"
-    STAGE_SUCCEEDED = "stage succeeded"
-    CONDITION_HOLDS = "condition holds"
+    GATE_PASSED = "gate {} passed"
+    STAGE_SUCCEEDED = "{!r} succeeded"
+    CONDITION_HOLDS = "{} holds"
 
 
 class Fact(NamedTuple):
@@ -43,13 +43,7 @@ class Fact(NamedTuple):
         return list(FactKind).index(self.kind), place, self.name
 
     def __str__(self) -> str:
-        match self.kind:
-            case FactKind.GATE_PASSED:
-                return f"gate {self.name} passed"
-            case FactKind.STAGE_SUCCEEDED:
-                return f"{self.name!r} succeeded"
-            case FactKind.CONDITION_HOLDS:
-                return f"{self.name} holds"
+        return self.kind.value.format(self.name)
 
 
 Facts = frozenset[Fact]

@@ -6,7 +6,7 @@ Holds what reading.py reads from files and refuses or accepts.
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -95,28 +95,21 @@ class Transition(StrictModel):
     )
     at_most: Annotated[int, Field(ge=1, le=CYCLES_MAX)] | None = Field(
         default=None,
-        description=(
-            "The most times that the edge may be taken in a run, resumes included; every loop needs"
-            " such an edge. The stages that it leads back to run again."
-        ),
+        description="The most times that the edge may be taken in a run, resumes included; every"
+        " loop needs such an edge. The stages that it leads back to run again.",
     )
     why: Line = Field(description="The reason for the edge, one line of text.")
 
-    @property
-    def is_guarded(self) -> bool:
-        """True if the edge is taken only under a condition."""
-        return any(one is not None for one in (self.guard, self.unless, self.at_most))
 
-
-class Edge(StrictModel):
+class Edge(NamedTuple):
     """One transition seen from one source."""
 
     trigger: Trigger
-    source: StateName
-    dest: StateName
+    source: str
+    dest: str
     guard: Guard | None
     unless: Guard | None
-    at_most: int | None = None
+    at_most: int | None
     why: str
 
     @property
@@ -152,17 +145,9 @@ class Lifecycle(StrictModel):
     def edges(self) -> tuple[Edge, ...]:
         """Every edge, one for each source of each transition, in file order."""
         return tuple(
-            Edge(
-                trigger=transition.trigger,
-                source=source,
-                dest=transition.dest,
-                guard=transition.guard,
-                unless=transition.unless,
-                at_most=transition.at_most,
-                why=transition.why,
-            )
-            for transition in self.transition
-            for source in transition.source
+            Edge(one.trigger, source, one.dest, one.guard, one.unless, one.at_most, one.why)
+            for one in self.transition
+            for source in one.source
         )
 
     def edges_from(self, source: str, trigger: Trigger) -> tuple[Edge, ...]:
@@ -188,24 +173,16 @@ class Lifecycle(StrictModel):
             (*state.model_dump(mode="json", exclude={"gates"}).values(), state.judged_gates)
             for state in self.state
         ]
-        edges = [
-            tuple(edge.model_dump(mode="json", exclude={"why"}).values()) for edge in self.edges
-        ]
+        edges = [edge[:-1] for edge in self.edges]  # without `why`
         relation = (self.name, self.initial, self.gates_guard, states, edges)
         return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """Return `stage` and every stage that can follow in one invocation, in file order."""
-        reached = {stage}
-        frontier = [stage]
-        while frontier:
-            source = frontier.pop()
+        reached = [stage]
+        for source in reached:
             for edge in self.edges:
-                if (
-                    edge.source == source
-                    and edge.trigger is not Trigger.RESUME
-                    and edge.dest not in reached
-                ):
-                    reached.add(edge.dest)
-                    frontier.append(edge.dest)
+                is_onward = edge.source == source and edge.trigger is not Trigger.RESUME
+                if is_onward and edge.dest not in reached:
+                    reached.append(edge.dest)
         return tuple(name for name in self.stages if name in reached)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -22,9 +22,9 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
-from fsm_orchestrator.lifecycle.shape import shape_problems, version_problem
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
+from fsm_orchestrator.vocabulary import SCHEMA_VERSION
 
 shipped_names = lifecycle_names.shipped_names
 
@@ -76,15 +76,6 @@ def shipped(name: str) -> Lifecycle:
     return parse(*_shipped_text(name))
 
 
-def load(path: Path) -> Lifecycle:
-    """Read the lifecycle in a file.
-
-    Raises:
-        LifecycleError: the file cannot be read, or the lifecycle is refused.
-    """
-    return parse(*_file_text(path))
-
-
 def _found(name_or_path: str, directory: Path) -> tuple[bytes, str]:
     """Return the text of a lifecycle, and its name in messages."""
     if lifecycle_names.is_name(name_or_path):
@@ -129,12 +120,28 @@ def parse(text: bytes, source: str) -> Lifecycle:
 
 def _shaped(text: bytes, source: str) -> Lifecycle:
     data = _table(text, source)
-    if problem := version_problem(data):
+    if problem := _version_problem(data):
         raise _refusal(source, [problem])
     try:
         return Lifecycle.model_validate_json(_json(data, source))
     except ValidationError as error:
+        from fsm_orchestrator.lifecycle.shape import shape_problems  # noqa: PLC0415 - rare
+
         raise _refusal(source, shape_problems(error, data)) from error
+
+
+def _version_problem(data: Mapping[str, object]) -> str | None:
+    """Return why a file of this schema version cannot be read; None if it can, or names none.
+
+    Comes before all other checks: other versions may have other keys and values.
+    """
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if type(version) is int and version == SCHEMA_VERSION:
+        return None
+    return (
+        f"key 'schema_version' is {described(version)};"
+        f" this program reads version {SCHEMA_VERSION} only"
+    )
 
 
 def check(lifecycle: Lifecycle, source: str) -> None:

@@ -6,21 +6,20 @@ which states and edges make sense together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from fsm_orchestrator.lifecycle.labels import state_label, transition_label
 from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at
-from fsm_orchestrator.vocabulary import SCHEMA_VERSION, STATE_NAME_PATTERN
+from fsm_orchestrator.text.validation import Location, Problem, problems, unknown_key
+from fsm_orchestrator.vocabulary import STATE_NAME_PATTERN
 
-Location: TypeAlias = Sequence[int | str]
 Schema: TypeAlias = Mapping[str, Any]
 
 _PATTERNS: Final[Mapping[str, str]] = {
@@ -29,41 +28,25 @@ _PATTERNS: Final[Mapping[str, str]] = {
 }
 
 
-def version_problem(data: Mapping[str, object]) -> str | None:
-    """Return why a file of this schema version cannot be read; None if it can, or names none.
-
-    Comes before all other checks: other versions may have other keys and values.
-    """
-    version = data.get("schema_version", SCHEMA_VERSION)
-    if type(version) is int and version == SCHEMA_VERSION:
-        return None
-    return (
-        f"key 'schema_version' is {described(version)};"
-        f" this program reads version {SCHEMA_VERSION} only"
-    )
-
-
 def shape_problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each problem with the shape of `data`, in the order of its parts."""
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        value = value_at(data, detail["loc"])
+    for problem in problems(error):
+        value = value_at(data, problem.location)
         # Wrong items are not counted, but have their own lines.
-        if not (detail["type"] == "too_short" and value):
-            yield _where(detail["loc"], data) + _what(detail, value)
+        if not (problem.kind == "too_short" and value):
+            yield _where(problem.location, data) + _what(problem, value)
 
 
-def _what(detail: ErrorDetails, value: object) -> str:
-    location = detail["loc"]
+def _what(problem: Problem, value: object) -> str:
+    location = problem.location
     if not location:
         return TOO_DEEP_OR_LARGE
-    if detail["type"] == "missing":
+    if problem.kind == "missing":
         return f"key {location[-1]!r} is missing"
-    if detail["type"] == "extra_forbidden":
+    if problem.is_unknown_key:
         known = list(_declared(location[:-1])["properties"])
-        return f"unknown key {described(location[-1])}" + (
-            suggestion(str(location[-1]), known) or f"; known keys: {', '.join(known)}"
-        )
-    if isinstance(location[-1], int) and detail["type"] == "model_type":
+        return unknown_key(location, known)
+    if isinstance(location[-1], int) and problem.kind == "model_type":
         return f"is {described(value)}, not a table"
     key = next(str(part) for part in reversed(location) if isinstance(part, str))
     verb = "is" if location[-1] == key else "lists"
@@ -130,7 +113,7 @@ def _schema() -> Schema:
     return Lifecycle.model_json_schema()
 
 
-def _where(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
+def _where(location: Location, data: Mapping[str, Any]) -> str:
     match location:
         case ("state", int(index), *_):
             name = value_at(data, ("state", index, "name"))

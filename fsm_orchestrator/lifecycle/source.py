@@ -85,9 +85,13 @@ def stage_names(text: bytes) -> tuple[str, ...]:
     options of its stages are missing.
     """
     try:
-        states = table_of(text).get("state")
+        return stages_among(table_of(text).get("state"))
     except NotATableError:
         return ()
+
+
+def stages_among(states: object) -> tuple[str, ...]:
+    """Return the names of the stages among states that were read and not checked."""
     if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
         return ()
     names = [state.get("name") for state in states if state.get("kind") == StateKind.STAGE]

@@ -2,19 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    FailFast,
-    Field,
-    StringConstraints,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
 
-from fsm_orchestrator.vocabulary import (
-    RUN_ID_PATTERN,
-    STATE_NAME_PATTERN,
-)
+from fsm_orchestrator.vocabulary import RUN_ID_PATTERN, STATE_NAME_PATTERN
 
 
 def _refuse_bool(value: Any) -> Any:
@@ -27,28 +17,15 @@ def _refuse_bool(value: Any) -> Any:
 Timestamp = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)
 ]
-
-
 StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
-
-
 RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
-
-
 Count = Annotated[int, Field(ge=0)]
-
-
 Ordinal = Annotated[int, Field(ge=1)]
-
-
 SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
-
 
 Many = FailFast()
 """For long lists: validation stops at the first wrong entry. All errors of a list made to be wrong
 would take a hundred thousand times the file's size."""
-
-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

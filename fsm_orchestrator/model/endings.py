@@ -136,50 +136,33 @@ def stage_result(
     return end if end.code == 0 else ReworkRequested(end.code)
 
 
-def ending_of(result: StageResult) -> Ending:
-    """Return the kind of a result, as a record names it."""
-    match result:
-        case Exited():
-            return Ending.EXITED
-        case Signaled():
-            return Ending.SIGNALED
-        case TimedOut():
-            return Ending.TIMED_OUT
-        case WentQuiet():
-            return Ending.WENT_QUIET
-        case OutputExceeded():
-            return Ending.OUTPUT_LIMIT
-        case NotSpawned():
-            return Ending.NOT_SPAWNED
-        case Interrupted():
-            return Ending.INTERRUPTED
-        case Lost():
-            return Ending.LOST
-        case ArtifactsWrong():
-            return Ending.ARTIFACTS_WRONG
-        case ReworkRequested():
-            return Ending.REWORK_REQUESTED
-        case Leaked():
-            return Ending.LEAKED
-        case _:
-            assert_never(result)
-
-
-def status_of(result: StageResult) -> StageStatus:
-    """Return the reported status of a result."""
+def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
+    """Return the kind of a result as a record names it, and the status that it is reported as."""
     match result:
         case Exited(code=0):
-            return StageStatus.SUCCESS
-        case Exited() | Signaled() | Lost() | OutputExceeded() | ReworkRequested() | Leaked():
-            return StageStatus.FAILED
-        case TimedOut() | WentQuiet():
-            return StageStatus.TIMEOUT
+            return Ending.EXITED, StageStatus.SUCCESS
+        case Exited():
+            return Ending.EXITED, StageStatus.FAILED
+        case Signaled():
+            return Ending.SIGNALED, StageStatus.FAILED
+        case TimedOut():
+            return Ending.TIMED_OUT, StageStatus.TIMEOUT
+        case WentQuiet():
+            return Ending.WENT_QUIET, StageStatus.TIMEOUT
+        case OutputExceeded():
+            return Ending.OUTPUT_LIMIT, StageStatus.FAILED
         case NotSpawned():
-            return StageStatus.SPAWN_FAILED
+            return Ending.NOT_SPAWNED, StageStatus.SPAWN_FAILED
         case Interrupted():
-            return StageStatus.INTERRUPTED
+            return Ending.INTERRUPTED, StageStatus.INTERRUPTED
+        case Lost():
+            return Ending.LOST, StageStatus.FAILED
         case ArtifactsWrong():
-            return StageStatus.ARTIFACT_MISSING
+            return Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING
+        case ReworkRequested():
+            return Ending.REWORK_REQUESTED, StageStatus.FAILED
+        case Leaked():
+            return Ending.LEAKED, StageStatus.FAILED
         case _:
             assert_never(result)
 

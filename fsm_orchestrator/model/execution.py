@@ -8,11 +8,10 @@ pydantic would compile each of them from its text, at every start.
 """
 
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -25,12 +24,7 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.endings import trigger_of
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.vocabulary import (
-    Ending,
-    Operation,
-    StageStatus,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 
 class Artifact(StrictModel):
@@ -268,24 +262,24 @@ def cycle_in(execution: StageExecution) -> int:
     return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
 
 
+_UNMEASURED: Final[Mapping[str, Any]] = {
+    "ending": None,
+    "flaky": False,
+    "duration_ms": 0,
+    "exit_code": None,
+    "stderr_tail": "",
+    "postmortem": None,
+    "leaked_count": 0,
+    "leaked_processes": (),
+    "resources": None,
+}
+"""The fields that say how a process went, where none was run."""
+
+
 def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
     """Return the record of skipping a stage that `success` had completed."""
-    return success.model_copy(
-        update={
-            "status": StageStatus.SKIPPED,
-            "reason": reason,
-            "started_at": at,
-            "duration_ms": 0,
-            "exit_code": None,
-            "stderr_tail": "",
-            "ending": None,
-            "flaky": False,
-            "postmortem": None,
-            "leaked_count": 0,
-            "leaked_processes": (),
-            "resources": None,
-        }
-    )
+    now = {"status": StageStatus.SKIPPED, "reason": reason, "started_at": at}
+    return success.model_copy(update={**_UNMEASURED, **now})
 
 
 def gone_wrong(problem: Problem | None) -> dict[str, Any]:
@@ -300,8 +294,6 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         attempt=attempt,
         idempotency_key=key,
         status=StageStatus.FAILED,
-        ending=None,
-        flaky=False,
         reason="",
         error=None,
         problem=None,
@@ -310,8 +302,7 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         env_keys=(),
         cwd="",
         started_at=at,
-        duration_ms=0,
-        exit_code=None,
+        **_UNMEASURED,
         signal=None,
         missing_artifacts=(),
         malformed_artifacts=(),
@@ -319,11 +310,6 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         artifacts=(),
         stdout_log=None,
         stderr_log=None,
-        stderr_tail="",
-        postmortem=None,
-        leaked_count=0,
-        leaked_processes=(),
-        resources=None,
     )
 
 

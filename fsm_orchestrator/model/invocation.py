@@ -2,19 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from fsm_orchestrator.model.base import Many, Ordinal, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.vocabulary import (
-    Containment,
-    ExecutionMode,
-    Gate,
-    GateSource,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import Containment, ExecutionMode, Gate, GateSource, Trigger
 
 
 class TransitionRecord(StrictModel):

@@ -1,14 +1,14 @@
 """The settings of a stage, one row each: the one place that says what there is to set.
 
 From a row come the option `--<stage>-…` with its help and completion, the key below
-`[stage.<stage>]` of a config file, the description in the JSON Schema, and what a refusal says was
-expected. Loads no pydantic: the command line is parsed before it is known to be needed.
+`[stage.<stage>]` of a config file, and the description in the JSON Schema. Loads no pydantic: the
+command line is parsed before it is known to be needed.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple, TypeAlias, assert_never
+from typing import Final, NamedTuple, TypeAlias
 
 from fsm_orchestrator.vocabulary import (
     ATTEMPTS_MAX,
@@ -27,6 +27,7 @@ class Bounds(NamedTuple):
     least: int
     most: int
     noun: str
+    metavar: str = "N"
 
     @property
     def text(self) -> str:
@@ -38,16 +39,22 @@ class Choices(NamedTuple):
     """The words that a setting may be."""
 
     words: tuple[str, ...]
+    metavar: str = ""
 
 
 class Kind(StrEnum):
-    """The type of a setting that is neither a number nor one of some words."""
+    """The type of a setting that is neither a number nor one of some words; its metavar."""
 
-    FLAG = "flag"
-    TEXT = "text"
-    FILE = "file"
-    DIRECTORY = "directory"
-    PAIR = "pair"
+    FLAG = ""
+    TEXT = "VALUE"
+    FILE = "PATH"
+    DIRECTORY = "DIR"
+    PAIR = "KEY=VALUE"
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in the help."""
+        return self.value
 
 
 ValueKind: TypeAlias = Kind | Choices | Bounds
@@ -57,24 +64,27 @@ class StageOption(NamedTuple):
     """A setting of a stage.
 
     Attributes:
-        suffix: what follows `--<stage>-`.
         key: its key in a config file.
         kind: what it may be.
-        metavar: what stands for the value in the help; empty where the kind says it.
         help: what the help of `run` says of it.
         description: what the JSON Schema says of it.
         table: the table below the stage's that has the key; empty for the stage's own.
+        named: what follows `--<stage>-`, where it is not the key.
         is_repeatable: whether it is a list, of which each option gives one.
     """
 
-    suffix: str
     key: str
     kind: ValueKind
-    metavar: str
     help: str
     description: str
     table: str = ""
+    named: str = ""
     is_repeatable: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What follows `--<stage>-`."""
+        return self.named or self.key.replace("_", "-")
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -92,23 +102,16 @@ GRACE_MILLISECONDS: Final = MILLISECONDS._replace(least=0)
 STAGE_OPTIONS: Final = (
     StageOption(
         "bin",
-        "bin",
         Kind.FILE,
-        "PATH",
-        help=(
-            "Binary to run: a path, or a name looked up on PATH. Without it, the stage is passed"
-            " over. On a resume, it replaces all settings of the stage."
-        ),
-        description=(
-            "The binary, a path or a name looked up on PATH; replaces all settings that were kept"
-            " of the stage."
-        ),
+        help="Binary to run: a path, or a name looked up on PATH. Without it, the stage is passed"
+        " over. On a resume, it replaces all settings of the stage.",
+        description="The binary, a path or a name looked up on PATH; replaces all settings that"
+        " were kept of the stage.",
     ),
     StageOption(
-        "arg",
         "args",
         Kind.TEXT,
-        "VALUE",
+        named="arg",
         help="Argument, passed on as it is; may begin with a dash. Repeatable, in order.",
         description=(
             "Its arguments in order, passed without a shell, instead of those that were kept."
@@ -117,147 +120,111 @@ STAGE_OPTIONS: Final = (
     ),
     StageOption(
         "env",
-        "env",
         Kind.PAIR,
-        "KEY=VALUE",
-        help=(
-            "Environment variable. Repeatable; the last value of a key wins. No file in OUT has"
-            " the values."
-        ),
-        description=(
-            "Environment variables by name, added to the operator's; in a resume, also to those"
-            " that were kept."
-        ),
+        help="Environment variable. Repeatable; the last value of a key wins. No file in OUT has"
+        " the values.",
+        description="Environment variables by name, added to the operator's; in a resume, also to"
+        " those that were kept.",
         is_repeatable=True,
     ),
     StageOption(
-        "expected-artifact",
         "expected_artifacts",
         Kind.FILE,
-        "PATH",
+        named="expected-artifact",
         help="File that the stage must write; a .json file must be strict JSON. Repeatable.",
-        description=(
-            "Files that the stage must write, instead of those that were kept; a .json must be"
-            " strict JSON."
-        ),
+        description="Files that the stage must write, instead of those that were kept; a .json must"
+        " be strict JSON.",
         is_repeatable=True,
     ),
     StageOption(
-        "allow-stale",
         "allow_stale",
         Kind.FLAG,
-        "",
         help="Accept expected artifacts that the attempt did not write.",
-        description=(
-            "Whether an expected artifact may be one that was there before and was not written"
-            " again."
-        ),
+        description="Whether an expected artifact may be one that was there before and was not"
+        " written again.",
     ),
     StageOption(
-        "timeout-ms",
         "timeout_ms",
         MILLISECONDS,
-        "N",
         help="How long the stage may run (default: --timeout-ms).",
         description="How long the stage may run, in milliseconds.",
     ),
     StageOption(
-        "kill-grace-ms",
         "kill_grace_ms",
         GRACE_MILLISECONDS,
-        "N",
         help="How long the stage may take to end after SIGTERM (default: --kill-grace-ms).",
         description=(
             "How long the stage may take to end after SIGTERM before SIGKILL, in milliseconds."
         ),
     ),
     StageOption(
-        "idle-timeout-ms",
         "idle_timeout_ms",
         MILLISECONDS,
-        "N",
         help="How long the stage may print nothing (default: no limit).",
         description="How long the stage may print nothing, in milliseconds; no limit unless given.",
     ),
     StageOption(
-        "slow-after-ms",
         "slow_after_ms",
         MILLISECONDS,
-        "N",
         help="Warn each time the stage has run for this long, with its latest output.",
-        description=(
-            "How often the stage is reported as slow while it runs, in milliseconds; never unless"
-            " given."
-        ),
+        description="How often the stage is reported as slow while it runs, in milliseconds; never"
+        " unless given.",
     ),
     StageOption(
-        "output-limit",
         "output_limit_bytes",
-        Bounds(1, BYTES_MAX, "a whole number of bytes"),
-        "BYTES",
+        Bounds(1, BYTES_MAX, "a whole number of bytes", "BYTES"),
+        named="output-limit",
         help=f"How much the stage may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
         description="How much the stage may print, stdout and stderr together, in bytes.",
     ),
     StageOption(
-        "max-attempts",
         "max_attempts",
         Bounds(1, ATTEMPTS_MAX, "a whole number"),
-        "N",
         help="Number of attempts, including the first (default 1: no retry).",
         description="Number of attempts, including the first; 1 means no retry.",
         table="retry",
     ),
     StageOption(
-        "retry-exit-code",
         "exit_codes",
-        Bounds(1, 255, "an exit code"),
-        "CODE",
+        Bounds(1, 255, "an exit code", "CODE"),
+        named="retry-exit-code",
         help="Retry after this exit code. Repeatable.",
         description="The exit codes after which the stage is retried.",
         table="retry",
         is_repeatable=True,
     ),
     StageOption(
-        "retry-timeouts",
         "timeouts",
         Kind.FLAG,
-        "",
+        named="retry-timeouts",
         help="Retry after a timeout as well.",
         description="Whether the stage is retried after a timeout.",
         table="retry",
     ),
     StageOption(
         "backoff",
-        "backoff",
         Choices(tuple(one.value for one in Backoff)),
-        "",
         help="Wait before each retry: the same (fixed, the default) or doubled each time.",
         description="Whether the wait before each retry is the same, or doubles each time.",
         table="retry",
     ),
     StageOption(
-        "backoff-ms",
         "backoff_ms",
         GRACE_MILLISECONDS,
-        "N",
         help=f"Wait before the first retry (default {DEFAULT_BACKOFF_MS}).",
         description="The wait before the first retry, in milliseconds.",
         table="retry",
     ),
     StageOption(
-        "backoff-ms-max",
         "backoff_ms_max",
         GRACE_MILLISECONDS,
-        "N",
         help=f"Longest wait (default {DEFAULT_BACKOFF_MS_MAX}).",
         description="The longest wait, in milliseconds.",
         table="retry",
     ),
     StageOption(
         "cwd",
-        "cwd",
         Kind.DIRECTORY,
-        "DIR",
         help="Working directory (default: the directory in which the run was started).",
         description="The stage's working directory.",
     ),
@@ -275,20 +242,3 @@ def setting_named(parameter: str) -> tuple[StageOption, str] | None:
     name, separator, stage = parameter.partition("__")
     option = _OPTION_OF_PARAMETER.get(name + separator)
     return None if option is None else (option, stage)
-
-
-def expected_text(key: str) -> str:
-    """Return what a setting may be: `a whole number of bytes from 1 to 100`, `true or false`."""
-    option = OPTION_OF_KEY[key]
-    match option.kind:
-        case Bounds() as bounds:
-            one = bounds.text
-        case Choices(words):
-            one = f"one of {', '.join(words)}"
-        case Kind.FLAG:
-            one = "true or false"
-        case Kind.TEXT | Kind.FILE | Kind.DIRECTORY | Kind.PAIR:
-            one = f"a {option.kind.value}"
-        case _:
-            assert_never(option.kind)
-    return f"a list, each {one}" if option.is_repeatable else one

@@ -20,11 +20,10 @@ from fsm_orchestrator.model.endings import (
     StageResult,
     TimedOut,
     WentQuiet,
-    ending_of,
+    kind_of,
     problem_of,
     signal_name,
     stage_result,
-    status_of,
 )
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
@@ -208,7 +207,7 @@ class Attempt:
             report.leaked_count if self.on_leak is OnLeak.FAIL else 0,
             self.rework_exit_code,
         )
-        status = status_of(result)
+        ending, status = kind_of(result)
         names = self.record.stage, self.record.attempt
         stdout_log, stderr_log = log_names(*names)
         return StageExecution(
@@ -216,7 +215,7 @@ class Attempt:
             attempt=self.record.attempt,
             idempotency_key=self._key,
             status=status,
-            ending=ending_of(result),
+            ending=ending,
             flaky=status is StageStatus.SUCCESS and self.is_retry,
             reason=self.record.reason,
             **gone_wrong(self._problem(result, verdict)),

@@ -19,7 +19,6 @@ from fsm_orchestrator.model.stage_options import (
     Bounds,
     Choices,
     StageOption,
-    expected_text,
     setting_named,
 )
 from tests.tools.cli_reference import all_commands, options_of
@@ -69,14 +68,6 @@ def test_parameter_leads_back_to_setting_and_stage(stage: str) -> None:
     assert setting_named("output_directory") is None
 
 
-def test_expected_text_says_what_is_taken() -> None:
-    """The phrase after "expected" for a number, a list, a choice and a flag."""
-    assert expected_text("timeout_ms") == "a whole number of milliseconds from 1 to 2147483647"
-    assert expected_text("exit_codes") == "a list, each an exit code from 1 to 255"
-    assert expected_text("backoff") == "one of fixed, exponential"
-    assert expected_text("timeouts") == "true or false"
-
-
 def test_prescan_knows_every_option_that_takes_a_value() -> None:
     """An option that is missing there would have its value taken for OUT.
 
@@ -99,7 +90,7 @@ def test_readme_names_options_of_a_stage_as_they_are() -> None:
     shown = [one for cell in cells for one in re.findall(r"`--manager-([^`]*)`", cell)]
     rows = set()
     for row in STAGE_OPTIONS:
-        value = "\\|".join(row.kind.words) if isinstance(row.kind, Choices) else row.metavar
+        value = "\\|".join(row.kind.words) if isinstance(row.kind, Choices) else row.kind.metavar
         rows.add(f"{row.suffix} {value}".strip())
     assert len(shown) == len(set(shown)) > 1
     assert set(shown) <= rows

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import fsm_orchestrator
-from fsm_orchestrator.lifecycle.diff import LifecycleDiff, Loosening, LostFacts
+from fsm_orchestrator.lifecycle.diff import Effect, LifecycleDiff, LostFacts
 from fsm_orchestrator.lifecycle.guarantees import Fact
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from tests.lifecycle.test_rules import state
@@ -399,6 +399,6 @@ def difference(old: str, new: str, folder: Path) -> LifecycleDiff:
     return fsm_orchestrator.diff(shaped(old, folder), shaped(new, folder))
 
 
-def facts_of_cause(loosening: Loosening) -> tuple[Fact, ...]:
+def facts_of_cause(loosening: Effect) -> tuple[Fact, ...]:
     """The facts that a loosening names; none where it is no loss of facts."""
     return loosening.cause.facts if isinstance(loosening.cause, LostFacts) else ()

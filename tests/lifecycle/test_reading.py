@@ -10,7 +10,7 @@ import pytest
 
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.lifecycle.reading import check, find, load, parse, shipped, shipped_names
+from fsm_orchestrator.lifecycle.reading import check, find, parse, shipped, shipped_names
 from fsm_orchestrator.lifecycle.source import LIFECYCLE_BYTES_MAX, shipped_text
 from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode, Trigger
 
@@ -120,7 +120,7 @@ def test_file_that_cannot_be_read_is_refused(
     path = tmp_path / "run.toml"
     make(path)
     with pytest.raises(LifecycleError) as refusal:
-        load(path)
+        find(str(path), Path())
     assert str(refusal.value).splitlines()[0] == f"{path}: {problem}"
     assert refusal.value.exit_code is ExitCode.USAGE
     assert refusal.value.remedy
@@ -133,7 +133,7 @@ def test_file_without_permission_is_refused(tmp_path: Path) -> None:
     path.write_text(DEFAULT)
     path.chmod(0)
     with pytest.raises(LifecycleError, match="permission denied"):
-        load(path)
+        find(str(path), Path())
 
 
 def test_lifecycle_is_found_by_name_or_path(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from fsm_orchestrator.vocabulary import Trigger
 def edges(*pairs: str) -> list[Edge]:
     """Edges written `ab` for one from a to b."""
     return [
-        Edge(trigger=Trigger.START, source=pair[0], dest=pair[1], guard=None, unless=None, why="x")
+        Edge(Trigger.START, pair[0], pair[1], guard=None, unless=None, at_most=None, why="x")
         for pair in pairs
     ]
 

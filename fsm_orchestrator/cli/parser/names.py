@@ -31,9 +31,7 @@ GATE_PARAMETERS: Final = {f"gate_{gate.value}": gate for gate in Gate}
 """The gates, by the parser's name for the option that gives a signal."""
 VALUE_OPTIONS: Final = frozenset(
     {
-        "--policy-status",
-        "--ci-status",
-        "--review-status",
+        *(f"--{gate.value}-status" for gate in Gate),
         "--lifecycle",
         "--run-id",
         "--timeout-ms",

@@ -196,7 +196,7 @@ def one_of(words: type[StrEnum]) -> click.Choice[str]:
     return click.Choice([one.value for one in words])
 
 
-def parameter_type(kind: ValueKind, metavar: str) -> click.ParamType[Any]:
+def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
     """Return the type that checks and completes the values of a stage's setting."""
     match kind:
         case Bounds():
@@ -204,9 +204,9 @@ def parameter_type(kind: ValueKind, metavar: str) -> click.ParamType[Any]:
         case Choices(words):
             return click.Choice(words)
         case Kind.FILE:
-            return FilePath(metavar)
+            return FilePath(kind.metavar)
         case Kind.DIRECTORY:
-            return Directory(metavar)
+            return Directory(kind.metavar)
         case Kind.PAIR:
             return EnvironmentPair()
         case Kind.TEXT | Kind.FLAG:

@@ -62,7 +62,8 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
         if isinstance(lifecycle, str):
             return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
         is_resume = found.resume or file.get("resume") is True
-        kept = _stages_to_resume(found) if is_resume else ()
+        output = found.output_directory
+        kept = kept_stages(Path(output)) if is_resume and output is not None else ()
         return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
     except OSError:
         return ()
@@ -94,19 +95,10 @@ def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield "", word
 
 
-def _stages_to_resume(found: Prescan) -> tuple[str, ...]:
-    return () if found.output_directory is None else kept_stages(Path(found.output_directory))
-
-
 def kept_stages(output_directory: Path) -> tuple[str, ...]:
     """Return the stages of the lifecycle in a run's checkpoint; empty when it cannot be used."""
     document = peek.document(output_directory / CHECKPOINT_FILE)
-    try:
-        states = document["lifecycle"]["state"]
-        names = tuple(state["name"] for state in states if state["kind"] == "stage")
-    except (KeyError, TypeError):
-        return ()
-    is_sound = all(lifecycle_names.is_name(name) for name in names) and len(set(names)) == len(
-        names
+    lifecycle = document.get("lifecycle")
+    return lifecycle_names.stages_among(
+        lifecycle.get("state") if isinstance(lifecycle, dict) else None
     )
-    return names if is_sound else ()

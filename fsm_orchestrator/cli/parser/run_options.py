@@ -106,7 +106,7 @@ def _stage_option(row: StageOption, stage: str) -> click.Parameter:
     names = (f"{option_prefix(stage)}-{row.suffix}", row.parameter(stage))
     if row.kind is Kind.FLAG:
         return Section(section, names, is_flag=True, default=None, help=row.help)
-    kind, metavar = parameter_type(row.kind, row.metavar), row.metavar or None
+    kind, metavar = parameter_type(row.kind), row.kind.metavar or None
     if row.is_repeatable:
         return Section(section, names, multiple=True, type=kind, metavar=metavar, help=row.help)
     return Once(section, names, type=kind, metavar=metavar, help=row.help)

@@ -63,8 +63,7 @@ def marks_of_change(diff: LifecycleDiff) -> Marks:
 
 def _transition(edge: Edge) -> Transition:
     """Return a transition of one edge alone."""
-    values = edge.model_dump()
-    return Transition(**{**values, "source": (edge.source,)})
+    return Transition(**{**edge._asdict(), "source": (edge.source,)})
 
 
 def _was(before: Edge, after: Edge) -> str:
