@@ -39,7 +39,7 @@ class Postmortem(StrictModel):
         description="Number of the attempt, from 1 over all invocations of the run."
     )
     at: Timestamp = Field(description="When it was recorded, in UTC.")
-    why: str = Field(description="Why the attempt was to be ended, in words for people.")
+    why: str = Field(description="Why the attempt was ended, for people.")
     is_complete: bool = Field(
         description=(
             "Whether everything about the processes could be read: in time, within the limits and"
@@ -70,13 +70,13 @@ def summary(postmortem: Postmortem) -> str:
         last.append(f"silent for {postmortem.silent_seconds:.1f} s")
     if line := _last_line(postmortem.stderr_tail) or _last_line(postmortem.stdout_tail):
         last.append(f"last line: '{_shown(line, _LINE_MAX)}'")
-    told: list[str] = []
+    phrases_kept: list[str] = []
     for process in _most_telling_first(postmortem.processes):
         for phrase in (_phrase(process) + _details(process), _phrase(process)):
-            if len("; ".join([head, *told, phrase, *last])) <= SUMMARY_CHARACTERS_MAX:
-                told.append(phrase)
+            if len("; ".join([head, *phrases_kept, phrase, *last])) <= SUMMARY_CHARACTERS_MAX:
+                phrases_kept.append(phrase)
                 break
-    return "; ".join([head, *told, *last])
+    return "; ".join([head, *phrases_kept, *last])
 
 
 def _most_telling_first(processes: Sequence[ProcessSnapshot]) -> list[ProcessSnapshot]:

@@ -25,13 +25,13 @@ def terminate(
     A request beyond the first `requests_heard` (the operator's second Ctrl-C) ends the grace.
     """
     deadline = time.monotonic() + kill_grace_ms / 1000
-    told = _ask_session(child)
+    asked = _ask_session(child)
     while True:
         others = child.others()
         if readable([child.end_descriptor], 0.0):
             if not others:
                 return True
-            told |= _ask([key for key in others if key not in told])
+            asked |= _ask([key for key in others if key not in asked])
         if time.monotonic() >= deadline or interrupts.count > requests_heard:
             return False
         if _is_lost(child, others, deadline, interrupts):

@@ -179,18 +179,18 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
 
 
 class _Silent:
-    """Nobody is told of the process."""
+    """An observer that ignores the process."""
 
     def started(self, pid: int) -> None:
-        """Not told."""
+        """Ignore it."""
 
     def slow(self, elapsed_ms: int) -> None:
-        """Not told."""
+        """Ignore it."""
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
-        """Not told."""
+        """Ignore it."""
 
 
 def _check_containment(directory: Path) -> tuple[Verdict, str]:
