@@ -90,7 +90,7 @@ _HEAVY: Final = (
 _CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
 _RARE: Final = (
     # Of ours, what is for other commands, for resumes, or for runs that go wrong: patterns.
-    *(r"explanation\.(?!gate_table)\w+", "inspection", "rendering", "schemas", "selftest"),
+    *("explanation", "inspection", "rendering", "schemas", "selftest"),
     *("config.config_file", "config.config_reading", "config.config_text", "engine.start_failure"),
     "engine.rework",
     *("lifecycle.changes", "lifecycle.diff.*", "lifecycle.guarantees", "lifecycle.verification"),

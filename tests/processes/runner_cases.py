@@ -52,7 +52,7 @@ class Bench:
 
     def run(
         self,
-        program: str,
+        command: str,
         *args: str,
         limits: Limits = AMPLE,
         then: Callable[[], object] = lambda: None,
@@ -62,7 +62,7 @@ class Bench:
         self._then = then
         with (self.directory / "stdout").open("wb") as stdout:
             settings: dict[str, Any] = {
-                "program": program,
+                "command": command,
                 "args": args,
                 "cwd": str(self.directory),
                 "env": dict(os.environ),
@@ -106,6 +106,7 @@ class Bench:
                 future.set_result(run())
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks
                 future.set_exception(error)
+                self._hang_up()  # nobody waits for a word of a process that was never started
 
         thread = threading.Thread(target=work, daemon=True)
         self._threads.append(thread)

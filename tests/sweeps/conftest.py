@@ -1,14 +1,21 @@
-"""Real runs and their checkpoints, made once."""
+"""What the sweeps share: real runs and their checkpoints, made once, and a desk."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.engine import invocation
 from tests.support.command import CHECKPOINT
 from tests.sweeps.checkpoint_cases import ENDINGS, make_runs
+from tests.sweeps.fault_disk import MEMORY, PlainRunner
+from tests.sweeps.faults import Desk
+from tests.sweeps.run_model import SOAK
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +32,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def checkpoints(runs: Path) -> Mapping[str, bytes]:
     """The checkpoint of each ending."""
     return {ending: (runs / ending / CHECKPOINT).read_bytes() for ending in ENDINGS}
+
+
+@pytest.fixture(name="desk")
+def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A desk with private state of its own, in memory where that can be: no disk is to be worn."""
+    with contextlib.ExitStack() as stack:
+        root = tmp_path
+        if os.access(MEMORY, os.W_OK):
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
+        desk = Desk(root)
+        monkeypatch.setenv("XDG_STATE_HOME", str(desk.state))
+        if not SOAK:
+            monkeypatch.setattr(invocation, "ProcessRunner", PlainRunner)
+        yield desk

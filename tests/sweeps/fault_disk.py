@@ -7,13 +7,11 @@ what was synced.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import errno
 import os
 import stat
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,7 +23,6 @@ import pytest
 from fsm_orchestrator import RunConfig, run
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
-from fsm_orchestrator.engine import invocation
 from fsm_orchestrator.errors import InternalError, OrchestratorError
 from fsm_orchestrator.model.endings import Exited
 from fsm_orchestrator.model.limits import Limits
@@ -282,20 +279,6 @@ class PlainRunner(ProcessRunner):
         ) as process:
             observer.started(process.pid)
             return ProcessReport(Exited(process.wait()))
-
-
-@pytest.fixture(name="desk")
-def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A desk with private state of its own, in memory where that can be: no disk is to be worn."""
-    with contextlib.ExitStack() as stack:
-        root = tmp_path
-        if os.access(MEMORY, os.W_OK):
-            root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
-        desk = Desk(root)
-        monkeypatch.setenv("XDG_STATE_HOME", str(desk.state))
-        if not SOAK:
-            monkeypatch.setattr(invocation, "ProcessRunner", PlainRunner)
-        yield desk
 
 
 def through(door: Door, config: RunConfig) -> Report | OrchestratorError:
