@@ -28,7 +28,7 @@ class ApplyError(Exception):
 
 
 def read_plan(path: Path) -> tuple[str, dict[str, str]]:
-    """The plan's rules, joined for ruff, and the files to fix with the digests they had."""
+    """Return the plan's rules, joined for ruff, and the files to fix with the digests they had."""
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
         digests = {entry["file"]: entry["sha256"] for entry in plan["files"]}
@@ -52,7 +52,7 @@ def require_planned_state(package: Path, digests: dict[str, str]) -> None:
 
 
 def file_patch(before: Path, after: Path, file: str) -> list[str]:
-    """The lines of the unified diff of one file, headers first; none when it is unchanged."""
+    """Return the unified diff of one file, headers first; no lines if it is unchanged."""
     old, new = (
         list(io.StringIO((root / file).read_bytes().decode(), newline="\n"))
         for root in (before, after)

@@ -61,7 +61,7 @@ def covers(allowed: str, rule: str) -> bool:
 
 
 def licence_of(package: Path) -> str:
-    """The licence the package's metadata states; UndecidableError when it states none."""
+    """Return the licence that the package's metadata states."""
     metadata = package / "PKG-INFO"
     try:
         headers = HeaderParser().parsestr(metadata.read_text(encoding="utf-8"))

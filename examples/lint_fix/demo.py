@@ -107,7 +107,7 @@ def download(paths: Paths) -> None:
 
 
 def blocked(paths: Paths) -> None:
-    """A new run whose policy gate says deny: nothing is started."""
+    """Start a run whose policy gate says deny: no stage is started."""
     say("Run 1: the gates are checked, the policy denies, nothing is started")
     ci = checked("check_ci.py", str(paths.package))
     expect(ci == "success", "the package's own tests succeed")
@@ -130,7 +130,7 @@ def blocked(paths: Paths) -> None:
 
 
 def failed(paths: Paths) -> None:
-    """The policy has been corrected; the executor is given tests that are not there."""
+    """Resume with a corrected policy; the executor is given tests that are not there."""
     say("Run 2: the policy is corrected, but the executor looks for tests in the wrong place")
     policy = checked_policy(paths, "policy.toml")
     expect(policy == "allow", "the corrected policy allows")
@@ -140,7 +140,7 @@ def failed(paths: Paths) -> None:
 
 
 def resumed(paths: Paths) -> None:
-    """The executor's arguments are corrected; the manager's work still counts."""
+    """Resume with corrected arguments; the manager's work still counts."""
     say("Run 3: the executor's arguments are corrected, the manager is not run again")
     report = orchestrate(
         paths,
@@ -155,7 +155,7 @@ def resumed(paths: Paths) -> None:
 
 
 def resumed_again(paths: Paths) -> None:
-    """A run that is done stays done."""
+    """Resume a run that is done: it stays done."""
     say("Run 4: resumed once more, nothing is left to run")
     report = orchestrate(paths, ["--resume"], exit_code=0)
     expect_done(report)
@@ -163,7 +163,7 @@ def resumed_again(paths: Paths) -> None:
 
 
 def manager_options(paths: Paths) -> list[list[str]]:
-    """The manager: plan.py under this interpreter, and the artifacts it must leave."""
+    """Return the manager: plan.py under this interpreter, and the artifacts it must leave."""
     out = paths.plan.parent
     arguments = [shown(HERE / "plan.py"), str(paths.package), str(out), f"--select={RULES}"]
     return [
@@ -175,7 +175,7 @@ def manager_options(paths: Paths) -> list[list[str]]:
 
 
 def executor_options(paths: Paths, *, tests: str) -> list[list[str]]:
-    """The executor: apply.py under this interpreter, and the artifacts it must leave."""
+    """Return the executor: apply.py under this interpreter, and the artifacts it must leave."""
     return [
         ["--executor-bin", shown(Path(sys.executable))],
         *executor_arguments(paths, tests=tests),
@@ -185,7 +185,7 @@ def executor_options(paths: Paths, *, tests: str) -> list[list[str]]:
 
 
 def executor_arguments(paths: Paths, *, tests: str) -> list[list[str]]:
-    """The executor's arguments, which a resume replaces as a whole."""
+    """Return the executor's arguments, which a resume replaces as a whole."""
     files = [str(paths.package), str(paths.plan), str(paths.patch.parent)]
     arguments = [shown(HERE / "apply.py"), *files, f"--tests={tests}", "--max-changed-lines=150"]
     return [["--executor-arg", argument] for argument in arguments]
@@ -214,7 +214,7 @@ def orchestrate(paths: Paths, *options: list[str], exit_code: int) -> dict[str, 
 
 
 def checked_policy(paths: Paths, policy: str) -> str:
-    """What check_policy.py says about the request under this policy file."""
+    """Return the verdict of check_policy.py on the request under this policy file."""
     file = shown(HERE / policy)
     return checked("check_policy.py", str(paths.package), "--select", RULES, "--policy", file)
 
@@ -231,13 +231,13 @@ def checked(script: str, *arguments: str) -> str:
 
 
 def expect_done(report: dict[str, Any]) -> None:
-    """The run is done and may be closed."""
+    """Check that the run is done and may be closed."""
     expect(report["terminal_state"] == "done", "the run is done")
     expect(report["closure_ready"] is True, "the run is ready for closure")
 
 
 def expect_stages(report: dict[str, Any], **statuses: str) -> None:
-    """The stages of this invocation ended like this, in this order."""
+    """Check how the stages of this invocation ended, in this order."""
     found = {entry["stage"]: entry["status"] for entry in report["stage_executions"]}
     expect(list(found.items()) == list(statuses.items()), f"the stages ended {statuses}")
 
@@ -249,12 +249,12 @@ def expect(holds: bool, expected: str) -> None:
 
 
 def digest_of(path: Path) -> str | None:
-    """The SHA-256 of a file, None when there is none."""
+    """Return the SHA-256 of a file; None if there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def shown(path: Path) -> str:
-    """The path from the current directory when it is below it, absolute otherwise.
+    """Return the path relative to the current directory if it is below it.
 
     It always has a slash in it, so that no program is looked up on PATH by its bare name.
     """

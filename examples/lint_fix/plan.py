@@ -22,7 +22,7 @@ from tools import Finding, ToolError, findings, ruff
 
 
 def action_plan(package: Path, rules: str, found: list[Finding]) -> dict[str, Any]:
-    """What is to be done: findings, and each file to be fixed with the digest it has now."""
+    """Return the findings, and each file to fix with its present digest."""
     fixes = Counter(finding.file for finding in found if finding.fixable)
     return {
         "package": str(package.resolve()),

@@ -50,7 +50,7 @@ class TestRun:
     detail: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for a JSON file."""
+        """Return the same as plain values, for a JSON file."""
         return asdict(self)
 
 
@@ -115,7 +115,7 @@ def run_tests(package: Path, targets: list[str]) -> TestRun:
 
 
 def _test_environment(package: Path) -> dict[str, str]:
-    """The package's code comes first, and only pytest itself takes part."""
+    """Put the package's code first, and load no plugin of pytest."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     root = package.resolve()
     own_code = [str(root / "src"), str(root), environment.get("PYTHONPATH", "")]
@@ -147,5 +147,5 @@ def _counted(junit: Path, exit_code: int, detail: str) -> TestRun:
 
 
 def _last_line(text: str) -> str:
-    """The last line that says something."""
+    """Return the last line that is not empty."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")

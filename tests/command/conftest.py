@@ -9,7 +9,7 @@ import pytest
 from tests.command.resume_cases import half_done
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def half_done_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a half-done run, for tests that may not run anything: copy its `out`."""
     directory = tmp_path_factory.mktemp("half-done")

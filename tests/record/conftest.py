@@ -11,7 +11,7 @@ from tests.record.history_cases import DENIED, PLAN, PLANNED, RAN, ended_in_mid_
 from tests.support.command import PASSING, orchestrate, shell, stages
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a run for each way of ending, made by the command itself."""
     cwd = tmp_path_factory.mktemp("runs")

@@ -18,7 +18,7 @@ from tests.sweeps.faults import Desk
 from tests.sweeps.run_model import SOAK
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory with a run for each ending."""
     directory = tmp_path_factory.mktemp("endings")
@@ -28,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield directory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def checkpoints(runs: Path) -> Mapping[str, bytes]:
     """The checkpoint of each ending."""
     return {ending: (runs / ending / CHECKPOINT).read_bytes() for ending in ENDINGS}
