@@ -69,6 +69,15 @@ PLAYED: Final = settings(
 )
 
 
+def typed(request: Request) -> Request:
+    """Return a request as it can be typed: no option says that a list is empty."""
+    stages = {
+        stage: given if given.artifacts else replace(given, artifacts=None)
+        for stage, given in request.stages.items()
+    }
+    return replace(request, stages=stages)
+
+
 class Machine(RuleBasedStateMachine):
     """One output directory, and whatever may be done in it and to it."""
 
@@ -219,6 +228,8 @@ class Machine(RuleBasedStateMachine):
         """Do what is requested, and compare."""
         acts = play.acts()
         request = self._timed(request, acts)
+        if play.by_command or Act.WAITS in acts.values():
+            request = typed(request)
         self.place.tell(acts)
         before, run_files = tree_of(self.place.base), self._run_files()
         was_running = self.model.running if request.is_resume else None
