@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.secrets import private_file
@@ -35,7 +35,8 @@ class KnownSecrets(NamedTuple):
         return Masker(self.values)
 
 
-NONE_KNOWN = KnownSecrets(frozenset(), {}, are_lost=True)
+NONE_KNOWN: Final = KnownSecrets(frozenset(), {}, are_lost=True)
+"""Known of a run whose checkpoint cannot be understood."""
 
 
 def known_secrets(directory: Path) -> KnownSecrets:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
@@ -18,7 +17,7 @@ from fsm_orchestrator.inspection.inspected_run import (
 )
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.secrets.of_run import known_secrets
+from fsm_orchestrator.secrets.of_run import NONE_KNOWN, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_lines import LogReader
 from fsm_orchestrator.text.phrases import printable, suggestion
@@ -110,13 +109,14 @@ class _ShownLogs:
         Raises:
             CheckpointError: the checkpoint, which names them, cannot be understood.
         """
-        if not peek.private_file_name(self._directory).is_known:
+        secrets = known_secrets(self._directory)
+        if secrets is NONE_KNOWN:
             raise CheckpointError(
                 f"cannot show what the stages printed: {self._directory / CHECKPOINT_FILE} cannot"
                 " be understood, so the values to mask are not known",
                 remedy=f"read the files in {self._directory / LOGS_DIRECTORY}; they are not masked",
             )
-        return known_secrets(self._directory).values
+        return secrets.values
 
     def _is_wanted(self, log: StageLog) -> bool:
         return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}
