@@ -125,12 +125,22 @@ def end_each(pids: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def descendants() -> set[int]:
+    """The processes below this one, without the servers of the tests and what these ran last."""
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "tests.support.fork_server" not in child.cmdline():
+                found |= {child.pid, *(one.pid for one in child.children(recursive=True))}
+    return found
+
+
 def state() -> tuple[object, ...]:
     """What a run must leave as it was: descriptors, threads, children, handlers and the rest."""
     return (
         len(os.listdir("/proc/self/fd")),
         threading.active_count(),
-        {child.pid for child in psutil.Process().children(recursive=True)},
+        descendants(),
         [signal.getsignal(signum) for signum in (*ENDING_SIGNALS, signal.SIGCHLD)],
         os.getcwd(),
         dict(os.environ),

@@ -16,7 +16,6 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import pytest
 
 from fsm_orchestrator import KeeperPool, run
@@ -30,6 +29,7 @@ from tests.processes.keepers.keeper_cases import (
     WAITS,
     WATCHDOG_SECONDS,
     config,
+    descendants,
     is_alive,
     keeper_in,
     let_go,
@@ -117,7 +117,6 @@ def test_runs_in_many_threads_are_each_their_own(
     """
     run(config(tmp_path / "first"))
     outs, before = tmp_path / "outs", state()
-    others = {child.pid for child in psutil.Process().children()}  # of the session, not of a run
     started.clear()
     at_once = threading.Barrier(THREADS)
 
@@ -135,7 +134,7 @@ def test_runs_in_many_threads_are_each_their_own(
         for one in works:
             one.result()
         pids = {one.pid for one in started if isinstance(one, Keeper)}
-        idle = {child.pid for child in psutil.Process().children(recursive=True)} - others
+        idle = descendants()
         if is_pooled:
             assert len(started) == len(pids) <= THREADS
             assert idle == pids
