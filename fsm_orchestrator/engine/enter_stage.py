@@ -162,6 +162,7 @@ class EnterStage:
             started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
             reader_of=partial(self._reader, record, log),
+            asked_to_end=lambda: self._interrupts.first,
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
