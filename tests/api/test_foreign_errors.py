@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, load_report, resume, run
-from fsm_orchestrator.engine import driver
+from fsm_orchestrator.engine import driver, enter_gate
 from fsm_orchestrator.record import recorder
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.command import checkpoint_of, events_of
@@ -134,7 +134,7 @@ def test_error_raised_by_a_guard_passes_on(
     """A guard that fails counts as refused; what a signal handler raises there is no such thing."""
     error = ValueError("of their handler")
     on_signal(error)
-    real = driver.do_gates_hold
+    real = enter_gate.do_gates_hold
 
     def signalled(context: Any) -> Any:
         os.kill(os.getpid(), signal.SIGUSR1)
