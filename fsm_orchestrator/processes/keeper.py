@@ -37,6 +37,8 @@ PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
 that cannot be interrupted, or of another user."""
+FREEZE_SECONDS_MAX = 4.0
+"""How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
 DESCRIPTORS_MAX = 3
@@ -156,7 +158,7 @@ class Keeper:
             killed; -1 at the deadline.
         """
         ended: dict[int, tuple[int, resource.struct_rusage]] = {}
-        signalled: set[int] = set()
+        signalled = self._kill_frozen(deadline)
         wait_seconds = WAIT_SECONDS_MIN
         while True:
             for pid in self._children():
@@ -178,6 +180,21 @@ class Keeper:
             wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
             self._hear()
 
+    def _kill_frozen(self, deadline: float | None) -> set[int]:
+        """Freeze all that is alive and kill it; return the pids. Nothing, where nothing is."""
+        children = self._children()
+        if not children or (children == [self._leader] and self._has_ended(self._leader)):
+            return set()
+        import freezing  # type: ignore[import-not-found]  # noqa: PLC0415 - rare
+
+        looks = (
+            lambda: [(pid, 0) for pid in self._children()],
+            lambda: freezing.below(os.getpid()),
+        )
+        until = time.monotonic() + FREEZE_SECONDS_MAX
+        frozen, _ = freezing.freeze(looks, until if deadline is None else min(until, deadline))
+        return {pid for pid, _ in frozen if self._kill(pid)}
+
     def _kill(self, pid: int) -> bool:
         """Kill a child: it is not reaped yet, so no stranger can have its pid."""
         try:
@@ -188,10 +205,12 @@ class Keeper:
 
     def _tell_end(self) -> None:
         """Close the pipe once the leader has ended, which is not reaped by that."""
-        if self._end_pipe >= 0 and self._leader:
-            flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            if os.waitid(os.P_PID, self._leader, flags) is not None:
-                self._close_end_pipe()
+        if self._end_pipe >= 0 and self._leader and self._has_ended(self._leader):
+            self._close_end_pipe()
+
+    def _has_ended(self, pid: int) -> bool:
+        """Return whether a child has ended; it is not reaped by that."""
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _close_end_pipe(self) -> None:
         if self._end_pipe >= 0:

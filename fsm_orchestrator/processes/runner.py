@@ -22,6 +22,7 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -140,6 +141,11 @@ class ProcessRunner:
         """The reason for having no keeper; empty while there is one, or none was asked for yet."""
         return self._unable
 
+    @property
+    def adopts(self) -> bool:
+        """Whether this process gets what a killed keeper kept."""
+        return is_adopting()
+
     def reach(self) -> Containment:
         """Return how far the ending of processes reaches here."""
         return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
@@ -177,7 +183,7 @@ class ProcessRunner:
             child = self._spawn(command)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST))
+            return ProcessReport(Lost(LOST), survivors=end_adopted())
         except BaseException:
             self._dismiss_keeper()  # it ends what it may have started
             raise
@@ -237,6 +243,8 @@ class ProcessRunner:
         collected = child.collect()
         if isinstance(collected.end, Lost):
             self._drop_keeper()
+            if not collected.survivors:
+                collected = collected._replace(survivors=end_adopted())
         return collected
 
     def _dismiss_keeper(self) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fsm_orchestrator.processes import pidfds
+from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import ProcessKey, is_alive, session_members
 
 KILL_ROUNDS_MAX: Final = 50
 KILL_WAIT_SECONDS: Final = 0.2
+FREEZE_SECONDS_MAX: Final = 4.0
 WATCHED_MAX: Final = 200
 """How many processes are waited for at once: descriptors are limited."""
 
@@ -78,13 +80,14 @@ def wait_for_end_of(
 
 
 def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
-    """Kill the group and session of an uncollected leader until all are gone.
+    """Freeze the group and session of an uncollected leader, and kill them until all are gone.
 
     Bounded, for a process may be stuck in the kernel.
 
     Returns:
         The pids that are still alive.
     """
+    freeze([lambda: session_members(leader)], time.monotonic() + FREEZE_SECONDS_MAX)
     for _ in range(KILL_ROUNDS_MAX):
         others = tuple(key for key in session_members(leader) if key.pid != leader)
         signal_group(leader, signal.SIGKILL)

@@ -192,12 +192,13 @@ class Attempt:
         return "\n".join(tail.text.splitlines()[-TAIL_LINES:])
 
     def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
-        named = ", ".join(map(str, pids))
+        from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
+
         return OperationError(
             Operation.ATTEMPT_END,
-            f"cannot end process {named} of stage {self.record.stage!r}: it is another user's, or"
-            " waits in the kernel",
-            remedy="end it by hand, then resume: the stage is not started while it is alive",
+            f"cannot end {survivors_text(pids)} of stage {self.record.stage!r}",
+            remedy="end what is left by hand, then resume: the stage is not started while any of it"
+            " is alive",
         )
 
     def _execution(
