@@ -114,7 +114,12 @@ class Attempt:
             raise self._not_ended(report.survivors)
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
-        verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
+        verdict = judge(
+            to_judge,
+            snapshot,
+            allow_stale=settings.allow_stale,
+            unfinished=report.unfinished,
+        )
         signum = self.asked_to_end()
         if signum is not None and isinstance(report.end, Exited | Signaled):
             report = report._replace(end=Interrupted(signum, by_then=report.end))
