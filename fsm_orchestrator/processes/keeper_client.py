@@ -112,7 +112,7 @@ class Keeper:
                 resources = Resources(
                     user_seconds=float(user),
                     system_seconds=float(system),
-                    rss_bytes_max=int(rss) * 1024,
+                    rss_bytes_max=int(rss) * 1024 or None,
                 )
                 ended = end_of(int(status))
                 return Collected(ended, resources, int(killed), tuple(map(int, survivors)))
