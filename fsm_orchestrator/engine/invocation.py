@@ -13,6 +13,7 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
 from fsm_orchestrator.engine.foreign import is_foreign
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.errors import (
@@ -49,6 +50,10 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 _record_refusal(config, Operation.CHECKPOINT_LOAD, error, caller.listener)
             raise
         return _drive(preparation, lock, caller)
+    except OSError as error:
+        if is_no_room(error):
+            raise no_room(error) from error
+        raise
     finally:
         if lock is not None:
             lock.release()
@@ -76,6 +81,7 @@ def _drive(
     output = preparation.config.output_path
     ended_pids, failure = _end_leftovers(preparation)
     try:
+        require_room(caller.interrupts.fileno())
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(

@@ -18,6 +18,7 @@ _OPERATIONS: Final = {
     ),
     Operation.CLOSURE_VERIFY: ("restore the artifacts named above, or run their stage again"),
     Operation.ATTEMPT_END: "end the processes named above by hand",
+    Operation.DESCRIPTORS_RESERVE: "raise the limit on open files (ulimit -n)",
     Operation.ORCHESTRATOR_RUN: (
         "this is a bug in fsm-orchestrator: report it with the traceback in the log"
     ),
