@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.foreign import is_foreign
+from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
@@ -23,22 +24,9 @@ from fsm_orchestrator.errors import (
 )
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Operation
-
-if TYPE_CHECKING:
-    from fsm_orchestrator.processes.keeper_pool import KeeperPool
-    from fsm_orchestrator.record.event_log import Listener
-
-
-class Surroundings(NamedTuple):
-    """The means that a run gets from its caller."""
-
-    interrupts: Interrupts
-    listener: Listener | None
-    keepers: KeeperPool | None
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -133,10 +121,14 @@ def _execute(
 
     with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
-        driver = Driver(preparation, caller.interrupts, runner, log, event_file)
+        driver = Driver(preparation, caller, runner, log, event_file)
         try:
             report = driver.execute(*leftovers)
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) or is_foreign(error):
+                with contextlib.suppress(Exception):  # what is raised through us goes first
+                    driver.cut_short(error)
+                raise
             driver.crash(error)
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
@@ -157,7 +149,10 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 
 
 def _record_refusal(
-    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
+    config: RunConfig,
+    operation: Operation,
+    error: OrchestratorError,
+    listener: QuietListener | None,
 ) -> None:
     from fsm_orchestrator.engine.start_failure import record_refusal  # noqa: PLC0415 - loads the log
 

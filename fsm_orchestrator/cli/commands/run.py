@@ -14,6 +14,7 @@ from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, ReportError
+from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import ExitCode
@@ -32,6 +33,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         config = request.config
         if prints_config:
             return _print_config(config)
+        adopt_orphans()
         out = console.stdout()
         try:
             listener = listener_for(request.log_format, request.log_level)
