@@ -31,7 +31,7 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.selftest.sweep import SweepError, sweep, with_this_package
+from fsm_orchestrator.selftest.sweep import PYTHON, SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0
@@ -224,13 +224,13 @@ def _check_sweep(directory: Path, kills: int) -> tuple[Verdict, str]:
 
 
 def _python(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Python on `code`."""
+    """Start Python on `code`, in which this package is found as it is here."""
+    prepared = f"import sys\nsys.path[:] = {sys.path!r}\n{code}"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [*PYTHON, "-c", prepared, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=with_this_package(),
     )
 
 

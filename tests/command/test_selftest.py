@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Ended, orchestrate
+from tests.support.other_python import other_python
 
-ROOT = str(Path(__file__).parents[2])
 CHECKS = ("lock", "atomic replacement", "fsync", "containment", "kill and resume")
 SABOTAGE = {
     "lock": "import fcntl; fcntl.flock = lambda *_: None",
@@ -45,10 +44,8 @@ if "--resume" in sys.orig_argv:
 
 def selftest(tmp_path: Path, *options: str, sabotage: str = "") -> Ended:
     """The command, in a Python in which something does not do what it should."""
-    (tmp_path / "sabotage").mkdir()
-    (tmp_path / "sabotage" / "sitecustomize.py").write_text(sabotage)
-    path = f"{tmp_path / 'sabotage'}{os.pathsep}{ROOT}"
-    return orchestrate("selftest", *options, cwd=tmp_path, env={"PYTHONPATH": path})
+    python = other_python(tmp_path / "sabotage", sitecustomize=sabotage)
+    return orchestrate("selftest", *options, cwd=tmp_path, python=python)
 
 
 def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
