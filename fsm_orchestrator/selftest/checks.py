@@ -31,6 +31,7 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
+from fsm_orchestrator.selftest.freshness import freshness
 from fsm_orchestrator.selftest.sweep import PYTHON, SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
@@ -97,6 +98,7 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
         ("lock", _check_lock),
         ("atomic replacement", _check_replacement),
         ("fsync", _check_fsync),
+        ("fresh artifacts", _check_freshness),
         ("containment", _check_containment),
         ("kill and resume", lambda directory: _check_sweep(directory, kills)),
     )
@@ -176,6 +178,12 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
     if each_ms / 1000 < FSYNC_INSTANT_SECONDS:
         return Verdict.LIMITED, f"{seen}: too fast for any device, so it may keep nothing"
     return Verdict.HOLDS, seen
+
+
+def _check_freshness(directory: Path) -> tuple[Verdict, str]:
+    """Check that what an attempt wrote is told from what it found."""
+    seen, is_right = freshness(directory)
+    return Verdict.HOLDS if is_right else Verdict.BROKEN, seen
 
 
 class _Silent:

@@ -10,7 +10,10 @@ import pytest
 from tests.support.command import Ended, orchestrate
 from tests.support.other_python import other_python
 
-CHECKS = ("lock", "atomic replacement", "fsync", "containment", "kill and resume")
+CHECKS = (
+    *("lock", "atomic replacement", "fsync", "fresh artifacts", "containment"),
+    "kill and resume",
+)
 SABOTAGE = {
     "lock": "import fcntl; fcntl.flock = lambda *_: None",
     "atomic replacement": """\
@@ -30,6 +33,13 @@ import errno, os
 def fsync(descriptor):
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 os.fsync = fsync
+""",
+    "fresh artifacts": """\
+import os, pathlib
+def chmod(self, mode, chmod=pathlib.Path.chmod):
+    chmod(self, mode)
+    os.utime(self)
+pathlib.Path.chmod = chmod
 """,
     # The last run is killed when a stage is complete, however fast or slow the machine is.
     "kill and resume": """\
@@ -53,9 +63,9 @@ def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
     ended = selftest(tmp_path, "./out", "--kills", "2")
     assert ended.code == 0, ended.stdout
     lines = ended.stdout.splitlines()
-    assert [line[2:20].strip() for line in lines[:5]] == list(CHECKS)
+    assert [line[2:20].strip() for line in lines[:6]] == list(CHECKS)
     assert "broken" not in ended.stdout
-    assert "of 2 runs killed at work and resumed" in lines[4]
+    assert "of 2 runs killed at work and resumed" in lines[5]
     assert "the promises hold here" in lines[-1]
     assert list((tmp_path / "out").iterdir()) == []
 
