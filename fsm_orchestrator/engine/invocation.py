@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
@@ -28,12 +29,16 @@ from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Operation
 
+FREE_DESCRIPTORS_MIN: Final = 32
+"""How many files a run may have open at a time, with some to spare."""
+
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     """Run one invocation to its end, and return its report.
 
     Raises as `fsm_orchestrator.run` does.
     """
+    _require_descriptors()
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -52,6 +57,24 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     finally:
         if lock is not None:
             lock.release()
+
+
+def _require_descriptors() -> None:
+    """Refuse to begin where a file of the record could not be opened later on."""
+    taken: list[int] = []
+    try:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+        while len(taken) < FREE_DESCRIPTORS_MIN:
+            taken.append(os.dup(taken[0]))
+    except OSError as error:
+        raise UsageError(
+            f"only {len(taken)} more files can be opened by this process, and a run needs"
+            f" {FREE_DESCRIPTORS_MIN}: {files.reason(error)}",
+            remedy="raise the limit, as `ulimit -n 256` does, and type the command again",
+        ) from error
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _claim(output: Path) -> OutputLock:

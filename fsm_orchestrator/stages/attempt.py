@@ -51,6 +51,11 @@ from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
+CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
+REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
+_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, ""})
+"""What an orchestrator around us says of its own stage; and without a name nothing can be passed
+on."""
 
 
 @dataclass(kw_only=True)
@@ -167,11 +172,14 @@ class Attempt:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Return the operator's environment, the stage's pairs over it, and ours over both."""
-        record = self.record
+        """Return the operator's environment, the stage's pairs over it, and ours over both.
+
+        PWD is where the stage starts, as a shell would have set it.
+        """
+        record, cwd = self.record, self.settings.cwd
         given = {key: value for key, value in self.settings.env.items() if value is not None}
         return {
-            **os.environ,
+            **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
             **given,
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": record.stage,
@@ -179,6 +187,7 @@ class Attempt:
             "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self._key,
             TOKEN_VARIABLE: record.token,
+            "PWD": os.path.realpath(cwd) if os.pardir in Path(cwd).parts else cwd,
             **self.environment,
         }
 

@@ -118,11 +118,11 @@ LOADS: Final = {
     # what is rare in modules that are loaded when it is met.
     "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 103, 323, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
-    "help": Loads(("--help",), _TEXT, 12, 114, (*_HEAVY, *_CORE)),
-    "help of run": Loads(("run", "--help"), _TEXT, 28, 147, (*_HEAVY, *_CORE)),
-    "version": Loads(("--version",), _TEXT, 12, 105, (*_HEAVY, *_CORE)),
+    "help": Loads(("--help",), _TEXT, 13, 115, (*_HEAVY, *_CORE)),
+    "help of run": Loads(("run", "--help"), _TEXT, 29, 148, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 13, 106, (*_HEAVY, *_CORE)),
     # A key press waits for completion.
-    "completion": Loads((), _COMPLETION, 30, 142, (*_HEAVY, *_CORE), _COMPLETING),
+    "completion": Loads((), _COMPLETION, 31, 143, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
         ("status", "./out"), _MODELS, 81, 273, (*_HEAVY, "structlog", "transitions", *_READING)
