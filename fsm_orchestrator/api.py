@@ -11,7 +11,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.engine.invocation import Surroundings, run_invocation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE
+from fsm_orchestrator.vocabulary import REPORT_FILE, HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -60,7 +60,13 @@ def run(
             interrupts = stack.enter_context(contextlib.closing(Interrupts()))
         if install_signal_handlers:
             stack.enter_context(interrupts.installed())
-        return run_invocation(config, Surroundings(interrupts, listener, keepers))
+        return run_invocation(config, Surroundings(interrupts, listener, keepers, HeldBy.LIBRARY))
+
+
+def run_as_command(config: RunConfig, interrupts: Interrupts, listener: Listener) -> Report:
+    """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
+    caller = Surroundings(interrupts, listener, None, HeldBy.COMMAND)
+    return run_invocation(config, caller)
 
 
 def resume(
@@ -94,5 +100,5 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
     file = Path(path)
     if os.path.isdir(file):
-        file /= REPORT_FILE
-    return read_report(file)
+        return read_report(file / REPORT_FILE)
+    return read_report(file, is_link_good=True)

@@ -197,6 +197,13 @@ class Operation(StrEnum):
         return self.value.partition(".")[0]
 
 
+class HeldBy(StrEnum):
+    """The program that holds an output directory: the command, or one that uses the library."""
+
+    COMMAND = "command"
+    LIBRARY = "library"
+
+
 class Backoff(StrEnum):
     """The growth of the wait before a retry."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, own_failure
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
@@ -23,16 +24,19 @@ from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 class RunContext:
     """An invocation whose output directory is locked and whose events file is open."""
 
-    def __init__(self, preparation: Preparation, log: RunLogger, event_file: EventFile) -> None:
+    def __init__(
+        self, preparation: Preparation, home: OutputLock, log: RunLogger, event_file: EventFile
+    ) -> None:
         draft = preparation.checkpoint
         self.preparation = preparation
         self.run_id = draft.run_id
+        self.home = home
         self.output_directory = preparation.config.output_path
         self.clock = preparation.clock
         self.masker = preparation.masker
         self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
         self.recorder = Recorder(
-            self.output_directory,
+            home,
             draft,
             lambda: self.judge_artifacts().is_good,
         )

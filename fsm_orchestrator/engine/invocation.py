@@ -26,7 +26,14 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Operation
+from fsm_orchestrator.vocabulary import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    LOGS_DIRECTORY,
+    REPORT_FILE,
+    HeldBy,
+    Operation,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -39,6 +46,7 @@ class Surroundings(NamedTuple):
     interrupts: Interrupts
     listener: Listener | None
     keepers: KeeperPool | None
+    held_by: HeldBy
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -58,7 +66,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
         except CheckpointError as error:
             if os.path.isdir(output):
                 lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, Operation.CHECKPOINT_LOAD, error, caller.listener)
+                _record_refusal(config, lock, error, caller.listener)
             raise
         return _drive(preparation, lock, caller)
     finally:
@@ -91,24 +99,37 @@ def _drive(
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(
-            since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
+            since=timestamp(preparation.clock.now()),
+            run_id=preparation.checkpoint.run_id,
+            held_by=caller.held_by,
         )
+        _remove_stale(lock)
         if preparation.archives and failure is not None:
             raise failure
         if preparation.checkpoint.invocation.number == 1:
             with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
-                archive.archive_run(output)
+                archive.archive_run(lock)
     except OperationError as error:
-        _record_refusal(preparation.config, error.operation, error, caller.listener)
+        _record_refusal(preparation.config, lock, error, caller.listener)
         raise
     runner, is_recorded = ProcessRunner(caller.interrupts, keepers=caller.keepers), False
     try:
         if preparation.may_spawn:
             runner.warm_up()
-        report, is_recorded = _execute(preparation, runner, caller, (ended_pids, failure))
+        report, is_recorded = _execute(preparation, lock, runner, caller, (ended_pids, failure))
     finally:
         runner.close(is_recorded=is_recorded)
     return report
+
+
+def _remove_stale(home: OutputLock) -> None:
+    """Remove the temporary files that a killed orchestrator has left."""
+    files.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, within=home)
+    with (
+        contextlib.suppress(OSError),
+        files.below(home, LOGS_DIRECTORY, may_make=False) as logs,
+    ):
+        files.remove_stale(logs.path, within=logs)
 
 
 def _sync_above(output: Path) -> None:
@@ -122,6 +143,7 @@ def _sync_above(output: Path) -> None:
 
 def _execute(
     preparation: Preparation,
+    lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
     leftovers: tuple[tuple[int, ...], OperationError | None],
@@ -131,9 +153,9 @@ def _execute(
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
-    with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
+    with contextlib.closing(EventFile(lock)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
-        driver = Driver(preparation, caller.interrupts, runner, log, event_file)
+        driver = Driver(preparation, lock, caller.interrupts, runner, log, event_file)
         try:
             report = driver.execute(*leftovers)
         except Exception as error:
@@ -157,8 +179,11 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 
 
 def _record_refusal(
-    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
+    config: RunConfig, lock: OutputLock, error: OrchestratorError, listener: Listener | None
 ) -> None:
     from fsm_orchestrator.engine.start_failure import record_refusal  # noqa: PLC0415 - loads the log
 
-    record_refusal(config, operation, error, listener)
+    operation = Operation.CHECKPOINT_LOAD
+    if isinstance(error, OperationError):
+        operation = error.operation
+    record_refusal(config, lock, operation, error, listener)

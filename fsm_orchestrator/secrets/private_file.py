@@ -78,6 +78,7 @@ def save(ref: str, state: PrivateFile) -> None:
     """
     directory = state_directory()
     files.make_directory(directory, mode=0o700)
+    files.remove_stale(directory, _path(ref).name)  # what a killed orchestrator has left
     files.replace_file(_path(ref), state.model_dump_json().encode(), mode=0o600)
     _prune(directory)
 
