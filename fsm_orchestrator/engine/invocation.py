@@ -25,6 +25,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.home import Home, identity_text
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
@@ -94,6 +95,7 @@ def _drive(
     caller: Surroundings,
 ) -> Report:
     output = preparation.config.output_path
+    preparation = _at_home(preparation, lock)
     ended_pids, failure = _end_leftovers(preparation)
     try:
         if not lock.is_named:
@@ -120,6 +122,18 @@ def _drive(
     finally:
         runner.close(is_recorded=is_recorded)
     return report
+
+
+def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
+    """Let the record say which directory it belongs to from now on."""
+    checkpoint = preparation.checkpoint
+    directory = preparation.masker.mask_path(str(home.path.absolute()))
+    now = Home(
+        directory=directory,
+        identity=identity_text(home.identity),
+        started_in=preparation.masker.mask_path(os.path.abspath(preparation.started_in)),
+    )
+    return preparation._replace(checkpoint=checkpoint.model_copy(update={"home": now}))
 
 
 def _remove_stale(home: OutputLock) -> None:
@@ -168,7 +182,7 @@ def _execute(
 
 def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
     """End what an interrupted attempt left alive; return the pids, and why it could not be done."""
-    if preparation.leftover is None:
+    if preparation.leftover is None or preparation.is_copy:
         return (), None
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
 
