@@ -14,7 +14,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -27,7 +26,6 @@ from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.vocabulary import Operation
 
 TEMPORARY_SUFFIX: Final = ".tmp"
-_TEMPORARY_NAME: Final = re.compile(rf"\.(.+)\.[0-9a-f]{{16}}{re.escape(TEMPORARY_SUFFIX)}")
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 Result = TypeVar("Result")
@@ -94,10 +92,9 @@ def stage_file(
     """Write `data` durably under a temporary name in the directory of `path`.
 
     The temporary name is new and cannot be guessed, so nothing can lie in wait for it. What a kill
-    leaves behind is removed by `remove_stale`. `mode` is subject to the umask.
+    leaves behind is removed by stale.py. `mode` is subject to the umask.
     """
-    name = f".{path.name}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
-    staged = StagedFile(path, path.with_name(name), within)
+    staged = StagedFile(path, path.with_name(temporary_name(path.name)), within)
     try:
         descriptor = make_new(staged.temporary, mode=mode, within=within)
         try:
@@ -109,6 +106,11 @@ def stage_file(
         staged.discard()
         raise
     return staged
+
+
+def temporary_name(name: str) -> str:
+    """Return a new name that nobody can guess, for what is to be called `name`."""
+    return f".{name}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
 
 
 def make_new(path: Path, *, mode: int = 0o666, within: HeldDirectory | None = None) -> int:
@@ -127,19 +129,6 @@ def replace_file(
         staged.discard()
         raise
     sync_directory(path.parent, within=within)
-
-
-def remove_stale(directory: Path, *names: str, within: HeldDirectory | None = None) -> None:
-    """Remove what killed writers of `names` left under temporary names, as far as that can be done.
-
-    Of all names where none is given. Only the holder of the directory's lock may ask for it, or
-    the only writer of the names. Follows no link and removes no directory.
-    """
-    with contextlib.suppress(OSError):
-        for name in os.listdir(directory if within is None else within.descriptor):
-            match = _TEMPORARY_NAME.fullmatch(name)
-            if match is not None and (not names or match[1] in names):
-                StagedFile(directory / match[1], directory / name, within).discard()
 
 
 def _place(path: Path, within: HeldDirectory | None) -> tuple[Path | str, int | None]:

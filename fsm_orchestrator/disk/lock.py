@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.held import HeldDirectory, identity_of
+from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.disk.held import HeldDirectory, Identity, identity_of
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
 from fsm_orchestrator.vocabulary import LOCK_FILE, HeldBy, Operation
 
@@ -42,7 +43,7 @@ class OutputLock(HeldDirectory):
         super().__init__(path, descriptor)
         self.file = -1
         self.is_named = False
-        self._holder: bytes | None = None
+        self._holder: dict[str, object] | None = None
 
     @classmethod
     def acquire(cls, output_directory: Path) -> Self:
@@ -81,13 +82,14 @@ class OutputLock(HeldDirectory):
             "held_by": held_by.value,
         }
         with files.recording(Operation.LOCK_ACQUIRE, self.path / LOCK_FILE):
-            self._write(json.dumps(holder).encode() + b"\n")
+            self._write(holder)
 
-    def _write(self, holder: bytes) -> None:
+    def _write(self, holder: dict[str, object]) -> None:
         if self.file < 0:
             self.file = _lock_file(self, may_make=True)
         files.truncate(self.file, 0)
-        files.write_all(self.file, holder)
+        text = json.dumps({**holder, "directory": self.identity})
+        files.write_all(self.file, text.encode() + b"\n")
         self._holder = holder
 
     def make_again(self) -> bool:
@@ -139,10 +141,20 @@ def _lock_directory(descriptor: int, path: Path) -> None:
 
 
 def _lock_file(directory: HeldDirectory, *, may_make: bool) -> int:
-    """Open and lock the lock file, and make sure that it is still the one of its name."""
+    """Open and lock the lock file, and make sure that it is still the one of its name.
+
+    One that has another name elsewhere (a hard link) may be another directory's: it is not used.
+    """
     path = directory.path / LOCK_FILE
     while True:
         descriptor = files.open_lock(path, may_make=may_make, within=directory)
+        if os.fstat(descriptor).st_nlink > 1:
+            os.close(descriptor)
+            if not may_make:
+                return -1
+            at = directory.descriptor
+            files.perform(SystemCall.UNLINK, os.unlink, LOCK_FILE, dir_fd=at)
+            continue
         try:
             _flock(descriptor, path)
             there = os.stat(LOCK_FILE, dir_fd=directory.descriptor, follow_symlinks=False)
@@ -165,19 +177,21 @@ def _flock(descriptor: int, path: Path) -> None:
             files.lock(descriptor)
         except BlockingIOError:
             holder = _read_holder(path)
-            if holder:
-                raise _busy(path, holder) from None
+            if holder.pid is not None:
+                raise BusyError(str(path.parent), holder) from None
             time.sleep(LOOKERS_WAIT_SECONDS)
         else:
             return
-    raise _busy(path, b"")
+    raise BusyError(str(path.parent), Holder())
 
 
-def _read_holder(path: Path) -> bytes:
+def _read_holder(path: Path) -> Holder:
+    """Return the holder that a lock file names; an empty one if it names none of this directory."""
     try:
-        return files.read_bounded(path, HOLDER_BYTES_MAX)
+        identity = identity_of(os.stat(path.parent))
+        return _holder_in(files.read_bounded(path, HOLDER_BYTES_MAX), identity)
     except OSError:
-        return b""
+        return Holder()
 
 
 def holder_of(output_directory: Path) -> Holder | None:
@@ -202,14 +216,12 @@ def holder_of(output_directory: Path) -> Holder | None:
     return None
 
 
-def _busy(path: Path, text: bytes) -> BusyError:
-    return BusyError(str(path.parent), _holder_in(text))
-
-
-def _holder_in(text: bytes) -> Holder:
-    """Return the holder that a lock file names; an empty one unless all that it says can be."""
+def _holder_in(text: bytes, identity: Identity) -> Holder:
+    """Return the holder that a text names; an empty one unless all that it says can be."""
     try:
         known = json.loads(text)
+        if known["directory"] != list(identity):  # the text was copied
+            return Holder()
         pid, words = known["pid"], [known[key] for key in ("host", "since", "run_id", "held_by")]
         held_by = HeldBy(words.pop())
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -36,6 +36,25 @@ def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
         _move_as_copy(name, source, destination)
 
 
+def take_own_copy(name: str, directory: HeldDirectory) -> None:
+    """Replace a file that has another name elsewhere (a hard link) by a copy, to be written to.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    found = _status(name, directory)
+    if found is None or not stat.S_ISREG(found.st_mode) or found.st_nlink == 1:
+        return
+    temporary = files.temporary_name(name)
+    try:
+        _copy_file(name, directory, temporary, directory, found)
+        both = {"src_dir_fd": directory.descriptor, "dst_dir_fd": directory.descriptor}
+        files.perform(SystemCall.RENAME, os.replace, temporary, name, **both)
+    except BaseException:
+        _remove(temporary, directory)
+        raise
+
+
 def _status(name: str, directory: HeldDirectory) -> os.stat_result | None:
     try:
         return os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
@@ -49,7 +68,7 @@ def _rename(old: str, source: HeldDirectory, new: str, destination: HeldDirector
 
 
 def _move_as_copy(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
-    temporary = f".{name}.{os.urandom(8).hex()}{files.TEMPORARY_SUFFIX}"
+    temporary = files.temporary_name(name)
     try:
         _copy(name, source, temporary, destination)
         _rename(temporary, destination, name, destination)

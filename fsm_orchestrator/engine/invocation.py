@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.disk import archive, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.errors import (
     CheckpointError,
@@ -138,12 +138,12 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
 
 def _remove_stale(home: OutputLock) -> None:
     """Remove the temporary files that a killed orchestrator has left."""
-    files.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, within=home)
+    stale.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, within=home)
     with (
         contextlib.suppress(OSError),
         files.below(home, LOGS_DIRECTORY, may_make=False) as logs,
     ):
-        files.remove_stale(logs.path, within=logs)
+        stale.remove_stale(logs.path, within=logs)
 
 
 def _sync_above(output: Path) -> None:

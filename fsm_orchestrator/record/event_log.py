@@ -17,7 +17,7 @@ import structlog
 from pydantic import BaseModel
 
 from fsm_orchestrator.clock import Clock, timestamp
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.secrets.masking import Masker
@@ -47,6 +47,7 @@ class EventFile:
         self.last_seq = 0
         self._descriptor = -1
         try:
+            moving.take_own_copy(EVENTS_FILE, home)
             self._descriptor = files.open_append(self.path, within=home)
             self.last_seq = self._repair()
         except OSError as error:

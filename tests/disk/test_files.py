@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, stale
 
 # files.py
 
@@ -112,7 +112,7 @@ def test_what_a_kill_left_staged_is_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / ".file.0123456789abcdef.tmp").mkdir()
     (tmp_path / ".file.fedcba9876543210.tmp").symlink_to("file")
-    files.remove_stale(tmp_path, "file")
+    stale.remove_stale(tmp_path, "file")
     left = {one.name for one in tmp_path.iterdir()}
     assert left == {"file", ".file.0123456789abcdef.tmp", *others}
 
