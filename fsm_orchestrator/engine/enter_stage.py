@@ -150,6 +150,7 @@ class EnterStage:
             environment = rework_environment(draft, record.stage, settings, directory)
         return Attempt(
             run_id=context.run_id,
+            home=context.home,
             output_directory=context.output_directory,
             clock=context.clock,
             masker=context.masker,

@@ -34,8 +34,13 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         next_step=next_step_of(view, shown, now_wrong),
         gates=explained_gates(view),
         stages=explained_stages(view, directory),
-        warnings=report.warnings,
+        warnings=_warnings(view),
     )
+
+
+def _warnings(view: InspectedRun) -> tuple[str, ...]:
+    sentence, known = view.relocation_sentence, view.report.warnings
+    return known if sentence is None or sentence in known else (sentence, *known)
 
 
 def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -32,6 +32,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
@@ -64,6 +65,13 @@ class Checkpoint(StrictModel):
             "Name of the run's private file, which holds what may not be in the output directory;"
             " null when the run has no such values."
         )
+    )
+    home: Home | None = Field(
+        default=None,
+        description=(
+            "The output directory that the record was written in; null when it is not known. In a"
+            " copy of the directory, the run's processes and private file are left alone."
+        ),
     )
     current_state: StateName = Field(description="The state that the run is in.")
     lifecycle_sha256: Sha256 = Field(

@@ -12,6 +12,7 @@ from typing import Final
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
@@ -48,7 +49,7 @@ from fsm_orchestrator.stages.artifacts import (
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
@@ -63,6 +64,7 @@ class Attempt:
     """An attempt that is already durable; the observer of its own process.
 
     Attributes:
+        home: the output directory, which is held.
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
@@ -73,6 +75,7 @@ class Attempt:
     """
 
     run_id: str
+    home: HeldDirectory
     output_directory: Path
     clock: Clock
     masker: Masker
@@ -104,7 +107,7 @@ class Attempt:
         snapshot = take_snapshot(settings.expected_artifacts)
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with open_logs(self.output_directory, *names) as (stdout, stderr):
+        with open_logs(self.home, *names) as (stdout, stderr):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -153,10 +156,13 @@ class Attempt:
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
-        path = self.output_directory / postmortem_name(self.record.stage, self.record.attempt)
+        name = Path(postmortem_name(self.record.stage, self.record.attempt))
         data = (escaped(black_box.model_dump_json(indent=2)) + "\n").encode()
-        with files.recording(Operation.LOGS_PERSIST, path):
-            files.replace_file(path, data, mode=0o600)
+        with (
+            files.recording(Operation.LOGS_PERSIST, self.output_directory / name),
+            files.below(self.home, LOGS_DIRECTORY) as logs,
+        ):
+            files.replace_file(logs.path / name.name, data, mode=0o600, within=logs)
         self._black_box = "" if is_fixed else summary(black_box)
 
     def _command(self) -> Command:

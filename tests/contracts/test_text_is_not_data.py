@@ -49,6 +49,7 @@ ALLOWED: Final = {
     ("cli/commands/explain.py", "_wrapped"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_paragraphs"): "lays out lines, whatever they say",
     ("cli/summary.py", "refusal_lines"): "lays out lines, whatever they say",
+    ("disk/stale.py", "remove_stale"): "names in a directory",
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
     ("rendering/html/output.py", "_shown"): "what a stage prints",

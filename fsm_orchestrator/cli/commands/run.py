@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fsm_orchestrator.api import load_report, run
+from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.progress import listener_for
@@ -37,7 +37,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         out = console.stdout()
         try:
             listener = listener_for(request.log_format, request.log_level)
-            report = run(config, interrupts=interrupts, listener=listener)
+            report = run_as_command(config, interrupts, listener)
         except OrchestratorError as error:
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):

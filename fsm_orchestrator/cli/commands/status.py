@@ -152,7 +152,9 @@ def text_of(view: InspectedRun, typed: str) -> str:
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
-    return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"
+    for one in (view.relocation_sentence, view.trouble):
+        text += "" if one is None else f"  {printable(one)}\n"
+    return text
 
 
 def _offer(view: InspectedRun, typed: str) -> Offer | None:
