@@ -241,6 +241,8 @@ class PlannedAction(StrEnum):
     """What an invocation would do about a stage."""
 
     RUN = "run"
+    FAIL = "fail"
+    """It would be started, and cannot be as things are."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"

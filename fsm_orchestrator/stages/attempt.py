@@ -44,6 +44,7 @@ from fsm_orchestrator.stages.artifacts import (
     masked_artifacts,
     masked_paths,
 )
+from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
@@ -160,12 +161,8 @@ class Attempt:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Return the operator's environment, the stage's pairs over it, and ours over both."""
         record = self.record
-        given = {key: value for key, value in self.settings.env.items() if value is not None}
-        return {
-            **os.environ,
-            **given,
+        ours = {
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": record.stage,
             "ORCHESTRATOR_ATTEMPT": str(record.attempt),
@@ -174,6 +171,7 @@ class Attempt:
             TOKEN_VARIABLE: record.token,
             **self.environment,
         }
+        return environment_of(self.settings, ours)
 
     @property
     def _key(self) -> str:

@@ -63,6 +63,7 @@ def test_environment_of_a_stage(tmp_path: Path) -> None:
     assert seen == {
         **environment(XDG_STATE_HOME=str(tmp_path / "state")),
         **operators,
+        "PWD": str(tmp_path),
         "OVERLAID": "by a pair",
         "TWICE": "last=wins",
         "NO_VALUE": "",

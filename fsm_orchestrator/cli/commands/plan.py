@@ -22,6 +22,7 @@ from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, 
 WIDTH: Final = 80
 _VERBS: Final = {
     PlannedAction.RUN: "would run",
+    PlannedAction.FAIL: "would fail",
     PlannedAction.SKIP: "would be skipped",
     PlannedAction.PASS_OVER: "would be passed over",
     PlannedAction.NOT_REACHED: "would not start",
@@ -63,11 +64,17 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
     lines += ["", *columns([GATE_COLUMNS, *(gate_row(gate.decision) for gate in plan.gates)]), ""]
     for stage in plan.stages:
         lines += _stage_lines(stage)
-    end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
-    lines += ["", f"  would end: {end.get(plan.outcome, plan.outcome.value)}"]
+    lines += ["", f"  would end: {_end_of(plan)}"]
     lines += [f"  warning: {printable(warning)}" for warning in plan.warnings]
     lines += _next_lines(plan, argv)
     return "\n".join(lines) + "\n"
+
+
+def _end_of(plan: Plan) -> str:
+    if plan.outcome is Outcome.DONE:
+        return "done, if every stage succeeds"
+    fails = any(stage.action is PlannedAction.FAIL for stage in plan.stages)
+    return f"{plan.outcome.value}, as things are now" if fails else plan.outcome.value
 
 
 def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
@@ -106,6 +113,8 @@ def _without_gates(argv: Sequence[str], gates: Sequence[GateInForce]) -> list[st
 def _stage_lines(stage: PlannedStage) -> list[str]:
     verb = _VERBS[stage.action]
     lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
+    if stage.action is PlannedAction.NOT_REACHED and stage.error is not None:
+        lines.append(f"      note: as things are now it {printable(stage.error)}")
     if stage.command is None:
         if stage.action is PlannedAction.PASS_OVER:
             lines.append(f"      add {option_prefix(stage.stage)}-bin to run it")
