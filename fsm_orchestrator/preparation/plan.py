@@ -65,6 +65,7 @@ class Plan(StrictModel):
 
     output_directory: str
     run_id: str
+    as_of: str
     lifecycle: str
     gates_guard: GatesGuard
     execution_mode: ExecutionMode
@@ -91,6 +92,7 @@ def plan_of(preparation: Preparation) -> Plan:
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
+        as_of=checkpoint.invocation.started_at,
         lifecycle=checkpoint.lifecycle.name,
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,

@@ -60,6 +60,7 @@ ALLOWED: Final = {
     ("text/phrases.py", "counted"): "a noun, to make its plural",
     ("text/validation.py", "problems"): "pydantic's messages",
     ("text/validation.py", "expectation"): "pydantic's messages",
+    ("config/origins.py", "with_given"): "keys of settings, made beside it",
     ("cli/commands/plan.py", "_next_lines"): "arguments of the command line",
     ("cli/commands/plan.py", "_without_gates"): "arguments of the command line",
     ("cli/formatting.py", "command_lines"): "words of a command line, quoted for a shell",

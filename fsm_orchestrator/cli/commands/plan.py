@@ -12,7 +12,7 @@ from fsm_orchestrator.cli.formatting import columns, command_lines
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
@@ -61,7 +61,9 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
         lines.append("  the earlier run in this directory would be moved to its archive")
     if plan.gates_guard is GatesGuard.CLOSURE:
         lines.append("  note: this lifecycle runs stages before its gates have passed")
-    lines += ["", *columns([GATE_COLUMNS, *(gate_row(gate.decision) for gate in plan.gates)]), ""]
+    decisions = [gate.decision for gate in plan.gates]
+    lines += ["", *columns([GATE_COLUMNS, *map(gate_row, decisions)])]
+    lines += [*(f"  {one}" for one in kept_signal_lines(decisions, plan.as_of)), ""]
     for stage in plan.stages:
         lines += _stage_lines(stage)
     lines += ["", f"  would end: {_end_of(plan)}"]
