@@ -48,8 +48,8 @@ os.fsync = fsync
 import os
 from types import SimpleNamespace
 def fstat(descriptor, fstat=os.fstat):
-    names = [name for name in dir(info := fstat(descriptor)) if name.startswith("st_")]
-    seen = {name: getattr(info, name) for name in names}
+    info = fstat(descriptor)
+    seen = {name: getattr(info, name) for name in dir(info) if name.startswith("st_")}
     return SimpleNamespace(**seen | {"st_mtime_ns": 10**18 + seen["st_ctime_ns"]})
 os.fstat = fstat
 """,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns, command_lines
+from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
@@ -33,7 +34,8 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan; what `run` would refuse is refused here."""
     request = request_from(parameters)
     config = request.config
-    plan = plan_of(prepare(config))
+    with naming_next_command(config):
+        plan = plan_of(prepare(config))
     if request.as_json:
         console.stdout().write(plan.model_dump_json(indent=2) + "\n")
     else:
