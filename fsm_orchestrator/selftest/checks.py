@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -33,8 +32,6 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.selftest.sweep import SweepError, sweep, with_this_package
-from fsm_orchestrator.stages.artifact_snapshot import stamp_of, take_snapshot
-from fsm_orchestrator.stages.artifacts import judge
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0
@@ -43,8 +40,6 @@ FSYNC_INSTANT_SECONDS: Final = 20e-6
 """Faster than any device answers: no device was asked."""
 REPLACEMENTS: Final = 200
 CONTENT_BYTES: Final = 64 * 1024
-CONTENT: Final = b"{}"
-SECOND_NS: Final = 1_000_000_000
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 
 _HOLD_LOCK = f"""\
@@ -102,7 +97,6 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
         ("lock", _check_lock),
         ("atomic replacement", _check_replacement),
         ("fsync", _check_fsync),
-        ("time stamps", _check_stamps),
         ("containment", _check_containment),
         ("kill and resume", lambda directory: _check_sweep(directory, kills)),
     )
@@ -182,26 +176,6 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
     if each_ms / 1000 < FSYNC_INSTANT_SECONDS:
         return Verdict.LIMITED, f"{seen}: too fast for any device, so it may keep nothing"
     return Verdict.HOLDS, seen
-
-
-def _check_stamps(directory: Path) -> tuple[Verdict, str]:
-    """Check that a rewrite of the same bytes is told from a leftover that was only touched up."""
-    path = directory / "artifact"
-    path.write_bytes(CONTENT)
-    info = path.stat()
-    before = take_snapshot([str(path)])
-    path.chmod(info.st_mode ^ stat.S_IXUSR)
-    if not judge([str(path)], before, allow_stale=False).stale:
-        return Verdict.BROKEN, "a leftover artifact whose mode is changed counts as written"
-    before = take_snapshot([str(path)])
-    path.write_bytes(CONTENT)
-    if not judge([str(path)], before, allow_stale=False).is_good:
-        return Verdict.BROKEN, "an artifact that is rewritten with the same bytes counts as stale"
-    grain_ns = stamp_of(path.stat()).granularity_ns
-    if grain_ns >= SECOND_NS:
-        seconds = grain_ns // SECOND_NS
-        return Verdict.LIMITED, f"whole seconds only: a retry may wait up to {seconds} s"
-    return Verdict.HOLDS, "a rewrite of the same bytes is told from a leftover"
 
 
 class _Silent:

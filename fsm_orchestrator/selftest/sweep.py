@@ -21,7 +21,6 @@ from fsm_orchestrator.processes import leftovers
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE
 
-COMMAND_FILE: Final = Path(__file__).parents[1] / "__main__.py"
 STAGES: Final = ("manager", "executor")
 RUN_SECONDS_MAX: Final = 60.0
 GONE_SECONDS_MAX: Final = 1.0
@@ -161,7 +160,7 @@ def _started(output: Path, arguments: tuple[str, ...] | None = None) -> subproce
             options = ("--{0}-bin", "/bin/sh", "--{0}-arg", "-c", "--{0}-arg", script)
             arguments += tuple(option.format(stage) for option in options)
     return subprocess.Popen(
-        [sys.executable, "-I", "-X", "utf8", str(COMMAND_FILE), str(output), *arguments],
+        [sys.executable, "-m", "fsm_orchestrator", str(output), *arguments],
         cwd=output.parent,
         env={**with_this_package(), "XDG_STATE_HOME": str(output.parent / "state")},
         stdin=subprocess.DEVNULL,

@@ -1,15 +1,12 @@
 """Notes what is at the paths of expected artifacts, to tell a leftover from a rewrite.
 
-Stamps tell them apart, and where they cannot, content does: leftovers are read once. Writes
-nothing.
+Looks at files only: opens none and writes nothing.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,12 +19,6 @@ _FILE_CLOCK: Final = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 """The clock that files are stamped by. On Linux that is CLOCK_REALTIME_COARSE, up to a tick behind
 the usual one; the module `time` has no name for it."""
 
-_SECOND_NS: Final = 1_000_000_000
-DIGEST_BYTES_MAX: Final = 64 * 1024**2
-"""The largest leftover whose content is noted."""
-OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_READ_BYTES: Final = 1024**2
-
 ABSENT: Final = {
     errno.ENOENT: "does not exist",
     errno.ENOTDIR: "a parent is not a directory",
@@ -37,35 +28,13 @@ ABSENT: Final = {
 
 
 class Stamp(NamedTuple):
-    """The attributes that change whenever a file is rewritten or replaced.
-
-    `ctime_ns` changes with a mode, an owner or a link as well.
-    """
+    """The attributes that change whenever a file is rewritten or replaced."""
 
     device: int
     inode: int
     size_bytes: int
     mtime_ns: int
     ctime_ns: int
-
-    @property
-    def granularity_ns(self) -> int:
-        """How coarse the file system's stamps are, by these: 1 s (ext3), 2 s (FAT), or a tick."""
-        if self.mtime_ns % _SECOND_NS or self.ctime_ns % _SECOND_NS:
-            return _STAMPS_SETTLE_NS
-        return _SECOND_NS if self.mtime_ns % (2 * _SECOND_NS) else 2 * _SECOND_NS
-
-    def differs_in_attributes_only(self, other: Stamp) -> bool:
-        """Return whether nothing but `ctime_ns` differs, which does."""
-        return self != other and self._replace(ctime_ns=other.ctime_ns) == other
-
-    def is_before(self, at_ns: int) -> bool:
-        """Return whether the file was written before; not known within one grain, then False."""
-        grain_ns = self.granularity_ns
-        is_coarse = grain_ns > _STAMPS_SETTLE_NS
-        return min(self.mtime_ns, self.ctime_ns) < (
-            at_ns - at_ns % grain_ns if is_coarse else at_ns
-        )
 
 
 class Snapshot(NamedTuple):
@@ -76,62 +45,30 @@ class Snapshot(NamedTuple):
             snapshot was begun is stamped earlier, what is changed after it is not.
         stamps: by path; None where there was nothing. A path that could not be looked at is left
             out.
-        digests: SHA-256 by path of the content that was there, where it could be read.
     """
 
     taken_at_ns: int
     stamps: Mapping[str, Stamp | None]
-    digests: Mapping[str, str]
 
 
 def take_snapshot(paths: Sequence[str]) -> Snapshot:
     """Note what is at `paths` now, to find later what an attempt left as it was.
 
-    File systems stamp by a clock that ticks every few milliseconds, and some write down whole
-    seconds only. So this waits for the next tick, and while a file bears a stamp of just now, for
-    20 ms or the file system's grain (at most 2 s) more: a rewrite in place right after the return
-    then differs. Returns at once when there are no paths.
+    File systems stamp by a clock that ticks every few milliseconds. So this waits for the next
+    tick, and for up to 20 ms more while a file bears a stamp of just now: a rewrite in place right
+    after the return then differs. Returns at once when there are no paths.
     """
     if not paths:
-        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={}, digests={})
+        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={})
     taken_at_ns = _next_tick_ns()
     stamps = _stamps_at(paths)
-    unsettled_ns = max((_unsettled_ns(at) for at in stamps.values() if at), default=0)
+    youngest_ns = max((max(at.mtime_ns, at.ctime_ns) for at in stamps.values() if at), default=0)
+    unsettled_ns = youngest_ns + _STAMPS_SETTLE_NS - _file_clock_ns()
     if unsettled_ns > 0:
-        time.sleep(unsettled_ns / 1e9)
+        # A stamp from the future never settles: it is worth no longer a wait than any other.
+        time.sleep(min(unsettled_ns, _STAMPS_SETTLE_NS) / 1e9)
         stamps = _stamps_at(paths)
-    found = {path: _digest_at(path) for path, at in stamps.items() if at is not None}
-    digests = {path: digest for path, digest in found.items() if digest is not None}
-    return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps, digests=digests)
-
-
-def _unsettled_ns(at: Stamp) -> int:
-    """Return how long to wait until a file that is written now bears another stamp."""
-    grain_ns = at.granularity_ns
-    unsettled_ns = max(at.mtime_ns, at.ctime_ns) + grain_ns - _file_clock_ns()
-    # A stamp from the future never settles: it is worth no longer a wait than any other.
-    return min(unsettled_ns, grain_ns)
-
-
-def _digest_at(path: str) -> str | None:
-    """Return the SHA-256 of a regular file; None if it cannot be read, or is very large."""
-    try:
-        descriptor = os.open(path, OPEN_FLAGS)
-    except (OSError, ValueError):
-        return None
-    try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > DIGEST_BYTES_MAX:
-            return None
-        digest, left = hashlib.sha256(), DIGEST_BYTES_MAX
-        while left > 0 and (piece := os.read(descriptor, min(left, _READ_BYTES))):
-            digest.update(piece)
-            left -= len(piece)
-        return digest.hexdigest()
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+    return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps)
 
 
 def _stamps_at(paths: Sequence[str]) -> dict[str, Stamp | None]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsm_orchestrator
 from fsm_orchestrator.cli.main import run_command_line
 from tests.support import forked
 from tests.support.patience import PATIENCE_SECONDS
@@ -22,10 +21,7 @@ RUN_COMMAND_LINE = f"from {run_command_line.__module__} import {run_command_line
 """For a script that is the command: `run_command_line(arguments)` returns the exit code."""
 CHECKPOINT = "orchestrator_checkpoint.json"
 EVENTS = "orchestrator_events.jsonl"
-COMMAND = (
-    *(sys.executable, "-I", "-X", "utf8"),  # as the command starts itself where it must
-    str(Path(fsm_orchestrator.__file__).parent / "__main__.py"),
-)
+COMMAND = (sys.executable, "-m", "fsm_orchestrator")
 PASSING = (
     *("--policy-status", "allow"),
     *("--ci-status", "success"),
