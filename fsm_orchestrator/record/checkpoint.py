@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
@@ -99,6 +100,7 @@ class Checkpoint(StrictModel):
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."
     )
+    origins: Origins = Field(description="Where the settings came from.")
     completions: Annotated[tuple[Completion, ...], Many] = Field(
         description="The stages that are complete, in the order in which they succeeded."
     )

@@ -46,17 +46,13 @@ from fsm_orchestrator.stages.artifacts import (
     masked_artifacts,
     masked_paths,
 )
+from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
-CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
-REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
-_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, ""})
-"""What an orchestrator around us says of its own stage; and without a name nothing can be passed
-on."""
 
 
 @dataclass(kw_only=True)
@@ -178,24 +174,17 @@ class Attempt:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Return the operator's environment, the stage's pairs over it, and ours over both.
-
-        PWD is where the stage starts, as a shell would have set it.
-        """
-        record, cwd = self.record, self.settings.cwd
-        given = {key: value for key, value in self.settings.env.items() if value is not None}
-        return {
-            **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
-            **given,
+        record = self.record
+        ours = {
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": record.stage,
             "ORCHESTRATOR_ATTEMPT": str(record.attempt),
             "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self._key,
             TOKEN_VARIABLE: record.token,
-            "PWD": os.path.realpath(cwd) if os.pardir in Path(cwd).parts else cwd,
             **self.environment,
         }
+        return environment_of(self.settings, ours)
 
     @property
     def _key(self) -> str:

@@ -10,6 +10,7 @@ from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.progress import listener_for
+from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config.run_config import RunConfig
@@ -37,7 +38,8 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         out = console.stdout()
         try:
             listener = listener_for(request.log_format, request.log_level)
-            report = run_as_command(config, interrupts, listener)
+            with naming_next_command(config):
+                report = run_as_command(config, interrupts, listener)
         except OrchestratorError as error:
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):
