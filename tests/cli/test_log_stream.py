@@ -118,8 +118,8 @@ def test_waits_are_bounded_in_all(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -
                 return []
             return [(pipe.writer, select.POLLOUT)]
 
-    monkeypatch.setattr(log_stream.select, "poll", SlowPoll)
-    monkeypatch.setattr(log_stream.time, "monotonic", lambda: waited)
+    monkeypatch.setattr("select.poll", SlowPoll)
+    monkeypatch.setattr("time.monotonic", lambda: waited)
     for _ in range(5000):
         pipe.stream.write(LINE)
     assert WAITS_SECONDS_MAX - 0.01 < waited < WAITS_SECONDS_MAX + 0.01
@@ -127,7 +127,7 @@ def test_waits_are_bounded_in_all(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -
 
 def test_full_disk_is_no_end_of_the_log(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk is full lines are queued; when it has room again they are written."""
-    monkeypatch.setattr(log_stream.os, "write", _no_space)
+    monkeypatch.setattr("os.write", _no_space)
     pipe.stream.write("one\n")
     pipe.stream.write("two\n")
     monkeypatch.undo()
