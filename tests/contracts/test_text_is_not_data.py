@@ -26,6 +26,7 @@ TAKES_APART: Final = frozenset(
 FILES: Final = {
     "stages/strict_json.py": "JSON artifacts, and msgspec's messages about them",
     "rendering/html/environment.py": "escapes for HTML",
+    "text/hidden.py": "escapes for terminals and shells",
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
@@ -57,7 +58,6 @@ ALLOWED: Final = {
     ("stages/attempt.py", "Attempt._tail"): "what a stage prints",
     ("stages/environment.py", "_name_of"): "a path that an operator named",
     ("stages/output_tail.py", "last_line"): "what a stage prints",
-    ("text/phrases.py", "printable"): "escapes for terminals",
     ("text/phrases.py", "counted"): "a noun, to make its plural",
     ("text/validation.py", "problems"): "pydantic's messages",
     ("text/validation.py", "expectation"): "pydantic's messages",
