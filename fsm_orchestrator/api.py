@@ -12,7 +12,7 @@ from fsm_orchestrator.engine.invocation import run_invocation
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE
+from fsm_orchestrator.vocabulary import REPORT_FILE, HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -66,7 +66,14 @@ def run(
         if install_signal_handlers:
             stack.enter_context(interrupts.installed())
         quiet = None if listener is None else QuietListener(listener)
-        return run_invocation(config, Surroundings(interrupts, quiet, keepers))
+        caller = Surroundings(interrupts, quiet, keepers, HeldBy.LIBRARY)
+        return run_invocation(config, caller)
+
+
+def run_as_command(config: RunConfig, interrupts: Interrupts, listener: Listener) -> Report:
+    """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
+    caller = Surroundings(interrupts, QuietListener(listener), None, HeldBy.COMMAND)
+    return run_invocation(config, caller)
 
 
 def resume(
@@ -100,5 +107,5 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
     file = Path(path)
     if os.path.isdir(file):
-        file /= REPORT_FILE
-    return read_report(file)
+        return read_report(file / REPORT_FILE)
+    return read_report(file, is_link_good=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.surroundings import QuietListener
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
@@ -40,6 +41,7 @@ class RunContext:
     def __init__(
         self,
         preparation: Preparation,
+        home: OutputLock,
         log: RunLogger,
         event_file: EventFile,
         listener: QuietListener | None,
@@ -47,12 +49,13 @@ class RunContext:
         draft = preparation.checkpoint
         self.preparation = preparation
         self.run_id = draft.run_id
+        self.home = home
         self.output_directory = preparation.config.output_path
         self.clock = preparation.clock
         self.masker = preparation.masker
         self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
         self.recorder = Recorder(
-            self.output_directory,
+            home,
             draft,
             lambda: self.judge_artifacts().is_good,
         )

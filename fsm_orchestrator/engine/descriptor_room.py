@@ -11,7 +11,7 @@ from typing import Final
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.vocabulary import Operation
 
-NEEDED: Final = 12
+NEEDED: Final = 24
 """What a run has open at once, at the most, and some more."""
 _AMPLE: Final = 64
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import assert_never
 
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
@@ -43,6 +44,7 @@ class Driver:
     def __init__(
         self,
         preparation: Preparation,
+        home: OutputLock,
         caller: Surroundings,
         runner: ProcessRunner,
         log: RunLogger,
@@ -52,7 +54,7 @@ class Driver:
         self._first_trigger = preparation.first_trigger
         interrupts = caller.interrupts
         self._interrupts = interrupts
-        self._context = RunContext(preparation, log, event_file, caller.listener)
+        self._context = RunContext(preparation, home, log, event_file, caller.listener)
         self._recorder = self._context.recorder
         self._stages = EnterStage(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsm_orchestrator.engine.foreign import came_by_signal
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -49,3 +50,4 @@ class Surroundings(NamedTuple):
     interrupts: Interrupts
     listener: QuietListener | None
     keepers: KeeperPool | None
+    held_by: HeldBy

@@ -7,20 +7,36 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
 
-HEAD_BYTES: Final = 64 * 1024
 DEPTH_MAX: Final = 5  # as in the kernel: an interpreter may be a script again
+ELF: Final = b"\x7fELF"
 _BOM: Final = b"\xef\xbb\xbf"
-_ELF: Final = b"\x7fELF"
+_FIRST_LINE_BYTES_MAX: Final = 256
 _PT_INTERP: Final = 3
+_SEGMENTS_BYTES_MAX: Final = 1024 * 1024
+_PATH_BYTES_MAX: Final = 4096
+
+
+class _Layout(NamedTuple):
+    """Where an ELF file keeps what leads to its loader."""
+
+    word: str
+    table: int
+    entry_sizes: int
+    offset: int
+    length: int
+
+
+_LAYOUTS: Final = {1: _Layout("I", 28, 42, 4, 16), 2: _Layout("Q", 32, 54, 8, 32)}
+_BYTE_ORDERS: Final = {1: "<", 2: ">"}
 
 
 def first_line_problem(program: str) -> NotSpawned | None:
     """Return what is wrong with the end or beginning of a script's first line, if anything is."""
-    line = _head(program).split(b"\n", 1)[0]
+    line = (head_of(program) or b"").split(b"\n", 1)[0]
     if line.startswith(b"#!") and line.endswith(b"\r"):
         shown = line.decode(errors="backslashreplace").removesuffix("\r")
         return NotSpawned(
@@ -43,9 +59,9 @@ def missing_part(program: str) -> NotSpawned:
         problem = first_line_problem(needed_by)
         if problem is not None:
             return problem
-        head = _head(needed_by)
-        is_elf = head.startswith(_ELF)
-        needed = _loader(head) if is_elf else _interpreter(head)
+        head = head_of(needed_by) or b""
+        is_elf = head.startswith(ELF)
+        needed = (loader_of(needed_by, head) or "") if is_elf else _interpreter(head)
         if needed and not os.path.exists(needed):
             if is_elf:
                 return NotSpawned(
@@ -65,40 +81,49 @@ def missing_part(program: str) -> NotSpawned:
     )
 
 
-def _head(path: str) -> bytes:
+def _interpreter(head: bytes) -> str:
+    words = first_line(head) if head.startswith(b"#!") else []
+    return os.fsdecode(words[0]) if words else ""
+
+
+def head_of(program: str) -> bytes | None:
+    """Return the beginning of a program; None where it may be executed, but not read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
-        return b""
+        return None
     try:
-        return os.read(descriptor, HEAD_BYTES)
+        return os.read(descriptor, _FIRST_LINE_BYTES_MAX)
     except OSError:
-        return b""
+        return None
     finally:
         os.close(descriptor)
 
 
-def _interpreter(head: bytes) -> str:
-    """Return the program that a script's first line names; empty if it names none."""
-    line = head.split(b"\n", 1)[0]
-    words = line[2:].split(maxsplit=1) if line.startswith(b"#!") else []
-    return os.fsdecode(words[0]) if words else ""
+def first_line(head: bytes) -> list[bytes]:
+    """Return the interpreter of a script and its one argument, if there is one."""
+    line = head[2:].split(b"\n", 1)[0].strip(b" \t")
+    interpreter, *rest = line.replace(b"\t", b" ").split(b" ", 1)
+    return [interpreter, *rest] if interpreter else []
 
 
-def _loader(head: bytes) -> str:
-    """Return the loader that an ELF file asks for (elf(5)); empty if it asks for none."""
+def loader_of(program: str, head: bytes) -> str | None:
+    """Return the loader that an ELF program names; None where it names none or cannot be told."""
     try:
-        is_wide, order = head[4] == 2, "<" if head[5] == 1 else ">"  # noqa: PLR2004 - ELFCLASS64
-        offset_at, count_at = (32, 54) if is_wide else (28, 42)
-        (offset,) = struct.unpack_from(f"{order}{'Q' if is_wide else 'I'}", head, offset_at)
-        size, count = struct.unpack_from(f"{order}HH", head, count_at)
-        for index in range(count):
-            at = offset + index * size
-            (kind,) = struct.unpack_from(f"{order}I", head, at)
-            if kind == _PT_INTERP:
-                place = f"{order}Q16xQ" if is_wide else f"{order}I8xI"
-                start, length = struct.unpack_from(place, head, at + (8 if is_wide else 4))
-                return os.fsdecode(head[start : start + length].rstrip(b"\0"))
-    except (IndexError, struct.error, ValueError):
-        return ""
-    return ""
+        order, layout = _BYTE_ORDERS[head[5]], _LAYOUTS[head[4]]
+        (table,) = struct.unpack_from(order + layout.word, head, layout.table)
+        size, count = struct.unpack_from(f"{order}HH", head, layout.entry_sizes)
+        with open(program, "rb") as file:
+            file.seek(table)
+            segments = file.read(min(size * count, _SEGMENTS_BYTES_MAX))
+            for start in range(0, len(segments), size):
+                (kind,) = struct.unpack_from(f"{order}I", segments, start)
+                if kind == _PT_INTERP:
+                    word = order + layout.word
+                    (offset,) = struct.unpack_from(word, segments, start + layout.offset)
+                    (length,) = struct.unpack_from(word, segments, start + layout.length)
+                    file.seek(offset)
+                    return os.fsdecode(file.read(min(length, _PATH_BYTES_MAX)).rstrip(b"\0"))
+    except (KeyError, IndexError, OSError, ValueError, struct.error):
+        return None
+    return None

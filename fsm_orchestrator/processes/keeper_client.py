@@ -190,7 +190,9 @@ def start_keeper() -> Keeper | str:
             pid = os.posix_spawn(
                 sys.executable,
                 (sys.executable, "-I", "-S", "-c", _BOOT, str(os.getpid()), _directory()),
-                os.environ,
+                {
+                    name: value for name, value in os.environ.items() if name
+                },  # as execve(2) takes it
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
@@ -32,6 +33,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
@@ -65,6 +67,13 @@ class Checkpoint(StrictModel):
             " null when the run has no such values."
         )
     )
+    home: Home | None = Field(
+        default=None,
+        description=(
+            "The output directory that the record was written in; null when it is not known. In a"
+            " copy of the directory, the run's processes and private file are left alone."
+        ),
+    )
     current_state: StateName = Field(description="The state that the run is in.")
     lifecycle_sha256: Sha256 = Field(
         description="SHA-256 of the relation that `lifecycle` says, in hexadecimal."
@@ -91,6 +100,7 @@ class Checkpoint(StrictModel):
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."
     )
+    origins: Origins = Field(description="Where the settings came from.")
     completions: Annotated[tuple[Completion, ...], Many] = Field(
         description="The stages that are complete, in the order in which they succeeded."
     )

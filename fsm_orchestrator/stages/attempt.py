@@ -13,6 +13,7 @@ from typing import Final
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
@@ -49,10 +50,11 @@ from fsm_orchestrator.stages.artifacts import (
     masked_artifacts,
     masked_paths,
 )
+from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
 
@@ -62,6 +64,7 @@ class Attempt:
     """An attempt that is already durable; the observer of its own process.
 
     Attributes:
+        home: the output directory, which is held.
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
@@ -72,6 +75,7 @@ class Attempt:
     """
 
     run_id: str
+    home: HeldDirectory
     output_directory: Path
     clock: Clock
     masker: Masker
@@ -105,7 +109,7 @@ class Attempt:
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with open_logs(self.output_directory, *names) as (stdout, stderr):
+        with open_logs(self.home, *names) as (stdout, stderr):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -161,10 +165,13 @@ class Attempt:
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
-        path = self.output_directory / postmortem_name(self.record.stage, self.record.attempt)
+        name = Path(postmortem_name(self.record.stage, self.record.attempt))
         data = (escaped(black_box.model_dump_json(indent=2)) + "\n").encode()
-        with files.recording(Operation.LOGS_PERSIST, path):
-            files.replace_file(path, data, mode=0o600)
+        with (
+            files.recording(Operation.LOGS_PERSIST, self.output_directory / name),
+            files.below(self.home, LOGS_DIRECTORY) as logs,
+        ):
+            files.replace_file(logs.path / name.name, data, mode=0o600, within=logs)
         self._black_box = "" if is_fixed else summary(black_box)
 
     def _command(self) -> Command:
@@ -180,12 +187,8 @@ class Attempt:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Return the operator's environment, the stage's pairs over it, and ours over both."""
         record = self.record
-        given = {key: value for key, value in self.settings.env.items() if value is not None}
-        return {
-            **os.environ,
-            **given,
+        ours = {
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": record.stage,
             "ORCHESTRATOR_ATTEMPT": str(record.attempt),
@@ -194,6 +197,7 @@ class Attempt:
             TOKEN_VARIABLE: record.token,
             **self.environment,
         }
+        return environment_of(self.settings, ours)
 
     @property
     def _key(self) -> str:

@@ -1,0 +1,116 @@
+"""Foretells whether a program could be started as things are. Starts and writes nothing.
+
+Looks where execve(2) would look, and stays silent where only a start can tell.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.model.endings import Exited, NotSpawned
+from fsm_orchestrator.processes.command import (
+    Command,
+    look_up,
+    refused_directory,
+    refused_program,
+)
+from fsm_orchestrator.processes.executable_file import ELF, first_line, head_of, loader_of
+
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+"""What env(1) exits with when it does not find a program, and when it may not execute it."""
+_NESTED_MAX: Final = 5
+_WORD_BYTES_MAX: Final = 128 * 1024
+"""The longest argument or environment pair that Linux takes (MAX_ARG_STRLEN)."""
+_BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
+_BINFMT_CONTROLS: Final = frozenset({"register", "status"})
+
+
+def foreseen_end(command: Command) -> NotSpawned | Exited | None:
+    """Return how a start of `command` would fail as things are; None if nothing speaks against it.
+
+    It fails as the runner would see it: not spawned, or, where env(1) looks for the interpreter of
+    a script in vain, exited with 127.
+    """
+    program = look_up(command)
+    if isinstance(program, NotSpawned):
+        return program
+    if not os.access(command.cwd, os.X_OK):
+        return refused_directory(command.cwd, errno.EACCES)
+    number = _too_long(command) or _refusal_of(program, command.cwd, _NESTED_MAX)
+    if number:
+        return refused_program(program, number)
+    return _end_of_env(program, command)
+
+
+def _too_long(command: Command) -> int:
+    if not sys.platform.startswith("linux"):
+        return 0
+    words = [command.command, *command.args, *(f"{key}={one}" for key, one in command.env.items())]
+    sizes = [len(os.fsencode(word)) + 1 for word in words]
+    is_too_long = max(sizes) > _WORD_BYTES_MAX or sum(sizes) > os.sysconf("SC_ARG_MAX")
+    return errno.E2BIG if is_too_long else 0
+
+
+def _refusal_of(program: str, cwd: str, nested_max: int) -> int:
+    """Return the errno with which execve(2) would refuse a program; 0 if that is not known."""
+    try:
+        info = os.stat(program)
+    except OSError as error:
+        return error.errno or 0
+    if not stat.S_ISREG(info.st_mode) or not os.access(program, os.X_OK):
+        return errno.EACCES
+    head = head_of(program)
+    if head is None or not sys.platform.startswith("linux"):
+        return 0
+    if head.startswith(b"#!"):
+        words = first_line(head)
+        if not words:
+            return errno.ENOEXEC
+        interpreter = os.path.join(cwd, os.fsdecode(words[0]))
+        return _refusal_of(interpreter, cwd, nested_max - 1) if nested_max else errno.ELOOP
+    if head.startswith(ELF):
+        loader = loader_of(program, head)
+        return 0 if loader is None else _refusal_of_loader(os.path.join(cwd, loader))
+    return 0 if _has_other_formats() else errno.ENOEXEC
+
+
+def _refusal_of_loader(loader: str) -> int:
+    try:
+        os.stat(loader)
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+def _end_of_env(program: str, command: Command) -> Exited | None:
+    """Return how `#!/usr/bin/env NAME` would end if NAME cannot be found or executed."""
+    head = head_of(program)
+    words = first_line(head) if head is not None and head.startswith(b"#!") else []
+    if len(words) < 2 or os.path.basename(words[0]) != b"env":  # noqa: PLR2004 - with a name
+        return None
+    given = words[1]
+    if given.startswith(b"-S"):
+        given = (given[2:].split() or [b""])[0]
+    if not given or given.startswith(b"-") or b"=" in given:
+        return None
+    import shutil  # noqa: PLC0415 - only for names to look up; it loads every packer
+
+    name = os.fsdecode(given)
+    path = command.env.get("PATH", os.defpath)
+    seen = os.pathsep.join(os.path.join(command.cwd, one) for one in path.split(os.pathsep))
+    if shutil.which(name, path=seen) is not None:
+        return None
+    return Exited(_NOT_EXECUTABLE if shutil.which(name, os.F_OK, seen) else _NOT_FOUND)
+
+
+def _has_other_formats() -> bool:
+    """Return whether the system may run what is neither ELF nor script (binfmt_misc)."""
+    try:
+        return bool(set(os.listdir(_BINFMT)) - _BINFMT_CONTROLS)
+    except OSError:
+        return False
