@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk import archive, files, stale
+from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.errors import (
     CheckpointError,
@@ -65,7 +65,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 if os.listdir(output):  # another run has been here meanwhile
                     preparation = prepare(config)
         except CheckpointError as error:
-            if os.path.isdir(output):
+            if os.path.isdir(output) and not belongings.foreign_names(output):
                 lock = lock or OutputLock.acquire(output)
                 _record_refusal(config, lock, error, caller.listener)
             raise
@@ -97,6 +97,7 @@ def _drive(
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended_pids, failure = _end_leftovers(preparation)
+    earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         if not lock.is_named:
             _sync_above(output)
@@ -110,7 +111,7 @@ def _drive(
             raise failure
         if preparation.checkpoint.invocation.number == 1:
             with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
-                archive.archive_run(lock)
+                archive.archive_run(lock, earlier)
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise

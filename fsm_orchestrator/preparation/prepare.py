@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
-from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk import archive, belongings
 from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
@@ -98,6 +98,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         UsageError: the request is wrong or refused.
     """
     _check_output_directory(config.output_path)
+    _refuse_foreign(config.output_path)
     if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(
@@ -114,6 +115,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         product=PRODUCT,
         version=__version__,
         run_id=private.run_id,
+        home=None,  # known once it is locked
         private_ref=private_file.new_private_ref() if private.stages else None,
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
@@ -156,6 +158,17 @@ def _check_output_directory(output: Path) -> None:
         f"the output directory {output} is {what}",
         remedy="name a directory, or a path where one can be made",
     )
+
+
+def _refuse_foreign(output: Path) -> None:
+    """Refuse a directory with files under names of ours that no run of ours made."""
+    found = belongings.foreign_names(output)
+    if found:
+        named = ", ".join(str(output / name) for name in found)
+        raise UsageError(
+            f"no run of {PRODUCT} made {named}, and a run would write there",
+            remedy="move it away, or name another output directory; nothing was touched",
+        )
 
 
 def _run_id(config: RunConfig, clock: Clock) -> str:

@@ -67,7 +67,6 @@ class Checkpoint(StrictModel):
         )
     )
     home: Home | None = Field(
-        default=None,
         description=(
             "The output directory that the record was written in; null when it is not known. In a"
             " copy of the directory, the run's processes and private file are left alone."
