@@ -25,7 +25,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.home import Home, identity_text
+from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
@@ -128,12 +128,8 @@ def _drive(
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     """Let the record say which directory it belongs to from now on."""
     checkpoint = preparation.checkpoint
-    directory = preparation.masker.mask_path(str(home.path.absolute()))
-    now = Home(
-        directory=directory,
-        identity=identity_text(home.identity),
-        started_in=preparation.masker.mask_path(os.path.abspath(preparation.started_in)),
-    )
+    started_in = checkpoint.home.started_in
+    now = home_of(home.path, home.identity, preparation.masker, started_in)
     return preparation._replace(checkpoint=checkpoint.model_copy(update={"home": now}))
 
 

@@ -30,6 +30,7 @@ from fsm_orchestrator.preparation.preparation import (
     setting_warnings,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
@@ -115,7 +116,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         product=PRODUCT,
         version=__version__,
         run_id=private.run_id,
-        home=None,  # known once it is locked
+        home=home_of(config.output_path, NOT_MADE, masker, config.directory),
         private_ref=private_file.new_private_ref() if private.stages else None,
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
@@ -198,7 +199,6 @@ def _leftover(output: Path) -> AttemptRecord | None:
     except OSError:
         pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
-    from fsm_orchestrator.record.home import whereabouts  # noqa: PLC0415 - likewise
 
     try:
         found = checkpoint_reader.load(output)
