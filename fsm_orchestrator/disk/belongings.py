@@ -62,7 +62,7 @@ def _holds_something(path: Path) -> bool:
 
 
 def _is_foreign(logs: Path, *, is_ours: bool) -> bool:
-    if logs.is_symlink() or not logs.is_dir():
+    if os.path.islink(logs) or not os.path.isdir(logs):
         return not is_ours
     try:
         names = os.listdir(logs)

@@ -108,7 +108,7 @@ def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
     pairs = [(Path(home.directory), output)]
     base = _base(home, output)
     before = Path(home.started_in)
-    was_left = where is Whereabouts.MOVED and before.is_dir()
+    was_left = where is Whereabouts.MOVED and os.path.isdir(before)
     if base is not None and not was_left and _came_along(checkpoint, before, base):
         pairs.append((before, base))
     return Relocation(tuple(pairs))
