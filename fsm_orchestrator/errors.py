@@ -9,6 +9,7 @@
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
     ├─ CommandError          exit 1    a command could not do what it was asked; no run is affected
+    │  └─ OutputError        exit 1    its result could not be written to standard output
     └─ InternalError         exit 70   a bug in this program
 
 What a stage or a gate does is never an error: see `model.endings` and `gates`. A message is lower
@@ -117,6 +118,21 @@ class BusyError(OrchestratorError):
 
 class CommandError(OrchestratorError):
     """A command that inspects or ends a run could not do what it was asked."""
+
+
+class OutputError(CommandError):
+    """A result could not be written to standard output.
+
+    Attributes:
+        reason: why, as a phrase.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot write the result to standard output: {reason}",
+            remedy="send it to a place that takes all of it, and ask again",
+        )
+        self.reason = reason
 
 
 class InternalError(OrchestratorError):

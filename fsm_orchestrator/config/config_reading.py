@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class ReadConfig:
     name: str
     text: str
     content: ConfigFile
+
+    @property
+    def sha256(self) -> str:
+        """The digest of its bytes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def origin(self, *path: str) -> str:
         """`run.toml:7` for a key that the file sets."""

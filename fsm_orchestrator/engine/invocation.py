@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.foreign import is_foreign
+from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
@@ -23,7 +25,6 @@ from fsm_orchestrator.errors import (
 )
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
@@ -32,22 +33,11 @@ from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
-    HeldBy,
     Operation,
 )
 
-if TYPE_CHECKING:
-    from fsm_orchestrator.processes.keeper_pool import KeeperPool
-    from fsm_orchestrator.record.event_log import Listener
-
-
-class Surroundings(NamedTuple):
-    """The means that a run gets from its caller."""
-
-    interrupts: Interrupts
-    listener: Listener | None
-    keepers: KeeperPool | None
-    held_by: HeldBy
+FREE_DESCRIPTORS_MIN: Final = 32
+"""How many files a run may have open at a time, with some to spare."""
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -55,6 +45,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
     Raises as `fsm_orchestrator.run` does.
     """
+    _require_descriptors()
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -73,6 +64,24 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     finally:
         if lock is not None:
             lock.release()
+
+
+def _require_descriptors() -> None:
+    """Refuse to begin where a file of the record could not be opened later on."""
+    taken: list[int] = []
+    try:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+        while len(taken) < FREE_DESCRIPTORS_MIN:
+            taken.append(os.dup(taken[0]))
+    except OSError as error:
+        raise UsageError(
+            f"only {len(taken)} more files can be opened by this process, and a run needs"
+            f" {FREE_DESCRIPTORS_MIN}: {files.reason(error)}",
+            remedy="raise the limit, as `ulimit -n 256` does, and type the command again",
+        ) from error
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _claim(output: Path) -> OutputLock:
@@ -166,10 +175,14 @@ def _execute(
 
     with contextlib.closing(EventFile(lock)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
-        driver = Driver(preparation, lock, caller.interrupts, runner, log, event_file)
+        driver = Driver(preparation, lock, caller, runner, log, event_file)
         try:
             report = driver.execute(*leftovers)
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) or is_foreign(error):
+                with contextlib.suppress(Exception):  # what is raised through us goes first
+                    driver.cut_short(error)
+                raise
             driver.crash(error)
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
@@ -190,7 +203,7 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 
 
 def _record_refusal(
-    config: RunConfig, lock: OutputLock, error: OrchestratorError, listener: Listener | None
+    config: RunConfig, lock: OutputLock, error: OrchestratorError, listener: QuietListener | None
 ) -> None:
     from fsm_orchestrator.engine.start_failure import record_refusal  # noqa: PLC0415 - loads the log
 

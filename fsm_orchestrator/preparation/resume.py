@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from fsm_orchestrator.config.run_config import RunConfig
@@ -16,11 +17,14 @@ from fsm_orchestrator.preparation.decision import (
     refuse_lost_values,
     resumable_run,
 )
+from fsm_orchestrator.preparation.kept_signals import outlived_signals
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
     new_invocation,
+    origins_of,
     setting_warnings,
+    signal_given,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
@@ -124,11 +128,21 @@ def _prepare_continuation(
     settled = found.attempt_interrupted(
         error="interrupted: its orchestrator ended without recording how it ended"
     )
+    number = len(found.invocations) + 1
+    signals = signals_in_force(
+        config.gates, found.gate_signals, config.gate_sources, signal_given(config, clock, number)
+    )
+    origins = origins_of(config, found.origins, number, (run.kept, run.settings))
     invocation = new_invocation(
-        len(found.invocations) + 1,
+        number,
         ExecutionMode.RESUME,
         clock,
-        warnings=(*warnings, *decision.warnings),
+        warnings=(
+            *warnings,
+            *decision.warnings,
+            *_input_warnings(run),
+            *outlived_signals(signals, _to_run(run, decision.rerun), origins, clock),
+        ),
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )
     has_secrets = bool(run.private.stages)
@@ -140,7 +154,8 @@ def _prepare_continuation(
         update={
             "version": __version__,
             "private_ref": kept_ref or new_ref,
-            "gate_signals": signals_in_force(config.gates, found.gate_signals, config.gate_sources),
+            "gate_signals": signals,
+            "origins": origins,
             **{key: value for key, value in given.items() if value is not None},
             "stages": dict(run.records),
         }
@@ -157,4 +172,26 @@ def _prepare_continuation(
         private=run.private if has_secrets or kept_ref else None,
         is_copy=is_copy,
         kept_changes=decision.kept_changes,
+    )
+
+
+def _input_warnings(run: ResumableRun) -> Iterator[str]:
+    """Warn of files that are not what they were, and say what is adopted of a lifecycle."""
+    if not run.checkpoint.origins.files and run.replaced_lifecycle is None:
+        return
+    from fsm_orchestrator.preparation import inputs  # noqa: PLC0415 - reads config files
+
+    if run.replaced_lifecycle is not None:
+        now = inputs.adopted_settings(run.replaced_lifecycle, run.checkpoint.lifecycle)
+        yield f"settings of the lifecycle {run.config.lifecycle} are adopted: {'; '.join(now)}"
+    for change in inputs.input_changes(run):
+        yield run.masker.mask_path(change.sentence)
+
+
+def _to_run(run: ResumableRun, rerun: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the stages that have work, in the lifecycle's order."""
+    return tuple(
+        stage
+        for stage in run.checkpoint.lifecycle.stages
+        if stage in run.settings and (stage in rerun or run.checkpoint.completion_of(stage) is None)
     )

@@ -68,8 +68,16 @@ class Recorder:
             files.replace_file(self._checkpoint_path, data, within=self._home)
         self._note_on_disk(data)
 
-    def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
+    def take(
+        self,
+        transition: TransitionRecord,
+        last_look: Callable[[], None] = lambda: None,
+        **invocation_changes: Any,
+    ) -> None:
         """Make a transition durable, checkpoint first, then the report.
+
+        `last_look` is called when all that is left to do is to put both in their places; if it
+        raises, nothing has happened.
 
         Raises:
             RecordingError: it could not be made durable; the draft does not hold it.
@@ -77,7 +85,7 @@ class Recorder:
         before = self.draft
         self.draft = before.taken(transition, **invocation_changes)
         try:
-            self.save_with_report()
+            self.save_with_report(last_look=last_look)
         except BaseException:
             self.draft = before
             raise
@@ -87,7 +95,9 @@ class Recorder:
         self.draft = before
         self._put_back(self._on_disk_before)
 
-    def save_with_report(self, outcome: Outcome | None = None) -> None:
+    def save_with_report(
+        self, outcome: Outcome | None = None, last_look: Callable[[], None] = lambda: None
+    ) -> None:
         """Make the draft and its report durable; `outcome` as in `build_report`.
 
         Both are written under temporary names first, so that a full disk is found before either
@@ -103,6 +113,7 @@ class Recorder:
         try:
             report = self._stage_report(outcome)
             try:
+                last_look()
                 self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
                 if report is not None:
                     self._commit(Operation.REPORT_PERSIST, report)
