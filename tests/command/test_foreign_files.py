@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -162,7 +163,8 @@ def test_no_command_waits_for_or_follows_it(
     """Every command works or ends with a designed error, at once; nothing is written through it."""
     for command in COMMANDS.values():
         place = tmp_path / "place"
-        os.system(f"rm -rf '{place}' && cp -a '{finished}' '{place}'")  # noqa: S605 - plain paths
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(finished, place, symlinks=True)
         (place / "victim").write_text("precious")
         put(kind, place / "out" / name)
         ended = orchestrate(*command, cwd=place, timeout=60)
@@ -174,7 +176,9 @@ def test_no_command_waits_for_or_follows_it(
 def test_odd_file_in_every_place_during_a_run(tmp_path: Path) -> None:
     """A stage that lays FIFOs under every name, temporary ones too, is still ended in time."""
     script = (
-        'cd "$ORCHESTRATOR_OUTPUT_DIR"; until grep -q \'"pid": *[0-9]\' ' + CHECKPOINT + "; do :;"
+        'cd "$ORCHESTRATOR_OUTPUT_DIR" || exit 9; until grep -q \'"pid": *[0-9]\' '
+        + CHECKPOINT
+        + "; do :;"
         " done; mkfifo .orchestrator_checkpoint.json.tmp .orchestrator_run_report.json.tmp"
         " logs/.manager.1.postmortem.json.tmp logs/manager.1.postmortem.json;"
         f" rm {CHECKPOINT} {REPORT}; mkfifo {CHECKPOINT} {REPORT}; echo $$ > ../pid;"
@@ -194,7 +198,7 @@ def test_odd_file_in_every_place_during_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["rm -r logs; mkfifo logs", "rm -r logs; ln -s .. logs"])
 def test_fault_of_the_black_box_lets_no_stage_work_on(tmp_path: Path, way: str) -> None:
     """Where the black box cannot be written, the run fails, and the stage is ended all the same."""
-    script = f'cd "$ORCHESTRATOR_OUTPUT_DIR"; {way}; echo $$ > ../pid; exec sleep 300'
+    script = f'cd "$ORCHESTRATOR_OUTPUT_DIR" || exit 9; {way}; echo $$ > ../pid; exec sleep 300'
     options = (*shell("manager", script), "--manager-timeout-ms", "600")
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, timeout=120)
     assert ended.code == 1, ended

@@ -72,7 +72,6 @@ ALLOWED: Final = {
     ("cli/summary.py", "_tail_lines"): "what a stage prints",
     ("explanation/evidence.py", "_ending_facts"): "what a stage prints",
     ("explanation/next_step.py", "_resume_request"): "the name of a key, to make an option's of it",
-    ("disk/belongings.py", "_is_foreign"): "names in a directory",
     ("record/home.py", "whereabouts"): "a number in a record",
     ("inspection/stopping.py", "_lockers"): "/proc/locks",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",

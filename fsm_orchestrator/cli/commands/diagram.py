@@ -10,6 +10,7 @@ from typing import Any, Final
 from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.kinds import refuse_odd_place
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.inspection.followed_lifecycle import followed_lifecycle
@@ -159,6 +160,7 @@ def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]
     path = Path(parameters["output"])
     data = draw()
     try:
+        refuse_odd_place(path)
         files.replace_file(path, data)
     except OSError as error:
         raise UsageError(

@@ -10,6 +10,7 @@ from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.kinds import refuse_odd_place
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError
 from fsm_orchestrator.inspection.inspected_run import (
@@ -35,6 +36,7 @@ def report_command(parameters: Mapping[str, Any]) -> int:
         console.stdout().write(html)
         return ExitCode.DONE
     try:
+        refuse_odd_place(absolute(page))
         files.replace_file(absolute(page), html.encode(), mode=0o600)
     except OSError as error:
         raise CommandError(
