@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
 from fsm_orchestrator.engine.foreign import is_foreign
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.errors import (
@@ -36,16 +36,12 @@ from fsm_orchestrator.vocabulary import (
     Operation,
 )
 
-FREE_DESCRIPTORS_MIN: Final = 32
-"""How many files a run may have open at a time, with some to spare."""
-
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     """Run one invocation to its end, and return its report.
 
     Raises as `fsm_orchestrator.run` does.
     """
-    _require_descriptors()
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -61,27 +57,13 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 _record_refusal(config, lock, error, caller.listener)
             raise
         return _drive(preparation, lock, caller)
+    except OSError as error:
+        if is_no_room(error):
+            raise no_room(error) from error
+        raise
     finally:
         if lock is not None:
             lock.release()
-
-
-def _require_descriptors() -> None:
-    """Refuse to begin where a file of the record could not be opened later on."""
-    taken: list[int] = []
-    try:
-        taken.append(os.open(os.devnull, os.O_RDONLY))
-        while len(taken) < FREE_DESCRIPTORS_MIN:
-            taken.append(os.dup(taken[0]))
-    except OSError as error:
-        raise UsageError(
-            f"only {len(taken)} more files can be opened by this process, and a run needs"
-            f" {FREE_DESCRIPTORS_MIN}: {files.reason(error)}",
-            remedy="raise the limit, as `ulimit -n 256` does, and type the command again",
-        ) from error
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
 
 
 def _claim(output: Path) -> OutputLock:
@@ -108,6 +90,7 @@ def _drive(
     ended_pids, failure = _end_leftovers(preparation)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
+        require_room(caller.interrupts.fileno())
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(
