@@ -21,6 +21,7 @@ from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingEr
 from fsm_orchestrator.vocabulary import LOCK_FILE, Operation
 
 HOLDER_BYTES_MAX = 4096
+PID_MAX = 2**31 - 1
 LOOKERS_TRIES = 10
 LOOKERS_WAIT_SECONDS = 0.02
 
@@ -169,14 +170,17 @@ def holder_of(output_directory: Path) -> Holder | None:
 
 
 def _busy(path: Path, holder: bytes) -> BusyError:
+    return BusyError(str(path.parent), _named(holder))
+
+
+def _named(holder: bytes) -> Holder:
+    """Return the holder that a lock file names; an empty one if it holds anything else."""
     try:
         known = json.loads(holder)
-        who = Holder(
-            pid=int(known["pid"]),
-            host=str(known["host"]),
-            since=str(known["since"]),
-            run_id=str(known["run_id"]),
-        )
-    except (ValueError, KeyError, TypeError):
-        who = Holder()
-    return BusyError(str(path.parent), who)
+        pid, *words = (known[key] for key in ("pid", "host", "since", "run_id"))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return Holder()
+    is_pid = type(pid) is int and 0 < pid <= PID_MAX
+    if not is_pid or not all(isinstance(word, str) and word.isprintable() for word in words):
+        return Holder()
+    return Holder(pid, *words)

@@ -10,10 +10,12 @@ from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, own_failure
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
@@ -35,6 +37,7 @@ class RunContext:
             self.output_directory,
             draft,
             lambda: self.judge_artifacts().is_good,
+            event_file,
         )
         self._event_file = event_file
 
@@ -63,8 +66,35 @@ class RunContext:
                 leftover, ended_pids, settled.number, settled.stage_executions[-1]
             )
         self._keep_secrets()
+        self._note_missing_events()
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
+
+    def _note_missing_events(self) -> None:
+        """Warn of events that are gone with their whole file, or went down with the machine."""
+        lost, known = self._event_file.lost, self.recorder.draft.last_event_seq
+        if lost is not None and lost.loss is Loss.MISSING:
+            self.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")
+        elif lost is None and self._event_file.found_seq < known:
+            self.recorder.add_warning(
+                f"the events file {self._event_file.path} ends with event"
+                f" {self._event_file.found_seq}, and {known} had been written: the machine went"
+                " down before they were on disk, or they were removed"
+            )
+
+    def check_earlier_events(self) -> None:
+        """Raise if the events of earlier invocations were cut or changed.
+
+        Raises:
+            OperationError: they were; the next invocation takes the file as it is then.
+        """
+        lost = self._event_file.lost
+        if lost is not None and lost.loss is not Loss.MISSING:
+            raise OperationError(
+                Operation.EVENTS_VERIFY,
+                lost.sentence,
+                remedy="put the file back as it was, or resume once more: its loss is recorded",
+            )
 
     def _keep_secrets(self) -> None:
         private, ref = self.preparation.private, self.recorder.draft.private_ref

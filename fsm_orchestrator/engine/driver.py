@@ -71,6 +71,7 @@ class Driver:
             self._context.begin(ended_pids)
             if failure is not None:
                 raise failure
+            self._context.check_earlier_events()
             match self._first_trigger:
                 case None:
                     self._end.visit_done(self._stages)
@@ -118,6 +119,8 @@ class Driver:
             self._recorder.undo(before)
             self._context.log = log_before
             raise
+        if outcome is not None:
+            self._recorder.seal()
         if outcome is Outcome.DONE:
             self._context.forget_secrets()
 

@@ -65,6 +65,7 @@ class RunEnd:
         self._recorder.save_with_report()
         self._context.emit_end(Outcome.DONE)
         self._context.check_events()
+        self._recorder.seal()
         self._context.forget_secrets()
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
@@ -143,6 +144,7 @@ class RunEnd:
         self._context.finish(ExitCode.FAILED)
         self._recorder.save_with_report(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
+        self._recorder.seal()
 
     def _emit_failure(self, failure: OperationError, **bound: Any) -> None:
         self._context.log.emit(

@@ -131,7 +131,9 @@ def _execute(
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
-    with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
+    output, known = preparation.config.output_path, preparation.checkpoint
+    events = EventFile(output, known.events, known.last_event_seq)
+    with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, caller.interrupts, runner, log, event_file)
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -21,11 +21,13 @@ from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
+    EVENTS_FILE,
     REPORT_FILE,
     Outcome,
     Standing,
@@ -151,6 +153,8 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     holder = None if is_archived else holder_of(output)
     saved, trouble = _saved(directory)
     report, report_trouble = _report(directory, saved)
+    if holder is None and saved is not None:
+        trouble = trouble or _events_trouble(directory, saved.checkpoint)
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
     return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)
@@ -171,6 +175,16 @@ def _saved(directory: Path) -> tuple[SavedRun | None, str | None]:
         return checkpoint_reader.load_saved(directory), None
     except CheckpointError as error:
         return None, str(error)
+
+
+def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
+    """Say what became of the events that the record has marked; None when all are there."""
+    path = directory / EVENTS_FILE
+    try:
+        lost = lost_events(path, checkpoint.events)
+    except OSError as error:
+        return f"cannot read {path}: {files.reason(error)}"
+    return None if lost is None else lost.sentence
 
 
 def _report(directory: Path, saved: SavedRun | None) -> tuple[Report, str | None]:

@@ -124,6 +124,8 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         stages=recorded(settings, masker, private, {}),
         completions=(),
         open_attempt=None,
+        last_event_seq=0,
+        events=None,
         invocations=(new_invocation(1, mode, clock, warnings=setting_warnings(settings)),),
     )
     return Preparation(

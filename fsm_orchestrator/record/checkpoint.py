@@ -12,6 +12,7 @@ from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
+    Count,
     Many,
     Ordinal,
     RunId,
@@ -32,6 +33,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
@@ -97,6 +99,17 @@ class Checkpoint(StrictModel):
     open_attempt: AttemptRecord | None = Field(
         description=(
             "The attempt that has begun and whose end is not recorded yet; null when there is none."
+        )
+    )
+    last_event_seq: Count = Field(
+        description=(
+            "Number of the last event that had been written; what was not durable by then may be"
+            " missing after a power cut."
+        )
+    )
+    events: EventsMark | None = Field(
+        description=(
+            "The end of the events file when an invocation ended last; null before one has."
         )
     )
     invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
