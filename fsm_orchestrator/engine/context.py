@@ -58,7 +58,7 @@ class RunContext:
             version=draft.version,
         )
         leftover = self.preparation.leftover
-        if leftover is not None and len(draft.invocations) == 1:
+        if leftover is not None and draft.invocation.number == 1:
             self.emit_interrupted(leftover, ended_pids, None, None)
         elif leftover is not None:
             settled = draft.invocations[-2]  # preparation/resume.py put the attempt there

@@ -98,7 +98,7 @@ class Driver:
         mask = self._context.masker.mask_path
         details = tuple(map(mask, fact.details))
         record = TransitionRecord(
-            seq=1 + sum(1 for _ in before.transitions),
+            seq=1 + before.last_seq,
             trigger=fact.trigger,
             source=source,
             dest=dest,

@@ -85,6 +85,11 @@ class InspectedRun:
         return (*self.report.earlier_invocations, latest)
 
     @property
+    def invocation_count(self) -> int:
+        """How many times the command was started for the run."""
+        return self.invocations[-1].last_number
+
+    @property
     def since(self) -> str:
         """The time at which the run came to stand where it does."""
         if self.report.finished_at is not None and self.holder is None:

@@ -111,6 +111,7 @@ def new_invocation(
         passed_over=(),
         rerun=rerun,
         warnings=warnings,
+        repeats=None,
     )
 
 

@@ -65,7 +65,7 @@ def _prepare_done(run: ResumableRun) -> Preparation:
     config, checkpoint = run.config, run.checkpoint
     clock = clock_of(config)
     visit = new_invocation(
-        len(checkpoint.invocations) + 1,
+        checkpoint.invocation.last_number + 1,
         ExecutionMode.RESUME,
         clock,
         warnings=setting_warnings(run.settings),
@@ -91,7 +91,7 @@ def _prepare_continuation(
         error="interrupted: its orchestrator ended without recording how it ended"
     )
     invocation = new_invocation(
-        len(found.invocations) + 1,
+        found.invocation.last_number + 1,
         ExecutionMode.RESUME,
         clock,
         warnings=(*warnings, *decision.warnings),

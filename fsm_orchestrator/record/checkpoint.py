@@ -34,6 +34,7 @@ from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, Tr
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.record.events_mark import EventsMark
+from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
@@ -131,6 +132,12 @@ class Checkpoint(StrictModel):
         """What all invocations did about stages, in order."""
         return (one for invocation in self.invocations for one in invocation.stage_executions)
 
+    @property
+    def last_seq(self) -> int:
+        """The number of the last transition, over all invocations; 0 before there is one."""
+        numbers = (one.last_seq for one in reversed(self.invocations))
+        return next((number for number in numbers if number is not None), 0)
+
     def decisions_in_force(self, outcome: Outcome | None) -> tuple[GateDecision, ...]:
         """Return this invocation's decisions; where a done run was resumed, those that closed it.
 
@@ -209,13 +216,21 @@ class Checkpoint(StrictModel):
         return self.with_invocation(stage_executions=(*self.invocation.stage_executions, execution))
 
     def begun(self, invocation: InvocationRecord) -> Self:
-        """Begin an invocation; the completions of the stages that it runs again are set aside."""
+        """Begin an invocation; the completions of the stages that it runs again are set aside.
+
+        Invocations before it that only repeated each other are folded.
+        """
         return self.model_copy(
             update={
-                "invocations": (*self.invocations, invocation),
+                "invocations": (*self._folded(), invocation),
                 "completions": self._in_force_without(invocation.rerun),
             }
         )
+
+    def _folded(self) -> tuple[InvocationRecord, ...]:
+        latest = self.invocations[-1:]  # none yet in a record that is made again
+        has_looped = any(self.repeated_by(one) for here in latest for one in here.transitions)
+        return self.invocations if has_looped else folded(self.invocations)
 
     def taken(self, transition: TransitionRecord, **invocation_changes: Any) -> Self:
         """Take a transition; a loop leaves no completion in force of the stages that it repeats."""

@@ -72,7 +72,7 @@ def test_wrong_clock_takes_no_values_from_other_runs(
             names[number] = path.name
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     wrong = time.time() + days_ahead * 86_400
-    monkeypatch.setattr(private_file.time, "time", lambda: wrong)
+    monkeypatch.setattr(time, "time", lambda: wrong)
     ref = private_file.new_private_ref()
     private_file.save(ref, PrivateFile(run_id="r", digest_key="0" * 64, stages={}))
     assert {path.name for path in store.iterdir()} == {f"{ref}.json", *names.values()}
