@@ -95,9 +95,11 @@ def _drive(
         )
         if preparation.archives and failure is not None:
             raise failure
-        if preparation.checkpoint.invocation.number == 1:
-            with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
+        with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
+            if preparation.checkpoint.invocation.number == 1:
                 archive.archive_run(output)
+            elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
+                archive.archive_report(output)
     except OperationError as error:
         _record_refusal(preparation.config, error.operation, error, caller.listener)
         raise

@@ -23,6 +23,7 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
@@ -157,7 +158,7 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     is_archived = directory != output
     holder = None if is_archived else holder_of(output)
     saved, trouble = _saved(directory)
-    report, report_trouble = _report(directory, saved)
+    report, report_trouble = _report(directory, saved, is_at_work=holder is not None)
     if holder is None and saved is not None:
         trouble = trouble or _events_trouble(directory, saved.checkpoint)
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
@@ -192,11 +193,26 @@ def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
     return None if lost is None else lost.sentence
 
 
-def _report(directory: Path, saved: SavedRun | None) -> tuple[Report, str | None]:
+def _report(
+    directory: Path, saved: SavedRun | None, *, is_at_work: bool
+) -> tuple[Report, str | None]:
+    """Return the report to go by, and what is wrong with the one that was written."""
     try:
-        return read_report(directory / REPORT_FILE), None
+        report = read_report(directory / REPORT_FILE)
+        if saved is None or is_at_work:
+            return report, None
+        found = checked(report, saved.checkpoint, lambda: _is_intact(saved))
+        if not found.contradicted:
+            return found.report, None
+        return found.report, (
+            f"{directory / REPORT_FILE} is not what {CHECKPOINT_FILE} beside it says, in"
+            f" {', '.join(found.contradicted)}: the checkpoint is believed"
+        )
     except ReportError as error:
         if saved is None:
             raise
-        intact = judge_artifacts(saved.checkpoint, {}).is_good
-        return build_report(saved.checkpoint, artifacts_intact=intact), str(error)
+        return build_report(saved.checkpoint, artifacts_intact=_is_intact(saved)), str(error)
+
+
+def _is_intact(saved: SavedRun) -> bool:
+    return judge_artifacts(saved.checkpoint, {}).is_good

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
+from fsm_orchestrator.disk import archive
 from fsm_orchestrator.gates.judging import signals_in_force
+from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
@@ -23,7 +25,7 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.vocabulary import ExecutionMode, Trigger, __version__
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExecutionMode, Trigger, __version__
 
 
 def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
@@ -44,6 +46,17 @@ def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparat
     run = _keep_completed_settings(run, decision.rerun)
     refuse_lost_values(run, decision.rerun)
     return _prepare_continuation(run, decision, warnings)
+
+
+def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
+    """Warn that the report in the directory is another run's than its checkpoint."""
+    output, run_id = run.config.output_path, run.checkpoint.run_id
+    other = archive.other_run_reported(output, run_id)
+    if other is None:
+        return ()
+    path = output / REPORT_FILE
+    said = f"{path} is of another run, {other}: this resume is of {run_id}, and archives it first"
+    return (said,)
 
 
 def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> ResumableRun:
@@ -68,7 +81,7 @@ def _prepare_done(run: ResumableRun) -> Preparation:
         checkpoint.invocation.last_number + 1,
         ExecutionMode.RESUME,
         clock,
-        warnings=setting_warnings(run.settings),
+        warnings=(*setting_warnings(run.settings), *_report_warnings(run)),
     )
     return Preparation(
         config=config,
@@ -90,11 +103,17 @@ def _prepare_continuation(
     settled = found.attempt_interrupted(
         error="interrupted: its orchestrator ended without recording how it ended"
     )
+    to_run = [
+        stage
+        for stage in run.records
+        if stage in decision.rerun or found.completion_of(stage) is None
+    ]
+    differing = attempt_warnings(run, settled, to_run)
     invocation = new_invocation(
         found.invocation.last_number + 1,
         ExecutionMode.RESUME,
         clock,
-        warnings=(*warnings, *decision.warnings),
+        warnings=(*warnings, *_report_warnings(run), *decision.warnings, *differing),
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )
     has_secrets = bool(run.private.stages)
