@@ -174,6 +174,14 @@ def sync(descriptor: int) -> None:
     perform(SystemCall.FSYNC, os.fsync, descriptor)
 
 
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes; 0 if there is none."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
+
+
 def remove(path: Path) -> None:
     """Remove a file if there is one."""
     with contextlib.suppress(FileNotFoundError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.reserve import Reserve
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, own_failure
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -25,7 +26,9 @@ from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 class RunContext:
     """An invocation whose output directory is locked and whose events file is open."""
 
-    def __init__(self, preparation: Preparation, log: RunLogger, event_file: EventFile) -> None:
+    def __init__(
+        self, preparation: Preparation, log: RunLogger, event_file: EventFile, reserve: Reserve
+    ) -> None:
         draft = preparation.checkpoint
         self.preparation = preparation
         self.run_id = draft.run_id
@@ -40,6 +43,7 @@ class RunContext:
             event_file,
         )
         self._event_file = event_file
+        self._reserve = reserve
 
     def begin(self, ended_pids: tuple[int, ...]) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
@@ -140,6 +144,13 @@ class RunContext:
         """
         if self._event_file.failure is not None and not self.recorder.is_degraded:
             raise self._event_file.failure
+
+    def make_room(self, failure: OperationError) -> bool:
+        """Free what is kept for the last word, if the disk was full; return whether it was."""
+        is_freed = self._reserve.free_for(failure.__cause__)
+        if is_freed:
+            self._event_file.recover()
+        return is_freed
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""

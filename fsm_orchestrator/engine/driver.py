@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import assert_never
 
+from fsm_orchestrator.disk.reserve import Reserve
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
@@ -38,11 +39,12 @@ class Driver:
         runner: ProcessRunner,
         log: RunLogger,
         event_file: EventFile,
+        reserve: Reserve,
     ) -> None:
         draft = preparation.checkpoint
         self._first_trigger = preparation.first_trigger
         self._interrupts = interrupts
-        self._context = RunContext(preparation, log, event_file)
+        self._context = RunContext(preparation, log, event_file, reserve)
         self._recorder = self._context.recorder
         self._stages = EnterStage(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)

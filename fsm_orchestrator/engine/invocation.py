@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.disk.reserve import Reserve
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
@@ -26,11 +27,20 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Operation
+from fsm_orchestrator.vocabulary import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    REPORT_FILE,
+    Operation,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+
+
+LAST_WORDS: Final = 4
+"""How many times the record fits into what is kept for its last word: it grows meanwhile."""
 
 
 class Surroundings(NamedTuple):
@@ -135,9 +145,13 @@ def _execute(
 
     output, known = preparation.config.output_path, preparation.checkpoint
     events = EventFile(output, known.events, known.last_event_seq)
-    with contextlib.closing(events) as event_file:
+    size_bytes = LAST_WORDS * sum(
+        map(files.size_of, (output / CHECKPOINT_FILE, output / REPORT_FILE))
+    )
+    space = contextlib.closing(Reserve(output, size_bytes))
+    with contextlib.closing(events) as event_file, space as reserve:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
-        driver = Driver(preparation, caller.interrupts, runner, log, event_file)
+        driver = Driver(preparation, caller.interrupts, runner, log, event_file, reserve)
         try:
             report = driver.execute(*leftovers)
         except Exception as error:

@@ -7,7 +7,6 @@ that a program that uses structlog itself can call this as a library.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
@@ -74,6 +73,7 @@ class EventFile:
             self.last_seq = max(last_seq, self.found_seq)
         except OSError as error:
             self.failure = self._error(error)
+        self._given_seq = self.last_seq
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append one event. A failure is kept, not raised."""
@@ -93,6 +93,17 @@ class EventFile:
                 files.truncate(self._descriptor, size_bytes)
         else:
             self.last_seq, self._last_line = event["seq"], line
+
+    def next_seq(self) -> int:
+        """Return the number for the next event."""
+        self._given_seq += 1
+        return self._given_seq
+
+    def recover(self) -> None:
+        """Write on after a failure; events that could not be written are as if not logged."""
+        if self._descriptor >= 0:
+            self.failure = None
+            self._given_seq = self.last_seq
 
     def sync(self) -> None:
         """Make what was written durable. A failure is kept, not raised."""
@@ -128,7 +139,9 @@ class EventFile:
         return 0
 
     def _error(self, error: OSError) -> RecordingError:
-        return RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+        failure = RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+        failure.__cause__ = error
+        return failure
 
 
 class _Sinks(NamedTuple):
@@ -155,7 +168,6 @@ def build_logger(
     clock: Clock, masker: Masker, event_file: EventFile, listener: Listener | None
 ) -> RunLogger:
     """Return a logger that numbers, stamps, masks and orders events, and feeds both sinks."""
-    numbers = itertools.count(event_file.last_seq + 1)
 
     def finish(
         _logger: Any, _method: str, event: EventDict
@@ -164,7 +176,7 @@ def build_logger(
             key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
             for key, value in event.items()
         }
-        line |= {"seq": next(numbers), "at": timestamp(clock.now())}
+        line |= {"seq": event_file.next_seq(), "at": timestamp(clock.now())}
         line["schema_version"] = SCHEMA_VERSION
         ordered: EventDict = {key: line.pop(key) for key in _FIRST_KEYS if key in line}
         return ({**ordered, **line},), {}
