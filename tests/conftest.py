@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from tests.support import command, forked
 
@@ -25,8 +26,15 @@ OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTT
 """What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
 
 
+settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's
+settings.load_profile("suite")
+
+
 def pytest_configure() -> None:
-    """Undo what the starter of the session has done to signals."""
+    """Undo what the starter of the session has done to signals, and let bytecode be kept."""
+    # Thousands of commands are started: each would compile the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in signal.valid_signals() - PYTHON_IGNORES - OF_THE_TERMINAL:
         if signal.getsignal(signum) is signal.SIG_IGN:

@@ -10,8 +10,9 @@ import contextlib
 import errno
 import os
 import secrets
-from pathlib import Path
 from typing import Final
+
+from fsm_orchestrator.disk.held import HeldDirectory
 
 SIZE_BYTES_MIN: Final = 256 * 1024
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -20,7 +21,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 class Reserve:
     """Blocks on the file system of a directory, until they are freed or closed."""
 
-    def __init__(self, directory: Path, size_bytes: int) -> None:
+    def __init__(self, directory: HeldDirectory, size_bytes: int) -> None:
         self._descriptor = -1
         with contextlib.suppress(OSError):
             self._descriptor = _open_nameless(directory)
@@ -54,12 +55,13 @@ def _fill(descriptor: int, size_bytes: int) -> None:
         written += os.write(descriptor, b"\0" * (size_bytes - written))
 
 
-def _open_nameless(directory: Path) -> int:
+def _open_nameless(directory: HeldDirectory) -> int:
     flags = os.O_RDWR | os.O_CLOEXEC
     if hasattr(os, "O_TMPFILE"):
         with contextlib.suppress(OSError):  # not every file system can
-            return os.open(directory, flags | os.O_TMPFILE, 0o600)
-    path = directory / f".{secrets.token_hex(16)}.tmp"
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    os.unlink(path)
+            return os.open(".", flags | os.O_TMPFILE, 0o600, dir_fd=directory.descriptor)
+    name = f".{secrets.token_hex(16)}.tmp"
+    flags |= os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, 0o600, dir_fd=directory.descriptor)
+    os.unlink(name, dir_fd=directory.descriptor)
     return descriptor

@@ -22,6 +22,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
+from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
@@ -32,6 +33,7 @@ from fsm_orchestrator.vocabulary import (
     REPORT_FILE,
     Outcome,
     Standing,
+    Whereabouts,
 )
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
@@ -89,6 +91,18 @@ class InspectedRun:
     def invocation_count(self) -> int:
         """How many times the command was started for the run."""
         return self.invocations[-1].last_number
+
+    @property
+    def relocation_sentence(self) -> str | None:
+        """The sentence on a record that lies elsewhere than it was written; None for others."""
+        if self.checkpoint is None or self.is_archived:
+            return None
+        where = whereabouts(self.checkpoint.home, self.directory)
+        if where is Whereabouts.HOME:
+            return None
+        from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+
+        return relocation_sentence(self.checkpoint, where)
 
     @property
     def since(self) -> str:
@@ -199,7 +213,11 @@ def _report(
     """Return the report to go by, and what is wrong with the one that was written."""
     try:
         report = read_report(directory / REPORT_FILE)
-        if saved is None or is_at_work:
+        if saved is None:
+            return report, None
+        if saved.relocation is not None:
+            report = saved.relocation.report(report)
+        if is_at_work:
             return report, None
         found = checked(report, saved.checkpoint, lambda: _is_intact(saved))
         if not found.contradicted:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, MutableMapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import BaseModel
 
 from fsm_orchestrator.clock import Clock, timestamp
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, moving
+from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.record.events_mark import (
     EventsMark,
@@ -56,9 +56,10 @@ class EventFile:
     """
 
     def __init__(
-        self, output_directory: Path, mark: EventsMark | None = None, last_seq: int = 0
+        self, home: HeldDirectory, mark: EventsMark | None = None, last_seq: int = 0
     ) -> None:
-        self.path = output_directory / EVENTS_FILE
+        self._home = home
+        self.path = home.path / EVENTS_FILE
         self.failure: RecordingError | None = None
         self.last_seq = last_seq
         self.mark = mark
@@ -67,8 +68,9 @@ class EventFile:
         self._descriptor = -1
         self._last_line = b""
         try:
-            self.lost = lost_events(self.path, mark)
-            self._descriptor = files.open_append(self.path)
+            moving.take_own_copy(EVENTS_FILE, home)
+            self.lost = lost_events(self.path, mark, within=home)
+            self._descriptor = files.open_append(self.path, within=home)
             self.found_seq = self._repair()
             self.last_seq = max(last_seq, self.found_seq)
         except OSError as error:
@@ -83,8 +85,10 @@ class EventFile:
         here = os.fstat(self._descriptor)
         size_bytes = here.st_size
         try:
-            there = os.stat(self.path, follow_symlinks=False)
-            if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            self._home.confirm()
+            at = self._home.descriptor
+            there = os.stat(EVENTS_FILE, dir_fd=at, follow_symlinks=False)
+            if identity_of(here) != identity_of(there):
                 raise FileNotFoundError(2, "the file was replaced while the run worked")
             files.write_all(self._descriptor, line)
         except OSError as error:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from pydantic import Field
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
 from fsm_orchestrator.vocabulary import BYTES_MAX
 
@@ -74,7 +75,9 @@ def mark_of(last_seq: int, size_bytes: int, last_line: bytes) -> EventsMark:
     return EventsMark(last_seq=last_seq, size_bytes=size_bytes, last_line_sha256=digest)
 
 
-def lost_events(path: Path, mark: EventsMark | None) -> LostEvents | None:
+def lost_events(
+    path: Path, mark: EventsMark | None, *, within: HeldDirectory | None = None
+) -> LostEvents | None:
     """Hold the events file against its mark; None when all that was marked is there.
 
     Raises:
@@ -83,7 +86,7 @@ def lost_events(path: Path, mark: EventsMark | None) -> LostEvents | None:
     if mark is None:
         return None
     try:
-        descriptor = files.open_regular(path)
+        descriptor = files.open_regular(path, within=within)
     except FileNotFoundError:
         return LostEvents(Loss.MISSING, path, mark)
     try:

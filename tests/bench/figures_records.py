@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.driver import Driver
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.record import checkpoint_reader
@@ -65,8 +66,9 @@ def records_figure(bench: Bench) -> Sequence[Row]:
     """The checkpoint and the report of a finished run, each written again."""
     output = bench.fresh()
     run_true(output, bench.true)
-    events = EventFile(output)
-    recorder = Recorder(output, checkpoint_reader.load(output), lambda: True, events)
+    home = OutputLock.acquire(output)
+    events = EventFile(home)
+    recorder = Recorder(home, checkpoint_reader.load(output), lambda: True, events)
     bare = bench.scratch / "bare"
     rows = []
     for label, name, write in (
