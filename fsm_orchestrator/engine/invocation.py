@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk import archive, files, stale
+from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
 from fsm_orchestrator.engine.foreign import is_foreign
@@ -26,7 +26,7 @@ from fsm_orchestrator.errors import (
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.home import Home, identity_text
+from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
@@ -52,7 +52,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 if os.listdir(output):  # another run has been here meanwhile
                     preparation = prepare(config)
         except CheckpointError as error:
-            if os.path.isdir(output):
+            if os.path.isdir(output) and not belongings.foreign_names(output):
                 lock = lock or OutputLock.acquire(output)
                 _record_refusal(config, lock, error, caller.listener)
             raise
@@ -88,6 +88,7 @@ def _drive(
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended_pids, failure = _end_leftovers(preparation)
+    earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         require_room(caller.interrupts.fileno())
         if not lock.is_named:
@@ -100,9 +101,11 @@ def _drive(
         _remove_stale(lock)
         if preparation.archives and failure is not None:
             raise failure
-        if preparation.checkpoint.invocation.number == 1:
-            with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
-                archive.archive_run(lock)
+        with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
+            if preparation.checkpoint.invocation.number == 1:
+                archive.archive_run(lock, earlier)
+            elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
+                archive.archive_report(lock)
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
@@ -119,12 +122,8 @@ def _drive(
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     """Let the record say which directory it belongs to from now on."""
     checkpoint = preparation.checkpoint
-    directory = preparation.masker.mask_path(str(home.path.absolute()))
-    now = Home(
-        directory=directory,
-        identity=identity_text(home.identity),
-        started_in=preparation.masker.mask_path(os.path.abspath(preparation.started_in)),
-    )
+    started_in = checkpoint.home.started_in
+    now = home_of(home.path, home.identity, preparation.masker, started_in)
     return preparation._replace(checkpoint=checkpoint.model_copy(update={"home": now}))
 
 
@@ -159,7 +158,9 @@ def _execute(
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
-    with contextlib.closing(EventFile(lock)) as event_file:
+    known = preparation.checkpoint
+    events = EventFile(lock, known.events, known.last_event_seq)
+    with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, lock, caller, runner, log, event_file)
         try:
@@ -173,6 +174,8 @@ def _execute(
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
             ) from error
+        finally:
+            driver.close()
         return report, driver.is_recorded
 
 
