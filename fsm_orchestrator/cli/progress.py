@@ -10,6 +10,7 @@ import click
 
 from fsm_orchestrator.cli.console import stderr
 from fsm_orchestrator.cli.log_stream import LogStream
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import (
@@ -62,9 +63,9 @@ class Progress:
     def _gap_line(self, count: int) -> str:
         were = "1 line of the log was" if count == 1 else f"{count} lines of the log were"
         they = "it is" if count == 1 else "they are"
-        message = f"{were} not shown; {they} in {self._events_path}"
+        message = f"{were} not shown; {they} in {copyable(str(self._events_path))}"
         if self._is_text:
-            return self._coloured(printable(message), "warning")
+            return self._coloured(message, "warning")
         return json_line({"event": GAP, "level": "warning", "lines": count, "message": message})
 
     def _coloured(self, line: str, level: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text import validation
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, PRODUCT
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
@@ -52,7 +54,7 @@ def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     try:
         content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
     except ValidationError as error:
-        raise _WrongFileError(_problems(error, name, text, document)) from None
+        raise _WrongFileError(name, _problems(error, name, text, document)) from None
     return ReadConfig(name=name, text=text, content=content)
 
 
@@ -85,7 +87,7 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         document = table_of(data)  # first: it says best what is wrong with the bytes
         return data.decode(), document
     except NotATableError as error:
-        raise _WrongFileError([f"{name}: {error}"]) from error
+        raise _WrongFileError(name, [f"{name}: {error}"]) from error
 
 
 def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
@@ -158,9 +160,10 @@ def _known_keys(path: Location) -> list[str]:
 class _WrongFileError(UsageError):
     """A config file is wrong; `problems` are the lines of the message."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        check = shell_line((PRODUCT, "config", "check", os.path.join(os.curdir, name)))
         super().__init__(
             "\n".join(problems),
-            remedy="fix the file; `fsm-orchestrator config check FILE` finds everything at once",
+            remedy=f"fix the file; `{check}` finds everything at once",
         )
         self.problems = problems

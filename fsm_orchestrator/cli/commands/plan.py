@@ -15,7 +15,7 @@ from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
@@ -51,7 +51,7 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
     """
     what = "resume of run" if plan.execution_mode.value == "resume" else "new run"
     lines = [
-        f"plan: {what} {plan.run_id} in {plan.output_directory}",
+        f"plan: {what} {plan.run_id} in {copyable(plan.output_directory)}",
         f"  lifecycle {plan.lifecycle}; a plan starts and writes nothing",
     ]
     if holder is not None:
@@ -81,9 +81,15 @@ def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
         return ["", "  to run this: the same command with `run` in place of `plan`"]
     lines = ["", "  to run this:", *command_lines((PRODUCT, *argv), "    ", WIDTH)]
     if refused and plan.outcome is Outcome.BLOCKED:
-        words = [PRODUCT, *_without_gates(argv, refused)]
-        for gate in refused:
-            words += [f"--{gate.decision.gate.value}-status", gate.passing]
+        signals = [
+            word
+            for gate in refused
+            for word in (f"--{gate.decision.gate.value}-status", gate.passing)
+        ]
+        command, *rest = _without_gates(argv, refused)
+        # Options may stand anywhere but behind `--`.
+        rest = [*signals, *rest] if "--" in rest else [*rest, *signals]
+        words = [PRODUCT, command, *rest]
         lines.append("  once the real checks pass:")
         lines += command_lines(words, "    ", WIDTH)
     return lines

@@ -16,6 +16,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _show(text: str, config: RunConfig, interrupts: Interrupts) -> None:
         console.stdout_of_run(interrupts).write(text)
     except OutputError as error:
         there = config.output_path / REPORT_FILE
-        remedy = f"the run is as its report says: {there}" if there.exists() else ""
+        remedy = f"the run is as its report says: {copyable(str(there))}" if there.exists() else ""
         console.complain(str(error), remedy)
 
 

@@ -26,6 +26,7 @@ from fsm_orchestrator.inspection.overview import (
     overview_of,
     run_directories,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
 
@@ -120,7 +121,8 @@ def _screen_width() -> int:
 def _archived_text(view: InspectedRun) -> str:
     report = view.report
     if report.terminal_state is None:
-        return f"{headline(report)}; archived\n  report  {view.directory / REPORT_FILE}\n"
+        path = copyable(str(view.directory / REPORT_FILE))
+        return f"{headline(report)}; archived\n  report  {path}\n"
     return summary_of(report, view.directory, None)
 
 
