@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fsm_orchestrator.vocabulary import ExitCode, Operation
+from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Operation
 
 
 class OrchestratorError(Exception):
@@ -89,12 +89,14 @@ class Holder(NamedTuple):
     host: str | None = None
     since: str | None = None
     run_id: str | None = None
+    held_by: HeldBy | None = None
 
     def __str__(self) -> str:
         """Describe the holder without the directory."""
         if self.pid is None:
             return "a process that has not yet said who it is"
-        return f"process {self.pid} on {self.host}, since {self.since} (run {self.run_id})"
+        program = " that uses the library" if self.held_by is HeldBy.LIBRARY else ""
+        return f"process {self.pid} on {self.host}{program}, since {self.since} (run {self.run_id})"
 
 
 class BusyError(OrchestratorError):

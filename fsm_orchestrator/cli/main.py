@@ -20,20 +20,9 @@ from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 def main() -> None:
     """Run the command and exit: the entry point."""
-    _open_standard_streams()
     code = run_command_line(sys.argv[1:])
     # All output is written; what Python would still flush could only fail.
     os._exit(code)
-
-
-def _open_standard_streams() -> None:
-    """Open /dev/null for every closed standard stream, or a file would get its number."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            # Takes the lowest free number: this one. To be written to, it is as good as closed.
-            os.open(os.devnull, os.O_RDONLY)
 
 
 def run_command_line(argv: Sequence[str]) -> int:
@@ -67,8 +56,8 @@ def _dispatch(argv: list[str]) -> int:
     captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
     try:
         with redirect_stdout(captured):
-            # Without a variable: click would answer a shell on its own, and exit.
-            result = app.main(args=argv, prog_name=PRODUCT, complete_var="", standalone_mode=False)
+            # Of a name that no variable has: click would answer a shell on its own, and exit.
+            result = app.main(args=argv, prog_name=PRODUCT, complete_var="=", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         console.stderr().write(error.format_message() + "\n")
         return ExitCode.USAGE

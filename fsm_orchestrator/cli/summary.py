@@ -27,9 +27,16 @@ def summary_of(report: Report, output_path: Path, offer: Offer | None) -> str:
     """Return the end of a run as text, with what can be typed next, if anything can."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
-        from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+        from fsm_orchestrator.explanation.gate_table import (
+            GATE_COLUMNS,
+            gate_row,
+            kept_signal_lines,
+        )
 
-        lines += [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
+        lines += columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)])
+        until = report.finished_at or report.started_at
+        lines += [f"  {one}" for one in kept_signal_lines(report.gate_decisions, until)]
+        lines.append("")
     lines += _stage_lines(report)
     lines += _failure_lines(report)
     lines += [f"  warning: {printable(warning)}" for warning in report.warnings]

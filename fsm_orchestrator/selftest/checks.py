@@ -31,7 +31,8 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.selftest.sweep import SweepError, sweep, with_this_package
+from fsm_orchestrator.selftest.freshness import freshness
+from fsm_orchestrator.selftest.sweep import PYTHON, SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0
@@ -97,6 +98,7 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
         ("lock", _check_lock),
         ("atomic replacement", _check_replacement),
         ("fsync", _check_fsync),
+        ("fresh artifacts", _check_freshness),
         ("containment", _check_containment),
         ("kill and resume", lambda directory: _check_sweep(directory, kills)),
     )
@@ -180,6 +182,12 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
     return Verdict.HOLDS, seen
 
 
+def _check_freshness(directory: Path) -> tuple[Verdict, str]:
+    """Check that what an attempt wrote is told from what it found."""
+    seen, is_right = freshness(directory)
+    return Verdict.HOLDS if is_right else Verdict.BROKEN, seen
+
+
 class _Silent:
     """An observer that ignores the process."""
 
@@ -226,13 +234,13 @@ def _check_sweep(directory: Path, kills: int) -> tuple[Verdict, str]:
 
 
 def _python(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Python on `code`."""
+    """Start Python on `code`, in which this package is found as it is here."""
+    prepared = f"import sys\nsys.path[:] = {sys.path!r}\n{code}"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [*PYTHON, "-c", prepared, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=with_this_package(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -71,6 +71,7 @@ def _shortened(text: str) -> str:
 
 
 _SECOND_MS: Final = 1_000
+_DAY_MS: Final = 24 * 60 * 60 * _SECOND_MS
 
 
 def span_ms(since: str, until: str) -> int:
@@ -90,3 +91,15 @@ def span_words(milliseconds: int) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {seconds:02d} s".removesuffix(" 00 s")
+
+
+def ago(since: str, until: str) -> str:
+    """Return how long before `until` a recorded time was: `17 days ago`, `3 h 05 min ago`."""
+    milliseconds = span_ms(since, until)
+    days = milliseconds // _DAY_MS
+    return f"{counted(days, 'day') if days > 1 else span_words(milliseconds)} ago"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return `one`, `one and two`, `one, two and three`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

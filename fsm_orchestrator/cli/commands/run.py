@@ -6,14 +6,16 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fsm_orchestrator.api import load_report, run
+from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.progress import Progress
+from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
+from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
@@ -32,9 +34,11 @@ def run_command(parameters: Mapping[str, Any]) -> int:
     with interrupts.installed():
         request = request_from(options)
         config = request.config
+        adopt_orphans()
         progress = Progress(request.log_format, request.log_level, config.output_path)
         try:
-            report = run(config, interrupts=interrupts, listener=progress)
+            with naming_next_command(config):
+                report = run_as_command(config, interrupts, progress)
         except OrchestratorError as error:
             progress.finish(interrupts)
             if request.as_json and error.exit_code is ExitCode.FAILED:
