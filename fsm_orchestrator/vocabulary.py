@@ -323,6 +323,7 @@ class EventName(StrEnum):
     STAGE_STARTED = "stage.started"
     STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
+    ARTIFACT_SLOW = "artifact.slow"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"

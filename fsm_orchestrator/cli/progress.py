@@ -113,6 +113,10 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.STAGE_STARTED: lambda event: f"{event['stage']}: started, attempt {event['attempt']}",
     EventName.STAGE_OUTPUT: _output,
     EventName.STAGE_ENDED: _stage_ended,
+    EventName.ARTIFACT_SLOW: lambda event: (
+        f"{event['stage']}: still judging its artifacts after {span_words(event['elapsed_ms'])},"
+        f" now {event['path']}"
+    ),
     EventName.STAGE_SKIPPED: lambda event: (
         f"{event['stage']}: skipped, {event['execution']['reason']}"
     ),

@@ -185,6 +185,7 @@ class EnterStage:
             on_slow=partial(self._on_slow, record.stage, log),
             reader_of=partial(self._reader, record, log),
             asked_to_end=lambda: self._interrupts.first,
+            on_slow_artifact=partial(self._on_slow_artifact, log),
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
@@ -282,6 +283,14 @@ class EnterStage:
         limit_ms = self._preparation.limits_of(stage).slow_after_ms
         self._context.warn(
             f"stage {stage!r} is slow: it ran for more than {limit_ms} ms", stage=stage
+        )
+
+    def _on_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
+        log.emit(
+            EventName.ARTIFACT_SLOW,
+            level="warning",
+            path=self._context.masker.mask_path(path),
+            elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
         )
 
     def _reader(

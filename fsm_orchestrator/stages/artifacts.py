@@ -11,16 +11,20 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, Stamp, stamp_of, stat_of
 from fsm_orchestrator.stages.strict_json import problem_of
 from fsm_orchestrator.text.phrases import printable_name
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 JSON_BYTES_MAX: Final = 128 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 16 * 1024**3
@@ -82,6 +86,14 @@ def masked_paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple
     return masker.mask_paths(problem.path for problem in problems)
 
 
+class JudgingCutShortError(Exception):
+    """The caller wants no verdict any more."""
+
+
+MayGoOn = Callable[[str], bool]
+"""Asked again and again, with the path that is judged, whether a verdict is still wanted."""
+
+
 class _Kind(Enum):
     """How an artifact can be wrong."""
 
@@ -100,7 +112,11 @@ class _WrongError(Exception):
 
 
 def judge(
-    paths: Sequence[str], snapshot: Snapshot | None, *, allow_stale: bool
+    paths: Sequence[str],
+    snapshot: Snapshot | None,
+    *,
+    allow_stale: bool,
+    may_go_on: MayGoOn = lambda _: True,
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
 
@@ -109,12 +125,16 @@ def judge(
         snapshot: from before the attempt; None when an earlier attempt's artifacts are checked
             again, where nothing can be stale.
         allow_stale: whether what the attempt left untouched is good too.
+        may_go_on: asked for each MiB that is read, and before and after each file.
+
+    Raises:
+        JudgingCutShortError: `may_go_on` said no.
     """
     good: list[Artifact] = []
     wrong: dict[_Kind, list[ArtifactProblem]] = {kind: [] for kind in _Kind}
     for path in dict.fromkeys(paths):
         try:
-            good.append(_judge_one(path, None if allow_stale else snapshot))
+            good.append(_judge_one(path, None if allow_stale else snapshot, may_go_on))
         except _WrongError as error:
             wrong[error.kind].append(ArtifactProblem(path, error.reason))
     return ArtifactsVerdict(
@@ -125,7 +145,7 @@ def judge(
     )
 
 
-def _judge_one(path: str, snapshot: Snapshot | None) -> Artifact:
+def _judge_one(path: str, snapshot: Snapshot | None, may_go_on: MayGoOn) -> Artifact:
     """Return the artifact at `path`.
 
     Raises:
@@ -136,7 +156,7 @@ def _judge_one(path: str, snapshot: Snapshot | None) -> Artifact:
         _refuse_other_kinds(stat_of(path))
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
-            return _judge_open(path, descriptor, snapshot)
+            return _judge_open(path, descriptor, snapshot, may_go_on)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -145,7 +165,9 @@ def _judge_one(path: str, snapshot: Snapshot | None) -> Artifact:
         raise _WrongError(_Kind.MALFORMED, "too little memory to judge it") from error
 
 
-def _judge_open(path: str, descriptor: int, snapshot: Snapshot | None) -> Artifact:
+def _judge_open(
+    path: str, descriptor: int, snapshot: Snapshot | None, may_go_on: MayGoOn
+) -> Artifact:
     """Judge the file that was opened, whatever is at its path by now."""
     before = os.fstat(descriptor)
     _refuse_other_kinds(before)
@@ -155,32 +177,56 @@ def _judge_open(path: str, descriptor: int, snapshot: Snapshot | None) -> Artifa
     bytes_max = JSON_BYTES_MAX if is_json else ARTIFACT_BYTES_MAX
     if before.st_size > bytes_max:
         raise _WrongError(_Kind.MALFORMED, f"larger than {_size_text(bytes_max)}, not judged")
-    with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as stream:
+    with _AskingFile(descriptor, lambda: _ask(may_go_on, path)) as stream:
         digest, size_bytes, data = _read(stream, before.st_size, keep=is_json)
     after = os.fstat(descriptor)
     if size_bytes != after.st_size or stamp_of(after) != stamp_of(before):
         raise _WrongError(_Kind.MALFORMED, "changed while it was read")
-    if is_json and (problem := problem_of(data)) is not None:
+    problem = problem_of(data) if is_json else None
+    _ask(may_go_on, path)
+    if problem is not None:
         raise _WrongError(_Kind.MALFORMED, problem)
     return Artifact(path=path, sha256=digest, size_bytes=size_bytes)
 
 
-def _read(stream: BinaryIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes]:
+def _ask(may_go_on: MayGoOn, path: str) -> None:
+    """Raise unless a verdict is still wanted."""
+    if not may_go_on(path):
+        raise JudgingCutShortError
+
+
+class _AskingFile(FileIO):
+    """A file that asks before each read whether what it has is still wanted."""
+
+    def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
+        super().__init__(descriptor, "rb", closefd=False)
+        self._ask = ask
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        """Read into a buffer as much as there is, or raise what the question raises."""
+        self._ask()
+        return super().readinto(buffer)
+
+
+def _read(stream: FileIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes | bytearray]:
     """Return digest, length and, if `keep`, content of a file that should be `size_bytes` long.
 
     Reads little further than that, however fast the file grows.
     """
     digest = hashlib.sha256()
-    kept: list[bytes] = []
+    # What is kept has a place of its own: joining pieces would hold all of it twice.
+    room = bytearray(size_bytes + 1 if keep else _READ_BYTES)
     length = 0
-    # What is kept is read in one piece, for joining several would hold all of it twice.
-    piece_bytes = size_bytes + 1 if keep else _READ_BYTES
-    while length <= size_bytes and (piece := stream.read(piece_bytes)):
-        digest.update(piece)
-        length += len(piece)
-        if keep:
-            kept.append(piece)
-    return digest.hexdigest(), length, b"".join(kept)
+    with memoryview(room) as view:
+        while length <= size_bytes:
+            begin = length if keep else 0
+            count = stream.readinto(view[begin : begin + _READ_BYTES])
+            if not count:
+                break
+            digest.update(view[begin : begin + count])
+            length += count
+    del room[length if keep else 0 :]
+    return digest.hexdigest(), length, room
 
 
 def _refuse_other_kinds(info: os.stat_result) -> None:

@@ -42,6 +42,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactsVerdict,
+    JudgingCutShortError,
     judge,
     masked_artifacts,
     masked_paths,
@@ -53,6 +54,9 @@ from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
+JUDGING_SECONDS_MIN: Final = 1.0
+"""The time that judging its artifacts has, however late a stage ends; beyond it, it is slow."""
+_NOTHING: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
 
 
 @dataclass(kw_only=True)
@@ -68,6 +72,8 @@ class Attempt:
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
         asked_to_end: returns the signal by which the run was asked to end; None if it was not.
+        on_slow_artifact: called once when its artifacts take long to judge, with the path that is
+            judged and the elapsed milliseconds.
     """
 
     run_id: str
@@ -86,6 +92,10 @@ class Attempt:
     on_slow: Callable[[int, str, str], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
     asked_to_end: Callable[[], int | None]
+    on_slow_artifact: Callable[[str, int], None]
+    _was_judged: bool = field(init=False, default=True)
+    """False when its time was up while its artifacts were judged."""
+    _judged_ms: int = field(init=False, default=0)
     _outputs: tuple[int, int] = field(init=False)
     _starts: tuple[int, int] = field(init=False)
     _black_box: str | None = field(init=False, default=None)
@@ -117,12 +127,24 @@ class Attempt:
         if report.survivors:
             raise self._not_ended(report.survivors)
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        by_itself = report.end
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
-        verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
+        judging = _Judging(self, deadline=began + self.limits.timeout_ms / 1000)
+        try:
+            verdict = judge(
+                to_judge,
+                snapshot,
+                allow_stale=settings.allow_stale,
+                may_go_on=judging.may_go_on,
+            )
+        except JudgingCutShortError:
+            verdict, self._was_judged = _NOTHING, False
+            report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
+        self._judged_ms = self.clock.elapsed_ms(judging.began)
         signum = self.asked_to_end()
-        if signum is not None and isinstance(report.end, Exited | Signaled):
-            report = report._replace(end=Interrupted(signum, by_then=report.end))
-            verdict = judge((), None, allow_stale=True)
+        if signum is not None and isinstance(by_itself, Exited | Signaled):
+            report = report._replace(end=Interrupted(signum, by_then=by_itself))
+            verdict, self._was_judged = _NOTHING, True
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
     def slow(self, elapsed_ms: int) -> None:
@@ -237,6 +259,7 @@ class Attempt:
             env_keys=tuple(self.settings.env),
             cwd=masker.mask_path(self.settings.cwd),
             started_at=self.record.started_at,
+            artifacts_judged_ms=self._judged_ms,
             duration_ms=duration_ms,
             exit_code=own_end.code if isinstance(own_end, Exited) else None,
             signal=signal_name(own_end.signum) if isinstance(own_end, Signaled) else None,
@@ -264,8 +287,29 @@ class Attempt:
         if problem is None:
             return None
         details = list(problem.details)
+        if not self._was_judged:
+            details = ["its process had ended, its expected artifacts were still being judged"]
         if self._black_box:
             details.append(f"at that time: {self._black_box}")
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
             details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
         return Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
+
+
+class _Judging:
+    """The judging of an attempt's artifacts: under its timeout, and until it is asked to end."""
+
+    def __init__(self, attempt: Attempt, deadline: float) -> None:
+        self.began = time.monotonic()
+        self._attempt = attempt
+        self._slow_at = self.began + JUDGING_SECONDS_MIN
+        self._deadline = max(deadline, self._slow_at)
+        self._is_slow = False
+
+    def may_go_on(self, path: str) -> bool:
+        """Return whether a verdict is still wanted; say once that it takes long."""
+        now = time.monotonic()
+        if now >= self._slow_at and not self._is_slow:
+            self._is_slow = True
+            self._attempt.on_slow_artifact(path, round((now - self.began) * 1000))
+        return now < self._deadline and self._attempt.asked_to_end() is None

@@ -106,6 +106,17 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         events="closure.refused",
         between=lambda out: (out.parent / "plan.json").unlink(),
     ),
+    "timeout, an artifact half judged": Ending(
+        (
+            (
+                *(*PASSING, *shell("manager", "truncate -s 16G work.bin")),
+                *("--manager-expected-artifact", "work.bin", "--timeout-ms", "1200"),
+            ),
+        ),
+        124,
+        may_close=False,
+        events="artifact.slow",
+    ),
     "blocked": Ending(((*PASSING[2:], *stages()),), 3, may_close=False, events="gate.decided"),
     "failed": Ending(
         ((*PASSING, *stages("exit 3")),), 1, may_close=False, events="stage.started stage.ended"
