@@ -13,6 +13,7 @@ from fsm_orchestrator.cli.log_stream import LogStream
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.vocabulary import (
     EVENTS_FILE,
     EventName,
@@ -97,7 +98,8 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
 
 def _output(event: Mapping[str, Any]) -> str:
     sign = "!" if event["stream"] == OutputStream.STDERR else "|"
-    return f"{event['stage']} {sign} {event['text']}{' [cut off]' if event['is_cut'] else ''}"
+    text = shown_line(event["text"])
+    return f"{event['stage']} {sign} {text}{' [cut off]' if event['is_cut'] else ''}"
 
 
 def _interrupted(event: Mapping[str, Any]) -> str:

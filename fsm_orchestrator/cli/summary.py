@@ -11,6 +11,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ def _failure_lines(report: Report) -> list[str]:
 
 
 def _tail_lines(execution: StageExecution) -> list[str]:
-    tail = [line for line in execution.stderr_tail.splitlines() if line.strip()]
-    return [f"    | {printable(line)}" for line in tail[-TAIL_LINES:]]
+    tail = last_lines(execution.stderr_tail, TAIL_LINES)
+    return [f"    | {shown_line(line)}" for line in tail]
 
 
 def _where_rows(report: Report, output_path: Path) -> list[tuple[str, str]]:

@@ -51,6 +51,7 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
+from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
@@ -215,7 +216,7 @@ class Attempt:
     def _tail(self, output: int) -> str:
         """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
         tail = read_tail(self._outputs[output], self.masker, start=self._starts[output])
-        return "\n".join(tail.text.splitlines()[-TAIL_LINES:])
+        return "\n".join(last_lines(tail.text, TAIL_LINES))
 
     def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
         from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
