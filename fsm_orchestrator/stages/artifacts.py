@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from io import FileIO
 from pathlib import Path
@@ -116,6 +116,7 @@ def judge(
     snapshot: Snapshot | None,
     *,
     allow_stale: bool,
+    unfinished: Collection[tuple[int, int]] = (),
     may_go_on: MayGoOn = lambda _: True,
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
@@ -125,6 +126,8 @@ def judge(
         snapshot: from before the attempt; None when an earlier attempt's artifacts are checked
             again, where nothing can be stale.
         allow_stale: whether what the attempt left untouched is good too.
+        unfinished: the files, by device and inode, that somebody could still write to who was
+            ended then: whatever they hold, it may be a part only.
         may_go_on: asked for each MiB that is read, and before and after each file.
 
     Raises:
@@ -134,7 +137,8 @@ def judge(
     wrong: dict[_Kind, list[ArtifactProblem]] = {kind: [] for kind in _Kind}
     for path in dict.fromkeys(paths):
         try:
-            good.append(_judge_one(path, None if allow_stale else snapshot, may_go_on))
+            judged = _judge_one(path, None if allow_stale else snapshot, unfinished, may_go_on)
+            good.append(judged)
         except _WrongError as error:
             wrong[error.kind].append(ArtifactProblem(path, error.reason))
     return ArtifactsVerdict(
@@ -145,7 +149,12 @@ def judge(
     )
 
 
-def _judge_one(path: str, snapshot: Snapshot | None, may_go_on: MayGoOn) -> Artifact:
+def _judge_one(
+    path: str,
+    snapshot: Snapshot | None,
+    unfinished: Collection[tuple[int, int]],
+    may_go_on: MayGoOn,
+) -> Artifact:
     """Return the artifact at `path`.
 
     Raises:
@@ -153,7 +162,10 @@ def _judge_one(path: str, snapshot: Snapshot | None, may_go_on: MayGoOn) -> Arti
     """
     try:
         # Looked at before it is opened: opening a device may do something, and a FIFO may wait.
-        _refuse_other_kinds(stat_of(path))
+        found = stat_of(path)
+        _refuse_other_kinds(found)
+        if (found.st_dev, found.st_ino) in unfinished:
+            raise _WrongError(_Kind.MALFORMED, "still open for writing when its writer was ended")
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
             return _judge_open(path, descriptor, snapshot, may_go_on)

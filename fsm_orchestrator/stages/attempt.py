@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
     Interrupted,
+    NotSpawned,
+    ProcessEnd,
     Signaled,
     StageResult,
     TimedOut,
@@ -36,6 +39,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
+from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills
 from fsm_orchestrator.processes.output_watch import cut_off
 from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
@@ -48,6 +52,7 @@ from fsm_orchestrator.stages.artifacts import (
     masked_paths,
 )
 from fsm_orchestrator.stages.environment import environment_of
+from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
@@ -55,8 +60,6 @@ from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
-JUDGING_SECONDS_MIN: Final = 1.0
-"""The time that judging its artifacts has, however late a stage ends; beyond it, it is slow."""
 _NOTHING: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
 
 
@@ -101,6 +104,7 @@ class Attempt:
     _starts: tuple[int, int] = field(init=False)
     _black_box: str | None = field(init=False, default=None)
     """One line about it, which may be empty; None when there is none."""
+    _memory_kill: MemoryKill | None = field(init=False, default=None)
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -112,6 +116,7 @@ class Attempt:
         """
         settings, limit_bytes = self.settings, self.limits.output_limit_bytes
         snapshot = take_snapshot(settings.expected_artifacts)
+        kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
         with open_logs(self.home, *names) as (stdout, stderr):
@@ -130,12 +135,14 @@ class Attempt:
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
-        judging = _Judging(self, deadline=began + self.limits.timeout_ms / 1000)
+        deadline = began + self.limits.timeout_ms / 1000
+        judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
         try:
             verdict = judge(
                 to_judge,
                 snapshot,
                 allow_stale=settings.allow_stale,
+                unfinished=report.unfinished,
                 may_go_on=judging.may_go_on,
             )
         except JudgingCutShortError:
@@ -146,6 +153,8 @@ class Attempt:
         if signum is not None and isinstance(by_itself, Exited | Signaled):
             report = report._replace(end=Interrupted(signum, by_then=by_itself))
             verdict, self._was_judged = _NOTHING, True
+        if _is_killed(report.end):
+            self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
     def slow(self, elapsed_ms: int) -> None:
@@ -244,6 +253,7 @@ class Attempt:
             self.rework_exit_code,
         )
         ending, status = kind_of(result)
+        start_problem = self._start_problem(end)
         names = self.record.stage, self.record.attempt
         stdout_log, stderr_log = log_names(*names)
         return StageExecution(
@@ -254,7 +264,8 @@ class Attempt:
             ending=ending,
             flaky=status is StageStatus.SUCCESS and self.is_retry,
             reason=self.record.reason,
-            **gone_wrong(self._problem(result, verdict)),
+            **gone_wrong(self._problem(result, verdict, start_problem)),
+            start_problem=None if start_problem is None else start_problem.failure,
             command=masker.mask_path(self.settings.command),
             args=masker.mask_all(self.settings.args),
             env_keys=tuple(self.settings.env),
@@ -282,7 +293,19 @@ class Attempt:
             resources=None if self.clock.is_fixed else report.resources,
         )
 
-    def _problem(self, result: StageResult, verdict: ArtifactsVerdict) -> Problem | None:
+    def _start_problem(self, end: ProcessEnd) -> NotSpawned | None:
+        """Return what kept the program from being run as it should, as far as that can be told."""
+        if isinstance(end, NotSpawned):
+            return end
+        if not isinstance(end, Exited) or end.code == 0 or os.sep not in self.settings.command:
+            return None
+        from fsm_orchestrator.processes.executable_file import first_line_problem  # noqa: PLC0415 - rare
+
+        return first_line_problem(self.settings.command)
+
+    def _problem(
+        self, result: StageResult, verdict: ArtifactsVerdict, start_problem: NotSpawned | None
+    ) -> Problem | None:
         """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
         problem, mask = problem_of(result), self.masker.mask_path
         if problem is None:
@@ -290,6 +313,10 @@ class Attempt:
         details = list(problem.details)
         if not self._was_judged:
             details = ["its process had ended, its expected artifacts were still being judged"]
+        if start_problem is not None and not isinstance(result, NotSpawned):
+            details.append(start_problem.detail)
+        if self._memory_kill is not None:
+            details.append(self._memory_kill.value)
         if self._black_box:
             details.append(f"at that time: {self._black_box}")
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
@@ -297,20 +324,7 @@ class Attempt:
         return Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
 
 
-class _Judging:
-    """The judging of an attempt's artifacts: under its timeout, and until it is asked to end."""
-
-    def __init__(self, attempt: Attempt, deadline: float) -> None:
-        self.began = time.monotonic()
-        self._attempt = attempt
-        self._slow_at = self.began + JUDGING_SECONDS_MIN
-        self._deadline = max(deadline, self._slow_at)
-        self._is_slow = False
-
-    def may_go_on(self, path: str) -> bool:
-        """Return whether a verdict is still wanted; say once that it takes long."""
-        now = time.monotonic()
-        if now >= self._slow_at and not self._is_slow:
-            self._is_slow = True
-            self._attempt.on_slow_artifact(path, round((now - self.began) * 1000))
-        return now < self._deadline and self._attempt.asked_to_end() is None
+def _is_killed(end: ProcessEnd) -> bool:
+    """Answer whether a process got SIGKILL from somebody; a shell's exit code tells of its last."""
+    killed = signal.SIGKILL
+    return (isinstance(end, Signaled) and end.signum == killed) or end == Exited(128 + killed)

@@ -20,8 +20,8 @@ from fsm_orchestrator.stages.output_lines import (
     CHUNK_BYTES,
     LINE_BYTES_MAX,
     LINES_MAX,
-    STATE_SECONDS,
     LOOK_BYTES_MAX,
+    STATE_SECONDS,
     LogReader,
     OutputLines,
 )
