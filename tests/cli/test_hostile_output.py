@@ -134,3 +134,50 @@ def test_shown_line(printed: str, plain: str | None, coloured: str | None) -> No
     assert not CONTROL.search(COLOUR.sub("", coloured_line(printed)))
     assert plain is None or shown_line(printed) == plain
     assert coloured is None or coloured_line(printed) == coloured
+
+
+HOSTILE = "x\x1b]0;t\x07\u202egnp"
+"""A name that would set a title, ring the bell and turn what follows."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("init", HOSTILE),
+        ("config", "check", f"{HOSTILE}.toml"),
+        ("config", "show", f"{HOSTILE}.toml"),
+        ("config", "check", f"no{HOSTILE}"),
+        ("report", "out", "--html", f"{HOSTILE}.html"),
+        ("run", "new", "--config", f"{HOSTILE}.toml", "--print-config"),
+        ("plan", f"new{HOSTILE}", "--manager-bin", f"./{HOSTILE}"),
+        (
+            "run",
+            f"new{HOSTILE}",
+            *PASSING,
+            "--manager-bin",
+            f"./{HOSTILE}",
+            "--executor-env",
+            f"{HOSTILE}=1",
+        ),
+        ("status", HOSTILE),
+        ("verify", HOSTILE),
+        ("verify", f"./{HOSTILE}.lifecycle.toml"),
+        ("explain", "out", "--run-id", HOSTILE),
+        (HOSTILE, "--policy-status", HOSTILE),
+        ("logs", "out", HOSTILE),
+        ("stop", HOSTILE),
+    ],
+    ids=lambda words: " ".join(words[:2]).encode("ascii", "backslashreplace").decode(),
+)
+def test_names_from_outside_cannot_drive_a_terminal(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Whatever an argument, a path, a key or a title says, a screen shows it spelled out."""
+    (tmp_path / f"{HOSTILE}.toml").write_text('[stage.manager]\nbin = "./x\u202e"\n', "utf-8")
+    title = 'name = "odd"\ntitle = "a\u202eb\\u001b[31m"\n'
+    (tmp_path / f"{HOSTILE}.lifecycle.toml").write_text(f"schema_version = 1\n{title}", "utf-8")
+    if "out" in arguments:
+        orchestrate("out", *PASSING, cwd=tmp_path)
+    _, seen = on_terminal(*arguments, cwd=tmp_path)
+    assert seen
+    assert_harmless(seen)
