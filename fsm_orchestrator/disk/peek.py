@@ -54,7 +54,7 @@ def run_id(path: Path) -> str | None:
 def leading_run_id(path: Path) -> str | None:
     """Return the run id at the beginning of a report or checkpoint; None if there is none."""
     try:
-        found = _leading_member(_beginning(path), "run_id")
+        found = _leading_member(beginning(path), "run_id")
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
@@ -69,7 +69,7 @@ def private_file_name(output_directory: Path) -> PrivateFileName:
     if not os.path.lexists(path):
         return PrivateFileName(None, is_known=True)
     try:
-        found = _leading_member(_beginning(path), "private_ref")
+        found = _leading_member(beginning(path), "private_ref")
     except (OSError, ValueError, RecursionError):
         whole = document(path)
         if "private_ref" not in whole:
@@ -81,7 +81,12 @@ def private_file_name(output_directory: Path) -> PrivateFileName:
     return PrivateFileName(found if is_name else None, is_known=is_name)
 
 
-def _beginning(path: Path) -> str:
+def beginning(path: Path) -> str:
+    """Return the first 4 KiB of a file, as text.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
     descriptor = files.open_regular(path)
     try:
         return os.read(descriptor, _BEGINNING_BYTES).decode(errors="ignore")
