@@ -80,8 +80,10 @@ class Recorder:
 
         Too late for the invocation to fail: what cannot be noted is as if it had been killed here.
         """
-        with contextlib.suppress(RecordingError):
+        try:
             self.save()
+        except RecordingError:
+            self._put_back(self._on_disk)
 
     def take(
         self,
