@@ -45,7 +45,7 @@ NULLABLE: Final = frozenset(
         *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
-        *("retry", "rework_exit_code", "at_most"),
+        *("retry", "rework_exit_code", "at_most", "events", "repeats"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""

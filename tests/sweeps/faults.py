@@ -388,7 +388,11 @@ def assert_whole(desk: Desk, mended: Report) -> None:
         assert {one.stage for one in kept.completions} == set(STAGES)
     assert not [name for name, _ in read_tree(desk.out) if name.endswith(TEMPORARY_SUFFIX)]
     numbers = [event["seq"] for event in events_of(desk.out)]
-    assert numbers == list(range(1, len(numbers) + 1))
+    warnings = " ".join(one for visit in kept.invocations for one in visit.warnings)
+    if "had been written" in warnings:  # they went down with the machine, and are missed
+        assert numbers == sorted(set(numbers))
+    else:
+        assert numbers == list(range(1, len(numbers) + 1))
 
 
 def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
