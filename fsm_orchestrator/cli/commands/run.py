@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fsm_orchestrator.api import load_report, run
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.cli.held_code import hold_code
 from fsm_orchestrator.cli.progress import listener_for
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
@@ -16,7 +17,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -33,6 +34,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         if prints_config:
             return _print_config(config)
         out = console.stdout()
+        hold_code()
         try:
             listener = listener_for(request.log_format, request.log_level)
             report = run(config, interrupts=interrupts, listener=listener)
@@ -44,8 +46,16 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         if request.as_json:
             out.write(report.to_json().decode())
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            out.write(summary_of(report, config.output_path, _offer(config, report)))
+            out.write(_summary(config, report))
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def _summary(config: RunConfig, report: Report) -> str:
+    """Return the summary. A run is what it is where a library that only this needs is gone."""
+    try:
+        return summary_of(report, config.output_path, _offer(config, report))
+    except ImportError as error:
+        return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
 
 
 def _offer(config: RunConfig, report: Report) -> Offer | None:
