@@ -35,7 +35,8 @@ def open_standard_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+            # Takes the lowest free number: this one. To be written to, it is as good as closed.
+            os.open(os.devnull, os.O_RDONLY)
 
 
 def isolate(main_file: str) -> None:

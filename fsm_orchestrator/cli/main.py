@@ -15,7 +15,6 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
 from fsm_orchestrator.errors import OrchestratorError
-from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 
@@ -36,16 +35,16 @@ def run_command_line(argv: Sequence[str]) -> int:
         return _dispatch(list(argv))
     except click.UsageError as error:
         message = " ".join(error.format_message().split())
-        _complain(message[:1].lower() + message[1:], _hint(error))
+        console.complain(message[:1].lower() + message[1:], _hint(error))
         return ExitCode.USAGE
     except OrchestratorError as error:
-        _complain(str(error), error.remedy)
+        console.complain(str(error), error.remedy)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001 - the one boundary: a bug is reported as a bug
         console.stderr().write(traceback.format_exc())
-        _complain("internal error: this is a bug, please report it with the lines above", "")
+        console.complain("internal error: this is a bug, please report it with the lines above", "")
         return ExitCode.INTERNAL
 
 
@@ -82,11 +81,3 @@ def _answer_shell(instruction: str) -> int:
 def _hint(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx is not None else f"{PRODUCT} run"
     return f"see {command} --help"
-
-
-def _complain(message: str, remedy: str) -> None:
-    """One message: what is wrong, then what to do."""
-    text = f"{PRODUCT}: {message}\n"
-    if remedy:
-        text += f"  {remedy}\n"
-    console.stderr().write(printable(text))

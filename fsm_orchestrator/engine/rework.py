@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.stages.attempt import CYCLE_VARIABLE, REPORT_VARIABLE
+from fsm_orchestrator.stages.environment import CYCLE_VARIABLE, REPORT_VARIABLE
 
 
 def rework_environment(

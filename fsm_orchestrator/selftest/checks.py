@@ -102,19 +102,21 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
         ("containment", _check_containment),
         ("kill and resume", lambda directory: _check_sweep(directory, kills)),
     )
-    for name, check in checks:
-        directory = scratch / name.replace(" ", "-")
-        directory.mkdir()
-        try:
-            verdict, detail = check(directory)
-        except (OSError, OperationError, subprocess.SubprocessError) as error:
-            verdict, detail = Verdict.BROKEN, f"{type(error).__name__}: {error}"
-        if verdict is Verdict.BROKEN:
-            is_broken = True
-            detail = f"{detail} (left in {directory})"
-        yield Check(name=name, verdict=verdict, detail=detail)
-    if not is_broken:
-        shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        for name, check in checks:
+            directory = scratch / name.replace(" ", "-")
+            directory.mkdir()
+            try:
+                verdict, detail = check(directory)
+            except (OSError, OperationError, subprocess.SubprocessError) as error:
+                verdict, detail = Verdict.BROKEN, f"{type(error).__name__}: {error}"
+            if verdict is Verdict.BROKEN:
+                is_broken = True
+                detail = f"{detail} (left in {directory})"
+            yield Check(name=name, verdict=verdict, detail=detail)
+    finally:  # also when nobody wants the rest
+        if not is_broken:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_lock(directory: Path) -> tuple[Verdict, str]:
