@@ -113,6 +113,19 @@ def test_pwd_is_the_directory_of_the_stage(directory: str, tmp_path: Path) -> No
     assert os.fsdecode(printed) == str(tmp_path / expected)
 
 
+def test_operators_own_name_of_the_directory_stays(tmp_path: Path) -> None:
+    """A directory that the operator has entered through a link keeps that name."""
+    (tmp_path / "home/place").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to("home")
+    options = (*PRINTER, "--executor-bin", "env", "--executor-arg", "-0", "--executor-cwd", "place")
+    run(link, *PASSING, *options, env={**BARE, "PWD": str(link)})
+    logs = link / "out/logs"
+    assert f"\0PWD={link}\0".encode() in (logs / "manager.1.stdout.log").read_bytes()
+    place = tmp_path / "home/place"
+    assert f"\0PWD={place}\0".encode() in (logs / "executor.1.stdout.log").read_bytes()
+
+
 @pytest.mark.parametrize("command", [COMMAND, (sys.executable, SCRIPT)], ids=["module", "script"])
 @pytest.mark.parametrize(
     "name", ["click.py", "typing.py", "json.py", "pydantic/__init__.py", "keeper.py", "_struct.py"]
