@@ -1,10 +1,9 @@
-"""A run where something that is nearly always there is not: descriptors, streams, a home."""
+"""A run where something that is nearly always there is not: streams, a home."""
 
 from __future__ import annotations
 
 import errno
 import os
-import resource
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Final
 
 import pytest
 
-from fsm_orchestrator.engine.invocation import FREE_DESCRIPTORS_MIN
 from tests.command.stage_cases import log_of
 from tests.support.command import (
     COMMAND,
@@ -46,11 +44,6 @@ def run(
     )
 
 
-def limited_to(descriptors: int) -> Callable[[], None]:
-    """Return what lets a process have so many files open."""
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-
-
 def without(*descriptors: int) -> Callable[[], None]:
     """Return what closes descriptors, as `>&-` does."""
 
@@ -59,37 +52,6 @@ def without(*descriptors: int) -> Callable[[], None]:
             os.close(descriptor)
 
     return close
-
-
-@pytest.mark.parametrize("descriptors", [6, 16, FREE_DESCRIPTORS_MIN])
-def test_run_with_few_descriptors_is_refused(descriptors: int, tmp_path: Path) -> None:
-    """Too few for the record of a run: nothing is started, nothing written, and it is said."""
-    ended = run(tmp_path, *RUN, prepare=limited_to(descriptors))
-    assert ended.returncode == 2
-    assert f"a run needs {FREE_DESCRIPTORS_MIN}" in ended.stderr
-    assert "`ulimit -n 256`" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("script", "options", "code"),
-    [
-        ("sleep 600 & echo x; exit 0", ("--log-output", "--manager-env", "A=b"), 0),
-        ("sleep 600", ("--manager-timeout-ms", "300"), 124),
-    ],
-)
-def test_run_with_just_enough_descriptors_runs(
-    script: str, options: tuple[str, ...], code: int, tmp_path: Path
-) -> None:
-    """What is asked for is enough for all that a run does."""
-    words = ("out", *PASSING, *shell("manager", script), *options)
-    enough = limited_to(FREE_DESCRIPTORS_MIN + 6)
-    assert run(tmp_path, *words, prepare=enough).returncode == code
-    assert report_of(tmp_path / "out")["exit_code"] == code
-    for command in ("status", "explain", "logs", "report", "plan"):
-        looked = run(tmp_path, command, "out", prepare=limited_to(10))
-        assert looked.returncode != 70, looked.stderr
 
 
 @pytest.mark.parametrize("path", [None, "lib"], ids=["as it is", "started again"])
