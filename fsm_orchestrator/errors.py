@@ -87,8 +87,8 @@ def not_loaded(error: ImportError) -> OperationError:
     return OperationError(
         Operation.ORCHESTRATOR_RUN,
         f"a part of this program cannot be loaded: {error}",
-        remedy="it was upgraded or removed meanwhile, or is not installed whole: install it again,"
-        " then resume",
+        remedy="it was upgraded or removed meanwhile, or is not installed whole: install it again"
+        " with all that it needs, then repeat or resume (what PYTHONPATH names is not looked at)",
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import fsm_orchestrator
 from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, report_of, shell
+from tests.support.other_python import other_python
 
 BARE: Final = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 PRINTER: Final = ("--manager-bin", "env", "--manager-arg", "-0")
@@ -160,6 +161,25 @@ def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None
     for cwd, path in ((tmp_path, "lib"), (tmp_path / "lib", "")):
         run(cwd, *PASSING, *PRINTER, env={**BARE, "PYTHONPATH": path})
         assert report_of(cwd / "out")["version"] == "9.9.9"
+
+
+@pytest.mark.parametrize("missing", ["click", "pydantic"])
+def test_library_that_is_not_installed_is_a_designed_error(missing: str, tmp_path: Path) -> None:
+    """A library that cannot be loaded is named, and neither a traceback nor a bug is shown."""
+    python = other_python(tmp_path / "other", **{missing: "import not_there_either"})
+    done = subprocess.run(
+        [python, "-m", "fsm_orchestrator", "out", *PASSING, *PRINTER],
+        cwd=tmp_path,
+        env=BARE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No module named 'not_there_either'" in done.stderr
+    assert "install it again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
