@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 import fsm_orchestrator
+from fsm_orchestrator.cli import isolation
 from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, report_of, shell
 from tests.support.other_python import other_python
 
@@ -112,6 +113,42 @@ def test_pwd_is_the_directory_of_the_stage(directory: str, tmp_path: Path) -> No
     if directory.startswith("link/"):
         expected = "elsewhere/place"
     assert os.fsdecode(printed) == str(tmp_path / expected)
+
+
+@pytest.mark.parametrize(
+    ("order", "is_kept"), [(("A", "LC_CTYPE"), False), (("LC_CTYPE", "A"), True)]
+)
+def test_locale_that_python_has_set_is_known_without_proc(
+    order: tuple[str, str], is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first environment cannot be read, what was added last was added by Python."""
+    monkeypatch.setattr(isolation, "INITIAL_ENVIRONMENT", str(tmp_path / "nothing"))
+    monkeypatch.delenv("LC_ALL", raising=False)
+    for name in order:
+        monkeypatch.delenv(name, raising=False)
+    for name in order:
+        monkeypatch.setenv(name, "C.UTF-8")
+    isolation._undo_coercion()
+    assert ("LC_CTYPE" in os.environ) == is_kept
+
+
+def test_python_that_cannot_be_started_again_is_said() -> None:
+    """No run goes on in an interpreter that something has reached into."""
+    code = (
+        "import os, sys; from fsm_orchestrator.cli import isolation;"
+        "sys.executable = '/nowhere/python'; isolation.isolate(sys.argv[1]); print('went on')"
+    )
+    main_file = str(Path(fsm_orchestrator.__file__).with_name("__main__.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, main_file],
+        env={**BARE, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "isolated" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_operators_own_name_of_the_directory_stays(tmp_path: Path) -> None:
