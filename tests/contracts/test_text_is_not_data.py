@@ -29,6 +29,8 @@ FILES: Final = {
     "text/hidden.py": "escapes for terminals and shells",
     "text/terminal.py": "what stages print",
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
+    "cli/held_code.py": "names of modules and their files",
+    "cli/isolation.py": "the environment of the process",
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
     "cli/parser/prescan.py": "arguments of the command line",
@@ -48,6 +50,7 @@ FILES: Final = {
 """Files that do nothing but read or escape foreign text, and which."""
 
 ALLOWED: Final = {
+    ("__main__.py", "_load_package"): "names of files",
     ("cli/commands/explain.py", "_facts"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_wrapped"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_paragraphs"): "lays out lines, whatever they say",
@@ -57,6 +60,7 @@ ALLOWED: Final = {
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
     ("rendering/html/output.py", "_shown"): "what a stage prints",
     ("stages/environment.py", "_name_of"): "a path that an operator named",
+    ("stages/attempt.py", "Attempt._tail"): "what a stage prints",
     ("stages/output_tail.py", "last_line"): "what a stage prints",
     ("text/phrases.py", "counted"): "a noun, to make its plural",
     ("text/validation.py", "problems"): "pydantic's messages",
