@@ -70,11 +70,17 @@ def _isolate() -> None:
         for key, value in os.environ.items()
     )
     is_utf8 = sys.getfilesystemencoding() == "utf-8"
+    this = os.path.abspath(__file__)
     if sys.flags.no_site or not sys.executable or (is_utf8 and not reaches_in):
         return
+    if not os.path.isfile(this):  # in an archive: there is nothing to start
+        return
     keep = ("-B",) if sys.flags.dont_write_bytecode else ()
-    words = (sys.executable, "-I", "-X", "utf8", *keep, os.path.abspath(__file__), *sys.argv[1:])
-    os.execv(sys.executable, words)  # noqa: S606 - this program itself
+    words = (sys.executable, "-I", "-X", "utf8", *keep, this, *sys.argv[1:])
+    try:
+        os.execv(sys.executable, words)  # noqa: S606 - this program itself
+    except OSError:
+        return  # as it is, rather than not at all: the arguments just fit, or there is no memory
 
 
 def _find_package() -> None:

@@ -31,8 +31,8 @@ _BINFMT: Final = Path("/proc/sys/fs/binfmt_misc")
 _BINFMT_CONTROLS: Final = frozenset({"register", "status"})
 _ELF: Final = b"\x7fELF"
 _PT_INTERP: Final = 3
-_SEGMENTS_BYTES_MAX: Final = 1024 * 1024
-_PATH_BYTES_MAX: Final = 4096
+_HEAD_BYTES: Final = 4096
+"""Enough for what leads to the loader in every program that a linker makes."""
 
 
 class _Layout(NamedTuple):
@@ -60,10 +60,11 @@ def foreseen_end(command: Command) -> NotSpawned | Exited | None:
         return program
     if not os.access(command.cwd, os.X_OK):
         return refused_directory(command.cwd, errno.EACCES)
-    number = _too_long(command) or _refusal_of(program, command.cwd, _NESTED_MAX)
+    head = _head(program)
+    number = _too_long(command) or _refusal_of(program, head, command.cwd, _NESTED_MAX)
     if number:
         return refused_program(program, number)
-    return _end_of_env(program, command)
+    return None if head is None else _end_of_env(head, command)
 
 
 def _too_long(command: Command) -> int:
@@ -75,25 +76,29 @@ def _too_long(command: Command) -> int:
     return errno.E2BIG if is_too_long else 0
 
 
-def _refusal_of(program: str, cwd: str, nested_max: int) -> int:
-    """Return the errno with which execve(2) would refuse a program; 0 if that is not known."""
+def _refusal_of(program: str, head: bytes | None, cwd: str, nested_max: int) -> int:
+    """Return the errno with which execve(2) would refuse a program; 0 if that is not known.
+
+    `head` is how it begins.
+    """
     try:
         info = os.stat(program)
     except OSError as error:
         return error.errno or 0
     if not stat.S_ISREG(info.st_mode) or not os.access(program, os.X_OK):
         return errno.EACCES
-    head = _head(program)
     if head is None or not sys.platform.startswith("linux"):
         return 0
     if head.startswith(b"#!"):
         words = _first_line(head)
         if not words:
             return errno.ENOEXEC
+        if not nested_max:
+            return errno.ELOOP
         interpreter = os.path.join(cwd, os.fsdecode(words[0]))
-        return _refusal_of(interpreter, cwd, nested_max - 1) if nested_max else errno.ELOOP
+        return _refusal_of(interpreter, _head(interpreter), cwd, nested_max - 1)
     if head.startswith(_ELF):
-        loader = _loader_of(program, head)
+        loader = _loader_of(head)
         return 0 if loader is None else _refusal_of_loader(os.path.join(cwd, loader))
     return 0 if _has_other_formats() else errno.ENOEXEC
 
@@ -113,7 +118,7 @@ def _head(program: str) -> bytes | None:
     except OSError:
         return None
     try:
-        return os.read(descriptor, _FIRST_LINE_BYTES_MAX)
+        return os.read(descriptor, _HEAD_BYTES)
     except OSError:
         return None
     finally:
@@ -122,15 +127,14 @@ def _head(program: str) -> bytes | None:
 
 def _first_line(head: bytes) -> list[bytes]:
     """Return the interpreter of a script and its one argument, if there is one."""
-    line = head[2:].split(b"\n", 1)[0].strip(b" \t")
+    line = head[2:_FIRST_LINE_BYTES_MAX].split(b"\n", 1)[0].strip(b" \t")
     interpreter, *rest = line.replace(b"\t", b" ").split(b" ", 1)
     return [interpreter, *rest] if interpreter else []
 
 
-def _end_of_env(program: str, command: Command) -> Exited | None:
+def _end_of_env(head: bytes, command: Command) -> Exited | None:
     """Return how `#!/usr/bin/env NAME` would end if NAME cannot be found or executed."""
-    head = _head(program)
-    words = _first_line(head) if head is not None and head.startswith(b"#!") else []
+    words = _first_line(head) if head.startswith(b"#!") else []
     if len(words) < 2 or os.path.basename(words[0]) != b"env":  # noqa: PLR2004 - with a name
         return None
     given = words[1]
@@ -148,24 +152,21 @@ def _end_of_env(program: str, command: Command) -> Exited | None:
     return Exited(_NOT_EXECUTABLE if shutil.which(name, os.F_OK, seen) else _NOT_FOUND)
 
 
-def _loader_of(program: str, head: bytes) -> str | None:
+def _loader_of(head: bytes) -> str | None:
     """Return the loader that an ELF program names; None where it names none or cannot be told."""
     try:
         order, layout = _BYTE_ORDERS[head[5]], _LAYOUTS[head[4]]
         (table,) = struct.unpack_from(order + layout.word, head, layout.table)
         size, count = struct.unpack_from(f"{order}HH", head, layout.entry_sizes)
-        with open(program, "rb") as file:
-            file.seek(table)
-            segments = file.read(min(size * count, _SEGMENTS_BYTES_MAX))
-            for start in range(0, len(segments), size):
-                (kind,) = struct.unpack_from(f"{order}I", segments, start)
-                if kind == _PT_INTERP:
-                    word = order + layout.word
-                    (offset,) = struct.unpack_from(word, segments, start + layout.offset)
-                    (length,) = struct.unpack_from(word, segments, start + layout.length)
-                    file.seek(offset)
-                    return os.fsdecode(file.read(min(length, _PATH_BYTES_MAX)).rstrip(b"\0"))
-    except (KeyError, IndexError, OSError, ValueError, struct.error):
+        for start in range(table, min(table + size * count, len(head)), size):
+            (kind,) = struct.unpack_from(f"{order}I", head, start)
+            if kind == _PT_INTERP:
+                word = order + layout.word
+                (offset,) = struct.unpack_from(word, head, start + layout.offset)
+                (length,) = struct.unpack_from(word, head, start + layout.length)
+                is_whole = length > 0 and offset + length <= len(head)
+                return os.fsdecode(head[offset : offset + length - 1]) if is_whole else None
+    except (KeyError, IndexError, ValueError, struct.error):
         return None
     return None
 

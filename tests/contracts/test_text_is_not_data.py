@@ -46,6 +46,8 @@ FILES: Final = {
 """Files that do nothing but read or escape foreign text, and which."""
 
 ALLOWED: Final = {
+    ("__main__.py", "_forget_coerced_locale"): "the environment that the kernel keeps",
+    ("__main__.py", "_isolate"): "names of environment variables",
     ("cli/commands/explain.py", "_facts"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_wrapped"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_paragraphs"): "lays out lines, whatever they say",
