@@ -222,6 +222,23 @@ class Operation(StrEnum):
         return self.value.partition(".")[0]
 
 
+class Whereabouts(StrEnum):
+    """The place of a record, as against the directory that it was written in."""
+
+    HOME = "home"
+    MOVED = "moved"
+    """That very directory, by a new name."""
+    COPIED = "copied"
+    """Another directory."""
+
+
+class HeldBy(StrEnum):
+    """The program that holds an output directory: the command, or one that uses the library."""
+
+    COMMAND = "command"
+    LIBRARY = "library"
+
+
 class Backoff(StrEnum):
     """The growth of the wait before a retry."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.cli.formatting import columns
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
@@ -69,7 +69,7 @@ def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
     if offer is None:
         return []
     if offer.words is not None:
-        return [("next", shlex.join(offer.words))]
+        return [("next", shell_line(offer.words))]
     return [("then", "; ".join(offer.would))] if offer.would else []
 
 

@@ -81,7 +81,7 @@ def check(path: Path, name: str) -> ReadConfig:
 
 def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
     try:
-        data = files.read_bounded(path, CONFIG_BYTES_MAX)
+        data = files.read_bounded(path, CONFIG_BYTES_MAX, is_link_good=True)
     except OSError as error:
         raise UsageError(
             f"cannot read the config file {name}: {files.reason(error)}",

@@ -150,6 +150,7 @@ class EnterStage:
         execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
+            self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
         is_success = execution.status is StageStatus.SUCCESS
         log.emit(
@@ -169,6 +170,7 @@ class EnterStage:
             environment = rework_environment(draft, record.stage, settings, directory)
         return Attempt(
             run_id=context.run_id,
+            home=context.home,
             output_directory=context.output_directory,
             clock=context.clock,
             masker=context.masker,
@@ -182,6 +184,7 @@ class EnterStage:
             started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
             reader_of=partial(self._reader, record, log),
+            asked_to_end=lambda: self._interrupts.first,
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
@@ -204,6 +207,8 @@ class EnterStage:
     def _note_reach(self) -> Containment:
         """Record how far the ending of processes reaches here, before there is one."""
         reach = self._runner.reach()
+        if self._recorder.draft.invocation.containment is Containment.PROCESS_GROUP:
+            reach = Containment.PROCESS_GROUP  # the record is about all of the invocation
         self._recorder.update_invocation(containment=reach)
         if self._runner.unable:
             self._context.warn(
@@ -211,6 +216,16 @@ class EnterStage:
                 f" {self._runner.unable}"
             )
         return reach
+
+    def _note_loss(self, stage: str) -> None:
+        """Record that the ending of processes did not reach as far as it was said to."""
+        self._recorder.update_invocation(containment=Containment.PROCESS_GROUP)
+        rest = (
+            "what came of it was ended by the orchestrator"
+            if self._runner.adopts
+            else "what had left its session may not have been found"
+        )
+        self._context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)
 
     def _end_strays(self) -> None:
         """End what can still be found of an attempt whose keeper is gone.

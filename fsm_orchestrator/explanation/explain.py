@@ -36,8 +36,13 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         gates=explained_gates(view),
         stages=explained_stages(view, directory),
         changed_files=changed_files_of(view),
-        warnings=report.warnings,
+        warnings=_warnings(view),
     )
+
+
+def _warnings(view: InspectedRun) -> tuple[str, ...]:
+    sentence, known = view.relocation_sentence, view.report.warnings
+    return known if sentence is None or sentence in known else (sentence, *known)
 
 
 def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:

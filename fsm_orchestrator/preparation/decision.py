@@ -51,7 +51,7 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
     Raises:
         UsageError: what was given does not fit the run.
     """
-    checkpoint, private = saved
+    checkpoint, private = saved.checkpoint, saved.private
     if config.run_id not in {None, checkpoint.run_id}:
         raise UsageError(
             f"--run-id {config.run_id} does not fit: the run to resume is {checkpoint.run_id}",

@@ -56,6 +56,8 @@ class Preparation(NamedTuple):
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
         private: what the private file must hold; None when the run has no secrets.
         archives: whether an earlier run's files are moved aside first.
+        is_copy: whether the record was found in another directory than it was written in, whose
+            processes and private file are left alone.
         kept_changes: by completed stage that is skipped all the same, how it differs.
     """
 
@@ -68,7 +70,14 @@ class Preparation(NamedTuple):
     leftover: AttemptRecord | None = None
     private: PrivateFile | None = None
     archives: bool = False
+    is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
+
+    @property
+    def started_in(self) -> str:
+        """The directory that the operator's paths were relative to when the run was started."""
+        home = self.checkpoint.home
+        return self.config.directory if home is None else home.started_in
 
     def limits_of(self, stage: str) -> Limits:
         """Return what a stage may take."""

@@ -43,6 +43,7 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
     Trigger,
+    Whereabouts,
     __version__,
 )
 
@@ -190,11 +191,14 @@ def _leftover(output: Path) -> AttemptRecord | None:
     except OSError:
         pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
+    from fsm_orchestrator.record.home import whereabouts  # noqa: PLC0415 - likewise
 
     try:
-        return checkpoint_reader.load(output).open_attempt
+        found = checkpoint_reader.load(output)
     except CheckpointError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
             raise
         return None
+    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
+    return found.open_attempt if is_own else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -32,9 +31,8 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.selftest.sweep import SweepError, sweep, with_this_package
-from fsm_orchestrator.stages.artifact_snapshot import stamp_of, take_snapshot
-from fsm_orchestrator.stages.artifacts import judge
+from fsm_orchestrator.selftest.freshness import freshness
+from fsm_orchestrator.selftest.sweep import PYTHON, SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0
@@ -43,8 +41,6 @@ FSYNC_INSTANT_SECONDS: Final = 20e-6
 """Faster than any device answers: no device was asked."""
 REPLACEMENTS: Final = 200
 CONTENT_BYTES: Final = 64 * 1024
-CONTENT: Final = b"{}"
-SECOND_NS: Final = 1_000_000_000
 VOLATILE_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 
 _HOLD_LOCK = f"""\
@@ -102,23 +98,25 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
         ("lock", _check_lock),
         ("atomic replacement", _check_replacement),
         ("fsync", _check_fsync),
-        ("time stamps", _check_stamps),
+        ("fresh artifacts", _check_freshness),
         ("containment", _check_containment),
         ("kill and resume", lambda directory: _check_sweep(directory, kills)),
     )
-    for name, check in checks:
-        directory = scratch / name.replace(" ", "-")
-        directory.mkdir()
-        try:
-            verdict, detail = check(directory)
-        except (OSError, OperationError, subprocess.SubprocessError) as error:
-            verdict, detail = Verdict.BROKEN, f"{type(error).__name__}: {error}"
-        if verdict is Verdict.BROKEN:
-            is_broken = True
-            detail = f"{detail} (left in {directory})"
-        yield Check(name=name, verdict=verdict, detail=detail)
-    if not is_broken:
-        shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        for name, check in checks:
+            directory = scratch / name.replace(" ", "-")
+            directory.mkdir()
+            try:
+                verdict, detail = check(directory)
+            except (OSError, OperationError, subprocess.SubprocessError) as error:
+                verdict, detail = Verdict.BROKEN, f"{type(error).__name__}: {error}"
+            if verdict is Verdict.BROKEN:
+                is_broken = True
+                detail = f"{detail} (left in {directory})"
+            yield Check(name=name, verdict=verdict, detail=detail)
+    finally:  # also when nobody wants the rest
+        if not is_broken:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_lock(directory: Path) -> tuple[Verdict, str]:
@@ -184,24 +182,10 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
     return Verdict.HOLDS, seen
 
 
-def _check_stamps(directory: Path) -> tuple[Verdict, str]:
-    """Check that a rewrite of the same bytes is told from a leftover that was only touched up."""
-    path = directory / "artifact"
-    path.write_bytes(CONTENT)
-    info = path.stat()
-    before = take_snapshot([str(path)])
-    path.chmod(info.st_mode ^ stat.S_IXUSR)
-    if not judge([str(path)], before, allow_stale=False).stale:
-        return Verdict.BROKEN, "a leftover artifact whose mode is changed counts as written"
-    before = take_snapshot([str(path)])
-    path.write_bytes(CONTENT)
-    if not judge([str(path)], before, allow_stale=False).is_good:
-        return Verdict.BROKEN, "an artifact that is rewritten with the same bytes counts as stale"
-    grain_ns = stamp_of(path.stat()).granularity_ns
-    if grain_ns >= SECOND_NS:
-        seconds = grain_ns // SECOND_NS
-        return Verdict.LIMITED, f"whole seconds only: a retry may wait up to {seconds} s"
-    return Verdict.HOLDS, "a rewrite of the same bytes is told from a leftover"
+def _check_freshness(directory: Path) -> tuple[Verdict, str]:
+    """Check that what an attempt wrote is told from what it found."""
+    seen, is_right = freshness(directory)
+    return Verdict.HOLDS if is_right else Verdict.BROKEN, seen
 
 
 class _Silent:
@@ -250,13 +234,13 @@ def _check_sweep(directory: Path, kills: int) -> tuple[Verdict, str]:
 
 
 def _python(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Python on `code`."""
+    """Start Python on `code`, in which this package is found as it is here."""
+    prepared = f"import sys\nsys.path[:] = {sys.path!r}\n{code}"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [*PYTHON, "-c", prepared, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=with_this_package(),
     )
 
 

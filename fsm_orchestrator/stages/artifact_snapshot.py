@@ -1,13 +1,14 @@
 """Notes what is at the paths of expected artifacts, to tell a leftover from a rewrite.
 
-Stamps tell them apart, and where they cannot, content does: leftovers are read once. Writes
-nothing.
+Looks at files only: opens none and writes nothing. What counts as written: another file at the
+path, another size or time of modification, or a write that the kernel told of. A change of
+permissions, owner or links, which only moves the time of change, does not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import hashlib
 import os
 import stat
 import sys
@@ -16,17 +17,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.stages.write_watch import WriteWatch
+
 _STAMPS_SETTLE_NS: Final = 20_000_000
 """Longer than any kernel's tick, by which file systems stamp: 10 ms at the most."""
+_COARSE_STAMPS_SETTLE_NS: Final = 2_000_000_000
+"""How long that takes where stamps are whole seconds, or as in FAT every other one."""
+_SECOND_NS: Final = 1_000_000_000
 _FILE_CLOCK: Final = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 """The clock that files are stamped by. On Linux that is CLOCK_REALTIME_COARSE, up to a tick behind
 the usual one; the module `time` has no name for it."""
-
-_SECOND_NS: Final = 1_000_000_000
-DIGEST_BYTES_MAX: Final = 64 * 1024**2
-"""The largest leftover whose content is noted."""
-OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_READ_BYTES: Final = 1024**2
 
 ABSENT: Final = {
     errno.ENOENT: "does not exist",
@@ -37,10 +37,7 @@ ABSENT: Final = {
 
 
 class Stamp(NamedTuple):
-    """The attributes that change whenever a file is rewritten or replaced.
-
-    `ctime_ns` changes with a mode, an owner or a link as well.
-    """
+    """The attributes that change whenever a file is rewritten or replaced."""
 
     device: int
     inode: int
@@ -48,24 +45,14 @@ class Stamp(NamedTuple):
     mtime_ns: int
     ctime_ns: int
 
-    @property
-    def granularity_ns(self) -> int:
-        """How coarse the file system's stamps are, by these: 1 s (ext3), 2 s (FAT), or a tick."""
-        if self.mtime_ns % _SECOND_NS or self.ctime_ns % _SECOND_NS:
-            return _STAMPS_SETTLE_NS
-        return _SECOND_NS if self.mtime_ns % (2 * _SECOND_NS) else 2 * _SECOND_NS
+    def is_same_file(self, other: Stamp) -> bool:
+        """Whether both are of one file, whatever was done to it."""
+        return (self.device, self.inode) == (other.device, other.inode)
 
-    def differs_in_attributes_only(self, other: Stamp) -> bool:
-        """Return whether nothing but `ctime_ns` differs, which does."""
-        return self != other and self._replace(ctime_ns=other.ctime_ns) == other
-
-    def is_before(self, at_ns: int) -> bool:
-        """Return whether the file was written before; not known within one grain, then False."""
-        grain_ns = self.granularity_ns
-        is_coarse = grain_ns > _STAMPS_SETTLE_NS
-        return min(self.mtime_ns, self.ctime_ns) < (
-            at_ns - at_ns % grain_ns if is_coarse else at_ns
-        )
+    def is_unwritten(self, other: Stamp) -> bool:
+        """Whether both are of one file that was not written to in between, as far as they tell."""
+        written = self.size_bytes, self.mtime_ns
+        return self.is_same_file(other) and written == (other.size_bytes, other.mtime_ns)
 
 
 class Snapshot(NamedTuple):
@@ -76,62 +63,54 @@ class Snapshot(NamedTuple):
             snapshot was begun is stamped earlier, what is changed after it is not.
         stamps: by path; None where there was nothing. A path that could not be looked at is left
             out.
-        digests: SHA-256 by path of the content that was there, where it could be read.
+        watch: tells of writes to what was there.
     """
 
     taken_at_ns: int
     stamps: Mapping[str, Stamp | None]
-    digests: Mapping[str, str]
+    watch: WriteWatch
 
 
 def take_snapshot(paths: Sequence[str]) -> Snapshot:
     """Note what is at `paths` now, to find later what an attempt left as it was.
 
-    File systems stamp by a clock that ticks every few milliseconds, and some write down whole
-    seconds only. So this waits for the next tick, and while a file bears a stamp of just now, for
-    20 ms or the file system's grain (at most 2 s) more: a rewrite in place right after the return
-    then differs. Returns at once when there are no paths.
+    File systems stamp by a clock that ticks every few milliseconds. So this waits for the next
+    tick, and for up to 20 ms more while a file bears a stamp of just now: a rewrite in place right
+    after the return then differs. Where stamps are coarse and no write can be watched for, that is
+    up to 2 s. Returns at once when there are no paths.
     """
     if not paths:
-        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={}, digests={})
+        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={}, watch=WriteWatch(()))
     taken_at_ns = _next_tick_ns()
     stamps = _stamps_at(paths)
-    unsettled_ns = max((_unsettled_ns(at) for at in stamps.values() if at), default=0)
+    watch = WriteWatch(path for path, at in stamps.items() if at and _is_regular(path))
+    unsettled_ns = max(
+        (_unsettled_ns(at, is_watched=path in watch.paths) for path, at in stamps.items() if at),
+        default=0,
+    )
     if unsettled_ns > 0:
         time.sleep(unsettled_ns / 1e9)
-        stamps = _stamps_at(paths)
-    found = {path: _digest_at(path) for path, at in stamps.items() if at is not None}
-    digests = {path: digest for path, digest in found.items() if digest is not None}
-    return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps, digests=digests)
+    watch.forget()
+    # What was written since is a part of what was there.
+    stamps = _stamps_at(paths) if unsettled_ns > 0 or watch.paths else stamps
+    return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps, watch=watch)
 
 
-def _unsettled_ns(at: Stamp) -> int:
-    """Return how long to wait until a file that is written now bears another stamp."""
-    grain_ns = at.granularity_ns
-    unsettled_ns = max(at.mtime_ns, at.ctime_ns) + grain_ns - _file_clock_ns()
-    # A stamp from the future never settles: it is worth no longer a wait than any other.
-    return min(unsettled_ns, grain_ns)
+def _unsettled_ns(at: Stamp, *, is_watched: bool) -> int:
+    """Return how long a file is to be left alone until a write would change its stamp.
+
+    A stamp from the future never settles: it is worth no longer a wait than any other.
+    """
+    youngest_ns = max(at.mtime_ns, at.ctime_ns)
+    is_coarse = at.mtime_ns % _SECOND_NS == at.ctime_ns % _SECOND_NS == 0
+    settle_ns = _COARSE_STAMPS_SETTLE_NS if is_coarse and not is_watched else _STAMPS_SETTLE_NS
+    return min(youngest_ns + settle_ns - _file_clock_ns(), settle_ns)
 
 
-def _digest_at(path: str) -> str | None:
-    """Return the SHA-256 of a regular file; None if it cannot be read, or is very large."""
-    try:
-        descriptor = os.open(path, OPEN_FLAGS)
-    except (OSError, ValueError):
-        return None
-    try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > DIGEST_BYTES_MAX:
-            return None
-        digest, left = hashlib.sha256(), DIGEST_BYTES_MAX
-        while left > 0 and (piece := os.read(descriptor, min(left, _READ_BYTES))):
-            digest.update(piece)
-            left -= len(piece)
-        return digest.hexdigest()
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+def _is_regular(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(stat_of(path).st_mode)
+    return False
 
 
 def _stamps_at(paths: Sequence[str]) -> dict[str, Stamp | None]:

@@ -18,14 +18,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.artifact_snapshot import (
-    ABSENT,
-    OPEN_FLAGS,
-    Snapshot,
-    Stamp,
-    stamp_of,
-    stat_of,
-)
+from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, Stamp, stamp_of, stat_of
 from fsm_orchestrator.stages.strict_json import problem_of
 from fsm_orchestrator.text.phrases import printable_name
 
@@ -33,6 +26,7 @@ JSON_BYTES_MAX: Final = 128 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 16 * 1024**3
 
 _READ_BYTES: Final = 1024**2
+_OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _KINDS: Final = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -140,7 +134,7 @@ def _judge_one(path: str, snapshot: Snapshot | None) -> Artifact:
     try:
         # Looked at before it is opened: opening a device may do something, and a FIFO may wait.
         _refuse_other_kinds(stat_of(path))
-        descriptor = os.open(path, OPEN_FLAGS)
+        descriptor = os.open(path, _OPEN_FLAGS)
         try:
             return _judge_open(path, descriptor, snapshot)
         finally:
@@ -156,7 +150,7 @@ def _judge_open(path: str, descriptor: int, snapshot: Snapshot | None) -> Artifa
     before = os.fstat(descriptor)
     _refuse_other_kinds(before)
     if snapshot is not None:
-        _refuse_stale(path, before, snapshot)
+        _refuse_stale(path, stamp_of(before), snapshot)
     is_json = path.lower().endswith(".json")
     bytes_max = JSON_BYTES_MAX if is_json else ARTIFACT_BYTES_MAX
     if before.st_size > bytes_max:
@@ -166,8 +160,6 @@ def _judge_open(path: str, descriptor: int, snapshot: Snapshot | None) -> Artifa
     after = os.fstat(descriptor)
     if size_bytes != after.st_size or stamp_of(after) != stamp_of(before):
         raise _WrongError(_Kind.MALFORMED, "changed while it was read")
-    if snapshot is not None:
-        _refuse_same_content(path, stamp_of(before), digest, snapshot)
     if is_json and (problem := problem_of(data)) is not None:
         raise _WrongError(_Kind.MALFORMED, problem)
     return Artifact(path=path, sha256=digest, size_bytes=size_bytes)
@@ -198,27 +190,17 @@ def _refuse_other_kinds(info: os.stat_result) -> None:
         raise _WrongError(_Kind.MALFORMED, f"is {kind}, not a regular file")
 
 
-def _refuse_stale(path: str, info: os.stat_result, snapshot: Snapshot) -> None:
-    """Raise if the file at `path` was not written since `snapshot`, as far as stamps tell."""
-    stamp = stamp_of(info)
-    if path in snapshot.stamps and snapshot.stamps[path] == stamp:
-        raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
-    # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
-    is_link = info.st_nlink > 1 or Path(path).is_symlink()
-    if (is_link or path not in snapshot.stamps) and stamp.is_before(snapshot.taken_at_ns):
-        raise _WrongError(_Kind.STALE, "last changed before this attempt")
-
-
-def _refuse_same_content(path: str, stamp: Stamp, digest: str, snapshot: Snapshot) -> None:
-    """Raise if only attributes have changed since `snapshot`: a mode or a link is no content.
-
-    Where the content of then is not known, a file that bears its old time counts as left as it was.
-    """
+def _refuse_stale(path: str, stamp: Stamp, snapshot: Snapshot) -> None:
+    """Raise if the file at `path` was not written since `snapshot`."""
     before = snapshot.stamps.get(path)
-    if before is None or not stamp.differs_in_attributes_only(before):
+    if before is not None and before.is_same_file(stamp):
+        if before.is_unwritten(stamp) and path not in snapshot.watch.written():
+            raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
         return
-    if snapshot.digests.get(path, digest) == digest:
-        raise _WrongError(_Kind.STALE, "only its attributes have changed since before this attempt")
+    # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
+    is_doubtful = path not in snapshot.stamps or Path(path).is_symlink()
+    if is_doubtful and stamp.mtime_ns < snapshot.taken_at_ns:
+        raise _WrongError(_Kind.STALE, "last changed before this attempt")
 
 
 def _wrong_from_os_error(path: str, error: OSError) -> _WrongError:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 
-_DIRECTORY: Final = "PWD"
+CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
+REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
+_NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, ""})
+"""What an orchestrator around us says of its own stage; and without a name nothing can be passed
+on."""
 
 
 def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str, str]:
-    """Return the operator's environment, PWD over it, then the given pairs, then `ours`."""
+    """Return the operator's environment, the stage's pairs over it, and `ours` over both.
+
+    PWD is where the stage starts, as a shell would have set it.
+    """
+    cwd = settings.cwd
     given = {key: value for key, value in settings.env.items() if value is not None}
-    return {**os.environ, _DIRECTORY: _name_of(settings.cwd), **given, **ours}
-
-
-def _name_of(directory: str) -> str:
-    """Return what PWD may call a directory: the operator's name for it, if that is one."""
-    operators = os.environ.get(_DIRECTORY, "")
-    try:
-        if os.path.isabs(operators) and os.path.samefile(operators, directory):
-            return operators
-    except OSError:
-        return directory
-    # Behind a link `..` is not what it seems: no shell takes such a name.
-    return os.path.realpath(directory) if os.pardir in directory.split(os.sep) else directory
+    return {
+        **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
+        **given,
+        # Behind a link `..` is not what it seems: no shell takes such a name.
+        "PWD": os.path.realpath(cwd) if os.pardir in Path(cwd).parts else cwd,
+        **ours,
+    }

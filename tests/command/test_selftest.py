@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import COMMAND, RUN_COMMAND_LINE, Ended, environment, orchestrate
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.command import Ended, orchestrate
+from tests.support.other_python import other_python
 
-ROOT = str(Path(__file__).parents[2])
-CHECKS = ("lock", "atomic replacement", "fsync", "time stamps", "containment", "kill and resume")
-SABOTAGED = """\
-import sys
-from pathlib import Path
-from fsm_orchestrator.selftest import sweep
-sweep.COMMAND_FILE = Path(sys.argv.pop(1))
-{run}
-sys.exit(run_command_line(sys.argv[1:]))
-"""
-"""The command, with another in place of the one that it starts: no PYTHONPATH gets into that."""
+CHECKS = (
+    *("lock", "atomic replacement", "fsync", "fresh artifacts", "containment"),
+    "kill and resume",
+)
 SABOTAGE = {
     "lock": "import fcntl; fcntl.flock = lambda *_: None",
     "atomic replacement": """\
@@ -44,14 +34,12 @@ def fsync(descriptor):
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 os.fsync = fsync
 """,
-    "time stamps": """\
-import os
-from types import SimpleNamespace
-def fstat(descriptor, fstat=os.fstat):
-    info = fstat(descriptor)
-    seen = {name: getattr(info, name) for name in dir(info) if name.startswith("st_")}
-    return SimpleNamespace(**seen | {"st_mtime_ns": 10**18 + seen["st_ctime_ns"]})
-os.fstat = fstat
+    "fresh artifacts": """\
+import os, pathlib
+def chmod(self, mode, chmod=pathlib.Path.chmod):
+    chmod(self, mode)
+    os.utime(self)
+pathlib.Path.chmod = chmod
 """,
     # The last run is killed when a stage is complete, however fast or slow the machine is.
     "kill and resume": """\
@@ -66,23 +54,8 @@ if "--resume" in sys.orig_argv:
 
 def selftest(tmp_path: Path, *options: str, sabotage: str = "") -> Ended:
     """The command, in a Python in which something does not do what it should."""
-    place = tmp_path / "sabotage"
-    place.mkdir()
-    (place / "sitecustomize.py").write_text(sabotage)
-    started = f"{sabotage}\nimport runpy\nrunpy.run_path({COMMAND[-1]!r}, run_name='__main__')\n"
-    (place / "command.py").write_text(started)
-    code = SABOTAGED.format(run=RUN_COMMAND_LINE)
-    state = str(tmp_path / "state")
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(place / "command.py"), "selftest", *options],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=f"{place}{os.pathsep}{ROOT}", XDG_STATE_HOME=state),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    python = other_python(tmp_path / "sabotage", sitecustomize=sabotage)
+    return orchestrate("selftest", *options, cwd=tmp_path, python=python)
 
 
 def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:

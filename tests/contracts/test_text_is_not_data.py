@@ -26,6 +26,7 @@ TAKES_APART: Final = frozenset(
 FILES: Final = {
     "stages/strict_json.py": "JSON artifacts, and msgspec's messages about them",
     "rendering/html/environment.py": "escapes for HTML",
+    "text/hidden.py": "escapes for terminals and shells",
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
@@ -46,19 +47,16 @@ FILES: Final = {
 """Files that do nothing but read or escape foreign text, and which."""
 
 ALLOWED: Final = {
-    ("__main__.py", "_forget_coerced_locale"): "the environment that the kernel keeps",
-    ("__main__.py", "_isolate"): "names of environment variables",
     ("cli/commands/explain.py", "_facts"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_wrapped"): "lays out lines, whatever they say",
     ("cli/commands/explain.py", "_paragraphs"): "lays out lines, whatever they say",
     ("cli/summary.py", "refusal_lines"): "lays out lines, whatever they say",
+    ("disk/stale.py", "remove_stale"): "names in a directory",
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
     ("rendering/html/output.py", "_shown"): "what a stage prints",
     ("stages/attempt.py", "Attempt._tail"): "what a stage prints",
-    ("stages/environment.py", "_name_of"): "a path that an operator named",
     ("stages/output_tail.py", "last_line"): "what a stage prints",
-    ("text/phrases.py", "printable"): "escapes for terminals",
     ("text/phrases.py", "counted"): "a noun, to make its plural",
     ("text/validation.py", "problems"): "pydantic's messages",
     ("text/validation.py", "expectation"): "pydantic's messages",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.stages import artifact_snapshot, artifacts
+from fsm_orchestrator.stages import artifact_snapshot
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import ArtifactProblem, ArtifactsVerdict, judge
+from fsm_orchestrator.stages.write_watch import WriteWatch
 from tests.stages.artifact_cases import without_privileges
+from tests.support.command import PASSING, orchestrate, report_of, shell
 
 pytestmark = pytest.mark.timeout(300)
 
 UNCHANGED = "unchanged since before this attempt"
 LAST_CHANGED_BEFORE = "last changed before this attempt"
 LONG_AGO_NS = 1_000_000_000
+needs_inotify = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
 def stale_reason(verdict: ArtifactsVerdict) -> str:
@@ -139,6 +144,162 @@ def test_snapshot_holds_what_was_there_when_it_returned(
     assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
 
 
+def change_mode(path: Path) -> None:
+    """Give a file other permissions."""
+    path.chmod(0o600)
+
+
+def change_owner(path: Path) -> None:
+    """Set the owner, to the one it has."""
+    os.chown(path, os.getuid(), os.getgid())
+
+
+def link(path: Path) -> None:
+    """Give a file one more name."""
+    os.link(path, path.with_suffix(".link"))
+
+
+def move_away_and_back(path: Path) -> None:
+    """Rename a file twice."""
+    path.rename(path.with_suffix(".away"))
+    path.with_suffix(".away").rename(path)
+
+
+def read(path: Path) -> None:
+    """Open a file for writing as well, and only read it."""
+    with path.open("r+b") as stream:
+        stream.read()
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+@pytest.mark.parametrize("change", [change_mode, change_owner, link, move_away_and_back, read])
+def test_leftover_that_was_not_written_to_is_stale(
+    change: Callable[[Path], None],
+    is_watched: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What only moves the time of change of a leftover makes it no work of the attempt."""
+    if not is_watched:
+        monkeypatch.setattr(WriteWatch, "_watch", lambda *_: None)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    changed_ns = path.stat().st_ctime_ns
+    change(path)
+    assert change is read or path.stat().st_ctime_ns > changed_ns
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_changed_leftover_behind_a_new_link_is_stale(tmp_path: Path) -> None:
+    """A link made in the attempt to an old file is no better if that has got other permissions."""
+    target, path = tmp_path / "target", tmp_path / "plan.json"
+    target.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    path.symlink_to(target)
+    target.chmod(0o600)
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+
+
+@needs_inotify
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [
+        ("chmod 600 plan.json; ln plan.json another", "artifact_missing"),
+        ("printf '{}' 1<>plan.json; touch -r other plan.json", "success"),
+    ],
+)
+def test_second_attempt_is_judged_by_what_it_wrote(
+    second: str, status: str, tmp_path: Path
+) -> None:
+    """What the first attempt left counts for the second only if that one writes it again."""
+    script = (
+        'if test "$ORCHESTRATOR_ATTEMPT" = 1;'
+        " then printf '{}' >plan.json; touch -r plan.json other; exit 1;"
+        f" else {second}; fi"
+    )
+    options = (*shell("manager", script), "--manager-expected-artifact", "plan.json")
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
+    orchestrate("out", "--resume", cwd=tmp_path)
+    (execution,) = report_of(tmp_path / "out")["stage_executions"][:1]
+    assert (execution["attempt"], execution["status"]) == (2, status)
+    stale = [str(tmp_path / "plan.json")] if status == "artifact_missing" else []
+    assert execution["stale_artifacts"] == stale
+
+
+@needs_inotify
+@pytest.mark.parametrize("content", [b"{}", b"[]"])
+def test_rewrite_with_the_old_times_is_not_stale(content: bytes, tmp_path: Path) -> None:
+    """A file written in place and given back its times, as `cp -p` does, counts as written."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    snapshot = take_snapshot([str(path)])
+    with path.open("r+b") as stream:
+        stream.write(content)
+    os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+@needs_inotify
+def test_many_writes_to_one_do_not_hide_those_to_another(tmp_path: Path) -> None:
+    """The events of one file fill no queue, and one file of two names counts at both."""
+    paths = [tmp_path / name for name in ("busy", "quiet", "same", "idle")]
+    for path in paths:
+        path.write_bytes(b"x")
+    paths[2].unlink()
+    os.link(paths[1], paths[2])
+    watch = WriteWatch(map(str, paths))
+    assert watch.paths == set(map(str, paths))
+    with paths[0].open("r+b", buffering=0) as busy, paths[1].open("r+b", buffering=0) as quiet:
+        for _ in range(20_000):
+            busy.write(b"x")
+        quiet.write(b"x")
+    assert watch.written() == set(map(str, paths[:3]))
+    watch.forget()
+    assert watch.written() == frozenset()
+
+
+@pytest.fixture(name="coarse", scope="module")
+def file_system_that_stamps_by_the_second(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:
+    """Mount an ext4 whose inodes have no room for more than seconds."""
+    folder, image = tmp_path_factory.mktemp("coarse"), tmp_path_factory.mktemp("image") / "ext4"
+    image.write_bytes(b"")
+    os.truncate(image, 8 * 1024**2)
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    for words in (
+        ("mke2fs", "-q", "-t", "ext4", "-I", "128", "-F", image),
+        ("mount", "-o", "loop", image, folder),
+    ):
+        done = subprocess.run(
+            ["/usr/bin/env", *words], env=environment, capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no such file system can be mounted here: {done.stderr.decode()}")
+    yield folder
+    subprocess.run(["/usr/bin/env", "umount", folder], env=environment, check=True)
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_rewrite_is_not_stale_where_stamps_are_coarse(
+    is_watched: bool, coarse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rewrite of the same bytes within the second counts; other permissions do not."""
+    if not is_watched:
+        monkeypatch.setattr(WriteWatch, "_watch", lambda *_: None)
+    path = coarse / "plan.json"
+    path.write_bytes(b"{}")
+    assert path.stat().st_ctime_ns % 1_000_000_000 == 0
+    snapshot = take_snapshot([str(path)])
+    path.chmod(0o640)
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+    with path.open("r+b") as stream:
+        stream.write(b"{}")
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
 def test_touched_file_is_not_stale(tmp_path: Path) -> None:
     """A file whose times the attempt renewed is good."""
     path = tmp_path / "plan.json"
@@ -215,123 +376,4 @@ def test_leftover_that_could_not_be_looked_at_is_stale(tmp_path: Path) -> None:
     closed.chmod(0o700)
     assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
     path.write_bytes(b"{}")
-    assert judge([str(path)], snapshot, allow_stale=False).is_good
-
-
-# What stamps cannot tell
-
-ATTRIBUTES_ONLY = "only its attributes have changed since before this attempt"
-
-
-def _mode(path: Path) -> None:
-    path.chmod(0o640)
-
-
-def _one_link_more(path: Path) -> None:
-    os.link(path, path.with_name("other"))
-
-
-def _moved_over_itself(path: Path) -> None:
-    os.link(path, path.with_name("other"))
-    path.unlink()
-    path.with_name("other").rename(path)
-
-
-@pytest.mark.parametrize("change", [_mode, _one_link_more, _moved_over_itself])
-def test_leftover_with_other_attributes_is_stale(
-    tmp_path: Path, change: Callable[[Path], None]
-) -> None:
-    """A mode, a link or a way back to its name is no new content."""
-    path = tmp_path / "plan.json"
-    path.write_bytes(b"{}")
-    snapshot = take_snapshot([str(path)])
-    change(path)
-    assert path.stat().st_ctime_ns >= snapshot.taken_at_ns
-    reason = stale_reason(judge([str(path)], snapshot, allow_stale=False))
-    assert reason in {ATTRIBUTES_ONLY, LAST_CHANGED_BEFORE}
-
-
-def test_other_content_under_the_old_time_is_not_stale(tmp_path: Path) -> None:
-    """A tool that restores times (cp -p, tar) has written the file all the same."""
-    path = tmp_path / "plan.json"
-    path.write_bytes(b"[1]")
-    snapshot, info = take_snapshot([str(path)]), path.stat()
-    with path.open("r+b") as stream:
-        stream.write(b"[2]")
-    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
-    assert judge([str(path)], snapshot, allow_stale=False).is_good
-
-
-@pytest.mark.parametrize("link", [os.link, os.symlink])
-def test_other_name_or_mode_of_an_old_file_is_stale(
-    tmp_path: Path, link: Callable[[Path, Path], None]
-) -> None:
-    """A file of long ago does not become new by another name, nor by another mode."""
-    old, path = tmp_path / "old.json", tmp_path / "plan.json"
-    old.write_bytes(b"{}")
-    snapshot = take_snapshot([str(path)])
-    link(old, path)
-    old.chmod(0o600)
-    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
-
-
-def test_leftover_too_large_to_note_is_stale_under_its_old_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the content of before is not known, what bears its old time counts as left."""
-    monkeypatch.setattr(artifact_snapshot, "DIGEST_BYTES_MAX", 2)
-    path = tmp_path / "plan.json"
-    path.write_bytes(b"[1]")
-    snapshot = take_snapshot([str(path)])
-    path.chmod(0o640)
-    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == ATTRIBUTES_ONLY
-
-
-@pytest.fixture(name="grain_ns", params=[1_000_000_000, 2_000_000_000], ids=["1 s", "2 s"])
-def coarse_stamps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Stamps as coarse as those of ext3, or of FAT."""
-    grain_ns: int = request.param
-
-    def stamp_of(info: os.stat_result) -> artifact_snapshot.Stamp:
-        seen = fine(info)
-        return seen._replace(
-            mtime_ns=seen.mtime_ns // grain_ns * grain_ns,
-            ctime_ns=seen.ctime_ns // grain_ns * grain_ns,
-        )
-
-    fine = artifact_snapshot.stamp_of
-    monkeypatch.setattr(artifact_snapshot, "stamp_of", stamp_of)
-    monkeypatch.setattr(artifacts, "stamp_of", stamp_of)
-    return grain_ns
-
-
-def test_same_bytes_are_not_stale_where_stamps_are_coarse(tmp_path: Path, grain_ns: int) -> None:
-    """The snapshot waits for the next grain, so that a rewrite at once bears another stamp."""
-    path = tmp_path / "plan.json"
-    path.write_bytes(b"{}")
-    snapshot = take_snapshot([str(path)])
-    assert time.time_ns() // grain_ns > path.stat().st_mtime_ns // grain_ns
-    with path.open("r+b") as stream:
-        stream.write(b"{}")
-    assert judge([str(path)], snapshot, allow_stale=False).is_good
-
-
-@pytest.mark.usefixtures("grain_ns")
-def test_leftover_is_stale_where_stamps_are_coarse(tmp_path: Path) -> None:
-    """What is left as it was, or gets another mode, is stale all the same."""
-    path = tmp_path / "plan.json"
-    path.write_bytes(b"{}")
-    snapshot = take_snapshot([str(path)])
-    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
-    path.chmod(0o640)
-    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == ATTRIBUTES_ONLY
-
-
-@pytest.mark.usefixtures("grain_ns")
-def test_link_to_a_new_file_is_not_stale_where_stamps_are_coarse(tmp_path: Path) -> None:
-    """A stamp that is cut down to its grain is not taken for one of before."""
-    real, path = tmp_path / "real.json", tmp_path / "plan.json"
-    snapshot = take_snapshot([str(path)])
-    real.write_bytes(b"{}")
-    path.symlink_to(real)
     assert judge([str(path)], snapshot, allow_stale=False).is_good

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsm_orchestrator
 from fsm_orchestrator.cli.main import run_command_line
 from tests.support import forked
 from tests.support.patience import PATIENCE_SECONDS
@@ -22,10 +21,7 @@ RUN_COMMAND_LINE = f"from {run_command_line.__module__} import {run_command_line
 """For a script that is the command: `run_command_line(arguments)` returns the exit code."""
 CHECKPOINT = "orchestrator_checkpoint.json"
 EVENTS = "orchestrator_events.jsonl"
-COMMAND = (
-    *(sys.executable, "-I", "-X", "utf8"),  # as the command starts itself where it must
-    str(Path(fsm_orchestrator.__file__).parent / "__main__.py"),
-)
+COMMAND = (sys.executable, "-m", "fsm_orchestrator")
 PASSING = (
     *("--policy-status", "allow"),
     *("--ci-status", "success"),
@@ -52,9 +48,8 @@ class Ended:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a command under test, in which the checkout can be imported."""
-    root = str(Path(__file__).parents[2])
-    return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1", **extra}
+    """Return the environment of a command under test."""
+    return {**os.environ, "NO_COLOR": "1", **extra}
 
 
 def shell_environment(folder: Path) -> dict[str, str]:
@@ -75,6 +70,7 @@ def orchestrate(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     timeout: float = PATIENCE_SECONDS,
+    python: str = sys.executable,
 ) -> Ended:
     """Run the command to its end, as an operator would; private state goes below `cwd`.
 
@@ -86,11 +82,11 @@ def orchestrate(
     written = Written(arguments, cwd)
     words, base = [*map(str, arguments)], environment()
     given = environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {}))
-    if forked.can_fork(words, cwd=cwd, env=given, base=base):
+    if python == sys.executable and forked.can_fork(words, cwd=cwd, env=given, base=base):
         done = forked.run(words, cwd=cwd, env=given, base=base, timeout=timeout)
     else:
         done = subprocess.run(
-            [*COMMAND, *words],
+            [python, *COMMAND[1:], *words],
             cwd=cwd,
             env=given,
             stdin=subprocess.DEVNULL,

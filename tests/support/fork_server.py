@@ -94,6 +94,7 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     time.tzset()
+    sys.path[0] = os.getcwd()
     sys.argv = [PACKAGE, *request["arguments"]]
 
 

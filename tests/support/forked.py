@@ -19,13 +19,6 @@ from typing import Final, NamedTuple
 
 from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
 
-ROOT: Final = Path(__file__).parents[2]
-ISOLATED: Final = (sys.executable, "-I", "-X", "utf8")
-"""The interpreter as the command has it, or it would start itself again."""
-_SERVE: Final = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1));"
-    " runpy.run_module('tests.support.fork_server', run_name='__main__', alter_sys=True)"
-)
 HEEDED_AT_START: Final = (
     *("LD_", "DYLD_", "GLIBC_", "MALLOC_"),  # by the loader and the C library
     *("PYTHON", "LANG", "LC_"),  # by the interpreter
@@ -74,8 +67,8 @@ class ForkServer:
         self._door, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [*ISOLATED, "-c", _SERVE, str(ROOT), str(theirs.fileno())],
-                cwd=ROOT,
+                [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())],
+                cwd=Path(__file__).parents[2],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,  # Python looks at its streams once, as it starts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -17,6 +16,7 @@ from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
@@ -124,7 +124,7 @@ def _stage_lines(stage: PlannedStage) -> list[str]:
             lines.append(f"      add {option_prefix(stage.stage)}-bin to run it")
         return lines
     details = [
-        ("command", shlex.join((stage.command, *stage.args))),
+        ("command", shell_line((stage.command, *stage.args))),
         ("in", stage.cwd or ""),
         ("timeout", span_words(stage.timeout_ms or 0)),
     ]

@@ -154,7 +154,9 @@ def text_of(view: InspectedRun, typed: str) -> str:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
     text += "".join(f"  note: {printable(one)}\n" for one in _changed_files(view))
-    return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"
+    for one in (view.relocation_sentence, view.trouble):
+        text += "" if one is None else f"  {printable(one)}\n"
+    return text
 
 
 def _changed_files(view: InspectedRun) -> Iterator[str]:
