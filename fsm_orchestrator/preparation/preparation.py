@@ -192,7 +192,9 @@ def origins_of(
             )
     before, now = stages
     since = {
-        stage: kept.stages_since.get(stage, invocation) if before.get(stage) == one else invocation
+        stage: kept.stages_since.get(stage, invocation)
+        if stage in before and _work_of(before[stage]) == _work_of(one)
+        else invocation
         for stage, one in now.items()
     }
     return with_given(
@@ -202,6 +204,17 @@ def origins_of(
         () if given is None else given.keys,
         tuple(files),
     ).model_copy(update={"stages_since": since})
+
+
+def _work_of(settings: StageSettings) -> tuple[object, ...]:
+    """Return what a stage does, as it is compared when it has completed: without limits."""
+    return (
+        settings.command,
+        settings.args,
+        settings.cwd,
+        settings.env,
+        settings.expected_artifacts,
+    )
 
 
 def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:

@@ -161,6 +161,11 @@ def _check_output_directory(output: Path) -> None:
                 f"the output directory {output} cannot be made: {above} is a file",
                 remedy="name a path where a directory can be made",
             )
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"the output directory {output} cannot be made: {above} may not be written to",
+                remedy="name a directory that you may write to",
+            )
         return
     what = "a file" if os.path.exists(output) else "a link to nothing"
     raise UsageError(
