@@ -94,7 +94,7 @@ class Driver:
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
         before, log_before = self._recorder.draft, self._context.log
-        mask = self._context.masker.mask_path
+        mask = self._context.masker.mask
         details = tuple(map(mask, fact.details))
         record = TransitionRecord(
             seq=1 + sum(1 for _ in before.transitions),

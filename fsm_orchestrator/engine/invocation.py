@@ -46,6 +46,11 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
     Raises as `fsm_orchestrator.run` does.
     """
+    with config.hidden_in_errors():
+        return _run_invocation(config, caller)
+
+
+def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -138,9 +143,8 @@ def _execute(
             report = driver.execute(*leftovers)
         except Exception as error:
             driver.crash(error)
-            raise InternalError(
-                f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
-            ) from error
+            said = preparation.masker.mask(f"{type(error).__name__}: {error}")
+            raise InternalError(said, traceback_in=str(event_file.path)) from error
         return report, driver.is_recorded
 
 

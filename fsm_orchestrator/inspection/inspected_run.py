@@ -21,6 +21,7 @@ from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import (
@@ -179,5 +180,5 @@ def _report(directory: Path, saved: SavedRun | None) -> tuple[Report, str | None
     except ReportError as error:
         if saved is None:
             raise
-        intact = judge_artifacts(saved.checkpoint, {}).is_good
+        intact = judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_good
         return build_report(saved.checkpoint, artifacts_intact=intact), str(error)

@@ -65,6 +65,9 @@ class Checkpoint(StrictModel):
             " null when the run has no such values."
         )
     )
+    secret_keys: tuple[str, ...] = Field(
+        description="The names of all secrets that were declared in the run, in any invocation."
+    )
     current_state: StateName = Field(description="The state that the run is in.")
     lifecycle_sha256: Sha256 = Field(
         description="SHA-256 of the relation that `lifecycle` says, in hexadecimal."
@@ -263,7 +266,7 @@ class Checkpoint(StrictModel):
                 **gone_wrong(Problem(cause=error, details=())),
                 "command": "" if settings is None else settings.command,
                 "args": () if settings is None else settings.args,
-                "env_keys": () if settings is None else tuple(settings.env_digests),
+                "env_keys": () if settings is None else settings.variable_names,
                 "cwd": "" if settings is None else settings.cwd,
                 "stdout_log": stdout_log,
                 "stderr_log": stderr_log,

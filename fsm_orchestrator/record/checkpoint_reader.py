@@ -53,7 +53,7 @@ def load_saved(output_directory: Path) -> SavedRun:
     """
     checkpoint = load(output_directory)
     ref = checkpoint.private_ref
-    return SavedRun(checkpoint, None if ref is None else private_file.load(ref))
+    return SavedRun(checkpoint, None if ref is None else private_file.load(ref, output_directory))
 
 
 def load(output_directory: Path) -> Checkpoint:

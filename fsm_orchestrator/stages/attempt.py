@@ -57,6 +57,8 @@ class Attempt:
     """An attempt that is already durable; the observer of its own process.
 
     Attributes:
+        masker: hides secrets.
+        output_masker: hides settings as well, for what the stage prints.
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
@@ -69,6 +71,7 @@ class Attempt:
     output_directory: Path
     clock: Clock
     masker: Masker
+    output_masker: Masker
     on_leak: OnLeak
     record: AttemptRecord
     settings: StageSettings
@@ -162,7 +165,8 @@ class Attempt:
     def _environment(self) -> dict[str, str]:
         """Return the operator's environment, the stage's pairs over it, and ours over both."""
         record = self.record
-        given = {key: value for key, value in self.settings.env.items() if value is not None}
+        variables = self.settings.variables
+        given = {key: value for key, value in variables.items() if value is not None}
         return {
             **os.environ,
             **given,
@@ -181,7 +185,7 @@ class Attempt:
 
     def _tail(self, output: int) -> str:
         """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
-        tail = read_tail(self._outputs[output], self.masker, start=self._starts[output])
+        tail = read_tail(self._outputs[output], self.output_masker, start=self._starts[output])
         return "\n".join(tail.text.splitlines()[-TAIL_LINES:])
 
     def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
@@ -219,10 +223,10 @@ class Attempt:
             flaky=status is StageStatus.SUCCESS and self.is_retry,
             reason=self.record.reason,
             **gone_wrong(self._problem(result, verdict)),
-            command=masker.mask_path(self.settings.command),
+            command=masker.mask(self.settings.command),
             args=masker.mask_all(self.settings.args),
-            env_keys=tuple(self.settings.env),
-            cwd=masker.mask_path(self.settings.cwd),
+            env_keys=tuple(self.settings.variables),
+            cwd=masker.mask(self.settings.cwd),
             started_at=self.record.started_at,
             duration_ms=duration_ms,
             exit_code=end.code if isinstance(end, Exited) else None,
@@ -247,7 +251,7 @@ class Attempt:
 
     def _problem(self, result: StageResult, verdict: ArtifactsVerdict) -> Problem | None:
         """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
-        problem, mask = problem_of(result), self.masker.mask_path
+        problem, mask = problem_of(result), self.masker.mask
         if problem is None:
             return None
         details = list(problem.details)

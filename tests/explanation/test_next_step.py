@@ -23,7 +23,7 @@ from tests.support.command import (
 )
 
 ONCE = "test -e once || { touch once; "
-SECRET = ("--manager-env", "TOKEN=4711")
+SECRET = ("--manager-env", "MODE=4711")
 PLAN = ("--manager-expected-artifact", "plan.json", *shell("manager", "echo [] > plan.json"))
 REFUSED = 2
 
@@ -169,4 +169,4 @@ def test_checkpoint_and_private_file_are_read_once(
     name, *options = command
     assert main.run_command_line([name, "out", *options]) == 0
     assert [path.name for path in read].count(CHECKPOINT_FILE) == 1
-    assert [path.parent for path in read].count(state_directory()) == 1
+    assert [path.parent for path in read].count(state_directory(tmp_path / "out")) == 1
