@@ -150,7 +150,9 @@ def test_a_setting_is_masked_in_quoted_output_alone(tmp_path: Path) -> None:
     assert execution["args"][2:] == ["release", "1234"]
     assert execution["cwd"] == str(tmp_path / "release")
     assert execution["error"] == "exited with code 3"
-    assert "attempt 1 of manager: exited with code 3" in ended.stdout
+    causes = [one["cause"] for one in report_of(tmp_path / "out")["transitions"]]
+    assert causes[-1] == "attempt 1 of manager: exited with code 3"
+    assert "exited with code 3" in ended.stdout
     assert "release 1234" in planned.stdout
     assert [one["text"] for one in ended.events if one["event"] == "stage.output"] == [
         "pull request ***, ***"
