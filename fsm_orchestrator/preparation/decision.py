@@ -17,6 +17,7 @@ from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import (
     Change,
     Version,
@@ -43,6 +44,7 @@ class ResumableRun:
         settings: what was given now laid over them.
         records: those, as the checkpoint keeps them.
         key_is_lost: whether values cannot be compared with earlier ones any more.
+        replaced_lifecycle: the one it followed, where one with other settings is adopted now.
     """
 
     config: RunConfig
@@ -53,6 +55,7 @@ class ResumableRun:
     hider: Hider
     private: PrivateFile
     key_is_lost: bool
+    replaced_lifecycle: Lifecycle | None = None
 
     @property
     def masker(self) -> Masker:
@@ -66,13 +69,17 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
     Raises:
         UsageError: what was given does not fit the run.
     """
-    checkpoint, private = saved
+    checkpoint, private = saved.checkpoint, saved.private
     if config.run_id not in {None, checkpoint.run_id}:
         raise UsageError(
             f"--run-id {config.run_id} does not fit: the run to resume is {checkpoint.run_id}",
             remedy="leave --run-id out, or start a new run without --resume",
         )
-    _refuse_other_lifecycle(config, checkpoint)
+    followed = _followed_lifecycle(config, checkpoint)
+    replaced = None if followed == checkpoint.lifecycle else checkpoint.lifecycle
+    checkpoint = checkpoint.model_copy(
+        update={"lifecycle": followed, "lifecycle_sha256": followed.sha256}
+    )
     kept = kept_settings(saved, config.stages)
     settings = given_settings(config, checkpoint.lifecycle, kept.stages)
     values = {**kept.secrets, **secret_values(settings)}
@@ -89,19 +96,22 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
         hider=hider,
         private=to_keep,
         key_is_lost=private is None,
+        replaced_lifecycle=replaced,
     )
 
 
-def _refuse_other_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> None:
+def _followed_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> Lifecycle:
+    """Return the checkpoint's lifecycle, or the one given now that differs in settings only."""
     if config.lifecycle is None:
-        return
+        return checkpoint.lifecycle
     named = reading.find(config.lifecycle, Path(config.directory))
-    if named.sha256 != checkpoint.lifecycle_sha256:
+    if named.relation_sha256 != checkpoint.lifecycle.relation_sha256:
         raise UsageError(
             f"the run to resume follows the lifecycle {checkpoint.lifecycle.name!r} that its"
             f" checkpoint holds, and {config.lifecycle} is not the same relation",
             remedy="leave --lifecycle out, or start a new run without --resume",
         )
+    return checkpoint.lifecycle if checkpoint.is_done else named
 
 
 class Decision(NamedTuple):

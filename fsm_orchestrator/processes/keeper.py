@@ -10,7 +10,8 @@ termination.py decides when to end which process, and how gently.
 
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
-    spawn  SIGNALS PROGRAM CWD COUNT ARGUMENT... PAIR...   with stdout and stderr as descriptors
+    spawn  SIGNALS PROGRAM CWD COUNT ARGUMENT... PAIR...   with stdout and stderr as descriptors,
+           and where there are no pidfds a pipe to close when the leader has ended
     finish
 
 and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, and
@@ -36,9 +37,13 @@ PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
 that cannot be interrupted, or of another user."""
+FREEZE_SECONDS_MAX = 4.0
+"""How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
-DESCRIPTORS_MAX = 2
+DESCRIPTORS_MAX = 3
+LOOK_SECONDS = 0.2
+"""How often to look whether the orchestrator lives, where there is no descriptor of it."""
 LENGTH = struct.Struct(">I")
 KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
@@ -46,10 +51,12 @@ KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, si
 class Keeper:
     """Serves one orchestrator: keeps one stage's leader at a time, and all that it starts."""
 
-    def __init__(self, control: socket.socket, orchestrator: int) -> None:
+    def __init__(self, control: socket.socket, pid: int, orchestrator: int) -> None:
         self._control = control
+        self._orchestrator_pid = pid
         self._orchestrator = orchestrator
         self._leader = 0
+        self._end_pipe = -1
         self._children_file = f"/proc/self/task/{os.getpid()}/children"
         self._woken, waker = os.pipe()
         for descriptor in (self._woken, waker):
@@ -61,13 +68,16 @@ class Keeper:
         """Obey until the orchestrator is gone; then end whatever is left of its stage."""
         watched = select.poll()
         for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
-            watched.register(descriptor, select.POLLIN)
+            if descriptor >= 0:
+                watched.register(descriptor, select.POLLIN)
+        wait_ms = None if self._orchestrator >= 0 else LOOK_SECONDS * 1000
         while True:
-            ready = {descriptor for descriptor, _ in watched.poll()}
+            ready = {descriptor for descriptor, _ in watched.poll(wait_ms)}
             if self._woken in ready:
                 self._hear()
                 self._reap_adopted()
-            if self._orchestrator in ready:
+                self._tell_end()
+            if self._orchestrator in ready or os.getppid() != self._orchestrator_pid:
                 break
             if self._control.fileno() in ready and not self._answer():
                 break
@@ -94,6 +104,7 @@ class Keeper:
         signals, program, cwd, count = fields[:4]
         arguments = fields[4 : 4 + int(count)]
         pairs = (pair.partition(b"=") for pair in fields[4 + int(count) :])
+        self._end_pipe = descriptors[2] if len(descriptors) == DESCRIPTORS_MAX else -1
         where = b"cwd"
         try:
             os.chdir(cwd)
@@ -112,9 +123,10 @@ class Keeper:
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
             )
         except OSError as error:
+            self._close_end_pipe()
             return [b"refused", where, b"%d" % (error.errno or 0)]
         finally:
-            for descriptor in descriptors:
+            for descriptor in descriptors[:2]:
                 os.close(descriptor)
             os.chdir("/")
         return [b"started", b"%d" % self._leader]
@@ -123,6 +135,7 @@ class Keeper:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
         ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
         status, usage = ended.get(self._leader, (None, None))
+        self._close_end_pipe()
         self._leader = 0
         survivors = [b"%d" % pid for pid in self._children()] if killed < 0 else []
         return [
@@ -145,7 +158,7 @@ class Keeper:
             killed; -1 at the deadline.
         """
         ended: dict[int, tuple[int, resource.struct_rusage]] = {}
-        signalled: set[int] = set()
+        signalled = self._kill_frozen(deadline)
         wait_seconds = WAIT_SECONDS_MIN
         while True:
             for pid in self._children():
@@ -167,6 +180,21 @@ class Keeper:
             wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
             self._hear()
 
+    def _kill_frozen(self, deadline: float | None) -> set[int]:
+        """Freeze all that is alive and kill it; return the pids. Nothing, where nothing is."""
+        children = self._children()
+        if not children or (children == [self._leader] and self._has_ended(self._leader)):
+            return set()
+        import freezing  # type: ignore[import-not-found]  # noqa: PLC0415 - rare
+
+        looks = (
+            lambda: [(pid, 0) for pid in self._children()],
+            lambda: freezing.below(os.getpid()),
+        )
+        until = time.monotonic() + FREEZE_SECONDS_MAX
+        frozen, _ = freezing.freeze(looks, until if deadline is None else min(until, deadline))
+        return {pid for pid, _ in frozen if self._kill(pid)}
+
     def _kill(self, pid: int) -> bool:
         """Kill a child: it is not reaped yet, so no stranger can have its pid."""
         try:
@@ -174,6 +202,20 @@ class Keeper:
         except OSError:  # of another user (sudo), which may still end by itself
             return False
         return True
+
+    def _tell_end(self) -> None:
+        """Close the pipe once the leader has ended, which is not reaped by that."""
+        if self._end_pipe >= 0 and self._leader and self._has_ended(self._leader):
+            self._close_end_pipe()
+
+    def _has_ended(self, pid: int) -> bool:
+        """Return whether a child has ended; it is not reaped by that."""
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _close_end_pipe(self) -> None:
+        if self._end_pipe >= 0:
+            os.close(self._end_pipe)
+            self._end_pipe = -1
 
     def _reap_adopted(self) -> None:
         """Reap what was adopted and has ended. The leader keeps its pid until `finish`."""
@@ -275,11 +317,10 @@ def main() -> None:
         return
     try:
         orchestrator = os.pidfd_open(expected)
-    except OSError as error:
-        send(control, [b"unable", f"pidfd_open: {error.strerror}".encode()])
-        return
+    except (AttributeError, OSError):  # an old kernel, or a filter that refuses it
+        orchestrator = -1
     if os.getppid() == expected:
-        keeper = Keeper(control, orchestrator)
+        keeper = Keeper(control, expected, orchestrator)
         try:
             send(control, [b"ready"])
         except OSError:

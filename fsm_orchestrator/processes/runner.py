@@ -22,6 +22,7 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -140,6 +141,11 @@ class ProcessRunner:
         """The reason for having no keeper; empty while there is one, or none was asked for yet."""
         return self._unable
 
+    @property
+    def adopts(self) -> bool:
+        """Whether this process gets what a killed keeper kept."""
+        return is_adopting()
+
     def reach(self) -> Containment:
         """Return how far the ending of processes reaches here."""
         return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
@@ -177,13 +183,17 @@ class ProcessRunner:
             child = self._spawn(command)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST))
+            return ProcessReport(Lost(LOST), survivors=end_adopted())
+        except BaseException:
+            self._dismiss_keeper()  # it ends what it may have started
+            raise
         if isinstance(child, NotSpawned):
             self._is_idle = True
             return ProcessReport(child)
         try:
             observer.started(child.pid)
             stopped = self._wait(child, limits, output, observer, _Reading(reader))
+            ended_itself = bool(readable([child.end_descriptor], 0.0))
             if isinstance(stopped, TimedOut | WentQuiet):
                 self._announce_end(child, stopped, output, observer)
             left = self._left_by(child) if stopped is None else ()
@@ -195,13 +205,15 @@ class ProcessRunner:
                     child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
                 )
         except BaseException:
-            terminate(
-                child,
-                limits.kill_grace_ms,
-                self._interrupts,
-                requests_heard=self._interrupts.count,
-            )
-            self._collect(child)
+            try:
+                terminate(
+                    child,
+                    limits.kill_grace_ms,
+                    self._interrupts,
+                    requests_heard=self._interrupts.count,
+                )
+            finally:  # also where something is raised into that: it has an owner all the time
+                self._collect(child)
             raise
         collected = self._collect(child)
         if isinstance(collected.end, Lost):
@@ -212,6 +224,11 @@ class ProcessRunner:
         end: ProcessEnd = collected.end if stopped is None else stopped
         if isinstance(end, TimedOut | WentQuiet):
             end = end._replace(was_killed=not has_ended)
+        if stopped is None and self._interrupts.first is not None:
+            # Whoever asked may have signalled the process too, which ended on that.
+            end = Interrupted(self._interrupts.first, by_then=collected.end)
+        elif isinstance(stopped, Interrupted) and ended_itself:
+            end = stopped._replace(by_then=collected.end)
         return ProcessReport(end, collected.resources, leaked, count, collected.survivors)
 
     def _spawn(self, command: Command) -> Contained | NotSpawned:
@@ -226,7 +243,15 @@ class ProcessRunner:
         collected = child.collect()
         if isinstance(collected.end, Lost):
             self._drop_keeper()
+            if not collected.survivors:
+                collected = collected._replace(survivors=end_adopted())
         return collected
+
+    def _dismiss_keeper(self) -> None:
+        """Let a keeper go that may keep something nobody knows of: it ends that first."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
 
     def _drop_keeper(self) -> None:
         """Give up the keeper, which cannot be relied on: the next process gets another."""

@@ -47,7 +47,7 @@ class KeptSettings(NamedTuple):
 
 def kept_settings(saved: SavedRun, given: Mapping[str, StageGiven] = NOTHING) -> KeptSettings:
     """Return the settings that a run has left; `given` are the values that are given now."""
-    checkpoint, private = saved
+    checkpoint, private = saved.checkpoint, saved.private
     values = {
         one: value
         for one in dict.fromkeys(_references(checkpoint))

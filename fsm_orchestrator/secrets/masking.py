@@ -167,3 +167,7 @@ def _pattern_of(texts: Iterable[str]) -> re.Pattern[str] | None:
         for one in texts
     ]
     return re.compile("|".join(parts)) if parts else None
+
+
+NO_SECRETS: Final = Masker()
+"""Masks nothing."""

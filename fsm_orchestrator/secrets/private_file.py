@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, stale
 from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.model.base import SchemaVersion, StrictModel
 from fsm_orchestrator.vocabulary import PRODUCT
@@ -108,6 +108,7 @@ def save(ref: str, state: PrivateFile, output_directory: Path) -> None:
     """
     path = _path(ref, output_directory)
     files.make_directory(path.parent, mode=0o700)
+    stale.remove_stale(path.parent, path.name)  # what a killed orchestrator has left
     files.replace_file(path, state.model_dump_json().encode(), mode=0o600)
     _prune(path.parent)
 
