@@ -86,7 +86,7 @@ class Hider:
         """Return the kept form of a text of a stage; None where it holds no secret."""
         if not self.masker.hides(text):
             return None
-        pieces = self.masker.split(text)
+        pieces = self.masker.pieces(text)
         parts = tuple(self._part(stage, *one) for one in pieces if one[0])
         return HiddenText(
             field=place.field,

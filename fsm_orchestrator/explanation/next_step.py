@@ -70,12 +70,14 @@ class Offer(NamedTuple):
     Attributes:
         words: the command; None when there is none.
         would: what it would do, or what to do instead, step by step.
+        before: what to do first, or the command is refused.
         refusal: why a plainer resume would be refused, as the refusal says it; None when it would
             not be.
     """
 
     words: tuple[str, ...] | None = None
     would: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     refusal: str | None = None
 
 
@@ -87,7 +89,7 @@ def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> 
     offer = offer_of(view, shown, now_wrong)
     refusal = () if offer.refusal is None else (offer.refusal,)
     return NextStep(
-        remedies=(*remedies_of(view, now_wrong), *refusal),
+        remedies=(*remedies_of(view, now_wrong), *offer.before, *refusal),
         who=who_can_change(view, now_wrong),
         words=offer.words,
         would=offer.would,
@@ -127,7 +129,7 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
             refusals.append(error)
         else:
             refusal = str(refusals[0]) if refusals else None
-            return Offer(request.words, (*first, *_effects(plan)), refusal)
+            return Offer(request.words, _effects(plan), first, refusal)
     refused = refusals[0]
     said = str(refused) if not refused.remedy else f"{refused}; {refused.remedy}"
     return Offer(refusal=f"a resume is refused: {said}")

@@ -59,7 +59,7 @@ class Masker:
         """Return whether something of `text` would be masked."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
-    def split(self, text: str) -> Iterator[tuple[str, bool]]:
+    def pieces(self, text: str) -> Iterator[tuple[str, bool]]:
         """Yield the pieces of `text`, each with whether it is masked; joined, they are the text."""
         start = 0
         for match in self._matches(text, 0):

@@ -323,7 +323,7 @@ def test_one_remedy_names_all_that_is_lost_and_works(tmp_path: Path) -> None:
     for pair in ("manager-env MODE", "manager-env LEVEL", "executor-env PROFILE"):
         assert f"--{pair}=VALUE" in refused.stderr
         assert f"--{pair}=VALUE" in shlex.join(words)
-    assert "set TOKEN in the environment of the command" in step["would"]
+    assert "set TOKEN in the environment of the command" in step["remedies"]
     given = {"MODE": "fast", "LEVEL": "9", "PROFILE": "release"}
     pairs = [one.replace("=VALUE", f"={given.get(one.partition('=')[0])}") for one in words[1:]]
     (tmp_path / "ready").touch()
