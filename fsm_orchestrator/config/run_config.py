@@ -31,7 +31,7 @@ from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.secrets.declared import asked, looks_secret
+from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
@@ -226,7 +226,7 @@ class RunConfig(GivenModel):
         stages = self.stages.values()
         given = {value for one in stages for value in one.secret_values()}
         names = {key for one in stages for key in one.secrets or {}}
-        return frozenset(given | {value for key in names if (value := asked(key)) is not None})
+        return frozenset(given | {value for key in names if (value := known(key)) is not None})
 
     @contextlib.contextmanager
     def hidden_in_errors(self) -> Iterator[None]:

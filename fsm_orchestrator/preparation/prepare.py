@@ -21,7 +21,6 @@ from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.preparation.lost_values import refuse_lost_values
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
@@ -125,7 +124,9 @@ def prepare_run(
     clock = clock_of(config)
     declared = reading.find(config.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
     settings = given_settings(config, declared, {})
-    if not may_lack_values:
+    if not may_lack_values and not all(one.is_known for one in settings.values()):
+        from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
+
         refuse_lost_values(settings, tuple(settings))
     values = secret_values(settings)
     masker = Masker(values.values())

@@ -6,7 +6,6 @@ what is given now, else from the operator's environment, else from the private f
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -16,10 +15,9 @@ from fsm_orchestrator.config.hidden_text import SecretReference, SecretValues
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord, settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.secrets.declared import asked
+from fsm_orchestrator.secrets.declared import known
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 
@@ -56,10 +54,9 @@ def kept_settings(saved: SavedRun, given: Mapping[str, StageGiven] = NOTHING) ->
     stages = {
         stage: settings_of(stage, record, values) for stage, record in checkpoint.stages.items()
     }
-    for stage, known in ({} if private is None else private.stages).items():
+    for stage, stored in ({} if private is None else private.stages).items():
         if stage in stages:
-            env = stages[stage].env
-            found = {key: known.env.get(key) for key in env}
+            found = {key: stored.env.get(key) for key in stages[stage].env}
             stages[stage] = replace(stages[stage], env=found)
     completed = {
         one.stage: settings_of(one.stage, one.settings, values) for one in checkpoint.completed
@@ -88,9 +85,6 @@ def _value(
         value = values.get(secret.key)
         if value is not None:
             return value
-    with contextlib.suppress(UsageError):  # not text: refused where the secret is needed
-        value = asked(secret.key)
-        if value is not None:
-            return value
-    known = None if private is None else private.stages.get(secret.stage)
-    return None if known is None else known.secrets.get(secret.key)
+    value = known(secret.key)
+    stored = None if private is None else private.stages.get(secret.stage)
+    return stored.secrets.get(secret.key) if value is None and stored is not None else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import Final
@@ -18,6 +19,13 @@ _CREDENTIAL: Final = re.compile(
 def looks_secret(key: str) -> bool:
     """Return whether a variable is probably a credential, by its name."""
     return _CREDENTIAL.search(key) is not None
+
+
+def known(key: str) -> str | None:
+    """Return the value of a secret in the operator's environment; None where it has no text."""
+    with contextlib.suppress(UsageError):
+        return asked(key)
+    return None
 
 
 def asked(key: str) -> str | None:

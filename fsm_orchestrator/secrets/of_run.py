@@ -7,15 +7,13 @@ cannot be understood, every value that the run may have had counts as lost.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.disk import peek
-from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.secrets.declared import asked
+from fsm_orchestrator.secrets.declared import known
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 
@@ -40,7 +38,7 @@ class KnownSecrets(NamedTuple):
     @property
     def masker(self) -> Masker:
         """A masker for what stages have printed."""
-        values = (one for known in self.secrets.values() for one in known)
+        values = (one for values in self.secrets.values() for one in values)
         return Masker(values).with_settings(self.settings)
 
     def cover(self, stage: str, names: Collection[str]) -> bool:
@@ -83,12 +81,12 @@ def secrets_in(
         is_expected: whether the run had a private file.
     """
     stages = {} if private is None else private.stages
-    known = {key: _values(key, private) for key in names}
+    found = {key: _values(key, private) for key in names}
     return KnownSecrets(
-        secrets={key: values for key, values in known.items() if values},
+        secrets={key: values for key, values in found.items() if values},
         settings=frozenset(value for one in stages.values() for value in one.env.values()),
         keys={stage: frozenset(one.env) for stage, one in stages.items()},
-        unknown=tuple(key for key, values in known.items() if not values),
+        unknown=tuple(key for key, values in found.items() if not values),
         are_lost=is_expected and private is None,
     )
 
@@ -97,7 +95,5 @@ def _values(key: str, private: PrivateFile | None) -> frozenset[str]:
     """Return the values that a secret is known to have had."""
     stages = () if private is None else private.stages.values()
     values = {one.secrets[key] for one in stages if key in one.secrets}
-    with contextlib.suppress(UsageError):  # not text: not what a stage was given
-        value = asked(key)
-        values |= set() if value is None else {value}
-    return frozenset(values)
+    value = known(key)
+    return frozenset(values if value is None else {*values, value})
