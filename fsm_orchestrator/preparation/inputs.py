@@ -30,10 +30,17 @@ from fsm_orchestrator.preparation.preparation import secret_values
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, Gate, InputKind, InputState
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, Compared, Gate, InputKind, InputState
 
 _SHOWN_MAX: Final = 8
 _VALUE_CHARACTERS_MAX: Final = 80
+_KEYS: Final = {
+    Compared.COMMAND: "bin",
+    Compared.ARGS: "args",
+    Compared.CWD: "cwd",
+    Compared.EXPECTED_ARTIFACTS: "expected_artifacts",
+}
+"""The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
 _OPTIONS: Final = {InputKind.CONFIG: "--config", InputKind.LIFECYCLE: "--lifecycle"}
 
@@ -206,8 +213,12 @@ def _run_settings(
 def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings]) -> Iterator[_Said]:
     for stage in {**kept, **now}:
         before, after = _said_of(kept.get(stage)), _said_of(now.get(stage))
+        hidden = () if stage not in kept else kept[stage].hidden
+        unknown = {_KEYS[one.field] for one in hidden}  # known only masked: not to be compared
         for option in STAGE_OPTIONS:
             key = ".".join(option.path)
+            if key in unknown:
+                continue
             is_secret = option.kind in {Kind.PAIR, Kind.NAME}
             yield _Said(f"stage.{stage}.{key}", before.get(key), after.get(key), is_secret)
 
