@@ -65,7 +65,7 @@ def private_facts(output_directory: Path) -> PrivateFacts:
     if not os.path.lexists(path):
         return PrivateFacts()
     try:
-        text = _beginning(path)
+        text = beginning(path)
         ref, keys = (_leading_member(text, name) for name in ("private_ref", "secret_keys"))
     except (OSError, ValueError, RecursionError):
         whole = document(path)
@@ -79,7 +79,12 @@ def private_facts(output_directory: Path) -> PrivateFacts:
     return PrivateFacts(ref, tuple(keys))
 
 
-def _beginning(path: Path) -> str:
+def beginning(path: Path) -> str:
+    """Return the first 4 KiB of a file, as text.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
     descriptor = files.open_regular(path)
     try:
         return os.read(descriptor, _BEGINNING_BYTES).decode(errors="ignore")

@@ -7,6 +7,7 @@ again, so a later process with the same pid is never signalled. Where the kernel
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -18,9 +19,11 @@ from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.vocabulary import LOCK_FILE
+from fsm_orchestrator.vocabulary import LOCK_FILE, HeldBy
 
 LOOK_SECONDS: Final = 0.1
+NAME_SECONDS_MAX: Final = 2.0
+"""How long to wait for a holder to say who it is."""
 LOCKS: Final = Path("/proc/locks")
 
 
@@ -51,17 +54,36 @@ def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
 
 def _known_holder(output: Path, deadline: float) -> Holder | None:
     """Return the process that holds the directory, once its lock file names it."""
+    deadline = min(deadline, time.monotonic() + NAME_SECONDS_MAX)
     while True:
         holder = holder_of(output)
         if holder is None or holder.pid is not None or time.monotonic() >= deadline:
             break
         readable([], time.monotonic() + LOOK_SECONDS)
-    if holder is not None and (holder.pid is None or holder.host != socket.gethostname()):
+    if holder is not None and holder.pid is None:
+        raise _unnamed(output)
+    if holder is not None and holder.host != socket.gethostname():
         raise CommandError(
             f"cannot stop {output}: it is held by {holder}",
             remedy="run `stop` on the machine where the run works, or signal it there",
         )
+    if holder is not None and holder.held_by is not HeldBy.COMMAND:
+        raise CommandError(
+            f"cannot stop {output}: process {holder.pid} runs it as a library, and a signal would"
+            " end that program with all that it does",
+            remedy="end the run in that program: call `deliver` of the `interrupts` it gave",
+        )
     return holder
+
+
+def _unnamed(output: Path) -> CommandError:
+    """Return the refusal to stop a process that the lock file does not name."""
+    pids = sorted(_lockers(output) or ())
+    who = f": it is process {pids[0]}, says the kernel" if pids else ""
+    remedy = f"if that is the orchestrator: kill -TERM {pids[0]}" if pids else "stop it by hand"
+    return CommandError(
+        f"cannot stop {output}: its lock file does not say who holds it{who}", remedy=remedy
+    )
 
 
 def _descriptor_of(output: Path, holder: Holder) -> int | None:
@@ -88,18 +110,29 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
 
 def _has_locked(output: Path, pid: int) -> bool:
     """Return whether the process holds the lock by the kernel's list; True if there is none."""
+    lockers = _lockers(output)
+    return lockers is None or pid in lockers
+
+
+def _lockers(output: Path) -> set[int] | None:
+    """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    inodes = set()
+    for path in (output, output / LOCK_FILE):
+        with contextlib.suppress(OSError):
+            inodes.add(str(path.stat().st_ino))
     try:
-        inode = (output / LOCK_FILE).stat().st_ino
         lines = LOCKS.read_text().splitlines()
     except OSError:
-        return True
+        return None
     # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
     locks = [line.split() for line in lines]
-    return any(
-        words[1] == "FLOCK" and words[4] == str(pid) and words[5].endswith(f":{inode}")
+    return {
+        int(words[4])
         for words in locks
-        if len(words) > 5 and words[1] != "->"  # noqa: PLR2004 - the fields that are looked at
-    )
+        if len(words) > 5  # noqa: PLR2004 - the fields that are looked at
+        and words[1] == "FLOCK"
+        and words[5].rpartition(":")[2] in inodes
+    }
 
 
 def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:

@@ -59,7 +59,8 @@ class Interrupts:
     def installed(self) -> Iterator[None]:
         """Handle the ending signals for a while. Main thread only.
 
-        A signal that the caller ignored (nohup) stays ignored. SIGCHLD gets its default
+        A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
+        through, here and in stages, or nobody could end either. SIGCHLD gets its default
         disposition: if it were ignored, the kernel would discard the stages' exit codes.
         """
 
@@ -71,8 +72,10 @@ class Interrupts:
         for signum in ENDING_SIGNALS:
             if before[signum] is not signal.SIG_IGN:
                 signal.signal(signum, on_signal)
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             for signum, handler in before.items():
                 signal.signal(signum, handler)

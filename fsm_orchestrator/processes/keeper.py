@@ -143,7 +143,7 @@ class Keeper:
             b"" if status is None else b"%d" % status,
             b"%.6f" % (usage.ru_utime if usage else 0),
             b"%.6f" % (usage.ru_stime if usage else 0),
-            b"%d" % (usage.ru_maxrss if usage else 0),
+            b"%d" % _own_rss_kib(usage),
             b"%d" % max(0, killed),
             *survivors,
         ]
@@ -240,6 +240,19 @@ class Keeper:
                 pass
         except BlockingIOError:
             return
+
+
+def _own_rss_kib(usage: resource.struct_rusage | None) -> int:
+    """Return the peak memory of a process; 0 where it may be this one's.
+
+    What it was before execve(2), a copy of the keeper, counts for the kernel.
+    """
+    if usage is None:
+        return 0
+    with open("/proc/self/status", "rb") as file:
+        words = file.read().split()
+    peak_kib = int(words[words.index(b"VmHWM:") + 1])
+    return usage.ru_maxrss if usage.ru_maxrss > peak_kib else 0
 
 
 def _children_by_parent() -> list[int]:

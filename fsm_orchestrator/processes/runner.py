@@ -25,12 +25,13 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
+from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.kept import spawn_kept
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.signals import wait_for_end_of
+from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
 from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
@@ -94,6 +95,8 @@ class ProcessReport(NamedTuple):
         leaked: what was alive when it had exited by itself, at most 100 of them.
         leaked_count: how many those were.
         survivors: pids of processes that could not be ended.
+        unfinished: the files that what it left could still write to when it was ended, each by
+            device and inode.
     """
 
     end: ProcessEnd
@@ -101,6 +104,7 @@ class ProcessReport(NamedTuple):
     leaked: tuple[LeakedProcess, ...] = ()
     leaked_count: int = 0
     survivors: tuple[int, ...] = ()
+    unfinished: frozenset[tuple[int, int]] = frozenset()
 
 
 class ProcessRunner:
@@ -197,6 +201,7 @@ class ProcessRunner:
             if isinstance(stopped, TimedOut | WentQuiet):
                 self._announce_end(child, stopped, output, observer)
             left = self._left_by(child) if stopped is None else ()
+            unfinished = _writable_by(left)
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
             has_ended = True
             if stopped is not None or left:
@@ -204,6 +209,9 @@ class ProcessRunner:
                 has_ended = terminate(
                     child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
                 )
+            if left and not has_ended:  # it may have opened more since
+                freeze([child.others], time.monotonic() + FREEZE_SECONDS_MAX)
+                unfinished |= _writable_by(child.others())
         except BaseException:
             try:
                 terminate(
@@ -229,7 +237,9 @@ class ProcessRunner:
             end = Interrupted(self._interrupts.first, by_then=collected.end)
         elif isinstance(stopped, Interrupted) and ended_itself:
             end = stopped._replace(by_then=collected.end)
-        return ProcessReport(end, collected.resources, leaked, count, collected.survivors)
+        return ProcessReport(
+            end, collected.resources, leaked, count, collected.survivors, unfinished
+        )
 
     def _spawn(self, command: Command) -> Contained | NotSpawned:
         keeper = self.keeper()
@@ -324,3 +334,11 @@ class ProcessRunner:
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
         return others
+
+
+def _writable_by(processes: tuple[ProcessKey, ...]) -> frozenset[tuple[int, int]]:
+    if not processes:
+        return frozenset()
+    from fsm_orchestrator.processes.open_files import writable_files  # noqa: PLC0415 - rare
+
+    return writable_files(key.pid for key in processes)

@@ -70,12 +70,11 @@ class Checkpoint(StrictModel):
     secret_keys: tuple[str, ...] = Field(
         description="The names of all secrets that were declared in the run, in any invocation."
     )
-    home: Home | None = Field(
-        default=None,
+    home: Home = Field(
         description=(
-            "The output directory that the record was written in; null when it is not known. In a"
-            " copy of the directory, the run's processes and private file are left alone."
-        ),
+            "The output directory that the record was written in. In a copy of it, the run's"
+            " processes and private file are left alone."
+        )
     )
     current_state: StateName = Field(description="The state that the run is in.")
     lifecycle_sha256: Sha256 = Field(

@@ -12,8 +12,11 @@ from pydantic import Field, StringConstraints
 
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Whereabouts
 
+NOT_MADE = Identity(0, 0)
+"""The identity of a directory that is to be made."""
 KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
 
 
@@ -43,11 +46,24 @@ def output_of(directory: Path) -> Path:
     return above.parent if above.name == ARCHIVE_DIRECTORY else directory
 
 
-def whereabouts(home: Home | None, directory: Path) -> Whereabouts:
+def home_of(directory: Path, identity: Identity, masker: Masker, started_in: str) -> Home:
+    """Return what a record says of the directory that it is written in.
+
+    Its name is not masked: it decides, and the operator has named it openly.
+    """
+    named, started = str(directory.absolute()), str(Path(started_in).absolute())
+    return Home(
+        directory=named,
+        identity=identity_text(identity),
+        started_in=named if masker.hides(started) else started,
+    )
+
+
+def whereabouts(home: Home, directory: Path) -> Whereabouts:
     """Return where a record lies whose `home` is known and that was found in `directory`."""
     directory = directory.absolute()
     here = _identity(directory)
-    if home is None or here is None:
+    if here is None:
         return Whereabouts.COPIED
     is_same_path = home.directory == str(directory)
     # The number of a device may be another after it was mounted anew.
