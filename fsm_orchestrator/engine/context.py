@@ -54,6 +54,7 @@ class RunContext:
         self.output_directory = preparation.config.output_path
         self.clock = preparation.clock
         self.masker = preparation.masker
+        self._warned: set[str] = set()
         self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
         self.recorder = Recorder(
             home,
@@ -128,10 +129,12 @@ class RunContext:
 
     def warn(self, warning: str, **bound: str | bool) -> None:
         """Put a warning into report and log, once."""
+        if warning in self._warned or warning in self.recorder.draft.invocation.warnings:
+            return
+        self._warned.add(warning)  # as it is: two may look alike where they are masked
         masked = self.masker.mask(warning)
-        if masked not in self.recorder.draft.invocation.warnings:
-            self.recorder.add_warning(masked)
-            self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
+        self.recorder.add_warning(masked)
+        self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
     def note_listener(self) -> None:
         """Warn of what the listener raised, once."""
