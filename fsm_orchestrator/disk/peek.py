@@ -56,6 +56,15 @@ def run_id(path: Path) -> str | None:
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
+def leading_run_id(path: Path) -> str | None:
+    """Return the run id at the beginning of a report or checkpoint; None if there is none."""
+    try:
+        found = _leading_member(beginning(path), "run_id")
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
+
+
 def private_facts(output_directory: Path) -> PrivateFacts:
     """Return what the run in a directory has that is private. Without a checkpoint it is nothing.
 

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import pytest
 
 from fsm_orchestrator.secrets import private_file
 from tests.secrets.secret_cases import STORE, VALUE, places_of, saver
-from tests.support.command import PASSING, checkpoint_of, orchestrate, report_of, shell
-
-
-def test_old_private_files_are_pruned(tmp_path: Path) -> None:
-    """Beyond thirty days or a thousand files the oldest go; the run's own file stays."""
-    store = tmp_path / STORE
-    store.mkdir(parents=True)
-    now, day = time.time(), 86_400
-    ages = {f"young{number}": 60.0 + number for number in range(1005)}
-    ages |= {"old": 31.0 * day, "ancient": 400.0 * day}
-    for name, age in ages.items():
-        (store / name).touch()
-        os.utime(store / name, (now - age, now - age))
-    options = (*shell("manager", "exit 1"), "--manager-env", f"MODE={VALUE}")
-
-    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
-
-    left = {path.name for path in store.iterdir()}
-    own = f"{checkpoint_of(tmp_path / 'out')['private_ref']}.json"
-    assert left == {own} | {f"young{number}" for number in range(999)}
-
-
-def test_private_files_are_kept_for_thirty_days(tmp_path: Path) -> None:
-    """A resume within thirty days has its values; after that they are gone, however few."""
-    store = tmp_path / STORE
-    store.mkdir(parents=True)
-    for days in (29, 31):
-        at = time.time() - days * 86_400
-        (store / f"of {days} days").touch()
-        os.utime(store / f"of {days} days", (at, at))
-    options = (*shell("manager", "exit 1"), "--manager-env", f"MODE={VALUE}")
-    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
-    own = f"{checkpoint_of(tmp_path / 'out')['private_ref']}.json"
-    assert {path.name for path in store.iterdir()} == {own, "of 29 days"}
+from tests.support.command import PASSING, orchestrate, report_of, shell
 
 
 def test_the_private_file_follows_the_base_directory_specification(
