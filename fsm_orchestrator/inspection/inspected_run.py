@@ -24,6 +24,7 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.home import whereabouts
+from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
@@ -234,4 +235,4 @@ def _report(
 
 
 def _is_intact(saved: SavedRun) -> bool:
-    return judge_artifacts(saved.checkpoint, {}).is_good
+    return judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_good

@@ -111,10 +111,10 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
 def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
     """Return the last printed line; none if it may hold a value that is no longer known."""
     secrets = known_secrets(directory)
-    if secrets.are_lost:
+    if secrets.are_lost or secrets.unknown:
         return ""
     for execution in report.stage_executions:
-        if not secrets.keys.get(execution.stage, frozenset()).issuperset(execution.env_keys):
+        if not secrets.cover(execution.stage, execution.env_keys):
             return ""
     latest = {log.stage: log.attempt for log in logs}  # sorted: the last attempt of each stage
     of_latest = [log for log in logs if log.attempt == latest[log.stage]]

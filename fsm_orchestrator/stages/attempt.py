@@ -69,6 +69,8 @@ class Attempt:
 
     Attributes:
         home: the output directory, which is held.
+        masker: hides secrets.
+        output_masker: hides settings as well, for what the stage prints.
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
@@ -85,6 +87,7 @@ class Attempt:
     output_directory: Path
     clock: Clock
     masker: Masker
+    output_masker: Masker
     on_leak: OnLeak
     record: AttemptRecord
     settings: StageSettings
@@ -224,7 +227,7 @@ class Attempt:
 
     def _tail(self, output: int) -> str:
         """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
-        tail = read_tail(self._outputs[output], self.masker, start=self._starts[output])
+        tail = read_tail(self._outputs[output], self.output_masker, start=self._starts[output])
         return "\n".join(last_lines(tail.text, TAIL_LINES))
 
     def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
@@ -266,10 +269,10 @@ class Attempt:
             reason=self.record.reason,
             **gone_wrong(self._problem(result, verdict, start_problem)),
             start_problem=None if start_problem is None else start_problem.failure,
-            command=masker.mask_path(self.settings.command),
+            command=masker.mask(self.settings.command),
             args=masker.mask_all(self.settings.args),
-            env_keys=tuple(self.settings.env),
-            cwd=masker.mask_path(self.settings.cwd),
+            env_keys=tuple(self.settings.variables),
+            cwd=masker.mask(self.settings.cwd),
             started_at=self.record.started_at,
             artifacts_judged_ms=self._judged_ms,
             duration_ms=duration_ms,
@@ -307,7 +310,7 @@ class Attempt:
         self, result: StageResult, verdict: ArtifactsVerdict, start_problem: NotSpawned | None
     ) -> Problem | None:
         """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
-        problem, mask = problem_of(result), self.masker.mask_path
+        problem, mask = problem_of(result), self.masker.mask
         if problem is None:
             return None
         details = list(problem.details)
