@@ -161,6 +161,7 @@ class EnterStage:
             is_retry=is_retry,
             started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
+            on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
         )
 
@@ -247,6 +248,13 @@ class EnterStage:
         limit_ms = self._preparation.limits_of(stage).slow_after_ms
         self._context.warn(
             f"stage {stage!r} is slow: it ran for more than {limit_ms} ms", stage=stage
+        )
+
+    def _on_suspended(self, stage: str, paused_ms: int) -> None:
+        self._context.warn(
+            f"stage {stage!r} and its limits stood still for {paused_ms} ms: the run was suspended"
+            " (SIGTSTP)",
+            stage=stage,
         )
 
     def _reader(

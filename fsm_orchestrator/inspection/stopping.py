@@ -16,11 +16,10 @@ from typing import Final
 
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
+from fsm_orchestrator.inspection.holder import has_locked
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.vocabulary import LOCK_FILE
 
 LOOK_SECONDS: Final = 0.1
-LOCKS: Final = Path("/proc/locks")
 
 
 def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
@@ -72,7 +71,7 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
         descriptor = os.pidfd_open(holder.pid)
     except ProcessLookupError:
         descriptor = -1
-    if descriptor >= 0 and _has_locked(output, holder.pid) and holder_of(output) == holder:
+    if descriptor >= 0 and has_locked(output, holder.pid) and holder_of(output) == holder:
         return descriptor
     if descriptor >= 0:
         os.close(descriptor)
@@ -82,22 +81,6 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
         f"cannot stop {output}: process {holder.pid}, which its lock file names, is not the one"
         " that has locked it",
         remedy="it may be in a container: run `stop` there, or stop the orchestrator by hand",
-    )
-
-
-def _has_locked(output: Path, pid: int) -> bool:
-    """Return whether the process holds the lock by the kernel's list; True if there is none."""
-    try:
-        inode = (output / LOCK_FILE).stat().st_ino
-        lines = LOCKS.read_text().splitlines()
-    except OSError:
-        return True
-    # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
-    locks = [line.split() for line in lines]
-    return any(
-        words[1] == "FLOCK" and words[4] == str(pid) and words[5].endswith(f":{inode}")
-        for words in locks
-        if len(words) > 5 and words[1] != "->"  # noqa: PLR2004 - the fields that are looked at
     )
 
 
@@ -118,8 +101,12 @@ def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:
 
 
 def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> None:
-    """Wait until the process has ended or has released the directory."""
+    """Wait until the process has ended or has released the directory.
+
+    A stopped one is continued, again and again: it may stop itself once more before it listens.
+    """
     while holder_of(output) == holder:
+        _signal(descriptor, holder, signal.SIGCONT)
         if time.monotonic() >= deadline:
             raise CommandError(
                 f"the run in {output} has not ended yet: held by {holder}",

@@ -5,15 +5,22 @@ it. When wait(2) says that it has no children, nothing of the stage is alive. An
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package and little else. It holds no lock, no log and no terminal, and decides nothing:
-termination.py decides when to end which process, and how gently.
+this package but what stands beside it, and little else. It holds no lock and no terminal.
+termination.py decides when to end which process, and how gently. Only where a limit is broken and
+nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
+
+It copies what a stage prints into its logs (log_copy.py), and publishes how much that is and which
+limit is broken (stage_watch.py), in a file in memory that the orchestrator reads when it likes.
 
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
-    spawn  SIGNALS PROGRAM CWD COUNT ARGUMENT... PAIR...   with stdout and stderr as descriptors
+    spawn  SIGNALS LIMITS PROGRAM CWD COUNT ARGUMENT... PAIR...
+           with the logs for stdout and stderr and the file in memory as descriptors
+    pause, go_on    the clocks stop, and go on
+    hand_over       the orchestrator ends the stage
     finish
 
-and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, and
+and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, `done`, and
 `finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
 """
 
@@ -31,6 +38,10 @@ from collections.abc import Sequence
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
+if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes.kept_output import KeptOutput
+else:  # in the keeper's own process
+    from kept_output import KeptOutput
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
@@ -38,7 +49,7 @@ FINISH_SECONDS_MAX = 5.0
 that cannot be interrupted, or of another user."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
-DESCRIPTORS_MAX = 2
+DESCRIPTORS_MAX = 3
 LENGTH = struct.Struct(">I")
 KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
@@ -50,6 +61,7 @@ class Keeper:
         self._control = control
         self._orchestrator = orchestrator
         self._leader = 0
+        self._output: KeptOutput | None = None
         self._children_file = f"/proc/self/task/{os.getpid()}/children"
         self._woken, waker = os.pipe()
         for descriptor in (self._woken, waker):
@@ -59,19 +71,30 @@ class Keeper:
 
     def serve(self) -> None:
         """Obey until the orchestrator is gone; then end whatever is left of its stage."""
-        watched = select.poll()
-        for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
-            watched.register(descriptor, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in watched.poll()}
+            ready = self._wait()
             if self._woken in ready:
                 self._hear()
                 self._reap_adopted()
+            if self._output is not None:
+                self._output.look(ready, self._leader, self._children)
             if self._orchestrator in ready:
                 break
             if self._control.fileno() in ready and not self._answer():
                 break
         self._end_all(None)
+        self._close_output()
+
+    def _wait(self) -> set[int]:
+        """Wait for a message, an end, output, or a time that a limit needs."""
+        watched = select.poll()
+        for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
+            watched.register(descriptor, select.POLLIN)
+        if self._output is None:
+            return {descriptor for descriptor, _ in watched.poll()}
+        for descriptor in self._output.readers:
+            watched.register(descriptor, select.POLLIN)
+        return {descriptor for descriptor, _ in watched.poll(self._output.wait_ms)}
 
     def _answer(self) -> bool:
         """Do what one message says; return False when the other side is gone."""
@@ -81,8 +104,12 @@ class Keeper:
                 return False
             case [b"spawn", *rest]:
                 reply = self._spawn(rest, descriptors)
-            case _:
+            case [b"finish"]:
                 reply = self._finish()
+            case _:
+                if self._output is not None:
+                    self._output.note(fields[0])
+                reply = [b"done"]
         try:
             send(self._control, reply)
         except OSError:
@@ -91,11 +118,13 @@ class Keeper:
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
         """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
-        signals, program, cwd, count = fields[:4]
-        arguments = fields[4 : 4 + int(count)]
-        pairs = (pair.partition(b"=") for pair in fields[4 + int(count) :])
-        where = b"cwd"
+        signals, limits, program, cwd, count = fields[:5]
+        arguments = fields[5 : 5 + int(count)]
+        pairs = (pair.partition(b"=") for pair in fields[5 + int(count) :])
+        where = b"output"
         try:
+            output = self._output = KeptOutput(limits, descriptors)
+            where = b"cwd"
             os.chdir(cwd)
             where = b"program"
             self._leader = os.posix_spawn(
@@ -104,24 +133,27 @@ class Keeper:
                 {key: value for key, _, value in pairs},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, descriptors[0], 1),
-                    (os.POSIX_SPAWN_DUP2, descriptors[1], 2),
+                    (os.POSIX_SPAWN_DUP2, output.writers[0], 1),
+                    (os.POSIX_SPAWN_DUP2, output.writers[1], 2),
                 ],
                 setsid=True,
                 setsigmask=[int(one) for one in signals.split()],
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
             )
         except OSError as error:
+            self._close_output()
             return [b"refused", where, b"%d" % (error.errno or 0)]
         finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
             os.chdir("/")
+        output.started()
         return [b"started", b"%d" % self._leader]
 
     def _finish(self) -> list[bytes]:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
+        if self._output is not None:
+            self._output.look_for_end(self._leader)
         ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
+        self._close_output()
         status, usage = ended.get(self._leader, (None, None))
         self._leader = 0
         survivors = [b"%d" % pid for pid in self._children()] if killed < 0 else []
@@ -151,6 +183,8 @@ class Keeper:
             for pid in self._children():
                 if self._kill(pid):
                     signalled.add(pid)
+            if self._output is not None:
+                self._output.drain()
             before = len(ended)
             try:
                 while (reaped := os.wait4(-1, os.WNOHANG))[0]:
@@ -166,6 +200,12 @@ class Keeper:
             select.select([self._woken], (), (), wait_seconds)
             wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
             self._hear()
+
+    def _close_output(self) -> None:
+        """Be done with what the stage prints: it has ended, or was never started."""
+        output, self._output = self._output, None
+        if output is not None:
+            output.close()
 
     def _kill(self, pid: int) -> bool:
         """Kill a child: it is not reaped yet, so no stranger can have its pid."""

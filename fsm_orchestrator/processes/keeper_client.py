@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import keeper
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
@@ -67,9 +68,13 @@ class Keeper:
         argv: tuple[str, ...],
         cwd: str,
         env: dict[str, str],
-        outputs: tuple[int, int],
+        limits: Limits,
+        outputs: tuple[int, int, int],
     ) -> int | Refused:
         """Start a stage's first process, in a session of its own; return its pid.
+
+        `outputs` are the logs of stdout and stderr, and the file in which the keeper publishes
+        `StageWatch.state`.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -78,6 +83,7 @@ class Keeper:
         fields = [
             b"spawn",
             b" ".join(b"%d" % signum for signum in mask),
+            b" ".join(b"%d" % (-1 if limit is None else limit) for limit in _watched(limits)),
             os.fsencode(program),
             os.fsencode(cwd),
             b"%d" % len(argv),
@@ -113,6 +119,14 @@ class Keeper:
                 return Collected(ended, resources, int(killed), tuple(map(int, survivors)))
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
+
+    def note(self, what: bytes) -> None:
+        """Have it `pause` or `go_on` with its clocks, or `hand_over` the end of the stage.
+
+        Raises:
+            KeeperLostError: the keeper is gone.
+        """
+        self._ask([what])
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when the keeper is gone or has answered."""
@@ -188,6 +202,12 @@ def start_keeper() -> Keeper | str:
             ours.close()
             return f"{sys.executable} could not be started: {error}"
     return Keeper(pid, ours)
+
+
+def _watched(limits: Limits) -> tuple[int | None, ...]:
+    """Return the limits that the keeper watches, in the order in which it takes them."""
+    least = limits.timeout_ms, limits.kill_grace_ms
+    return (*least, limits.idle_timeout_ms, limits.output_limit_bytes)
 
 
 def _directory() -> str:

@@ -8,6 +8,7 @@ machines.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -30,6 +31,7 @@ from fsm_orchestrator.processes.kept import spawn_kept
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import wait_for_end_of
+from fsm_orchestrator.processes.suspension import suspend
 from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
@@ -56,6 +58,9 @@ class Observer(Protocol):
 
     def slow(self, elapsed_ms: int) -> None:
         """Note that it has run for another `slow_after_ms`."""
+
+    def suspended(self, paused_ms: int) -> None:
+        """Note that all stood still meanwhile, as SIGTSTP had asked for."""
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
@@ -170,11 +175,15 @@ class ProcessRunner:
         When this returns or raises, the process and what came of it have been collected, but for
         `ProcessReport.survivors`.
         """
+        with self._interrupts.stop_deferred():
+            return self._run(command, limits, observer, reader)
+
+    def _run(
+        self, command: Command, limits: Limits, observer: Observer, reader: OutputReader | None
+    ) -> ProcessReport:
         self._is_idle = False
-        # Before there is a process: what it prints at once counts as well.
-        output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
         try:
-            child = self._spawn(command)
+            child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
             return ProcessReport(Lost(LOST))
@@ -183,9 +192,12 @@ class ProcessRunner:
             return ProcessReport(child)
         try:
             observer.started(child.pid)
+            output = OutputWatch(child.progress)
             stopped = self._wait(child, limits, output, observer, _Reading(reader))
+            if stopped is not None:
+                child.hand_over()
             if isinstance(stopped, TimedOut | WentQuiet):
-                self._announce_end(child, stopped, output, observer)
+                self._announce_end(child, stopped, observer)
             left = self._left_by(child) if stopped is None else ()
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
             has_ended = True
@@ -207,20 +219,24 @@ class ProcessRunner:
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors)
         self._is_idle = not collected.survivors
+        output.look()
         # What was started too late to be described was killed all the same, and is counted.
         count = max(len(left), collected.killed) if stopped is None else 0
+        if stopped is None and output.is_over:  # when it ended, by what was still on its way
+            stopped = OutputExceeded(limits.output_limit_bytes or 0)
         end: ProcessEnd = collected.end if stopped is None else stopped
         if isinstance(end, TimedOut | WentQuiet):
-            end = end._replace(was_killed=not has_ended)
+            was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
+            end = end._replace(was_killed=was_killed)
         return ProcessReport(end, collected.resources, leaked, count, collected.survivors)
 
-    def _spawn(self, command: Command) -> Contained | NotSpawned:
+    def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
         if keeper is not None:
-            return spawn_kept(command, keeper)
+            return spawn_kept(command, limits, keeper)
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
-        return spawn_group(command)
+        return spawn_group(command, limits)
 
     def _collect(self, child: Contained) -> Collected:
         collected = child.collect()
@@ -251,24 +267,45 @@ class ProcessRunner:
         while True:
             if self._interrupts.first is not None:
                 return Interrupted(self._interrupts.first)
+            if self._interrupts.is_stop_due:
+                away_seconds = suspend(child, self._interrupts)
+                began, deadline, slow_at = (
+                    one + away_seconds for one in (began, deadline, slow_at)
+                )
+                output.look()
+                observer.suspended(round(away_seconds * 1000))
+                continue
             quiet_at = output.printed_at + idle_seconds
             wake_at = min(deadline, quiet_at, slow_at, output.next_look, reading.next_at)
             if self._has_ended(child, wake_at):
-                output.look()
-                return OutputExceeded(limits.output_limit_bytes or 0) if output.is_over else None
+                return self._broken_before(limits, output, deadline)
             reading.read_if_due()
             now = time.monotonic()
             if now >= min(quiet_at, output.next_look):
                 output.look()
             if output.is_over:
                 return OutputExceeded(limits.output_limit_bytes or 0)
-            if now >= deadline:
+            if now >= deadline or output.has_timed_out:
                 return TimedOut(limits.timeout_ms, was_killed=False)
-            if now >= output.printed_at + idle_seconds:
+            if now >= output.printed_at + idle_seconds or output.went_quiet:
                 return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False)
             if now >= slow_at:
                 slow_at = now + slow_seconds  # one after a standstill, not one for each missed
                 observer.slow(round((now - began) * 1000))
+
+    @staticmethod
+    def _broken_before(limits: Limits, output: OutputWatch, deadline: float) -> Stopped | None:
+        """Return the limit that a process broke before it ended; None when it kept them."""
+        in_time = time.monotonic() < deadline
+        output.look()
+        was_late = output.progress.signalled == 0
+        if output.is_over:
+            return OutputExceeded(limits.output_limit_bytes or 0)
+        if output.has_timed_out and not in_time:
+            return TimedOut(limits.timeout_ms, was_killed=False, was_late=was_late)
+        if output.went_quiet:
+            return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False, was_late=was_late)
+        return None
 
     def _has_ended(self, child: Contained, deadline: float) -> bool:
         """Wait for the end (True, also if control is lost), the deadline, or a new request."""
@@ -284,13 +321,15 @@ class ProcessRunner:
         self,
         child: Contained,
         stopped: TimedOut | WentQuiet,
-        output: OutputWatch,
         observer: Observer,
     ) -> None:
-        output.look()
         pids = tuple(key.pid for key in child.everyone())
+        if not pids:  # all ended while nobody looked
+            return
         leader_first = sorted(pids, key=lambda pid: pid != child.pid)
-        observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
+        observer.ending(
+            stopped, tuple(leader_first), time.monotonic() - child.progress().printed_at
+        )
 
     @staticmethod
     def _left_by(child: Contained) -> tuple[ProcessKey, ...]:

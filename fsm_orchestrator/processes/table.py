@@ -89,6 +89,12 @@ def is_alive(member: ProcessKey) -> bool:
     return fields is not None and int(fields[_START]) == member.start_ticks
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped, by a signal or a tracer; False where that is unknown."""
+    fields = _stat_fields(pid)
+    return fields is not None and fields[_STATE] in {"T", "t"}
+
+
 def identity(pid: int) -> str | None:
     """Return what tells the process from a later one with the same pid; None when it is gone.
 

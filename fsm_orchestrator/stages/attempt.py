@@ -34,7 +34,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
-from fsm_orchestrator.processes.output_watch import cut_off
+from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
@@ -62,6 +62,7 @@ class Attempt:
         is_retry: whether an attempt of this invocation has failed before it.
         started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
+        on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
     """
 
@@ -78,6 +79,7 @@ class Attempt:
     is_retry: bool
     started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
+    on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
     _outputs: tuple[int, int] = field(init=False)
     _starts: tuple[int, int] = field(init=False)
@@ -92,7 +94,7 @@ class Attempt:
                 any, has been ended.
             OperationError: a process of it could not be ended.
         """
-        settings, limit_bytes = self.settings, self.limits.output_limit_bytes
+        settings = self.settings
         snapshot = take_snapshot(settings.expected_artifacts)
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
@@ -100,13 +102,11 @@ class Attempt:
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
-            report = runner.run(self._command(), self.limits, self, reader)
+            report = self._report(runner, reader)
             duration_ms = self.clock.elapsed_ms(began)
             if reader is not None:
                 reader.finish()
             stderr_tail = self._tail(1)
-            if limit_bytes is not None:  # also what was printed while it was ended
-                cut_off(stdout, stderr, limit_bytes)
         if report.survivors:
             raise self._not_ended(report.survivors)
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
@@ -114,9 +114,23 @@ class Attempt:
         verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
+    def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
+        try:
+            return runner.run(self._command(), self.limits, self, reader)
+        except LogLostError as lost:
+            names = log_names(self.record.stage, self.record.attempt)
+            with files.recording(
+                Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
+            ):
+                raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""
         self.on_slow(elapsed_ms, self._tail(0), self._tail(1))
+
+    def suspended(self, paused_ms: int) -> None:
+        """Pass on that it stood still."""
+        self.on_suspended(0 if self.clock.is_fixed else paused_ms)
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float

@@ -68,7 +68,7 @@ ALLOWED: Final = {
     ("cli/summary.py", "_tail_lines"): "what a stage prints",
     ("explanation/evidence.py", "_ending_facts"): "what a stage prints",
     ("explanation/next_step.py", "_resume_request"): "the name of a key, to make an option's of it",
-    ("inspection/stopping.py", "_has_locked"): "/proc/locks",
+    ("inspection/holder.py", "has_locked"): "/proc/locks",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",
     ("lifecycle/source.py", "shipped_names"): "names of files",

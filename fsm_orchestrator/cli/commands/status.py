@@ -17,6 +17,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     InspectedRun,
+    continuing,
     inspect_run,
     output_directory_of,
 )
@@ -98,7 +99,7 @@ def _lines(runs: Sequence[RunOverview]) -> list[str]:
     for one in runs:
         standing = "unreadable" if one.standing is None else one.standing.words
         where = one.current_state or "-"
-        if one.standing is Standing.WORKING:
+        if one.standing is not None and one.standing.is_held:
             standing = f"{standing}: {where}"
         stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
         reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
@@ -143,6 +144,8 @@ def text_of(view: InspectedRun, typed: str) -> str:
             ("follow", command_line("logs", shown_path(typed), "--follow")),
             ("stop", command_line("stop", shown_path(typed))),
         ]
+        if view.standing is Standing.SUSPENDED:
+            rows.insert(1, ("go on", " ".join(continuing(view.holder))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
         return "\n".join([head, *columns(rows), ""])
