@@ -18,8 +18,10 @@ from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
 from fsm_orchestrator.inspection.holder import has_locked
 from fsm_orchestrator.processes.polling import readable
+from fsm_orchestrator.processes.table import is_pending
 
 LOOK_SECONDS: Final = 0.1
+PENDING_SECONDS: Final = 0.01
 
 
 def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
@@ -38,8 +40,10 @@ def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
     if descriptor is None:
         return holder
     try:
-        for signum in (signal.SIGTERM, signal.SIGINT) if at_once else (signal.SIGTERM,):
-            _signal(descriptor, holder, signum)
+        _signal(descriptor, holder, signal.SIGTERM)
+        if at_once:
+            _wait_until_heard(descriptor, holder, deadline)
+            _signal(descriptor, holder, signal.SIGINT)
         _wait(output, holder, descriptor, deadline)
     finally:
         if descriptor >= 0:
@@ -98,6 +102,18 @@ def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:
             f"cannot stop process {holder.pid}: it is another user's",
             remedy="ask that user, or run `stop` as that user",
         ) from error
+
+
+def _wait_until_heard(descriptor: int, holder: Holder, deadline: float) -> None:
+    """Let a stopped process go on, and wait until SIGTERM is no longer pending.
+
+    Of two that are pending SIGINT would be heard first, and decide the exit code.
+    """
+    while True:
+        _signal(descriptor, holder, signal.SIGCONT)
+        if time.monotonic() >= deadline or not is_pending(holder.pid or 0, signal.SIGTERM):
+            return
+        readable([], time.monotonic() + PENDING_SECONDS)
 
 
 def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> None:

@@ -14,8 +14,9 @@ limit is broken (stage_watch.py), in a file in memory that the orchestrator read
 
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
-    spawn  SIGNALS LIMITS PROGRAM CWD COUNT ARGUMENT... PAIR...
-           with the logs for stdout and stderr and the file in memory as descriptors
+    spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT PROGRAM CWD COUNT ARGUMENT... PAIR...
+           limits in milliseconds and bytes, -1 for none; with the logs for stdout and stderr
+           and the file in memory as descriptors
     pause, go_on    the clocks stop, and go on
     hand_over       the orchestrator ends the stage
     finish
@@ -38,9 +39,9 @@ from collections.abc import Sequence
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
-if TYPE_CHECKING or __package__:
+
     from fsm_orchestrator.processes.kept_output import KeptOutput
-else:  # in the keeper's own process
+elif not __package__:  # in the keeper's own process; the orchestrator has no use for it
     from kept_output import KeptOutput
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
@@ -118,9 +119,9 @@ class Keeper:
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
         """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
-        signals, limits, program, cwd, count = fields[:5]
-        arguments = fields[5 : 5 + int(count)]
-        pairs = (pair.partition(b"=") for pair in fields[5 + int(count) :])
+        (signals, *limits), (program, cwd, count) = fields[:5], fields[5:8]
+        arguments = fields[8 : 8 + int(count)]
+        pairs = (pair.partition(b"=") for pair in fields[8 + int(count) :])
         where = b"output"
         try:
             output = self._output = KeptOutput(limits, descriptors)

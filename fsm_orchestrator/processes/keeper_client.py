@@ -26,6 +26,7 @@ from fsm_orchestrator.processes.table import identity
 LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
 """The time that the keeper has to answer: it is not slow, but the machine may be."""
+CONTINUE_SECONDS: Final = 0.2
 _BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
 
 
@@ -83,7 +84,7 @@ class Keeper:
         fields = [
             b"spawn",
             b" ".join(b"%d" % signum for signum in mask),
-            b" ".join(b"%d" % (-1 if limit is None else limit) for limit in _watched(limits)),
+            *(b"%d" % (-1 if limit is None else limit) for limit in _watched(limits)),
             os.fsencode(program),
             os.fsencode(cwd),
             b"%d" % len(argv),
@@ -162,8 +163,12 @@ class Keeper:
         return self._reply()
 
     def _reply(self) -> list[bytes]:
-        if not readable([self._control.fileno()], time.monotonic() + REPLY_SECONDS_MAX):
-            raise KeeperLostError("the keeper does not answer")
+        deadline = time.monotonic() + REPLY_SECONDS_MAX
+        while not readable([self._control.fileno()], time.monotonic() + CONTINUE_SECONDS):
+            if time.monotonic() >= deadline:
+                raise KeeperLostError("the keeper does not answer")
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it by now
         fields, _ = keeper.receive(self._control)
         if not fields:
             raise KeeperLostError("the keeper was killed")

@@ -22,14 +22,14 @@ else:  # in the keeper's own process
 class KeptOutput:
     """The pipes and limits of one stage. `close` it."""
 
-    def __init__(self, limits: bytes, descriptors: Sequence[int]) -> None:
+    def __init__(self, limits: Sequence[bytes], descriptors: Sequence[int]) -> None:
         """Make the pipes into the logs, the first of `descriptors`; the last is to publish in.
 
         Raises:
             OSError: that is not possible; the descriptors are closed.
         """
         *logs, self._page = descriptors
-        timeout_ms, grace_ms, *others = map(int, limits.split())
+        timeout_ms, grace_ms, *others = map(int, limits)
         idle_ms, limit_bytes = (None if one < 0 else one for one in others)
         try:
             self._copy = LogCopy(logs, limit_bytes)

@@ -26,6 +26,7 @@ class LogCopy:
     Attributes:
         writers: the ends for the stage's stdout and stderr, until `close_writers`.
         printed_bytes: how much came through.
+        kept_bytes: how much of that each log has got.
         printed_at: when something came through last, by the monotonic clock.
         failure: the number of the first log that could not be written, and the errno of it.
     """
@@ -38,6 +39,7 @@ class LogCopy:
         """
         self.printed_bytes = 0
         self.printed_at = time.monotonic()
+        self.kept_bytes = [0, 0]
         self.failure: tuple[int, int] | None = None
         self._limit_bytes = limit_bytes
         self._logs = tuple(logs)
@@ -109,7 +111,9 @@ class LogCopy:
         """Append to a log; write no more to one that once could not take all: it has a gap."""
         while data and number not in self._refused:
             try:
-                data = data[os.write(self._logs[number], data) :]
+                count = os.write(self._logs[number], data)
+                self.kept_bytes[number] += count
+                data = data[count:]
             except OSError as error:
                 self._refused.add(number)
                 self.failure = self.failure or (number, error.errno or 0)

@@ -20,6 +20,8 @@ class Progress(NamedTuple):
 
     Attributes:
         printed_bytes: how much came through.
+        stdout_bytes: how much of that is in the first log.
+        stderr_bytes: and in the second.
         printed_at: when something came through last, by the monotonic clock.
         broken: the limit that was broken first, see stage_watch.py.
         signalled: the last signal that ended the stage before we could; 0 if there was none.
@@ -28,6 +30,8 @@ class Progress(NamedTuple):
     """
 
     printed_bytes: int
+    stdout_bytes: int
+    stderr_bytes: int
     printed_at: float
     broken: int
     signalled: int

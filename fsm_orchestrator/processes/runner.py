@@ -31,7 +31,6 @@ from fsm_orchestrator.processes.kept import spawn_kept
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import wait_for_end_of
-from fsm_orchestrator.processes.suspension import suspend
 from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
@@ -98,6 +97,7 @@ class ProcessReport(NamedTuple):
         leaked: what was alive when it had exited by itself, at most 100 of them.
         leaked_count: how many those were.
         survivors: pids of processes that could not be ended.
+        kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
     """
 
     end: ProcessEnd
@@ -105,6 +105,7 @@ class ProcessReport(NamedTuple):
     leaked: tuple[LeakedProcess, ...] = ()
     leaked_count: int = 0
     survivors: tuple[int, ...] = ()
+    kept_bytes: tuple[int, int] = (0, 0)
 
 
 class ProcessRunner:
@@ -182,6 +183,7 @@ class ProcessRunner:
         self, command: Command, limits: Limits, observer: Observer, reader: OutputReader | None
     ) -> ProcessReport:
         self._is_idle = False
+        began = time.monotonic()
         try:
             child = self._spawn(command, limits)
         except KeeperLostError:
@@ -193,7 +195,7 @@ class ProcessRunner:
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress)
-            stopped = self._wait(child, limits, output, observer, _Reading(reader))
+            stopped = self._wait(child, limits, began, output, observer, _Reading(reader))
             if stopped is not None:
                 child.hand_over()
             if isinstance(stopped, TimedOut | WentQuiet):
@@ -228,7 +230,9 @@ class ProcessRunner:
         if isinstance(end, TimedOut | WentQuiet):
             was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
             end = end._replace(was_killed=was_killed)
-        return ProcessReport(end, collected.resources, leaked, count, collected.survivors)
+        kept_bytes = output.progress.stdout_bytes, output.progress.stderr_bytes
+        survivors = collected.survivors
+        return ProcessReport(end, collected.resources, leaked, count, survivors, kept_bytes)
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
@@ -254,12 +258,12 @@ class ProcessRunner:
         self,
         child: Contained,
         limits: Limits,
+        began: float,
         output: OutputWatch,
         observer: Observer,
         reading: _Reading,
     ) -> Stopped | None:
         """Wait for the end or a reason to end it; None when the process ended by itself."""
-        began = time.monotonic()
         deadline = began + limits.timeout_ms / 1000
         idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
         slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
@@ -268,6 +272,8 @@ class ProcessRunner:
             if self._interrupts.first is not None:
                 return Interrupted(self._interrupts.first)
             if self._interrupts.is_stop_due:
+                from fsm_orchestrator.processes.suspension import suspend  # noqa: PLC0415 - rare
+
                 away_seconds = suspend(child, self._interrupts)
                 began, deadline, slow_at = (
                     one + away_seconds for one in (began, deadline, slow_at)

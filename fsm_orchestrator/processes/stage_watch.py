@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KEPT, TIMED_OUT, WENT_QUIET, EXCEEDED = range(4)
 """The limit that was broken first; `KEPT` while none is."""
-STATE = struct.Struct("=QdBBBi")
+STATE = struct.Struct("=QQQdBBBi")
 """What `StageWatch.state` returns, as the keeper publishes it."""
 UNHEARD_SECONDS = 1.0
 """How long a broken limit waits for an orchestrator that is to end the stage, more gently."""
@@ -129,11 +129,12 @@ class StageWatch:
             self._ask_at = None if self._ask_at is None else self._ask_at + seconds
             self._kill_at = None if self._kill_at is None else self._kill_at + seconds
 
-    def state(self) -> tuple[int, float, int, int, int, int]:
-        """Return what came through, when last, the limit broken, the last signal, the failure."""
-        number, errno = self.copy.failure or (0, 0)
+    def state(self) -> tuple[int, int, int, float, int, int, int, int]:
+        """Return the fields of output_watch.py's `Progress`."""
         copy = self.copy
-        return copy.printed_bytes, copy.printed_at, self.broken, self._signalled, number, errno
+        stdout_bytes, stderr_bytes = copy.kept_bytes
+        printed = copy.printed_bytes, stdout_bytes, stderr_bytes, copy.printed_at
+        return *printed, self.broken, self._signalled, *(copy.failure or (0, 0))
 
     def _quiet_at(self, idle_seconds: float) -> float:
         return self.copy.printed_at + idle_seconds

@@ -44,7 +44,7 @@ from fsm_orchestrator.stages.artifacts import (
     masked_artifacts,
     masked_paths,
 )
-from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
+from fsm_orchestrator.stages.output_files import is_at, log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
@@ -107,8 +107,9 @@ class Attempt:
             if reader is not None:
                 reader.finish()
             stderr_tail = self._tail(1)
-        if report.survivors:
-            raise self._not_ended(report.survivors)
+            if report.survivors:
+                raise self._not_ended(report.survivors)
+            self._check_logs(report.kept_bytes)
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
         verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
@@ -123,6 +124,25 @@ class Attempt:
                 Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
             ):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
+    def _check_logs(self, kept_bytes: tuple[int, int]) -> None:
+        """Make sure that the logs hold what was written into them, and are in their places.
+
+        Raises:
+            OperationError: one was cut, removed or replaced, by the stage or somebody else.
+        """
+        names = log_names(self.record.stage, self.record.attempt)
+        for number, name in enumerate(names):
+            path = self.output_directory / name
+            found = os.fstat(self._outputs[number])
+            is_cut = found.st_size < self._starts[number] + kept_bytes[number]
+            if is_cut or not is_at(path, found):
+                raise OperationError(
+                    Operation.LOGS_PERSIST,
+                    f"{path} was cut, moved or removed while stage {self.record.stage!r} was at"
+                    " work: what it printed is lost",
+                    remedy="find out who did that, the stage itself perhaps, then resume",
+                )
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""
