@@ -7,9 +7,10 @@ programs that make many runs; `load_lifecycle`, `verify`, `diff`; and the errors
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
+TYPE_CHECKING = False  # as in cli/isolation.py
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
     from fsm_orchestrator.lifecycle.diff import diff

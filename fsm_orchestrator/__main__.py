@@ -5,11 +5,12 @@ This affects the command's own process only, not a program that imports the pack
 
 from __future__ import annotations
 
-import gc
-import importlib
 import sys
 from types import ModuleType
-from typing import Any, cast
+
+TYPE_CHECKING = False  # as in cli/isolation.py
+if TYPE_CHECKING:
+    from typing import Any
 
 COLLECT_AFTER = 200_000
 """How many new objects start a garbage collection: what is imported is never garbage, and searching
@@ -18,11 +19,51 @@ it takes a twentieth of a start."""
 
 def start() -> None:
     """Run the command: the entry point."""
+    _isolate()
+    import gc  # noqa: PLC0415 - after the above
+
     gc.set_threshold(COLLECT_AFTER)
     _leave_out_unused()
     from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
 
     main()
+
+
+def _isolate() -> None:
+    """Keep out what lies around; what is loaded before this may be somebody else's."""
+    from fsm_orchestrator.cli import isolation  # noqa: PLC0415 - the first of all
+
+    isolation.open_standard_streams()
+    isolation.isolate(__file__)
+
+
+def _load_package() -> None:
+    """Load the package that this file is in, wherever Python would look for it.
+
+    What lies beside it comes before other packages if a packager put it there (`--user`,
+    `--target`), else after them: a checkout is full of names.
+    """
+    import importlib.util  # noqa: PLC0415 - only where Python was started again
+    import os  # noqa: PLC0415
+    import site  # noqa: PLC0415
+
+    home = os.path.dirname(os.path.abspath(__file__))
+    root, name = os.path.split(home)
+    if root not in sys.path:
+        is_installed = any(
+            entry.startswith(f"{name}-") and entry.endswith(".dist-info")
+            for entry in os.listdir(root)
+        )
+        installed = site.getsitepackages() if is_installed else []
+        places = [number for number, entry in enumerate(sys.path) if entry in installed]
+        sys.path.insert(min(places, default=len(sys.path)), root)
+    spec = importlib.util.spec_from_file_location(
+        name, os.path.join(home, "__init__.py"), submodule_search_locations=[home]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"there is no package at {home}")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
 
 
 def _leave_out_unused() -> None:
@@ -35,8 +76,11 @@ def _leave_out_unused() -> None:
 
     pydantic finds no plugin: none that happens to be installed may watch or change what is kept.
     """
+    import importlib  # noqa: PLC0415 - see _isolate
+
+    modules: dict[str, Any] = sys.modules
     for name in ("rich", "better_exceptions", "colorama"):
-        sys.modules.setdefault(name, cast("ModuleType", None))
+        modules.setdefault(name, None)
     sys.modules.setdefault("asyncio", _Later("asyncio"))
     metadata = _Later("importlib.metadata")
     # It is asked for this function by name; to be asked for its path would be a use as well.
@@ -60,10 +104,14 @@ class _Later(ModuleType):
 
     def load(self) -> Any:
         """Import the module itself, and put it in its own place."""
+        import importlib  # noqa: PLC0415 - see _isolate
+
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return importlib.import_module(self.__name__)
 
 
 if __name__ == "__main__":
+    if not __package__:  # a script by its path, not `python -m`
+        _load_package()
     start()

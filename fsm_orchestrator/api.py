@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.engine.invocation import Surroundings, run_invocation
+from fsm_orchestrator.engine.invocation import run_invocation
+from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE
+from fsm_orchestrator.vocabulary import REPORT_FILE, HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
@@ -44,7 +45,8 @@ def run(
         install_signal_handlers: end the run on SIGINT, SIGTERM and SIGHUP, as the command does;
             in the main thread only. The handlers that were there are put back.
         interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`.
-        listener: called with every event, a mapping as in orchestrator_events.jsonl.
+        listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
+            raises decides nothing: the first error is a warning of the run.
         keepers: lends the run a keeper and takes it back, for a program that makes many runs. The
             pool's idle keepers are children of the process until the pool is closed.
 
@@ -54,13 +56,24 @@ def run(
         CheckpointError: a resume without a checkpoint that can be used; the report says so.
         OperationError: an earlier run could not be archived, or the lock not be taken.
         InternalError: a bug; the log has its traceback.
+        BaseException: what was raised through it: Ctrl-C, `SystemExit`, an error of a signal
+            handler or of another thread. The run is then recorded as ended by that, and can be
+            resumed; nothing of it is left running.
     """
     with contextlib.ExitStack() as stack:
         if interrupts is None:
             interrupts = stack.enter_context(contextlib.closing(Interrupts()))
         if install_signal_handlers:
             stack.enter_context(interrupts.installed())
-        return run_invocation(config, Surroundings(interrupts, listener, keepers))
+        quiet = None if listener is None else QuietListener(listener)
+        caller = Surroundings(interrupts, quiet, keepers, HeldBy.LIBRARY)
+        return run_invocation(config, caller)
+
+
+def run_as_command(config: RunConfig, interrupts: Interrupts, listener: Listener) -> Report:
+    """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
+    caller = Surroundings(interrupts, QuietListener(listener), None, HeldBy.COMMAND)
+    return run_invocation(config, caller)
 
 
 def resume(
@@ -94,5 +107,5 @@ def load_report(path: str | os.PathLike[str]) -> Report:
 
     file = Path(path)
     if os.path.isdir(file):
-        file /= REPORT_FILE
-    return read_report(file)
+        return read_report(file / REPORT_FILE)
+    return read_report(file, is_link_good=True)

@@ -9,6 +9,7 @@
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
     ├─ BusyError             exit 75   another orchestrator holds the output directory
     ├─ CommandError          exit 1    a command could not do what it was asked; no run is affected
+    │  └─ OutputError        exit 1    its result could not be written to standard output
     └─ InternalError         exit 70   a bug in this program
 
 What a stage or a gate does is never an error: see `model.endings` and `gates`. A message is lower
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fsm_orchestrator.vocabulary import ExitCode, Operation
+from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Operation
 
 
 class OrchestratorError(Exception):
@@ -88,12 +89,14 @@ class Holder(NamedTuple):
     host: str | None = None
     since: str | None = None
     run_id: str | None = None
+    held_by: HeldBy | None = None
 
     def __str__(self) -> str:
         """Describe the holder without the directory."""
         if self.pid is None:
             return "a process that has not yet said who it is"
-        return f"process {self.pid} on {self.host}, since {self.since} (run {self.run_id})"
+        program = " that uses the library" if self.held_by is HeldBy.LIBRARY else ""
+        return f"process {self.pid} on {self.host}{program}, since {self.since} (run {self.run_id})"
 
 
 class BusyError(OrchestratorError):
@@ -115,6 +118,21 @@ class BusyError(OrchestratorError):
 
 class CommandError(OrchestratorError):
     """A command that inspects or ends a run could not do what it was asked."""
+
+
+class OutputError(CommandError):
+    """A result could not be written to standard output.
+
+    Attributes:
+        reason: why, as a phrase.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot write the result to standard output: {reason}",
+            remedy="send it to a place that takes all of it, and ask again",
+        )
+        self.reason = reason
 
 
 class InternalError(OrchestratorError):

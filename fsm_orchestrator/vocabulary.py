@@ -141,6 +141,31 @@ class GateSource(StrEnum):
     DEFAULT = "default"
 
 
+class SettingSource(StrEnum):
+    """Where a setting that was given came from; any other is the lifecycle's or a default."""
+
+    FLAG = "flag"
+    """An option, or the program that called."""
+    CONFIG = "config"
+
+
+class InputKind(StrEnum):
+    """The kind of a file that an invocation was given."""
+
+    CONFIG = "config"
+    LIFECYCLE = "lifecycle"
+
+
+class InputState(StrEnum):
+    """What has become of a file that an invocation was given."""
+
+    CHANGED = "changed"
+    OTHER_RELATION = "other_relation"
+    """A lifecycle that declares another relation: no resume can follow it."""
+    UNUSABLE = "unusable"
+    GONE = "gone"
+
+
 class ExecutionMode(StrEnum):
     """The mode of an invocation: it began a run or continued one."""
 
@@ -204,6 +229,23 @@ class Operation(StrEnum):
         return self.value.partition(".")[0]
 
 
+class Whereabouts(StrEnum):
+    """The place of a record, as against the directory that it was written in."""
+
+    HOME = "home"
+    MOVED = "moved"
+    """That very directory, by a new name."""
+    COPIED = "copied"
+    """Another directory."""
+
+
+class HeldBy(StrEnum):
+    """The program that holds an output directory: the command, or one that uses the library."""
+
+    COMMAND = "command"
+    LIBRARY = "library"
+
+
 class Backoff(StrEnum):
     """The growth of the wait before a retry."""
 
@@ -248,6 +290,8 @@ class PlannedAction(StrEnum):
     """What an invocation would do about a stage."""
 
     RUN = "run"
+    FAIL = "fail"
+    """It would be started, and cannot be as things are."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"

@@ -26,7 +26,10 @@ OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTT
 
 
 def pytest_configure() -> None:
-    """Undo what the starter of the session has done to signals."""
+    """Undo what the starter of the session has done to signals, and let bytecode be kept."""
+    # Thousands of commands are started: each would compile the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in signal.valid_signals() - PYTHON_IGNORES - OF_THE_TERMINAL:
         if signal.getsignal(signum) is signal.SIG_IGN:

@@ -1,30 +1,66 @@
-"""Output to the operator: nothing that happens to stdout or stderr may change a run.
+"""Output to the operator: the result on stdout, messages on stderr.
 
-A closed pipe, a full disk or a reader that does not read loses text, never the run.
+A result that cannot be written is an error of its command; it never changes a run. A message that
+cannot be written is lost. A reader that goes away has read enough.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from fsm_orchestrator.errors import OutputError
+from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.vocabulary import PRODUCT
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.interrupts import Interrupts
 
 CHUNK_BYTES: Final = 4096
 """PIPE_BUF on Linux: a pipe that poll calls writable takes this much without blocking."""
-RESULT_PATIENCE_SECONDS: Final = 10.0
+RESULT_PATIENCE_SECONDS: Final = 30.0
+"""How long the end of a run waits for a reader of its summary that stands still."""
 LOG_PATIENCE_SECONDS: Final = 0.2
+MESSAGE_PATIENCE_SECONDS: Final = 5.0
+READER_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
+"""The errors that say that nobody reads any more."""
+
+
+def never_waiting(descriptor: int) -> int:
+    """Return a descriptor of the same terminal on which a write never waits.
+
+    One that poll calls writable may take less than is written, and have the writer wait for the
+    rest. Everything else, or a terminal that may not be opened, is returned as it is.
+    """
+    if not os.isatty(descriptor):
+        return descriptor
+    try:
+        return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return descriptor
 
 
 class Console:
     """One of the standard streams.
 
     `patience_seconds` is how long a reader may stall before the rest is dropped; None is forever.
+    A request to end the run, if `interrupts` are given, ends the wait as well.
     """
 
-    def __init__(self, descriptor: int, patience_seconds: float | None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        patience_seconds: float | None,
+        interrupts: Interrupts | None = None,
+    ) -> None:
         self._descriptor = descriptor
         self._patience_seconds = patience_seconds
+        self._interrupts = interrupts
+        self._writer: int | None = None
         self._is_broken = False
 
     @property
@@ -49,30 +85,77 @@ class Console:
 
     def write(self, text: str) -> None:
         """Write as much of `text` as the reader takes. Never raises for what the reader does."""
-        data = memoryview(text.encode(errors="replace"))
-        while data and not self._is_broken:
+        with contextlib.suppress(OutputError):
+            self.send(text.encode(errors="replace"))
+
+    def send(self, content: bytes) -> None:
+        """Write all of `content`, unless the reader goes away, now or before.
+
+        Raises:
+            OutputError: it cannot be written; nothing is written after it.
+        """
+        data = memoryview(content)
+        if data and self._writer is None:
+            self._writer = never_waiting(self._descriptor)
+        while data and self._writer is not None and not self._is_broken:
             try:
-                if not self._may_write():
-                    self._is_broken = True
-                    return
-                data = data[os.write(self._descriptor, data[:CHUNK_BYTES]) :]
+                self._wait(self._writer)
+                data = data[os.write(self._writer, data[:CHUNK_BYTES]) :]
             except BlockingIOError:
                 time.sleep(0.01)
-            except OSError:
+            except OSError as error:
                 self._is_broken = True
+                if error.errno not in READER_GONE:
+                    raise OutputError((error.strerror or str(error)).lower()) from error
 
-    def _may_write(self) -> bool:
+    def _wait(self, writer: int) -> None:
+        """Wait until the reader takes more."""
         poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
+        poll.register(writer, select.POLLOUT)
+        if self._interrupts is not None:
+            poll.register(self._interrupts.fileno(), select.POLLIN)
         patience = self._patience_seconds
-        return bool(poll.poll(None if patience is None else patience * 1000))
+        ready = dict(poll.poll(None if patience is None else patience * 1000))
+        if writer not in ready:
+            self._is_broken = True
+            raise OutputError("asked to end before it was read" if ready else "it is not read")
 
 
-def stdout(patience_seconds: float | None = RESULT_PATIENCE_SECONDS) -> Console:
-    """Return the stream of the result. None waits forever: only where no run has to wait, too."""
-    return Console(1, patience_seconds)
+class Result(Console):
+    """The stream of the result, which a command owes to whoever asked for it."""
+
+    def write(self, text: str) -> None:
+        """Write all of `text`, however long the reader takes, unless it goes away.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.send(text.encode(errors="replace"))
+
+
+def stdout() -> Result:
+    """Return the stream of a result that no run waits for: its reader is waited for."""
+    return Result(1, None)
+
+
+def stdout_of_run(interrupts: Interrupts) -> Result:
+    """Return the stream for the summary of a run that has ended.
+
+    The product of a run is its report on disk: a reader that stands still delays the end of the
+    process only so long, and a new request to end it not at all.
+    """
+    interrupts.drain()
+    return Result(1, RESULT_PATIENCE_SECONDS, interrupts)
 
 
 def stderr() -> Console:
-    """Return the stream of log and messages."""
-    return Console(2, LOG_PATIENCE_SECONDS)
+    """Return the stream of messages."""
+    return Console(2, MESSAGE_PATIENCE_SECONDS)
+
+
+def complain(message: str, remedy: str) -> None:
+    """Write one message: what is wrong, then what to do."""
+    text = f"{PRODUCT}: {message}\n"
+    if remedy:
+        text += f"  {remedy}\n"
+    stderr().write(printable(text))

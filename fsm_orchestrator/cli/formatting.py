@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.text.hidden import shell_line, shell_words
 from fsm_orchestrator.text.phrases import printable, span_ms, span_words
 from fsm_orchestrator.vocabulary import PRODUCT
 
 
 def command_line(*words: str) -> str:
     """Return a command line that can be copied into a shell."""
-    return shlex.join((PRODUCT, *words))
+    return shell_line((PRODUCT, *words))
 
 
 def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
@@ -21,7 +21,7 @@ def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
 
     An option and its value stay together; a line that goes on ends in a backslash.
     """
-    quoted = [shlex.quote(word) for word in words]
+    quoted = shell_words(words)
     pieces: list[str] = []
     for word in quoted:
         follows_option = pieces and pieces[-1].startswith("--") and " " not in pieces[-1]

@@ -15,25 +15,14 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
 from fsm_orchestrator.errors import OrchestratorError
-from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 
 def main() -> None:
     """Run the command and exit: the entry point."""
-    _open_standard_streams()
     code = run_command_line(sys.argv[1:])
     # All output is written; what Python would still flush could only fail.
     os._exit(code)
-
-
-def _open_standard_streams() -> None:
-    """Open /dev/null for every closed standard stream, or a file would get its number."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
 
 
 def run_command_line(argv: Sequence[str]) -> int:
@@ -46,16 +35,16 @@ def run_command_line(argv: Sequence[str]) -> int:
         return _dispatch(list(argv))
     except click.UsageError as error:
         message = " ".join(error.format_message().split())
-        _complain(message[:1].lower() + message[1:], _hint(error))
+        console.complain(message[:1].lower() + message[1:], _hint(error))
         return ExitCode.USAGE
     except OrchestratorError as error:
-        _complain(str(error), error.remedy)
+        console.complain(str(error), error.remedy)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001 - the one boundary: a bug is reported as a bug
         console.stderr().write(traceback.format_exc())
-        _complain("internal error: this is a bug, please report it with the lines above", "")
+        console.complain("internal error: this is a bug, please report it with the lines above", "")
         return ExitCode.INTERNAL
 
 
@@ -67,8 +56,8 @@ def _dispatch(argv: list[str]) -> int:
     captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
     try:
         with redirect_stdout(captured):
-            # Without a variable: click would answer a shell on its own, and exit.
-            result = app.main(args=argv, prog_name=PRODUCT, complete_var="", standalone_mode=False)
+            # Of a name that no variable has: click would answer a shell on its own, and exit.
+            result = app.main(args=argv, prog_name=PRODUCT, complete_var="=", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         console.stderr().write(error.format_message() + "\n")
         return ExitCode.USAGE
@@ -92,11 +81,3 @@ def _answer_shell(instruction: str) -> int:
 def _hint(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx is not None else f"{PRODUCT} run"
     return f"see {command} --help"
-
-
-def _complain(message: str, remedy: str) -> None:
-    """One message: what is wrong, then what to do."""
-    text = f"{PRODUCT}: {message}\n"
-    if remedy:
-        text += f"  {remedy}\n"
-    console.stderr().write(printable(text))

@@ -3,43 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from fsm_orchestrator.cli.console import Console, stderr
+from fsm_orchestrator.cli.console import stderr
+from fsm_orchestrator.cli.log_stream import LogStream
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.text.phrases import printable, span_words
-from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
+from fsm_orchestrator.vocabulary import (
+    EVENTS_FILE,
+    EventName,
+    LogFormat,
+    LogLevel,
+    OutputStream,
+    StageStatus,
+)
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.processes.interrupts import Interrupts
 
-
+GAP: Final = "log.gap"
+"""The name of the one line on stderr that is no event: it has no number, and is in no file."""
 _GRAVITY: Final = (*LogLevel, "critical")
 """The levels of events, the least grave first."""
 
 
-def listener_for(log_format: LogFormat, log_level: LogLevel = LogLevel.INFO) -> Listener:
-    """Return the listener that writes events to stderr, as text for a terminal or if asked for.
+class Progress:
+    """The listener that writes events to stderr, as text for a terminal or if asked for.
 
     Events below `log_level` are not shown.
     """
-    console = stderr()
-    shown = frozenset(_GRAVITY[_GRAVITY.index(log_level) :])
-    if log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and console.is_terminal):
-        return lambda event: _write_text(console, event) if event["level"] in shown else None
-    return lambda event: console.write(json_line(event)) if event["level"] in shown else None
 
+    def __init__(self, log_format: LogFormat, log_level: LogLevel, output_path: Path) -> None:
+        console = stderr()
+        self._is_text = log_format is LogFormat.TEXT or (
+            log_format is LogFormat.AUTO and console.is_terminal
+        )
+        self._has_colour = console.has_colour
+        self._shown = frozenset(_GRAVITY[_GRAVITY.index(log_level) :])
+        self._events_path = output_path / EVENTS_FILE
+        self._stream = LogStream(2, self._gap_line)
 
-def _write_text(console: Console, event: Mapping[str, Any]) -> None:
-    line = line_of(event)
-    if line is None:
-        return
-    colour = {"warning": "yellow", "error": "red", "critical": "red"}.get(event["level"])
-    if colour is not None and console.has_colour:
-        line = click.style(line, fg=colour)
-    console.write(line + "\n")
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Show an event."""
+        if event["level"] not in self._shown:
+            return
+        if not self._is_text:
+            self._stream.write(json_line(event))
+        elif (line := line_of(event)) is not None:
+            self._stream.write(self._coloured(line, event["level"]))
+
+    def finish(self, interrupts: Interrupts) -> None:
+        """Wait a while for the reader to take the last lines."""
+        self._stream.finish(interrupts)
+
+    def _gap_line(self, count: int) -> str:
+        were = "1 line of the log was" if count == 1 else f"{count} lines of the log were"
+        they = "it is" if count == 1 else "they are"
+        message = f"{were} not shown; {they} in {self._events_path}"
+        if self._is_text:
+            return self._coloured(printable(message), "warning")
+        return json_line({"event": GAP, "level": "warning", "lines": count, "message": message})
+
+    def _coloured(self, line: str, level: str) -> str:
+        colour = {"warning": "yellow", "error": "red", "critical": "red"}.get(level)
+        if colour is not None and self._has_colour:
+            line = click.style(line, fg=colour)
+        return line + "\n"
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:

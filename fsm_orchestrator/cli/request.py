@@ -48,8 +48,11 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     if file_name is not None:
         from fsm_orchestrator.config import config_file, config_reading
 
-        file = config_reading.load(Path(file_name), file_name).content
-        config = config_file.combined(config, file)
+        read = config_reading.load(Path(file_name), file_name)
+        file = read.content
+        config = config_file.with_file(
+            config, read.content, config.absolute(file_name), read.sha256
+        )
         as_json = as_json or bool(file.json_)
         log_format = log_format or file.log_format
         log_level = log_level or file.log_level

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.cli.formatting import columns
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
@@ -27,9 +27,16 @@ def summary_of(report: Report, output_path: Path, offer: Offer | None) -> str:
     """Return the end of a run as text, with what can be typed next, if anything can."""
     lines = [headline(report), ""]
     if report.terminal_state is Outcome.BLOCKED:
-        from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+        from fsm_orchestrator.explanation.gate_table import (
+            GATE_COLUMNS,
+            gate_row,
+            kept_signal_lines,
+        )
 
-        lines += [*columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)]), ""]
+        lines += columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)])
+        until = report.finished_at or report.started_at
+        lines += [f"  {one}" for one in kept_signal_lines(report.gate_decisions, until)]
+        lines.append("")
     lines += _stage_lines(report)
     lines += _failure_lines(report)
     lines += [f"  warning: {printable(warning)}" for warning in report.warnings]
@@ -62,7 +69,7 @@ def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
     if offer is None:
         return []
     if offer.words is not None:
-        return [("next", shlex.join(offer.words))]
+        return [("next", shell_line(offer.words))]
     return [("then", "; ".join(offer.would))] if offer.would else []
 
 

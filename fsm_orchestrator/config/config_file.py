@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
 
+from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
@@ -131,6 +132,23 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
             "stages": stages,
         }
     )
+
+
+def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> RunConfig:
+    """Combine options and file, and note what came from the file."""
+    both = combined(flags, file)
+    given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both))
+    return both.model_copy(update={"config_file": given})
+
+
+def _keys_decided(flags: RunConfig, both: RunConfig) -> tuple[str, ...]:
+    """Return the settings that the file decided where options and file were combined, by key."""
+    by_flag = set(keys_given(flags.model_dump(mode="json", exclude_none=True)))
+    from_file = {
+        f"gates.{gate}" for gate, one in both.gate_sources.items() if one is GateSource.CONFIG
+    }
+    given = keys_given(both.model_dump(mode="json", exclude_none=True))
+    return tuple(key for key in given if key not in by_flag or key in from_file)
 
 
 def _combined_gates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class ReadConfig:
     name: str
     text: str
     content: ConfigFile
+
+    @property
+    def sha256(self) -> str:
+        """The digest of its bytes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def origin(self, *path: str) -> str:
         """`run.toml:7` for a key that the file sets."""
@@ -75,7 +81,7 @@ def check(path: Path, name: str) -> ReadConfig:
 
 def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
     try:
-        data = files.read_bounded(path, CONFIG_BYTES_MAX)
+        data = files.read_bounded(path, CONFIG_BYTES_MAX, is_link_good=True)
     except OSError as error:
         raise UsageError(
             f"cannot read the config file {name}: {files.reason(error)}",

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
+from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
@@ -98,6 +99,10 @@ class RunConfig(GivenModel):
     gate_sources: Mapping[Gate, GateSource] = Field(
         default_factory=dict,
         description="Where the signals came from; a flag, or the program, where it is silent.",
+    )
+    config_file: GivenFile | None = Field(
+        default=None,
+        description="The config file that some of the settings come from; none unless given.",
     )
     stages: Mapping[StateName, StageGiven] = Field(
         default_factory=dict, description="What was given for each stage, by its name."

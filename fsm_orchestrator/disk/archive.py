@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk import files, peek
+from fsm_orchestrator.disk import files, moving, peek
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
@@ -50,7 +51,7 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
         return frozenset()
 
 
-def archive_run(output_directory: Path) -> None:
+def archive_run(output: HeldDirectory) -> None:
     """Move everything an earlier run left to `archive/<run_id>/`.
 
     The checkpoint is moved last: after a kill in the middle the next start goes on, and what
@@ -59,30 +60,29 @@ def archive_run(output_directory: Path) -> None:
     Raises:
         OSError: something could not be moved; nothing was overwritten.
     """
-    found = present_files(output_directory)
-    if output_directory / CHECKPOINT_FILE not in found:
-        _sync_archive(output_directory / ARCHIVE_DIRECTORY)
+    found = present_files(output.path)
+    if output.path / CHECKPOINT_FILE not in found:
+        _sync_archive(output.path / ARCHIVE_DIRECTORY)
     if not found:
         return
-    directory = output_directory / ARCHIVE_DIRECTORY
-    run_id = earlier_run_id(output_directory)
+    directory = output.path / ARCHIVE_DIRECTORY
+    run_id = earlier_run_id(output.path)
     if run_id is not None and (begun := _fitting(directory / run_id, found)):
-        _move_all(tuple(reversed(begun)), directory / run_id)
+        _move_all(tuple(reversed(begun)), output, run_id)
         found = tuple(path for path in found if path not in begun)
         if not found:
             return
-    destination = _free_name(directory, run_id or UNREADABLE_RUN)
-    _move_all(tuple(reversed(found)), destination)
+    _move_all(tuple(reversed(found)), output, _free_name(directory, run_id or UNREADABLE_RUN))
 
 
-def archive_report(output_directory: Path) -> None:
+def archive_report(output: HeldDirectory) -> None:
     """Move the report alone aside, before another takes its place. As `archive_run`."""
-    report = output_directory / REPORT_FILE
-    if report not in present_files(output_directory):
+    report = output.path / REPORT_FILE
+    if report not in present_files(output.path):
         return
-    run_id = earlier_run_id(output_directory) or UNREADABLE_RUN
-    destination = _free_name(output_directory / ARCHIVE_DIRECTORY, f"{run_id}.report")
-    _move_all((report,), destination)
+    run_id = earlier_run_id(output.path) or UNREADABLE_RUN
+    name = _free_name(output.path / ARCHIVE_DIRECTORY, f"{run_id}.report")
+    _move_all((report,), output, name)
 
 
 def _sync_archive(directory: Path) -> None:
@@ -94,13 +94,18 @@ def _sync_archive(directory: Path) -> None:
         files.sync_directory(directory)
 
 
-def _move_all(sources: tuple[Path, ...], destination: Path) -> None:
-    files.make_directory(destination)
-    for source in sources:
-        files.move(source, destination / source.name)
-    files.sync_directory(destination)
-    files.sync_directory(destination.parent)  # its maker may have been killed
-    files.sync_directory(sources[0].parent)
+def _move_all(sources: tuple[Path, ...], output: HeldDirectory, name: str) -> None:
+    """Move files of the output directory to `archive/<name>/`, in this order."""
+    with (
+        files.below(output, ARCHIVE_DIRECTORY) as directory,
+        files.below(directory, name) as destination,
+    ):
+        files.sync(directory.descriptor)  # its maker may have been killed
+        files.sync(output.descriptor)
+        for source in sources:
+            moving.move(source.name, output, destination)
+        for touched in (destination, directory, output):
+            files.sync(touched.descriptor)
 
 
 def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -117,11 +122,10 @@ def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:
     return fitting if any(path.name == CHECKPOINT_FILE for path in fitting) else ()
 
 
-def _free_name(directory: Path, name: str) -> Path:
-    """Return `name` in `directory`, or `name.2`, `name.3` … if it is taken."""
-    candidate = directory / name
-    number = 1
-    while os.path.lexists(candidate):
+def _free_name(directory: Path, name: str) -> str:
+    """Return `name`, or `name.2`, `name.3` … if it is taken in `directory`."""
+    candidate, number = name, 1
+    while os.path.lexists(directory / candidate):
         number += 1
-        candidate = directory / f"{name}.{number}"
+        candidate = f"{name}.{number}"
     return candidate

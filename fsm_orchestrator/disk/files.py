@@ -2,23 +2,31 @@
 
 Each system call in them goes through `perform`, so that a fault can be injected before any. They
 raise OSError, which the caller interprets (`recording`). They know nothing of what they write.
+
+Whatever is in the place of a file (a FIFO, a link, a device), it is never followed, never waited
+for and never written to. With `within`, a path is a name in that directory, and goes through its
+descriptor.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.kinds import refuse_other_kinds
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.vocabulary import Operation
 
-TEMPORARY_SUFFIX = ".tmp"
+TEMPORARY_SUFFIX: Final = ".tmp"
+_SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -53,29 +61,42 @@ class StagedFile(NamedTuple):
 
     path: Path
     temporary: Path
+    within: HeldDirectory | None = None
 
     def commit(self) -> None:
         """Take the place of `path` atomically. Durable after `sync_directory`."""
-        if self.path.is_dir():  # rename(2) would say so too, but only for a non-empty one on all
-            raise IsADirectoryError(21, "a directory is in the file's place", str(self.path))
-        perform(SystemCall.RENAME, os.replace, self.temporary, self.path)
+        name, at = _place(self.path, self.within)
+        with contextlib.suppress(FileNotFoundError):
+            # rename(2) would say so too, but only for a non-empty one on all systems
+            if stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+                raise IsADirectoryError(21, "a directory is in the file's place", str(self.path))
+        if at is None:
+            perform(SystemCall.RENAME, os.replace, self.temporary, name)
+            return
+        both = {"src_dir_fd": at, "dst_dir_fd": at}
+        perform(SystemCall.RENAME, os.replace, self.temporary.name, name, **both)
 
     def discard(self) -> None:
         """Remove the temporary file, if it is still there."""
         with contextlib.suppress(OSError):
-            perform(SystemCall.UNLINK, os.unlink, self.temporary)
+            if self.within is None:
+                perform(SystemCall.UNLINK, os.unlink, self.temporary)
+            else:  # also if the directory has lost its name: the file is the run's own
+                at = self.within.descriptor
+                perform(SystemCall.UNLINK, os.unlink, self.temporary.name, dir_fd=at)
 
 
-def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
+def stage_file(
+    path: Path, data: bytes, *, mode: int = 0o666, within: HeldDirectory | None = None
+) -> StagedFile:
     """Write `data` durably under a temporary name in the directory of `path`.
 
-    The temporary name is fixed (only the holder of the directory's lock writes there), so what a
-    kill left behind is overwritten by the next write. `mode` is subject to the umask.
+    The temporary name is new and cannot be guessed, so nothing can lie in wait for it. What a kill
+    leaves behind is removed by stale.py. `mode` is subject to the umask.
     """
-    staged = StagedFile(path, path.with_name(f".{path.name}{TEMPORARY_SUFFIX}"))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    staged = StagedFile(path, path.with_name(temporary_name(path.name)), within)
     try:
-        descriptor = perform(SystemCall.OPEN, os.open, staged.temporary, flags, mode)
+        descriptor = make_new(staged.temporary, mode=mode, within=within)
         try:
             write_all(descriptor, data)
             sync(descriptor)
@@ -87,15 +108,69 @@ def stage_file(path: Path, data: bytes, *, mode: int = 0o666) -> StagedFile:
     return staged
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+def temporary_name(name: str) -> str:
+    """Return a new name that nobody can guess, for what is to be called `name`."""
+    return f".{name}.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
+
+
+def make_new(path: Path, *, mode: int = 0o666, within: HeldDirectory | None = None) -> int:
+    """Make a file where nothing is, and open it for writing; return its descriptor."""
+    return _open(_place(path, within), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+
+def replace_file(
+    path: Path, data: bytes, *, mode: int = 0o666, within: HeldDirectory | None = None
+) -> None:
     """Replace `path` by `data`: temporary file, fsync, rename, fsync of the directory."""
-    staged = stage_file(path, data, mode=mode)
+    staged = stage_file(path, data, mode=mode, within=within)
     try:
         staged.commit()
     except BaseException:
         staged.discard()
         raise
-    sync_directory(path.parent)
+    sync_directory(path.parent, within=within)
+
+
+def _place(path: Path, within: HeldDirectory | None) -> tuple[Path | str, int | None]:
+    """Return the name to use, and the directory that it is relative to.
+
+    Raises:
+        OSError: that directory has lost its name.
+    """
+    if within is None:
+        return path, None
+    within.confirm()
+    return path.name, within.descriptor
+
+
+def _open(place: tuple[Path | str, int | None], flags: int, mode: int = 0o666) -> int:
+    """Open what is in a place, waiting for nothing and following no link."""
+    name, at = place
+    if at is None:
+        return perform(SystemCall.OPEN, os.open, name, flags | _SAFE, mode)
+    return perform(SystemCall.OPEN, os.open, name, flags | _SAFE, mode, dir_fd=at)
+
+
+def _open_regular(
+    place: tuple[Path | str, int | None], flags: int, mode: int = 0o666, *, is_link_good: bool
+) -> int:
+    """Open what is in a place if it is a regular file, or is to be made.
+
+    It is looked at before it is opened, for to open a device may do something.
+    """
+    name, at = place
+    with contextlib.suppress(FileNotFoundError):
+        refuse_other_kinds(os.stat(name, dir_fd=at, follow_symlinks=is_link_good), name)
+    if is_link_good:
+        descriptor = perform(SystemCall.OPEN, os.open, name, flags | _SAFE & ~os.O_NOFOLLOW)
+    else:
+        descriptor = _open(place, flags, mode)
+    try:
+        refuse_other_kinds(os.fstat(descriptor), name)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -105,8 +180,11 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[perform(SystemCall.WRITE, os.write, descriptor, view) :]
 
 
-def sync_directory(path: Path) -> None:
-    """Make the entries of a directory durable."""
+def sync_directory(path: Path, *, within: HeldDirectory | None = None) -> None:
+    """Make the entries of a directory durable: of `within` where that is given."""
+    if within is not None:
+        sync(within.descriptor)
+        return
     descriptor = open_directory(path)
     try:
         sync(descriptor)
@@ -144,24 +222,36 @@ def make_directory(path: Path, *, mode: int = 0o777, is_durable: bool = True) ->
     return was_made
 
 
-def move(source: Path, destination: Path) -> None:
-    """Rename `source` to `destination`, which must not exist, on the same file system."""
-    if os.path.lexists(destination):
-        raise FileExistsError(17, "already there", str(destination))
-    perform(SystemCall.RENAME, os.rename, source, destination)
+@contextlib.contextmanager
+def below(above: HeldDirectory, name: str, *, may_make: bool = True) -> Iterator[HeldDirectory]:
+    """Open a directory in another, made if absent; a link is not followed. Durable once synced.
+
+    Raises:
+        OSError: it cannot be made or opened, or is no directory.
+    """
+    path = above.path / name
+    place, at = _place(path, above)
+    if may_make:
+        with contextlib.suppress(FileExistsError):
+            perform(SystemCall.MKDIR, os.mkdir, place, 0o777, dir_fd=at)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = perform(SystemCall.OPEN, os.open, place, flags, dir_fd=at)
+    except NotADirectoryError:
+        raise NotADirectoryError(errno.ENOTDIR, "is no directory", str(path)) from None
+    try:
+        yield HeldDirectory(path, descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def open_append(path: Path, *, mode: int = 0o666) -> int:
+def open_append(path: Path, *, mode: int = 0o666, within: HeldDirectory | None = None) -> int:
     """Open a regular file for appending and reading, made if absent; return its descriptor.
 
-    Refuses symbolic links and anything but a regular file (a FIFO would hang the first writer).
+    Refuses symbolic links and anything but a regular file.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = perform(SystemCall.OPEN, os.open, path, flags, mode)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(22, "not a regular file", str(path))
-    return descriptor
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    return _open_regular(_place(path, within), flags, mode, is_link_good=False)
 
 
 def truncate(descriptor: int, size_bytes: int) -> None:
@@ -186,10 +276,10 @@ def open_directory(path: Path) -> int:
     return perform(SystemCall.OPEN, os.open, path, flags)
 
 
-def open_lock(path: Path, *, may_make: bool) -> int:
-    """Open a file to be locked and written, following no link; return its descriptor."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return perform(SystemCall.OPEN, os.open, path, flags | (os.O_CREAT if may_make else 0), 0o666)
+def open_lock(path: Path, *, may_make: bool, within: HeldDirectory | None = None) -> int:
+    """Open a regular file to be locked and written; return its descriptor."""
+    flags = os.O_RDWR | (os.O_CREAT if may_make else 0)
+    return _open_regular(_place(path, within), flags, is_link_good=False)
 
 
 def lock(descriptor: int) -> None:
@@ -206,30 +296,26 @@ def unlock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def open_regular(path: Path) -> int:
+def open_regular(
+    path: Path, *, is_link_good: bool = False, within: HeldDirectory | None = None
+) -> int:
     """Open a regular file for reading, without waiting; the caller closes the descriptor.
+
+    `is_link_good`: whether it may be a link to one, as the file that an operator names may be.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = perform(SystemCall.OPEN, os.open, path, flags)
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode):
-        return descriptor
-    os.close(descriptor)
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(21, "is a directory", str(path))
-    raise OSError(22, "not a regular file", str(path))
+    return _open_regular(_place(path, within), os.O_RDONLY, is_link_good=is_link_good)
 
 
-def read_bounded(path: Path, size_bytes_max: int) -> bytes:
-    """Read the whole of a regular file.
+def read_bounded(path: Path, size_bytes_max: int, *, is_link_good: bool = False) -> bytes:
+    """Read the whole of a regular file. `is_link_good` as in `open_regular`.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
     """
-    descriptor = open_regular(path)
+    descriptor = open_regular(path, is_link_good=is_link_good)
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             data = perform(SystemCall.READ, stream.read, size_bytes_max + 1)

@@ -12,35 +12,38 @@ import json
 import os
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.disk.held import HeldDirectory, Identity, identity_of
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
-from fsm_orchestrator.vocabulary import LOCK_FILE, Operation
+from fsm_orchestrator.vocabulary import LOCK_FILE, HeldBy, Operation
 
 HOLDER_BYTES_MAX = 4096
+PID_MAX = 2**31 - 1
 LOOKERS_TRIES = 10
 LOOKERS_WAIT_SECONDS = 0.02
 
 
-@dataclass(slots=True)
-class OutputLock:
+class OutputLock(HeldDirectory):
     """The held lock of an output directory: flock on the directory itself and on its lock file.
 
     The file is what other programs know, and names the holder. The directory is locked as well
-    (where the file system can: NFS cannot), so that removing the file lets nobody in.
+    (where the file system can: NFS cannot), so that removing the file lets nobody in. Everything
+    that a run writes goes through the descriptor of the directory that was locked.
 
     Attributes:
+        file: descriptor of the lock file; -1 while there is none.
         is_named: true if the holder knows that the directory's own name is durable.
     """
 
-    path: Path
-    directory: int
-    file: int = -1
-    says_holder: bool = False
-    is_named: bool = False
+    def __init__(self, path: Path, descriptor: int) -> None:
+        super().__init__(path, descriptor)
+        self.file = -1
+        self.is_named = False
+        self._holder: dict[str, object] | None = None
 
     @classmethod
     def acquire(cls, output_directory: Path) -> Self:
@@ -54,17 +57,17 @@ class OutputLock:
         """
         path = output_directory / LOCK_FILE
         with files.recording(Operation.LOCK_ACQUIRE, path):
-            lock = cls(path, files.open_directory(output_directory))
+            lock = cls(output_directory, files.open_directory(output_directory))
             try:
-                _lock_directory(lock.directory, path)
+                _lock_directory(lock.descriptor, path)
                 with contextlib.suppress(OSError):
-                    lock.file = _lock_file(path, may_make=False)
+                    lock.file = _lock_file(lock, may_make=False)
             except (BusyError, OSError):
                 lock.release()
                 raise
         return lock
 
-    def write_holder(self, *, since: str, run_id: str) -> None:
+    def write_holder(self, *, since: str, run_id: str, held_by: HeldBy = HeldBy.COMMAND) -> None:
         """Make the lock file if necessary, lock it, and write into it who holds the directory.
 
         Raises:
@@ -76,20 +79,52 @@ class OutputLock:
             "host": socket.gethostname(),
             "since": since,
             "run_id": run_id,
+            "held_by": held_by.value,
         }
-        with files.recording(Operation.LOCK_ACQUIRE, self.path):
-            if self.file < 0:
-                self.file = _lock_file(self.path, may_make=True)
-            files.truncate(self.file, 0)
-            files.write_all(self.file, json.dumps(holder).encode() + b"\n")
-        self.says_holder = True
+        with files.recording(Operation.LOCK_ACQUIRE, self.path / LOCK_FILE):
+            self._write(holder)
+
+    def _write(self, holder: dict[str, object]) -> None:
+        if self.file < 0:
+            self.file = _lock_file(self, may_make=True)
+        files.truncate(self.file, 0)
+        text = json.dumps({**holder, "directory": self.identity})
+        files.write_all(self.file, text.encode() + b"\n")
+        self._holder = holder
+
+    def make_again(self) -> bool:
+        """Make and lock the directory anew if it is gone, for the last words of a run.
+
+        Returns:
+            False if there is something of its name, or it cannot be made: then it is not touched.
+        """
+        try:
+            if os.path.lexists(self.path) or not files.make_directory(self.path):
+                return False
+            descriptor = files.open_directory(self.path)
+            try:
+                _lock_directory(descriptor, self.path / LOCK_FILE)
+            except (BusyError, OSError):
+                os.close(descriptor)
+                return False
+        except OSError:
+            return False
+        self._let_go()
+        self.descriptor, self.file = descriptor, -1
+        if self._holder is not None:
+            with contextlib.suppress(BusyError, OSError):
+                self._write(self._holder)
+        return True
 
     def release(self) -> None:
         """Clear the holder and release the lock."""
-        if self.says_holder:
+        if self._holder is not None and self.file >= 0:
             with contextlib.suppress(OSError):
                 files.truncate(self.file, 0)
-        for descriptor in (self.file, self.directory):
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for descriptor in (self.file, self.descriptor):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
                     files.unlock(descriptor)  # a forked process may have a copy of it
@@ -105,17 +140,28 @@ def _lock_directory(descriptor: int, path: Path) -> None:
             raise
 
 
-def _lock_file(path: Path, *, may_make: bool) -> int:
-    """Open and lock the lock file, and make sure that it is still the one at `path`."""
+def _lock_file(directory: HeldDirectory, *, may_make: bool) -> int:
+    """Open and lock the lock file, and make sure that it is still the one of its name.
+
+    One that has another name elsewhere (a hard link) may be another directory's: it is not used.
+    """
+    path = directory.path / LOCK_FILE
     while True:
-        descriptor = files.open_lock(path, may_make=may_make)
+        descriptor = files.open_lock(path, may_make=may_make, within=directory)
+        if os.fstat(descriptor).st_nlink > 1:
+            os.close(descriptor)
+            if not may_make:
+                return -1
+            at = directory.descriptor
+            files.perform(SystemCall.UNLINK, os.unlink, LOCK_FILE, dir_fd=at)
+            continue
         try:
             _flock(descriptor, path)
-            here, there = os.fstat(descriptor), path.stat()
+            there = os.stat(LOCK_FILE, dir_fd=directory.descriptor, follow_symlinks=False)
         except BaseException:
             os.close(descriptor)
             raise
-        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+        if identity_of(os.fstat(descriptor)) == identity_of(there):
             return descriptor
         os.close(descriptor)
 
@@ -131,19 +177,21 @@ def _flock(descriptor: int, path: Path) -> None:
             files.lock(descriptor)
         except BlockingIOError:
             holder = _read_holder(path)
-            if holder:
-                raise _busy(path, holder) from None
+            if holder.pid is not None:
+                raise BusyError(str(path.parent), holder) from None
             time.sleep(LOOKERS_WAIT_SECONDS)
         else:
             return
-    raise _busy(path, b"")
+    raise BusyError(str(path.parent), Holder())
 
 
-def _read_holder(path: Path) -> bytes:
+def _read_holder(path: Path) -> Holder:
+    """Return the holder that a lock file names; an empty one if it names none of this directory."""
     try:
-        return files.read_bounded(path, HOLDER_BYTES_MAX)
+        identity = identity_of(os.stat(path.parent))
+        return _holder_in(files.read_bounded(path, HOLDER_BYTES_MAX), identity)
     except OSError:
-        return b""
+        return Holder()
 
 
 def holder_of(output_directory: Path) -> Holder | None:
@@ -168,15 +216,17 @@ def holder_of(output_directory: Path) -> Holder | None:
     return None
 
 
-def _busy(path: Path, holder: bytes) -> BusyError:
+def _holder_in(text: bytes, identity: Identity) -> Holder:
+    """Return the holder that a text names; an empty one unless all that it says can be."""
     try:
-        known = json.loads(holder)
-        who = Holder(
-            pid=int(known["pid"]),
-            host=str(known["host"]),
-            since=str(known["since"]),
-            run_id=str(known["run_id"]),
-        )
-    except (ValueError, KeyError, TypeError):
-        who = Holder()
-    return BusyError(str(path.parent), who)
+        known = json.loads(text)
+        if known["directory"] != list(identity):  # the text was copied
+            return Holder()
+        pid, words = known["pid"], [known[key] for key in ("host", "since", "run_id", "held_by")]
+        held_by = HeldBy(words.pop())
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Holder()
+    if type(pid) is not int or not 0 < pid <= PID_MAX or not all(isinstance(x, str) for x in words):
+        return Holder()
+    host, since, run_id = words
+    return Holder(pid, host, since, run_id, held_by)

@@ -10,33 +10,57 @@ from typing import Any
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, own_failure
+from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.surroundings import QuietListener
+from fsm_orchestrator.model.execution import (
+    AttemptRecord,
+    StageExecution,
+    gone_wrong,
+    own_failure,
+)
+from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
+from fsm_orchestrator.vocabulary import (
+    Ending,
+    EventName,
+    ExitCode,
+    Operation,
+    Outcome,
+    StageStatus,
+)
 
 
 class RunContext:
     """An invocation whose output directory is locked and whose events file is open."""
 
-    def __init__(self, preparation: Preparation, log: RunLogger, event_file: EventFile) -> None:
+    def __init__(
+        self,
+        preparation: Preparation,
+        home: OutputLock,
+        log: RunLogger,
+        event_file: EventFile,
+        listener: QuietListener | None,
+    ) -> None:
         draft = preparation.checkpoint
         self.preparation = preparation
         self.run_id = draft.run_id
+        self.home = home
         self.output_directory = preparation.config.output_path
         self.clock = preparation.clock
         self.masker = preparation.masker
         self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
         self.recorder = Recorder(
-            self.output_directory,
+            home,
             draft,
             lambda: self.judge_artifacts().is_good,
         )
         self._event_file = event_file
+        self._listener = listener
 
     def begin(self, ended_pids: tuple[int, ...]) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
@@ -98,6 +122,12 @@ class RunContext:
             self.recorder.add_warning(masked)
             self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
+    def note_listener(self) -> None:
+        """Warn of what the listener raised, once."""
+        news = None if self._listener is None else self._listener.news()
+        if news is not None:
+            self.warn(news)
+
     def judge_artifacts(self) -> ArtifactsVerdict:
         """Judge the expected artifacts of all completed stages as they are now."""
         return closure.judge_artifacts(self.recorder.draft, self.preparation.settings)
@@ -128,6 +158,26 @@ class RunContext:
             self.recorder.draft = settled
             execution = settled.invocation.stage_executions[-1]
             self.emit_interrupted(attempt, (), draft.invocation.number, execution)
+
+    def take_back_success(self, problem: Problem) -> None:
+        """Record an attempt as interrupted whose success was to become durable just now."""
+        draft = self.recorder.draft
+        success = draft.unsettled_success
+        if success is None:
+            return
+        interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
+        changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
+        execution = success.model_copy(update=changes)
+        self.recorder.draft = draft.success_taken_back(success, execution)
+        self.log.emit(
+            EventName.ATTEMPT_INTERRUPTED,
+            level="warning",
+            stage=execution.stage,
+            attempt=execution.attempt,
+            ended_pids=(),
+            invocation=draft.invocation.number,
+            execution=execution,
+        )
 
     def emit_interrupted(
         self,

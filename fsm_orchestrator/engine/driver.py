@@ -10,22 +10,31 @@ from __future__ import annotations
 from functools import partial
 from typing import assert_never
 
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.lifecycle.model import Edge, State
-from fsm_orchestrator.model.endings import signal_name
+from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of, signal_name
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.preparation.preparation import Preparation
-from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
+
+
+class _CalledOffError(Exception):
+    """A request to end came before a step that it forbids was durable."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
 
 
 class Driver:
@@ -34,21 +43,26 @@ class Driver:
     def __init__(
         self,
         preparation: Preparation,
-        interrupts: Interrupts,
+        home: OutputLock,
+        caller: Surroundings,
         runner: ProcessRunner,
         log: RunLogger,
         event_file: EventFile,
     ) -> None:
         draft = preparation.checkpoint
         self._first_trigger = preparation.first_trigger
+        interrupts = caller.interrupts
         self._interrupts = interrupts
-        self._context = RunContext(preparation, log, event_file)
+        self._context = RunContext(preparation, home, log, event_file, caller.listener)
         self._recorder = self._context.recorder
         self._stages = EnterStage(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)
-        self._machine = RunMachine(
-            draft.lifecycle,
-            draft.current_state,
+        self._machine = self._machine_in(draft.current_state)
+
+    def _machine_in(self, state: str) -> RunMachine:
+        return RunMachine(
+            self._recorder.draft.lifecycle,
+            state,
             before_transition=self._before_transition,
             enter_state=self._enter_state,
             guards={
@@ -75,10 +89,30 @@ class Driver:
                 case None:
                     self._end.visit_done(self._stages)
                 case Trigger() as entry:
-                    self._machine.fire(Fact(entry, f"{entry.value} asked for by the operator"))
+                    self._fire(Fact(entry, f"{entry.value} asked for by the operator"))
         except OperationError as error:
             return self._end.fail(error, self._machine)
         return self._recorder.latest or self._recorder.report()
+
+    def _fire(self, fact: Fact) -> None:
+        """Run the machine to its end, or to a request to end that came before it was reached."""
+        try:
+            self._machine.fire(fact)
+        except _CalledOffError as request:
+            problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
+            if problem is not None:
+                self._context.take_back_success(problem)
+            self._machine.fire(Fact(Trigger.RUN_ABORTED, _received(request.signum)))
+
+    def cut_short(self, error: BaseException) -> None:
+        """Record that the calling program raised something through the run, which ends by it."""
+        state = self._recorder.draft.current_state
+        if self._machine.state != state:  # the error came between the record and the step
+            self._machine = self._machine_in(state)
+        try:
+            self._end.cut_short(error, self._machine)
+        except OperationError as failure:
+            self._end.fail(failure, self._machine)
 
     def crash(self, error: Exception) -> None:
         """Record a bug of this program, as far as that can be done."""
@@ -93,6 +127,7 @@ class Driver:
 
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
+        self._context.note_listener()
         before, log_before = self._recorder.draft, self._context.log
         mask = self._context.masker.mask_path
         details = tuple(map(mask, fact.details))
@@ -107,7 +142,7 @@ class Driver:
         )
         outcome = before.lifecycle.states[dest].outcome
         changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)
-        self._recorder.take(record, **changes)
+        self._recorder.take(record, partial(self._last_look, fact.trigger, outcome), **changes)
         self._context.log = self._context.log.bind(state=dest)
         self._context.log.emit(EventName.TRANSITION, transition=record)
         if outcome is not None:
@@ -121,12 +156,19 @@ class Driver:
         if outcome is Outcome.DONE:
             self._context.forget_secrets()
 
+    def _last_look(self, trigger: Trigger, outcome: Outcome | None) -> None:
+        """Call off what would settle a success, or close the run, if that is to end by now."""
+        signum = self._interrupts.first
+        settles = trigger is Trigger.STAGE_SUCCEEDED or outcome is Outcome.DONE
+        if signum is not None and settles:
+            raise _CalledOffError(signum)
+
     def _enter_state(self, state: State) -> Fact | None:
         match state.kind:
             case StateKind.TERMINAL | StateKind.INITIAL:
                 return None
             case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:
-                return Fact(Trigger.RUN_ABORTED, f"received {signal_name(self._interrupts.first)}")
+                return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
             case StateKind.GATE:
                 return enter_gate(self._context, state)
             case StateKind.STAGE:
@@ -141,3 +183,7 @@ class Driver:
             return Verdict(holds=True)
         times = counted(taken, "time")
         return Verdict(holds=False, why=f"{edge.dest} was sent back {times}, the maximum (at_most)")
+
+
+def _received(signum: int) -> str:
+    return f"received {signal_name(signum)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from typing import Any, assert_never
 
@@ -9,6 +10,7 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.report import Report
@@ -27,6 +29,7 @@ class RunEnd:
         self._context = context
         self._recorder = context.recorder
         self._interrupts = interrupts
+        self._is_by_keyboard = False
 
     # -- closing ----------------------------------------------------------------------------
 
@@ -87,7 +90,7 @@ class RunEnd:
             case Outcome.TIMEOUT:
                 return ExitCode.TIMEOUT
             case Outcome.FAILED:
-                signum = self._interrupts.first
+                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.first
                 if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
                     return ExitCode(128 + signum)
                 return ExitCode.FAILED
@@ -106,7 +109,7 @@ class RunEnd:
         outcome = None if self._recorder.draft.is_done else Outcome.FAILED
         try:
             if failure.operation not in KEEP_CHECKPOINT:
-                self._abort(failure, machine, outcome)
+                self._abort(str(failure), machine, outcome)
                 return self._recorder.report(outcome)
         except OperationError as second:
             self._emit_failure(second)
@@ -114,6 +117,21 @@ class RunEnd:
         self._recorder.write_report_if_possible(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
         return self._recorder.report(outcome)
+
+    def cut_short(self, error: BaseException, machine: RunMachine) -> None:
+        """End the run because the calling program raised something through it.
+
+        Raises:
+            OperationError: that cannot be recorded.
+        """
+        draft = self._recorder.draft
+        self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
+        cause = f"the calling program raised {type(error).__name__}"
+        problem = Problem(cause=f"interrupted: {cause}", details=())
+        self._context.settle_open_attempt(problem.cause)
+        self._context.take_back_success(problem)
+        if draft.outcome is None or draft.invocation.finished_at is None:
+            self._abort(cause, machine, None if draft.is_done else Outcome.FAILED)
 
     def crash(self, error: Exception) -> None:
         """Leave a traceback in the log and a report that says failed: a bug of this program."""
@@ -135,10 +153,10 @@ class RunEnd:
         )
         self._recorder.write_report_if_possible(Outcome.FAILED)
 
-    def _abort(self, failure: OperationError, machine: RunMachine, outcome: Outcome | None) -> None:
+    def _abort(self, cause: str, machine: RunMachine, outcome: Outcome | None) -> None:
         """Take the edge for an aborted run; from a terminal state there is none to take."""
         if Trigger.RUN_ABORTED in machine.triggers_here:
-            machine.fire(Fact(Trigger.RUN_ABORTED, str(failure)))
+            machine.fire(Fact(Trigger.RUN_ABORTED, cause))
             return
         self._context.finish(ExitCode.FAILED)
         self._recorder.save_with_report(outcome)

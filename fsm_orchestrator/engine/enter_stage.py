@@ -11,6 +11,7 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of, skipped
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
@@ -42,6 +43,7 @@ class EnterStage:
         self._context = context
         self._preparation = context.preparation
         self._recorder = context.recorder
+        self._has_started_one = False
 
     def enter(self, stage: str) -> Fact:
         """Skip a stage, pass it over, or run attempts of it; return the fact that followed.
@@ -61,6 +63,7 @@ class EnterStage:
             self._recorder.update_invocation(passed_over=tuple(dict.fromkeys(passed_over)))
             self._context.warn(warning, stage=stage, is_passed_over=True)
             return Fact(Trigger.STAGE_SUCCEEDED, warning)
+        self._warn_of_later_stages(stage)
         execution, retry = self._run(stage), 0
         policy = self._preparation.retry_of(stage)
         while policy.allows_another(execution, self._recorder.draft.attempts_made(stage)):
@@ -76,6 +79,23 @@ class EnterStage:
         if problem is None:
             return Fact(fact_of(execution), f"{name}: succeeded")
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
+
+    def _warn_of_later_stages(self, first: str) -> None:
+        """Before the first stage starts, warn of those after it that could not start now."""
+        if self._has_started_one:
+            return
+        self._has_started_one = True
+        draft = self._recorder.draft
+        for stage in draft.lifecycle.stages_from(first):
+            if stage == first or stage not in self._preparation.settings:
+                continue
+            is_complete = draft.completion_of(stage) is not None
+            failure = None if is_complete else foreseen_failure(self._preparation, stage)
+            if failure is not None:
+                self._context.warn(
+                    f"stage {stage!r} would fail as things are now: {failure.problem.sentence}",
+                    stage=stage,
+                )
 
     def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy, retry: int) -> bool:
         """Record the failed attempt, and wait as the policy says; False when asked to end."""
@@ -130,6 +150,7 @@ class EnterStage:
         execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
+            self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
         is_success = execution.status is StageStatus.SUCCESS
         log.emit(
@@ -149,6 +170,7 @@ class EnterStage:
             environment = rework_environment(draft, record.stage, settings, directory)
         return Attempt(
             run_id=context.run_id,
+            home=context.home,
             output_directory=context.output_directory,
             clock=context.clock,
             masker=context.masker,
@@ -163,6 +185,7 @@ class EnterStage:
             on_slow=partial(self._on_slow, record.stage, log),
             on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
+            asked_to_end=lambda: self._interrupts.first,
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
@@ -185,6 +208,8 @@ class EnterStage:
     def _note_reach(self) -> Containment:
         """Record how far the ending of processes reaches here, before there is one."""
         reach = self._runner.reach()
+        if self._recorder.draft.invocation.containment is Containment.PROCESS_GROUP:
+            reach = Containment.PROCESS_GROUP  # the record is about all of the invocation
         self._recorder.update_invocation(containment=reach)
         if self._runner.unable:
             self._context.warn(
@@ -192,6 +217,16 @@ class EnterStage:
                 f" {self._runner.unable}"
             )
         return reach
+
+    def _note_loss(self, stage: str) -> None:
+        """Record that the ending of processes did not reach as far as it was said to."""
+        self._recorder.update_invocation(containment=Containment.PROCESS_GROUP)
+        rest = (
+            "what came of it was ended by the orchestrator"
+            if self._runner.adopts
+            else "what had left its session may not have been found"
+        )
+        self._context.warn(f"the keeper of stage {stage!r} was killed: {rest}", stage=stage)
 
     def _end_strays(self) -> None:
         """End what can still be found of an attempt whose keeper is gone.

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.disk import archive, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.foreign import is_foreign
+from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.errors import (
     CheckpointError,
     InternalError,
@@ -23,22 +25,19 @@ from fsm_orchestrator.errors import (
 )
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.home import Home, identity_text
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Operation
+from fsm_orchestrator.vocabulary import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    LOGS_DIRECTORY,
+    REPORT_FILE,
+    Operation,
+)
 
-if TYPE_CHECKING:
-    from fsm_orchestrator.processes.keeper_pool import KeeperPool
-    from fsm_orchestrator.record.event_log import Listener
-
-
-class Surroundings(NamedTuple):
-    """The means that a run gets from its caller."""
-
-    interrupts: Interrupts
-    listener: Listener | None
-    keepers: KeeperPool | None
+FREE_DESCRIPTORS_MIN: Final = 32
+"""How many files a run may have open at a time, with some to spare."""
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
@@ -46,6 +45,7 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
     Raises as `fsm_orchestrator.run` does.
     """
+    _require_descriptors()
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -58,12 +58,30 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
         except CheckpointError as error:
             if os.path.isdir(output):
                 lock = lock or OutputLock.acquire(output)
-                _record_refusal(config, Operation.CHECKPOINT_LOAD, error, caller.listener)
+                _record_refusal(config, lock, error, caller.listener)
             raise
         return _drive(preparation, lock, caller)
     finally:
         if lock is not None:
             lock.release()
+
+
+def _require_descriptors() -> None:
+    """Refuse to begin where a file of the record could not be opened later on."""
+    taken: list[int] = []
+    try:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+        while len(taken) < FREE_DESCRIPTORS_MIN:
+            taken.append(os.dup(taken[0]))
+    except OSError as error:
+        raise UsageError(
+            f"only {len(taken)} more files can be opened by this process, and a run needs"
+            f" {FREE_DESCRIPTORS_MIN}: {files.reason(error)}",
+            remedy="raise the limit, as `ulimit -n 256` does, and type the command again",
+        ) from error
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _claim(output: Path) -> OutputLock:
@@ -86,29 +104,55 @@ def _drive(
     caller: Surroundings,
 ) -> Report:
     output = preparation.config.output_path
+    preparation = _at_home(preparation, lock)
     ended_pids, failure = _end_leftovers(preparation)
     try:
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(
-            since=timestamp(preparation.clock.now()), run_id=preparation.checkpoint.run_id
+            since=timestamp(preparation.clock.now()),
+            run_id=preparation.checkpoint.run_id,
+            held_by=caller.held_by,
         )
+        _remove_stale(lock)
         if preparation.archives and failure is not None:
             raise failure
         if preparation.checkpoint.invocation.number == 1:
             with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
-                archive.archive_run(output)
+                archive.archive_run(lock)
     except OperationError as error:
-        _record_refusal(preparation.config, error.operation, error, caller.listener)
+        _record_refusal(preparation.config, lock, error, caller.listener)
         raise
     runner, is_recorded = ProcessRunner(caller.interrupts, keepers=caller.keepers), False
     try:
         if preparation.may_spawn:
             runner.warm_up()
-        report, is_recorded = _execute(preparation, runner, caller, (ended_pids, failure))
+        report, is_recorded = _execute(preparation, lock, runner, caller, (ended_pids, failure))
     finally:
         runner.close(is_recorded=is_recorded)
     return report
+
+
+def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
+    """Let the record say which directory it belongs to from now on."""
+    checkpoint = preparation.checkpoint
+    directory = preparation.masker.mask_path(str(home.path.absolute()))
+    now = Home(
+        directory=directory,
+        identity=identity_text(home.identity),
+        started_in=preparation.masker.mask_path(os.path.abspath(preparation.started_in)),
+    )
+    return preparation._replace(checkpoint=checkpoint.model_copy(update={"home": now}))
+
+
+def _remove_stale(home: OutputLock) -> None:
+    """Remove the temporary files that a killed orchestrator has left."""
+    stale.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, within=home)
+    with (
+        contextlib.suppress(OSError),
+        files.below(home, LOGS_DIRECTORY, may_make=False) as logs,
+    ):
+        stale.remove_stale(logs.path, within=logs)
 
 
 def _sync_above(output: Path) -> None:
@@ -122,6 +166,7 @@ def _sync_above(output: Path) -> None:
 
 def _execute(
     preparation: Preparation,
+    lock: OutputLock,
     runner: ProcessRunner,
     caller: Surroundings,
     leftovers: tuple[tuple[int, ...], OperationError | None],
@@ -131,12 +176,16 @@ def _execute(
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
-    with contextlib.closing(EventFile(preparation.config.output_path)) as event_file:
+    with contextlib.closing(EventFile(lock)) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
-        driver = Driver(preparation, caller.interrupts, runner, log, event_file)
+        driver = Driver(preparation, lock, caller, runner, log, event_file)
         try:
             report = driver.execute(*leftovers)
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) or is_foreign(error):
+                with contextlib.suppress(Exception):  # what is raised through us goes first
+                    driver.cut_short(error)
+                raise
             driver.crash(error)
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
@@ -146,7 +195,7 @@ def _execute(
 
 def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
     """End what an interrupted attempt left alive; return the pids, and why it could not be done."""
-    if preparation.leftover is None:
+    if preparation.leftover is None or preparation.is_copy:
         return (), None
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
 
@@ -157,8 +206,11 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
 
 
 def _record_refusal(
-    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
+    config: RunConfig, lock: OutputLock, error: OrchestratorError, listener: QuietListener | None
 ) -> None:
     from fsm_orchestrator.engine.start_failure import record_refusal  # noqa: PLC0415 - loads the log
 
-    record_refusal(config, operation, error, listener)
+    operation = Operation.CHECKPOINT_LOAD
+    if isinstance(error, OperationError):
+        operation = error.operation
+    record_refusal(config, lock, operation, error, listener)

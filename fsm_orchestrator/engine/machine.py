@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from transitions import EventData, Machine, MachineError, State
 
+from fsm_orchestrator.engine.foreign import is_foreign
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.model import State as LifecycleState
@@ -148,7 +149,10 @@ class RunMachine:
         def holds(event: EventData) -> bool:
             try:
                 verdict = self._guards[guard]()
-            except Exception as error:  # noqa: BLE001 - a guard that raises counts as refused
+            except Exception as error:
+                if is_foreign(error):
+                    raise
+                # A guard that raises counts as refused.
                 verdict = self._guard_failed(guard, error)
             if not verdict.holds:  # then that is the cause of whatever happens instead
                 event.kwargs["fact"] = Fact(event.kwargs["fact"].trigger, verdict.why)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.record.checkpoint import Checkpoint
-
-CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
-REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
+from fsm_orchestrator.stages.environment import CYCLE_VARIABLE, REPORT_VARIABLE
 
 
 def rework_environment(

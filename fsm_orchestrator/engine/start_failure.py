@@ -8,6 +8,7 @@ import os
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.model.execution import own_failure
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
@@ -36,7 +37,11 @@ OPERATIONS = (
 
 
 def record_refusal(
-    config: RunConfig, operation: Operation, error: OrchestratorError, listener: Listener | None
+    config: RunConfig,
+    home: HeldDirectory,
+    operation: Operation,
+    error: OrchestratorError,
+    listener: Listener | None,
 ) -> None:
     """Write the refusal to log and report; a report that says otherwise is archived first.
 
@@ -50,7 +55,7 @@ def record_refusal(
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
     mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
     failure = own_failure(run_id, operation, error=str(error), at=now)
-    with contextlib.closing(EventFile(output)) as event_file:
+    with contextlib.closing(EventFile(home)) as event_file:
         log = build_logger(clock, Masker(()), event_file, listener)
         log.emit(
             EventName.RUN_REFUSED,
@@ -85,15 +90,15 @@ def record_refusal(
     )
     path = output / REPORT_FILE
     with contextlib.suppress(OSError):
-        _set_old_report_aside(config)
-        files.replace_file(path, report.to_json())
+        _set_old_report_aside(config, home)
+        files.replace_file(path, report.to_json(), within=home)
 
 
-def _set_old_report_aside(config: RunConfig) -> None:
+def _set_old_report_aside(config: RunConfig, home: HeldDirectory) -> None:
     if _is_refusal(config):
         return
     try:
-        archive.archive_report(config.output_path)
+        archive.archive_report(home)
     except OSError:
         if not os.path.isfile(config.output_path / CHECKPOINT_FILE):
             raise

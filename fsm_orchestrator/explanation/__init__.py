@@ -1,5 +1,5 @@
 """The explanation of a run: why it stands where it does, who can change it, what to type next.
 
-Face: `explain`, `explanation`, `gate_table`.
+Face: `explain`, `explanation`, `gate_table`, `changed_files`.
 May import: `inspection`, `preparation` and below.
 """

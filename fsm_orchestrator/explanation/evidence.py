@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.vocabulary import StageStatus
 
@@ -83,7 +83,7 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
 def _command_facts(execution: StageExecution) -> Iterator[Fact]:
     if execution.attempt == 0 or not execution.command:
         return
-    yield Fact(name=FactName.COMMAND, value=shlex.join((execution.command, *execution.args)))
+    yield Fact(name=FactName.COMMAND, value=shell_line((execution.command, *execution.args)))
     yield Fact(name=FactName.IN, value=execution.cwd)
     if execution.env_keys:
         yield Fact(name=FactName.SETS, value=", ".join(execution.env_keys))

@@ -7,6 +7,7 @@ writes nothing.
 from __future__ import annotations
 
 from fsm_orchestrator.explanation.causes import causes_of
+from fsm_orchestrator.explanation.changed_files import changed_files_of
 from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
@@ -34,8 +35,14 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         next_step=next_step_of(view, shown, now_wrong),
         gates=explained_gates(view),
         stages=explained_stages(view, directory),
-        warnings=report.warnings,
+        changed_files=changed_files_of(view),
+        warnings=_warnings(view),
     )
+
+
+def _warnings(view: InspectedRun) -> tuple[str, ...]:
+    sentence, known = view.relocation_sentence, view.report.warnings
+    return known if sentence is None or sentence in known else (sentence, *known)
 
 
 def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -13,6 +13,7 @@ from pydantic import Field
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
+from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import StageFate, Standing
 
@@ -103,6 +104,9 @@ class Explanation(StrictModel):
     next_step: NextStep = Field(description="What to do next.")
     gates: tuple[GateInForce, ...] = Field(description="The gates, in judging order.")
     stages: tuple[ExplainedStage, ...] = Field(description="The stages, in the lifecycle's order.")
+    changed_files: tuple[InputChange, ...] = Field(
+        description="Config and lifecycle files of the run that are not now what it was given."
+    )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
     )

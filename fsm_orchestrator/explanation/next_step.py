@@ -45,6 +45,7 @@ _RAISED: Final = {
 """The limit that a stage ran into, and the largest that it may have."""
 _VERBS: Final = {
     PlannedAction.RUN: "run",
+    PlannedAction.FAIL: "fail in",
     PlannedAction.SKIP: "skip",
     PlannedAction.PASS_OVER: "pass over",
     PlannedAction.NOT_REACHED: "not reach",

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
@@ -65,7 +66,7 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return RESUME_ANYBODY
         case Standing.BLOCKED:
             gates = [one.gate.value for one in report.gate_decisions if not one.passed]
-            return f"the people who answer for {_listed(gates)}: the signal is theirs to give"
+            return f"the people who answer for {listed(gates)}: the signal is theirs to give"
         case Standing.FAILED | Standing.TIMEOUT:
             return _who_failed(view)
         case Standing.DONE if not now_wrong:
@@ -122,7 +123,3 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "find out who ended it, unless that was intended"
         case ending:
             assert_never(ending)
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
 
 
@@ -17,27 +17,32 @@ class GateSignal(StrictModel):
     gate: Gate = Field(description="The gate that the signal is for.")
     status: str = Field(description="The signal; any value but the one that passes refuses.")
     source: GateSource = Field(description="Where the signal came from.")
+    given: SignalGiven | None = Field(
+        description="When and by whom it was given; null when it was not given."
+    )
 
 
 def signals_in_force(
     given: Mapping[Gate, str],
     kept: Iterable[GateSignal] = (),
     sources: Mapping[Gate, GateSource] = MappingProxyType({}),
+    now: SignalGiven | None = None,
 ) -> tuple[GateSignal, ...]:
     """Return one signal for each gate: the one given now, else the kept one, else the default.
 
-    `sources` says of those given now where they came from; a flag if it says nothing.
+    `sources` says of those given now where they came from, a flag if it says nothing; `now` when
+    and by whom they are given.
     """
     kept_by_gate = {signal.gate: signal for signal in kept}
 
     def signal_for(gate: Gate) -> GateSignal:
         if gate in given:
             source = sources.get(gate, GateSource.FLAG)
-            return GateSignal(gate=gate, status=given[gate], source=source)
+            return GateSignal(gate=gate, status=given[gate], source=source, given=now)
         old = kept_by_gate.get(gate, _default(gate))
         if old.source is GateSource.DEFAULT:
             return old
-        return GateSignal(gate=gate, status=old.status, source=GateSource.CHECKPOINT)
+        return old.model_copy(update={"source": GateSource.CHECKPOINT})
 
     return tuple(signal_for(gate) for gate in MANDATORY_GATES)
 
@@ -58,11 +63,14 @@ def signal_problem(signal: GateSignal) -> str | None:
         return f"unknown value for {signal.gate.value}"
     if signal.source is GateSource.DEFAULT and signal.status != rule.default:
         return f"was not given, but is not {rule.default!r}"
+    if (signal.given is None) is not (signal.source is GateSource.DEFAULT):
+        return "was given, but not when, or the other way round"
     return None
 
 
 def _default(gate: Gate) -> GateSignal:
-    return GateSignal(gate=gate, status=GATE_RULES[gate].default, source=GateSource.DEFAULT)
+    status = GATE_RULES[gate].default
+    return GateSignal(gate=gate, status=status, source=GateSource.DEFAULT, given=None)
 
 
 def _decide(signal: GateSignal) -> GateDecision:
@@ -74,6 +82,7 @@ def _decide(signal: GateSignal) -> GateDecision:
         passed=passed,
         reason_code=None if passed else rule.reason_code,
         source=signal.source,
+        given=signal.given,
     )
 
 

@@ -22,6 +22,7 @@ from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import (
@@ -30,6 +31,7 @@ from fsm_orchestrator.vocabulary import (
     REPORT_FILE,
     Outcome,
     Standing,
+    Whereabouts,
 )
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
@@ -89,6 +91,18 @@ class InspectedRun:
                 update={"passed_over": kept.passed_over, "rerun": kept.rerun}
             )
         return (*self.report.earlier_invocations, latest)
+
+    @property
+    def relocation_sentence(self) -> str | None:
+        """The sentence on a record that lies elsewhere than it was written; None for others."""
+        if self.checkpoint is None or self.is_archived:
+            return None
+        where = whereabouts(self.checkpoint.home, self.directory)
+        if where is Whereabouts.HOME:
+            return None
+        from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+
+        return relocation_sentence(self.checkpoint, where)
 
     @property
     def since(self) -> str:
@@ -183,7 +197,9 @@ def _saved(directory: Path) -> tuple[SavedRun | None, str | None]:
 
 def _report(directory: Path, saved: SavedRun | None) -> tuple[Report, str | None]:
     try:
-        return read_report(directory / REPORT_FILE), None
+        report = read_report(directory / REPORT_FILE)
+        relocation = None if saved is None else saved.relocation
+        return (report if relocation is None else relocation.report(report)), None
     except ReportError as error:
         if saved is None:
             raise

@@ -17,6 +17,7 @@ from typing import Final
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
 from fsm_orchestrator.inspection.holder import has_locked
+from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import is_pending
 
@@ -69,10 +70,10 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
 def _descriptor_of(output: Path, holder: Holder) -> int | None:
     """Open a pidfd of the holder; -1 where there are none, None if it has ended meanwhile."""
     assert holder.pid is not None  # noqa: S101 - the caller has looked
-    if not hasattr(os, "pidfd_open"):
+    if not pidfds.are_usable():
         return -1
     try:
-        descriptor = os.pidfd_open(holder.pid)
+        descriptor = pidfds.open_of(holder.pid)
     except ProcessLookupError:
         descriptor = -1
     if descriptor >= 0 and has_locked(output, holder.pid) and holder_of(output) == holder:

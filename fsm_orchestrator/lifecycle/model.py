@@ -177,6 +177,18 @@ class Lifecycle(StrictModel):
         relation = (self.name, self.initial, self.gates_guard, states, edges)
         return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
 
+    @cached_property
+    def relation_sha256(self) -> str:
+        """The digest of what the proofs are about: `sha256` without what stages may take."""
+        settings = {*LimitFields.model_fields, "gates", "retry"}
+        states = [
+            (*state.model_dump(mode="json", exclude=settings).values(), state.judged_gates)
+            for state in self.state
+        ]
+        edges = [edge[:-1] for edge in self.edges]  # without `why`
+        relation = (self.name, self.initial, self.gates_guard, states, edges)
+        return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
+
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """Return `stage` and every stage that can follow in one invocation, in file order."""
         reached = [stage]

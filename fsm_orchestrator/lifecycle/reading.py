@@ -6,6 +6,7 @@ over all walks. The first layer that finds anything reports all that it finds.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,6 +66,18 @@ def find(name_or_path: str, directory: Path) -> Lifecycle:
         LifecycleError: there is none, it cannot be read, or it is refused.
     """
     return parse(*_found(name_or_path, directory))
+
+
+def given_file(name_or_path: str, directory: Path) -> tuple[str, str] | None:
+    """Return path and SHA-256 of the file that an operator named; None for a built-in lifecycle.
+
+    Raises:
+        LifecycleError: there is none, or it cannot be read.
+    """
+    if lifecycle_names.is_name(name_or_path):
+        return None
+    text, path = _found(name_or_path, directory)
+    return path, hashlib.sha256(text).hexdigest()
 
 
 def shipped(name: str) -> Lifecycle:

@@ -64,7 +64,7 @@ def file_text(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, is not a regular file, or is too large.
     """
-    return read_bounded(path, LIFECYCLE_BYTES_MAX)
+    return read_bounded(path, LIFECYCLE_BYTES_MAX, is_link_good=True)
 
 
 def text_of(name_or_path: str, directory: Path) -> bytes:

@@ -81,9 +81,15 @@ class NotSpawned(NamedTuple):
 
 
 class Interrupted(NamedTuple):
-    """The run was asked to end (`signum`) and ended the process, or did not start it."""
+    """The run was asked to end (`signum`): it ended the process, or found it ended already.
+
+    Attributes:
+        by_then: how the process had ended before it was signalled; None if this program ended it.
+            Whoever asked may have asked the process as well, so that is no success.
+    """
 
     signum: int
+    by_then: Exited | Signaled | None = None
 
 
 class Lost(NamedTuple):
@@ -206,8 +212,9 @@ def problem_of(result: StageResult) -> Problem | None:
             cause = f"printed more than {limit_bytes} bytes, its output limit, and was ended"
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
-        case Interrupted(signum=signum):
+        case Interrupted(signum=signum, by_then=by_then):
             cause = f"interrupted: the run received {signal_name(signum)}"
+            details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
         case ReworkRequested(code=code):
@@ -226,6 +233,17 @@ def _how(stopped: TimedOut | WentQuiet) -> str:
     if stopped.was_late:
         return "ended by itself only after that"
     return "ignored SIGTERM and was killed" if stopped.was_killed else "ended on SIGTERM"
+
+
+def _by_then(end: Exited | Signaled) -> str:
+    match end:
+        case Exited(code=code):
+            how = f"had exited with code {code}"
+        case Signaled(signum=signum):
+            how = f"had been killed by {signal_name(signum)}"
+        case _:
+            assert_never(end)
+    return f"its process {how} by then, which does not count: it may have been asked to end too"
 
 
 def signal_name(signum: int) -> str:

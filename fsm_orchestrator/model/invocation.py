@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fsm_orchestrator.model.base import Many, Ordinal, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.base import Count, Many, Ordinal, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, Gate, GateSource, Trigger
 
@@ -25,6 +25,20 @@ class TransitionRecord(StrictModel):
     )
 
 
+class SignalGiven(StrictModel):
+    """When a gate's signal was given, and by whom; with `--fixed-clock` nobody is named."""
+
+    at: Timestamp = Field(description="When it was given, in UTC.")
+    invocation: Ordinal = Field(description="Number of the invocation that it was given to.")
+    user: str | None = Field(
+        description="Name of the user who gave it; null with --fixed-clock, or without a name."
+    )
+    uid: Count | None = Field(description="Id of that user; null with --fixed-clock.")
+    host: str | None = Field(
+        description="Name of the machine that it was given on; null with --fixed-clock."
+    )
+
+
 class GateDecision(StrictModel):
     """The decision of one gate."""
 
@@ -33,6 +47,9 @@ class GateDecision(StrictModel):
     passed: bool = Field(description="Whether that signal is the one that passes this gate.")
     reason_code: str | None = Field(description="Why the gate refused; null when it passed.")
     source: GateSource = Field(description="Where the signal came from.")
+    given: SignalGiven | None = Field(
+        description="When and by whom the signal was given; null when it was not given."
+    )
 
 
 class InvocationRecord(StrictModel):

@@ -16,6 +16,7 @@ from fsm_orchestrator.config.stage_record import StageRecord, settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import Change, differences, hidden_differences
 from fsm_orchestrator.preparation.preparation import masker_of, private_of, recorded
 from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
@@ -29,7 +30,10 @@ from fsm_orchestrator.vocabulary import Compared, OnChangedStage
 
 @dataclass(frozen=True, slots=True)
 class ResumableRun:
-    """A run to be resumed, on the way to a decision."""
+    """A run to be resumed, on the way to a decision.
+
+    `replaced_lifecycle` is the one it followed, where one with other settings is adopted now.
+    """
 
     config: RunConfig
     checkpoint: Checkpoint
@@ -38,6 +42,7 @@ class ResumableRun:
     records: Mapping[str, StageRecord]
     masker: Masker
     private: PrivateFile
+    replaced_lifecycle: Lifecycle | None = None
 
 
 def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
@@ -46,13 +51,17 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
     Raises:
         UsageError: what was given does not fit the run.
     """
-    checkpoint, private = saved
+    checkpoint, private = saved.checkpoint, saved.private
     if config.run_id not in {None, checkpoint.run_id}:
         raise UsageError(
             f"--run-id {config.run_id} does not fit: the run to resume is {checkpoint.run_id}",
             remedy="leave --run-id out, or start a new run without --resume",
         )
-    _refuse_other_lifecycle(config, checkpoint)
+    followed = _followed_lifecycle(config, checkpoint)
+    replaced = None if followed == checkpoint.lifecycle else checkpoint.lifecycle
+    checkpoint = checkpoint.model_copy(
+        update={"lifecycle": followed, "lifecycle_sha256": followed.sha256}
+    )
     kept = {stage: settings_of(record) for stage, record in checkpoint.stages.items()}
     for stage, known in ({} if private is None else private.stages).items():
         if stage in kept:
@@ -76,19 +85,22 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
         records=recorded(settings, masker, to_keep, checkpoint.stages),
         masker=masker,
         private=to_keep,
+        replaced_lifecycle=replaced,
     )
 
 
-def _refuse_other_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> None:
+def _followed_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> Lifecycle:
+    """Return the checkpoint's lifecycle, or the one given now that differs in settings only."""
     if config.lifecycle is None:
-        return
+        return checkpoint.lifecycle
     named = reading.find(config.lifecycle, Path(config.directory))
-    if named.sha256 != checkpoint.lifecycle_sha256:
+    if named.relation_sha256 != checkpoint.lifecycle.relation_sha256:
         raise UsageError(
             f"the run to resume follows the lifecycle {checkpoint.lifecycle.name!r} that its"
             f" checkpoint holds, and {config.lifecycle} is not the same relation",
             remedy="leave --lifecycle out, or start a new run without --resume",
         )
+    return checkpoint.lifecycle if checkpoint.is_done else named
 
 
 class Decision(NamedTuple):

@@ -1,20 +1,31 @@
-"""The plan of an invocation, per gate and stage, with reasons. Pure."""
+"""The plan of an invocation, per gate and stage, with reasons. Starts and writes nothing."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
+from fsm_orchestrator.preparation.foreseen import (
+    ForeseenFailure,
+    ForeseenWay,
+    foreseen_failure,
+    foreseen_way,
+)
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     Compared,
+    Ending,
     ExecutionMode,
     GatesGuard,
     Outcome,
     PlannedAction,
+    StageStatus,
 )
 
 
@@ -23,6 +34,8 @@ class PlannedStage(StrictModel):
 
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
+    Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
+    `error` are what the record of its attempt would say.
     """
 
     stage: str
@@ -37,6 +50,9 @@ class PlannedStage(StrictModel):
     timeout_ms: int | None
     unchanged: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
+    ending: Ending | None
+    status: StageStatus | None
+    error: str | None
 
     @property
     def reason_in_full(self) -> str:
@@ -45,10 +61,11 @@ class PlannedStage(StrictModel):
 
 
 class Plan(StrictModel):
-    """The plan for a run or resume in which every stage succeeds."""
+    """The plan for a run or resume in which every stage succeeds that can be started."""
 
     output_directory: str
     run_id: str
+    as_of: str
     lifecycle: str
     gates_guard: GatesGuard
     execution_mode: ExecutionMode
@@ -59,33 +76,55 @@ class Plan(StrictModel):
     warnings: tuple[str, ...]
 
 
+class _Foresight(NamedTuple):
+    """What is foreseen of the whole invocation; `way` is None where nothing would happen."""
+
+    failures: Mapping[str, ForeseenFailure]
+    way: ForeseenWay | None
+    do_gates_pass: bool
+
+
 def plan_of(preparation: Preparation) -> Plan:
-    """Return the plan of an invocation; every stage that would run is taken to succeed."""
+    """Return the plan of an invocation; a stage that can be started is taken to succeed."""
     checkpoint = preparation.checkpoint
     decisions = judge(checkpoint.gate_signals)
-    is_over = preparation.first_trigger is None
-    do_pass = is_over or have_passed(decisions, MANDATORY_GATES)
+    foresight = _foresight(preparation)
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
+        as_of=checkpoint.invocation.started_at,
         lifecycle=checkpoint.lifecycle.name,
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
         gates=tuple(gate_in_force(decision, is_judged=False) for decision in decisions),
         stages=tuple(
-            _planned_stage(preparation, stage, may_run=do_pass)
-            for stage in checkpoint.lifecycle.stages
+            _planned_stage(preparation, stage, foresight) for stage in checkpoint.lifecycle.stages
         ),
-        outcome=Outcome.DONE if do_pass else Outcome.BLOCKED,
+        outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
         warnings=checkpoint.invocation.warnings,
     )
 
 
-def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> PlannedStage:
+def _foresight(preparation: Preparation) -> _Foresight:
+    checkpoint = preparation.checkpoint
+    if preparation.first_trigger is None:
+        return _Foresight({}, None, do_gates_pass=True)
+    failures = {
+        stage: failure
+        for stage in preparation.settings
+        if checkpoint.completion_of(stage) is None
+        and (failure := foreseen_failure(preparation, stage)) is not None
+    }
+    do_pass = have_passed(judge(checkpoint.gate_signals), MANDATORY_GATES)
+    return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
+
+
+def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) -> PlannedStage:
     settings = preparation.settings.get(stage)
     masker = preparation.masker
-    action, reason, details = _action(preparation, stage, may_run=may_run)
+    action, reason, details = _action(preparation, stage, foresight)
+    failure = foresight.failures.get(stage)
     is_skipped = action is PlannedAction.SKIP
     completion = preparation.checkpoint.completion_of(stage) if is_skipped else None
     return PlannedStage(
@@ -103,6 +142,9 @@ def _planned_stage(preparation: Preparation, stage: str, *, may_run: bool) -> Pl
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
         unchanged=() if completion is None else _unchanged(preparation, stage),
         artifacts=() if completion is None else completion.artifacts,
+        ending=None if failure is None else failure.ending,
+        status=None if failure is None else failure.status,
+        error=None if failure is None else failure.problem.sentence,
     )
 
 
@@ -113,19 +155,40 @@ def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
 
 
 def _action(
-    preparation: Preparation, stage: str, *, may_run: bool
+    preparation: Preparation, stage: str, foresight: _Foresight
 ) -> tuple[PlannedAction, str, tuple[str, ...]]:
     checkpoint = preparation.checkpoint
     completion = checkpoint.completion_of(stage)
     if completion is not None:
         return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
-    if not may_run and checkpoint.lifecycle.gates_guard is GatesGuard.STAGES:
-        return PlannedAction.NOT_REACHED, "the gates would refuse", ()
+    if foresight.way is not None and stage not in foresight.way.entered:
+        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
     if stage not in preparation.settings:
         return PlannedAction.PASS_OVER, "it has no binary", ()
+    failure = foresight.failures.get(stage)
+    if failure is not None:
+        details = failure.problem.details
+        if _has_work_before(preparation, stage, foresight.way):
+            details = (*details, "a stage before it may change that")
+        return PlannedAction.FAIL, failure.problem.cause, details
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)
+
+
+def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:
+    before = () if way is None else way.entered[: way.entered.index(stage)]
+    is_complete = preparation.checkpoint.completion_of
+    return any(one in preparation.settings and is_complete(one) is None for one in before)
+
+
+def _why_not_reached(foresight: _Foresight, way: ForeseenWay) -> str:
+    failing = [stage for stage in way.entered if stage in foresight.failures]
+    if failing:
+        return f"stage {failing[0]} would not succeed"
+    if not foresight.do_gates_pass:
+        return "the gates would refuse"
+    return "no path leads to it where every stage succeeds"
 
 
 def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:

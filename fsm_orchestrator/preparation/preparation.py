@@ -7,18 +7,22 @@ resume.py.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
+from fsm_orchestrator.config.origins import InputFile, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.invocation import InvocationRecord, SignalGiven
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import limits_in_force, retry_in_force
@@ -31,6 +35,7 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     ExecutionMode,
     GatesGuard,
+    InputKind,
     Trigger,
     __version__,
 )
@@ -51,6 +56,8 @@ class Preparation(NamedTuple):
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
         private: what the private file must hold; None when the run has no secrets.
         archives: whether an earlier run's files are moved aside first.
+        is_copy: whether the record was found in another directory than it was written in, whose
+            processes and private file are left alone.
         kept_changes: by completed stage that is skipped all the same, how it differs.
     """
 
@@ -63,7 +70,14 @@ class Preparation(NamedTuple):
     leftover: AttemptRecord | None = None
     private: PrivateFile | None = None
     archives: bool = False
+    is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
+
+    @property
+    def started_in(self) -> str:
+        """The directory that the operator's paths were relative to when the run was started."""
+        home = self.checkpoint.home
+        return self.config.directory if home is None else home.started_in
 
     def limits_of(self, stage: str) -> Limits:
         """Return what a stage may take."""
@@ -149,6 +163,78 @@ def recorded(
         stage: record_of(one, masker, private.digest_key_bytes, kept.get(stage))
         for stage, one in settings.items()
     }
+
+
+def origins_of(
+    config: RunConfig,
+    kept: Origins,
+    invocation: int,
+    stages: tuple[Mapping[str, StageSettings], Mapping[str, StageSettings]],
+) -> Origins:
+    """Return where the settings come from that an invocation has.
+
+    `stages` are the exact settings that were kept, and those that they are now.
+
+    Raises:
+        LifecycleError: the lifecycle file is gone meanwhile.
+    """
+    files = []
+    given = config.config_file
+    for kind, found in (
+        (InputKind.CONFIG, None if given is None else (given.path, given.sha256)),
+        (InputKind.LIFECYCLE, _lifecycle_file(config)),
+    ):
+        if found is not None:
+            path, sha256 = found
+            files.append(
+                InputFile(
+                    kind=kind,
+                    path=path,
+                    sha256=sha256,
+                    directory=config.directory,
+                    invocation=invocation,
+                )
+            )
+    before, now = stages
+    since = {
+        stage: kept.stages_since.get(stage, invocation) if before.get(stage) == one else invocation
+        for stage, one in now.items()
+    }
+    return with_given(
+        kept,
+        invocation,
+        config.model_dump(mode="json", exclude_none=True),
+        () if given is None else given.keys,
+        tuple(files),
+    ).model_copy(update={"stages_since": since})
+
+
+def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
+    if config.lifecycle is None:
+        return None
+    return reading.given_file(config.lifecycle, Path(config.directory))
+
+
+def signal_given(config: RunConfig, clock: Clock, invocation: int) -> SignalGiven | None:
+    """Return who gives the gates' signals now, and when; None where none is given."""
+    if not config.gates:
+        return None
+    at = timestamp(clock.now())
+    if clock.is_fixed:
+        return SignalGiven(at=at, invocation=invocation, user=None, uid=None, host=None)
+    uid = os.getuid()
+    return SignalGiven(
+        at=at, invocation=invocation, user=_user_name(uid), uid=uid, host=os.uname().nodename
+    )
+
+
+def _user_name(uid: int) -> str | None:
+    import pwd  # noqa: PLC0415 - not for a plan or resume without signals
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
 
 
 def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.clock import Clock
+from fsm_orchestrator.config.origins import NO_ORIGINS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.disk import archive
@@ -25,9 +26,11 @@ from fsm_orchestrator.preparation.preparation import (
     masker_of,
     new_invocation,
     new_run_id,
+    origins_of,
     private_of,
     recorded,
     setting_warnings,
+    signal_given,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets import private_file
@@ -40,6 +43,7 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
     Trigger,
+    Whereabouts,
     __version__,
 )
 
@@ -117,11 +121,14 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
-        gate_signals=signals_in_force(config.gates, sources=config.gate_sources),
+        gate_signals=signals_in_force(
+            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1)
+        ),
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
         stages=recorded(settings, masker, private, {}),
+        origins=origins_of(config, NO_ORIGINS, 1, ({}, settings)),
         completions=(),
         open_attempt=None,
         invocations=(new_invocation(1, mode, clock, warnings=setting_warnings(settings)),),
@@ -184,11 +191,14 @@ def _leftover(output: Path) -> AttemptRecord | None:
     except OSError:
         pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
+    from fsm_orchestrator.record.home import whereabouts  # noqa: PLC0415 - likewise
 
     try:
-        return checkpoint_reader.load(output).open_attempt
+        found = checkpoint_reader.load(output)
     except CheckpointError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
             raise
         return None
+    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
+    return found.open_attempt if is_own else None

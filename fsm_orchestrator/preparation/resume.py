@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.preparation.decision import (
     Decision,
@@ -15,15 +17,21 @@ from fsm_orchestrator.preparation.decision import (
     refuse_lost_values,
     resumable_run,
 )
+from fsm_orchestrator.preparation.kept_signals import outlived_signals
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
     new_invocation,
+    origins_of,
     setting_warnings,
+    signal_given,
 )
+from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
+from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.vocabulary import ExecutionMode, Trigger, __version__
+from fsm_orchestrator.vocabulary import ExecutionMode, Trigger, Whereabouts, __version__
 
 
 def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
@@ -36,14 +44,42 @@ def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparat
         UsageError: the request contradicts what the run has done.
     """
     run = resumable_run(config, saved or load_saved(config.output_path))
+    where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         refuse_contradiction(run)
-        return _prepare_done(run)
+        _refuse_to_judge_elsewhere(run, where)
+        return _prepare_done(run, where)
     decision = decide(run)
-    warnings = setting_warnings(run.settings)
+    warnings = (*setting_warnings(run.settings), *_relocation_warnings(run.checkpoint, where))
     run = _keep_completed_settings(run, decision.rerun)
     refuse_lost_values(run, decision.rerun)
-    return _prepare_continuation(run, decision, warnings)
+    return _prepare_continuation(run, decision, warnings, where)
+
+
+def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
+    if where is Whereabouts.HOME:
+        return ()
+    from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+
+    return (relocation_sentence(checkpoint, where),)
+
+
+def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
+    """Refuse to record of a done run that was moved that artifacts are gone which did not come too.
+
+    Raises:
+        UsageError: there are some; the report, which says what was true, stays as it is.
+    """
+    home, output = run.checkpoint.home, str(run.config.output_path)
+    if where is Whereabouts.HOME or home is None or home.directory == output:
+        return
+    verdict = judge_artifacts(run.checkpoint, run.kept)
+    if not verdict.is_good:
+        raise UsageError(
+            f"the run is done, and its directory came here from {home.directory}, but not all of"
+            f" its artifacts did: {verdict.summary()}",
+            remedy="put them there, or the directory back where it was; nothing was written",
+        )
 
 
 def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> ResumableRun:
@@ -60,7 +96,7 @@ def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> Resum
     )
 
 
-def _prepare_done(run: ResumableRun) -> Preparation:
+def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
     """Prepare a visit, which does nothing but record that every completed stage is skipped."""
     config, checkpoint = run.config, run.checkpoint
     clock = clock_of(config)
@@ -68,8 +104,9 @@ def _prepare_done(run: ResumableRun) -> Preparation:
         len(checkpoint.invocations) + 1,
         ExecutionMode.RESUME,
         clock,
-        warnings=setting_warnings(run.settings),
+        warnings=(*setting_warnings(run.settings), *_relocation_warnings(checkpoint, where)),
     )
+    is_copy = where is Whereabouts.COPIED
     return Preparation(
         config=config,
         clock=clock,
@@ -78,33 +115,47 @@ def _prepare_done(run: ResumableRun) -> Preparation:
         settings=run.kept,
         first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.
-        private=run.private if run.private.stages else None,
+        private=run.private if run.private.stages and not is_copy else None,
+        is_copy=is_copy,
     )
 
 
 def _prepare_continuation(
-    run: ResumableRun, decision: Decision, warnings: tuple[str, ...]
+    run: ResumableRun, decision: Decision, warnings: tuple[str, ...], where: Whereabouts
 ) -> Preparation:
     config, found = run.config, run.checkpoint
     clock = clock_of(config)
     settled = found.attempt_interrupted(
         error="interrupted: its orchestrator ended without recording how it ended"
     )
+    number = len(found.invocations) + 1
+    signals = signals_in_force(
+        config.gates, found.gate_signals, config.gate_sources, signal_given(config, clock, number)
+    )
+    origins = origins_of(config, found.origins, number, (run.kept, run.settings))
     invocation = new_invocation(
-        len(found.invocations) + 1,
+        number,
         ExecutionMode.RESUME,
         clock,
-        warnings=(*warnings, *decision.warnings),
+        warnings=(
+            *warnings,
+            *decision.warnings,
+            *_input_warnings(run),
+            *outlived_signals(signals, _to_run(run, decision.rerun), origins, clock),
+        ),
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )
     has_secrets = bool(run.private.stages)
     new_ref = private_file.new_private_ref() if has_secrets else None
+    is_copy = where is Whereabouts.COPIED
+    kept_ref = None if is_copy else found.private_ref  # that file is the other directory's
     given = {key: getattr(config, key) for key in ("timeout_ms", "kill_grace_ms", "on_leak")}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,
-            "private_ref": found.private_ref or new_ref,
-            "gate_signals": signals_in_force(config.gates, found.gate_signals, config.gate_sources),
+            "private_ref": kept_ref or new_ref,
+            "gate_signals": signals,
+            "origins": origins,
             **{key: value for key, value in given.items() if value is not None},
             "stages": dict(run.records),
         }
@@ -118,6 +169,29 @@ def _prepare_continuation(
         first_trigger=Trigger.RESUME,
         leftover=found.open_attempt,
         # Also where no stage has secrets any more: those that were kept are not to come back.
-        private=run.private if has_secrets or found.private_ref else None,
+        private=run.private if has_secrets or kept_ref else None,
+        is_copy=is_copy,
         kept_changes=decision.kept_changes,
+    )
+
+
+def _input_warnings(run: ResumableRun) -> Iterator[str]:
+    """Warn of files that are not what they were, and say what is adopted of a lifecycle."""
+    if not run.checkpoint.origins.files and run.replaced_lifecycle is None:
+        return
+    from fsm_orchestrator.preparation import inputs  # noqa: PLC0415 - reads config files
+
+    if run.replaced_lifecycle is not None:
+        now = inputs.adopted_settings(run.replaced_lifecycle, run.checkpoint.lifecycle)
+        yield f"settings of the lifecycle {run.config.lifecycle} are adopted: {'; '.join(now)}"
+    for change in inputs.input_changes(run):
+        yield run.masker.mask_path(change.sentence)
+
+
+def _to_run(run: ResumableRun, rerun: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the stages that have work, in the lifecycle's order."""
+    return tuple(
+        stage
+        for stage in run.checkpoint.lifecycle.stages
+        if stage in run.settings and (stage in rerun or run.checkpoint.completion_of(stage) is None)
     )

@@ -63,6 +63,14 @@ def refused_program(program: str, number: int) -> NotSpawned:
     return NotSpawned(SpawnFailure.REFUSED_BY_SYSTEM, f"{program}: {os.strerror(number)}")
 
 
+def no_descriptors(error: OSError) -> NotSpawned:
+    """Explain that a process cannot be watched, for want of a descriptor: it is not started."""
+    return NotSpawned(
+        SpawnFailure.REFUSED_BY_SYSTEM,
+        f"no descriptor could be had to watch it by: {os.strerror(error.errno or 0)}",
+    )
+
+
 def refused_directory(directory: str, number: int) -> NotSpawned:
     """Explain why chdir(2) refused a directory that is there."""
     return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{directory}: {os.strerror(number)}")

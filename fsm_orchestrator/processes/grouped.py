@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,12 +16,18 @@ import threading
 from fsm_orchestrator.model.endings import Lost, NotSpawned
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes.command import Command, look_up, refused_program
+from fsm_orchestrator.processes import pidfds
+from fsm_orchestrator.processes.command import (
+    Command,
+    look_up,
+    no_descriptors,
+    refused_program,
+)
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.group_output import GroupOutput
 from fsm_orchestrator.processes.output_watch import Progress
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.signals import HAS_PIDFD, kill_session
+from fsm_orchestrator.processes.signals import kill_session
 from fsm_orchestrator.processes.table import ProcessKey, session_members
 
 STATUS_TAKEN = "its exit status was lost: SIGCHLD is ignored in the calling process"
@@ -35,9 +42,14 @@ def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
     try:
         output = GroupOutput((command.stdout, command.stderr), limits)
     except OSError as error:
-        return refused_program(program, error.errno or 0)
+        return no_descriptors(error)
     except RuntimeError:  # there can be no more threads
         return refused_program(program, errno.EAGAIN)
+    try:
+        reader, writer = os.pipe()  # before there is a process that could be without an owner
+    except OSError as error:
+        output.close()
+        return no_descriptors(error)
     try:
         process = subprocess.Popen(
             (command.command, *command.args),
@@ -50,22 +62,33 @@ def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
             start_new_session=True,
         )
     except OSError as error:
+        os.close(reader)
+        os.close(writer)
         output.close()
         return refused_program(program, error.errno or 0)
-    output.started()
-    return GroupProcess(process, output)
+    try:
+        output.started()
+        return GroupProcess(process, _end_descriptor(process.pid, reader, writer), output)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        output.close()
+        raise
 
 
 class GroupProcess:
     """A leader that is a child of this process, and its session."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: GroupOutput) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], end_descriptor: int, output: GroupOutput
+    ) -> None:
         self._process = process
         self._output = output
         self.pause = output.pause
         self.go_on = output.go_on
         self.pid = process.pid
-        self.end_descriptor = _end_descriptor(process.pid)
+        self.end_descriptor = end_descriptor
         self.loss_descriptor = None
 
     def progress(self) -> Progress:
@@ -108,12 +131,18 @@ class GroupProcess:
         return Collected(end_of(status), resources, killed, survivors)
 
 
-def _end_descriptor(pid: int) -> int:
-    """Open a descriptor that is readable once the child `pid` has ended, reaped or not."""
-    if HAS_PIDFD:
-        with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
-            return os.pidfd_open(pid)
-    reader, writer = os.pipe()
+def _end_descriptor(pid: int, reader: int, writer: int) -> int:
+    """Return a descriptor that is readable once the child `pid` has ended, reaped or not.
+
+    It is a pidfd, or the pipe's reader.
+    """
+    descriptor = -1
+    with contextlib.suppress(ProcessLookupError):  # gone already: the thread ends at once
+        descriptor = pidfds.open_of(pid)
+    if descriptor >= 0:
+        os.close(reader)
+        os.close(writer)
+        return descriptor
 
     def wait() -> None:
         with contextlib.suppress(ChildProcessError):

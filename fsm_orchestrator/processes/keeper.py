@@ -15,8 +15,9 @@ limit is broken (stage_watch.py), in a file in memory that the orchestrator read
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
     spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT PROGRAM CWD COUNT ARGUMENT... PAIR...
-           limits in milliseconds and bytes, -1 for none; with the logs for stdout and stderr
-           and the file in memory as descriptors
+           limits in milliseconds and bytes, -1 for none; with descriptors: the logs for stdout
+           and stderr, the file in memory, and where there are no pidfds a pipe to close when the
+           leader has ended
     pause, go_on    the clocks stop, and go on
     hand_over       the orchestrator ends the stage
     finish
@@ -31,7 +32,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -41,28 +41,35 @@ if TYPE_CHECKING:
     import resource
 
     from fsm_orchestrator.processes.kept_output import KeptOutput
-elif not __package__:  # in the keeper's own process; the orchestrator has no use for it
+if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
+else:  # in the keeper's own process
+    from keeper_messages import DESCRIPTORS_MAX, receive, send
     from kept_output import KeptOutput
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
 that cannot be interrupted, or of another user."""
+FREEZE_SECONDS_MAX = 4.0
+"""How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
-DESCRIPTORS_MAX = 3
-LENGTH = struct.Struct(">I")
+LOOK_SECONDS = 0.2
+"""How often to look whether the orchestrator lives, where there is no descriptor of it."""
 KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
 class Keeper:
     """Serves one orchestrator: keeps one stage's leader at a time, and all that it starts."""
 
-    def __init__(self, control: socket.socket, orchestrator: int) -> None:
+    def __init__(self, control: socket.socket, pid: int, orchestrator: int) -> None:
         self._control = control
+        self._orchestrator_pid = pid
         self._orchestrator = orchestrator
         self._leader = 0
         self._output: KeptOutput | None = None
+        self._end_pipe = -1
         self._children_file = f"/proc/self/task/{os.getpid()}/children"
         self._woken, waker = os.pipe()
         for descriptor in (self._woken, waker):
@@ -77,9 +84,10 @@ class Keeper:
             if self._woken in ready:
                 self._hear()
                 self._reap_adopted()
+                self._tell_end()
             if self._output is not None:
-                self._output.look(ready, self._leader, self._children)
-            if self._orchestrator in ready:
+                self._output.look(ready, self._leader, self._kill_alive)
+            if self._orchestrator in ready or os.getppid() != self._orchestrator_pid:
                 break
             if self._control.fileno() in ready and not self._answer():
                 break
@@ -88,14 +96,16 @@ class Keeper:
 
     def _wait(self) -> set[int]:
         """Wait for a message, an end, output, or a time that a limit needs."""
+        readers = () if self._output is None else self._output.readers
         watched = select.poll()
-        for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
-            watched.register(descriptor, select.POLLIN)
-        if self._output is None:
-            return {descriptor for descriptor, _ in watched.poll()}
-        for descriptor in self._output.readers:
-            watched.register(descriptor, select.POLLIN)
-        return {descriptor for descriptor, _ in watched.poll(self._output.wait_ms)}
+        for descriptor in (self._control.fileno(), self._orchestrator, self._woken, *readers):
+            if descriptor >= 0:
+                watched.register(descriptor, select.POLLIN)
+        waits = [None if self._output is None else self._output.wait_ms]
+        if self._orchestrator < 0:
+            waits.append(LOOK_SECONDS * 1000)
+        wait_ms = min((wait for wait in waits if wait is not None), default=None)
+        return {descriptor for descriptor, _ in watched.poll(wait_ms)}
 
     def _answer(self) -> bool:
         """Do what one message says; return False when the other side is gone."""
@@ -122,9 +132,10 @@ class Keeper:
         (signals, *limits), (program, cwd, count) = fields[:5], fields[5:8]
         arguments = fields[8 : 8 + int(count)]
         pairs = (pair.partition(b"=") for pair in fields[8 + int(count) :])
+        self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
         where = b"output"
         try:
-            output = self._output = KeptOutput(limits, descriptors)
+            output = self._output = KeptOutput(limits, descriptors[:3])
             where = b"cwd"
             os.chdir(cwd)
             where = b"program"
@@ -143,6 +154,7 @@ class Keeper:
             )
         except OSError as error:
             self._close_output()
+            self._close_end_pipe()
             return [b"refused", where, b"%d" % (error.errno or 0)]
         finally:
             os.chdir("/")
@@ -156,6 +168,7 @@ class Keeper:
         ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
         self._close_output()
         status, usage = ended.get(self._leader, (None, None))
+        self._close_end_pipe()
         self._leader = 0
         survivors = [b"%d" % pid for pid in self._children()] if killed < 0 else []
         return [
@@ -178,7 +191,7 @@ class Keeper:
             killed; -1 at the deadline.
         """
         ended: dict[int, tuple[int, resource.struct_rusage]] = {}
-        signalled: set[int] = set()
+        signalled = self._kill_frozen(deadline)
         wait_seconds = WAIT_SECONDS_MIN
         while True:
             for pid in self._children():
@@ -208,6 +221,25 @@ class Keeper:
         if output is not None:
             output.close()
 
+    def _kill_alive(self) -> bool:
+        """Freeze and kill what is alive; return whether anything was."""
+        return bool(self._kill_frozen(time.monotonic() + FREEZE_SECONDS_MAX))
+
+    def _kill_frozen(self, deadline: float | None) -> set[int]:
+        """Freeze all that is alive and kill it; return the pids. Nothing, where nothing is."""
+        children = self._children()
+        if not children or (children == [self._leader] and self._has_ended(self._leader)):
+            return set()
+        import freezing  # type: ignore[import-not-found]  # noqa: PLC0415 - rare
+
+        looks = (
+            lambda: [(pid, 0) for pid in self._children()],
+            lambda: freezing.below(os.getpid()),
+        )
+        until = time.monotonic() + FREEZE_SECONDS_MAX
+        frozen, _ = freezing.freeze(looks, until if deadline is None else min(until, deadline))
+        return {pid for pid, _ in frozen if self._kill(pid)}
+
     def _kill(self, pid: int) -> bool:
         """Kill a child: it is not reaped yet, so no stranger can have its pid."""
         try:
@@ -215,6 +247,20 @@ class Keeper:
         except OSError:  # of another user (sudo), which may still end by itself
             return False
         return True
+
+    def _tell_end(self) -> None:
+        """Close the pipe once the leader has ended, which is not reaped by that."""
+        if self._end_pipe >= 0 and self._leader and self._has_ended(self._leader):
+            self._close_end_pipe()
+
+    def _has_ended(self, pid: int) -> bool:
+        """Return whether a child has ended; it is not reaped by that."""
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _close_end_pipe(self) -> None:
+        if self._end_pipe >= 0:
+            os.close(self._end_pipe)
+            self._end_pipe = -1
 
     def _reap_adopted(self) -> None:
         """Reap what was adopted and has ended. The leader keeps its pid until `finish`."""
@@ -255,50 +301,6 @@ def _children_by_parent() -> list[int]:
     return children
 
 
-def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[int] = ()) -> None:
-    """Send one message, with descriptors if any.
-
-    Raises:
-        OSError: the other side is gone.
-    """
-    message = b"\0".join(fields)
-    data = memoryview(LENGTH.pack(len(message)) + message)
-    ancillary = [
-        (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))
-    ]
-    sent = control.sendmsg([data], ancillary if descriptors else [], socket.MSG_NOSIGNAL)
-    control.sendall(data[sent:], socket.MSG_NOSIGNAL)
-
-
-def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:
-    """Receive one message and its descriptors; no fields when the other side is gone."""
-    space = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
-    try:
-        data, ancillary, _, _ = control.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)
-        descriptors = [
-            descriptor
-            for _, _, packed in ancillary
-            for (descriptor,) in struct.iter_unpack("i", packed)
-        ]
-        parts = [data]
-        have = len(data)
-        while data and (have < LENGTH.size or have < LENGTH.size + _length(parts)):
-            data = control.recv(1 << 20)
-            parts.append(data)
-            have += len(data)
-    except OSError:
-        return [], []
-    message = b"".join(parts)
-    return (message[LENGTH.size :].split(b"\0") if data else []), descriptors
-
-
-def _length(parts: list[bytes]) -> int:
-    if len(parts[0]) < LENGTH.size:
-        parts[:] = [b"".join(parts)]
-    length: int = LENGTH.unpack_from(parts[0])[0]
-    return length
-
-
 def main() -> None:
     """Become a subreaper and serve the process that holds the other end of descriptor 0."""
     # Started with everything blocked: only what cannot be blocked may end the keeper.
@@ -316,11 +318,10 @@ def main() -> None:
         return
     try:
         orchestrator = os.pidfd_open(expected)
-    except OSError as error:
-        send(control, [b"unable", f"pidfd_open: {error.strerror}".encode()])
-        return
+    except (AttributeError, OSError):  # an old kernel, or a filter that refuses it
+        orchestrator = -1
     if os.getppid() == expected:
-        keeper = Keeper(control, orchestrator)
+        keeper = Keeper(control, expected, orchestrator)
         try:
             send(control, [b"ready"])
         except OSError:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import keeper
+from fsm_orchestrator.processes import keeper, keeper_messages, pidfds
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
@@ -27,6 +27,8 @@ LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
 """The time that the keeper has to answer: it is not slow, but the machine may be."""
 CONTINUE_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 0.005
+"""The interval of looks at a child that cannot be waited for otherwise."""
 _BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
 
 
@@ -70,12 +72,13 @@ class Keeper:
         cwd: str,
         env: dict[str, str],
         limits: Limits,
-        outputs: tuple[int, int, int],
+        descriptors: tuple[int, ...],
     ) -> int | Refused:
         """Start a stage's first process, in a session of its own; return its pid.
 
-        `outputs` are the logs of stdout and stderr, and the file in which the keeper publishes
-        `StageWatch.state`.
+        `descriptors` are its logs for stdout and stderr, the file in which the keeper publishes
+        `StageWatch.state`, and where there are no pidfds the writing end of a pipe, which the
+        keeper closes once the process has ended.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -91,7 +94,7 @@ class Keeper:
             *map(os.fsencode, argv),
             *(os.fsencode(f"{key}={value}") for key, value in env.items()),
         ]
-        match self._ask(fields, outputs):
+        match self._ask(fields, descriptors):
             case [b"started", pid]:
                 return int(pid)
             case [b"refused", where, number]:
@@ -141,12 +144,21 @@ class Keeper:
             self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         with contextlib.suppress(OSError):  # reaped by the kernel, if SIGCHLD is ignored here
-            descriptor = os.pidfd_open(self.pid)
-            try:
-                if readable([descriptor], time.monotonic() + keeper.FINISH_SECONDS_MAX):
-                    os.waitpid(self.pid, 0)
-            finally:
-                os.close(descriptor)
+            self._reap()
+
+    def _reap(self) -> None:
+        """Wait until it has ended, for a bounded time, and reap it."""
+        deadline = time.monotonic() + keeper.FINISH_SECONDS_MAX
+        descriptor = pidfds.open_of(self.pid)
+        if descriptor < 0:
+            while not os.waitpid(self.pid, os.WNOHANG)[0] and time.monotonic() < deadline:
+                time.sleep(LOOK_SECONDS)
+            return
+        try:
+            if readable([descriptor], deadline):
+                os.waitpid(self.pid, 0)
+        finally:
+            os.close(descriptor)
 
     def abandon(self) -> None:
         """End a keeper that does not do its work."""
@@ -157,7 +169,7 @@ class Keeper:
     def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:
         try:
             os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it
-            keeper.send(self._control, fields, descriptors)
+            keeper_messages.send(self._control, fields, descriptors)
         except OSError as error:
             raise KeeperLostError("the keeper was killed") from error
         return self._reply()
@@ -169,7 +181,7 @@ class Keeper:
                 raise KeeperLostError("the keeper does not answer")
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it by now
-        fields, _ = keeper.receive(self._control)
+        fields, _ = keeper_messages.receive(self._control)
         if not fields:
             raise KeeperLostError("the keeper was killed")
         return fields
@@ -193,7 +205,9 @@ def start_keeper() -> Keeper | str:
             pid = os.posix_spawn(
                 sys.executable,
                 (sys.executable, "-I", "-S", "-c", _BOOT, str(os.getpid()), _directory()),
-                os.environ,
+                {
+                    name: value for name, value in os.environ.items() if name
+                },  # as execve(2) takes it
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Self
 
 from fsm_orchestrator.model.endings import Lost, NotSpawned
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes.command import Command, look_up, refused_directory, refused_program
+from fsm_orchestrator.processes import pidfds
+from fsm_orchestrator.processes.command import (
+    Command,
+    look_up,
+    no_descriptors,
+    refused_directory,
+    refused_program,
+)
 from fsm_orchestrator.processes.contained import Collected
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, Refused
 from fsm_orchestrator.processes.output_watch import Progress
@@ -26,19 +34,20 @@ def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess 
     program = look_up(command)
     if isinstance(program, NotSpawned):
         return program
-    try:
-        page = os.memfd_create("fsm-stage")
-    except OSError as error:
-        return refused_program(program, error.errno or 0)
-    with contextlib.ExitStack() as opened:
-        opened.callback(os.close, page)
+    with contextlib.ExitStack() as opened, contextlib.ExitStack() as kept:
+        try:
+            page = os.memfd_create("fsm-stage")
+            kept.callback(os.close, page)
+            end = opened.enter_context(_EndPipe())
+        except OSError as error:
+            return no_descriptors(error)
         started = keeper.spawn(
             program,
             (command.command, *command.args),
             command.cwd,
             dict(command.env),
             limits,
-            (command.stdout, command.stderr, page),
+            (command.stdout, command.stderr, page, *end.for_keeper),
         )
         match started:
             case Refused(is_directory=True, errno=number):
@@ -46,23 +55,57 @@ def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess 
             case Refused(errno=number):
                 return refused_program(program, number)
             case pid:
-                child = KeptProcess(pid, keeper, page)
-        opened.pop_all()
+                child = KeptProcess(pid, end.descriptor_of(pid), keeper, page)
+        kept.pop_all()
     return child
+
+
+class _EndPipe:
+    """The descriptor by which the end of a process will be seen, had before there is one.
+
+    Where there are pidfds the pipe only keeps room for one. Elsewhere the keeper holds its other
+    end, and closes it when the process has ended.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self.for_keeper = () if pidfds.are_usable() else (self._writer,)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for descriptor in (self._reader, self._writer):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def descriptor_of(self, pid: int) -> int:
+        """Return a descriptor that is readable once the process has ended; the caller's.
+
+        Raises:
+            KeeperLostError: the keeper was killed, and the process is gone.
+            OSError: none can be had.
+        """
+        os.close(self._writer)
+        self._writer = -1
+        if self.for_keeper:
+            reader, self._reader = self._reader, -1
+            return reader
+        try:
+            return os.pidfd_open(pid)  # the keeper has not reaped it
+        except ProcessLookupError as error:  # but was killed, and init has
+            raise KeeperLostError("the keeper was killed") from error
 
 
 class KeptProcess:
     """A leader and all that it started, below a keeper that is a child subreaper."""
 
-    def __init__(self, pid: int, keeper: Keeper, page: int) -> None:
+    def __init__(self, pid: int, end_descriptor: int, keeper: Keeper, page: int) -> None:
         self.pid = pid
         self._keeper = keeper
         self._page = page
         self._progress: Progress | None = None
-        try:
-            self.end_descriptor = os.pidfd_open(pid)  # the keeper has not reaped it
-        except ProcessLookupError as error:  # but was killed, and init has
-            raise KeeperLostError("the keeper was killed") from error
+        self.end_descriptor = end_descriptor
         self.loss_descriptor = keeper.fileno()
 
     def everyone(self) -> tuple[ProcessKey, ...]:

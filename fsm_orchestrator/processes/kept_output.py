@@ -5,6 +5,7 @@ Part of the keeper's process, in an interpreter that has nothing of this package
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -78,10 +79,10 @@ class KeptOutput:
         """Copy what is there."""
         self._copy.drain()
 
-    def look(self, ready: set[int], leader: int, children: Callable[[], list[int]]) -> None:
+    def look(self, ready: set[int], leader: int, kill_alive: Callable[[], bool]) -> None:
         """Copy what was printed and judge the limits; end a stage that nobody else ends.
 
-        `children` lists the keeper's, which are not reaped meanwhile.
+        `kill_alive` kills all that is alive of it, and returns whether anything was.
         """
         for reader in ready.intersection(self._copy.readers):
             self._copy.copy(reader)
@@ -91,14 +92,13 @@ class KeptOutput:
             self.look_for_end(leader)
         signum = self._watch.due(now)
         if signum == signal.SIGTERM:
-            _signal(os.killpg, leader, signal.SIGTERM)
-            _signal(os.killpg, leader, signal.SIGCONT)
+            with contextlib.suppress(OSError):  # of another user (sudo)
+                os.killpg(leader, signal.SIGTERM)  # it is not reaped: the number is its own
+                os.killpg(leader, signal.SIGCONT)
         elif signum == signal.SIGKILL:
-            alive = children()
-            if self._watch.has_ended and alive == [leader]:
+            was_any_alive = kill_alive()
+            if self._watch.has_ended and not was_any_alive:
                 self._watch.nothing_left()
-            for pid in alive:
-                _signal(os.kill, pid, signal.SIGKILL)
         self._publish()
 
     def look_for_end(self, leader: int) -> None:
@@ -124,11 +124,3 @@ def _has_ended(leader: int) -> bool:
         return os.waitid(os.P_PID, leader, options) is not None
     except ChildProcessError:
         return True
-
-
-def _signal(send: Callable[[int, int], None], whom: int, signum: int) -> None:
-    """Signal a child or its group: it is not reaped, so the number is its own."""
-    try:
-        send(whom, signum)
-    except OSError:  # of another user (sudo), which may still end by itself
-        return

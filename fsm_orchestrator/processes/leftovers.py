@@ -19,6 +19,8 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.processes import table
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
+from fsm_orchestrator.processes.freezing import Key, below, freeze, start_of
+from fsm_orchestrator.processes.survivors import survivors_text
 from fsm_orchestrator.vocabulary import Operation
 
 KEEPER_SECONDS_MAX = 5.0
@@ -44,13 +46,14 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
         _signal(process.resume)  # a stopped process cannot act on SIGTERM
     _wait(found, kill_grace_ms / 1000)
     give_up_at = time.monotonic() + KILL_SECONDS_MAX
+    freeze([lambda: _keys(attempt, keeper)], give_up_at)
     while alive := {*filter(_is_alive, found), *_processes_of(attempt, keeper)}:
         if time.monotonic() >= give_up_at:
-            pids = ", ".join(str(process.pid) for process in alive)
+            left = survivors_text([process.pid for process in alive])
             raise OperationError(
                 Operation.ATTEMPT_END,
-                f"cannot end process {pids} of an interrupted attempt of stage {attempt.stage!r}",
-                remedy="end it by hand, then try again",
+                f"cannot end {left} of an interrupted attempt of stage {attempt.stage!r}",
+                remedy="end what is left by hand, then try again",
             )
         for process in alive:
             _signal(process.kill)
@@ -82,6 +85,13 @@ def _is_alive(process: psutil.Process) -> bool:
     except psutil.Error:
         return False
     return sys.platform.startswith("linux") and table.identity(process.pid) is not None
+
+
+def _keys(attempt: AttemptRecord, keeper: psutil.Process | None) -> Iterator[Key]:
+    """List the attempt's processes, and what is below them, by pid and start."""
+    for process in _processes_of(attempt, keeper):
+        yield process.pid, start_of(process.pid)
+        yield from below(process.pid)
 
 
 def _processes_of(

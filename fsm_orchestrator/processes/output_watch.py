@@ -6,13 +6,19 @@ are flat whatever a stage prints.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from fsm_orchestrator.processes.stage_watch import EXCEEDED, TIMED_OUT, WENT_QUIET
+from fsm_orchestrator.model.endings import OutputExceeded, TimedOut, WentQuiet
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes import stage_watch
 
 LOOK_SECONDS: Final = 0.25
+
+Broken = TimedOut | WentQuiet | OutputExceeded
+"""The limits that a process can break."""
 
 
 class Progress(NamedTuple):
@@ -53,41 +59,29 @@ class LogLostError(Exception):
 
 
 class OutputWatch:
-    """The output of a running process, from the moment of construction on.
+    """The output and the limits of a running process, which began at `began` (monotonic clock).
 
     Attributes:
         progress: what was known at the last look.
     """
 
-    def __init__(self, look: Callable[[], Progress]) -> None:
+    def __init__(self, look: Callable[[], Progress], limits: Limits, began: float) -> None:
         self._look = look
+        self._limits = limits
+        self._deadline = began + limits.timeout_ms / 1000
         self._looked_at = time.monotonic()
+        self._was_in_time = False
         self.progress = look()
 
     @property
-    def printed_at(self) -> float:
-        """The time at which something was printed last, as of the last look."""
-        return self.progress.printed_at
+    def kept_bytes(self) -> tuple[int, int]:
+        """How much of what was printed is in each of the logs, as of the last look."""
+        return self.progress.stdout_bytes, self.progress.stderr_bytes
 
     @property
-    def is_over(self) -> bool:
-        """True if more than the limit was printed, as of the last look."""
-        return self.progress.broken == EXCEEDED
-
-    @property
-    def has_timed_out(self) -> bool:
-        """True if it outlived its time, as of the last look."""
-        return self.progress.broken == TIMED_OUT
-
-    @property
-    def went_quiet(self) -> bool:
-        """True if it printed nothing for too long, as of the last look."""
-        return self.progress.broken == WENT_QUIET
-
-    @property
-    def next_look(self) -> float:
-        """The time of the next look, by the monotonic clock."""
-        return self._looked_at + LOOK_SECONDS
+    def wake_at(self) -> float:
+        """The time at which a limit may be broken, by the monotonic clock."""
+        return min(self._deadline, self._quiet_at, self._looked_at + LOOK_SECONDS)
 
     def look(self) -> None:
         """Look now.
@@ -99,3 +93,53 @@ class OutputWatch:
         self.progress = self._look()
         if self.progress.failure:
             raise LogLostError(self.progress.failed_log, self.progress.failure)
+
+    def stood_still(self, seconds: float) -> None:
+        """Let all limits come later by as much."""
+        self._deadline += seconds
+        self.look()
+
+    def broken(self) -> Broken | None:
+        """Return the limit that a process at work has broken by now, by either clock.
+
+        Raises:
+            LogLostError: a log could not be written.
+        """
+        now = time.monotonic()
+        if now >= min(self._quiet_at, self._looked_at + LOOK_SECONDS):
+            self.look()
+        if self.progress.broken == stage_watch.EXCEEDED:
+            return OutputExceeded(self._limits.output_limit_bytes or 0)
+        if now >= self._deadline or self.progress.broken == stage_watch.TIMED_OUT:
+            return TimedOut(self._limits.timeout_ms, was_killed=False)
+        if now >= self._quiet_at or self.progress.broken == stage_watch.WENT_QUIET:
+            return WentQuiet(self._limits.idle_timeout_ms or 0, was_killed=False)
+        return None
+
+    def ended(self) -> None:
+        """Note that the end of the process has been noticed."""
+        self._was_in_time = time.monotonic() < self._deadline
+
+    def broken_before(self) -> Broken | None:
+        """Return the limit that a process had broken before it ended; it is collected.
+
+        Raises:
+            LogLostError: a log could not be written.
+        """
+        self.look()
+        was_late = self.progress.signalled == 0
+        match self.progress.broken:
+            case stage_watch.EXCEEDED:
+                return OutputExceeded(self._limits.output_limit_bytes or 0)
+            case stage_watch.TIMED_OUT if not self._was_in_time:
+                return TimedOut(self._limits.timeout_ms, was_killed=False, was_late=was_late)
+            case stage_watch.WENT_QUIET:
+                quiet_ms = self._limits.idle_timeout_ms or 0
+                return WentQuiet(quiet_ms, was_killed=False, was_late=was_late)
+            case _:
+                return None
+
+    @property
+    def _quiet_at(self) -> float:
+        idle_ms = self._limits.idle_timeout_ms
+        return math.inf if idle_ms is None else self.progress.printed_at + idle_ms / 1000

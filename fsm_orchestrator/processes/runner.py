@@ -23,6 +23,7 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -146,6 +147,11 @@ class ProcessRunner:
         """The reason for having no keeper; empty while there is one, or none was asked for yet."""
         return self._unable
 
+    @property
+    def adopts(self) -> bool:
+        """Whether this process gets what a killed keeper kept."""
+        return is_adopting()
+
     def reach(self) -> Containment:
         """Return how far the ending of processes reaches here."""
         return Containment.PROCESS_GROUP if self.keeper() is None else Containment.SUBREAPER
@@ -188,14 +194,18 @@ class ProcessRunner:
             child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST))
+            return ProcessReport(Lost(LOST), survivors=end_adopted())
+        except BaseException:
+            self._dismiss_keeper()  # it ends what it may have started
+            raise
         if isinstance(child, NotSpawned):
             self._is_idle = True
             return ProcessReport(child)
         try:
             observer.started(child.pid)
-            output = OutputWatch(child.progress)
+            output = OutputWatch(child.progress, limits, began)
             stopped = self._wait(child, limits, began, output, observer, _Reading(reader))
+            ended_itself = bool(readable([child.end_descriptor], 0.0))
             if stopped is not None:
                 child.hand_over()
             if isinstance(stopped, TimedOut | WentQuiet):
@@ -209,30 +219,37 @@ class ProcessRunner:
                     child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
                 )
         except BaseException:
-            terminate(
-                child,
-                limits.kill_grace_ms,
-                self._interrupts,
-                requests_heard=self._interrupts.count,
-            )
-            self._collect(child)
+            try:
+                terminate(
+                    child,
+                    limits.kill_grace_ms,
+                    self._interrupts,
+                    requests_heard=self._interrupts.count,
+                )
+            finally:  # also where something is raised into that: it has an owner all the time
+                self._collect(child)
             raise
         collected = self._collect(child)
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors)
         self._is_idle = not collected.survivors
-        output.look()
+        broken = output.broken_before()
         # What was started too late to be described was killed all the same, and is counted.
         count = max(len(left), collected.killed) if stopped is None else 0
-        if stopped is None and output.is_over:  # when it ended, by what was still on its way
-            stopped = OutputExceeded(limits.output_limit_bytes or 0)
+        if stopped is None:
+            stopped = broken
         end: ProcessEnd = collected.end if stopped is None else stopped
         if isinstance(end, TimedOut | WentQuiet):
             was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
             end = end._replace(was_killed=was_killed)
-        kept_bytes = output.progress.stdout_bytes, output.progress.stderr_bytes
-        survivors = collected.survivors
-        return ProcessReport(end, collected.resources, leaked, count, survivors, kept_bytes)
+        if stopped is None and self._interrupts.first is not None:
+            # Whoever asked may have signalled the process too, which ended on that.
+            end = Interrupted(self._interrupts.first, by_then=collected.end)
+        elif isinstance(stopped, Interrupted) and ended_itself:
+            end = stopped._replace(by_then=collected.end)
+        return ProcessReport(
+            end, collected.resources, leaked, count, collected.survivors, output.kept_bytes
+        )
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
@@ -246,7 +263,15 @@ class ProcessRunner:
         collected = child.collect()
         if isinstance(collected.end, Lost):
             self._drop_keeper()
+            if not collected.survivors:
+                collected = collected._replace(survivors=end_adopted())
         return collected
+
+    def _dismiss_keeper(self) -> None:
+        """Let a keeper go that may keep something nobody knows of: it ends that first."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
 
     def _drop_keeper(self) -> None:
         """Give up the keeper, which cannot be relied on: the next process gets another."""
@@ -264,8 +289,6 @@ class ProcessRunner:
         reading: _Reading,
     ) -> Stopped | None:
         """Wait for the end or a reason to end it; None when the process ended by itself."""
-        deadline = began + limits.timeout_ms / 1000
-        idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
         slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
         slow_at = began + slow_seconds
         while True:
@@ -275,43 +298,21 @@ class ProcessRunner:
                 from fsm_orchestrator.processes.suspension import suspend  # noqa: PLC0415 - rare
 
                 away_seconds = suspend(child, self._interrupts)
-                began, deadline, slow_at = (
-                    one + away_seconds for one in (began, deadline, slow_at)
-                )
-                output.look()
+                began, slow_at = began + away_seconds, slow_at + away_seconds
+                output.stood_still(away_seconds)
                 observer.suspended(round(away_seconds * 1000))
                 continue
-            quiet_at = output.printed_at + idle_seconds
-            wake_at = min(deadline, quiet_at, slow_at, output.next_look, reading.next_at)
-            if self._has_ended(child, wake_at):
-                return self._broken_before(limits, output, deadline)
+            if self._has_ended(child, min(output.wake_at, slow_at, reading.next_at)):
+                output.ended()
+                return None
             reading.read_if_due()
+            broken = output.broken()
+            if broken is not None:
+                return broken
             now = time.monotonic()
-            if now >= min(quiet_at, output.next_look):
-                output.look()
-            if output.is_over:
-                return OutputExceeded(limits.output_limit_bytes or 0)
-            if now >= deadline or output.has_timed_out:
-                return TimedOut(limits.timeout_ms, was_killed=False)
-            if now >= output.printed_at + idle_seconds or output.went_quiet:
-                return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False)
             if now >= slow_at:
                 slow_at = now + slow_seconds  # one after a standstill, not one for each missed
                 observer.slow(round((now - began) * 1000))
-
-    @staticmethod
-    def _broken_before(limits: Limits, output: OutputWatch, deadline: float) -> Stopped | None:
-        """Return the limit that a process broke before it ended; None when it kept them."""
-        in_time = time.monotonic() < deadline
-        output.look()
-        was_late = output.progress.signalled == 0
-        if output.is_over:
-            return OutputExceeded(limits.output_limit_bytes or 0)
-        if output.has_timed_out and not in_time:
-            return TimedOut(limits.timeout_ms, was_killed=False, was_late=was_late)
-        if output.went_quiet:
-            return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False, was_late=was_late)
-        return None
 
     def _has_ended(self, child: Contained, deadline: float) -> bool:
         """Wait for the end (True, also if control is lost), the deadline, or a new request."""

@@ -13,27 +13,31 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from fsm_orchestrator.processes import pidfds
+from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import ProcessKey, is_alive, session_members
 
 KILL_ROUNDS_MAX: Final = 50
 KILL_WAIT_SECONDS: Final = 0.2
+FREEZE_SECONDS_MAX: Final = 4.0
 WATCHED_MAX: Final = 200
 """How many processes are waited for at once: descriptors are limited."""
-HAS_PIDFD: Final = hasattr(os, "pidfd_open")
 
 
 def signal_each(processes: Iterable[ProcessKey], signum: signal.Signals) -> None:
     """Signal each of `processes` that is alive; leave those of other users alone."""
     for process in processes:
-        descriptor = pidfd(process)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if descriptor >= 0:
-                signal.pidfd_send_signal(descriptor, signum)
-            elif not HAS_PIDFD and is_alive(process):
-                os.kill(process.pid, signum)
-        if descriptor >= 0:
-            os.close(descriptor)
+            descriptor = _pidfd(process)
+            try:
+                if descriptor >= 0:
+                    signal.pidfd_send_signal(descriptor, signum)
+                else:
+                    os.kill(process.pid, signum)
+            finally:
+                if descriptor >= 0:
+                    os.close(descriptor)
 
 
 def signal_group(leader: int, signum: signal.Signals) -> None:
@@ -56,13 +60,19 @@ def wait_for_end_of(
     Returns:
         Those of `others` that are readable.
     """
-    opened = [pidfd(process) for process in processes[:WATCHED_MAX]]
-    descriptors = [descriptor for descriptor in opened if descriptor >= 0]
+    descriptors = []
     try:
-        if len(processes) > WATCHED_MAX:
+        for process in processes[:WATCHED_MAX]:
+            try:
+                descriptor = _pidfd(process)
+            except ProcessLookupError:
+                deadline = 0.0
+                break
+            if descriptor < 0:
+                break
+            descriptors.append(descriptor)
+        if len(descriptors) < len(processes):  # of the others nobody would hear
             deadline = min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
-        if len(descriptors) < len(opened):
-            deadline = 0.0 if HAS_PIDFD else min(deadline, time.monotonic() + KILL_WAIT_SECONDS)
         return readable([*descriptors, *others], deadline) & set(others)
     finally:
         for descriptor in descriptors:
@@ -70,13 +80,14 @@ def wait_for_end_of(
 
 
 def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
-    """Kill the group and session of an uncollected leader until all are gone.
+    """Freeze the group and session of an uncollected leader, and kill them until all are gone.
 
     Bounded, for a process may be stuck in the kernel.
 
     Returns:
         The pids that are still alive.
     """
+    freeze([lambda: session_members(leader)], time.monotonic() + FREEZE_SECONDS_MAX)
     for _ in range(KILL_ROUNDS_MAX):
         others = tuple(key for key in session_members(leader) if key.pid != leader)
         signal_group(leader, signal.SIGKILL)
@@ -90,15 +101,15 @@ def kill_session(leader: int, end_descriptor: int) -> tuple[int, ...]:
     return alive or (leader,)
 
 
-def pidfd(process: ProcessKey) -> int:
-    """Open a pidfd of a live process; -1 if it is gone or the platform has none."""
-    if not HAS_PIDFD:
-        return -1
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except OSError:
-        return -1
+def _pidfd(process: ProcessKey) -> int:
+    """Open a pidfd of a live process; -1 where none can be had.
+
+    Raises:
+        ProcessLookupError: it is gone.
+    """
+    descriptor = pidfds.open_of(process.pid)
     if is_alive(process):
         return descriptor
-    os.close(descriptor)
-    return -1
+    if descriptor >= 0:
+        os.close(descriptor)
+    raise ProcessLookupError(process.pid)

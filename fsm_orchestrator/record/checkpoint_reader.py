@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
@@ -19,10 +19,14 @@ from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import described
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.relocation import Relocation
 
 SMALL_BYTES_MAX: Final = 1024 * 1024
 ENTRIES_MAX: Final = 250_000
@@ -39,10 +43,12 @@ class SavedRun(NamedTuple):
     Attributes:
         checkpoint: its record.
         private: its private file; None where it had none, or it cannot be used any more.
+        relocation: how its paths have changed since it was written; None where they have not.
     """
 
     checkpoint: Checkpoint
     private: PrivateFile | None
+    relocation: Relocation | None = None
 
 
 def load_saved(output_directory: Path) -> SavedRun:
@@ -51,17 +57,36 @@ def load_saved(output_directory: Path) -> SavedRun:
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
     """
-    checkpoint = load(output_directory)
+    checkpoint = _load(output_directory)
     ref = checkpoint.private_ref
-    return SavedRun(checkpoint, None if ref is None else private_file.load(ref))
+    private = None if ref is None else private_file.load(ref)
+    relocation = _relocation(checkpoint, output_directory)
+    if relocation is None:
+        return SavedRun(checkpoint, private)
+    moved = None if private is None else relocation.private(private)
+    return SavedRun(relocation.checkpoint(checkpoint), moved, relocation)
 
 
 def load(output_directory: Path) -> Checkpoint:
-    """Read the checkpoint of an output directory.
+    """Read the checkpoint of an output directory, its paths as they are there.
 
     Raises:
         CheckpointError: there is none, or it cannot be used.
     """
+    checkpoint = _load(output_directory)
+    relocation = _relocation(checkpoint, output_directory)
+    return checkpoint if relocation is None else relocation.checkpoint(checkpoint)
+
+
+def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
+    if checkpoint.home is None or checkpoint.home.directory == str(output_of(directory)):
+        return None
+    from fsm_orchestrator.record.relocation import relocation_of  # noqa: PLC0415 - rare
+
+    return relocation_of(checkpoint, directory)
+
+
+def _load(output_directory: Path) -> Checkpoint:
     path = output_directory / CHECKPOINT_FILE
     try:
         data = files.read_bounded(path, RECORD_BYTES_MAX)

@@ -11,14 +11,14 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, MutableMapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 from pydantic import BaseModel
 
 from fsm_orchestrator.clock import Clock, timestamp
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, moving
+from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.json_output import json_line
@@ -40,13 +40,15 @@ class EventFile:
     after it.
     """
 
-    def __init__(self, output_directory: Path) -> None:
-        self.path = output_directory / EVENTS_FILE
+    def __init__(self, home: HeldDirectory) -> None:
+        self._home = home
+        self.path = home.path / EVENTS_FILE
         self.failure: RecordingError | None = None
         self.last_seq = 0
         self._descriptor = -1
         try:
-            self._descriptor = files.open_append(self.path)
+            moving.take_own_copy(EVENTS_FILE, home)
+            self._descriptor = files.open_append(self.path, within=home)
             self.last_seq = self._repair()
         except OSError as error:
             self.failure = self._error(error)
@@ -59,8 +61,10 @@ class EventFile:
         here = os.fstat(self._descriptor)
         size_bytes = here.st_size
         try:
-            there = os.stat(self.path, follow_symlinks=False)
-            if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            self._home.confirm()
+            at = self._home.descriptor
+            there = os.stat(EVENTS_FILE, dir_fd=at, follow_symlinks=False)
+            if identity_of(here) != identity_of(there):
                 raise FileNotFoundError(2, "the file was replaced while the run worked")
             files.write_all(self._descriptor, line)
         except OSError as error:

@@ -157,7 +157,10 @@ def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str
         return
     if tuple(decision.gate for decision in decisions) != MANDATORY_GATES:
         yield f"{where}.gate_decisions: must be none, or one for each gate in judging order"
-    signals = [GateSignal(gate=one.gate, status=one.status, source=one.source) for one in decisions]
+    signals = [
+        GateSignal(gate=one.gate, status=one.status, source=one.source, given=one.given)
+        for one in decisions
+    ]
     for index, (signal, decision) in enumerate(zip(signals, judge(signals), strict=True)):
         at = f"{where}.gate_decisions[{index}]"
         problem = signal_problem(signal)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.model.execution import StageExecution
@@ -28,10 +29,11 @@ class Recorder:
     """
 
     def __init__(
-        self, output_directory: Path, draft: Checkpoint, artifacts_intact: Callable[[], bool]
+        self, home: OutputLock, draft: Checkpoint, artifacts_intact: Callable[[], bool]
     ) -> None:
-        self._checkpoint_path = output_directory / CHECKPOINT_FILE
-        self._report_path = output_directory / REPORT_FILE
+        self._home = home
+        self._checkpoint_path = home.path / CHECKPOINT_FILE
+        self._report_path = home.path / REPORT_FILE
         self._artifacts_intact = artifacts_intact
         self.draft = draft
         self.is_degraded = False
@@ -63,11 +65,19 @@ class Recorder:
         """
         data = self._checkpoint_bytes()
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
-            files.replace_file(self._checkpoint_path, data)
+            files.replace_file(self._checkpoint_path, data, within=self._home)
         self._note_on_disk(data)
 
-    def take(self, transition: TransitionRecord, **invocation_changes: Any) -> None:
+    def take(
+        self,
+        transition: TransitionRecord,
+        last_look: Callable[[], None] = lambda: None,
+        **invocation_changes: Any,
+    ) -> None:
         """Make a transition durable, checkpoint first, then the report.
+
+        `last_look` is called when all that is left to do is to put both in their places; if it
+        raises, nothing has happened.
 
         Raises:
             RecordingError: it could not be made durable; the draft does not hold it.
@@ -75,7 +85,7 @@ class Recorder:
         before = self.draft
         self.draft = before.taken(transition, **invocation_changes)
         try:
-            self.save_with_report()
+            self.save_with_report(last_look=last_look)
         except BaseException:
             self.draft = before
             raise
@@ -85,7 +95,9 @@ class Recorder:
         self.draft = before
         self._put_back(self._on_disk_before)
 
-    def save_with_report(self, outcome: Outcome | None = None) -> None:
+    def save_with_report(
+        self, outcome: Outcome | None = None, last_look: Callable[[], None] = lambda: None
+    ) -> None:
         """Make the draft and its report durable; `outcome` as in `build_report`.
 
         Both are written under temporary names first, so that a full disk is found before either
@@ -97,10 +109,11 @@ class Recorder:
         """
         data = self._checkpoint_bytes()
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
-            checkpoint = files.stage_file(self._checkpoint_path, data)
+            checkpoint = files.stage_file(self._checkpoint_path, data, within=self._home)
         try:
             report = self._stage_report(outcome)
             try:
+                last_look()
                 self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
                 if report is not None:
                     self._commit(Operation.REPORT_PERSIST, report)
@@ -125,7 +138,7 @@ class Recorder:
         """
         if data is not None:
             with contextlib.suppress(OSError):
-                files.replace_file(self._checkpoint_path, data)
+                files.replace_file(self._checkpoint_path, data, within=self._home)
 
     def report(self, outcome: Outcome | None = None) -> Report:
         """Return the draft's report; `outcome` as in `build_report`. A done run is judged anew."""
@@ -133,9 +146,18 @@ class Recorder:
         return build_report(self.draft, artifacts_intact=intact, outcome=outcome)
 
     def write_report_if_possible(self, outcome: Outcome | None = None) -> None:
-        """Write the last report of a run that cannot write its record; a failure is ignored."""
+        """Write the last report of a run that cannot write its record; a failure is ignored.
+
+        An output directory that has vanished is made again for it, if its name is free.
+        """
+        data = self.report(outcome).to_json()
         with contextlib.suppress(OSError):
-            files.replace_file(self._report_path, self.report(outcome).to_json())
+            try:
+                self._home.confirm()
+            except OSError:
+                if not self._home.make_again():
+                    return
+            files.replace_file(self._report_path, data, within=self._home)
 
     @property
     def is_closure_ready(self) -> bool:
@@ -148,7 +170,7 @@ class Recorder:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
             self.latest = self.report(outcome)
-            return files.stage_file(self._report_path, self.latest.to_json())
+            return files.stage_file(self._report_path, self.latest.to_json(), within=self._home)
         except OSError as error:
             if self.is_degraded:
                 return None
@@ -164,7 +186,7 @@ class Recorder:
             staged.commit()
             is_last = self.draft.invocation.finished_at is not None
             if operation is Operation.CHECKPOINT_PERSIST or is_last:
-                files.sync_directory(staged.path.parent)
+                files.sync_directory(staged.path.parent, within=self._home)
         except OSError as error:
             if operation is not Operation.REPORT_PERSIST or not self.is_degraded:
                 raise _error(operation, staged.path, error) from error

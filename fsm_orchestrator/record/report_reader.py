@@ -20,13 +20,15 @@ can stand nowhere else in a file that is indented as reports are."""
 _CHUNK_BYTES: Final = 64 * 1024
 
 
-def read_report(file: Path) -> Report:
-    """Read the report in a file.
+def read_report(file: Path, *, is_link_good: bool = False) -> Report:
+    """Read the report in a file. `is_link_good`: whether it may be a link to one.
 
     Raises:
         ReportError: there is none, or it cannot be understood.
     """
-    return _read(file, lambda: files.read_bounded(file, RECORD_BYTES_MAX))
+    return _read(
+        file, lambda: files.read_bounded(file, RECORD_BYTES_MAX, is_link_good=is_link_good)
+    )
 
 
 def read_latest_invocation(file: Path) -> Report:

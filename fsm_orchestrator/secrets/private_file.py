@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, stale
 from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.model.base import SchemaVersion, StrictModel
 from fsm_orchestrator.vocabulary import PRODUCT
@@ -78,6 +78,7 @@ def save(ref: str, state: PrivateFile) -> None:
     """
     directory = state_directory()
     files.make_directory(directory, mode=0o700)
+    stale.remove_stale(directory, _path(ref).name)  # what a killed orchestrator has left
     files.replace_file(_path(ref), state.model_dump_json().encode(), mode=0o600)
     _prune(directory)
 

@@ -31,7 +31,8 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.selftest.sweep import SweepError, sweep, with_this_package
+from fsm_orchestrator.selftest.freshness import freshness
+from fsm_orchestrator.selftest.sweep import PYTHON, SweepError, sweep
 from fsm_orchestrator.vocabulary import Containment
 
 PATIENCE_SECONDS: Final = 20.0
@@ -97,22 +98,25 @@ def selftest(output_directory: Path, *, kills: int) -> Iterator[Check]:
         ("lock", _check_lock),
         ("atomic replacement", _check_replacement),
         ("fsync", _check_fsync),
+        ("fresh artifacts", _check_freshness),
         ("containment", _check_containment),
         ("kill and resume", lambda directory: _check_sweep(directory, kills)),
     )
-    for name, check in checks:
-        directory = scratch / name.replace(" ", "-")
-        directory.mkdir()
-        try:
-            verdict, detail = check(directory)
-        except (OSError, OperationError, subprocess.SubprocessError) as error:
-            verdict, detail = Verdict.BROKEN, f"{type(error).__name__}: {error}"
-        if verdict is Verdict.BROKEN:
-            is_broken = True
-            detail = f"{detail} (left in {directory})"
-        yield Check(name=name, verdict=verdict, detail=detail)
-    if not is_broken:
-        shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        for name, check in checks:
+            directory = scratch / name.replace(" ", "-")
+            directory.mkdir()
+            try:
+                verdict, detail = check(directory)
+            except (OSError, OperationError, subprocess.SubprocessError) as error:
+                verdict, detail = Verdict.BROKEN, f"{type(error).__name__}: {error}"
+            if verdict is Verdict.BROKEN:
+                is_broken = True
+                detail = f"{detail} (left in {directory})"
+            yield Check(name=name, verdict=verdict, detail=detail)
+    finally:  # also when nobody wants the rest
+        if not is_broken:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_lock(directory: Path) -> tuple[Verdict, str]:
@@ -178,6 +182,12 @@ def _check_fsync(directory: Path) -> tuple[Verdict, str]:
     return Verdict.HOLDS, seen
 
 
+def _check_freshness(directory: Path) -> tuple[Verdict, str]:
+    """Check that what an attempt wrote is told from what it found."""
+    seen, is_right = freshness(directory)
+    return Verdict.HOLDS if is_right else Verdict.BROKEN, seen
+
+
 class _Silent:
     """An observer that ignores the process."""
 
@@ -227,13 +237,13 @@ def _check_sweep(directory: Path, kills: int) -> tuple[Verdict, str]:
 
 
 def _python(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Python on `code`."""
+    """Start Python on `code`, in which this package is found as it is here."""
+    prepared = f"import sys\nsys.path[:] = {sys.path!r}\n{code}"
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [*PYTHON, "-c", prepared, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=with_this_package(),
     )
 
 

@@ -22,17 +22,12 @@ from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE
 
 STAGES: Final = ("manager", "executor")
+PYTHON: Final = (sys.executable, "-I", "-X", "utf8")
+"""As the command runs: no variable and no file that lies around reaches into it."""
 RUN_SECONDS_MAX: Final = 60.0
 GONE_SECONDS_MAX: Final = 1.0
 _SCRIPT: Final = "echo {stage} began >>{notes}; sleep 0.02; echo {stage} ended >>{notes}"
 _PASSING: Final = ("--policy-status", "allow", "--ci-status", "success", "--review-status")
-
-
-def with_this_package() -> dict[str, str]:
-    """Return the environment in which a new Python finds this package."""
-    package_root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path}
 
 
 class SweepError(Exception):
@@ -160,9 +155,9 @@ def _started(output: Path, arguments: tuple[str, ...] | None = None) -> subproce
             options = ("--{0}-bin", "/bin/sh", "--{0}-arg", "-c", "--{0}-arg", script)
             arguments += tuple(option.format(stage) for option in options)
     return subprocess.Popen(
-        [sys.executable, "-m", "fsm_orchestrator", str(output), *arguments],
+        [*PYTHON, str(Path(__file__).parents[1] / "__main__.py"), str(output), *arguments],
         cwd=output.parent,
-        env={**with_this_package(), "XDG_STATE_HOME": str(output.parent / "state")},
+        env={**os.environ, "XDG_STATE_HOME": str(output.parent / "state")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,20 +1,29 @@
 """Notes what is at the paths of expected artifacts, to tell a leftover from a rewrite.
 
-Looks at files only: opens none and writes nothing.
+Looks at files only: opens none and writes nothing. What counts as written: another file at the
+path, another size or time of modification, or a write that the kernel told of. A change of
+permissions, owner or links, which only moves the time of change, does not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.stages.write_watch import WriteWatch
+
 _STAMPS_SETTLE_NS: Final = 20_000_000
 """Longer than any kernel's tick, by which file systems stamp: 10 ms at the most."""
+_COARSE_STAMPS_SETTLE_NS: Final = 2_000_000_000
+"""How long that takes where stamps are whole seconds, or as in FAT every other one."""
+_SECOND_NS: Final = 1_000_000_000
 _FILE_CLOCK: Final = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 """The clock that files are stamped by. On Linux that is CLOCK_REALTIME_COARSE, up to a tick behind
 the usual one; the module `time` has no name for it."""
@@ -36,6 +45,15 @@ class Stamp(NamedTuple):
     mtime_ns: int
     ctime_ns: int
 
+    def is_same_file(self, other: Stamp) -> bool:
+        """Whether both are of one file, whatever was done to it."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
+    def is_unwritten(self, other: Stamp) -> bool:
+        """Whether both are of one file that was not written to in between, as far as they tell."""
+        written = self.size_bytes, self.mtime_ns
+        return self.is_same_file(other) and written == (other.size_bytes, other.mtime_ns)
+
 
 class Snapshot(NamedTuple):
     """The stamps of the expected paths before an attempt.
@@ -45,10 +63,12 @@ class Snapshot(NamedTuple):
             snapshot was begun is stamped earlier, what is changed after it is not.
         stamps: by path; None where there was nothing. A path that could not be looked at is left
             out.
+        watch: tells of writes to what was there.
     """
 
     taken_at_ns: int
     stamps: Mapping[str, Stamp | None]
+    watch: WriteWatch
 
 
 def take_snapshot(paths: Sequence[str]) -> Snapshot:
@@ -56,19 +76,41 @@ def take_snapshot(paths: Sequence[str]) -> Snapshot:
 
     File systems stamp by a clock that ticks every few milliseconds. So this waits for the next
     tick, and for up to 20 ms more while a file bears a stamp of just now: a rewrite in place right
-    after the return then differs. Returns at once when there are no paths.
+    after the return then differs. Where stamps are coarse and no write can be watched for, that is
+    up to 2 s. Returns at once when there are no paths.
     """
     if not paths:
-        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={})
+        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={}, watch=WriteWatch(()))
     taken_at_ns = _next_tick_ns()
     stamps = _stamps_at(paths)
-    youngest_ns = max((max(at.mtime_ns, at.ctime_ns) for at in stamps.values() if at), default=0)
-    unsettled_ns = youngest_ns + _STAMPS_SETTLE_NS - _file_clock_ns()
+    watch = WriteWatch(path for path, at in stamps.items() if at and _is_regular(path))
+    unsettled_ns = max(
+        (_unsettled_ns(at, is_watched=path in watch.paths) for path, at in stamps.items() if at),
+        default=0,
+    )
     if unsettled_ns > 0:
-        # A stamp from the future never settles: it is worth no longer a wait than any other.
-        time.sleep(min(unsettled_ns, _STAMPS_SETTLE_NS) / 1e9)
-        stamps = _stamps_at(paths)
-    return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps)
+        time.sleep(unsettled_ns / 1e9)
+    watch.forget()
+    # What was written since is a part of what was there.
+    stamps = _stamps_at(paths) if unsettled_ns > 0 or watch.paths else stamps
+    return Snapshot(taken_at_ns=taken_at_ns, stamps=stamps, watch=watch)
+
+
+def _unsettled_ns(at: Stamp, *, is_watched: bool) -> int:
+    """Return how long a file is to be left alone until a write would change its stamp.
+
+    A stamp from the future never settles: it is worth no longer a wait than any other.
+    """
+    youngest_ns = max(at.mtime_ns, at.ctime_ns)
+    is_coarse = at.mtime_ns % _SECOND_NS == at.ctime_ns % _SECOND_NS == 0
+    settle_ns = _COARSE_STAMPS_SETTLE_NS if is_coarse and not is_watched else _STAMPS_SETTLE_NS
+    return min(youngest_ns + settle_ns - _file_clock_ns(), settle_ns)
+
+
+def _is_regular(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(stat_of(path).st_mode)
+    return False
 
 
 def _stamps_at(paths: Sequence[str]) -> dict[str, Stamp | None]:

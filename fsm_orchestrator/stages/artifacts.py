@@ -192,11 +192,14 @@ def _refuse_other_kinds(info: os.stat_result) -> None:
 
 def _refuse_stale(path: str, stamp: Stamp, snapshot: Snapshot) -> None:
     """Raise if the file at `path` was not written since `snapshot`."""
-    if path in snapshot.stamps and snapshot.stamps[path] == stamp:
-        raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
+    before = snapshot.stamps.get(path)
+    if before is not None and before.is_same_file(stamp):
+        if before.is_unwritten(stamp) and path not in snapshot.watch.written():
+            raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
+        return
     # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
     is_doubtful = path not in snapshot.stamps or Path(path).is_symlink()
-    if is_doubtful and stamp.ctime_ns < snapshot.taken_at_ns:
+    if is_doubtful and stamp.mtime_ns < snapshot.taken_at_ns:
         raise _WrongError(_Kind.STALE, "last changed before this attempt")
 
 

@@ -12,10 +12,12 @@ from typing import Final
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
+    Interrupted,
     Signaled,
     StageResult,
     TimedOut,
@@ -44,10 +46,11 @@ from fsm_orchestrator.stages.artifacts import (
     masked_artifacts,
     masked_paths,
 )
+from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.output_files import is_at, log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
+from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
 
@@ -57,6 +60,7 @@ class Attempt:
     """An attempt that is already durable; the observer of its own process.
 
     Attributes:
+        home: the output directory, which is held.
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
@@ -64,9 +68,11 @@ class Attempt:
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
         on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
+        asked_to_end: returns the signal by which the run was asked to end; None if it was not.
     """
 
     run_id: str
+    home: HeldDirectory
     output_directory: Path
     clock: Clock
     masker: Masker
@@ -81,6 +87,7 @@ class Attempt:
     on_slow: Callable[[int, str, str], None]
     on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
+    asked_to_end: Callable[[], int | None]
     _outputs: tuple[int, int] = field(init=False)
     _starts: tuple[int, int] = field(init=False)
     _black_box: str | None = field(init=False, default=None)
@@ -98,7 +105,7 @@ class Attempt:
         snapshot = take_snapshot(settings.expected_artifacts)
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with open_logs(self.output_directory, *names) as (stdout, stderr):
+        with open_logs(self.home, *names) as (stdout, stderr):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -113,6 +120,10 @@ class Attempt:
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
         verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
+        signum = self.asked_to_end()
+        if signum is not None and isinstance(report.end, Exited | Signaled):
+            report = report._replace(end=Interrupted(signum, by_then=report.end))
+            verdict = judge((), None, allow_stale=True)
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
@@ -131,6 +142,10 @@ class Attempt:
         Raises:
             OperationError: one was cut, removed or replaced, by the stage or somebody else.
         """
+        try:
+            self.home.confirm()
+        except OSError:  # of the directory itself: whoever writes there next says that
+            return
         names = log_names(self.record.stage, self.record.attempt)
         for number, name in enumerate(names):
             path = self.output_directory / name
@@ -175,10 +190,13 @@ class Attempt:
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
-        path = self.output_directory / postmortem_name(self.record.stage, self.record.attempt)
+        name = Path(postmortem_name(self.record.stage, self.record.attempt))
         data = (escaped(black_box.model_dump_json(indent=2)) + "\n").encode()
-        with files.recording(Operation.LOGS_PERSIST, path):
-            files.replace_file(path, data, mode=0o600)
+        with (
+            files.recording(Operation.LOGS_PERSIST, self.output_directory / name),
+            files.below(self.home, LOGS_DIRECTORY) as logs,
+        ):
+            files.replace_file(logs.path / name.name, data, mode=0o600, within=logs)
         self._black_box = "" if is_fixed else summary(black_box)
 
     def _command(self) -> Command:
@@ -194,12 +212,8 @@ class Attempt:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Return the operator's environment, the stage's pairs over it, and ours over both."""
         record = self.record
-        given = {key: value for key, value in self.settings.env.items() if value is not None}
-        return {
-            **os.environ,
-            **given,
+        ours = {
             "ORCHESTRATOR_RUN_ID": self.run_id,
             "ORCHESTRATOR_STAGE": record.stage,
             "ORCHESTRATOR_ATTEMPT": str(record.attempt),
@@ -208,6 +222,7 @@ class Attempt:
             TOKEN_VARIABLE: record.token,
             **self.environment,
         }
+        return environment_of(self.settings, ours)
 
     @property
     def _key(self) -> str:
@@ -219,12 +234,13 @@ class Attempt:
         return "\n".join(tail.text.splitlines()[-TAIL_LINES:])
 
     def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
-        named = ", ".join(map(str, pids))
+        from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
+
         return OperationError(
             Operation.ATTEMPT_END,
-            f"cannot end process {named} of stage {self.record.stage!r}: it is another user's, or"
-            " waits in the kernel",
-            remedy="end it by hand, then resume: the stage is not started while it is alive",
+            f"cannot end {survivors_text(pids)} of stage {self.record.stage!r}",
+            remedy="end what is left by hand, then resume: the stage is not started while any of it"
+            " is alive",
         )
 
     def _execution(
@@ -235,6 +251,7 @@ class Attempt:
         stderr_tail: str,
     ) -> StageExecution:
         end, masker = report.end, self.masker
+        own_end = end.by_then if isinstance(end, Interrupted) else end
         result = stage_result(
             end,
             "" if verdict.is_good else verdict.summary(),
@@ -259,8 +276,8 @@ class Attempt:
             cwd=masker.mask_path(self.settings.cwd),
             started_at=self.record.started_at,
             duration_ms=duration_ms,
-            exit_code=end.code if isinstance(end, Exited) else None,
-            signal=signal_name(end.signum) if isinstance(end, Signaled) else None,
+            exit_code=own_end.code if isinstance(own_end, Exited) else None,
+            signal=signal_name(own_end.signum) if isinstance(own_end, Signaled) else None,
             missing_artifacts=masked_paths(verdict.missing, masker),
             malformed_artifacts=masked_paths(verdict.malformed, masker),
             stale_artifacts=masked_paths(verdict.stale, masker),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, STATE_NAME_PATTERN, Operation
 
 _NAME: Final = re.compile(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
@@ -66,7 +67,7 @@ def is_at(path: Path, found: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def open_logs(output_directory: Path, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
+def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
     """Open an attempt's two logs for appending; private, for a stage prints anything.
 
     Raises:
@@ -74,12 +75,13 @@ def open_logs(output_directory: Path, stage: str, attempt: int) -> Iterator[tupl
     """
     descriptors: list[int] = []
     try:
-        path = output_directory / LOGS_DIRECTORY
-        with files.recording(Operation.LOGS_PERSIST, path):
-            files.make_directory(path, is_durable=False)  # the next checkpoint makes it so
-        for path in (output_directory / name for name in log_names(stage, attempt)):
-            with files.recording(Operation.LOGS_PERSIST, path):
-                descriptors.append(files.open_append(path, mode=0o600))
+        with (
+            files.recording(Operation.LOGS_PERSIST, home.path / LOGS_DIRECTORY),
+            files.below(home, LOGS_DIRECTORY) as logs,  # the next checkpoint makes it durable
+        ):
+            for path in (home.path / name for name in log_names(stage, attempt)):
+                with files.recording(Operation.LOGS_PERSIST, path):
+                    descriptors.append(files.open_append(path, mode=0o600, within=logs))
         yield descriptors[0], descriptors[1]
     finally:
         for descriptor in descriptors:

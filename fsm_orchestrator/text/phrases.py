@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from fsm_orchestrator.text import hidden
+
+printable: Final = hidden.printable
+
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
-_DRIVES_TERMINALS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""The control characters, without tab and line feed."""
 
 
 def described(value: object) -> str:
@@ -34,14 +35,9 @@ def described(value: object) -> str:
             return "a date or time"
 
 
-def printable(text: str) -> str:
-    """Return text for a terminal: every character that could drive one becomes visible."""
-    return _DRIVES_TERMINALS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-
-
 def printable_name(name: str) -> str:
     """Return a name or path for a line of text: quoted and escaped if it is not printable."""
-    return name if name.isprintable() else ascii(name)
+    return name if name.isprintable() and printable(name) == name else ascii(name)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -75,6 +71,7 @@ def _shortened(text: str) -> str:
 
 
 _SECOND_MS: Final = 1_000
+_DAY_MS: Final = 24 * 60 * 60 * _SECOND_MS
 
 
 def span_ms(since: str, until: str) -> int:
@@ -94,3 +91,15 @@ def span_words(milliseconds: int) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {seconds:02d} s".removesuffix(" 00 s")
+
+
+def ago(since: str, until: str) -> str:
+    """Return how long before `until` a recorded time was: `17 days ago`, `3 h 05 min ago`."""
+    milliseconds = span_ms(since, until)
+    days = milliseconds // _DAY_MS
+    return f"{counted(days, 'day') if days > 1 else span_words(milliseconds)} ago"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return `one`, `one and two`, `one, two and three`."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

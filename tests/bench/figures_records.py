@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.driver import Driver
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.record import checkpoint_reader
@@ -64,7 +65,7 @@ def records_figure(bench: Bench) -> Sequence[Row]:
     """The checkpoint and the report of a finished run, each written again."""
     output = bench.fresh()
     run_true(output, bench.true)
-    recorder = Recorder(output, checkpoint_reader.load(output), lambda: True)
+    recorder = Recorder(OutputLock.acquire(output), checkpoint_reader.load(output), lambda: True)
     bare = bench.scratch / "bare"
     rows = []
     for label, name, write in (

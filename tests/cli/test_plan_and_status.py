@@ -77,6 +77,9 @@ def test_plan_says_what_a_gate_would_need(tmp_path: Path) -> None:
     assert plan["outcome"] == "blocked"
     assert orchestrate(*arguments, cwd=tmp_path).code == 3
     report = report_of(tmp_path / "out")
+    for one in (*(gate["decision"] for gate in plan["gates"]), *report["gate_decisions"]):
+        if one["given"] is not None:
+            one["given"].pop("at")  # the plan was made before
     assert [gate["decision"] for gate in plan["gates"]] == report["gate_decisions"]
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Ended, orchestrate
+from tests.support.other_python import other_python
 
-ROOT = str(Path(__file__).parents[2])
-CHECKS = ("lock", "atomic replacement", "fsync", "containment", "kill and resume")
+CHECKS = (
+    *("lock", "atomic replacement", "fsync", "fresh artifacts", "containment"),
+    "kill and resume",
+)
 SABOTAGE = {
     "lock": "import fcntl; fcntl.flock = lambda *_: None",
     "atomic replacement": """\
@@ -32,6 +34,13 @@ def fsync(descriptor):
     raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 os.fsync = fsync
 """,
+    "fresh artifacts": """\
+import os, pathlib
+def chmod(self, mode, chmod=pathlib.Path.chmod):
+    chmod(self, mode)
+    os.utime(self)
+pathlib.Path.chmod = chmod
+""",
     # The last run is killed when a stage is complete, however fast or slow the machine is.
     "kill and resume": """\
 import sys
@@ -45,10 +54,8 @@ if "--resume" in sys.orig_argv:
 
 def selftest(tmp_path: Path, *options: str, sabotage: str = "") -> Ended:
     """The command, in a Python in which something does not do what it should."""
-    (tmp_path / "sabotage").mkdir()
-    (tmp_path / "sabotage" / "sitecustomize.py").write_text(sabotage)
-    path = f"{tmp_path / 'sabotage'}{os.pathsep}{ROOT}"
-    return orchestrate("selftest", *options, cwd=tmp_path, env={"PYTHONPATH": path})
+    python = other_python(tmp_path / "sabotage", sitecustomize=sabotage)
+    return orchestrate("selftest", *options, cwd=tmp_path, python=python)
 
 
 def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
@@ -56,9 +63,9 @@ def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
     ended = selftest(tmp_path, "./out", "--kills", "2")
     assert ended.code == 0, ended.stdout
     lines = ended.stdout.splitlines()
-    assert [line[2:20].strip() for line in lines[:5]] == list(CHECKS)
+    assert [line[2:20].strip() for line in lines[:6]] == list(CHECKS)
     assert "broken" not in ended.stdout
-    assert "of 2 runs killed at work and resumed" in lines[4]
+    assert "of 2 runs killed at work and resumed" in lines[5]
     assert "the promises hold here" in lines[-1]
     assert list((tmp_path / "out").iterdir()) == []
 

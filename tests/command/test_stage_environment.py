@@ -49,13 +49,14 @@ def test_environment_of_a_stage(tmp_path: Path) -> None:
         "OVERLAID": "by the operator",
         "ORCHESTRATOR_STAGE": "of an orchestrator around us",
     }
+    around = {"ORCHESTRATOR_REWORK_CYCLE": "2", "ORCHESTRATOR_REWORK_REPORT": "/of/its/stage"}
     ended = run(
         tmp_path,
         *("--manager-bin", "env", "--manager-arg", "-0"),
         *("--manager-env", "OVERLAID=by a pair", "--manager-env", "TWICE=first"),
         *("--manager-env", "TWICE=last=wins", "--manager-env", "NO_VALUE="),
         *("--executor-bin", "env", "--executor-arg", "-0"),
-        env=operators,
+        env={**operators, **around},
     )
     assert ended.code == 0
     report, seen = report_of(tmp_path / "out"), environment_in(tmp_path, "manager")
@@ -66,6 +67,7 @@ def test_environment_of_a_stage(tmp_path: Path) -> None:
         "OVERLAID": "by a pair",
         "TWICE": "last=wins",
         "NO_VALUE": "",
+        "PWD": str(tmp_path),
         "ORCHESTRATOR_RUN_ID": report["run_id"],
         "ORCHESTRATOR_STAGE": "manager",
         "ORCHESTRATOR_ATTEMPT": "1",

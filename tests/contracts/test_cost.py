@@ -79,7 +79,7 @@ from pydantic import BaseModel, Field
 class Model(BaseModel):
     field: int = Field(description="text")
 """
-_RUNNING: Final = f"{_MODELS}\nimport structlog, transitions"
+_RUNNING: Final = f"{_MODELS}\nimport pwd, structlog, transitions"
 # Nothing that is done here needs these; some are loaded by a library that is not kept from it.
 _HEAVY: Final = (
     *("argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "http"),
@@ -114,24 +114,24 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A run is started in little more than the time of the libraries' imports; 103 of ours keep
+    # A run is started in little more than the time of the libraries' imports; 108 of ours keep
     # what is rare in modules that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 103, 323, (*_HEAVY, *_RARE)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 108, 329, (*_HEAVY, *_RARE)),
     # Help and version answer before a person notices, from a shell's prompt or a script's check.
-    "help": Loads(("--help",), _TEXT, 12, 114, (*_HEAVY, *_CORE)),
-    "help of run": Loads(("run", "--help"), _TEXT, 28, 147, (*_HEAVY, *_CORE)),
-    "version": Loads(("--version",), _TEXT, 12, 105, (*_HEAVY, *_CORE)),
+    "help": Loads(("--help",), _TEXT, 13, 115, (*_HEAVY, *_CORE)),
+    "help of run": Loads(("run", "--help"), _TEXT, 31, 150, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 13, 106, (*_HEAVY, *_CORE)),
     # A key press waits for completion.
-    "completion": Loads((), _COMPLETION, 30, 142, (*_HEAVY, *_CORE), _COMPLETING),
+    "completion": Loads((), _COMPLETION, 33, 145, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
-        ("status", "./out"), _MODELS, 81, 273, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 83, 275, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 77, 268, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 78, 269, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
-MODELS_MAX: Final = 25
+MODELS_MAX: Final = 28
 """How many pydantic models a run builds, anew at every start."""
 COUNTED_WITH: Final = {
     # `all_max` counts modules of these too, so it is held where these are what is installed.
@@ -281,47 +281,49 @@ CASES: Final = {
     # Four transitions that must not be lost, each a checkpoint, a report and their directory; for
     # each stage an attempt and a pid that a crash must not lose, each a checkpoint and its
     # directory; the names of the last report and of OUT; the events, once, at the end. That is
-    # 12 + 8 + 2 + 1 syncs and 8 + 4 renames. Processes: the keeper and two stages.
+    # 12 + 8 + 2 + 1 syncs and 8 + 4 renames. Processes: the keeper and two stages. Each checkpoint
+    # says where the settings came from, and each signal by whom and when it was given.
     "run": Case(
         RUN,
-        Cost(23, 12, 18, 14, 2, 3, 26, 3, 71_936),
+        Cost(23, 12, 18, 14, 2, 3, 26, 3, 80_345),
     ),
     # Two transitions: 6 + 2 + 1 syncs. No stage, so no keeper, and no folder for logs. The
     # checkpoint is read once more to try the next command that is printed.
     "blocked": Case(
         ("./out", *TRUE, *NAMED),
-        Cost(9, 4, 6, 9, 1, 3, 12, 0, 16_820),
+        Cost(9, 4, 6, 9, 1, 3, 12, 0, 17_315),
         code=3,
     ),
-    # A completed stage costs its transition, but neither process nor attempt.
+    # A completed stage costs its transition, but neither process nor attempt. One event warns that
+    # the kept signals are older than the executor that they let run.
     "resume": Case(
         ("./out", "--resume", "--executor-bin", "/bin/true", *AT),
-        Cost(19, 10, 13, 14, 0, 8, 23, 2, 94_894),
+        Cost(19, 10, 13, 14, 0, 8, 24, 2, 107_663),
         before=("./out", *PASSING, *FAILING, *NAMED),
         before_code=1,
     ),
     # Nothing is run again: one checkpoint and one report say that it was asked for.
     "resume of done": Case(
         ("./out", "--resume", *AT),
-        Cost(6, 2, 3, 9, 0, 7, 7, 0, 21_347),
+        Cost(6, 2, 3, 9, 0, 7, 7, 0, 23_150),
         before=RUN,
     ),
     # One more attempt: its failure, its record and its pid, its two logs, and one process.
     "retry": Case(
         ("./out", *PASSING, *_RETRIED, *NAMED),
-        Cost(29, 15, 23, 17, 2, 4, 33, 4, 104_242),
+        Cost(29, 15, 23, 17, 2, 4, 33, 4, 118_112),
     ),
     # An archived run: moved, not copied; the directories it left, lies in and is named in, synced.
     "anew": Case(
         ("./out", *PASSING, *TRUE, "--run-id", "next", *AT),
-        Cost(28, 16, 17, 21, 3, 9, 26, 3, 72_013),
+        Cost(28, 16, 17, 21, 3, 9, 26, 3, 80_339),
         before=RUN,
     ),
     # A secret: a private file, replaced by one without the value once the run is done, and the
     # directories above it, made once.
     "secret": Case(
         (*RUN, "--manager-env", "A=b"),
-        Cost(29, 14, 20, 20, 4, 3, 28, 3, 73_110),
+        Cost(29, 14, 20, 20, 4, 3, 28, 3, 81_860),
     ),
 }
 

@@ -124,7 +124,7 @@ def test_what_the_system_refuses_is_refused(tmp_path: Path) -> None:
         orchestrate("--version", cwd=tmp_path / "nowhere")
 
 
-def test_server_runs_nothing_of_the_package(tmp_path: Path) -> None:
+def test_server_runs_nothing_of_the_package() -> None:
     """No module of it but the one that sets the scene leaves anything in the commands."""
     program = (
         "import sys\n"
@@ -137,7 +137,7 @@ def test_server_runs_nothing_of_the_package(tmp_path: Path) -> None:
     )
     found = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=tmp_path,
+        cwd=Path(__file__).parents[2],
         env=environment(),
         capture_output=True,
         text=True,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.command import PASSING, environment, orchestrate, shell
+from tests.support.command import PASSING, environment, shell
 
 USES = """
 import fsm_orchestrator.__main__ as command
@@ -33,6 +33,26 @@ SCREEN_LIBRARIES = ("rich", "better_exceptions", "colorama")
 PLUGIN = "import os; open(os.environ['SEEN'], 'a').write('loaded'); plugin = None\n"
 
 
+BESIDE = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from fsm_orchestrator.__main__ import start
+start()
+"""
+
+
+def code_beside(installed: Path, *arguments: str, cwd: Path, seen: Path) -> int:
+    """Run the command where `installed` is a folder of packages like any other."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", BESIDE, str(installed), *arguments],
+        cwd=cwd,
+        env=environment(SEEN=str(seen), XDG_STATE_HOME=str(cwd / "state")),
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode
+
+
 def test_what_is_left_out_is_there_once_it_is_used() -> None:
     """Asyncio and importlib.metadata work as ever, from the first use of anything of them."""
     done = subprocess.run(
@@ -55,11 +75,11 @@ def test_installed_plugin_does_not_get_at_what_is_kept(tmp_path: Path) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: watcher\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[pydantic]\nwatcher = watcher:plugin\n")
     (installed / "watcher.py").write_text(PLUGIN)
-    env = {"SEEN": str(seen), "PYTHONPATH": f"{installed}:{environment()['PYTHONPATH']}"}
+    env = {"SEEN": str(seen), "PYTHONPATH": str(installed)}
     options = (*shell("manager", "sleep 60"), "--manager-timeout-ms", "200")
-    assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=env).code == 124
+    assert code_beside(installed, "out", *PASSING, *options, cwd=tmp_path, seen=seen) == 124
     assert list((tmp_path / "out" / "logs").glob("*.postmortem.json"))
-    assert orchestrate("explain", "out", cwd=tmp_path, env=env).code == 0
+    assert code_beside(installed, "explain", "out", cwd=tmp_path, seen=seen) == 0
     assert not seen.exists()
     program = "import pydantic\nclass M(pydantic.BaseModel):\n    x: int\n"
     subprocess.run(
@@ -75,9 +95,9 @@ def test_libraries_for_a_screen_are_not_loaded(tmp_path: Path) -> None:
     for name in SCREEN_LIBRARIES:
         noted = f"import os; open(os.environ['SEEN'], 'a').write('{name} ')\n"
         (installed / f"{name}.py").write_text(noted)
-    env = {"SEEN": str(seen), "PYTHONPATH": f"{installed}:{environment()['PYTHONPATH']}"}
-    run = orchestrate("out", *PASSING, *shell("manager", "true"), cwd=tmp_path, env=env)
-    assert run.code == 0
+    env = {"SEEN": str(seen), "PYTHONPATH": str(installed)}
+    options = (*PASSING, *shell("manager", "true"))
+    assert code_beside(installed, "out", *options, cwd=tmp_path, seen=seen) == 0
     assert not seen.exists()
     subprocess.run(
         [sys.executable, "-c", "import structlog.dev"],

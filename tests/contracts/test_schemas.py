@@ -59,16 +59,15 @@ def test_files_of_every_ending_are_as_published(name: str, tmp_path: Path) -> No
         assert not ending.may_close
 
 
-# A listener that fails is the one way to have the program fail where it does not expect it.
 CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
+from fsm_orchestrator.record.event_log import EventFile
+from tests.support.crashing import crashing_at
 
-def listen(event):
-    if event["event"] == "gate.decided":
-        raise ZeroDivisionError
+EventFile.write = crashing_at(lambda event: event["event"] == "gate.decided")
 
-run(RunConfig(output_directory="out"), listener=listen)
+run(RunConfig(output_directory="out"))
 """
 
 

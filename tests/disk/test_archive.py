@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.disk import archive, files
+from fsm_orchestrator.disk import archive, moving
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.lock import OutputLock
 from tests.support.command import CHECKPOINT, EVENTS, PASSING, REPORT, orchestrate, stages, tree_of
 
 
 class KilledError(BaseException):
     """Stands for the end of the process."""
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[OutputLock]:
+    """The lock of a directory, for a while."""
+    lock = OutputLock.acquire(directory)
+    try:
+        yield lock
+    finally:
+        lock.release()
 
 
 def earlier_run(tmp_path: Path) -> dict[str, bytes]:
@@ -36,17 +50,17 @@ def test_archiving_cut_short_is_finished_in_one_place(
     held = earlier_run(tmp_path)
     moves = []
 
-    def move(source: Path, destination: Path) -> None:
-        moves.append(source)
+    def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+        moves.append(name)
         if len(moves) == number:
             raise KilledError
-        real(source, destination)
+        real(name, source, destination)
 
-    real = files.move
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "move", move)
+    real = moving.move
+    with monkeypatch.context() as patch, locked(tmp_path / "out") as out:
+        patch.setattr(moving, "move", move)
         with pytest.raises(KilledError):
-            archive.archive_run(tmp_path / "out")
+            archive.archive_run(out)
     assert orchestrate("out", "--run-id", "second", cwd=tmp_path).code == 3
     assert tree_of(tmp_path / "out" / "archive" / "first") == held
     assert archive.archived_run_ids(tmp_path / "out") == {"first"}

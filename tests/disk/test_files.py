@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, stale
 
 # files.py
 
@@ -101,33 +101,43 @@ def test_staged_file_waits_for_its_commit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_kill_left_staged_is_overwritten(tmp_path: Path) -> None:
-    """A temporary file of a killed writer is in nobody's way and does not shine through."""
+def test_what_a_kill_left_staged_is_removed(tmp_path: Path) -> None:
+    """A temporary file of a killed writer is in nobody's way, and only such files are removed."""
     path = tmp_path / "file"
     files.stage_file(path, b"left behind by a writer that was killed")
     files.replace_file(path, b"new")
     assert path.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [path]
+    others = [".file.tmp", ".file.0123.tmp", ".other.0123456789abcdef.tmp", "file.x.tmp"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / ".file.0123456789abcdef.tmp").mkdir()
+    (tmp_path / ".file.fedcba9876543210.tmp").symlink_to("file")
+    stale.remove_stale(tmp_path, "file")
+    left = {one.name for one in tmp_path.iterdir()}
+    assert left == {"file", ".file.0123456789abcdef.tmp", *others}
 
 
-def test_staging_follows_no_link(tmp_path: Path) -> None:
+def test_staging_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link planted under the temporary name is not written through."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     path = tmp_path / "file"
-    (tmp_path / f".file{files.TEMPORARY_SUFFIX}").symlink_to(victim)
-    with pytest.raises(OSError, match=r"symbolic links|Too many"):
+    monkeypatch.setattr(os, "urandom", lambda _: bytes.fromhex("0123456789abcdef"))
+    (tmp_path / f".file.0123456789abcdef{files.TEMPORARY_SUFFIX}").symlink_to(victim)
+    with pytest.raises(FileExistsError):
         files.stage_file(path, b"data")
     assert victim.read_bytes() == b"precious"
 
 
 def test_read_bounded_reads_regular_files_up_to_its_limit(tmp_path: Path) -> None:
-    """All of a file, or an error when it is larger than allowed; links are followed."""
+    """All of a file, or an error when it is larger than allowed; links only where they may be."""
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     (tmp_path / "link").symlink_to(path)
     assert files.read_bounded(path, 5) == b"12345"
-    assert files.read_bounded(tmp_path / "link", 100) == b"12345"
+    assert files.read_bounded(tmp_path / "link", 100, is_link_good=True) == b"12345"
+    with pytest.raises(OSError, match="is a symbolic link"):
+        files.read_bounded(tmp_path / "link", 100)
     with pytest.raises(OSError, match="larger than 4 bytes"):
         files.read_bounded(path, 4)
 
@@ -154,21 +164,6 @@ def test_make_directory(tmp_path: Path) -> None:
         files.make_directory(path / "file")
     with pytest.raises(OSError, match=r"."):
         files.make_directory(path / "file" / "below")
-
-
-def test_move_overwrites_nothing(tmp_path: Path) -> None:
-    """A destination that exists, be it a link to nothing, is an error; nothing is moved."""
-    source = tmp_path / "source"
-    source.write_bytes(b"source")
-    taken, link = tmp_path / "taken", tmp_path / "link"
-    taken.write_bytes(b"taken")
-    link.symlink_to("nowhere")
-    for destination in (taken, link):
-        with pytest.raises(FileExistsError):
-            files.move(source, destination)
-    assert (source.read_bytes(), taken.read_bytes()) == (b"source", b"taken")
-    files.move(source, tmp_path / "free")
-    assert (tmp_path / "free").read_bytes() == b"source"
 
 
 def test_open_append_appends(tmp_path: Path) -> None:

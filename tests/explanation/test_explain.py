@@ -67,6 +67,7 @@ class Case:
     says: tuple[str, ...]
     repair: Callable[[Path], object] = lambda _: None
     runs_then: tuple[str, ...] = ()
+    would_fail_in: str | None = None
     code_then: int = 0
 
 
@@ -172,6 +173,7 @@ CASES = {
         ("could not be started: not found", "put the program where"),
         repair=make_tool,
         runs_then=("manager", "executor"),
+        would_fail_in="manager",
     ),
     "artifact missing": Case(
         begun(*PASSING, *stages(f"{ONCE} exit 0; }}; echo {{}} > a.json"),
@@ -215,7 +217,11 @@ def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_pat
     assert again.code == case.code_then, again.stdout
     assert tuple(spawned(report_of(tmp_path / "out"))) == case.runs_then
     would_run = [one.split()[1] for one in explanation.next_step.would if one.startswith("run ")]
-    assert tuple(would_run) == case.runs_then
+    would_fail = [one for one in explanation.next_step.would if one.startswith("fail in ")]
+    if case.would_fail_in is None:
+        assert (tuple(would_run), would_fail) == (case.runs_then, [])
+    else:
+        assert [one.split()[2] for one in would_fail] == [case.would_fail_in]
 
 
 def test_done_run_needs_nothing(tmp_path: Path) -> None:

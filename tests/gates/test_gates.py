@@ -17,6 +17,7 @@ from fsm_orchestrator.gates.judging import (
     signals_in_force,
 )
 from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.invocation import SignalGiven
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
 from tests.support.command import (
     CHECKPOINT,
@@ -31,6 +32,10 @@ from tests.support.command import (
     stages,
     statuses,
     tree_of,
+)
+
+GIVEN: Final = SignalGiven(
+    at="2026-01-02T03:04:05.000Z", invocation=1, user="ann", uid=1000, host="here"
 )
 
 
@@ -73,7 +78,7 @@ def rows(decisions: Any) -> list[tuple[str, str, bool, str | None, str]]:
     """Decisions as rows, from records and from a report alike."""
     fields = ("gate", "status", "passed", "reason_code", "source")
     dumped = [one if isinstance(one, dict) else one.model_dump(mode="json") for one in decisions]
-    assert all(tuple(one) == fields for one in dumped)
+    assert all(tuple(one) == (*fields, "given") for one in dumped)
     return [tuple(one[field] for field in fields) for one in dumped]
 
 
@@ -172,7 +177,9 @@ def test_value_that_a_gate_does_not_know_is_refused(gate: Gate) -> None:
     for status in strange:
         [decision] = [
             one
-            for one in judge([GateSignal(gate=gate, status=status, source=GateSource.FLAG)])
+            for one in judge(
+                [GateSignal(gate=gate, status=status, source=GateSource.FLAG, given=GIVEN)]
+            )
             if one.gate is gate
         ]
         assert not decision.passed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.processes import grouped, signals
+from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.vocabulary import Containment
 from tests.processes import zoo
 from tests.processes.containment_cases import Witness
@@ -41,7 +41,6 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Notice the end of processes through a pidfd, and where there is none."""
     if request.param == "thread":
-        monkeypatch.setattr(grouped, "HAS_PIDFD", False)
-        monkeypatch.setattr(signals, "HAS_PIDFD", False)
-    elif not signals.HAS_PIDFD:
+        monkeypatch.setattr(pidfds, "are_usable", lambda: False)
+    elif not pidfds.are_usable():
         pytest.skip("this platform has no pidfd")

@@ -99,10 +99,10 @@ def test_exit_status_is_lost_even_if_the_process_was_gone_at_once(
         pytest.skip("the keeper is its parent, and ignores nothing")
     watch = grouped._end_descriptor
 
-    def watch_too_late(pid: int) -> int:
+    def watch_too_late(pid: int, *pipe: int) -> int:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
-        return watch(pid)
+        return watch(pid, *pipe)
 
     monkeypatch.setattr(grouped, "_end_descriptor", watch_too_late)
     report = bench.shell("exit 3")

@@ -292,14 +292,14 @@ def test_events_tell_what_the_report_tells(name: str, tmp_path: Path) -> None:
 CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
+from fsm_orchestrator.record.event_log import EventFile
+from tests.support.crashing import crashing_at
 
-def listen(event):
-    if event["event"] == sys.argv[1]:
-        raise ZeroDivisionError
+EventFile.write = crashing_at(lambda event: event["event"] == sys.argv[1])
 
 stages = {"manager": {"bin": "/bin/sh", "args": ["-c", "sleep 60"]}}
 gates = {"policy": "allow", "ci": "success", "review": "approved"}
-run(RunConfig(output_directory="out", gates=gates, stages=stages), listener=listen)
+run(RunConfig(output_directory="out", gates=gates, stages=stages))
 """
 
 

@@ -13,7 +13,7 @@ import pytest
 from fsm_orchestrator import load_report, run
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.gates.judging import GateSignal, judge
-from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, SignalGiven
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report, build_report
@@ -58,7 +58,7 @@ EXECUTION_KEYS = (
     *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "leaked_count"),
     *("leaked_processes", "resources"),
 )
-DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source")
+DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source", "given")
 TRANSITION_KEYS = ("seq", "trigger", "source", "dest", "at", "cause", "details")
 LEAVING = "sleep 60 & echo '{}' > plan.json"
 PLAN = ("--manager-expected-artifact", "plan.json")
@@ -234,6 +234,9 @@ def test_the_report_of_a_running_resume_has_no_outcome(tmp_path: Path) -> None:
 # -- closure --------------------------------------------------------------------------------
 
 
+GIVEN = SignalGiven(at="2026-01-02T03:04:05.000Z", invocation=1, user="ann", uid=1000, host="here")
+
+
 def decisions(*passing: bool) -> tuple[GateDecision, ...]:
     """The verdicts of the three gates, passing or not."""
     values = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
@@ -244,6 +247,7 @@ def decisions(*passing: bool) -> tuple[GateDecision, ...]:
                 gate=gate,
                 status=(values if passes else refusing)[gate],
                 source=GateSource.FLAG,
+                given=GIVEN,
             )
             for gate, passes in zip(Gate, passing, strict=True)
         )

@@ -29,6 +29,7 @@ from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
 from fsm_orchestrator.rendering.diagram.picture import Line, picture_of
 from fsm_orchestrator.text.phrases import span_words
 from tests.support.command import COMMAND, environment, orchestrate
+from tests.support.other_python import other_python
 from tests.tools import lifecycle_pictures
 
 ROOT: Final = Path(__file__).parents[2]
@@ -292,12 +293,11 @@ def test_png_goes_to_a_file_or_pipe_only(tmp_path: Path) -> None:
 
 def test_without_the_extra_text_is_drawn(tmp_path: Path) -> None:
     """Without pygraphviz, text comes as ever; an image is refused with what to install."""
-    (tmp_path / "pygraphviz.py").write_text("raise ImportError")
-    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    assert orchestrate("diagram", "-o", "run.mmd", cwd=tmp_path, env=env).code == 0
+    python = other_python(tmp_path / "without", pygraphviz="raise ImportError")
+    assert orchestrate("diagram", "-o", "run.mmd", cwd=tmp_path, python=python).code == 0
     assert (tmp_path / "run.mmd").read_text().startswith("flowchart TB\n")
     for arguments in (["-o", "run.svg"], ["--format", "png"]):
-        ended = orchestrate("diagram", *arguments, cwd=tmp_path, env=env)
+        ended = orchestrate("diagram", *arguments, cwd=tmp_path, python=python)
         assert ended.code == 2
         assert "pip install 'fsm-orchestrator[diagrams]'" in ended.stderr
     assert not (tmp_path / "run.svg").exists()

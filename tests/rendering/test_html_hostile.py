@@ -9,11 +9,11 @@ from typing import Final
 import pytest
 
 from fsm_orchestrator.inspection.inspected_run import inspect_run
-from fsm_orchestrator.rendering.html.environment import visible
 from fsm_orchestrator.rendering.html.page import page_of
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog
 from fsm_orchestrator.stages.output_tail import TAIL_BYTES, TAIL_LINES, tail_of
+from fsm_orchestrator.text.hidden import printable
 from tests.rendering.html_cases import page_at, parsed, part, run, words
 from tests.support.command import orchestrate, shell, stages
 
@@ -43,7 +43,7 @@ def test_hostile_output_is_text(tmp_path: Path) -> None:
     assert [one.attributes["aria-label"] for one in quoted] == [
         *("stderr of manager", "stdout of manager")
     ]
-    expected = "\n" + "\n".join([*(visible(one) for one in HOSTILE), "\\xed\\xa0\\x80 \\xff"])
+    expected = "\n" + "\n".join([*(printable(one) for one in HOSTILE), "\\xed\\xa0\\x80 \\xff"])
     assert [one.text for one in quoted] == [expected, expected]
     odd = {one.text for one in quoted[0].all("span", "odd")}
     assert {"\\x00", "\\x1b", "\\u202e", "\\u2066", "\\ufeff", "\\x9b"} <= odd
@@ -84,7 +84,7 @@ def test_arguments_paths_and_warnings_are_text(tmp_path: Path) -> None:
     page = parsed(page_of(replace(view, report=marked), f"{evil}\x1b"))
     text = words(page)
     for one in (evil, "\x1b[2J", str(folder), "<i>left.json", "\udc80 \x00", "<hr>"):
-        assert " ".join(visible(one).split()) in text
+        assert " ".join(printable(one).split()) in text
     (command,) = page.all("pre", "command")
     assert "\\x1b" in command.text
     assert "\\xe2\\x80\\xae" in command.text

@@ -13,8 +13,9 @@ import pytest
 
 from fsm_orchestrator.errors import InternalError, UsageError
 from fsm_orchestrator.inspection.inspected_run import inspect_run
-from fsm_orchestrator.rendering.html.environment import page_environment, shell_words
+from fsm_orchestrator.rendering.html.environment import page_environment
 from fsm_orchestrator.rendering.html.page import page_of
+from fsm_orchestrator.text.hidden import shell_words
 from tests.rendering.html_cases import CSS, PACKAGE, Parser, parsed, run
 from tests.support.command import RUN_COMMAND_LINE, environment, orchestrate, stages
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,16 @@ import pytest
 from fsm_orchestrator.stages import artifact_snapshot
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import ArtifactProblem, ArtifactsVerdict, judge
+from fsm_orchestrator.stages.write_watch import WriteWatch
 from tests.stages.artifact_cases import without_privileges
+from tests.support.command import PASSING, orchestrate, report_of, shell
 
 pytestmark = pytest.mark.timeout(300)
 
 UNCHANGED = "unchanged since before this attempt"
 LAST_CHANGED_BEFORE = "last changed before this attempt"
 LONG_AGO_NS = 1_000_000_000
+needs_inotify = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
 def stale_reason(verdict: ArtifactsVerdict) -> str:
@@ -137,6 +142,162 @@ def test_snapshot_holds_what_was_there_when_it_returned(
     monkeypatch.setattr(artifact_snapshot, "_stamps_at", look_then_rewrite)
     snapshot = take_snapshot([str(path)])
     assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def change_mode(path: Path) -> None:
+    """Give a file other permissions."""
+    path.chmod(0o600)
+
+
+def change_owner(path: Path) -> None:
+    """Set the owner, to the one it has."""
+    os.chown(path, os.getuid(), os.getgid())
+
+
+def link(path: Path) -> None:
+    """Give a file one more name."""
+    os.link(path, path.with_suffix(".link"))
+
+
+def move_away_and_back(path: Path) -> None:
+    """Rename a file twice."""
+    path.rename(path.with_suffix(".away"))
+    path.with_suffix(".away").rename(path)
+
+
+def read(path: Path) -> None:
+    """Open a file for writing as well, and only read it."""
+    with path.open("r+b") as stream:
+        stream.read()
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+@pytest.mark.parametrize("change", [change_mode, change_owner, link, move_away_and_back, read])
+def test_leftover_that_was_not_written_to_is_stale(
+    change: Callable[[Path], None],
+    is_watched: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What only moves the time of change of a leftover makes it no work of the attempt."""
+    if not is_watched:
+        monkeypatch.setattr(WriteWatch, "_watch", lambda *_: None)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    changed_ns = path.stat().st_ctime_ns
+    change(path)
+    assert change is read or path.stat().st_ctime_ns > changed_ns
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+
+
+def test_changed_leftover_behind_a_new_link_is_stale(tmp_path: Path) -> None:
+    """A link made in the attempt to an old file is no better if that has got other permissions."""
+    target, path = tmp_path / "target", tmp_path / "plan.json"
+    target.write_bytes(b"{}")
+    snapshot = take_snapshot([str(path)])
+    path.symlink_to(target)
+    target.chmod(0o600)
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
+
+
+@needs_inotify
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [
+        ("chmod 600 plan.json; ln plan.json another", "artifact_missing"),
+        ("printf '{}' 1<>plan.json; touch -r other plan.json", "success"),
+    ],
+)
+def test_second_attempt_is_judged_by_what_it_wrote(
+    second: str, status: str, tmp_path: Path
+) -> None:
+    """What the first attempt left counts for the second only if that one writes it again."""
+    script = (
+        'if test "$ORCHESTRATOR_ATTEMPT" = 1;'
+        " then printf '{}' >plan.json; touch -r plan.json other; exit 1;"
+        f" else {second}; fi"
+    )
+    options = (*shell("manager", script), "--manager-expected-artifact", "plan.json")
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
+    orchestrate("out", "--resume", cwd=tmp_path)
+    (execution,) = report_of(tmp_path / "out")["stage_executions"][:1]
+    assert (execution["attempt"], execution["status"]) == (2, status)
+    stale = [str(tmp_path / "plan.json")] if status == "artifact_missing" else []
+    assert execution["stale_artifacts"] == stale
+
+
+@needs_inotify
+@pytest.mark.parametrize("content", [b"{}", b"[]"])
+def test_rewrite_with_the_old_times_is_not_stale(content: bytes, tmp_path: Path) -> None:
+    """A file written in place and given back its times, as `cp -p` does, counts as written."""
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"{}")
+    os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    snapshot = take_snapshot([str(path)])
+    with path.open("r+b") as stream:
+        stream.write(content)
+    os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
+
+
+@needs_inotify
+def test_many_writes_to_one_do_not_hide_those_to_another(tmp_path: Path) -> None:
+    """The events of one file fill no queue, and one file of two names counts at both."""
+    paths = [tmp_path / name for name in ("busy", "quiet", "same", "idle")]
+    for path in paths:
+        path.write_bytes(b"x")
+    paths[2].unlink()
+    os.link(paths[1], paths[2])
+    watch = WriteWatch(map(str, paths))
+    assert watch.paths == set(map(str, paths))
+    with paths[0].open("r+b", buffering=0) as busy, paths[1].open("r+b", buffering=0) as quiet:
+        for _ in range(20_000):
+            busy.write(b"x")
+        quiet.write(b"x")
+    assert watch.written() == set(map(str, paths[:3]))
+    watch.forget()
+    assert watch.written() == frozenset()
+
+
+@pytest.fixture(name="coarse", scope="module")
+def file_system_that_stamps_by_the_second(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:
+    """Mount an ext4 whose inodes have no room for more than seconds."""
+    folder, image = tmp_path_factory.mktemp("coarse"), tmp_path_factory.mktemp("image") / "ext4"
+    image.write_bytes(b"")
+    os.truncate(image, 8 * 1024**2)
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    for words in (
+        ("mke2fs", "-q", "-t", "ext4", "-I", "128", "-F", image),
+        ("mount", "-o", "loop", image, folder),
+    ):
+        done = subprocess.run(
+            ["/usr/bin/env", *words], env=environment, capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"no such file system can be mounted here: {done.stderr.decode()}")
+    yield folder
+    subprocess.run(["/usr/bin/env", "umount", folder], env=environment, check=True)
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_rewrite_is_not_stale_where_stamps_are_coarse(
+    is_watched: bool, coarse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rewrite of the same bytes within the second counts; other permissions do not."""
+    if not is_watched:
+        monkeypatch.setattr(WriteWatch, "_watch", lambda *_: None)
+    path = coarse / "plan.json"
+    path.write_bytes(b"{}")
+    assert path.stat().st_ctime_ns % 1_000_000_000 == 0
+    snapshot = take_snapshot([str(path)])
+    path.chmod(0o640)
+    assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
+    with path.open("r+b") as stream:
+        stream.write(b"{}")
+    assert judge([str(path)], snapshot, allow_stale=False).is_good
 
 
 def test_touched_file_is_not_stale(tmp_path: Path) -> None:

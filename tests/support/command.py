@@ -48,9 +48,8 @@ class Ended:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a command under test, in which the checkout can be imported."""
-    root = str(Path(__file__).parents[2])
-    return {**os.environ, "PYTHONPATH": root, "NO_COLOR": "1", **extra}
+    """Return the environment of a command under test."""
+    return {**os.environ, "NO_COLOR": "1", **extra}
 
 
 def shell_environment(folder: Path) -> dict[str, str]:
@@ -71,6 +70,7 @@ def orchestrate(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     timeout: float = PATIENCE_SECONDS,
+    python: str = sys.executable,
 ) -> Ended:
     """Run the command to its end, as an operator would; private state goes below `cwd`.
 
@@ -82,11 +82,11 @@ def orchestrate(
     written = Written(arguments, cwd)
     words, base = [*map(str, arguments)], environment()
     given = environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {}))
-    if forked.can_fork(words, cwd=cwd, env=given, base=base):
+    if python == sys.executable and forked.can_fork(words, cwd=cwd, env=given, base=base):
         done = forked.run(words, cwd=cwd, env=given, base=base, timeout=timeout)
     else:
         done = subprocess.run(
-            [*COMMAND, *words],
+            [python, *COMMAND[1:], *words],
             cwd=cwd,
             env=given,
             stdin=subprocess.DEVNULL,

@@ -12,10 +12,11 @@ import errno
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
@@ -87,15 +88,22 @@ class Disk:
             (self.root / name).stat().st_ino: node for name, node in self._by_name.items()
         }
 
-    def perform(self, operation: SystemCall, call: Callable[..., Any], args: Any) -> Any:
-        """Do it."""
+    def perform(
+        self,
+        operation: SystemCall,
+        call: Callable[..., Any],
+        args: Any,
+        places: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """Do it. `places` are the descriptors of the directories that names are relative to."""
         match operation:
             case SystemCall.FSYNC:
                 return self._sync(args[0])
             case SystemCall.OPEN:
-                is_new = not os.path.lexists(args[0])
-                descriptor = call(*args)
-                self._paths[descriptor] = args[0]
+                path = path_of(args[0], places.get("dir_fd"))
+                is_new = not os.path.lexists(path)
+                descriptor = call(*args, **places)
+                self._paths[descriptor] = path
                 if is_new:
                     self._nodes[os.fstat(descriptor).st_ino] = File()
                 elif args[1] & os.O_TRUNC:
@@ -109,14 +117,14 @@ class Disk:
                 call(*args)
                 self._file(args[0]).now = self._file(args[0]).now[: args[1]]
             case SystemCall.RENAME | SystemCall.UNLINK:
-                gone = args[-1]
+                gone = path_of(args[-1], places.get("dst_dir_fd", places.get("dir_fd")))
                 inode = os.lstat(gone).st_ino if os.path.lexists(gone) else None
-                call(*args)
+                call(*args, **places)
                 if inode is not None:  # its number is the next file's
                     del self._nodes[inode]
             case SystemCall.MKDIR:
-                call(*args)
-                self._nodes[os.stat(args[0]).st_ino] = Directory()
+                call(*args, **places)
+                self._nodes[path_of(args[0], places.get("dir_fd")).stat().st_ino] = Directory()
             case _:
                 return call(*args)
         return None
@@ -174,6 +182,13 @@ class Disk:
         return node.synced
 
 
+def path_of(name: str | Path, directory: int | None) -> Path:
+    """Return the path of a name in an open directory; of a path, itself."""
+    return (
+        Path(name) if directory is None else Path(os.readlink(f"/proc/self/fd/{directory}"), name)
+    )
+
+
 def _flat(directory: Directory, above: str) -> Iterator[tuple[str, bytes | None]]:
     for name, node in directory.synced.items():
         if isinstance(node, File):
@@ -217,7 +232,9 @@ class Door:
         self._left = number
         self._counts = can_be_short if fault is Fault.SHORT else counts
 
-    def perform(self, operation: SystemCall, call: Callable[..., Any], *args: Any) -> Any:
+    def perform(
+        self, operation: SystemCall, call: Callable[..., Any], *args: Any, **places: Any
+    ) -> Any:
         """What `files.perform` does, or not."""
         if self.before is not None:
             self.before(operation, args)
@@ -226,7 +243,7 @@ class Door:
             if self._left == 0:
                 self.struck = operation
                 return self._fail(operation, call, args)
-        return self.disk.perform(operation, call, args)
+        return self.disk.perform(operation, call, args, places)
 
     def _fail(self, operation: SystemCall, call: Callable[..., Any], args: Any) -> Any:
         if self._fault is Fault.SHORT:

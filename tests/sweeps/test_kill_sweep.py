@@ -35,7 +35,7 @@ RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
 MARK: Final = "KILL_SWEEP_MARK"
 SHARES: Final = 8 if SOAK else 2
 """Tests that share the points of a scenario between them."""
-SAMPLE: Final = 12
+SAMPLE: Final = 6
 """How many points a share takes, when not all are taken."""
 MOMENTS: Final = 200
 KINDS: Final = (

@@ -37,6 +37,12 @@ An option of a run that takes a value and is not called repeatable may be given 
 is refused, so that no value wins by its place. A result goes to stdout, messages and the log to
 stderr.
 
+A result is waited for: a command that nobody reads waits until somebody does, or Ctrl-C. One that
+cannot be written (a full disk, a closed stdout) is exit 1 and a message; a reader that goes away
+(`| head`) is not. The exception is a run, whose product is the report in OUT: its exit code is the
+run's, whatever becomes of the summary or of `--json`. It waits 30 s for a reader that stands still,
+then says so on stderr.
+
 | command | what it does |
 | --- | --- |
 {commands}

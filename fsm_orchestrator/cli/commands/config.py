@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"
@@ -66,7 +66,7 @@ def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:
         case None | ():
             return "(none)"
         case tuple():
-            return shlex.join(value)
+            return shell_line(value)
         case bool():
             return str(value).lower()
         case _:

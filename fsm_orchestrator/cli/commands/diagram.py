@@ -153,9 +153,7 @@ def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]
                 remedy="name a file with -o, or redirect stdout",
             )
         else:
-            data = draw()
-            with contextlib.suppress(OSError):  # a reader that has gone away
-                files.write_all(1, data)
+            out.send(draw())
         return
     path = Path(parameters["output"])
     data = draw()

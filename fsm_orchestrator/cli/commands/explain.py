@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
+from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.explanation.facts import FactForm
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, StageFate
@@ -36,6 +37,9 @@ def text_of(explanation: Explanation, typed: str) -> str:
     """Return the explanation as text, with what happened, why and what to type at the top."""
     lines = [*_head(explanation, typed), *_why(explanation), *_what_to_do(explanation)]
     lines += ["", "gates", *_gates(explanation), "", "stages", *_stages(explanation)]
+    if explanation.changed_files:
+        lines += ["", "files that have changed"]
+        lines += [line for one in explanation.changed_files for line in _wrapped(one.sentence)]
     if explanation.warnings:
         lines += ["", "warnings"]
         lines += [line for one in explanation.warnings for line in _wrapped(one)]
@@ -77,7 +81,9 @@ def _what_to_do(explanation: Explanation) -> Iterator[str]:
 
 def _gates(explanation: Explanation) -> list[str]:
     rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
-    return columns([GATE_COLUMNS, *rows])
+    decisions = [gate.decision for gate in explanation.gates]
+    kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
+    return [*columns([GATE_COLUMNS, *rows]), *(line for one in kept for line in _wrapped(one))]
 
 
 def _stages(explanation: Explanation) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.vocabulary import ExitCode
 
 CONFIG_NAME: Final = "run.toml"
@@ -46,7 +46,7 @@ def init_command(parameters: Mapping[str, Any]) -> int:
     console.stdout().write(
         f"{typed}: wrote {', '.join(_MODES)}; {CONFIG_NAME} explains each setting\n\n"
         "To see what would run, and why it would not run yet (this starts nothing):\n\n"
-        f"  cd {shlex.quote(typed)}\n"
+        f"  cd {shell_line((typed,))}\n"
         f"  {plan}\n\n"
         "To run it. Each signal should come from a person or a check; here you give it:\n\n"
         f"  {run} \\\n    {signals}\n"

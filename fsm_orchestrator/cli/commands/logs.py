@@ -76,7 +76,7 @@ class _ShownLogs:
         self._directory = directory
         self._stage, self._attempt, self._lines = stage, attempt, lines
         self._readers: dict[Path, LogReader] = {}
-        self._console = console.stdout(patience_seconds=None)  # a pager may wait
+        self._console = console.stdout()
         self._values = self._known_values()
 
     @property

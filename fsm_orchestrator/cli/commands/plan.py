@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns, command_lines
+from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
 WIDTH: Final = 80
 _VERBS: Final = {
     PlannedAction.RUN: "would run",
+    PlannedAction.FAIL: "would fail",
     PlannedAction.SKIP: "would be skipped",
     PlannedAction.PASS_OVER: "would be passed over",
     PlannedAction.NOT_REACHED: "would not start",
@@ -32,7 +34,8 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan; what `run` would refuse is refused here."""
     request = request_from(parameters)
     config = request.config
-    plan = plan_of(prepare(config))
+    with naming_next_command(config):
+        plan = plan_of(prepare(config))
     if request.as_json:
         console.stdout().write(plan.model_dump_json(indent=2) + "\n")
     else:
@@ -60,14 +63,22 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
         lines.append("  the earlier run in this directory would be moved to its archive")
     if plan.gates_guard is GatesGuard.CLOSURE:
         lines.append("  note: this lifecycle runs stages before its gates have passed")
-    lines += ["", *columns([GATE_COLUMNS, *(gate_row(gate.decision) for gate in plan.gates)]), ""]
+    decisions = [gate.decision for gate in plan.gates]
+    lines += ["", *columns([GATE_COLUMNS, *map(gate_row, decisions)])]
+    lines += [*(f"  {one}" for one in kept_signal_lines(decisions, plan.as_of)), ""]
     for stage in plan.stages:
         lines += _stage_lines(stage)
-    end = {Outcome.DONE: "done, if every stage succeeds", Outcome.BLOCKED: "blocked"}
-    lines += ["", f"  would end: {end.get(plan.outcome, plan.outcome.value)}"]
+    lines += ["", f"  would end: {_end_of(plan)}"]
     lines += [f"  warning: {printable(warning)}" for warning in plan.warnings]
     lines += _next_lines(plan, argv)
     return "\n".join(lines) + "\n"
+
+
+def _end_of(plan: Plan) -> str:
+    if plan.outcome is Outcome.DONE:
+        return "done, if every stage succeeds"
+    fails = any(stage.action is PlannedAction.FAIL for stage in plan.stages)
+    return f"{plan.outcome.value}, as things are now" if fails else plan.outcome.value
 
 
 def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
@@ -106,12 +117,14 @@ def _without_gates(argv: Sequence[str], gates: Sequence[GateInForce]) -> list[st
 def _stage_lines(stage: PlannedStage) -> list[str]:
     verb = _VERBS[stage.action]
     lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
+    if stage.action is PlannedAction.NOT_REACHED and stage.error is not None:
+        lines.append(f"      note: as things are now it {printable(stage.error)}")
     if stage.command is None:
         if stage.action is PlannedAction.PASS_OVER:
             lines.append(f"      add {option_prefix(stage.stage)}-bin to run it")
         return lines
     details = [
-        ("command", shlex.join((stage.command, *stage.args))),
+        ("command", shell_line((stage.command, *stage.args))),
         ("in", stage.cwd or ""),
         ("timeout", span_words(stage.timeout_ms or 0)),
     ]

@@ -6,17 +6,19 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fsm_orchestrator.api import load_report, run
+from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
-from fsm_orchestrator.cli.progress import listener_for
+from fsm_orchestrator.cli.progress import Progress
+from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.errors import OrchestratorError, ReportError
+from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
+from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -25,27 +27,41 @@ if TYPE_CHECKING:
 def run_command(parameters: Mapping[str, Any]) -> int:
     """Run or resume; return the report's exit code. `--print-config` prints and runs nothing."""
     options = dict(parameters)
-    prints_config = options.pop("print_config")
+    if options.pop("print_config"):
+        return _print_config(request_from(options).config)
     interrupts = Interrupts()
     with interrupts.installed():
         request = request_from(options)
         config = request.config
-        if prints_config:
-            return _print_config(config)
-        out = console.stdout()
+        adopt_orphans()
+        progress = Progress(request.log_format, request.log_level, config.output_path)
         try:
-            listener = listener_for(request.log_format, request.log_level)
-            report = run(config, interrupts=interrupts, listener=listener)
+            with naming_next_command(config):
+                report = run_as_command(config, interrupts, progress)
         except OrchestratorError as error:
+            progress.finish(interrupts)
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):
-                    out.write(load_report(config.output_path).to_json().decode())
+                    report = load_report(config.output_path)
+                    _show(report.to_json().decode(), config, interrupts)
             raise
+        progress.finish(interrupts)
         if request.as_json:
-            out.write(report.to_json().decode())
+            _show(report.to_json().decode(), config, interrupts)
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            out.write(summary_of(report, config.output_path, _offer(config, report)))
+            summary = summary_of(report, config.output_path, _offer(config, report))
+            _show(summary, config, interrupts)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def _show(text: str, config: RunConfig, interrupts: Interrupts) -> None:
+    """Write how the run ended. Its product is the report on disk: the exit code stays the run's."""
+    try:
+        console.stdout_of_run(interrupts).write(text)
+    except OutputError as error:
+        there = config.output_path / REPORT_FILE
+        remedy = f"the run is as its report says: {there}" if there.exists() else ""
+        console.complain(str(error), remedy)
 
 
 def _offer(config: RunConfig, report: Report) -> Offer | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,6 +66,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "is_running": view.holder is not None,
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
+            "changed_files": list(_changed_files(view)),
             "report": view.report.model_dump(mode="json"),
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -155,7 +156,19 @@ def text_of(view: InspectedRun, typed: str) -> str:
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
-    return text if view.trouble is None else f"{text}  {printable(view.trouble)}\n"
+    text += "".join(f"  note: {printable(one)}\n" for one in _changed_files(view))
+    for one in (view.relocation_sentence, view.trouble):
+        text += "" if one is None else f"  {printable(one)}\n"
+    return text
+
+
+def _changed_files(view: InspectedRun) -> Iterator[str]:
+    """Yield the files that the run was given and that are not now what they were."""
+    if view.checkpoint is None or not view.checkpoint.origins.files:
+        return
+    from fsm_orchestrator.explanation.changed_files import changed_files_of
+
+    yield from (one.sentence for one in changed_files_of(view))
 
 
 def _offer(view: InspectedRun, typed: str) -> Offer | None:

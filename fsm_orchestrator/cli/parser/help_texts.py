@@ -77,9 +77,10 @@ Existing files are not overwritten.
     "config": """Check a config file, or show what a run would use and where it was set.""",
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
-Checks locks, atomic replacement, fsync, containment, and runs of harmless stages that are killed
-and resumed, all in a scratch directory below OUT that is removed afterwards. Meant for network,
-overlay and container file systems, before they hold runs.
+Checks locks, atomic replacement, fsync, whether a rewritten artifact is told from a leftover,
+containment, and runs of harmless stages that are killed and resumed, all in a scratch directory
+below OUT that is removed afterwards. Meant for network, overlay and container file systems, before
+they hold runs.
 
 \b
 Exit codes:

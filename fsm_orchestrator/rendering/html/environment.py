@@ -7,13 +7,11 @@ nothing of runs.
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.errors import InternalError, UsageError
+from fsm_orchestrator.text.hidden import HIDDEN, printable, spelled
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,16 +19,6 @@ if TYPE_CHECKING:
 
 SHOWN_CHARACTERS_MAX: Final = 4_000
 """A longer text is cut: an argument may have a hundred thousand characters."""
-_HIDDEN: Final = re.compile(
-    "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
-    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028\u2029"  # soft hyphen, marks, separators
-    "\u202a-\u202e\u2060-\u2064\u2066-\u206f"  # what turns or isolates the reading direction
-    "\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff"  # halves of a pair, which no UTF-8 can hold
-    "\U000e0000-\U000e007f"  # tags: letters that nothing shows
-    "]"
-)
 
 
 def page_environment() -> Environment:
@@ -59,11 +47,6 @@ def page_environment() -> Environment:
     return environment
 
 
-def visible(text: str) -> str:
-    r"""Return `text` with every hidden character spelled out: `\x1b`, `\u202e`."""
-    return _HIDDEN.sub(lambda match: _spelled(match[0]), text)
-
-
 def shortened(text: str) -> str:
     """Return a text; a long one cut, with a word about the rest."""
     rest = len(text) - SHOWN_CHARACTERS_MAX
@@ -72,31 +55,16 @@ def shortened(text: str) -> str:
     return f"{text[:SHOWN_CHARACTERS_MAX]} \u2026 and {rest} characters more"
 
 
-def shell_words(words: Iterable[str]) -> list[str]:
-    """Return words as a shell reads them; hidden characters in them do no harm there."""
-    return [_dollar_quoted(one) if _HIDDEN.search(one) else shlex.quote(one) for one in words]
-
-
 def marked(text: str) -> Markup:
     """Return text escaped, each hidden character in an element that sets it apart.
 
-    For text between tags. In an attribute, no filter is needed: `visible` is applied to all.
+    For text between tags. In an attribute, no filter is needed: `printable` is applied to all.
     """
     from markupsafe import Markup, escape  # noqa: PLC0415 - comes with Jinja2
 
     return Markup(  # noqa: S704 - what it joins is escaped
-        _HIDDEN.sub(
-            lambda match: f'<span class="odd">{_spelled(match[0])}</span>', str(escape(text))
-        )
+        HIDDEN.sub(lambda match: f'<span class="odd">{spelled(match[0])}</span>', str(escape(text)))
     )
-
-
-def _dollar_quoted(word: str) -> str:
-    """Return `$'...'`, as bash, ksh and zsh read it: each byte that could mislead is a number."""
-    data = word.encode(errors="surrogateescape")
-    plain = {byte: chr(byte) for byte in range(0x20, 0x7F) if chr(byte) not in "'\\"}
-    inside = "".join(plain.get(byte, f"\\x{byte:02x}") for byte in data)
-    return f"$'{inside}'"
 
 
 def _template(name: str) -> str:
@@ -114,15 +82,8 @@ def _shown(value: Any) -> Any:
         case Markup() | Undefined():
             return value
         case str():
-            return visible(str(value))
+            return printable(str(value))
         case int() if not isinstance(value, bool):
             return value
         case _:
             raise InternalError(f"a page cannot show {type(value).__name__}")
-
-
-def _spelled(character: str) -> str:
-    code = f"{ord(character):x}"
-    if len(code) <= len("ff"):
-        return f"\\x{code:0>2}"
-    return f"\\u{code:0>4}" if len(code) <= len("ffff") else f"\\U{code:0>8}"

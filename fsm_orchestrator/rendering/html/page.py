@@ -12,15 +12,16 @@ from typing import Final
 
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.explanation.explain import explain
-from fsm_orchestrator.explanation.gate_table import gate_row
+from fsm_orchestrator.explanation.gate_table import gate_row, kept_signal_lines
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.rendering.html.environment import page_environment, shell_words
+from fsm_orchestrator.rendering.html.environment import page_environment
 from fsm_orchestrator.rendering.html.history import history_of
 from fsm_orchestrator.rendering.html.looks import OUTCOMES, look_of_gate
 from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
 from fsm_orchestrator.rendering.html.stages import stages_of
 from fsm_orchestrator.rendering.html.timeline import timeline_of
+from fsm_orchestrator.text.hidden import shell_words
 from fsm_orchestrator.vocabulary import PRODUCT, Containment, __version__
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -52,6 +53,7 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         path=path_of(view),
         timeline=timeline_of(view),
         gate_row=gate_row,
+        kept_signals=kept_signal_lines([one.decision for one in explanation.gates], None),
         look_of_gate=look_of_gate,
         outcomes=OUTCOMES,
         stages=stages_of(view, explanation),

@@ -18,7 +18,7 @@ from fsm_orchestrator.rendering.diagram import image
 from fsm_orchestrator.rendering.diagram.dot import dot_text
 from fsm_orchestrator.rendering.diagram.picture import picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
-from fsm_orchestrator.rendering.html.environment import visible
+from fsm_orchestrator.text.hidden import printable
 
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _TIP: Final = "{http://www.w3.org/1999/xlink}title"
@@ -70,10 +70,10 @@ def _append_parts(to: ET.Element, drawn: ET.Element, depth: int) -> None:
             _append_parts(ET.SubElement(to, "g", _kept(child, "transform")), child, depth + 1)
         elif tag == "a":
             group = ET.SubElement(to, "g")
-            ET.SubElement(group, "title").text = visible(child.get(_TIP, ""))
+            ET.SubElement(group, "title").text = printable(child.get(_TIP, ""))
             _append_parts(group, child, depth + 1)
         elif tag in _SHAPES and not _is_heading(child, depth):
-            ET.SubElement(to, tag, _kept(child, *_KEPT)).text = visible(child.text or "")
+            ET.SubElement(to, tag, _kept(child, *_KEPT)).text = printable(child.text or "")
 
 
 def _is_heading(drawn: ET.Element, depth: int) -> bool:
@@ -81,4 +81,4 @@ def _is_heading(drawn: ET.Element, depth: int) -> bool:
 
 
 def _kept(drawn: ET.Element, *names: str) -> dict[str, str]:
-    return {name: visible(value) for name in names if (value := drawn.get(name)) is not None}
+    return {name: printable(value) for name in names if (value := drawn.get(name)) is not None}

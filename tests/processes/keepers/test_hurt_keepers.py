@@ -18,6 +18,7 @@ from fsm_orchestrator import KeeperPool, RunConfig, resume, run
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.processes import kept as kept_process
 from fsm_orchestrator.processes.contained import Collected
+from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.vocabulary import Outcome
 from tests.processes.keepers.keeper_cases import (
     PROMPT_SECONDS,
@@ -33,6 +34,7 @@ from tests.processes.keepers.keeper_cases import (
     waiting,
 )
 from tests.support.command import checkpoint_of
+from tests.support.crashing import crashing_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs keepers and /proc")
 
@@ -116,19 +118,20 @@ def test_keeper_with_survivors_is_not_shared(
     [("stage.started", "manager"), ("stage.started", "executor"), ("stage.ended", "executor")],
 )
 def test_keeper_of_a_run_that_crashed_is_not_shared(
-    tmp_path: Path, event_name: str, stage: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event_name: str, stage: str
 ) -> None:
     """Wherever a bug strikes: the checkpoint may name the keeper as that of an open attempt."""
 
-    def crash(event: Mapping[str, Any]) -> None:
-        if (event["event"], event.get("stage")) == (event_name, stage):
-            raise ZeroDivisionError
+    def is_it(event: Mapping[str, Any]) -> bool:
+        return (event["event"], event.get("stage")) == (event_name, stage)
 
     with KeeperPool() as keepers:
         run(config(tmp_path / "first"), keepers=keepers)
         keeper = keeper_in(tmp_path / "first")
-        with pytest.raises(InternalError):
-            run(config(tmp_path / "crashed"), keepers=keepers, listener=crash)
+        with monkeypatch.context() as patch:
+            patch.setattr(EventFile, "write", crashing_at(is_it))
+            with pytest.raises(InternalError):
+                run(config(tmp_path / "crashed"), keepers=keepers)
         assert not psutil.pid_exists(keeper)
         assert run(config(tmp_path / "next"), keepers=keepers).exit_code == 0
         assert keeper_in(tmp_path / "next") != keeper
@@ -152,17 +155,20 @@ def test_keeper_of_a_run_without_record_is_not_shared(tmp_path: Path, name: str)
         assert not psutil.pid_exists(keeper)
 
 
-def test_resume_after_a_crash_leaves_other_runs_alone(tmp_path: Path) -> None:
+def test_resume_after_a_crash_leaves_other_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What keeps another run of this process now is neither waited for, nor ended what it keeps."""
     place, out = tmp_path / "place", tmp_path / "crashed"
 
-    def crash(event: Mapping[str, Any]) -> None:
-        if event["event"] == "stage.ended":
-            raise ZeroDivisionError
+    def is_it(event: Mapping[str, Any]) -> bool:
+        return bool(event["event"] == "stage.ended")
 
     with KeeperPool() as keepers, ThreadPoolExecutor(1) as threads:
-        with pytest.raises(InternalError):
-            run(config(out), keepers=keepers, listener=crash)
+        with monkeypatch.context() as patch:
+            patch.setattr(EventFile, "write", crashing_at(is_it))
+            with pytest.raises(InternalError):
+                run(config(out), keepers=keepers)
         assert checkpoint_of(out)["open_attempt"] is not None
         other = threads.submit(run, config(tmp_path / "other", waiting(place)), keepers=keepers)
         try:

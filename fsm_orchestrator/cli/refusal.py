@@ -1,0 +1,41 @@
+"""The refusal of a resume names the next command, the one that `explain` and the summary name."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+
+from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.errors import OrchestratorError, UsageError
+from fsm_orchestrator.vocabulary import OnChangedStage
+
+
+@contextlib.contextmanager
+def naming_next_command(config: RunConfig) -> Iterator[None]:
+    """Add to the refusal of a plain resume the command that would be accepted, if there is one."""
+    try:
+        yield
+    except UsageError as error:
+        words = _accepted_words(config) if _is_plain(config) else None
+        if words is not None:
+            error.remedy = "\n  ".join(filter(None, (error.remedy, f"next: {shlex.join(words)}")))
+        raise
+
+
+def _is_plain(config: RunConfig) -> bool:
+    """Return whether it is the run that is refused, and nothing that was asked for besides."""
+    asked = (config.stages, config.rerun, config.lifecycle, config.run_id)
+    return config.resume and not any(asked) and config.on_changed_stage is OnChangedStage.REFUSE
+
+
+def _accepted_words(config: RunConfig) -> tuple[str, ...] | None:
+    from fsm_orchestrator.explanation.next_step import offer_of
+    from fsm_orchestrator.inspection.inspected_run import inspect_run
+
+    try:
+        view = inspect_run(config.output_path)
+        return offer_of(view, shown_path(config.output_directory)).words
+    except OrchestratorError:
+        return None

@@ -1,0 +1,114 @@
+"""Where the settings of a run came from: which option or file, in which invocation.
+
+The checkpoint keeps it, so that a resume can compare the files of then with those of now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from fsm_orchestrator.model.base import Many, Ordinal, Sha256, StateName, StrictModel
+from fsm_orchestrator.vocabulary import InputKind, SettingSource
+
+
+class GivenFile(StrictModel):
+    """A config file that an invocation is given."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    path: str = Field(description="Its absolute path.")
+    sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
+    keys: tuple[str, ...] = Field(description="The settings that it decides, by key.")
+
+
+class InputFile(StrictModel):
+    """A file that an invocation was given, as it was then."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    kind: InputKind = Field(description="What the file is.")
+    path: str = Field(description="Its absolute path.")
+    sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
+    directory: str = Field(description="The directory that its relative paths are relative to.")
+    invocation: Ordinal = Field(description="Number of the invocation that it was given to.")
+
+
+class SettingOrigin(StrictModel):
+    """Where one setting came from."""
+
+    source: SettingSource = Field(description="What gave it.")
+    invocation: Ordinal = Field(description="Number of the invocation that it was given to.")
+
+
+class Origins(StrictModel):
+    """Where the settings of a run came from."""
+
+    files: Annotated[tuple[InputFile, ...], Many] = Field(
+        description="The files that it still has a setting or its lifecycle from."
+    )
+    settings: Annotated[dict[str, SettingOrigin], Field(max_length=10_000)] = Field(
+        description="By key as a config file has it; what is not listed was not given."
+    )
+    stages_since: dict[StateName, Ordinal] = Field(
+        description="By stage, the invocation that gave it the settings that it has."
+    )
+
+    def file_of(self, kind: InputKind, invocation: int) -> InputFile | None:
+        """Return the file of a kind that an invocation was given."""
+        wanted = (kind, invocation)
+        return next((one for one in self.files if (one.kind, one.invocation) == wanted), None)
+
+    def keys_of(self, file: InputFile) -> tuple[str, ...]:
+        """Return the settings that the run still has from a config file, by key."""
+        origin = SettingOrigin(source=SettingSource.CONFIG, invocation=file.invocation)
+        return tuple(key for key, one in self.settings.items() if one == origin)
+
+
+NO_ORIGINS = Origins(files=(), settings={}, stages_since={})
+"""The origins of a run that was given nothing yet."""
+
+
+def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the key of each setting in a configuration, as a config file has it.
+
+    `given` is what was given, dumped without what was not.
+    """
+    for key in ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak"):
+        if key in given:
+            yield key
+    yield from (f"gates.{gate}" for gate in given.get("gates", {}))
+    for stage, settings in given.get("stages", {}).items():
+        for key, value in settings.items():
+            if key == "retry":
+                yield from (f"stage.{stage}.retry.{name}" for name in value)
+            else:
+                yield f"stage.{stage}.{key}"
+
+
+def with_given(
+    kept: Origins,
+    invocation: int,
+    given: Mapping[str, Any],
+    config_keys: tuple[str, ...],
+    files: tuple[InputFile, ...],
+) -> Origins:
+    """Return the origins after an invocation was given something; a new binary sets all anew."""
+    keys = tuple(keys_given(given))
+    redeclared = tuple(
+        f"stage.{stage}." for stage, one in given.get("stages", {}).items() if "bin" in one
+    )
+    settings = {key: one for key, one in kept.settings.items() if not key.startswith(redeclared)}
+    for key in keys:
+        source = SettingSource.CONFIG if key in config_keys else SettingSource.FLAG
+        settings[key] = SettingOrigin(source=source, invocation=invocation)
+    origins = Origins(
+        files=(*kept.files, *files), settings=settings, stages_since=kept.stages_since
+    )
+    lifecycles = [one for one in origins.files if one.kind is InputKind.LIFECYCLE]
+    in_use = [one for one in origins.files if origins.keys_of(one)] + lifecycles[-1:]
+    return origins.model_copy(
+        update={"files": tuple(one for one in origins.files if one in in_use)}
+    )

@@ -1,0 +1,49 @@
+"""A directory that is known by its descriptor, and used only while it still has its name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+MOVED = "another directory is in the place of the one that the run works in"
+
+
+class Identity(NamedTuple):
+    """What tells a directory from every other one that is there at the time."""
+
+    device: int
+    inode: int
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Return the identity of what was looked at."""
+    return Identity(status.st_dev, status.st_ino)
+
+
+class HeldDirectory:
+    """An open directory. What is done below it goes through its descriptor.
+
+    Attributes:
+        path: the name that it had when it was opened.
+        descriptor: of the open directory.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    @property
+    def identity(self) -> Identity:
+        """The directory's identity."""
+        return identity_of(os.fstat(self.descriptor))
+
+    def confirm(self) -> None:
+        """Make sure that the directory still has its name.
+
+        Raises:
+            OSError: it was removed or moved, or something else has taken its place.
+        """
+        if identity_of(os.stat(self.path)) != self.identity:
+            raise OSError(errno.ESTALE, MOVED, str(self.path))

@@ -1,0 +1,36 @@
+"""What is in the place of a file: only a regular file is ever opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def kind_of(status: os.stat_result) -> str | None:
+    """Return what was looked at, in words; None for a regular file."""
+    kind = stat.S_IFMT(status.st_mode)
+    return None if kind == stat.S_IFREG else _KINDS.get(kind, "of an unknown kind")
+
+
+def refuse_other_kinds(status: os.stat_result, name: Path | str) -> None:
+    """Raise OSError unless it is a regular file that was looked at."""
+    kind = kind_of(status)
+    if kind is None:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, f"is {kind}", str(name))
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, f"is {kind}, which is not followed", str(name))
+    raise OSError(errno.EINVAL, f"is {kind}, not a regular file", str(name))

@@ -1,0 +1,136 @@
+"""Moves a name from one directory into another, to another file system too.
+
+An overlay counts each of its layers as one: a directory from a lower layer cannot be renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.files import SystemCall
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.kinds import kind_of
+
+_COPY_BYTES = 1024 * 1024
+
+
+def move(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+    """Move what is called `name`, whatever it is, to where nothing of that name may be.
+
+    Where it cannot be renamed it is copied, and removed once the copy is durable.
+
+    Raises:
+        OSError: it cannot be moved; it is still there, and nothing was overwritten.
+    """
+    source.confirm()
+    if _status(name, destination) is not None:
+        raise FileExistsError(errno.EEXIST, "already there", str(destination.path / name))
+    try:
+        _rename(name, source, name, destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _move_as_copy(name, source, destination)
+
+
+def take_own_copy(name: str, directory: HeldDirectory) -> None:
+    """Replace a file that has another name elsewhere (a hard link) by a copy, to be written to.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    found = _status(name, directory)
+    if found is None or not stat.S_ISREG(found.st_mode) or found.st_nlink == 1:
+        return
+    temporary = files.temporary_name(name)
+    try:
+        _copy_file(name, directory, temporary, directory, found)
+        both = {"src_dir_fd": directory.descriptor, "dst_dir_fd": directory.descriptor}
+        files.perform(SystemCall.RENAME, os.replace, temporary, name, **both)
+    except BaseException:
+        _remove(temporary, directory)
+        raise
+
+
+def _status(name: str, directory: HeldDirectory) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _rename(old: str, source: HeldDirectory, new: str, destination: HeldDirectory) -> None:
+    both = {"src_dir_fd": source.descriptor, "dst_dir_fd": destination.descriptor}
+    files.perform(SystemCall.RENAME, os.rename, old, new, **both)
+
+
+def _move_as_copy(name: str, source: HeldDirectory, destination: HeldDirectory) -> None:
+    temporary = files.temporary_name(name)
+    try:
+        _copy(name, source, temporary, destination)
+        _rename(temporary, destination, name, destination)
+    except BaseException:
+        _remove(temporary, destination)
+        raise
+    files.sync(destination.descriptor)
+    _remove(name, source)
+
+
+def _copy(name: str, source: HeldDirectory, new: str, destination: HeldDirectory) -> None:
+    """Copy a file, a link or a whole directory durably; its name is synced by the caller."""
+    found = os.stat(name, dir_fd=source.descriptor, follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):
+        with (
+            files.below(source, name, may_make=False) as inner,
+            files.below(destination, new) as copy,
+        ):
+            for entry in os.listdir(inner.descriptor):
+                _copy(entry, inner, entry, copy)
+            os.fchmod(copy.descriptor, stat.S_IMODE(found.st_mode))
+            files.sync(copy.descriptor)
+    elif stat.S_ISLNK(found.st_mode):
+        target = os.readlink(name, dir_fd=source.descriptor)
+        os.symlink(target, new, dir_fd=destination.descriptor)
+    elif stat.S_ISREG(found.st_mode):
+        _copy_file(name, source, new, destination, found)
+    else:
+        why = f"{source.path / name} is {kind_of(found)}, which is not copied"
+        raise OSError(errno.EXDEV, why, name)
+
+
+def _copy_file(
+    name: str,
+    source: HeldDirectory,
+    new: str,
+    destination: HeldDirectory,
+    found: os.stat_result,
+) -> None:
+    reader = files.open_regular(source.path / name, within=source)
+    try:
+        mode = stat.S_IMODE(found.st_mode)
+        writer = files.make_new(destination.path / new, within=destination, mode=0o600)
+        try:
+            while data := os.read(reader, _COPY_BYTES):
+                files.write_all(writer, data)
+            os.fchmod(writer, mode)
+            os.utime(writer, ns=(found.st_atime_ns, found.st_mtime_ns))
+            files.sync(writer)
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
+
+
+def _remove(name: str, directory: HeldDirectory) -> None:
+    found = _status(name, directory)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=directory.descriptor)
+        return
+    import shutil  # noqa: PLC0415 - rare, and it loads every packer
+
+    shutil.rmtree(name, dir_fd=directory.descriptor)

@@ -1,0 +1,27 @@
+"""The temporary files of writers that were killed: removed by the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
+
+_TEMPORARY_NAME: Final = re.compile(rf"\.(.+)\.[0-9a-f]{{16}}{re.escape(files.TEMPORARY_SUFFIX)}")
+
+
+def remove_stale(directory: Path, *names: str, within: HeldDirectory | None = None) -> None:
+    """Remove what killed writers of `names` left under temporary names, as far as that can be done.
+
+    Of all names where none is given. Only the holder of the directory's lock may ask for it, or
+    the only writer of the names. Follows no link and removes no directory.
+    """
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory if within is None else within.descriptor):
+            match = _TEMPORARY_NAME.fullmatch(name)
+            if match is not None and (not names or match[1] in names):
+                files.StagedFile(directory / match[1], directory / name, within).discard()

@@ -1,0 +1,53 @@
+"""The means that a run gets from its caller, and its listener kept from deciding anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fsm_orchestrator.engine.foreign import came_by_signal
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.vocabulary import HeldBy
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.record.event_log import Listener
+
+
+class QuietListener:
+    """Passes events on, and keeps the first error of the listener for whoever asks.
+
+    What is no `Exception` (Ctrl-C, `SystemExit`), and what a signal handler raises while the
+    listener is at work, is not the listener's and passes.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._failure: Exception | None = None
+        self._has_told = False
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on."""
+        try:
+            self._listener(event)
+        except Exception as error:
+            if came_by_signal(error):
+                raise
+            self._failure = self._failure or error
+
+    def news(self) -> str | None:
+        """Say what the listener raised first; None when that was told, or it raised nothing."""
+        if self._failure is None or self._has_told:
+            return None
+        self._has_told = True
+        kind, text = type(self._failure).__name__, str(self._failure)
+        return f"a listener raised {kind}{text and f': {text}'}; that changes nothing"
+
+
+class Surroundings(NamedTuple):
+    """The means that a run gets from its caller."""
+
+    interrupts: Interrupts
+    listener: QuietListener | None
+    keepers: KeeperPool | None
+    held_by: HeldBy

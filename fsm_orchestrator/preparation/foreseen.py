@@ -1,0 +1,131 @@
+"""What can be foreseen of an invocation: which stages cannot start as things are, and its way.
+
+Looks at programs and directories; starts and writes nothing. Every stage of which nothing else is
+foreseen is taken to succeed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final, NamedTuple, assert_never
+
+from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.lifecycle.model import Edge, State
+from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, problem_of, trigger_of
+from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.processes.startable import foreseen_end
+from fsm_orchestrator.stages.environment import environment_of
+from fsm_orchestrator.vocabulary import (
+    Compared,
+    Ending,
+    Gate,
+    Guard,
+    Outcome,
+    StageStatus,
+    StateKind,
+    Trigger,
+)
+
+_NO_OUTPUT: Final = -1
+
+
+class ForeseenFailure(NamedTuple):
+    """How a stage would end that cannot do its work as things are, in the words of its record."""
+
+    ending: Ending
+    status: StageStatus
+    problem: Problem
+
+
+class ForeseenWay(NamedTuple):
+    """The way of an invocation: the stages that it enters, in order, and where it ends."""
+
+    entered: tuple[str, ...]
+    outcome: Outcome
+
+
+def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | None:
+    """Return how a stage would fail if it were started now; None if nothing speaks against it."""
+    settings = preparation.settings[stage]
+    end = foreseen_end(
+        Command(
+            command=settings.command,
+            args=settings.args,
+            cwd=settings.cwd,
+            env=environment_of(settings, {}),
+            search_path=os.environ.get("PATH"),
+            stdout=_NO_OUTPUT,
+            stderr=_NO_OUTPUT,
+        )
+    )
+    return None if end is None else _failure(end, preparation)
+
+
+def _failure(end: NotSpawned | Exited, preparation: Preparation) -> ForeseenFailure | None:
+    ending, status = kind_of(end)
+    problem = problem_of(end)
+    if problem is None:
+        return None
+    cause = preparation.masker.mask_path(problem.cause)
+    return ForeseenFailure(ending, status, Problem(cause=cause, details=problem.details))
+
+
+def foreseen_way(preparation: Preparation, failures: Mapping[str, ForeseenFailure]) -> ForeseenWay:
+    """Follow the lifecycle from where the invocation begins to its end."""
+    checkpoint = preparation.checkpoint
+    lifecycle, state = checkpoint.lifecycle, checkpoint.lifecycle.states[checkpoint.current_state]
+    trigger, entered = preparation.first_trigger, []
+    taken: Counter[Edge] = Counter()
+    while trigger is not None:
+        edge = next(
+            one
+            for one in lifecycle.edges_from(state.name, trigger)
+            if _is_open(preparation, one, taken)
+        )
+        taken[edge] += 1
+        state = lifecycle.states[edge.dest]
+        if state.kind is StateKind.STAGE:
+            entered.append(state.name)
+        trigger = _fact_in(preparation, state, failures)
+    return ForeseenWay(tuple(entered), state.outcome or Outcome.FAILED)
+
+
+def _fact_in(
+    preparation: Preparation, state: State, failures: Mapping[str, ForeseenFailure]
+) -> Trigger | None:
+    match state.kind:
+        case StateKind.GATE:
+            decisions = judge(preparation.checkpoint.gate_signals)
+            do_pass = have_passed(decisions, state.judged_gates)
+            return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
+        case StateKind.STAGE:
+            failure = failures.get(state.name)
+            return Trigger.STAGE_SUCCEEDED if failure is None else trigger_of(failure.status)
+        case StateKind.TERMINAL | StateKind.INITIAL:
+            return None
+        case _:
+            assert_never(state.kind)
+
+
+def _is_open(preparation: Preparation, edge: Edge, taken: Counter[Edge]) -> bool:
+    times = preparation.checkpoint.times_taken(edge) + taken[edge]
+    return (
+        (edge.at_most is None or times < edge.at_most)
+        and (edge.guard is None or _holds(preparation, edge.guard))
+        and (edge.unless is None or not _holds(preparation, edge.unless))
+    )
+
+
+def _holds(preparation: Preparation, guard: Guard) -> bool:
+    match guard:
+        case Guard.GATES_HOLD:
+            return have_passed(judge(preparation.checkpoint.gate_signals), Gate)
+        case Guard.ARTIFACTS_INTACT:
+            changes = preparation.kept_changes.values()
+            return not any(one.field is Compared.ARTIFACTS for kept in changes for one in kept)
+        case _:
+            assert_never(guard)

@@ -1,0 +1,229 @@
+"""The config and lifecycle files of a run as they are now, compared with what it kept of them.
+
+A resume goes by what was kept. What a mended file says is shown, with the option that uses it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, assert_never
+
+from pydantic import Field
+
+from fsm_orchestrator.config.config_file import ConfigFile, combined
+from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
+from fsm_orchestrator.config.origins import InputFile, keys_given
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.limits import LIMIT_FIELDS
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
+from fsm_orchestrator.preparation.decision import ResumableRun
+from fsm_orchestrator.preparation.preparation import masker_of
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, Gate, InputKind, InputState
+
+_SHOWN_MAX: Final = 8
+_VALUE_CHARACTERS_MAX: Final = 80
+_NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
+_OPTIONS: Final = {InputKind.CONFIG: "--config", InputKind.LIFECYCLE: "--lifecycle"}
+
+
+class InputChange(StrictModel):
+    """A file that is not what it was when an invocation was given it."""
+
+    kind: InputKind = Field(description="What the file is.")
+    path: str = Field(description="Its absolute path.")
+    invocation: int = Field(description="Number of the invocation that it was given to.")
+    state: InputState = Field(description="What has become of it.")
+    differences: tuple[str, ...] = Field(
+        description="What it says now that the run does not go by, or why it cannot be used."
+    )
+    words: tuple[str, ...] | None = Field(
+        description="The option that has a resume use it; null when none does."
+    )
+
+    @property
+    def sentence(self) -> str:
+        """The change, what follows from it, and how to use the file, for a person."""
+        noun = f"{_NOUNS[self.kind]} {self.path}"
+        told = "; ".join(self.differences[:_SHOWN_MAX])
+        if len(self.differences) > _SHOWN_MAX:
+            told += f"; and {len(self.differences) - _SHOWN_MAX} more"
+        kept = "a resume goes by what was kept of it"
+        match self.state:
+            case InputState.GONE:
+                return f"{noun}, given to invocation {self.invocation}, is gone: {kept}"
+            case InputState.UNUSABLE:
+                return f"{noun} has changed and cannot be used as it is: {told}; {kept}"
+            case InputState.OTHER_RELATION:
+                return (
+                    f"{noun} has changed since invocation {self.invocation} and declares another"
+                    f" relation: {kept}, and only a new run, without --resume, can follow it"
+                )
+            case InputState.CHANGED:
+                use = "" if self.words is None else f"; {shlex.join(self.words)} uses the file"
+                return (
+                    f"{noun} has changed since invocation {self.invocation}, and {kept}: {told}"
+                    f"{use}"
+                )
+            case _:
+                assert_never(self.state)
+
+
+def input_changes(run: ResumableRun) -> tuple[InputChange, ...]:
+    """Return the files that are not what they were, but those that are given again now."""
+    given = run.config.config_file
+    found = []
+    for file in run.checkpoint.origins.files:
+        is_given = (
+            run.config.lifecycle is not None
+            if file.kind is InputKind.LIFECYCLE
+            else given is not None and given.path == file.path
+        )
+        change = None if is_given else _change_of(run, file)
+        if change is not None:
+            found.append(change)
+    return tuple(found)
+
+
+def adopted_settings(old: Lifecycle, new: Lifecycle) -> tuple[str, ...]:
+    """Return how two lifecycles of one relation differ."""
+    return tuple(_lifecycle_differences(old, new))
+
+
+def _change_of(run: ResumableRun, file: InputFile) -> InputChange | None:
+    try:
+        data = files.read_bounded(Path(file.path), CONFIG_BYTES_MAX)
+    except (FileNotFoundError, NotADirectoryError):
+        return _changed(file, InputState.GONE)
+    except OSError as error:
+        return _changed(file, InputState.UNUSABLE, (files.reason(error),))
+    if hashlib.sha256(data).hexdigest() == file.sha256:
+        return None
+    try:
+        match file.kind:
+            case InputKind.CONFIG:
+                return _config_change(run, file)
+            case InputKind.LIFECYCLE:
+                return _lifecycle_change(run.checkpoint, file)
+            case _:
+                assert_never(file.kind)
+    except OrchestratorError as error:
+        return _changed(file, InputState.UNUSABLE, (str(error),))
+
+
+def _changed(file: InputFile, state: InputState, differences: tuple[str, ...] = ()) -> InputChange:
+    option = (_OPTIONS[file.kind], file.path) if state is InputState.CHANGED else None
+    return InputChange(
+        kind=file.kind,
+        path=file.path,
+        invocation=file.invocation,
+        state=state,
+        differences=differences,
+        words=option,
+    )
+
+
+def _lifecycle_change(checkpoint: Checkpoint, file: InputFile) -> InputChange | None:
+    old, new = checkpoint.lifecycle, reading.find(file.path, Path())
+    if old.relation_sha256 != new.relation_sha256:
+        return _changed(file, InputState.OTHER_RELATION)
+    differences = adopted_settings(old, new)
+    return _changed(file, InputState.CHANGED, differences) if differences else None
+
+
+def _lifecycle_differences(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
+    for name, state in new.states.items():
+        before = old.states[name]
+        for key in (*LIMIT_FIELDS, "retry"):
+            was, now = getattr(before, key), getattr(state, key)
+            if was != now:
+                yield f"{name}.{key} was {_shown(was)}, is {_shown(now)}"
+    if old.title != new.title:
+        yield f"the title is {new.title!r}"
+    reasons = sum(was.why != now.why for was, now in zip(old.edges, new.edges, strict=True))
+    if reasons:
+        yield f"the reasons of {counted(reasons, 'edge')} are others"
+
+
+class _Said(NamedTuple):
+    """What a config file says now of a stage or the run, beside what the run has."""
+
+    key: str
+    kept: Any
+    now: Any
+    is_secret: bool = False
+
+
+def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
+    content = load(Path(file.path), file.path).content
+    config = combined(
+        RunConfig(output_directory=run.config.output_directory, directory=file.directory), content
+    )
+    said = set(keys_given(config.model_dump(mode="json", exclude_none=True)))
+    keys = said | set(run.checkpoint.origins.keys_of(file))
+    settings = given_settings(config, run.checkpoint.lifecycle, run.kept)
+    masker = masker_of(run.kept, settings)
+    differences = []
+    for one in (*_run_settings(run.checkpoint, config, content), *_stages(run.kept, settings)):
+        if one.key not in keys or one.kept == one.now:
+            continue
+        if one.key not in said:
+            differences.append(f"{one.key} is not in it any more")
+        elif one.is_secret:
+            differences.append(f"{one.key} has other values")
+        else:
+            values = f"{one.key} was {_shown(one.kept)}, is {_shown(one.now)}"
+            differences.append(masker.mask(values))
+    return _changed(file, InputState.CHANGED, tuple(differences)) if differences else None
+
+
+def _run_settings(
+    checkpoint: Checkpoint, config: RunConfig, content: ConfigFile
+) -> Iterator[_Said]:
+    for key in ("timeout_ms", "kill_grace_ms", "on_leak"):
+        yield _Said(key, getattr(checkpoint, key), getattr(content, key))
+    signals = {one.gate: one.status for one in checkpoint.gate_signals}
+    for gate in Gate:
+        yield _Said(f"gates.{gate.value}", signals[gate], content.gates.given().get(gate))
+    named = reading.find(content.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
+    followed = checkpoint.lifecycle
+    is_same = named.relation_sha256 == followed.relation_sha256
+    yield _Said("lifecycle", followed.name, followed.name if is_same else named.name)
+
+
+def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings]) -> Iterator[_Said]:
+    for stage in {**kept, **now}:
+        before, after = _said_of(kept.get(stage)), _said_of(now.get(stage))
+        for option in STAGE_OPTIONS:
+            key = ".".join(option.path)
+            is_secret = option.kind is Kind.PAIR
+            yield _Said(f"stage.{stage}.{key}", before.get(key), after.get(key), is_secret)
+
+
+def _said_of(settings: StageSettings | None) -> dict[str, Any]:
+    """Return the settings of a stage by their keys in a config file."""
+    if settings is None:
+        return {}
+    retry = {f"retry.{key}": value for key, value in settings.retry}
+    own = {
+        option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
+        for option in STAGE_OPTIONS
+    }
+    return {**own, **settings.limits._asdict(), **retry}
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a sentence has it."""
+    text = "not set" if value is None else str(list(value) if isinstance(value, tuple) else value)
+    cut = _VALUE_CHARACTERS_MAX
+    return text if len(text) <= cut else f"{text[:cut]}..."

@@ -1,0 +1,87 @@
+"""Freezes processes before they are killed: SIGSTOP in rounds, until no new one appears.
+
+Killed one by one, processes that start others faster than they are found outlive the killing, and
+those that watch over each other start each other anew. Frozen, they do neither.
+
+Imports nothing of the package: the keeper has it too, in an interpreter of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+Key = tuple[int, int]
+"""A process: pid, and start time in clock ticks; 0 for a child of ours, whose pid is its own."""
+Look = Callable[[], Iterable[Key]]
+
+
+def freeze(looks: Sequence[Look], deadline: float) -> tuple[set[Key], bool]:
+    """Stop all that the looks find, until none of them finds any more.
+
+    A later look, which may be slower, is only taken when those before it find nothing new.
+
+    Returns:
+        What was found, and whether that is everything.
+    """
+    found: set[Key] = set()
+    while True:
+        for look in looks:
+            new = [key for key in look() if key not in found]
+            if new:
+                break
+        else:
+            return found, True
+        found.update(new)
+        _stop(new)
+        if time.monotonic() >= deadline:
+            return found, False
+
+
+def _stop(keys: Iterable[Key]) -> None:
+    """Stop processes with all of their groups: a group is stopped at once, no fork escapes that.
+
+    A leader is started in a session of its own, so that no group is a stranger's.
+    """
+    groups: set[int] = set()
+    for pid, start in keys:
+        try:
+            if start and start_of(pid) != start:
+                continue
+            group = os.getpgid(pid)
+            if group not in groups and group not in {0, 1, os.getpgrp()}:
+                groups.add(group)
+                os.killpg(group, signal.SIGSTOP)
+            os.kill(pid, signal.SIGSTOP)
+        except OSError:  # gone, or of another user
+            continue
+
+
+def below(ancestor: int) -> list[Key]:
+    """List the live processes below one, parents before children."""
+    children: dict[int, list[Key]] = {}
+    for entry in os.listdir("/proc"):
+        fields = _fields(entry) if entry.isdigit() else []
+        if fields and fields[0] not in {b"Z", b"X"}:
+            children.setdefault(int(fields[1]), []).append((int(entry), int(fields[19])))
+    found = list(children.get(ancestor, ()))
+    for pid, _ in found:  # grows while it is walked
+        found.extend(children.get(pid, ()))
+    return found
+
+
+def start_of(pid: int) -> int:
+    """Return when a process was started; 0 when it is gone."""
+    fields = _fields(pid)
+    return int(fields[19]) if fields else 0
+
+
+def _fields(pid: int | str) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return []
+    return text[text.rfind(b")") + 2 :].split()

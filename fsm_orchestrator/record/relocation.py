@@ -1,0 +1,148 @@
+"""A record that was moved or copied: its paths as they are where it lies now.
+
+What was inside the output directory still is. What was below the directory that the run was started
+in is taken to have come along if it did. Pure, but for looking whether files are there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.home import Home, output_of, whereabouts
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.secrets.private_file import PrivateFile, StageSecrets
+from fsm_orchestrator.vocabulary import Whereabouts
+
+Settings = TypeVar("Settings", StageRecord, StageSecrets)
+
+
+class Relocation(NamedTuple):
+    """Directories whose paths have changed, and their new ones; the innermost first."""
+
+    pairs: tuple[tuple[Path, Path], ...]
+
+    def path(self, old: str) -> str:
+        """Return what a path is now; a name to look up is no path."""
+        for before, now in self.pairs:
+            if Path(old).is_relative_to(before):
+                return str(now / Path(old).relative_to(before))
+        return old
+
+    def paths(self, old: Iterable[str]) -> tuple[str, ...]:
+        """Return what paths are now."""
+        return tuple(map(self.path, old))
+
+    def settings(self, one: Settings) -> Settings:
+        """Return the settings of a stage with the paths of now."""
+        return one.model_copy(
+            update={
+                "command": self.path(one.command),
+                "cwd": self.path(one.cwd),
+                "expected_artifacts": self.paths(one.expected_artifacts),
+            }
+        )
+
+    def execution(self, one: StageExecution) -> StageExecution:
+        """Return what was done about a stage with the paths of now."""
+        lists = ("missing_artifacts", "malformed_artifacts", "stale_artifacts")
+        changes: dict[str, Any] = {name: self.paths(getattr(one, name)) for name in lists}
+        if one.attempt > 0:  # else the command is the name of an operation
+            changes |= {"command": self.path(one.command), "cwd": self.path(one.cwd)}
+        return one.model_copy(update={**changes, **self._artifacts(one)})
+
+    def completion(self, one: Completion) -> Completion:
+        """Return the completion of a stage with the paths of now."""
+        changes = {"settings": self.settings(one.settings), **self._artifacts(one)}
+        return one.model_copy(update=changes)
+
+    def invocation(self, one: InvocationRecord) -> InvocationRecord:
+        """Return the record of an invocation with the paths of now."""
+        return one.model_copy(update=self._executions(one))
+
+    def checkpoint(self, one: Checkpoint) -> Checkpoint:
+        """Return a checkpoint with the paths of now; of `home`, the directory is the old one."""
+        started_in = None if one.home is None else self.path(one.home.started_in)
+        home = one.home and one.home.model_copy(update={"started_in": started_in})
+        return one.model_copy(
+            update={
+                "home": home,
+                "stages": {stage: self.settings(kept) for stage, kept in one.stages.items()},
+                "completions": tuple(map(self.completion, one.completions)),
+                "invocations": tuple(map(self.invocation, one.invocations)),
+            }
+        )
+
+    def report(self, one: Report) -> Report:
+        """Return a report with the paths of now."""
+        earlier = tuple(map(self.invocation, one.earlier_invocations))
+        return one.model_copy(update={**self._executions(one), "earlier_invocations": earlier})
+
+    def private(self, one: PrivateFile) -> PrivateFile:
+        """Return what a private file holds with the paths of now."""
+        stages = {stage: self.settings(kept) for stage, kept in one.stages.items()}
+        return one.model_copy(update={"stages": stages})
+
+    def _executions(self, one: InvocationRecord | Report) -> dict[str, Any]:
+        return {"stage_executions": tuple(map(self.execution, one.stage_executions))}
+
+    def _artifacts(self, one: StageExecution | Completion) -> dict[str, Any]:
+        changed = (
+            artifact.model_copy(update={"path": self.path(artifact.path)})
+            for artifact in one.artifacts
+        )
+        return {"artifacts": tuple(changed)}
+
+
+def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
+    """Return how the paths of a record that lies in `directory` have changed; None if none has."""
+    home, output = checkpoint.home, output_of(directory)
+    if home is None:
+        return None
+    where = whereabouts(home, output)
+    if where is Whereabouts.HOME or home.directory == str(output):
+        return None
+    pairs = [(Path(home.directory), output)]
+    base = _base(home, output)
+    before = Path(home.started_in)
+    was_left = where is Whereabouts.MOVED and before.is_dir()
+    if base is not None and not was_left and _came_along(checkpoint, before, base):
+        pairs.append((before, base))
+    return Relocation(tuple(pairs))
+
+
+def _base(home: Home, output: Path) -> Path | None:
+    """Return where the directory that the run was started in would be, had all of it come along."""
+    before, directory = Path(home.started_in), Path(home.directory)
+    if directory == before or not directory.is_relative_to(before):
+        return None
+    inner = directory.relative_to(before).parts
+    base = output.parents[len(inner) - 1] if len(output.parts) > len(inner) else None
+    return base if base is not None and output.parts[-len(inner) :] == inner else None
+
+
+def _came_along(checkpoint: Checkpoint, before: Path, base: Path) -> bool:
+    """Answer whether all that the run needs of a directory is in the new one as well."""
+    needed = (path for path in _needed(checkpoint) if path.is_relative_to(before))
+    return all(os.path.lexists(base / path.relative_to(before)) for path in needed)
+
+
+def _needed(checkpoint: Checkpoint) -> Iterator[Path]:
+    for record in checkpoint.stages.values():
+        yield from (Path(record.command), Path(record.cwd))
+
+
+def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
+    """Return where a record that lies elsewhere than it was written has come from."""
+    home = checkpoint.home
+    old = "a directory that is not known" if home is None else home.directory
+    if where is Whereabouts.MOVED:
+        return f"the output directory was moved here from {old}"
+    left_alone = "processes and private values there are left alone"
+    return f"the output directory is a copy of that of a run in {old}: {left_alone}"

@@ -1,0 +1,68 @@
+r"""Characters that are not seen, or that change how others are seen: controls, direction, fillers.
+
+The one list of them, and the forms in which they are shown: `\x1b` in text, `$'\x1b'` in a command
+that is to be copied into a shell.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Final
+
+HIDDEN: Final = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
+    "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028\u2029"  # soft hyphen, marks, separators
+    "\u115f\u1160\u17b4\u17b5\u3164\uffa0"  # letters that nothing shows
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f"  # what turns or isolates the reading direction
+    "\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff"  # halves of a pair, which no UTF-8 can hold
+    "\U000e0000-\U000e007f\U000e0100-\U000e01ef"  # tags and selectors
+    "]"
+    # Joiners, but within a script or a picture that needs them: beside a character of ASCII.
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+)
+"""A character that is hidden, or that hides others."""
+_BYTE_ESCAPE: Final = 0xDC00
+"""What `surrogateescape` adds to a byte that is no UTF-8."""
+
+
+def spelled(character: str) -> str:
+    r"""Spell out a character: `\x1b`, `\u202e`, `\U000e0041`; a byte that is no UTF-8: `\xff`."""
+    number = ord(character)
+    if 0x80 <= number - _BYTE_ESCAPE <= 0xFF:  # noqa: PLR2004 - the bytes that are no ASCII
+        number -= _BYTE_ESCAPE
+    code = f"{number:x}"
+    if len(code) <= len("ff"):
+        return f"\\x{code:0>2}"
+    return f"\\u{code:0>4}" if len(code) <= len("ffff") else f"\\U{code:0>8}"
+
+
+def printable(text: str) -> str:
+    r"""Return text with every hidden character spelled out; tabs and line feeds stay."""
+    return HIDDEN.sub(lambda match: spelled(match[0]), text)
+
+
+def shell_words(words: Iterable[str]) -> list[str]:
+    """Return words as a shell reads them; hidden characters in them do no harm there."""
+    return [_dollar_quoted(one) if _misleads(one) else shlex.quote(one) for one in words]
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """Return words as one line to be copied into a shell."""
+    return " ".join(shell_words(words))
+
+
+def _misleads(word: str) -> bool:
+    """Return whether a word cannot be printed in a line as it is."""
+    return HIDDEN.search(word) is not None or "\n" in word or "\t" in word
+
+
+def _dollar_quoted(word: str) -> str:
+    """Return `$'...'`, as bash, ksh and zsh read it: each byte that could mislead is a number."""
+    data = word.encode(errors="surrogateescape")
+    plain = {byte: chr(byte) for byte in range(0x20, 0x7F) if chr(byte) not in "'\\"}
+    inside = "".join(plain.get(byte, f"\\x{byte:02x}") for byte in data)
+    return f"$'{inside}'"

@@ -1,0 +1,178 @@
+"""What the calling program raises through a run ends it, is recorded, and passes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fsm_orchestrator import RunConfig, StageGiven, load_report, resume, run
+from fsm_orchestrator.engine import driver, enter_gate
+from fsm_orchestrator.record import recorder
+from fsm_orchestrator.vocabulary import Gate
+from tests.support.command import checkpoint_of, events_of
+
+GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
+STAYS = 'echo $$ >pid; test "$ORCHESTRATOR_ATTEMPT" = 1 || exit 0; kill -USR1 "$0"; exec sleep 600'
+
+
+class TheirsError(Exception):
+    """An error of the calling program."""
+
+
+@pytest.fixture(autouse=True)
+def private_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what a run keeps of its environment below the test's directory."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[[BaseException], None]]:
+    """Has this process raise something when it gets SIGUSR1, wherever it is by then."""
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def install(error: BaseException) -> None:
+        def raise_it(*_: object) -> None:
+            raise error
+
+        signal.signal(signal.SIGUSR1, raise_it)
+
+    yield install
+    signal.signal(signal.SIGUSR1, before)
+
+
+def config(directory: Path, script: str) -> RunConfig:
+    """A run with one stage, a script that is told the pid of this process."""
+    words = ("-c", script, str(os.getpid()))
+    stage = StageGiven(bin="/bin/sh", args=words, cwd=str(directory))
+    return RunConfig(output_directory=directory / "out", gates=GATES, stages={"manager": stage})
+
+
+def assert_recorded(directory: Path, error: BaseException, code: int) -> None:
+    """Report, checkpoint and events say the same, nothing is open, and a resume goes on."""
+    out, name = directory / "out", type(error).__name__
+    report = load_report(out)
+    assert (report.exit_code, report.terminal_state, report.closure_ready) == (
+        code,
+        "failed",
+        False,
+    )
+    assert report.finished_at is not None
+    checkpoint = checkpoint_of(out)
+    assert (checkpoint["current_state"], checkpoint["open_attempt"]) == ("failed", None)
+    last = checkpoint["invocations"][-1]["transitions"][-1]
+    assert (last["trigger"], name in last["cause"]) == ("run_aborted", True)
+    names = [event["event"] for event in events_of(out)]
+    assert names[-1] == "run.ended"
+    assert "run.crashed" not in names
+    assert resume(RunConfig(output_directory=out)).exit_code == 0
+
+
+ERRORS = [
+    (KeyboardInterrupt(), 130),
+    (SystemExit(3), 1),
+    (TheirsError("enough"), 1),
+    (ValueError("of their handler"), 1),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), ERRORS, ids=lambda one: type(one).__name__)
+def test_error_raised_while_a_stage_runs_is_an_interruption(
+    tmp_path: Path, on_signal: Callable[[BaseException], None], error: BaseException, code: int
+) -> None:
+    """The very error comes out, the stage is ended, and the record says why."""
+    on_signal(error)
+    with pytest.raises(type(error)) as raised:
+        run(config(tmp_path, STAYS))
+    assert raised.value is error
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    (execution,) = load_report(tmp_path / "out").stage_executions
+    assert (execution.status, type(error).__name__ in (execution.error or "")) == (
+        "interrupted",
+        True,
+    )
+    assert_recorded(tmp_path, error, code)
+
+
+@pytest.mark.parametrize("name", ["save", "take", "save_with_report", "_commit", "_note_on_disk"])
+def test_error_raised_at_any_step_of_recording_leaves_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Before or after a step was durable: the record is whole, and says that the run was ended."""
+    real, calls = getattr(recorder.Recorder, name), 0
+    for moment in range(1, 4):
+        directory = tmp_path / str(moment)
+        directory.mkdir()
+        calls = 0
+
+        def broken(*args: Any, at: int = moment, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            result = real(*args, **named)
+            if calls == at:
+                raise KeyboardInterrupt
+            return result
+
+        with monkeypatch.context() as patched:
+            patched.setattr(recorder.Recorder, name, broken)
+            try:
+                run(config(directory, "exit 0"))
+            except KeyboardInterrupt:
+                assert_recorded(directory, KeyboardInterrupt(), 130)
+            else:
+                assert calls < moment
+
+
+def test_error_raised_by_a_guard_passes_on(
+    tmp_path: Path, on_signal: Callable[[BaseException], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard that fails counts as refused; what a signal handler raises there is no such thing."""
+    error = ValueError("of their handler")
+    on_signal(error)
+    real = enter_gate.do_gates_hold
+
+    def signalled(context: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return real(context)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(driver, "do_gates_hold", signalled)
+        with pytest.raises(ValueError, match="of their handler"):
+            run(config(tmp_path, "exit 0"))
+    assert_recorded(tmp_path, error, 1)
+
+
+# Listeners
+
+
+@pytest.mark.parametrize("names", [None, {"run.started"}, {"stage.ended"}])
+def test_listener_that_raises_decides_nothing(tmp_path: Path, names: set[str] | None) -> None:
+    """The run is done as without it; that the listener failed is a warning, once."""
+
+    def listener(event: Mapping[str, Any]) -> None:
+        if names is None or event["event"] in names:
+            raise TheirsError("deaf")
+
+    report = run(config(tmp_path, "exit 0"), listener=listener)
+    assert (report.exit_code, report.closure_ready) == (0, True)
+    told = [one for one in report.warnings if "listener" in one]
+    assert told == ["a listener raised TheirsError: deaf; that changes nothing"]
+    events = [event for event in events_of(tmp_path / "out") if event["event"] == "run.warning"]
+    assert [event["message"] for event in events if "listener" in event["message"]] == told
+
+
+def test_ctrl_c_that_meets_the_listener_ends_the_run(tmp_path: Path) -> None:
+    """Ctrl-C is nobody's failure: it ends the run wherever it comes."""
+
+    def listener(event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage.ended":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config(tmp_path, "exit 0"), listener=listener)
+    assert_recorded(tmp_path, KeyboardInterrupt(), 130)

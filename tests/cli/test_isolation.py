@@ -1,0 +1,210 @@
+"""What lies around the command reaches into no run, and all of it reaches the stages."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import fsm_orchestrator
+from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, report_of, shell
+
+BARE: Final = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+PRINTER: Final = ("--manager-bin", "env", "--manager-arg", "-0")
+STRAY: Final = "raise SystemExit('a stray module was loaded')"
+RESTARTED: Final = ("-I", "-X", "utf8")
+HOW: Final = shell("manager", f"tr '\\0' '\\n' </proc/{ORCHESTRATOR_PID}/cmdline")
+SCRIPT: Final = Path(sys.executable).parent / "fsm-orchestrator"
+
+
+def run(
+    cwd: Path, *options: str, env: Mapping[str, str], command: tuple[str, ...] = COMMAND
+) -> bytes:
+    """Run the command, which is to be done, with exactly this environment; return what it read.
+
+    That is what its first stage printed.
+    """
+    done = subprocess.run(
+        [*command, "out", *options],
+        cwd=cwd,
+        env={**env, "XDG_STATE_HOME": str(cwd / "state")},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, b"stray" in done.stderr) == (0, False), done.stderr.decode()
+    return max((cwd / "out/logs").glob("manager.*.stdout.log")).read_bytes()
+
+
+def started_with(printed: bytes) -> tuple[str, ...]:
+    """Return the options of the interpreter that a stage found as its orchestrator."""
+    words = printed.decode().split("\n")[1:]
+    return tuple(words[: len(RESTARTED)]) if words[0] == "-I" else ()
+
+
+OPERATORS: Final[Mapping[str, Mapping[str, str]]] = {
+    "no locale": {},
+    "C": {"LANG": "C"},
+    "C by LC_CTYPE": {"LC_CTYPE": "POSIX"},
+    "empty": {"LC_CTYPE": "", "LC_ALL": ""},
+    "unknown": {"LC_CTYPE": "xx_XX.nonsense"},
+    "UTF-8": {"LANG": "C.UTF-8"},
+    "UTF-8 by LC_CTYPE": {"LC_CTYPE": "C.UTF-8"},
+    "C for all": {"LC_ALL": "C"},
+    "C, unadorned": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "Python's": {
+        "PYTHONPATH": "lib:",
+        "PYTHONWARNINGS": "error",
+        "PYTHONHASHSEED": "1",
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONINSPECT": "1",
+        "PYTHONIOENCODING": "utf-16",
+        "PYTHONPROFILEIMPORTTIME": "1",
+    },
+    "odd": {"PWD": "/nowhere", "OLDPWD": "/", "NOT_TEXT": "caf\udce9", "A B": "\n", "": "no name"},
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_environment_of_a_stage_is_the_operators(name: str, tmp_path: Path) -> None:
+    """The operator's, the given pairs, the documented names of ours, PWD, and nothing else.
+
+    A variable without a name is the exception: no Python can pass it on.
+    """
+    operators = {**BARE, **OPERATORS[name]}
+    printed = run(tmp_path, *PASSING, *PRINTER, "--manager-env", "GIVEN=é", env=operators)
+    pairs = os.fsdecode(printed).removesuffix("\0").split("\0")
+    seen = dict(pair.split("=", maxsplit=1) for pair in pairs)
+    assert len(seen) == len(pairs)
+    report = report_of(tmp_path / "out")
+    token = seen.pop("ORCHESTRATOR_ATTEMPT_TOKEN")
+    assert re.fullmatch(r"[0-9a-f]{32}", token)
+    assert seen == {
+        **{key: value for key, value in operators.items() if key},
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "GIVEN": "é",
+        "PWD": str(tmp_path),
+        "ORCHESTRATOR_RUN_ID": report["run_id"],
+        "ORCHESTRATOR_STAGE": "manager",
+        "ORCHESTRATOR_ATTEMPT": "1",
+        "ORCHESTRATOR_OUTPUT_DIR": str(tmp_path / "out"),
+        "ORCHESTRATOR_IDEMPOTENCY_KEY": report["stage_executions"][0]["idempotency_key"],
+    }
+
+
+@pytest.mark.parametrize("directory", ["place", "place/../place", "link", "link/../place/."])
+def test_pwd_is_the_directory_of_the_stage(directory: str, tmp_path: Path) -> None:
+    """PWD names the directory in which the stage starts, as a shell would: without `..`."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "elsewhere/place").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("elsewhere/place")
+    script = 'test "$PWD" -ef . && printf %s "$(/usr/bin/env pwd -L)"'
+    options = (*shell("manager", script), "--manager-cwd", directory, "--manager-env", "PWD=/")
+    printed = run(tmp_path, *PASSING, *options, env={**BARE, "PWD": "/nowhere"})
+    expected = "link" if directory == "link" else "place"
+    if directory.startswith("link/"):
+        expected = "elsewhere/place"
+    assert os.fsdecode(printed) == str(tmp_path / expected)
+
+
+@pytest.mark.parametrize("command", [COMMAND, (sys.executable, SCRIPT)], ids=["module", "script"])
+@pytest.mark.parametrize(
+    "name", ["click.py", "typing.py", "json.py", "pydantic/__init__.py", "keeper.py", "_struct.py"]
+)
+def test_modules_that_lie_around_are_not_loaded(
+    name: str, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """No file in the current directory, beside the stages or on PYTHONPATH is taken for ours."""
+    if not SCRIPT.exists():
+        pytest.skip("the command is not installed here")
+    for folder in (tmp_path, tmp_path / "lib"):
+        stray = folder / name
+        stray.parent.mkdir(parents=True, exist_ok=True)
+        stray.write_text(STRAY)
+    words = tuple(map(str, command))
+    assert started_with(run(tmp_path, *PASSING, *HOW, env=BARE, command=words)) == ()
+    env = {**BARE, "PYTHONPATH": str(tmp_path / "lib")}
+    if name == "typing.py":  # an editable installation needs it before anything of ours is loaded
+        return
+    again = run(tmp_path, *PASSING, *HOW, env=env, command=words)
+    assert started_with(again) == RESTARTED
+
+
+def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None:
+    """A copy that PYTHONPATH or the current directory names is run, and not an installed one."""
+    package = Path(fsm_orchestrator.__file__).parent
+    shutil.copytree(package, tmp_path / "lib/fsm_orchestrator")
+    vocabulary = tmp_path / "lib/fsm_orchestrator/vocabulary.py"
+    vocabulary.write_text(f'{vocabulary.read_text()}\n__version__ = "9.9.9"\n')
+    for name in ("click.py", "transitions.py"):
+        (tmp_path / "lib" / name).write_text(STRAY)
+    for cwd, path in ((tmp_path, "lib"), (tmp_path / "lib", "")):
+        run(cwd, *PASSING, *PRINTER, env={**BARE, "PYTHONPATH": path})
+        assert report_of(cwd / "out")["version"] == "9.9.9"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_restarted"),
+    [
+        ({}, False),
+        ({"LANG": "C", "PYTHONUNBUFFERED": "1", "PYTHON_VERSION": "3.11"}, False),
+        ({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}, False),
+        ({"PYTHONPATH": "lib"}, True),
+        ({"PYTHONWARNINGS": "error"}, True),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0"}, True),
+    ],
+)
+def test_python_is_started_again_only_where_it_has_to_be(
+    variables: Mapping[str, str], is_restarted: bool, tmp_path: Path
+) -> None:
+    """Who has set nothing that matters does not pay for a second start of the interpreter."""
+    printed = run(tmp_path, *PASSING, *HOW, env={**BARE, **variables})
+    assert started_with(printed) == (RESTARTED if is_restarted else ())
+
+
+@pytest.fixture(name="latin", scope="module")
+def latin_locale(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """Make a locale whose text is ISO 8859-1."""
+    folder = tmp_path_factory.mktemp("locales")
+    maker = shutil.which("localedef")
+    made = maker and subprocess.run(
+        [maker, "-i", "en_US", "-f", "ISO-8859-1", str(folder / "en_US.ISO-8859-1")],
+        capture_output=True,
+        check=False,
+    )
+    if not (folder / "en_US.ISO-8859-1").exists():
+        pytest.skip(f"no other locale can be made here: {made}")
+    return {"LOCPATH": str(folder), "LC_ALL": "en_US.ISO-8859-1"}
+
+
+def test_locale_changes_no_argument(latin: Mapping[str, str], tmp_path: Path) -> None:
+    """Arguments, paths and values given under one locale are the same when resumed in another."""
+    probe = "import sys; sys.exit(sys.getfilesystemencoding() != 'iso8859-1')"
+    env = {**BARE, **latin}
+    assert subprocess.run([sys.executable, "-c", probe], env=env, check=False).returncode == 0
+    home = tmp_path / "naïve ☃"
+    home.mkdir()
+    script = 'printf "%s|" "$@" "$GIVEN" "$PWD"; test "$ORCHESTRATOR_ATTEMPT" -gt 2'
+    words = ("--manager-arg", "sh", "--manager-arg", "é☃", "--manager-env", "GIVEN=ü€")
+    expected = f"é☃|ü€|{home}|".encode()
+    first = (*PASSING, *shell("manager", script), *words)
+    for number, (options, locale) in enumerate(
+        [(first, latin), (("--resume",), {"LANG": "C.UTF-8"}), (("--resume",), latin)], start=1
+    ):
+        subprocess.run(
+            [*COMMAND, "out", *options],
+            cwd=home,
+            env={**BARE, **locale, "XDG_STATE_HOME": str(tmp_path / "state")},
+            capture_output=True,
+            check=False,
+        )
+        assert (home / f"out/logs/manager.{number}.stdout.log").read_bytes() == expected
+    report = report_of(home / "out")
+    assert report["terminal_state"] == "done"
+    assert report["stage_executions"][0]["args"][-1] == "é☃"
