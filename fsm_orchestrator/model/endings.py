@@ -51,7 +51,7 @@ class Signaled(NamedTuple):
 class TimedOut(NamedTuple):
     """The process outlived `timeout_ms` and was ended; `was_killed` when SIGTERM was not enough.
 
-    `was_late` when it ended by itself, but after that time and before anybody could end it.
+    `was_late` when it ended by itself, and that was seen only after that time.
     """
 
     timeout_ms: int
@@ -231,7 +231,7 @@ def problem_of(result: StageResult) -> Problem | None:
 
 def _how(stopped: TimedOut | WentQuiet) -> str:
     if stopped.was_late:
-        return "ended by itself only after that"
+        return "ended by itself, as was seen only after that"
     return "ignored SIGTERM and was killed" if stopped.was_killed else "ended on SIGTERM"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import Self
 
@@ -36,7 +37,7 @@ def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess 
         return program
     with contextlib.ExitStack() as opened, contextlib.ExitStack() as kept:
         try:
-            page = os.memfd_create("fsm-stage")
+            page = _new_page()
             kept.callback(os.close, page)
             end = opened.enter_context(_EndPipe())
         except OSError as error:
@@ -58,6 +59,25 @@ def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess 
                 child = KeptProcess(pid, end.descriptor_of(pid), keeper, page)
         kept.pop_all()
     return child
+
+
+def _new_page() -> int:
+    """Make the file without a name in which the keeper publishes, in memory where that is allowed.
+
+    Raises:
+        OSError: there can be none.
+    """
+    try:
+        return os.memfd_create("fsm-stage")
+    except (AttributeError, PermissionError):
+        pass
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+    import tempfile  # noqa: PLC0415 - rare
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class _EndPipe:

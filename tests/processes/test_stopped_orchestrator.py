@@ -165,6 +165,22 @@ def test_silence_counts_while_nobody_looks(suspects: Callable[[], Suspect]) -> N
     assert run.execution["ending"] == "went_quiet"
 
 
+def test_frozen_host_makes_no_late_stage_a_success(suspects: Callable[[], Suspect]) -> None:
+    """Where the keeper stood still as well, an end counts when it is seen."""
+    run = suspects()
+    run.start(GO, "--timeout-ms", "1200")
+    keeper = run.stage.parent()
+    assert keeper is not None
+    keeper.suspend()
+    run.stop()
+    (run.directory / "go").touch()
+    wait_until(lambda: has_ended(run.stage), "it is at work")
+    time.sleep(1.3)
+    keeper.resume()
+    assert run.go_on() == 124
+    assert "ended by itself, as was seen only after that" in run.execution["error"]
+
+
 def test_stage_that_ended_in_time_is_a_success(suspects: Callable[[], Suspect]) -> None:
     """That its end was noticed after its limit does not make it late."""
     for haste_ms in HASTES_MS:

@@ -64,6 +64,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         document = {
             "output_directory": str(view.directory),
             "is_running": view.holder is not None,
+            "is_suspended": view.standing is Standing.SUSPENDED,
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
             "changed_files": list(_changed_files(view)),
