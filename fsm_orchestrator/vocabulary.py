@@ -221,6 +221,7 @@ class Operation(StrEnum):
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
     CLOSURE_VERIFY = "closure.verify"
+    DESCRIPTORS_RESERVE = "descriptors.reserve"
     ORCHESTRATOR_RUN = "orchestrator.run"
 
     @property

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from tests.support import command, forked
 
@@ -23,6 +24,10 @@ PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 """What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
+
+
+settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -42,7 +43,12 @@ def run_command_line(argv: Sequence[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except Exception:  # noqa: BLE001 - the one boundary: a bug is reported as a bug
+    except Exception as error:  # noqa: BLE001 - the one boundary: a bug is reported as a bug
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            console.complain(
+                f"too few files can be opened: {error.strerror}", "raise the limit: ulimit -n"
+            )
+            return ExitCode.FAILED
         console.stderr().write(traceback.format_exc())
         console.complain("internal error: this is a bug, please report it with the lines above", "")
         return ExitCode.INTERNAL

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.stage_options import Kind, setting_named
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel
@@ -72,7 +72,7 @@ def _is_given(value: Any) -> bool:
 
 def _config(given: Mapping[str, Any]) -> RunConfig:
     stages: dict[str, dict[str, Any]] = {}
-    run: dict[str, Any] = {"gates": {}, "directory": _directory()}
+    run: dict[str, Any] = {"gates": {}, "directory": current_directory()}
     for key, value in given.items():
         found = setting_named(key)
         if found is not None:
@@ -86,13 +86,3 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
         else:
             run[key] = value
     return RunConfig.model_validate({**run, "stages": stages})
-
-
-def _directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise UsageError(
-            "the current directory no longer exists, and paths are relative to it",
-            remedy="change to a directory that exists",
-        ) from error

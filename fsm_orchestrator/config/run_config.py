@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from fsm_orchestrator.config.origins import GivenFile
+from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
@@ -77,7 +78,7 @@ class RunConfig(GivenModel):
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")
     directory: PathText = Field(
-        default_factory=os.getcwd,
+        default_factory=current_directory,
         description="The operator's directory, which relative paths are relative to; the process's"
         " own unless given.",
     )

@@ -7,28 +7,29 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.disk import files, moving, peek
+from fsm_orchestrator.disk.belongings import RUN_FILES, is_of_a_run
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
-    EVENTS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
 )
 
 UNREADABLE_RUN: Final = "unreadable"
-RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
 
 
 def present_files(output_directory: Path) -> tuple[Path, ...]:
-    """Return what an earlier run left in the directory.
+    """Return what an earlier run left in the directory; nothing where no run of ours was.
 
     A directory in a file's place is no run's: it stays, and the run says that it is in the way.
     """
+    if not is_of_a_run(output_directory):
+        return ()
     paths = [output_directory / name for name in RUN_FILES]
     found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
     logs = output_directory / LOGS_DIRECTORY
-    return (*found, logs) if os.path.isdir(logs) else tuple(found)
+    return (*found, logs) if os.path.lexists(logs) else tuple(found)
 
 
 def earlier_run_id(output_directory: Path) -> str | None:
@@ -51,8 +52,8 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
         return frozenset()
 
 
-def archive_run(output: HeldDirectory) -> None:
-    """Move everything an earlier run left to `archive/<run_id>/`.
+def archive_run(output: HeldDirectory, found: tuple[Path, ...]) -> None:
+    """Move everything an earlier run left, which is `present_files`, to `archive/<run_id>/`.
 
     The checkpoint is moved last: after a kill in the middle the next start goes on, and what
     belongs together comes to lie together.
@@ -60,7 +61,6 @@ def archive_run(output: HeldDirectory) -> None:
     Raises:
         OSError: something could not be moved; nothing was overwritten.
     """
-    found = present_files(output.path)
     if output.path / CHECKPOINT_FILE not in found:
         _sync_archive(output.path / ARCHIVE_DIRECTORY)
     if not found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -22,6 +23,15 @@ def kind_of(status: os.stat_result) -> str | None:
     """Return what was looked at, in words; None for a regular file."""
     kind = stat.S_IFMT(status.st_mode)
     return None if kind == stat.S_IFREG else _KINDS.get(kind, "of an unknown kind")
+
+
+def refuse_odd_place(path: Path) -> None:
+    """Raise OSError if something else than a regular file is where one is to be written.
+
+    What is put in the place of a FIFO or a device would take it from whoever uses it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        refuse_other_kinds(os.stat(path), path)
 
 
 def refuse_other_kinds(status: os.stat_result, name: Path | str) -> None:

@@ -60,7 +60,7 @@ def private_file_name(output_directory: Path) -> PrivateFileName:
     if not os.path.lexists(path):
         return PrivateFileName(None, is_known=True)
     try:
-        found = _leading_member(_beginning(path), "private_ref")
+        found = _leading_member(beginning(path), "private_ref")
     except (OSError, ValueError, RecursionError):
         whole = document(path)
         if "private_ref" not in whole:
@@ -72,7 +72,12 @@ def private_file_name(output_directory: Path) -> PrivateFileName:
     return PrivateFileName(found if is_name else None, is_known=is_name)
 
 
-def _beginning(path: Path) -> str:
+def beginning(path: Path) -> str:
+    """Return the first 4 KiB of a file, as text.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
     descriptor = files.open_regular(path)
     try:
         return os.read(descriptor, _BEGINNING_BYTES).decode(errors="ignore")

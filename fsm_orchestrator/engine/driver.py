@@ -12,6 +12,7 @@ from typing import assert_never
 
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
 from fsm_orchestrator.engine.enter_stage import EnterStage
@@ -92,6 +93,10 @@ class Driver:
                     self._fire(Fact(entry, f"{entry.value} asked for by the operator"))
         except OperationError as error:
             return self._end.fail(error, self._machine)
+        except OSError as error:
+            if not is_no_room(error):
+                raise
+            return self._end.fail(no_room(error), self._machine)
         return self._recorder.latest or self._recorder.report()
 
     def _fire(self, fact: Fact) -> None:

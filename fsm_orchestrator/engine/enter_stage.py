@@ -13,8 +13,9 @@ from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger

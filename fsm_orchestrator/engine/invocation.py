@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.disk import archive, files, stale
+from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
 from fsm_orchestrator.engine.foreign import is_foreign
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.errors import (
@@ -26,7 +26,7 @@ from fsm_orchestrator.errors import (
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.home import Home, identity_text
+from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
@@ -36,16 +36,12 @@ from fsm_orchestrator.vocabulary import (
     Operation,
 )
 
-FREE_DESCRIPTORS_MIN: Final = 32
-"""How many files a run may have open at a time, with some to spare."""
-
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     """Run one invocation to its end, and return its report.
 
     Raises as `fsm_orchestrator.run` does.
     """
-    _require_descriptors()
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -56,32 +52,18 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
                 if os.listdir(output):  # another run has been here meanwhile
                     preparation = prepare(config)
         except CheckpointError as error:
-            if os.path.isdir(output):
+            if os.path.isdir(output) and not belongings.foreign_names(output):
                 lock = lock or OutputLock.acquire(output)
                 _record_refusal(config, lock, error, caller.listener)
             raise
         return _drive(preparation, lock, caller)
+    except OSError as error:
+        if is_no_room(error):
+            raise no_room(error) from error
+        raise
     finally:
         if lock is not None:
             lock.release()
-
-
-def _require_descriptors() -> None:
-    """Refuse to begin where a file of the record could not be opened later on."""
-    taken: list[int] = []
-    try:
-        taken.append(os.open(os.devnull, os.O_RDONLY))
-        while len(taken) < FREE_DESCRIPTORS_MIN:
-            taken.append(os.dup(taken[0]))
-    except OSError as error:
-        raise UsageError(
-            f"only {len(taken)} more files can be opened by this process, and a run needs"
-            f" {FREE_DESCRIPTORS_MIN}: {files.reason(error)}",
-            remedy="raise the limit, as `ulimit -n 256` does, and type the command again",
-        ) from error
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
 
 
 def _claim(output: Path) -> OutputLock:
@@ -106,7 +88,9 @@ def _drive(
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
     ended_pids, failure = _end_leftovers(preparation)
+    earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
+        require_room(caller.interrupts.fileno())
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(
@@ -119,7 +103,7 @@ def _drive(
             raise failure
         if preparation.checkpoint.invocation.number == 1:
             with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
-                archive.archive_run(lock)
+                archive.archive_run(lock, earlier)
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
@@ -136,12 +120,8 @@ def _drive(
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     """Let the record say which directory it belongs to from now on."""
     checkpoint = preparation.checkpoint
-    directory = preparation.masker.mask_path(str(home.path.absolute()))
-    now = Home(
-        directory=directory,
-        identity=identity_text(home.identity),
-        started_in=preparation.masker.mask_path(os.path.abspath(preparation.started_in)),
-    )
+    started_in = checkpoint.home.started_in
+    now = home_of(home.path, home.identity, preparation.masker, started_in)
     return preparation._replace(checkpoint=checkpoint.model_copy(update={"home": now}))
 
 

@@ -33,6 +33,7 @@ OPERATIONS = (
     Operation.LOCK_ACQUIRE,
     Operation.ARCHIVE_MOVE,
     Operation.ATTEMPT_END,
+    Operation.DESCRIPTORS_RESERVE,
 )
 
 

@@ -98,11 +98,10 @@ def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
     used = execution.resources
     if used is not None:
-        memory = f"{used.rss_bytes_max / _MEBIBYTE:.0f} MiB"
-        seconds = f"{used.user_seconds + used.system_seconds:.2f} s"
-        yield Fact(
-            name=FactName.USED, value=f"{seconds} of processor time, {memory} of memory at most"
-        )
+        words = f"{used.user_seconds + used.system_seconds:.2f} s of processor time"
+        if used.rss_bytes_max is not None:
+            words += f", {used.rss_bytes_max / _MEBIBYTE:.0f} MiB of memory at most"
+        yield Fact(name=FactName.USED, value=words)
 
 
 def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:

@@ -61,7 +61,9 @@ class _Request:
 
     def config(self, directory: Path) -> RunConfig:
         """Return what the command would ask for in the output directory."""
-        return RunConfig.model_validate({"output_directory": directory, **self.settings})
+        # No path in it is relative, and the current directory may be gone.
+        places = {"output_directory": directory, "directory": directory}
+        return RunConfig.model_validate({**places, **self.settings})
 
 
 class Offer(NamedTuple):

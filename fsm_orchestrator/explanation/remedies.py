@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Final, assert_never
 
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
+from fsm_orchestrator.model.endings import SpawnFailure, signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
@@ -17,9 +19,29 @@ _OPERATIONS: Final = {
     ),
     Operation.CLOSURE_VERIFY: ("restore the artifacts named above, or run their stage again"),
     Operation.ATTEMPT_END: "end the processes named above by hand",
+    Operation.DESCRIPTORS_RESERVE: "raise the limit on open files (ulimit -n)",
     Operation.ORCHESTRATOR_RUN: (
         "this is a bug in fsm-orchestrator: report it with the traceback in the log"
     ),
+}
+SIGKILL: Final = signal_name(signal.SIGKILL)
+KILLED_CODE: Final = 128 + signal.SIGKILL
+_KILLED: Final = (
+    "if memory ran short, give the machine or the control group more of it, or make the stage use"
+    " less; else find out who sends SIGKILL"
+)
+_START_REMEDIES: Final = {
+    SpawnFailure.WINDOWS_LINE_ENDS: (
+        "remove the carriage returns from the script: sed -i 's/\\r$//' and its path"
+    ),
+    SpawnFailure.MISSING_LOADER: (
+        "install the loader that is named above, with the C library it belongs to, or put a program"
+        " there that was built for this system"
+    ),
+    SpawnFailure.BAD_INTERPRETER: (
+        "install the interpreter that is named above, or correct the first line of the script"
+    ),
+    SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
 
@@ -101,7 +123,13 @@ def _failure_remedies(view: InspectedRun) -> Iterator[str]:
 
 
 def _stage_remedy(execution: StageExecution) -> str:
+    if execution.start_problem in _START_REMEDIES:
+        return _START_REMEDIES[execution.start_problem]
     match execution.ending:
+        case Ending.SIGNALED if execution.signal == SIGKILL:
+            return _KILLED
+        case Ending.EXITED if execution.exit_code == KILLED_CODE:
+            return _KILLED
         case Ending.NOT_SPAWNED:
             return "put the program where the stage looks for it, or correct its settings"
         case Ending.EXITED | Ending.SIGNALED:

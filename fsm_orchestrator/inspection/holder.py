@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import Final
@@ -23,15 +24,26 @@ def standing_of_held(output: Path, holder: Holder) -> Standing:
 
 def has_locked(output: Path, pid: int) -> bool:
     """Return whether the process holds the lock by the kernel's list; True if there is none."""
+    known = lockers(output)
+    return known is None or pid in known
+
+
+def lockers(output: Path) -> set[int] | None:
+    """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    inodes = set()
+    for path in (output, output / LOCK_FILE):
+        with contextlib.suppress(OSError):
+            inodes.add(str(path.stat().st_ino))
     try:
-        inode = (output / LOCK_FILE).stat().st_ino
         lines = LOCKS.read_text().splitlines()
     except OSError:
-        return True
+        return None
     # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
     locks = [line.split() for line in lines]
-    return any(
-        words[1] == "FLOCK" and words[4] == str(pid) and words[5].endswith(f":{inode}")
+    return {
+        int(words[4])
         for words in locks
-        if len(words) > 5 and words[1] != "->"  # noqa: PLR2004 - the fields that are looked at
-    )
+        if len(words) > 5  # noqa: PLR2004 - the fields that are looked at
+        and words[1] == "FLOCK"
+        and words[5].rpartition(":")[2] in inodes
+    }

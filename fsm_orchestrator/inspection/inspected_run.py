@@ -14,6 +14,7 @@ from typing import Final
 
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
 from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -136,7 +137,7 @@ def output_directory_of(typed: str) -> Path:
     Raises:
         UsageError: there is no such directory.
     """
-    output = Path(typed).absolute()
+    output = absolute(typed)
     if not os.path.isdir(output):
         raise UsageError(
             f"{output} is not a directory", remedy="name the output directory of a run"

@@ -16,13 +16,16 @@ from typing import Final
 
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
-from fsm_orchestrator.inspection.holder import has_locked
+from fsm_orchestrator.inspection.holder import has_locked, lockers
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import is_pending
+from fsm_orchestrator.vocabulary import HeldBy
 
 LOOK_SECONDS: Final = 0.1
 PENDING_SECONDS: Final = 0.01
+NAME_SECONDS_MAX: Final = 2.0
+"""How long to wait for a holder to say who it is."""
 
 
 def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
@@ -54,17 +57,36 @@ def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
 
 def _known_holder(output: Path, deadline: float) -> Holder | None:
     """Return the process that holds the directory, once its lock file names it."""
+    deadline = min(deadline, time.monotonic() + NAME_SECONDS_MAX)
     while True:
         holder = holder_of(output)
         if holder is None or holder.pid is not None or time.monotonic() >= deadline:
             break
         readable([], time.monotonic() + LOOK_SECONDS)
-    if holder is not None and (holder.pid is None or holder.host != socket.gethostname()):
+    if holder is not None and holder.pid is None:
+        raise _unnamed(output)
+    if holder is not None and holder.host != socket.gethostname():
         raise CommandError(
             f"cannot stop {output}: it is held by {holder}",
             remedy="run `stop` on the machine where the run works, or signal it there",
         )
+    if holder is not None and holder.held_by is not HeldBy.COMMAND:
+        raise CommandError(
+            f"cannot stop {output}: process {holder.pid} runs it as a library, and a signal would"
+            " end that program with all that it does",
+            remedy="end the run in that program: call `deliver` of the `interrupts` it gave",
+        )
     return holder
+
+
+def _unnamed(output: Path) -> CommandError:
+    """Return the refusal to stop a process that the lock file does not name."""
+    pids = sorted(lockers(output) or ())
+    who = f": it is process {pids[0]}, says the kernel" if pids else ""
+    remedy = f"if that is the orchestrator: kill -TERM {pids[0]}" if pids else "stop it by hand"
+    return CommandError(
+        f"cannot stop {output}: its lock file does not say who holds it{who}", remedy=remedy
+    )
 
 
 def _descriptor_of(output: Path, holder: Holder) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -53,7 +54,7 @@ def load_lifecycle(path: str | os.PathLike[str]) -> Lifecycle:
     Raises:
         LifecycleError: the file cannot be read, or has the wrong shape.
     """
-    return read(os.path.abspath(path), Path())
+    return read(str(absolute(os.fspath(path))), Path())
 
 
 def find(name_or_path: str, directory: Path) -> Lifecycle:

@@ -26,6 +26,8 @@ class SpawnFailure(StrEnum):
     NOT_EXECUTABLE = "not executable"
     IS_DIRECTORY = "is a directory"
     BAD_INTERPRETER = "bad interpreter"
+    WINDOWS_LINE_ENDS = "Windows line ends"
+    MISSING_LOADER = "missing loader"
     BAD_FORMAT = "bad format"
     BAD_DIRECTORY = "bad working directory"
     REFUSED_BY_SYSTEM = "refused by the system"
@@ -252,3 +254,8 @@ def signal_name(signum: int) -> str:
         return signal.Signals(signum).name
     except ValueError:
         return f"signal {signum}"
+
+
+def signal_number(name: str) -> int | None:
+    """Return the signal that `signal_name` names so; None if it names none."""
+    return next((one for one in signal.valid_signals() if signal_name(one) == name), None)

@@ -22,7 +22,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.endings import trigger_of
+from fsm_orchestrator.model.endings import SpawnFailure, trigger_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
@@ -53,10 +53,10 @@ class Resources(StrictModel):
 
     user_seconds: float = Field(description="Processor time spent in user mode, in seconds.")
     system_seconds: float = Field(description="Processor time spent in the kernel, in seconds.")
-    rss_bytes_max: Count = Field(
+    rss_bytes_max: Count | None = Field(
         description=(
-            "Largest resident memory of one process, in bytes: an upper bound, for Linux counts"
-            " the size of the process that spawned it, some 11 MB."
+            "Largest resident memory of one process, in bytes; null when it is not known: below"
+            " some 11 MB, for the system counts the size of the process that spawned it too."
         )
     )
 
@@ -97,6 +97,12 @@ class StageExecution(StrictModel):
         )
     )
     reason: str = Field(description="Why the stage was run or skipped.")
+    start_problem: SpawnFailure | None = Field(
+        description=(
+            "What kept the program from being started, or from being run as it should; null when"
+            " nothing is known to."
+        )
+    )
     error: str | None = Field(
         description="What went wrong, the cause first; null for success and skipped."
     )
@@ -264,6 +270,7 @@ def cycle_in(execution: StageExecution) -> int:
 
 _UNMEASURED: Final[Mapping[str, Any]] = {
     "ending": None,
+    "start_problem": None,
     "flaky": False,
     "duration_ms": 0,
     "exit_code": None,

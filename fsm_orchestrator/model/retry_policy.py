@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field, Strict
 
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.endings import signal_number
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import GraceMilliseconds, number, unset
 from fsm_orchestrator.model.stage_options import BOUNDS
@@ -53,6 +54,9 @@ class RetryPolicy(StrictModel):
                 return bool(self.timeouts)
             case Ending.EXITED:
                 return execution.exit_code in (self.exit_codes or ())
+            case Ending.SIGNALED:  # as a shell counts it
+                number = signal_number(execution.signal or "")
+                return number is not None and 128 + number in (self.exit_codes or ())
             case _:
                 return False
 

@@ -188,8 +188,11 @@ STAGE_OPTIONS: Final = (
         "exit_codes",
         Bounds(1, 255, "an exit code", "CODE"),
         named="retry-exit-code",
-        help="Retry after this exit code. Repeatable.",
-        description="The exit codes after which the stage is retried.",
+        help="Retry after this exit code; 128 + N is signal N: 137 is SIGKILL. Repeatable.",
+        description=(
+            "The exit codes after which the stage is retried; 128 + N stands for an end by signal N"
+            " as well, such as 137 for SIGKILL."
+        ),
         table="retry",
         is_repeatable=True,
     ),

@@ -102,7 +102,7 @@ def adopted_settings(old: Lifecycle, new: Lifecycle) -> tuple[str, ...]:
 
 def _change_of(run: ResumableRun, file: InputFile) -> InputChange | None:
     try:
-        data = files.read_bounded(Path(file.path), CONFIG_BYTES_MAX)
+        data = files.read_bounded(Path(file.path), CONFIG_BYTES_MAX, is_link_good=True)
     except (FileNotFoundError, NotADirectoryError):
         return _changed(file, InputState.GONE)
     except OSError as error:

@@ -73,12 +73,6 @@ class Preparation(NamedTuple):
     is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
 
-    @property
-    def started_in(self) -> str:
-        """The directory that the operator's paths were relative to when the run was started."""
-        home = self.checkpoint.home
-        return self.config.directory if home is None else home.started_in
-
     def limits_of(self, stage: str) -> Limits:
         """Return what a stage may take."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])

@@ -15,7 +15,7 @@ from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.origins import NO_ORIGINS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
-from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk import archive, belongings
 from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.lifecycle import reading
@@ -33,6 +33,7 @@ from fsm_orchestrator.preparation.preparation import (
     signal_given,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
@@ -101,6 +102,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         UsageError: the request is wrong or refused.
     """
     _check_output_directory(config.output_path)
+    _refuse_foreign(config.output_path)
     if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(
@@ -117,6 +119,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         product=PRODUCT,
         version=__version__,
         run_id=private.run_id,
+        home=home_of(config.output_path, NOT_MADE, masker, config.directory),
         private_ref=private_file.new_private_ref() if private.stages else None,
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
@@ -164,6 +167,17 @@ def _check_output_directory(output: Path) -> None:
     )
 
 
+def _refuse_foreign(output: Path) -> None:
+    """Refuse a directory with files under names of ours that no run of ours made."""
+    found = belongings.foreign_names(output)
+    if found:
+        named = ", ".join(str(output / name) for name in found)
+        raise UsageError(
+            f"no run of {PRODUCT} made {named}, and a run would write there",
+            remedy="move it away, or name another output directory; nothing was touched",
+        )
+
+
 def _run_id(config: RunConfig, clock: Clock) -> str:
     """Return the given id if it is free, else a new one: unique, and sorting by time."""
     if config.run_id is None:
@@ -191,7 +205,6 @@ def _leftover(output: Path) -> AttemptRecord | None:
     except OSError:
         pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
-    from fsm_orchestrator.record.home import whereabouts  # noqa: PLC0415 - likewise
 
     try:
         found = checkpoint_reader.load(output)

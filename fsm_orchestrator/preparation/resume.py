@@ -71,7 +71,7 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
         UsageError: there are some; the report, which says what was true, stays as it is.
     """
     home, output = run.checkpoint.home, str(run.config.output_path)
-    if where is Whereabouts.HOME or home is None or home.directory == output:
+    if where is Whereabouts.HOME or home.directory == output:
         return
     verdict = judge_artifacts(run.checkpoint, run.kept)
     if not verdict.is_good:

@@ -50,12 +50,13 @@ def look_up(command: Command) -> str | NotSpawned:
 
 def refused_program(program: str, number: int) -> NotSpawned:
     """Explain why execve(2) refused a program that is there: `number` is its errno."""
-    if number == errno.ENOENT:
-        return NotSpawned(
-            SpawnFailure.BAD_INTERPRETER,
-            f"{program} is there, but the interpreter its first line names is not",
-        )
-    if number == errno.ENOEXEC:
+    if number in {errno.ENOENT, errno.ENOEXEC}:
+        from fsm_orchestrator.processes import executable_file  # noqa: PLC0415 - rare
+
+        if number == errno.ENOENT:
+            return executable_file.missing_part(program)
+        if (problem := executable_file.first_line_problem(program)) is not None:
+            return problem
         return NotSpawned(
             SpawnFailure.BAD_FORMAT,
             f"{program} is neither a program for this machine nor a script with a #! line",

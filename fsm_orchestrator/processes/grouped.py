@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -126,9 +127,18 @@ class GroupProcess:
         resources = Resources(
             user_seconds=round(usage.ru_utime, 6),
             system_seconds=round(usage.ru_stime, 6),
-            rss_bytes_max=usage.ru_maxrss * _RSS_UNIT_BYTES,
+            rss_bytes_max=_own_rss_bytes(usage.ru_maxrss),
         )
         return Collected(end_of(status), resources, killed, survivors)
+
+
+def _own_rss_bytes(peak: int) -> int | None:
+    """Return the peak memory of a child; None where it may be that of this process.
+
+    What the child was before execve(2), a copy of this process, counts for the kernel.
+    """
+    is_own = peak > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * _RSS_UNIT_BYTES if is_own else None
 
 
 def _end_descriptor(pid: int, reader: int, writer: int) -> int:

@@ -84,7 +84,8 @@ class Interrupts:
     def installed(self) -> Iterator[None]:
         """Handle the ending signals, and SIGTSTP, for a while. Main thread only.
 
-        A signal that the caller ignored (nohup) stays ignored. SIGCHLD gets its default
+        A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
+        through, here and in stages, or nobody could end either. SIGCHLD gets its default
         disposition: if it were ignored, the kernel would discard the stages' exit codes.
         """
 
@@ -107,8 +108,10 @@ class Interrupts:
         before[signal.SIGTSTP] = signal.getsignal(signal.SIGTSTP)
         if before[signal.SIGTSTP] is not signal.SIG_IGN:
             signal.signal(signal.SIGTSTP, on_stop)
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             for signum, handler in before.items():
                 signal.signal(signum, handler)

@@ -10,20 +10,8 @@ termination.py decides when to end which process, and how gently. Only where a l
 nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
 It copies what a stage prints into its logs (log_copy.py), and publishes how much that is and which
-limit is broken (stage_watch.py), in a file in memory that the orchestrator reads when it likes.
-
-A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
-
-    spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT PROGRAM CWD COUNT ARGUMENT... PAIR...
-           limits in milliseconds and bytes, -1 for none; with descriptors: the logs for stdout
-           and stderr, the file in memory, and where there are no pidfds a pipe to close when the
-           leader has ended
-    pause, go_on    the clocks stop, and go on
-    hand_over       the orchestrator ends the stage
-    finish
-
-and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, `done`, and
-`finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
+limit is broken (stage_watch.py), in a file in memory that the orchestrator reads when it likes. The
+messages are those of keeper_messages.py.
 """
 
 from __future__ import annotations
@@ -176,7 +164,7 @@ class Keeper:
             b"" if status is None else b"%d" % status,
             b"%.6f" % (usage.ru_utime if usage else 0),
             b"%.6f" % (usage.ru_stime if usage else 0),
-            b"%d" % (usage.ru_maxrss if usage else 0),
+            b"%d" % _own_rss_kib(usage),
             b"%d" % max(0, killed),
             *survivors,
         ]
@@ -285,6 +273,19 @@ class Keeper:
                 pass
         except BlockingIOError:
             return
+
+
+def _own_rss_kib(usage: resource.struct_rusage | None) -> int:
+    """Return the peak memory of a process; 0 where it may be this one's.
+
+    What it was before execve(2), a copy of the keeper, counts for the kernel.
+    """
+    if usage is None:
+        return 0
+    with open("/proc/self/status", "rb") as file:
+        words = file.read().split()
+    peak_kib = int(words[words.index(b"VmHWM:") + 1])
+    return usage.ru_maxrss if usage.ru_maxrss > peak_kib else 0
 
 
 def _children_by_parent() -> list[int]:

@@ -21,7 +21,7 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import keeper, keeper_messages, pidfds
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.table import identity
+from fsm_orchestrator.processes.table import identity, is_there
 
 LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
@@ -117,7 +117,7 @@ class Keeper:
                 resources = Resources(
                     user_seconds=float(user),
                     system_seconds=float(system),
-                    rss_bytes_max=int(rss) * 1024,
+                    rss_bytes_max=int(rss) * 1024 or None,
                 )
                 ended = end_of(int(status))
                 return Collected(ended, resources, int(killed), tuple(map(int, survivors)))
@@ -194,6 +194,8 @@ def start_keeper() -> Keeper | str:
     """
     if not sys.platform.startswith("linux"):
         return f"there is no child subreaper on {sys.platform}"
+    if not is_there():
+        return "there is no /proc of our processes, by which a stage's could be found"
     if not sys.executable:
         return "the path of the Python interpreter is not known"
     try:

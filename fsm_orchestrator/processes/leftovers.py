@@ -35,6 +35,13 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
     Raises:
         OperationError: one of them is still alive.
     """
+    if sys.platform.startswith("linux") and not table.is_there():
+        raise OperationError(
+            Operation.ATTEMPT_END,
+            f"there is no /proc by which to find what is left of an attempt of stage"
+            f" {attempt.stage!r}",
+            remedy="mount /proc, then try again",
+        )
     keeper = _recorded(attempt.keeper_pid, attempt.keeper_identity)
     if keeper is not None:
         # SIGKILL would free what it keeps. If it was stopped, it has to go on.

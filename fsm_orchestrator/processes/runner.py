@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import signal
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
+    Exited,
     Interrupted,
     Lost,
     NotSpawned,
     OutputExceeded,
     ProcessEnd,
+    Signaled,
     TimedOut,
     WentQuiet,
 )
@@ -26,12 +28,14 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
+from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.kept import spawn_kept
+from fsm_orchestrator.processes.observing import Observer, OutputReader, Reading
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.signals import wait_for_end_of
+from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
 from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
@@ -43,52 +47,9 @@ LEAK_SETTLE_SECONDS: Final = 0.1
 """The time that a process has after its leader to end without counting as left behind:
 the rest of a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
-READ_SECONDS: Final = 0.1
-"""The interval between two reads of the output, where it has a reader."""
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
 """The reasons to end a process that did not end by itself."""
-
-
-class Observer(Protocol):
-    """Called while a process runs."""
-
-    def started(self, pid: int, /) -> None:
-        """Note the start. If this raises, the process is ended and the error passes on."""
-
-    def slow(self, elapsed_ms: int) -> None:
-        """Note that it has run for another `slow_after_ms`."""
-
-    def suspended(self, paused_ms: int) -> None:
-        """Note that all stood still meanwhile, as SIGTSTP had asked for."""
-
-    def ending(
-        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
-    ) -> None:
-        """Look at its live processes, leader first, for the last time: it is about to be ended."""
-
-
-class OutputReader(Protocol):
-    """The reader of what a process prints while it runs."""
-
-    def read(self) -> bool:
-        """Read what is there; return whether there was more than is read at once."""
-
-    def finish(self) -> None:
-        """Read all the rest; called once the process has ended, by the caller of `run`."""
-
-
-class _Reading:
-    """The next time to read the output, by the monotonic clock; never, without a reader."""
-
-    def __init__(self, reader: OutputReader | None) -> None:
-        self._reader = reader
-        self.next_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
-
-    def read_if_due(self) -> None:
-        if self._reader is not None and time.monotonic() >= self.next_at:
-            wait_seconds = 0.0 if self._reader.read() else READ_SECONDS
-            self.next_at = time.monotonic() + wait_seconds
 
 
 class ProcessReport(NamedTuple):
@@ -99,6 +60,8 @@ class ProcessReport(NamedTuple):
         leaked_count: how many those were.
         survivors: pids of processes that could not be ended.
         kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
+        unfinished: the files that what it left could still write to when it was ended, each by
+            device and inode.
     """
 
     end: ProcessEnd
@@ -107,6 +70,7 @@ class ProcessReport(NamedTuple):
     leaked_count: int = 0
     survivors: tuple[int, ...] = ()
     kept_bytes: tuple[int, int] = (0, 0)
+    unfinished: frozenset[tuple[int, int]] = frozenset()
 
 
 class ProcessRunner:
@@ -204,13 +168,14 @@ class ProcessRunner:
         try:
             observer.started(child.pid)
             output = OutputWatch(child.progress, limits, began)
-            stopped = self._wait(child, limits, began, output, observer, _Reading(reader))
+            stopped = self._wait(child, limits, began, output, observer, Reading(reader))
             ended_itself = bool(readable([child.end_descriptor], 0.0))
             if stopped is not None:
                 child.hand_over()
             if isinstance(stopped, TimedOut | WentQuiet):
                 self._announce_end(child, stopped, observer)
             left = self._left_by(child) if stopped is None else ()
+            unfinished = _writable_by(left)
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
             has_ended = True
             if stopped is not None or left:
@@ -218,6 +183,9 @@ class ProcessRunner:
                 has_ended = terminate(
                     child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
                 )
+            if left and not has_ended:  # it may have opened more since
+                freeze([child.others], time.monotonic() + FREEZE_SECONDS_MAX)
+                unfinished |= _writable_by(child.others())
         except BaseException:
             try:
                 terminate(
@@ -233,23 +201,31 @@ class ProcessRunner:
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors)
         self._is_idle = not collected.survivors
-        broken = output.broken_before()
         # What was started too late to be described was killed all the same, and is counted.
         count = max(len(left), collected.killed) if stopped is None else 0
-        if stopped is None:
-            stopped = broken
-        end: ProcessEnd = collected.end if stopped is None else stopped
+        if isinstance(stopped, Interrupted) and ended_itself:
+            stopped = stopped._replace(by_then=collected.end)
+        end = self._end_of(collected.end, stopped or output.broken_before())
+        output.look()
         if isinstance(end, TimedOut | WentQuiet):
             was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
             end = end._replace(was_killed=was_killed)
+        return ProcessReport(
+            end,
+            collected.resources,
+            leaked,
+            count,
+            collected.survivors,
+            output.kept_bytes,
+            unfinished,
+        )
+
+    def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
+        """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
             # Whoever asked may have signalled the process too, which ended on that.
-            end = Interrupted(self._interrupts.first, by_then=collected.end)
-        elif isinstance(stopped, Interrupted) and ended_itself:
-            end = stopped._replace(by_then=collected.end)
-        return ProcessReport(
-            end, collected.resources, leaked, count, collected.survivors, output.kept_bytes
-        )
+            return Interrupted(self._interrupts.first, by_then=end)
+        return end if stopped is None else stopped
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
@@ -286,7 +262,7 @@ class ProcessRunner:
         began: float,
         output: OutputWatch,
         observer: Observer,
-        reading: _Reading,
+        reading: Reading,
     ) -> Stopped | None:
         """Wait for the end or a reason to end it; None when the process ended by itself."""
         slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
@@ -345,3 +321,11 @@ class ProcessRunner:
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
         return others
+
+
+def _writable_by(processes: tuple[ProcessKey, ...]) -> frozenset[tuple[int, int]]:
+    if not processes:
+        return frozenset()
+    from fsm_orchestrator.processes.open_files import writable_files  # noqa: PLC0415 - rare
+
+    return writable_files(key.pid for key in processes)

@@ -7,6 +7,7 @@ Signals nothing.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,14 @@ class ProcessKey(NamedTuple):
 
     pid: int
     start_ticks: int
+
+
+def is_there() -> bool:
+    """Answer whether /proc is there, and is that of the processes that we can have."""
+    try:
+        return os.readlink(PROC / "self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 def session_members(session: int) -> tuple[ProcessKey, ...]:
@@ -111,12 +120,15 @@ def identity(pid: int) -> str | None:
     On Linux the boot's id and the start time in clock ticks, which no clock setting changes.
     Elsewhere the time of its creation.
     """
-    if not PROC.joinpath("self", "stat").exists():
-        return _identity_elsewhere(pid)
+    if not is_there():
+        return None if sys.platform.startswith("linux") else _identity_elsewhere(pid)
     fields = _stat_fields(pid)
     if fields is None:
         return None
-    boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    try:
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # a /proc with nothing but processes (subset=pid)
+        boot = "this boot"
     return f"{boot}/{fields[_START]}"
 
 

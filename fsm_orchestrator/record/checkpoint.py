@@ -67,12 +67,11 @@ class Checkpoint(StrictModel):
             " null when the run has no such values."
         )
     )
-    home: Home | None = Field(
-        default=None,
+    home: Home = Field(
         description=(
-            "The output directory that the record was written in; null when it is not known. In a"
-            " copy of the directory, the run's processes and private file are left alone."
-        ),
+            "The output directory that the record was written in. In a copy of it, the run's"
+            " processes and private file are left alone."
+        )
     )
     current_state: StateName = Field(description="The state that the run is in.")
     lifecycle_sha256: Sha256 = Field(

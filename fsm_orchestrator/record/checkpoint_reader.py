@@ -79,7 +79,7 @@ def load(output_directory: Path) -> Checkpoint:
 
 
 def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
-    if checkpoint.home is None or checkpoint.home.directory == str(output_of(directory)):
+    if checkpoint.home.directory == str(output_of(directory)):
         return None
     from fsm_orchestrator.record.relocation import relocation_of  # noqa: PLC0415 - rare
 

@@ -12,8 +12,11 @@ from pydantic import Field, StringConstraints
 
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Whereabouts
 
+NOT_MADE = Identity(0, 0)
+"""The identity of a directory that is to be made."""
 KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
 
 
@@ -42,11 +45,20 @@ def output_of(directory: Path) -> Path:
     return above.parent if above.name == ARCHIVE_DIRECTORY else directory
 
 
-def whereabouts(home: Home | None, directory: Path) -> Whereabouts:
+def home_of(directory: Path, identity: Identity, masker: Masker, started_in: str) -> Home:
+    """Return what a record says of the directory that it is written in."""
+    return Home(
+        directory=masker.mask_path(str(directory.absolute())),
+        identity=identity_text(identity),
+        started_in=masker.mask_path(str(Path(started_in).absolute())),
+    )
+
+
+def whereabouts(home: Home, directory: Path) -> Whereabouts:
     """Return where a record lies whose `home` is known and that was found in `directory`."""
     directory = directory.absolute()
     here = _identity(directory)
-    if home is None or here is None:
+    if here is None:
         return Whereabouts.COPIED
     is_same_path = home.directory == str(directory)
     # The number of a device may be another after it was mounted anew.

@@ -68,8 +68,7 @@ class Relocation(NamedTuple):
 
     def checkpoint(self, one: Checkpoint) -> Checkpoint:
         """Return a checkpoint with the paths of now; of `home`, the directory is the old one."""
-        started_in = None if one.home is None else self.path(one.home.started_in)
-        home = one.home and one.home.model_copy(update={"started_in": started_in})
+        home = one.home.model_copy(update={"started_in": self.path(one.home.started_in)})
         return one.model_copy(
             update={
                 "home": home,
@@ -103,15 +102,13 @@ class Relocation(NamedTuple):
 def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
     """Return how the paths of a record that lies in `directory` have changed; None if none has."""
     home, output = checkpoint.home, output_of(directory)
-    if home is None:
-        return None
     where = whereabouts(home, output)
     if where is Whereabouts.HOME or home.directory == str(output):
         return None
     pairs = [(Path(home.directory), output)]
     base = _base(home, output)
     before = Path(home.started_in)
-    was_left = where is Whereabouts.MOVED and before.is_dir()
+    was_left = where is Whereabouts.MOVED and os.path.isdir(before)
     if base is not None and not was_left and _came_along(checkpoint, before, base):
         pairs.append((before, base))
     return Relocation(tuple(pairs))
@@ -140,8 +137,7 @@ def _needed(checkpoint: Checkpoint) -> Iterator[Path]:
 
 def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
     """Return where a record that lies elsewhere than it was written has come from."""
-    home = checkpoint.home
-    old = "a directory that is not known" if home is None else home.directory
+    old = checkpoint.home.directory
     if where is Whereabouts.MOVED:
         return f"the output directory was moved here from {old}"
     left_alone = "processes and private values there are left alone"

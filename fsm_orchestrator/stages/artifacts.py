@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
@@ -100,7 +100,11 @@ class _WrongError(Exception):
 
 
 def judge(
-    paths: Sequence[str], snapshot: Snapshot | None, *, allow_stale: bool
+    paths: Sequence[str],
+    snapshot: Snapshot | None,
+    *,
+    allow_stale: bool,
+    unfinished: Collection[tuple[int, int]] = (),
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
 
@@ -109,12 +113,14 @@ def judge(
         snapshot: from before the attempt; None when an earlier attempt's artifacts are checked
             again, where nothing can be stale.
         allow_stale: whether what the attempt left untouched is good too.
+        unfinished: the files, by device and inode, that somebody could still write to who was
+            ended then: whatever they hold, it may be a part only.
     """
     good: list[Artifact] = []
     wrong: dict[_Kind, list[ArtifactProblem]] = {kind: [] for kind in _Kind}
     for path in dict.fromkeys(paths):
         try:
-            good.append(_judge_one(path, None if allow_stale else snapshot))
+            good.append(_judge_one(path, None if allow_stale else snapshot, unfinished))
         except _WrongError as error:
             wrong[error.kind].append(ArtifactProblem(path, error.reason))
     return ArtifactsVerdict(
@@ -125,7 +131,9 @@ def judge(
     )
 
 
-def _judge_one(path: str, snapshot: Snapshot | None) -> Artifact:
+def _judge_one(
+    path: str, snapshot: Snapshot | None, unfinished: Collection[tuple[int, int]]
+) -> Artifact:
     """Return the artifact at `path`.
 
     Raises:
@@ -133,7 +141,10 @@ def _judge_one(path: str, snapshot: Snapshot | None) -> Artifact:
     """
     try:
         # Looked at before it is opened: opening a device may do something, and a FIFO may wait.
-        _refuse_other_kinds(stat_of(path))
+        found = stat_of(path)
+        _refuse_other_kinds(found)
+        if (found.st_dev, found.st_ino) in unfinished:
+            raise _WrongError(_Kind.MALFORMED, "still open for writing when its writer was ended")
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
             return _judge_open(path, descriptor, snapshot)

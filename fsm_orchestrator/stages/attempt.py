@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
     Interrupted,
+    NotSpawned,
+    ProcessEnd,
     Signaled,
     StageResult,
     TimedOut,
@@ -36,8 +39,10 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
+from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills
+from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
-from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
@@ -92,6 +97,7 @@ class Attempt:
     _starts: tuple[int, int] = field(init=False)
     _black_box: str | None = field(init=False, default=None)
     """One line about it, which may be empty; None when there is none."""
+    _memory_kill: MemoryKill | None = field(init=False, default=None)
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -103,6 +109,7 @@ class Attempt:
         """
         settings = self.settings
         snapshot = take_snapshot(settings.expected_artifacts)
+        kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
         with open_logs(self.home, *names) as (stdout, stderr):
@@ -119,11 +126,18 @@ class Attempt:
             self._check_logs(report.kept_bytes)
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
-        verdict = judge(to_judge, snapshot, allow_stale=settings.allow_stale)
+        verdict = judge(
+            to_judge,
+            snapshot,
+            allow_stale=settings.allow_stale,
+            unfinished=report.unfinished,
+        )
         signum = self.asked_to_end()
         if signum is not None and isinstance(report.end, Exited | Signaled):
             report = report._replace(end=Interrupted(signum, by_then=report.end))
             verdict = judge((), None, allow_stale=True)
+        if _is_killed(report.end):
+            self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
@@ -259,6 +273,7 @@ class Attempt:
             self.rework_exit_code,
         )
         ending, status = kind_of(result)
+        start_problem = self._start_problem(end)
         names = self.record.stage, self.record.attempt
         stdout_log, stderr_log = log_names(*names)
         return StageExecution(
@@ -269,7 +284,8 @@ class Attempt:
             ending=ending,
             flaky=status is StageStatus.SUCCESS and self.is_retry,
             reason=self.record.reason,
-            **gone_wrong(self._problem(result, verdict)),
+            **gone_wrong(self._problem(result, verdict, start_problem)),
+            start_problem=None if start_problem is None else start_problem.failure,
             command=masker.mask_path(self.settings.command),
             args=masker.mask_all(self.settings.args),
             env_keys=tuple(self.settings.env),
@@ -296,14 +312,36 @@ class Attempt:
             resources=None if self.clock.is_fixed else report.resources,
         )
 
-    def _problem(self, result: StageResult, verdict: ArtifactsVerdict) -> Problem | None:
+    def _start_problem(self, end: ProcessEnd) -> NotSpawned | None:
+        """Return what kept the program from being run as it should, as far as that can be told."""
+        if isinstance(end, NotSpawned):
+            return end
+        if not isinstance(end, Exited) or end.code == 0 or os.sep not in self.settings.command:
+            return None
+        from fsm_orchestrator.processes.executable_file import first_line_problem  # noqa: PLC0415 - rare
+
+        return first_line_problem(self.settings.command)
+
+    def _problem(
+        self, result: StageResult, verdict: ArtifactsVerdict, start_problem: NotSpawned | None
+    ) -> Problem | None:
         """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
         problem, mask = problem_of(result), self.masker.mask_path
         if problem is None:
             return None
         details = list(problem.details)
+        if start_problem is not None and not isinstance(result, NotSpawned):
+            details.append(start_problem.detail)
+        if self._memory_kill is not None:
+            details.append(self._memory_kill.value)
         if self._black_box:
             details.append(f"at that time: {self._black_box}")
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
             details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
         return Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
+
+
+def _is_killed(end: ProcessEnd) -> bool:
+    """Answer whether a process got SIGKILL from somebody; a shell's exit code tells of its last."""
+    killed = signal.SIGKILL
+    return (isinstance(end, Signaled) and end.signum == killed) or end == Exited(128 + killed)

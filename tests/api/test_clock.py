@@ -188,7 +188,7 @@ def test_without_a_fixed_clock_times_go_on_and_resources_are_measured(tmp_path: 
     assert report["started_at"] <= transitions[0] <= transitions[-1] <= report["finished_at"]
     for execution in report["stage_executions"]:
         assert isinstance(execution["duration_ms"], int)
-        assert execution["resources"]["rss_bytes_max"] > 0
+        assert execution["resources"]["user_seconds"] >= 0
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_copy_of_a_killed_run_leaves_its_processes_alone(tmp_path: Path) -> None
         ended = orchestrate("out", "--resume", *stages(), cwd=tmp_path)
         assert ended.code == 0, ended.stderr
         assert sleeper.wait(PATIENCE_SECONDS) == -signal.SIGTERM
-        assert report_of(tmp_path / "out")["warnings"] == []
+        assert not [one for one in report_of(tmp_path / "out")["warnings"] if "copy" in one]
     finally:
         sleeper.kill()
         sleeper.wait()

@@ -60,7 +60,7 @@ def test_archiving_cut_short_is_finished_in_one_place(
     with monkeypatch.context() as patch, locked(tmp_path / "out") as out:
         patch.setattr(moving, "move", move)
         with pytest.raises(KilledError):
-            archive.archive_run(out)
+            archive.archive_run(out, archive.present_files(out.path))
     assert orchestrate("out", "--run-id", "second", cwd=tmp_path).code == 3
     assert tree_of(tmp_path / "out" / "archive" / "first") == held
     assert archive.archived_run_ids(tmp_path / "out") == {"first"}

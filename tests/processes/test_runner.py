@@ -67,6 +67,7 @@ def test_resources_are_those_of_the_process(bench: Bench) -> None:
     resources = bench.python(code).resources
     assert resources is not None
     assert resources.user_seconds + resources.system_seconds > 0
+    assert resources.rss_bytes_max is not None
     assert resources.rss_bytes_max >= 64 * MEGABYTE
 
 

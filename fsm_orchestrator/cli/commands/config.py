@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def check_command(parameters: Mapping[str, Any]) -> int:
 def show_command(parameters: Mapping[str, Any]) -> int:
     """Print every setting and where it was set, for a config file or a run's directory."""
     name = parameters["out_or_file"]
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         preparation = prepare(RunConfig(output_directory=name, resume=True))
         kept_in = str(Path(name) / CHECKPOINT_FILE)
         settings = effective_settings(preparation, lambda *_: kept_in)

@@ -10,6 +10,8 @@ from typing import Any, Final
 from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.kinds import refuse_odd_place
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.inspection.followed_lifecycle import followed_lifecycle
 from fsm_orchestrator.lifecycle import reading
@@ -53,7 +55,7 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
             )
         return _diff_command(parameters)
     if output is not None:
-        picture = _picture_of_run(Path(output).absolute(), name)
+        picture = _picture_of_run(absolute(output), name)
     else:
         picture = picture_of(reading.find(name or DEFAULT_LIFECYCLE, Path()))
     form = _format(parameters, "mermaid")
@@ -158,6 +160,7 @@ def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]
     path = Path(parameters["output"])
     data = draw()
     try:
+        refuse_odd_place(path)
         files.replace_file(path, data)
     except OSError as error:
         raise UsageError(

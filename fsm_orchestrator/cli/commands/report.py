@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.kinds import refuse_odd_place
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError
 from fsm_orchestrator.inspection.inspected_run import (
     inspect_run,
@@ -35,7 +36,8 @@ def report_command(parameters: Mapping[str, Any]) -> int:
         console.stdout().write(html)
         return ExitCode.DONE
     try:
-        files.replace_file(Path(page).absolute(), html.encode(), mode=0o600)
+        refuse_odd_place(absolute(page))
+        files.replace_file(absolute(page), html.encode(), mode=0o600)
     except OSError as error:
         raise CommandError(
             f"cannot write {page}: {files.reason(error)}",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.selftest.checks import Check, Verdict, selftest
 from fsm_orchestrator.text.phrases import printable
@@ -19,7 +19,7 @@ NAME_WIDTH: Final = 18
 
 def selftest_command(parameters: Mapping[str, Any]) -> int:
     """Run the checks and print each verdict as it comes; return 1 when something is broken."""
-    output = Path(parameters["output_directory"]).absolute()
+    output = absolute(parameters["output_directory"])
     kills = parameters["kills"] or 12
     out, found = console.stdout(), []
     try:

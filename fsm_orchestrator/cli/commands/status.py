@@ -28,7 +28,7 @@ from fsm_orchestrator.inspection.overview import (
     run_directories,
 )
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, Standing
+from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -144,10 +144,11 @@ def text_of(view: InspectedRun, typed: str) -> str:
         rows = [
             ("held by", str(view.holder)),
             ("follow", command_line("logs", shown_path(typed), "--follow")),
-            ("stop", command_line("stop", shown_path(typed))),
         ]
         if view.standing is Standing.SUSPENDED:
             rows.insert(1, ("go on", " ".join(continuing(view.holder))))
+        if view.holder.held_by is HeldBy.COMMAND:
+            rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
         return "\n".join([head, *columns(rows), ""])

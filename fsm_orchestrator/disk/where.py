@@ -1,0 +1,38 @@
+"""The current directory, which may be gone, and paths against it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fsm_orchestrator.disk.files import reason
+from fsm_orchestrator.errors import UsageError
+
+
+def current_directory() -> str:
+    """Return the current directory.
+
+    Raises:
+        UsageError: it is gone, or may not be known.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the current directory no longer exists, and paths are relative to it",
+            remedy="change to a directory that exists",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"the current directory cannot be told: {reason(error)}",
+            remedy="change to a directory that you may enter",
+        ) from error
+
+
+def absolute(typed: str) -> Path:
+    """Return a path that was typed, made absolute against the current directory if it is not.
+
+    Raises:
+        UsageError: there is no current directory.
+    """
+    return Path(typed) if os.path.isabs(typed) else Path(current_directory(), typed)

@@ -1,0 +1,77 @@
+"""Counts what the kernel killed for want of memory: in this control group, or on the machine.
+
+Linux. A process that is killed so has got SIGKILL, and nothing tells that from any other.
+"""
+
+from __future__ import annotations
+
+import functools
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+_KEY: Final = b"oom_kill"
+_MACHINE: Final = "/proc/vmstat"
+_UNIFIED: Final = ("/sys/fs/cgroup{}/memory.events", "/sys/fs/cgroup/unified{}/memory.events")
+_LEGACY: Final = "/sys/fs/cgroup/memory{}/memory.oom_control"
+
+
+class MemoryKill(StrEnum):
+    """What the counts say of the time between two readings, for people."""
+
+    OURS = "the kernel killed a process of its control group for want of memory meanwhile"
+    SOMEBODY = "the kernel killed a process of this machine for want of memory meanwhile"
+    NOBODY = "not sent by this program, and nothing was killed for want of memory meanwhile"
+    UNKNOWN = "not sent by this program; it may be for want of memory: the kernel's log would tell"
+
+
+class MemoryKills(NamedTuple):
+    """A reading of the counts; None where there is no such count."""
+
+    group: int | None
+    machine: int | None
+
+    @classmethod
+    def now(cls) -> MemoryKills:
+        """Read the counts: that of the machine only where the group has none."""
+        path = _group_file()
+        group = None if path is None else _count(path)
+        return cls(group, _count(_MACHINE) if group is None else None)
+
+    def until(self, later: MemoryKills) -> MemoryKill:
+        """Say what happened between this reading and a later one."""
+        if self.group is not None and later.group is not None:
+            return MemoryKill.OURS if later.group > self.group else MemoryKill.NOBODY
+        if self.machine is not None and later.machine is not None:
+            return MemoryKill.SOMEBODY if later.machine > self.machine else MemoryKill.NOBODY
+        return MemoryKill.UNKNOWN
+
+
+@functools.cache
+def _group_file() -> str | None:
+    """Find the file with the count of this process's control group."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        return None
+    for words in lines:
+        if len(words) != 3:  # noqa: PLR2004 - number, controllers, path
+            continue
+        path = "" if words[2] == "/" else words[2]
+        patterns = _UNIFIED if words[0] == "0" else (_LEGACY,) if words[1] == "memory" else ()
+        for name in (pattern.format(path) for pattern in patterns):
+            if _count(name) is not None:
+                return name
+    return None
+
+
+def _count(path: str) -> int | None:
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                words = line.split()
+                if len(words) == 2 and words[0] == _KEY:  # noqa: PLR2004 - name and number
+                    return int(words[1])
+    except (OSError, ValueError):
+        return None
+    return None

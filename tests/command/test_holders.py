@@ -1,0 +1,150 @@
+"""Who holds an output directory: the command, a program that uses the library, or nobody knows."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import (
+    PASSING,
+    environment,
+    orchestrate,
+    read_json,
+    report_of,
+    stages,
+    start,
+)
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+
+pytestmark = pytest.mark.timeout(300)
+LOCK = "orchestrator.lock"
+WAITS = "touch ready; until test -e go; do sleep 0.02; done"
+HOST = f"""
+import sys
+from fsm_orchestrator import RunConfig, StageGiven, run
+config = RunConfig(
+    output_directory="out",
+    gates={{"policy": "allow", "ci": "success", "review": "approved"}},
+    stages={{"manager": StageGiven(bin="/bin/sh", args=("-c", {WAITS!r}))}},
+)
+report = run(config)
+print(report.terminal_state, "and the host works on")
+"""
+
+
+@contextlib.contextmanager
+def let_go(cwd: Path, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Wait until a stage runs; let it end at last."""
+    with process:
+        try:
+            wait_until((cwd / "ready").exists)
+            yield
+        finally:
+            (cwd / "go").touch()
+            process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs something in `out` as a library, and is in a stage."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOST],
+        cwd=tmp_path,
+        env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with let_go(tmp_path, process):
+        yield process
+
+
+def test_program_that_uses_the_library_is_not_stopped(
+    tmp_path: Path, host: subprocess.Popen[str]
+) -> None:
+    """`stop` refuses and names the process; `status` does not offer it; the program works on."""
+    assert read_json(tmp_path / "out" / LOCK)["held_by"] == "library"
+    for options in ((), ("--now",)):
+        ended = orchestrate("stop", "out", *options, cwd=tmp_path)
+        assert ended.code == 1
+        assert f"process {host.pid}" in ended.stderr
+        assert "library" in ended.stderr
+    shown = orchestrate("status", "out", cwd=tmp_path)
+    assert shown.code == 0
+    assert str(host.pid) in shown.stdout
+    assert "stop" not in shown.stdout
+    (tmp_path / "go").touch()
+    said, _ = host.communicate(timeout=PATIENCE_SECONDS)
+    assert (host.returncode, said) == (0, "done and the host works on\n")
+
+
+def test_command_says_that_it_is_one_and_is_stopped(tmp_path: Path) -> None:
+    """`status` offers to stop a run of the command, and `stop` does it."""
+    process = start("out", *PASSING, *stages(WAITS), cwd=tmp_path)
+    with let_go(tmp_path, process):
+        assert read_json(tmp_path / "out" / LOCK)["held_by"] == "command"
+        assert "fsm-orchestrator stop out" in orchestrate("status", "out", cwd=tmp_path).stdout
+        assert orchestrate("stop", "out", cwd=tmp_path).code == 0
+        process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 143
+
+
+POISON = {
+    "gone": b"",
+    "no JSON": b"{",
+    "deep": b"[" * 4000,
+    "infinite": b'{"pid": 1e999, "host": "h", "since": "s", "run_id": "r", "held_by": "command"}',
+    "negative": b'{"pid": -1, "host": "h", "since": "s", "run_id": "r", "held_by": "command"}',
+    "not UTF-8": b"\xff\xfe",
+    "long": b"9" * 5000,
+}
+
+
+@pytest.mark.parametrize("text", POISON.values(), ids=POISON)
+def test_lock_file_whose_text_is_gone(tmp_path: Path, text: bytes) -> None:
+    """Whatever stands in it, the run works on; commands say what they can, and signal nobody."""
+    process = start("out", *PASSING, *stages(WAITS), cwd=tmp_path)
+    with let_go(tmp_path, process):
+        (tmp_path / "out" / LOCK).write_bytes(text)
+        ended = orchestrate("stop", "out", "--wait-ms", "100", cwd=tmp_path)
+        assert ended.code == 1, ended
+        assert "does not say who holds it" in ended.stderr
+        if Path("/proc/locks").exists():
+            assert f"kill -TERM {process.pid}" in ended.stderr
+        for command in (("status", "out"), ("status", "."), ("out", "--resume")):
+            ended = orchestrate(*command, cwd=tmp_path)
+            assert ended.code in {0, 75}, ended
+            assert "Traceback" not in ended.stderr
+        assert process.poll() is None
+    assert process.returncode == 0
+    assert report_of(tmp_path / "out")["terminal_state"] == "done"
+
+
+def test_copied_text_names_nobody(tmp_path: Path) -> None:
+    """A lock file that came from another directory does not name the holder of this one."""
+    process = start("out", *PASSING, *stages(WAITS), cwd=tmp_path)
+    with let_go(tmp_path, process):
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        (copy / LOCK).write_bytes((tmp_path / "out" / LOCK).read_bytes())
+        assert json.loads((copy / LOCK).read_bytes())["pid"] == process.pid
+        descriptor = os.open(copy, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            ended = orchestrate("copy", *PASSING, *stages(), cwd=tmp_path)
+            assert ended.code == 75
+            assert str(process.pid) not in ended.stderr
+            ended = orchestrate("stop", "copy", "--wait-ms", "100", cwd=tmp_path)
+            assert ended.code == 1
+            assert str(process.pid) not in ended.stderr
+        finally:
+            os.close(descriptor)
+        assert process.poll() is None

@@ -1,0 +1,67 @@
+"""Files of a run are opened in one place, which follows no link and waits for nothing.
+
+Told by syntax: every other call that opens, reads or writes a file stands in a table here, with
+what it opens.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import fsm_orchestrator
+
+ROOT: Final = Path(fsm_orchestrator.__file__).parent
+OPENS: Final = frozenset(
+    {"open", "read_text", "read_bytes", "write_text", "write_bytes", "mkstemp"}
+)
+ALLOWED: Final = {
+    "cli/commands/completion.py": "scripts of this package",
+    "cli/commands/init.py": "files of this package",
+    "cli/console.py": "the terminal",
+    "cli/isolation.py": "/dev/null, and /proc/self/environ",
+    "disk/files.py": "the door itself",
+    "engine/invocation.py": "/dev/null, to see whether descriptors are left",
+    "inspection/stopping.py": "/proc/locks",
+    "lifecycle/source.py": "lifecycles of this package",
+    "processes/freezing.py": "/proc",
+    "processes/keeper.py": "/proc",
+    "processes/keeper_pool.py": "/proc",
+    "processes/snapshots.py": "/proc",
+    "processes/startable.py": "programs, looked at before: regular files",
+    "processes/survivors.py": "/proc",
+    "processes/table.py": "/proc",
+    "rendering/html/environment.py": "templates of this package",
+    "selftest/checks.py": "its own scratch files",
+    "selftest/freshness.py": "its own scratch files",
+    "selftest/sweep.py": "its own scratch files",
+    "stages/artifacts.py": "artifacts, looked at before: regular files, links to them too",
+}
+
+
+def opening(tree: ast.AST) -> Iterator[ast.AST]:
+    """What in a module opens a file, by the name of what is called, or os.open itself."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in OPENS:
+                yield node
+            case ast.Attribute(value=ast.Name(id="os"), attr="open"):
+                yield node
+
+
+def test_only_the_door_opens_files() -> None:
+    """No module that is not in the table opens a file by itself."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in sorted(ROOT.rglob("*.py"))
+        if any(opening(ast.parse(path.read_bytes())))
+    }
+    assert found - ALLOWED.keys() == set()
+
+
+def test_table_is_short_of_nothing_and_long_by_nothing() -> None:
+    """Each module of the table does open something."""
+    unused = {name for name in ALLOWED if not any(opening(ast.parse((ROOT / name).read_bytes())))}
+    assert unused == set()
