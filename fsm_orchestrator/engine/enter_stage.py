@@ -14,8 +14,9 @@ from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
@@ -187,6 +188,7 @@ class EnterStage:
             is_retry=is_retry,
             started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
+            on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
             asked_to_end=lambda: self._interrupts.first,
             on_slow_artifact=partial(self._on_slow_artifact, log),
@@ -295,6 +297,13 @@ class EnterStage:
             level="warning",
             path=self._context.masker.mask(path),
             elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
+        )
+
+    def _on_suspended(self, stage: str, paused_ms: int) -> None:
+        self._context.warn(
+            f"stage {stage!r} and its limits stood still for {paused_ms} ms: the run was suspended"
+            " (SIGTSTP)",
+            stage=stage,
         )
 
     def _reader(

@@ -101,7 +101,7 @@ def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> 
 def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) -> Offer:
     """Return the next command for a run that is not archived, tried and not done."""
     match view.standing:
-        case Standing.WORKING:
+        case Standing.WORKING | Standing.SUSPENDED:
             words = (PRODUCT, "logs", shown, "--follow")
             return Offer(words, ("show what the stages print, until the run has ended",))
         case Standing.DONE | Standing.NOT_CLOSABLE if not now_wrong and view.report.closure_ready:

@@ -16,6 +16,7 @@ from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
+from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
@@ -40,6 +41,13 @@ from fsm_orchestrator.vocabulary import (
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""
+ORCHESTRATOR_STOPPED: Final = "its orchestrator is stopped, by Ctrl-Z or SIGSTOP"
+"""The sentence on a run that is suspended."""
+
+
+def continuing(holder: Holder) -> tuple[str, ...]:
+    """Return the command that lets a suspended run go on."""
+    return ("kill", "-CONT", str(holder.pid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class InspectedRun:
     @property
     def standing(self) -> Standing:
         """The run's standing."""
-        return standing_of(self.report, is_held=self.holder is not None)
+        return standing_of(self.report, self.directory, self.holder)
 
     @property
     def open_attempt(self) -> AttemptRecord | None:
@@ -115,10 +123,10 @@ class InspectedRun:
         return walks[-1][-1].at if walks else self.report.started_at
 
 
-def standing_of(report: Report, *, is_held: bool) -> Standing:
-    """Return where a run stands. `is_held` says that a process is at work in its directory."""
-    if is_held:
-        return Standing.WORKING
+def standing_of(report: Report, directory: Path, holder: Holder | None) -> Standing:
+    """Return where a run stands; `holder` is the process at work in its directory."""
+    if holder is not None:
+        return standing_of_held(directory, holder)
     match report.terminal_state:
         case None:
             return Standing.INTERRUPTED
