@@ -79,7 +79,7 @@ from pydantic import BaseModel, Field
 class Model(BaseModel):
     field: int = Field(description="text")
 """
-_RUNNING: Final = f"{_MODELS}\nimport pwd, structlog, transitions"
+_RUNNING: Final = f"{_MODELS}\nimport _ctypes, pwd, structlog, transitions"
 # Nothing that is done here needs these; some are loaded by a library that is not kept from it.
 _HEAVY: Final = (
     *("argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "http"),

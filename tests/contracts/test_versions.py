@@ -59,7 +59,7 @@ def test_runs_are_resumed(run: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(VERSION_1 / run, output)
     earlier = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())["invocations"]
-    options = ("--executor-env", "TOKEN=open-sesame-4711") if run == "done" else ()
+    options = ("--executor-env", "MODE=open-sesame-4711") if run == "done" else ()
     keep = ("--on-changed-stage", "keep") if run == "done" else ()
     ended = orchestrate("out", "--resume", *options, *keep, cwd=tmp_path)
     assert ended.code == RESUMED[run], ended.stderr

@@ -45,7 +45,8 @@ NULLABLE: Final = frozenset(
         *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
-        *("retry", "rework_exit_code", "at_most", "given", "user", "uid", "host"),
+        *("retry", "rework_exit_code", "at_most", "events", "repeats"),
+        *("given", "user", "uid", "host"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""
