@@ -141,7 +141,7 @@ class Driver:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
         self._context.note_listener()
         before, log_before = self._recorder.draft, self._context.log
-        mask = self._context.masker.mask_path
+        mask = self._context.masker.mask
         details = tuple(map(mask, fact.details))
         record = TransitionRecord(
             seq=1 + before.last_seq,

@@ -76,14 +76,14 @@ class ArtifactsVerdict(NamedTuple):
 def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
     """Return the good artifacts as a record may name them."""
     return tuple(
-        artifact.model_copy(update={"path": masker.mask_path(artifact.path)})
+        artifact.model_copy(update={"path": masker.mask(artifact.path)})
         for artifact in verdict.good
     )
 
 
 def masked_paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
     """Return the paths of wrong artifacts as a record may name them."""
-    return masker.mask_paths(problem.path for problem in problems)
+    return masker.mask_all(problem.path for problem in problems)
 
 
 class JudgingCutShortError(Exception):

@@ -22,7 +22,7 @@ def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str
 
     PWD is where the stage starts, as a shell would have set it.
     """
-    given = {key: value for key, value in settings.env.items() if value is not None}
+    given = {key: value for key, value in settings.variables.items() if value is not None}
     return {
         **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
         **given,
