@@ -214,7 +214,7 @@ def test_stage_that_stops_its_keeper_has_its_limit_all_the_same(
 @pytest.mark.parametrize("way", WAYS)
 def test_suspended_run_stands_still_and_goes_on(suspects: Callable[[], Suspect], way: str) -> None:
     """SIGTSTP stops the stage, what it started and its limits; SIGCONT lets all go on."""
-    script = f"sleep 600 & echo $! > other; {GO}; kill $!"
+    script = f"sleep 600 & echo $! > other; {GO}; sleep 0.6; kill $!"
     for haste_ms in HASTES_MS:
         run = suspects()
         run.start(script, "--timeout-ms", str(haste_ms), command=WAYS[way])
