@@ -208,6 +208,7 @@ class Operation(StrEnum):
     CHECKPOINT_LOAD = "checkpoint.load"
     CHECKPOINT_PERSIST = "checkpoint.persist"
     REPORT_PERSIST = "report.persist"
+    EVENTS_VERIFY = "events.verify"
     EVENTS_PERSIST = "events.persist"
     LOGS_PERSIST = "logs.persist"
     LOCK_ACQUIRE = "lock.acquire"

@@ -75,12 +75,18 @@ def archive_run(output: HeldDirectory, found: tuple[Path, ...]) -> None:
     _move_all(tuple(reversed(found)), output, _free_name(directory, run_id or UNREADABLE_RUN))
 
 
+def other_run_reported(output_directory: Path, run_id: str) -> str | None:
+    """Return the run that the report in the directory is of, if that is another than `run_id`."""
+    found = peek.leading_run_id(output_directory / REPORT_FILE)
+    return None if found == run_id else found
+
+
 def archive_report(output: HeldDirectory) -> None:
     """Move the report alone aside, before another takes its place. As `archive_run`."""
     report = output.path / REPORT_FILE
     if report not in present_files(output.path):
         return
-    run_id = earlier_run_id(output.path) or UNREADABLE_RUN
+    run_id = peek.run_id(report) or earlier_run_id(output.path) or UNREADABLE_RUN
     name = _free_name(output.path / ARCHIVE_DIRECTORY, f"{run_id}.report")
     _move_all((report,), output, name)
 

@@ -51,6 +51,15 @@ def run_id(path: Path) -> str | None:
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
+def leading_run_id(path: Path) -> str | None:
+    """Return the run id at the beginning of a report or checkpoint; None if there is none."""
+    try:
+        found = _leading_member(beginning(path), "run_id")
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
+
+
 def private_file_name(output_directory: Path) -> PrivateFileName:
     """Return the private file of the run in a directory. Without a checkpoint there is none.
 

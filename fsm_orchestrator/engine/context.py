@@ -6,12 +6,14 @@ Shared by the modules of this room. Decides nothing.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.disk.reserve import Reserve
 from fsm_orchestrator.engine.surroundings import QuietListener
+from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,
@@ -22,6 +24,7 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
@@ -33,6 +36,10 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
     StageStatus,
 )
+
+LAST_WORDS: Final = 8
+"""How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
+and the report has the same again, with more space around it."""
 
 
 class RunContext:
@@ -58,9 +65,15 @@ class RunContext:
             home,
             draft,
             lambda: self.judge_artifacts().is_good,
+            event_file,
         )
         self._event_file = event_file
+        self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
         self._listener = listener
+
+    def close(self) -> None:
+        """Free what was kept for the last word."""
+        self._reserve.close()
 
     def begin(self, ended_pids: tuple[int, ...]) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
@@ -79,7 +92,7 @@ class RunContext:
             version=draft.version,
         )
         leftover = self.preparation.leftover
-        if leftover is not None and len(draft.invocations) == 1:
+        if leftover is not None and draft.invocation.number == 1:
             self.emit_interrupted(leftover, ended_pids, None, None)
         elif leftover is not None:
             settled = draft.invocations[-2]  # preparation/resume.py put the attempt there
@@ -87,8 +100,35 @@ class RunContext:
                 leftover, ended_pids, settled.number, settled.stage_executions[-1]
             )
         self._keep_secrets()
+        self._note_missing_events()
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
+
+    def _note_missing_events(self) -> None:
+        """Warn of events that are gone with their whole file, or went down with the machine."""
+        lost, known = self._event_file.lost, self.recorder.draft.last_event_seq
+        if lost is not None and lost.loss is Loss.MISSING:
+            self.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")
+        elif lost is None and self._event_file.found_seq < known:
+            self.recorder.add_warning(
+                f"the events file {self._event_file.path} ends with event"
+                f" {self._event_file.found_seq}, and {known} had been written: the machine went"
+                " down before they were on disk, or they were removed"
+            )
+
+    def check_earlier_events(self) -> None:
+        """Raise if the events of earlier invocations were cut or changed.
+
+        Raises:
+            OperationError: they were; the next invocation takes the file as it is then.
+        """
+        lost = self._event_file.lost
+        if lost is not None and lost.loss is not Loss.MISSING:
+            raise OperationError(
+                Operation.EVENTS_VERIFY,
+                lost.sentence,
+                remedy="put the file back as it was, or resume once more: its loss is recorded",
+            )
 
     def _keep_secrets(self) -> None:
         private, ref = self.preparation.private, self.recorder.draft.private_ref
@@ -140,6 +180,13 @@ class RunContext:
         """
         if self._event_file.failure is not None and not self.recorder.is_degraded:
             raise self._event_file.failure
+
+    def make_room(self, failure: OperationError) -> bool:
+        """Free what is kept for the last word, if the disk was full; return whether it was."""
+        is_freed = self._reserve.free_for(failure.__cause__)
+        if is_freed:
+            self._event_file.recover()
+        return is_freed
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""

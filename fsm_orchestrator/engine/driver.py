@@ -86,6 +86,7 @@ class Driver:
             self._context.begin(ended_pids)
             if failure is not None:
                 raise failure
+            self._context.check_earlier_events()
             match self._first_trigger:
                 case None:
                     self._end.visit_done(self._stages)
@@ -119,6 +120,10 @@ class Driver:
         except OperationError as failure:
             self._end.fail(failure, self._machine)
 
+    def close(self) -> None:
+        """Free what the run holds."""
+        self._context.close()
+
     def crash(self, error: Exception) -> None:
         """Record a bug of this program, as far as that can be done."""
         self._end.crash(error)
@@ -137,7 +142,7 @@ class Driver:
         mask = self._context.masker.mask_path
         details = tuple(map(mask, fact.details))
         record = TransitionRecord(
-            seq=1 + sum(1 for _ in before.transitions),
+            seq=1 + before.last_seq,
             trigger=fact.trigger,
             source=source,
             dest=dest,
@@ -158,6 +163,8 @@ class Driver:
             self._recorder.undo(before)
             self._context.log = log_before
             raise
+        if outcome is not None:
+            self._recorder.seal()
         if outcome is Outcome.DONE:
             self._context.forget_secrets()
 

@@ -18,7 +18,8 @@ from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
-"""After these the checkpoint stays as it is: it cannot be written, or still names the attempt
+"""After these the checkpoint stays as it is: it cannot be written (unless the disk was full, and
+there is space kept for the last word), or still names the attempt
 whose processes are alive, for the next resume to end."""
 
 
@@ -68,6 +69,7 @@ class RunEnd:
         self._recorder.save_with_report()
         self._context.emit_end(Outcome.DONE)
         self._context.check_events()
+        self._recorder.seal()
         self._context.forget_secrets()
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
@@ -102,13 +104,15 @@ class RunEnd:
     def fail(self, failure: OperationError, machine: RunMachine) -> Report:
         """Fail the run, for the program could not do its own part of it."""
         self._recorder.is_degraded = True
+        has_room = self._context.make_room(failure)
         self._context.settle_open_attempt(f"interrupted: {failure}")
         self._emit_failure(
             failure, execution=self._context.add_own_failure(failure.operation, str(failure))
         )
         outcome = None if self._recorder.draft.is_done else Outcome.FAILED
         try:
-            if failure.operation not in KEEP_CHECKPOINT:
+            is_kept = failure.operation in KEEP_CHECKPOINT
+            if not is_kept or (has_room and failure.operation is Operation.CHECKPOINT_PERSIST):
                 self._abort(str(failure), machine, outcome)
                 return self._recorder.report(outcome)
         except OperationError as second:
@@ -161,6 +165,7 @@ class RunEnd:
         self._context.finish(ExitCode.FAILED)
         self._recorder.save_with_report(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
+        self._recorder.seal()
 
     def _emit_failure(self, failure: OperationError, **bound: Any) -> None:
         self._context.log.emit(

@@ -101,9 +101,11 @@ def _drive(
         _remove_stale(lock)
         if preparation.archives and failure is not None:
             raise failure
-        if preparation.checkpoint.invocation.number == 1:
-            with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
+        with files.recording(Operation.ARCHIVE_MOVE, output / ARCHIVE_DIRECTORY):
+            if preparation.checkpoint.invocation.number == 1:
                 archive.archive_run(lock, earlier)
+            elif archive.other_run_reported(output, preparation.checkpoint.run_id) is not None:
+                archive.archive_report(lock)
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
@@ -156,7 +158,9 @@ def _execute(
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
-    with contextlib.closing(EventFile(lock)) as event_file:
+    known = preparation.checkpoint
+    events = EventFile(lock, known.events, known.last_event_seq)
+    with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, lock, caller, runner, log, event_file)
         try:
@@ -170,6 +174,8 @@ def _execute(
             raise InternalError(
                 f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
             ) from error
+        finally:
+            driver.close()
         return report, driver.is_recorded
 
 

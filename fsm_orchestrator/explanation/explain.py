@@ -30,7 +30,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         current_state=report.current_state,
         exit_code=report.exit_code,
         since=view.since,
-        invocations=len(view.invocations),
+        invocations=view.invocation_count,
         causes=causes_of(view, directory, now_wrong, changed),
         next_step=next_step_of(view, shown, now_wrong),
         gates=explained_gates(view),

@@ -42,12 +42,12 @@ def _explained_stage(view: InspectedRun, stage: str, directory: str) -> Explaine
 def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[ExplainedAttempt, ...]:
     found = [
         ExplainedAttempt(
-            invocation=number,
+            invocation=visit.number,
             attempt=one.attempt,
             ending=ending_sentence(one),
             facts=() if one.status is StageStatus.SKIPPED else record_of(one, directory),
         )
-        for number, visit in enumerate(view.invocations, start=1)
+        for visit in view.invocations
         for one in visit.stage_executions
         if one.stage == stage and one.attempt
     ]
@@ -56,7 +56,7 @@ def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[Explained
         is_working = view.standing is Standing.WORKING
         found.append(
             ExplainedAttempt(
-                invocation=len(view.invocations),
+                invocation=view.invocation_count,
                 attempt=open_attempt.attempt,
                 ending="at work" if is_working else "its end was not seen",
                 facts=open_attempt_facts(open_attempt),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk import archive
+from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
@@ -22,12 +22,15 @@ from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.vocabulary import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
+    EVENTS_FILE,
     REPORT_FILE,
     Outcome,
     Standing,
@@ -84,6 +87,11 @@ class InspectedRun:
                 update={"passed_over": kept.passed_over, "rerun": kept.rerun}
             )
         return (*self.report.earlier_invocations, latest)
+
+    @property
+    def invocation_count(self) -> int:
+        """How many times the command was started for the run."""
+        return self.invocations[-1].last_number
 
     @property
     def relocation_sentence(self) -> str | None:
@@ -165,7 +173,9 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     is_archived = directory != output
     holder = None if is_archived else holder_of(output)
     saved, trouble = _saved(directory)
-    report, report_trouble = _report(directory, saved)
+    report, report_trouble = _report(directory, saved, is_at_work=holder is not None)
+    if holder is None and saved is not None:
+        trouble = trouble or _events_trouble(directory, saved.checkpoint)
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
     return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)
@@ -188,13 +198,40 @@ def _saved(directory: Path) -> tuple[SavedRun | None, str | None]:
         return None, str(error)
 
 
-def _report(directory: Path, saved: SavedRun | None) -> tuple[Report, str | None]:
+def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
+    """Say what became of the events that the record has marked; None when all are there."""
+    path = directory / EVENTS_FILE
+    try:
+        lost = lost_events(path, checkpoint.events)
+    except OSError as error:
+        return f"cannot read {path}: {files.reason(error)}"
+    return None if lost is None else lost.sentence
+
+
+def _report(
+    directory: Path, saved: SavedRun | None, *, is_at_work: bool
+) -> tuple[Report, str | None]:
+    """Return the report to go by, and what is wrong with the one that was written."""
     try:
         report = read_report(directory / REPORT_FILE)
-        relocation = None if saved is None else saved.relocation
-        return (report if relocation is None else relocation.report(report)), None
+        if saved is None:
+            return report, None
+        if saved.relocation is not None:
+            report = saved.relocation.report(report)
+        if is_at_work:
+            return report, None
+        found = checked(report, saved.checkpoint, lambda: _is_intact(saved))
+        if not found.contradicted:
+            return found.report, None
+        return found.report, (
+            f"{directory / REPORT_FILE} is not what {CHECKPOINT_FILE} beside it says, in"
+            f" {', '.join(found.contradicted)}: the checkpoint is believed"
+        )
     except ReportError as error:
         if saved is None:
             raise
-        intact = judge_artifacts(saved.checkpoint, {}).is_good
-        return build_report(saved.checkpoint, artifacts_intact=intact), str(error)
+        return build_report(saved.checkpoint, artifacts_intact=_is_intact(saved)), str(error)
+
+
+def _is_intact(saved: SavedRun) -> bool:
+    return judge_artifacts(saved.checkpoint, {}).is_good

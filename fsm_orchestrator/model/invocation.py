@@ -52,6 +52,14 @@ class GateDecision(StrictModel):
     )
 
 
+class Repeats(StrictModel):
+    """The invocations that came to the same as the one before them, and ran nothing."""
+
+    count: Ordinal = Field(description="How many there were.")
+    last_started_at: Timestamp = Field(description="When the last of them began, in UTC.")
+    last_finished_at: Timestamp = Field(description="When the last of them ended, in UTC.")
+
+
 class InvocationRecord(StrictModel):
     """The work of one start of the command on the run."""
 
@@ -97,3 +105,22 @@ class InvocationRecord(StrictModel):
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
     )
+    repeats: Repeats | None = Field(
+        description=(
+            "The invocations right after it that came to the same, but for times and numbers, and"
+            " ran nothing; null when there were none."
+        )
+    )
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last invocation that the record is of."""
+        return self.number + (0 if self.repeats is None else self.repeats.count)
+
+    @property
+    def last_seq(self) -> int | None:
+        """The number of the last transition that the record is of; None when it has none."""
+        if not self.transitions:
+            return None
+        repeated = (self.last_number - self.number) * len(self.transitions)
+        return self.transitions[-1].seq + repeated

@@ -119,6 +119,7 @@ def new_invocation(
         passed_over=(),
         rerun=rerun,
         warnings=warnings,
+        repeats=None,
     )
 
 

@@ -134,6 +134,8 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         origins=origins_of(config, NO_ORIGINS, 1, ({}, settings)),
         completions=(),
         open_attempt=None,
+        last_event_seq=0,
+        events=None,
         invocations=(new_invocation(1, mode, clock, warnings=setting_warnings(settings)),),
     )
     return Preparation(

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
+from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
+from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
@@ -31,7 +33,13 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.vocabulary import ExecutionMode, Trigger, Whereabouts, __version__
+from fsm_orchestrator.vocabulary import (
+    REPORT_FILE,
+    ExecutionMode,
+    Trigger,
+    Whereabouts,
+    __version__,
+)
 
 
 def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
@@ -82,6 +90,17 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
         )
 
 
+def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
+    """Warn that the report in the directory is another run's than its checkpoint."""
+    output, run_id = run.config.output_path, run.checkpoint.run_id
+    other = archive.other_run_reported(output, run_id)
+    if other is None:
+        return ()
+    path = output / REPORT_FILE
+    said = f"{path} is of another run, {other}: this resume is of {run_id}, and archives it first"
+    return (said,)
+
+
 def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> ResumableRun:
     """Give each stage that is skipped the settings it completed with, whatever was given now."""
     skipped = [one for one in run.checkpoint.completed if one.stage not in rerun]
@@ -101,10 +120,14 @@ def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
     config, checkpoint = run.config, run.checkpoint
     clock = clock_of(config)
     visit = new_invocation(
-        len(checkpoint.invocations) + 1,
+        checkpoint.invocation.last_number + 1,
         ExecutionMode.RESUME,
         clock,
-        warnings=(*setting_warnings(run.settings), *_relocation_warnings(checkpoint, where)),
+        warnings=(
+            *setting_warnings(run.settings),
+            *_relocation_warnings(checkpoint, where),
+            *_report_warnings(run),
+        ),
     )
     is_copy = where is Whereabouts.COPIED
     return Preparation(
@@ -128,20 +151,23 @@ def _prepare_continuation(
     settled = found.attempt_interrupted(
         error="interrupted: its orchestrator ended without recording how it ended"
     )
-    number = len(found.invocations) + 1
+    number = found.invocation.last_number + 1
     signals = signals_in_force(
         config.gates, found.gate_signals, config.gate_sources, signal_given(config, clock, number)
     )
     origins = origins_of(config, found.origins, number, (run.kept, run.settings))
+    to_run = _to_run(run, decision.rerun)
     invocation = new_invocation(
         number,
         ExecutionMode.RESUME,
         clock,
         warnings=(
             *warnings,
+            *_report_warnings(run),
             *decision.warnings,
             *_input_warnings(run),
-            *outlived_signals(signals, _to_run(run, decision.rerun), origins, clock),
+            *outlived_signals(signals, to_run, origins, clock),
+            *attempt_warnings(run, settled, to_run),
         ),
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )

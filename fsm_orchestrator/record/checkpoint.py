@@ -13,6 +13,7 @@ from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
+    Count,
     Many,
     Ordinal,
     RunId,
@@ -33,6 +34,8 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.record.events_mark import EventsMark
+from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
@@ -108,6 +111,17 @@ class Checkpoint(StrictModel):
             "The attempt that has begun and whose end is not recorded yet; null when there is none."
         )
     )
+    last_event_seq: Count = Field(
+        description=(
+            "Number of the last event that had been written; what was not durable by then may be"
+            " missing after a power cut."
+        )
+    )
+    events: EventsMark | None = Field(
+        description=(
+            "The end of the events file when an invocation ended last; null before one has."
+        )
+    )
     invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
         description="All invocations of the run, in order; the last is the latest."
     )
@@ -126,6 +140,12 @@ class Checkpoint(StrictModel):
     def executions(self) -> Iterator[StageExecution]:
         """What all invocations did about stages, in order."""
         return (one for invocation in self.invocations for one in invocation.stage_executions)
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last transition, over all invocations; 0 before there is one."""
+        numbers = (one.last_seq for one in reversed(self.invocations))
+        return next((number for number in numbers if number is not None), 0)
 
     def decisions_in_force(self, outcome: Outcome | None) -> tuple[GateDecision, ...]:
         """Return this invocation's decisions; where a done run was resumed, those that closed it.
@@ -205,13 +225,21 @@ class Checkpoint(StrictModel):
         return self.with_invocation(stage_executions=(*self.invocation.stage_executions, execution))
 
     def begun(self, invocation: InvocationRecord) -> Self:
-        """Begin an invocation; the completions of the stages that it runs again are set aside."""
+        """Begin an invocation; the completions of the stages that it runs again are set aside.
+
+        Invocations before it that only repeated each other are folded.
+        """
         return self.model_copy(
             update={
-                "invocations": (*self.invocations, invocation),
+                "invocations": (*self._folded(), invocation),
                 "completions": self._in_force_without(invocation.rerun),
             }
         )
+
+    def _folded(self) -> tuple[InvocationRecord, ...]:
+        latest = self.invocations[-1:]  # none yet in a record that is made again
+        has_looped = any(self.repeated_by(one) for here in latest for one in here.transitions)
+        return self.invocations if has_looped else folded(self.invocations)
 
     def taken(self, transition: TransitionRecord, **invocation_changes: Any) -> Self:
         """Take a transition; a loop leaves no completion in force of the stages that it repeats."""

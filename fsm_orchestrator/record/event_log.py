@@ -7,8 +7,6 @@ that a program that uses structlog itself can call this as a library.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import os
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, NamedTuple
@@ -20,13 +18,23 @@ from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.record.events_mark import (
+    EventsMark,
+    LostEvents,
+    line_before,
+    lost_events,
+    mark_of,
+    seq_of,
+    start_of_line,
+)
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName, Operation
 
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
-TAIL_BYTES_MAX: Final = 4 * 1024 * 1024
+FOREIGN_LINES_MAX: Final = 1_000
+"""The lines that are passed over in search of the last event of ours."""
 _SENTENCES: Final = frozenset({"message", "error", "reason"})
 """The sentences, which may quote anything. Names are never masked, whatever a value is."""
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
@@ -38,20 +46,36 @@ class EventFile:
     A torn last line, left by a kill in mid-write, is cut off when the file is opened. The first
     failure, to open or to write, is kept in `failure` for the run to find; nothing is written
     after it.
+
+    Attributes:
+        mark: the end of the file when it was durable last; None before that.
+        last_seq: the number of the last event. `last_seq` and `mark` of the constructor are those
+            of the run's record: numbers go on from there, whatever became of the file.
+        found_seq: the number of the last event that was in the file when it was opened.
+        lost: what became of events that are marked; None when all are there.
     """
 
-    def __init__(self, home: HeldDirectory) -> None:
+    def __init__(
+        self, home: HeldDirectory, mark: EventsMark | None = None, last_seq: int = 0
+    ) -> None:
         self._home = home
         self.path = home.path / EVENTS_FILE
         self.failure: RecordingError | None = None
-        self.last_seq = 0
+        self.last_seq = last_seq
+        self.mark = mark
+        self.lost: LostEvents | None = None
+        self.found_seq = 0
         self._descriptor = -1
+        self._last_line = b""
         try:
             moving.take_own_copy(EVENTS_FILE, home)
+            self.lost = lost_events(self.path, mark, within=home)
             self._descriptor = files.open_append(self.path, within=home)
-            self.last_seq = self._repair()
+            self.found_seq = self._repair()
+            self.last_seq = max(last_seq, self.found_seq)
         except OSError as error:
             self.failure = self._error(error)
+        self._given_seq = self.last_seq
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append one event. A failure is kept, not raised."""
@@ -71,6 +95,19 @@ class EventFile:
             self.failure = self._error(error)
             with contextlib.suppress(OSError):
                 files.truncate(self._descriptor, size_bytes)
+        else:
+            self.last_seq, self._last_line = event["seq"], line
+
+    def next_seq(self) -> int:
+        """Return the number for the next event."""
+        self._given_seq += 1
+        return self._given_seq
+
+    def recover(self) -> None:
+        """Write on after a failure; events that could not be written are as if not logged."""
+        if self._descriptor >= 0:
+            self.failure = None
+            self._given_seq = self.last_seq
 
     def sync(self) -> None:
         """Make what was written durable. A failure is kept, not raised."""
@@ -78,6 +115,9 @@ class EventFile:
             return
         try:
             files.sync(self._descriptor)
+            if self._last_line:
+                size_bytes = os.fstat(self._descriptor).st_size
+                self.mark = mark_of(self.last_seq, size_bytes, self._last_line)
         except OSError as error:
             self.failure = self._error(error)
 
@@ -89,18 +129,23 @@ class EventFile:
     def _repair(self) -> int:
         """Cut a torn last line; return the number of the last event, 0 if there is none."""
         size_bytes = os.fstat(self._descriptor).st_size
-        start = max(0, size_bytes - TAIL_BYTES_MAX)
-        tail = os.pread(self._descriptor, TAIL_BYTES_MAX, start)
-        end_of_last_line = tail.rfind(b"\n") + 1
-        if end_of_last_line < len(tail):
-            files.truncate(self._descriptor, start + end_of_last_line)
-        for line in reversed(tail[:end_of_last_line].splitlines()):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                return int(json.loads(line)["seq"])
+        end = start_of_line(self._descriptor, size_bytes)
+        if end < size_bytes:
+            files.truncate(self._descriptor, end)
+        for _ in range(FOREIGN_LINES_MAX):
+            if end == 0:
+                break
+            line_start = start_of_line(self._descriptor, end - 1)
+            seq = seq_of(line_before(self._descriptor, end))
+            if seq is not None:
+                return seq
+            end = line_start
         return 0
 
     def _error(self, error: OSError) -> RecordingError:
-        return RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+        failure = RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+        failure.__cause__ = error
+        return failure
 
 
 class _Sinks(NamedTuple):
@@ -127,7 +172,6 @@ def build_logger(
     clock: Clock, masker: Masker, event_file: EventFile, listener: Listener | None
 ) -> RunLogger:
     """Return a logger that numbers, stamps, masks and orders events, and feeds both sinks."""
-    numbers = itertools.count(event_file.last_seq + 1)
 
     def finish(
         _logger: Any, _method: str, event: EventDict
@@ -136,7 +180,7 @@ def build_logger(
             key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
             for key, value in event.items()
         }
-        line |= {"seq": next(numbers), "at": timestamp(clock.now())}
+        line |= {"seq": event_file.next_seq(), "at": timestamp(clock.now())}
         line["schema_version"] = SCHEMA_VERSION
         ordered: EventDict = {key: line.pop(key) for key in _FIRST_KEYS if key in line}
         return ({**ordered, **line},), {}

@@ -20,6 +20,7 @@ from fsm_orchestrator.record.attempt_check import (
     stage_problems,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.folding import is_foldable
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
 
@@ -40,8 +41,10 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
     replay = Replay(checkpoint)
     for position, invocation in enumerate(checkpoint.invocations):
         where = f"invocations[{position}]"
-        if invocation.number != position + 1:
-            yield f"{where}.number: is {invocation.number}, not {position + 1}"
+        number = 1 + (checkpoint.invocations[position - 1].last_number if position else 0)
+        if invocation.number != number:
+            yield f"{where}.number: is {invocation.number}, not {number}"
+        yield from _repeats_problems(checkpoint, invocation, where)
         yield from _invocation_problems(lifecycle, invocation, where)
         yield from _decision_problems(invocation, where)
         yield from _walk_problems(replay, invocation, where)
@@ -73,6 +76,20 @@ def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> 
         yield from _order_problems(transition, at, is_first=index == 0)
         replay.take(transition)
     yield from done_here(is_last=True)
+    replay.repeat(invocation)
+
+
+def _repeats_problems(
+    checkpoint: Checkpoint, invocation: InvocationRecord, where: str
+) -> Iterator[str]:
+    """Find repetitions of an invocation that cannot have been repeated, or were not folded."""
+    if invocation.repeats is None:
+        return
+    if invocation is checkpoint.invocation:
+        yield f"{where}.repeats: the latest invocation repeats nothing yet"
+    has_looped = any(checkpoint.repeated_by(one) for one in invocation.transitions)
+    if has_looped or not is_foldable(invocation):
+        yield f"{where}.repeats: what it did cannot be done again in the same way"
 
 
 def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome
 
@@ -25,12 +26,18 @@ from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation,
 class Recorder:
     """Holds the run's record and writes it.
 
-    `artifacts_intact` is asked when a done run's report is made.
+    `artifacts_intact` is asked when a done run's report is made; how far `events` has come is
+    noted in every checkpoint.
     """
 
     def __init__(
-        self, home: OutputLock, draft: Checkpoint, artifacts_intact: Callable[[], bool]
+        self,
+        home: OutputLock,
+        draft: Checkpoint,
+        artifacts_intact: Callable[[], bool],
+        events: EventFile,
     ) -> None:
+        self._events = events
         self._home = home
         self._checkpoint_path = home.path / CHECKPOINT_FILE
         self._report_path = home.path / REPORT_FILE
@@ -67,6 +74,14 @@ class Recorder:
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             files.replace_file(self._checkpoint_path, data, within=self._home)
         self._note_on_disk(data)
+
+    def seal(self) -> None:
+        """Note where the events end, once the invocation's last one is durable.
+
+        Too late for the invocation to fail: what cannot be noted is as if it had been killed here.
+        """
+        with contextlib.suppress(RecordingError):
+            self.save()
 
     def take(
         self,
@@ -160,6 +175,11 @@ class Recorder:
             files.replace_file(self._report_path, data, within=self._home)
 
     @property
+    def size_bytes(self) -> int:
+        """The size of the checkpoint that is on disk."""
+        return len(self._on_disk or b"")
+
+    @property
     def is_closure_ready(self) -> bool:
         """Whether the report that was made last to be written says that the run may be closed."""
         return not self.is_degraded and self.latest is not None and self.latest.closure_ready
@@ -192,6 +212,8 @@ class Recorder:
                 raise _error(operation, staged.path, error) from error
 
     def _checkpoint_bytes(self) -> bytes:
+        events = {"last_event_seq": self._events.last_seq, "events": self._events.mark}
+        self.draft = self.draft.model_copy(update=events)
         return self.draft.model_dump_json().encode() + b"\n"
 
 

@@ -58,6 +58,10 @@ class Replay:
         self.seq += 1
         self._fact = None
 
+    def repeat(self, invocation: InvocationRecord) -> None:
+        """Count the transitions of the invocations that only repeated one."""
+        self.seq = max(self.seq, invocation.last_seq or 0)
+
     def add(self, execution: StageExecution) -> None:
         """Add what was done about a stage, or what the program itself failed to do."""
         if execution.attempt == 0:

@@ -112,8 +112,10 @@ class Report(StrictModel):
 
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
-        number = len(self.earlier_invocations) + 1
-        return InvocationRecord(number=number, passed_over=(), rerun=(), **_shared(self))
+        number = 1 + (self.earlier_invocations[-1].last_number if self.earlier_invocations else 0)
+        return InvocationRecord(
+            number=number, passed_over=(), rerun=(), repeats=None, **_shared(self)
+        )
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:

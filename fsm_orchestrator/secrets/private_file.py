@@ -7,8 +7,10 @@ little longer, so that repeating a command after `done` can be recognised. Old f
 
 import contextlib
 import os
+import re
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,9 @@ PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$"
 FILE_BYTES_MAX = 16 * 1024 * 1024
 AGE_DAYS_MAX = 30
 FILES_MAX = 1000
+DAYS_AGREEING = 3
+_DAY_SECONDS = 86_400
+_NAME = re.compile(rf"{PRIVATE_REF_PATTERN}\.json")
 
 
 class StageSecrets(StrictModel):
@@ -80,23 +85,35 @@ def save(ref: str, state: PrivateFile) -> None:
     files.make_directory(directory, mode=0o700)
     stale.remove_stale(directory, _path(ref).name)  # what a killed orchestrator has left
     files.replace_file(_path(ref), state.model_dump_json().encode(), mode=0o600)
-    _prune(directory)
+    _prune(directory, _path(ref))
 
 
 def _path(ref: str) -> Path:
     return state_directory() / f"{ref}.json"
 
 
-def _prune(directory: Path) -> None:
-    """Remove files beyond the age or the count; losing one costs a resume its values, no more."""
+def _prune(directory: Path, kept: Path) -> None:
+    """Remove files beyond the age or the count, but `kept`; a resume then asks for their values."""
     found = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            with contextlib.suppress(OSError):
-                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
+            if _NAME.fullmatch(entry.name) and entry.name != kept.name:
+                with contextlib.suppress(OSError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime, entry.path))
     found.sort(reverse=True)
-    oldest = time.time() - AGE_DAYS_MAX * 86_400  # noqa: TID251 - ages of files, not of the run
+    oldest = _agreed_time([changed_at for changed_at, _ in found]) - AGE_DAYS_MAX * _DAY_SECONDS
     for position, (changed_at, path) in enumerate(found):
-        if position >= FILES_MAX or changed_at < oldest:
+        if position >= FILES_MAX - 1 or changed_at < oldest:
             with contextlib.suppress(OSError):
                 files.remove(Path(path))
+
+
+def _agreed_time(times: Sequence[float]) -> float:
+    """Return a time that has surely come, for all that a clock may be wrong; 0 if none is known.
+
+    It is not later than the clock, and files that runs have written on several other days say so
+    as well: a clock that is years ahead, or was once, makes no file old.
+    """
+    now = time.time()  # noqa: TID251 - ages of files, not of the run
+    days = sorted({at // _DAY_SECONDS for at in times if at <= now}, reverse=True)
+    return days[DAYS_AGREEING - 1] * _DAY_SECONDS if len(days) >= DAYS_AGREEING else 0.0

@@ -11,6 +11,7 @@ from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.driver import Driver
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE
 from tests.bench.bare import replace_file
@@ -65,7 +66,9 @@ def records_figure(bench: Bench) -> Sequence[Row]:
     """The checkpoint and the report of a finished run, each written again."""
     output = bench.fresh()
     run_true(output, bench.true)
-    recorder = Recorder(OutputLock.acquire(output), checkpoint_reader.load(output), lambda: True)
+    home = OutputLock.acquire(output)
+    events = EventFile(home)
+    recorder = Recorder(home, checkpoint_reader.load(output), lambda: True, events)
     bare = bench.scratch / "bare"
     rows = []
     for label, name, write in (
@@ -80,4 +83,5 @@ def records_figure(bench: Bench) -> Sequence[Row]:
         )
         floor_is = f"write, fsync, rename, directory fsync of {len(data)} bytes"
         rows.append(Row(label=label, ours=own, floor=floor, floor_is=floor_is))
+    events.close()
     return rows

@@ -385,12 +385,13 @@ def test_a_torn_last_event_is_repaired_on_resume(tmp_path: Path, torn: bytes) ->
     assert len(events) > whole.count(b"\n")
 
 
-def test_a_log_that_was_torn_in_its_only_line_begins_anew(tmp_path: Path) -> None:
-    """Nothing whole is left to go on from: the first event is number one."""
+def test_a_log_that_was_torn_in_its_only_line_goes_on_from_the_record(tmp_path: Path) -> None:
+    """Nothing whole is left in the file: the first event has the number after the last known."""
     orchestrate("out", *PASSING, *stages("exit 1"), cwd=tmp_path)
+    last = events_of(tmp_path / "out")[-1]["seq"]
     (tmp_path / "out" / EVENTS).write_bytes(b'{"seq": 1, "at"')
     orchestrate("out", "--resume", cwd=tmp_path)
-    assert events_of(tmp_path / "out")[0]["seq"] == 1
+    assert events_of(tmp_path / "out")[0]["seq"] == last + 1
 
 
 def test_latest_invocation_has_the_shape_of_the_earlier_ones(tmp_path: Path) -> None:
@@ -401,5 +402,5 @@ def test_latest_invocation_has_the_shape_of_the_earlier_ones(tmp_path: Path) -> 
     report = load_report(tmp_path / "out")
     assert report.earlier_invocations == (latest,)
     assert report.latest.number == 2
-    only_in_checkpoint = {"number", "passed_over", "rerun"}
+    only_in_checkpoint = {"number", "passed_over", "repeats", "rerun"}
     assert set(InvocationRecord.model_fields) - set(Report.model_fields) == only_in_checkpoint

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,39 +270,6 @@ def test_what_cannot_be_masked_is_not_shown(tmp_path: Path, content: str) -> Non
     assert str(tmp_path / "out" / "logs") in logs.stderr
     everything = logs.stderr + status.stdout + (tmp_path / "page.html").read_text()
     assert VALUE not in everything
-
-
-def test_old_private_files_are_pruned(tmp_path: Path) -> None:
-    """Beyond thirty days or a thousand files the oldest go; the run's own file stays."""
-    store = tmp_path / STORE
-    store.mkdir(parents=True)
-    now, day = time.time(), 86_400
-    ages = {f"young{number}": 60.0 + number for number in range(1005)}
-    ages |= {"old": 31.0 * day, "ancient": 400.0 * day}
-    for name, age in ages.items():
-        (store / name).touch()
-        os.utime(store / name, (now - age, now - age))
-    options = (*shell("manager", "exit 1"), "--manager-env", f"TOKEN={VALUE}")
-
-    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
-
-    left = {path.name for path in store.iterdir()}
-    own = f"{checkpoint_of(tmp_path / 'out')['private_ref']}.json"
-    assert left == {own} | {f"young{number}" for number in range(999)}
-
-
-def test_private_files_are_kept_for_thirty_days(tmp_path: Path) -> None:
-    """A resume within thirty days has its values; after that they are gone, however few."""
-    store = tmp_path / STORE
-    store.mkdir(parents=True)
-    for days in (29, 31):
-        at = time.time() - days * 86_400
-        (store / f"of {days} days").touch()
-        os.utime(store / f"of {days} days", (at, at))
-    options = (*shell("manager", "exit 1"), "--manager-env", f"TOKEN={VALUE}")
-    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
-    own = f"{checkpoint_of(tmp_path / 'out')['private_ref']}.json"
-    assert {path.name for path in store.iterdir()} == {own, "of 29 days"}
 
 
 def test_the_private_file_follows_the_base_directory_specification(

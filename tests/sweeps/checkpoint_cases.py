@@ -43,6 +43,7 @@ UNWITNESSED: Final = frozenset(
         *("timeout_ms", "kill_grace_ms", "on_leak", "private_ref", "run_id", "stages", "stages.**"),
         *("gate_signals.*.source", "open_attempt"),
         "gate_signals.*.status",  # until it is judged
+        *("last_event_seq", "events", "events.*"),  # the events file is held against them
         # words, times and measures
         *("version", "lifecycle.title", "lifecycle.transition.*.why", "lifecycle.state.*.gates"),
         *("open_attempt.reason", "open_attempt.token", "open_attempt.started_at"),

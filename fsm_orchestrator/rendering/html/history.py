@@ -10,6 +10,7 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import look_of
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import StageStatus, Trigger
 
 TRANSITIONS_SHOWN_MAX: Final = 200
@@ -55,6 +56,9 @@ def _visit(record: InvocationRecord) -> Visit:
 
 
 def _deeds(record: InvocationRecord) -> Iterator[str]:
+    if record.repeats is not None:
+        count, last = record.repeats.count, record.repeats.last_started_at
+        yield f"repeated {counted(count, 'time')}, up to {record.last_number} at {last}"
     refused = [one.gate.value for one in record.gate_decisions if not one.passed]
     if refused:
         yield f"refused by {', '.join(refused)}"

@@ -58,8 +58,11 @@ def _at_work(view: InspectedRun) -> str:
         if one.finished_at is not None
     ]
     took = span_words(sum(spans))
-    count = counted(len(view.invocations), "invocation")
+    count = counted(view.invocation_count, "invocation")
     missing = len(view.invocations) - len(spans)
+    repeated = view.invocation_count - len(view.invocations)
+    if repeated:
+        count += f", {repeated} of which only repeated another"
     if not spans:
         return f"not measured, in {count}"
     if missing:

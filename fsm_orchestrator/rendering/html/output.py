@@ -49,7 +49,7 @@ class Outputs:
         self._masker = secrets.masker
         self._has_values = _has_values(view)
         self._are_values_known = _are_values_known(view, secrets)
-        self._latest = len(view.invocations)
+        self._latest = view.invocation_count
 
     def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Output]:
         """Return the streams of an attempt, stderr first; `kept_stderr` is the report's quote."""

@@ -1,0 +1,132 @@
+"""How far the events file had come, as the checkpoint has it, and what became of the file since.
+
+The mark is of what was durable: after a power cut the file may lack what was added later, never
+what is marked. Reads only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pydantic import Field
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
+from fsm_orchestrator.vocabulary import BYTES_MAX
+
+CHUNK_BYTES: Final = 64 * 1024
+LINE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The longest line that is looked at: no event comes near it."""
+_NEWLINE: Final = b"\n"
+
+
+class EventsMark(StrictModel):
+    """The end of the events file when an invocation ended, durable by then."""
+
+    last_seq: Ordinal = Field(description="Number of the last event.")
+    size_bytes: Ordinal = Field(description="Size of the file up to that event, in bytes.")
+    last_line_sha256: Sha256 = Field(
+        description="SHA-256 of that event's line without its newline, in hexadecimal."
+    )
+
+
+class Loss(StrEnum):
+    """What became of the events of earlier invocations."""
+
+    MISSING = "missing"
+    SHORTER = "shorter"
+    CHANGED = "changed"
+
+
+class LostEvents(NamedTuple):
+    """Events that were recorded and are not there any more."""
+
+    loss: Loss
+    path: Path
+    mark: EventsMark
+    size_bytes: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """The loss, for a person."""
+        kept = f"its record says {self.mark.last_seq} events in {self.mark.size_bytes} bytes"
+        match self.loss:
+            case Loss.MISSING:
+                return f"the events file {self.path} is gone; {kept}"
+            case Loss.SHORTER:
+                return f"the events file {self.path} was cut to {self.size_bytes} bytes; {kept}"
+            case Loss.CHANGED:
+                return (
+                    f"the events file {self.path} was changed: event {self.mark.last_seq} is not"
+                    f" the one that was written; {kept}"
+                )
+
+
+def mark_of(last_seq: int, size_bytes: int, last_line: bytes) -> EventsMark:
+    """Return the mark of a file that ends with a line."""
+    digest = hashlib.sha256(last_line.rstrip(_NEWLINE)).hexdigest()
+    return EventsMark(last_seq=last_seq, size_bytes=size_bytes, last_line_sha256=digest)
+
+
+def lost_events(
+    path: Path, mark: EventsMark | None, *, within: HeldDirectory | None = None
+) -> LostEvents | None:
+    """Hold the events file against its mark; None when all that was marked is there.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if mark is None:
+        return None
+    try:
+        descriptor = files.open_regular(path, within=within)
+    except FileNotFoundError:
+        return LostEvents(Loss.MISSING, path, mark)
+    try:
+        size_bytes = os.fstat(descriptor).st_size
+        if size_bytes < mark.size_bytes:
+            return LostEvents(Loss.SHORTER, path, mark, size_bytes)
+        line = line_before(descriptor, mark.size_bytes)
+    finally:
+        os.close(descriptor)
+    if mark_of(mark.last_seq, mark.size_bytes, line) != mark:
+        return LostEvents(Loss.CHANGED, path, mark, size_bytes)
+    return None
+
+
+def line_before(descriptor: int, end: int) -> bytes:
+    """Return the line that ends at an offset of an open file, with its newline; empty if none."""
+    start = start_of_line(descriptor, end - 1)
+    if end - start > LINE_BYTES_MAX:
+        return b""
+    line = os.pread(descriptor, end - start, start)
+    return line if line.endswith(_NEWLINE) else b""
+
+
+def start_of_line(descriptor: int, before: int) -> int:
+    """Return the offset behind the last newline that stands before another offset; 0 if none."""
+    end = max(0, before)
+    while end > 0:
+        start = max(0, end - CHUNK_BYTES)
+        found = os.pread(descriptor, end - start, start).rfind(_NEWLINE)
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def seq_of(line: bytes) -> int | None:
+    """Return the number of an event's line; None if it is no line of ours."""
+    with contextlib.suppress(ValueError, RecursionError):
+        event = json.loads(line)
+        seq = event.get("seq") if isinstance(event, dict) else None
+        if type(seq) is int and 0 < seq <= BYTES_MAX:
+            return seq
+    return None
