@@ -70,7 +70,8 @@ def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
     if offer is None:
         return []
     if offer.words is not None:
-        return [("next", shell_line(offer.words))]
+        first = [("first", one) for one in offer.before]
+        return [*first, ("next", shell_line(offer.words))]
     return [("then", "; ".join(offer.would))] if offer.would else []
 
 

@@ -144,7 +144,7 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
     key = ".".join(map(str, path))
     if problem.is_unknown_key:
         return validation.unknown_key(path, _known_keys(path), shown=key)
-    is_secret = "env" in path
+    is_secret = not {"env", "secrets"}.isdisjoint(path)
     return f"key {described(key)}: {validation.expectation(problem)}" + (
         "" if is_secret else f", not {described(value_at(document, path))}"
     )

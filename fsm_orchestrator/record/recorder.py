@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
-from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome
+
+BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
+"""The largest record that is written, less its last word, which is written still."""
 
 
 class Recorder:
@@ -80,8 +83,10 @@ class Recorder:
 
         Too late for the invocation to fail: what cannot be noted is as if it had been killed here.
         """
-        with contextlib.suppress(RecordingError):
+        try:
             self.save()
+        except OperationError:
+            self._put_back(self._on_disk)
 
     def take(
         self,
@@ -165,7 +170,7 @@ class Recorder:
 
         An output directory that has vanished is made again for it, if its name is free.
         """
-        data = self.report(outcome).to_json()
+        data = self._report_bytes(self.report(outcome))
         with contextlib.suppress(OSError):
             try:
                 self._home.confirm()
@@ -190,7 +195,8 @@ class Recorder:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
             self.latest = self.report(outcome)
-            return files.stage_file(self._report_path, self.latest.to_json(), within=self._home)
+            data = self._report_bytes(self.latest)
+            return files.stage_file(self._report_path, data, within=self._home)
         except OSError as error:
             if self.is_degraded:
                 return None
@@ -214,7 +220,30 @@ class Recorder:
     def _checkpoint_bytes(self) -> bytes:
         events = {"last_event_seq": self._events.last_seq, "events": self._events.mark}
         self.draft = self.draft.model_copy(update=events)
-        return self.draft.model_dump_json().encode() + b"\n"
+        data = self.draft.model_dump_json().encode() + b"\n"
+        if len(data) > BYTES_MAX and not self.is_degraded:
+            raise _too_large(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, len(data))
+        return data
+
+    def _report_bytes(self, report: Report) -> bytes:
+        """Return a report as it is written; the last one of a run has what its reader takes."""
+        data = report.to_json()
+        if len(data) <= BYTES_MAX:
+            return data
+        if not self.is_degraded:
+            raise _too_large(Operation.REPORT_PERSIST, self._report_path, len(data))
+        warning = f"earlier invocations are left out here: {self._checkpoint_path} has them"
+        shorter = {"earlier_invocations": (), "warnings": (*report.warnings, warning)}
+        return report.model_copy(update=shorter).to_json()
+
+
+def _too_large(operation: Operation, path: Path, size_bytes: int) -> OperationError:
+    return OperationError(
+        operation,
+        f"cannot write {path}: it would have {size_bytes} bytes, and no reader takes more than"
+        f" {RECORD_BYTES_MAX}",
+        remedy="start a new run without --resume; this one is then archived",
+    )
 
 
 def _error(operation: Operation, path: Path, error: OSError) -> RecordingError:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, Stamp, stamp_of, stat_of
+from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, stamp_of, stat_of
 from fsm_orchestrator.stages.strict_json import problem_of
 from fsm_orchestrator.text.phrases import printable_name
 
@@ -76,14 +76,14 @@ class ArtifactsVerdict(NamedTuple):
 def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
     """Return the good artifacts as a record may name them."""
     return tuple(
-        artifact.model_copy(update={"path": masker.mask_path(artifact.path)})
+        artifact.model_copy(update={"path": masker.mask(artifact.path)})
         for artifact in verdict.good
     )
 
 
 def masked_paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
     """Return the paths of wrong artifacts as a record may name them."""
-    return masker.mask_paths(problem.path for problem in problems)
+    return masker.mask_all(problem.path for problem in problems)
 
 
 class JudgingCutShortError(Exception):
@@ -184,7 +184,7 @@ def _judge_open(
     before = os.fstat(descriptor)
     _refuse_other_kinds(before)
     if snapshot is not None:
-        _refuse_stale(path, stamp_of(before), snapshot)
+        _refuse_stale(path, before, snapshot)
     is_json = path.lower().endswith(".json")
     bytes_max = JSON_BYTES_MAX if is_json else ARTIFACT_BYTES_MAX
     if before.st_size > bytes_max:
@@ -248,16 +248,16 @@ def _refuse_other_kinds(info: os.stat_result) -> None:
         raise _WrongError(_Kind.MALFORMED, f"is {kind}, not a regular file")
 
 
-def _refuse_stale(path: str, stamp: Stamp, snapshot: Snapshot) -> None:
+def _refuse_stale(path: str, info: os.stat_result, snapshot: Snapshot) -> None:
     """Raise if the file at `path` was not written since `snapshot`."""
-    before = snapshot.stamps.get(path)
+    stamp, before = stamp_of(info), snapshot.stamps.get(path)
     if before is not None and before.is_same_file(stamp):
         if before.is_unwritten(stamp) and path not in snapshot.watch.written():
             raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
         return
     # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
-    is_doubtful = path not in snapshot.stamps or Path(path).is_symlink()
-    if is_doubtful and stamp.mtime_ns < snapshot.taken_at_ns:
+    is_link = info.st_nlink > 1 or Path(path).is_symlink()
+    if (is_link or path not in snapshot.stamps) and stamp.mtime_ns < snapshot.taken_at_ns:
         raise _WrongError(_Kind.STALE, "last changed before this attempt")
 
 

@@ -32,6 +32,9 @@ the log's), and which program wrote it."""
 
 # -- the reader -----------------------------------------------------------------------------
 
+ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun"})
+"""What an invocation's record has and the report of the latest has not."""
+
 
 def begun(line: Document) -> Document:
     """The record of an invocation that has done nothing yet."""
@@ -49,6 +52,7 @@ def begun(line: Document) -> Document:
         "passed_over": [],
         "rerun": line["rerun"],
         "warnings": [],
+        "repeats": None,
     }
 
 
@@ -119,7 +123,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         judged = [one["gate_decisions"] for one in earlier if one["gate_decisions"]]
         decisions = judged[-1]
     refusals = [one["reason_code"] for one in decisions if not one["passed"]]
-    kept = {key: latest[key] for key in latest if key not in {"number", "passed_over", "rerun"}}
+    kept = {key: latest[key] for key in latest if key not in ONLY_IN_CHECKPOINT}
     return {
         **kept,
         "run_id": last["run_id"],
@@ -293,9 +297,15 @@ CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
 from fsm_orchestrator.record.event_log import EventFile
-from tests.support.crashing import crashing_at
 
-EventFile.write = crashing_at(lambda event: event["event"] == sys.argv[1])
+real = EventFile.write
+
+def write(file, event):
+    real(file, event)
+    if event["event"] == sys.argv[1]:
+        raise ZeroDivisionError
+
+EventFile.write = write
 
 stages = {"manager": {"bin": "/bin/sh", "args": ["-c", "sleep 60"]}}
 gates = {"policy": "allow", "ci": "success", "review": "approved"}

@@ -48,6 +48,7 @@ EXECUTION_KEYS = (
         "ending",
         "flaky",
         "reason",
+        "start_problem",
         "error",
         "problem",
         "command",

@@ -16,8 +16,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     run_directory,
 )
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
-from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.secrets.of_run import NONE_KNOWN, known_secrets
+from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_lines import LogReader
 from fsm_orchestrator.text.phrases import suggestion
@@ -80,7 +79,7 @@ class _ShownLogs:
         self._open: Path | None = None
         """The log whose line has not ended where the output ends."""
         self._console = console.stdout()
-        self._values = self._known_values()
+        self._known = self._known_now()
 
     @property
     def is_unread(self) -> bool:
@@ -92,8 +91,8 @@ class _ShownLogs:
         wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
         if not wanted:
             return
-        self._values |= self._known_values()  # forgotten once the run is done
-        masker = Masker(self._values)
+        self._known = self._known_now().and_before(self._known)  # forgotten once it is done
+        masker = self._known.masker
         width = max(len(log.stage) for log in wanted)
         for log in in_order_of_work(wanted):
             is_new = log.path not in self._readers
@@ -121,11 +120,12 @@ class _ShownLogs:
         self._open = None if is_end else path
         return (f"{text}\n" if is_end else text).encode(errors="surrogateescape")
 
-    def _known_values(self) -> frozenset[str]:
+    def _known_now(self) -> KnownSecrets:
         """Return the values to mask.
 
         Raises:
             CheckpointError: the checkpoint, which names them, cannot be understood.
+            UsageError: a secret is not known here, so that it could not be masked.
         """
         secrets = known_secrets(self._directory)
         if secrets is NONE_KNOWN:
@@ -134,7 +134,15 @@ class _ShownLogs:
                 " be understood, so the values to mask are not known",
                 remedy=f"read the files in {self._directory / LOGS_DIRECTORY}; they are not masked",
             )
-        return secrets.values
+        if secrets.unknown:
+            names = ", ".join(secrets.unknown)
+            raise UsageError(
+                f"cannot show what the stages printed: the secret {names} is not set in the"
+                " environment, so it could not be masked",
+                remedy=f"set {names}, or read the files in {self._directory / LOGS_DIRECTORY}; they"
+                " are not masked",
+            )
+        return secrets
 
     def _is_wanted(self, log: StageLog) -> bool:
         return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.cli.held_code import hold_code
 from fsm_orchestrator.cli.progress import Progress
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
@@ -35,6 +36,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         request = request_from(options)
         config = request.config
         adopt_orphans()
+        hold_code()
         progress = Progress(request.log_format, request.log_level, config.output_path)
         try:
             with naming_next_command(config):
@@ -50,9 +52,16 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         if request.as_json:
             _show(report.to_json().decode(), config, interrupts)
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            summary = summary_of(report, config.output_path, _offer(config, report))
-            _show(summary, config, interrupts)
+            _show(_summary(config, report), config, interrupts)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def _summary(config: RunConfig, report: Report) -> str:
+    """Return the summary. A run is what it is where a library that only this needs is gone."""
+    try:
+        return summary_of(report, config.output_path, _offer(config, report))
+    except ImportError as error:
+        return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
 
 
 def _show(text: str, config: RunConfig, interrupts: Interrupts) -> None:
