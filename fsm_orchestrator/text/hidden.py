@@ -7,7 +7,6 @@ that is to be copied into a shell.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from typing import Final
 
@@ -47,6 +46,8 @@ def printable(text: str) -> str:
 
 def shell_words(words: Iterable[str]) -> list[str]:
     """Return words as a shell reads them; hidden characters in them do no harm there."""
+    import shlex  # noqa: PLC0415 - `--help` prints no command line
+
     return [_dollar_quoted(one) if _misleads(one) else shlex.quote(one) for one in words]
 
 

@@ -61,7 +61,6 @@ ALLOWED: Final = {
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
     ("rendering/html/output.py", "_shown"): "what a stage prints",
-    ("stages/attempt.py", "Attempt._tail"): "what a stage prints",
     ("stages/output_tail.py", "last_line"): "what a stage prints",
     ("text/phrases.py", "counted"): "a noun, to make its plural",
     ("text/validation.py", "problems"): "pydantic's messages",

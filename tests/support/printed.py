@@ -15,6 +15,7 @@ PRODUCT = "fsm-orchestrator"
 _ABSENT = re.compile(
     "does not exist|not found|no such|is missing|is gone|no longer|cannot be made|not a directory"
     "|link to nothing|is not there|has no |nothing is archived|is an? |is held|unchanged since"
+    "|were removed"
 )
 """A line that says what is wrong with the path in it."""
 _ROW = re.compile(
