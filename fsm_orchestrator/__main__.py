@@ -24,8 +24,13 @@ def start() -> None:
 
     gc.set_threshold(COLLECT_AFTER)
     _leave_out_unused()
-    from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
+    try:
+        from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
+    except ImportError as error:
+        from fsm_orchestrator.errors import not_loaded  # noqa: PLC0415 - rare
 
+        failure = not_loaded(error)
+        sys.exit(f"fsm-orchestrator: {failure}\n  {failure.remedy}")
     main()
 
 

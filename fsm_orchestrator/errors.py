@@ -82,6 +82,16 @@ class RecordingError(OperationError):
         )
 
 
+def not_loaded(error: ImportError) -> OperationError:
+    """Return what it means for a run that something it needs cannot be loaded."""
+    return OperationError(
+        Operation.ORCHESTRATOR_RUN,
+        f"a part of this program cannot be loaded: {error}",
+        remedy="it was upgraded or removed meanwhile, or is not installed whole: install it again"
+        " with all that it needs, then repeat or resume (what PYTHONPATH names is not looked at)",
+    )
+
+
 class Holder(NamedTuple):
     """The holder of an output directory, as its lock file names it; empty if it does not yet."""
 

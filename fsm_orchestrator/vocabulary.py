@@ -79,6 +79,8 @@ class Standing(StrEnum):
     """Where a run stands for those who look at it: its outcome, or why it has none."""
 
     WORKING = "working"
+    SUSPENDED = "suspended"
+    """Its orchestrator is there, but stopped (Ctrl-Z, SIGSTOP)."""
     INTERRUPTED = "interrupted"
     """Its orchestrator is gone and left no outcome."""
     BLOCKED = "blocked"
@@ -87,6 +89,11 @@ class Standing(StrEnum):
     DONE = "done"
     NOT_CLOSABLE = "not_closable"
     """Done, and yet not to be closed: what it must have is not there any more."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an orchestrator is there."""
+        return self in {Standing.WORKING, Standing.SUSPENDED}
 
     @property
     def words(self) -> str:
@@ -325,6 +332,7 @@ class EventName(StrEnum):
     STAGE_STARTED = "stage.started"
     STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
+    ARTIFACT_SLOW = "artifact.slow"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"

@@ -86,7 +86,11 @@ class Console:
     def write(self, text: str) -> None:
         """Write as much of `text` as the reader takes. Never raises for what the reader does."""
         with contextlib.suppress(OutputError):
-            self.send(text.encode(errors="replace"))
+            self.send(self._encoded(text))
+
+    def _encoded(self, text: str) -> bytes:
+        """Return text as bytes that do nothing to a terminal, wherever its words came from."""
+        return (printable(text) if self.is_terminal else text).encode(errors="replace")
 
     def send(self, content: bytes) -> None:
         """Write all of `content`, unless the reader goes away, now or before.
@@ -130,7 +134,7 @@ class Result(Console):
         Raises:
             OutputError: it cannot be written.
         """
-        self.send(text.encode(errors="replace"))
+        self.send(self._encoded(text))
 
 
 def stdout() -> Result:

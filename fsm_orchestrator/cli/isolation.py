@@ -127,11 +127,17 @@ def _looks_into_home() -> bool:
 
 
 def _start_anew(main_file: str) -> None:
-    """Start Python on `main_file` in place of this process."""
+    """Start Python on `main_file` in place of this process; never return."""
     flags = ["-I", "-X", "utf8"]
     if sys.dont_write_bytecode:
         flags.append("-B")
     if sys.pycache_prefix:
         flags += ("-X", f"pycache_prefix={sys.pycache_prefix}")
     argv = [sys.executable, *flags, os.path.abspath(main_file), *sys.argv[1:]]
-    os.execv(sys.executable, argv)  # noqa: S606 - ourselves
+    try:
+        os.execv(sys.executable, argv)  # noqa: S606 - ourselves
+    except OSError as error:
+        sys.exit(
+            f"fsm-orchestrator: Python cannot be started again, isolated: {error}\n"
+            "  unset the variables that begin with PYTHON, and use a locale that is UTF-8"
+        )

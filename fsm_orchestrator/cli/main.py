@@ -15,7 +15,7 @@ import click
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
-from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.errors import OrchestratorError, not_loaded
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
 
 
@@ -41,6 +41,10 @@ def run_command_line(argv: Sequence[str]) -> int:
     except OrchestratorError as error:
         console.complain(str(error), error.remedy)
         return error.exit_code
+    except ImportError as error:
+        failure = not_loaded(error)
+        console.complain(str(failure), failure.remedy)
+        return failure.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one boundary: a bug is reported as a bug

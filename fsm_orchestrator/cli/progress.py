@@ -10,8 +10,10 @@ import click
 
 from fsm_orchestrator.cli.console import stderr
 from fsm_orchestrator.cli.log_stream import LogStream
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.vocabulary import (
     EVENTS_FILE,
     EventName,
@@ -62,9 +64,9 @@ class Progress:
     def _gap_line(self, count: int) -> str:
         were = "1 line of the log was" if count == 1 else f"{count} lines of the log were"
         they = "it is" if count == 1 else "they are"
-        message = f"{were} not shown; {they} in {self._events_path}"
+        message = f"{were} not shown; {they} in {copyable(str(self._events_path))}"
         if self._is_text:
-            return self._coloured(printable(message), "warning")
+            return self._coloured(message, "warning")
         return json_line({"event": GAP, "level": "warning", "lines": count, "message": message})
 
     def _coloured(self, line: str, level: str) -> str:
@@ -96,7 +98,8 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
 
 def _output(event: Mapping[str, Any]) -> str:
     sign = "!" if event["stream"] == OutputStream.STDERR else "|"
-    return f"{event['stage']} {sign} {event['text']}{' [cut off]' if event['is_cut'] else ''}"
+    text = shown_line(event["text"])
+    return f"{event['stage']} {sign} {text}{' [cut off]' if event['is_cut'] else ''}"
 
 
 def _interrupted(event: Mapping[str, Any]) -> str:
@@ -112,6 +115,10 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.STAGE_STARTED: lambda event: f"{event['stage']}: started, attempt {event['attempt']}",
     EventName.STAGE_OUTPUT: _output,
     EventName.STAGE_ENDED: _stage_ended,
+    EventName.ARTIFACT_SLOW: lambda event: (
+        f"{event['stage']}: still judging its artifacts after {span_words(event['elapsed_ms'])},"
+        f" now {event['path']}"
+    ),
     EventName.STAGE_SKIPPED: lambda event: (
         f"{event['stage']}: skipped, {event['execution']['reason']}"
     ),

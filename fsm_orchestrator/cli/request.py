@@ -80,7 +80,8 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
             table = stages.setdefault(stage, {})
             if option.table:
                 table = table.setdefault(option.table, {})
-            table[option.key] = dict(value) if option.kind is Kind.PAIR else value
+            is_by_key = option.kind in {Kind.PAIR, Kind.NAME}
+            table[option.key] = dict(value) if is_by_key else value
         elif key in GATE_PARAMETERS:
             run["gates"][GATE_PARAMETERS[key]] = value
         else:

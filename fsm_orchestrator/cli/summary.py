@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.cli.formatting import columns
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
     if offer is None:
         return []
     if offer.words is not None:
-        return [("next", shell_line(offer.words))]
+        first = [("first", one) for one in offer.before]
+        return [*first, ("next", shell_line(offer.words))]
     return [("then", "; ".join(offer.would))] if offer.would else []
 
 
@@ -119,19 +121,22 @@ def _failure_lines(report: Report) -> list[str]:
 
 
 def _tail_lines(execution: StageExecution) -> list[str]:
-    tail = [line for line in execution.stderr_tail.splitlines() if line.strip()]
-    return [f"    | {printable(line)}" for line in tail[-TAIL_LINES:]]
+    tail = last_lines(execution.stderr_tail, TAIL_LINES)
+    return [f"    | {shown_line(line)}" for line in tail]
 
 
 def _where_rows(report: Report, output_path: Path) -> list[tuple[str, str]]:
-    rows = [("report", f"{output_path / REPORT_FILE}{_field_to_inspect(report)}")]
+    written = output_path / REPORT_FILE
+    rows = []
+    if written.is_file():  # else it could not be written, which is said above
+        rows.append(("report", f"{copyable(str(written))}{_field_to_inspect(report)}"))
     logs = [
         log
         for execution in report.failures
         for log in (execution.stderr_log, execution.stdout_log, execution.postmortem)
-        if log is not None
+        if log is not None and (output_path / log).is_file()
     ]
-    return [*rows, *(("log", str(output_path / log)) for log in logs)]
+    return [*rows, *(("log", copyable(str(output_path / log))) for log in logs)]
 
 
 def _field_to_inspect(report: Report) -> str:

@@ -70,6 +70,10 @@ class ConfigFile(GivenModel):
     rerun: tuple[StateName, ...] | None = Field(
         default=None, description="Completed stages to rerun, with all stages after them."
     )
+    keep_secrets: bool | None = Field(
+        default=None,
+        description="Whether values of secrets are stored for a resume until the run is done.",
+    )
     timeout_ms: Milliseconds | None = Field(
         default=None, description="How long each stage may run, in milliseconds."
     )
@@ -126,6 +130,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
             **chosen,
             "resume": flags.resume or bool(file.resume),
             "log_output": flags.log_output or bool(file.log_output),
+            "keep_secrets": flags.keep_secrets or bool(file.keep_secrets),
             "rerun": flags.rerun or file.rerun or (),
             "gates": gates,
             "gate_sources": sources,
@@ -169,6 +174,8 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
     given = flags.model_dump(exclude_none=True)
     if flags.env is not None:
         given["env"] = {**(file.env or {}), **flags.env}
+    if flags.secrets is not None:
+        given["secrets"] = {**(file.secrets or {}), **flags.secrets}
     if flags.retry is not None:
         given["retry"] = flags.retry.over(file.retry)
     return file.model_copy(update=given)

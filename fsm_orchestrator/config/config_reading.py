@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text import validation
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, PRODUCT
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
@@ -58,7 +60,7 @@ def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
     try:
         content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
     except ValidationError as error:
-        raise _WrongFileError(_problems(error, name, text, document)) from None
+        raise _WrongFileError(name, _problems(error, name, text, document)) from None
     return ReadConfig(name=name, text=text, content=content)
 
 
@@ -91,7 +93,7 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         document = table_of(data)  # first: it says best what is wrong with the bytes
         return data.decode(), document
     except NotATableError as error:
-        raise _WrongFileError([f"{name}: {error}"]) from error
+        raise _WrongFileError(name, [f"{name}: {error}"]) from error
 
 
 def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
@@ -142,7 +144,7 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
     key = ".".join(map(str, path))
     if problem.is_unknown_key:
         return validation.unknown_key(path, _known_keys(path), shown=key)
-    is_secret = "env" in path
+    is_secret = not {"env", "secrets"}.isdisjoint(path)
     return f"key {described(key)}: {validation.expectation(problem)}" + (
         "" if is_secret else f", not {described(value_at(document, path))}"
     )
@@ -164,9 +166,10 @@ def _known_keys(path: Location) -> list[str]:
 class _WrongFileError(UsageError):
     """A config file is wrong; `problems` are the lines of the message."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        check = shell_line((PRODUCT, "config", "check", os.path.join(os.curdir, name)))
         super().__init__(
             "\n".join(problems),
-            remedy="fix the file; `fsm-orchestrator config check FILE` finds everything at once",
+            remedy=f"fix the file; `{check}` finds everything at once",
         )
         self.problems = problems

@@ -8,19 +8,22 @@ from typing import Any
 import tomli_w
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
-from fsm_orchestrator.secrets.masking import MASK, Masker
+from fsm_orchestrator.config.stage_settings import guessed_secrets
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import option_prefix, printable_name
 from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
 
 
 def config_text(config: RunConfig) -> str:
-    """Return `config` as a config file, without OUT and environment values.
+    """Return `config` as a config file, without OUT, that asks for what `config` asks for.
 
-    Comments at the top list what was left out; an argument that holds a value is masked.
+    Secrets are declared in it; comments at the top name those whose values are to be set.
+
+    Raises:
+        UsageError: another setting holds a secret, and would have to be left out.
     """
-    masker = Masker(
-        value for given in config.stages.values() for value in (given.env or {}).values()
-    )
+    masker = Masker(config.known_secrets())
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
     document |= {
@@ -30,27 +33,61 @@ def config_text(config: RunConfig) -> str:
         document["resume"] = True
     if config.on_changed_stage is not OnChangedStage.REFUSE:
         document["on_changed_stage"] = config.on_changed_stage.value
-    if config.log_output:
-        document["log_output"] = True
+    for flag in ("log_output", "keep_secrets"):
+        if getattr(config, flag):
+            document[flag] = True
     if config.rerun:
         document["rerun"] = list(config.rerun)
     if config.gates:
         document["gates"] = {gate.value: status for gate, status in config.gates.items()}
     if config.stages:
-        document["stage"] = {name: _stage(given, masker) for name, given in config.stages.items()}
-    return "".join(_left_out(config, masker)) + tomli_w.dumps(document, multiline_strings=False)
+        document["stage"] = {
+            name: _stage(name, given, masker) for name, given in config.stages.items()
+        }
+    return "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
 
 
-def _stage(given: StageGiven, masker: Masker) -> dict[str, Any]:
-    if given.args is not None:
-        given = given.model_copy(update={"args": masker.mask_all(given.args)})
-    return given.model_dump(mode="json", exclude_none=True, exclude={"env"})
+def _stage(name: str, given: StageGiven, masker: Masker) -> dict[str, Any]:
+    _refuse_hidden(name, given, masker)
+    secrets = _secrets(given)
+    table = given.model_dump(mode="json", exclude_none=True, exclude={"env", "secrets"})
+    env = {key: value for key, value in (given.env or {}).items() if key not in secrets}
+    if env:
+        table["env"] = env
+    if secrets:
+        table["secrets"] = list(secrets)
+    return table
 
 
-def _left_out(config: RunConfig, masker: Masker) -> Iterator[str]:
+def _refuse_hidden(name: str, given: StageGiven, masker: Masker) -> None:
+    """Refuse settings that hold a secret: without them the file would ask for something else.
+
+    Raises:
+        UsageError: there are such settings.
+    """
+    secrets = _secrets(given)
+    settings = [value for key, value in (given.env or {}).items() if key not in secrets]
+    texts = {
+        "bin": () if given.bin is None else (given.bin,),
+        "arg": given.args or (),
+        "env": settings,
+        "expected-artifact": given.expected_artifacts or (),
+        "cwd": () if given.cwd is None else (given.cwd,),
+    }
+    for suffix, values in texts.items():
+        if any(map(masker.hides, values)):
+            raise UsageError(
+                f"a config file cannot be printed: {option_prefix(name)}-{suffix} holds a secret",
+                remedy="let the stage read the secret from its environment",
+            )
+
+
+def _secrets(given: StageGiven) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(given.secrets or {}), *guessed_secrets(given))))
+
+
+def _notes(config: RunConfig) -> Iterator[str]:
     for name, given in config.stages.items():
-        option = option_prefix(name)
-        for key in given.env or {}:
-            yield f"# left out, a secret: {option}-env {printable_name(key)}=...\n"
-        if given.args is not None and masker.mask_all(given.args) != given.args:
-            yield f"# masked, it holds a secret: {option}-arg, where it says {MASK}\n"
+        for key in _secrets(given):
+            option = f"{option_prefix(name)}-secret {printable_name(key)}"
+            yield f"# {option}: its value is not printed, and is taken from the environment\n"

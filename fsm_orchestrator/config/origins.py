@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from fsm_orchestrator.model.base import Many, Ordinal, Sha256, StateName, StrictModel
 from fsm_orchestrator.vocabulary import InputKind, SettingSource
+
+_SettingKey = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=200)
+]
 
 
 class GivenFile(StrictModel):
@@ -49,11 +53,11 @@ class Origins(StrictModel):
     files: Annotated[tuple[InputFile, ...], Many] = Field(
         description="The files that it still has a setting or its lifecycle from."
     )
-    settings: Annotated[dict[str, SettingOrigin], Field(max_length=10_000)] = Field(
+    by_setting: Annotated[dict[_SettingKey, SettingOrigin], Field(max_length=10_000)] = Field(
         description="By key as a config file has it; what is not listed was not given."
     )
     stages_since: dict[StateName, Ordinal] = Field(
-        description="By stage, the invocation that gave it the settings that it has."
+        description="By stage, the invocation that gave it the work that it has: all but limits."
     )
 
     def file_of(self, kind: InputKind, invocation: int) -> InputFile | None:
@@ -64,10 +68,10 @@ class Origins(StrictModel):
     def keys_of(self, file: InputFile) -> tuple[str, ...]:
         """Return the settings that the run still has from a config file, by key."""
         origin = SettingOrigin(source=SettingSource.CONFIG, invocation=file.invocation)
-        return tuple(key for key, one in self.settings.items() if one == origin)
+        return tuple(key for key, one in self.by_setting.items() if one == origin)
 
 
-NO_ORIGINS = Origins(files=(), settings={}, stages_since={})
+NO_ORIGINS = Origins(files=(), by_setting={}, stages_since={})
 """The origins of a run that was given nothing yet."""
 
 
@@ -100,12 +104,12 @@ def with_given(
     redeclared = tuple(
         f"stage.{stage}." for stage, one in given.get("stages", {}).items() if "bin" in one
     )
-    settings = {key: one for key, one in kept.settings.items() if not key.startswith(redeclared)}
+    settings = {key: one for key, one in kept.by_setting.items() if not key.startswith(redeclared)}
     for key in keys:
         source = SettingSource.CONFIG if key in config_keys else SettingSource.FLAG
         settings[key] = SettingOrigin(source=source, invocation=invocation)
     origins = Origins(
-        files=(*kept.files, *files), settings=settings, stages_since=kept.stages_since
+        files=(*kept.files, *files), by_setting=settings, stages_since=kept.stages_since
     )
     lifecycles = [one for one in origins.files if one.kind is InputKind.LIFECYCLE]
     in_use = [one for one in origins.files if origins.keys_of(one)] + lifecycles[-1:]

@@ -4,8 +4,9 @@ It holds what was given *now* and nothing else: `None` means not given. stage_se
 kept settings.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -17,6 +18,8 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -24,11 +27,13 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.secrets.declared import known, looks_secret
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -39,6 +44,25 @@ PathText = Annotated[
     StringConstraints(pattern=r"^[^\x00]+$"),
 ]
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
+
+
+def _secrets_by_key(given: Any, info: ValidationInfo) -> Any:
+    """Take a list of names, or, from a program only, a mapping that has values."""
+    if isinstance(given, list | tuple):
+        if not all(isinstance(one, str) and one and "=" not in one for one in given):
+            raise ValueError("each is the name of a variable; its value is in the environment")
+        return dict.fromkeys(given)
+    if info.mode == "json":
+        raise ValueError("input should be a list of names of variables")
+    return given
+
+
+DeclaredSecrets = Annotated[
+    Mapping[EnvironmentKey, Text | None],
+    BeforeValidator(_secrets_by_key),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": "^[^\x00=]+$"}}),
+]
+"""Secrets by name; a value of None is taken from the environment."""
 
 
 class GivenModel(BaseModel):
@@ -55,6 +79,7 @@ class GivenCommand(GivenModel):
     bin: PathText | None = unset("bin")
     args: tuple[Text, ...] | None = unset("args")
     env: Mapping[EnvironmentKey, Text] | None = unset("env")
+    secrets: DeclaredSecrets | None = unset("secrets")
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
@@ -71,6 +96,18 @@ class StageGiven(LimitFields, GivenCommand):
     def is_empty(self) -> bool:
         """Whether nothing was given."""
         return not self.model_dump(exclude_none=True)
+
+    def secret_values(self) -> Iterator[str]:
+        """Yield the secrets whose values were given here, whatever option gave them."""
+        yield from (value for value in (self.secrets or {}).values() if value is not None)
+        for key, value in (self.env or {}).items():
+            if looks_secret(key) or key in (self.secrets or {}):
+                yield value
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show of environment and secrets the keys alone."""
+        for name, value in super().__repr_args__():
+            yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
 class RunConfig(GivenModel):
@@ -124,6 +161,11 @@ class RunConfig(GivenModel):
         description="Whether a stage that exits with 0 and leaves processes running has failed"
         " (fail), or is warned about (warn).",
     )
+    keep_secrets: bool = Field(
+        default=False,
+        description="Whether values of secrets are stored for a resume, in the run's private file,"
+        " until the run is done.",
+    )
     on_changed_stage: OnChangedStage = Field(
         default=OnChangedStage.REFUSE,
         description="What a resume does about a completed stage that is not what it was.",
@@ -171,6 +213,32 @@ class RunConfig(GivenModel):
             if status not in values:
                 raise ValueError(f"{gate.value} is one of {', '.join(values)}")
         return gates
+
+    def __repr__(self) -> str:
+        """Show no secret, in an argument either."""
+        return Masker(self.known_secrets()).mask(super().__repr__())
+
+    def __str__(self) -> str:
+        """Show no secret, in an argument either."""
+        return Masker(self.known_secrets()).mask(super().__str__())
+
+    def known_secrets(self) -> frozenset[str]:
+        """Return the values of all secrets that are declared here, as far as they are known."""
+        stages = self.stages.values()
+        given = {value for one in stages for value in one.secret_values()}
+        names = {key for one in stages for key in one.secrets or {}}
+        return frozenset(given | {value for key in names if (value := known(key)) is not None})
+
+    @contextlib.contextmanager
+    def hidden_in_errors(self) -> Iterator[None]:
+        """Mask the secrets in what is raised on purpose meanwhile."""
+        try:
+            yield
+        except OrchestratorError as error:
+            masker = Masker(self.known_secrets())
+            error.args = masker.mask_all(map(str, error.args))
+            error.remedy = masker.mask(error.remedy)
+            raise
 
     @property
     def output_path(self) -> Path:

@@ -1,24 +1,32 @@
 """The kept form of a stage's settings.
 
-`StageRecord` goes into the output directory, without environment values; with them, the settings
-are kept in the private file.
+`StageRecord` goes into the output directory, without environment values; those that are kept go
+into the private file.
 """
 
-import hashlib
-import hmac
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from fsm_orchestrator.config.hidden_text import (
+    HiddenText,
+    Hider,
+    Place,
+    SecretReference,
+    SecretValues,
+    keyed_digest,
+    texts_of,
+)
 from fsm_orchestrator.config.run_config import Text
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.base import Many, StrictModel
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
-from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import StageSecrets
+from fsm_orchestrator.vocabulary import Compared
 
 
 class RecordedCommand(StrictModel):
@@ -32,21 +40,23 @@ class RecordedCommand(StrictModel):
     args: tuple[Text, ...] = Field(
         description="Its arguments in order; known secret values are masked."
     )
-    is_masked: bool = Field(
-        description=(
-            "Whether something is masked in these settings, so that they cannot be used as they"
-            " are: the exact ones are in the private file."
-        )
+    hidden: Annotated[tuple[HiddenText, ...], Many] = Field(
+        description="Each text of these settings that is masked, in the form that is used."
     )
-    cwd: str = Field(description="Absolute path of the directory it runs in.")
+    cwd: str = Field(description="Absolute path of the directory it runs in; masked.")
     env_digests: dict[str, str] = Field(
         description=(
             "HMAC-SHA-256 in hexadecimal of each environment variable given, by its name, under a"
             " key that is not in the output directory; empty where the value was lost."
         )
     )
+    secret_digests: dict[str, str] = Field(
+        description=(
+            "The same of each secret declared, by its name; empty where no value was known."
+        )
+    )
     expected_artifacts: tuple[str, ...] = Field(
-        description="Absolute paths of the files that the stage must write."
+        description="Absolute paths of the files that the stage must write; masked."
     )
 
 
@@ -61,6 +71,11 @@ class StageRecord(LimitFields, RecordedCommand):
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
 
+    @property
+    def variable_names(self) -> tuple[str, ...]:
+        """The names of all variables that the stage is given."""
+        return (*self.env_digests, *self.secret_digests)
+
     @model_validator(mode="after")
     def _refuse_gaps(self) -> Self:
         """Refuse a record without a limit: what the program writes has every key."""
@@ -71,66 +86,98 @@ class StageRecord(LimitFields, RecordedCommand):
 
 
 def record_of(
-    settings: StageSettings, masker: Masker, digest_key: bytes, kept: StageRecord | None
+    stage: str, settings: StageSettings, hider: Hider, kept: StageRecord | None
 ) -> StageRecord:
     """Return what the checkpoint keeps of `settings`; digests of lost values come from `kept`."""
-    command, cwd = masker.mask_paths((settings.command, settings.cwd))
-    args = masker.mask_all(settings.args)
-    artifacts = masker.mask_paths(settings.expected_artifacts)
-    exact = (settings.command, settings.cwd, settings.args, settings.expected_artifacts)
-    kept_digests = {} if kept is None else kept.env_digests
+    known = {Place(one.field, one.index): one for one in settings.hidden}
+    hidden = tuple(
+        found
+        for place, text in _texts(settings)
+        if (found := known.get(place) or hider.hidden(stage, place, text)) is not None
+    )
+    masker = hider.masker
     return StageRecord(
-        command=command,
-        args=args,
-        is_masked=(command, cwd, args, artifacts) != exact or not settings.is_complete,
-        cwd=cwd,
-        env_digests={
-            key: kept_digests.get(key, "") if value is None else env_digest(digest_key, key, value)
-            for key, value in settings.env.items()
-        },
-        expected_artifacts=artifacts,
+        command=masker.mask(settings.command),
+        args=masker.mask_all(settings.args),
+        hidden=hidden,
+        cwd=masker.mask(settings.cwd),
+        env_digests=_digests(
+            settings.env, hider.digest_key, {} if kept is None else kept.env_digests
+        ),
+        secret_digests=_digests(
+            settings.secrets, hider.digest_key, {} if kept is None else kept.secret_digests
+        ),
+        expected_artifacts=masker.mask_all(settings.expected_artifacts),
         **settings.limits._asdict(),
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale,
     )
 
 
+def _digests(
+    values: Mapping[str, str | None], digest_key: bytes, kept: Mapping[str, str]
+) -> dict[str, str]:
+    return {
+        key: kept.get(key, "") if value is None else env_digest(digest_key, key, value)
+        for key, value in values.items()
+    }
+
+
 def env_digest(digest_key: bytes, key: str, value: str) -> str:
     """Return the HMAC-SHA-256 of one environment pair, in hexadecimal."""
-    return hmac.new(digest_key, f"{key}={value}".encode(), hashlib.sha256).hexdigest()
+    return keyed_digest(digest_key, f"{key}={value}")
 
 
-def settings_of(record: StageRecord) -> StageSettings:
-    """Return the settings that a checkpoint alone gives back: without environment values."""
-    return StageSettings(
+def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageSettings:
+    """Return the settings that a checkpoint gives back where these secrets are known.
+
+    Settings of the environment have no values: those are in the private file.
+    """
+    settings = StageSettings(
         command=record.command,
         args=record.args,
         cwd=record.cwd,
         env=dict.fromkeys(record.env_digests),
+        secrets={
+            key: values.get(SecretReference(stage=stage, key=key)) for key in record.secret_digests
+        },
         expected_artifacts=record.expected_artifacts,
         limits=record.limits,
         retry=record.retry or RetryPolicy(),
         allow_stale=record.allow_stale,
-        is_complete=not record.is_masked,
+    )
+    texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
+    exact = {place: texts.get(place) or text for place, text in _texts(settings)}
+
+    def listed(field: Compared) -> tuple[str, ...]:
+        return tuple(text for place, text in exact.items() if place.field is field)
+
+    return replace(
+        settings,
+        command=exact[Place(Compared.COMMAND, 0)],
+        args=listed(Compared.ARGS),
+        cwd=exact[Place(Compared.CWD, 0)],
+        expected_artifacts=listed(Compared.EXPECTED_ARTIFACTS),
+        hidden=tuple(one for one in record.hidden if texts[Place(one.field, one.index)] is None),
     )
 
 
-def secrets_of(settings: Mapping[str, StageSettings]) -> dict[str, StageSecrets]:
-    """Return what the private file must hold: all stages, if any of them has environment values.
+def _texts(settings: StageSettings) -> Iterator[tuple[Place, str]]:
+    return texts_of(settings.command, settings.args, settings.cwd, settings.expected_artifacts)
 
-    A value of one stage may stand in an argument of another. Settings known only in masked form
-    are not kept: they must never be run.
-    """
-    if not any(one.env for one in settings.values()):
-        return {}
+
+def secrets_of(
+    settings: Mapping[str, StageSettings], *, with_secrets: bool
+) -> dict[str, StageSecrets]:
+    """Return what the private file must hold of the stages that are given any variables."""
     return {
         stage: StageSecrets(
-            command=one.command,
-            args=one.args,
-            cwd=one.cwd,
-            expected_artifacts=one.expected_artifacts,
-            env={key: value for key, value in one.env.items() if value is not None},
+            env=_known(one.env), secrets=_known(one.secrets) if with_secrets else {}
         )
         for stage, one in settings.items()
-        if one.is_complete
+        if one.variables
     }
+
+
+def _known(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value is not None}

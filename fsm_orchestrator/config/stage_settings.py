@@ -4,36 +4,56 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.vocabulary import Compared
 
 
 @dataclass(frozen=True, slots=True)
 class StageSettings:
     """Everything that a stage runs with; paths are absolute, a bare command name stays bare.
 
-    `env` values are None where only the key is known: the private file is gone.
-    `is_complete` is False where secrets were masked and cannot be restored.
+    Values of `env` are None where only the key is known, for the private file is gone; those of
+    `secrets` where they are neither in the operator's environment nor kept.
+    `hidden` are the texts that hold a secret which is not known now: they are masked here.
     """
 
     command: str
     args: tuple[str, ...]
     cwd: str
     env: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: Mapping[str, str | None] = field(default_factory=dict)
     expected_artifacts: tuple[str, ...] = ()
     limits: GivenLimits = field(default_factory=GivenLimits)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     allow_stale: bool = False
-    is_complete: bool = True
+    hidden: tuple[HiddenText, ...] = ()
 
     @property
     def missing_values(self) -> tuple[str, ...]:
         """The keys of environment pairs whose value was lost."""
         return tuple(key for key, value in self.env.items() if value is None)
+
+    @property
+    def missing_secrets(self) -> tuple[str, ...]:
+        """The names of secrets whose value is not known now."""
+        return tuple(key for key, value in self.secrets.items() if value is None)
+
+    @property
+    def variables(self) -> dict[str, str | None]:
+        """The variables that the stage is given, settings and secrets."""
+        return {**self.env, **self.secrets}
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the stage can be run with these settings: nothing of them is missing."""
+        return not (self.missing_values or self.missing_secrets or self.hidden)
 
 
 def given_settings(
@@ -78,6 +98,7 @@ def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
 
 def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSettings | None:
     given = config.stages.get(stage, StageGiven())
+    stored = {} if kept is None else kept.secrets
     if given.bin is not None:
         command = config.absolute(given.bin) if os.sep in given.bin else given.bin
         kept = StageSettings(command=command, args=(), cwd=config.directory)
@@ -89,11 +110,19 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
             remedy=f"give {option_prefix(stage)}-bin as well",
         )
     artifacts = given.expected_artifacts
+    env, secrets = _variables(kept, given, stored)
+    replaced = {
+        Compared.ARGS: given.args is not None,
+        Compared.CWD: given.cwd is not None,
+        Compared.EXPECTED_ARTIFACTS: artifacts is not None,
+    }
     return replace(
         kept,
         args=kept.args if given.args is None else given.args,
         cwd=kept.cwd if given.cwd is None else config.absolute(given.cwd),
-        env={**kept.env, **(given.env or {})},
+        env=env,
+        secrets=secrets,
+        hidden=tuple(one for one in kept.hidden if not replaced.get(one.field)),
         expected_artifacts=(
             kept.expected_artifacts
             if artifacts is None
@@ -102,4 +131,31 @@ def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSe
         limits=given.limits.over(kept.limits),
         retry=(given.retry or RetryPolicy()).over(kept.retry),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+    )
+
+
+def _variables(
+    kept: StageSettings, given: StageGiven, stored: Mapping[str, str | None]
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Return the settings and the secrets among a stage's variables.
+
+    A name that is declared a secret, or looks like one, is never a setting. A secret that is not
+    set in the environment has the value that is `stored`, if there is one.
+    """
+    env, secrets = dict(kept.env), dict(kept.secrets)
+    for key, value in (given.secrets or {}).items():
+        found = asked(key) if value is None else value
+        secrets[key] = stored.get(key) if found is None else found
+    for key, text in (given.env or {}).items():
+        if key not in secrets and not looks_secret(key):
+            env[key] = text
+        elif (given.secrets or {}).get(key) is None:
+            secrets[key] = text
+    return {key: value for key, value in env.items() if key not in secrets}, secrets
+
+
+def guessed_secrets(given: StageGiven) -> tuple[str, ...]:
+    """Return the names that were given as settings and are taken for secrets."""
+    return tuple(
+        key for key in given.env or {} if looks_secret(key) and key not in (given.secrets or {})
     )

@@ -1,4 +1,4 @@
-"""Reads a few facts of a checkpoint without pydantic: run id, private file, stages.
+"""Reads a few facts of a checkpoint without pydantic: run id, private file, names of secrets.
 
 The only lenient reader: what cannot be resumed can still be archived, completed and looked at.
 Decides nothing: a resume asks `record.checkpoint_reader`. A caller that hides values asks whether
@@ -24,16 +24,21 @@ _BEGINNING_BYTES: Final = 4096
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
-class PrivateFileName(NamedTuple):
-    """The name of a run's private file, as its checkpoint has it.
+class PrivateFacts(NamedTuple):
+    """A run's private file and secrets, as its checkpoint names them.
 
     Attributes:
         ref: the file's name; None if the run has none or the name is not known.
+        secret_keys: the names of all secrets that were declared.
         is_known: false if the checkpoint cannot be understood.
     """
 
-    ref: str | None
-    is_known: bool
+    ref: str | None = None
+    secret_keys: tuple[str, ...] = ()
+    is_known: bool = True
+
+
+_NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
 
 
 def document(path: Path) -> Mapping[str, Any]:
@@ -60,25 +65,27 @@ def leading_run_id(path: Path) -> str | None:
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
-def private_file_name(output_directory: Path) -> PrivateFileName:
-    """Return the private file of the run in a directory. Without a checkpoint there is none.
+def private_facts(output_directory: Path) -> PrivateFacts:
+    """Return what the run in a directory has that is private. Without a checkpoint it is nothing.
 
-    Reads only the beginning of the file if the name is there, as in every file we write.
+    Reads only the beginning of the file if that says it, as in every file we write.
     """
     path = output_directory / CHECKPOINT_FILE
     if not os.path.lexists(path):
-        return PrivateFileName(None, is_known=True)
+        return PrivateFacts()
     try:
-        found = _leading_member(beginning(path), "private_ref")
+        text = beginning(path)
+        ref, keys = (_leading_member(text, name) for name in ("private_ref", "secret_keys"))
     except (OSError, ValueError, RecursionError):
         whole = document(path)
-        if "private_ref" not in whole:
-            return PrivateFileName(None, is_known=False)
-        found = whole["private_ref"]
-    if found is None:
-        return PrivateFileName(None, is_known=True)
-    is_name = isinstance(found, str) and re.fullmatch(PRIVATE_REF_PATTERN, found) is not None
-    return PrivateFileName(found if is_name else None, is_known=is_name)
+        if "private_ref" not in whole or "secret_keys" not in whole:
+            return _NOT_UNDERSTOOD
+        ref, keys = whole["private_ref"], whole["secret_keys"]
+    is_ref = isinstance(ref, str) and re.fullmatch(PRIVATE_REF_PATTERN, ref) is not None
+    are_keys = isinstance(keys, list) and all(isinstance(one, str) for one in keys)
+    if not (is_ref or ref is None) or not are_keys:
+        return _NOT_UNDERSTOOD
+    return PrivateFacts(ref, tuple(keys))
 
 
 def beginning(path: Path) -> str:

@@ -27,6 +27,7 @@ from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.vocabulary import (
     Ending,
@@ -60,6 +61,7 @@ class RunContext:
         self.output_directory = preparation.config.output_path
         self.clock = preparation.clock
         self.masker = preparation.masker
+        self._warned: set[str] = set()
         self.log = log.bind(run_id=draft.run_id, state=draft.current_state)
         self.recorder = Recorder(
             home,
@@ -135,11 +137,20 @@ class RunContext:
         if private is None or ref is None:
             return
         try:
-            private_file.save(ref, private)
+            private_file.save(ref, private, self.output_directory)
+        except private_file.NoStateDirectoryError as error:
+            self._warn_of_values(private, f"{error}; set XDG_STATE_HOME to another full path")
         except OSError as error:
+            place = private_file.state_directory(self.output_directory)
+            self._warn_of_values(private, f"{place}: {files.reason(error)}")
+
+    def _warn_of_values(self, private: PrivateFile, why: str) -> None:
+        if private.has_values:
             self.recorder.add_warning(
-                f"environment values cannot be kept for a resume in"
-                f" {private_file.state_directory()} ({files.reason(error)}): it will ask for them"
+                self.masker.mask(
+                    "environment values cannot be kept for a resume, which will ask for them:"
+                    f" {why}"
+                )
             )
 
     def forget_secrets(self) -> None:
@@ -149,7 +160,8 @@ class RunContext:
             return
         # Too late for the report: what cannot be removed now is pruned one day.
         with contextlib.suppress(OSError):
-            private_file.save(ref, private.model_copy(update={"stages": {}}))
+            forgotten = private.model_copy(update={"stages": {}})
+            private_file.save(ref, forgotten, self.output_directory)
 
     def now(self) -> str:
         """Return the time, as records hold it."""
@@ -157,10 +169,12 @@ class RunContext:
 
     def warn(self, warning: str, **bound: str | bool) -> None:
         """Put a warning into report and log, once."""
-        masked = self.masker.mask_path(warning)
-        if masked not in self.recorder.draft.invocation.warnings:
-            self.recorder.add_warning(masked)
-            self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
+        if warning in self._warned or warning in self.recorder.draft.invocation.warnings:
+            return
+        self._warned.add(warning)  # as it is: two may look alike where they are masked
+        masked = self.masker.mask(warning)
+        self.recorder.add_warning(masked)
+        self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
     def note_listener(self) -> None:
         """Warn of what the listener raised, once."""
@@ -190,9 +204,7 @@ class RunContext:
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""
-        failure = own_failure(
-            self.run_id, operation, error=self.masker.mask_path(error), at=self.now()
-        )
+        failure = own_failure(self.run_id, operation, error=self.masker.mask(error), at=self.now())
         self.recorder.add_execution(failure)
         return failure
 

@@ -18,7 +18,7 @@ from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.surroundings import Surroundings
-from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of, signal_name
 from fsm_orchestrator.model.invocation import TransitionRecord
@@ -94,6 +94,8 @@ class Driver:
                     self._fire(Fact(entry, f"{entry.value} asked for by the operator"))
         except OperationError as error:
             return self._end.fail(error, self._machine)
+        except ImportError as error:
+            return self._end.fail(not_loaded(error), self._machine)
         except OSError as error:
             if not is_no_room(error):
                 raise
@@ -139,7 +141,7 @@ class Driver:
         """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
         self._context.note_listener()
         before, log_before = self._recorder.draft, self._context.log
-        mask = self._context.masker.mask_path
+        mask = self._context.masker.mask
         details = tuple(map(mask, fact.details))
         record = TransitionRecord(
             seq=1 + before.last_seq,

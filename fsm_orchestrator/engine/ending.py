@@ -37,8 +37,8 @@ class RunEnd:
     def are_artifacts_intact(self) -> Verdict:
         """Judge the expected artifacts of all completed stages once more."""
         verdict = self._context.judge_artifacts()
-        masker = self._context.masker
-        for path in closure.changed_artifacts(self._recorder.draft, verdict, masker):
+        settings = self._context.preparation.settings
+        for path in closure.changed_artifacts(self._recorder.draft, verdict, settings):
             self._context.warn(f"{path} was changed after the stage that made it completed")
         if verdict.is_good:
             return Verdict(holds=True)

@@ -9,12 +9,14 @@ from typing import Final
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
+from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of, skipped
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.processes.runner import OutputReader, ProcessRunner
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.checkpoint import Completion
 from fsm_orchestrator.record.event_log import RunLogger
@@ -136,12 +138,14 @@ class EnterStage:
         reach = self._note_reach()
         attempt = self._next_attempt(stage)
         settings = self._preparation.settings[stage]
+        if not settings.is_known:
+            raise InternalError(f"values are missing for {stage!r}, which must run")
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         self._recorder.draft = self._recorder.draft.attempt_begun(attempt)
         self._recorder.save()
         log.emit(
             EventName.STAGE_STARTED,
-            command=self._context.masker.mask_path(settings.command),
+            command=self._context.masker.mask(settings.command),
             args=list(self._context.masker.mask_all(settings.args)),
             reason=attempt.reason,
             containment=reach.value,
@@ -174,6 +178,7 @@ class EnterStage:
             output_directory=context.output_directory,
             clock=context.clock,
             masker=context.masker,
+            output_masker=context.preparation.output_masker,
             on_leak=draft.on_leak,
             record=record,
             settings=settings[record.stage],
@@ -183,8 +188,10 @@ class EnterStage:
             is_retry=is_retry,
             started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
+            on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
             asked_to_end=lambda: self._interrupts.first,
+            on_slow_artifact=partial(self._on_slow_artifact, log),
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
@@ -284,6 +291,21 @@ class EnterStage:
             f"stage {stage!r} is slow: it ran for more than {limit_ms} ms", stage=stage
         )
 
+    def _on_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
+        log.emit(
+            EventName.ARTIFACT_SLOW,
+            level="warning",
+            path=self._context.masker.mask(path),
+            elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
+        )
+
+    def _on_suspended(self, stage: str, paused_ms: int) -> None:
+        self._context.warn(
+            f"stage {stage!r} and its limits stood still for {paused_ms} ms: the run was suspended"
+            " (SIGTSTP)",
+            stage=stage,
+        )
+
     def _reader(
         self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
     ) -> OutputReader | None:
@@ -303,4 +325,4 @@ class EnterStage:
                 stage=attempt.stage,
             )
 
-        return OutputLines(outputs, self._context.masker, log_line, warn)
+        return OutputLines(outputs, self._preparation.output_masker, log_line, warn)

@@ -42,6 +42,11 @@ def run_invocation(config: RunConfig, caller: Surroundings) -> Report:
 
     Raises as `fsm_orchestrator.run` does.
     """
+    with config.hidden_in_errors():
+        return _run_invocation(config, caller)
+
+
+def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     output = config.output_path
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
@@ -171,9 +176,8 @@ def _execute(
                     driver.cut_short(error)
                 raise
             driver.crash(error)
-            raise InternalError(
-                f"{type(error).__name__}: {error}", traceback_in=str(event_file.path)
-            ) from error
+            said = preparation.masker.mask(f"{type(error).__name__}: {error}")
+            raise InternalError(said, traceback_in=str(event_file.path)) from error
         finally:
             driver.close()
         return report, driver.is_recorded

@@ -55,9 +55,10 @@ def record_refusal(
     now = timestamp(clock.now())
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
     mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
-    failure = own_failure(run_id, operation, error=str(error), at=now)
+    masker = Masker(config.known_secrets())
+    failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
     with contextlib.closing(EventFile(home)) as event_file:
-        log = build_logger(clock, Masker(()), event_file, listener)
+        log = build_logger(clock, masker, event_file, listener)
         log.emit(
             EventName.RUN_REFUSED,
             level="error",

@@ -9,7 +9,11 @@ from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_fact
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.stages import explained_gates
-from fsm_orchestrator.inspection.inspected_run import ORCHESTRATOR_DIED, InspectedRun
+from fsm_orchestrator.inspection.inspected_run import (
+    ORCHESTRATOR_DIED,
+    ORCHESTRATOR_STOPPED,
+    InspectedRun,
+)
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import counted
@@ -42,6 +46,8 @@ def _causes(
     match view.standing:
         case Standing.WORKING:
             yield _working(view)
+        case Standing.SUSPENDED:
+            yield Cause(sentence=ORCHESTRATOR_STOPPED, facts=_working(view).facts)
         case Standing.INTERRUPTED:
             yield _cut_short(view)
         case Standing.BLOCKED:

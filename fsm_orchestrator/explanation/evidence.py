@@ -11,6 +11,7 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import StageStatus
 
 TAIL_LINES_MAX: Final = 5
@@ -75,9 +76,9 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
     if execution.leaked_count:
         pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
         yield Fact(name=FactName.LEFT_BEHIND, value=f"{execution.leaked_count} ({pids})")
-    tail = [line for line in execution.stderr_tail.splitlines() if line.strip()]
+    tail = last_lines(execution.stderr_tail, TAIL_LINES_MAX)
     if tail:
-        yield Fact(name=FactName.STDERR, value="\n".join(tail[-TAIL_LINES_MAX:]))
+        yield Fact(name=FactName.STDERR, value="\n".join(tail))
 
 
 def _command_facts(execution: StageExecution) -> Iterator[Fact]:

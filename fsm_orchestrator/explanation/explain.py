@@ -13,7 +13,7 @@ from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
-from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Standing
 
 
@@ -51,12 +51,15 @@ def _now_wrong(view: InspectedRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
     An archived run is not judged by what later runs made of its artifacts.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
-    if view.checkpoint is None or view.is_archived or not is_done:
+    if view.saved is None or view.checkpoint is None or view.is_archived or not is_done:
         return (), ()
-    verdict = judge_artifacts(view.checkpoint, {})
+    kept = kept_settings(view.saved)
+    verdict = judge_artifacts(view.checkpoint, kept.completed)
     if not verdict.is_good:
-        return (f"it is done, but expected artifacts are wrong now: {verdict.summary()}",), ()
-    changed = changed_artifacts(view.checkpoint, verdict, Masker(()))
+        wrong = kept.masker.mask(verdict.summary())
+        return (f"it is done, but expected artifacts are wrong now: {wrong}",), ()
+    changed = changed_artifacts(view.checkpoint, verdict, kept.completed)
     return (), tuple(
-        f"{path} is valid, but was changed after its stage completed" for path in changed
+        f"{kept.masker.mask(path)} is valid, but was changed after its stage completed"
+        for path in changed
     )

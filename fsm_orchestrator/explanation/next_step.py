@@ -18,7 +18,7 @@ from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.preparation.decision import resumable_run
+from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
@@ -72,12 +72,14 @@ class Offer(NamedTuple):
     Attributes:
         words: the command; None when there is none.
         would: what it would do, or what to do instead, step by step.
+        before: what to do first, or the command is refused.
         refusal: why a plainer resume would be refused, as the refusal says it; None when it would
             not be.
     """
 
     words: tuple[str, ...] | None = None
     would: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     refusal: str | None = None
 
 
@@ -89,7 +91,7 @@ def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> 
     offer = offer_of(view, shown, now_wrong)
     refusal = () if offer.refusal is None else (offer.refusal,)
     return NextStep(
-        remedies=(*remedies_of(view, now_wrong), *refusal),
+        remedies=(*remedies_of(view, now_wrong), *offer.before, *refusal),
         who=who_can_change(view, now_wrong),
         words=offer.words,
         would=offer.would,
@@ -99,7 +101,7 @@ def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> 
 def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) -> Offer:
     """Return the next command for a run that is not archived, tried and not done."""
     match view.standing:
-        case Standing.WORKING:
+        case Standing.WORKING | Standing.SUSPENDED:
             words = (PRODUCT, "logs", shown, "--follow")
             return Offer(words, ("show what the stages print, until the run has ended",))
         case Standing.DONE | Standing.NOT_CLOSABLE if not now_wrong and view.report.closure_ready:
@@ -121,17 +123,17 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
         {**plain.settings, "on_changed_stage": changed},
     )
     refusals: list[OrchestratorError] = []
-    for form, of_completed in ((plain, False), (rerun, False), (rerun, True)):
+    for form in (plain, rerun):
         try:
-            request = _with_lost_values(form, saved, view.directory, of_completed=of_completed)
+            request, first = _with_lost_values(form, saved, view.directory)
             plan = plan_of(prepare(request.config(view.directory), saved))
         except OrchestratorError as error:
             refusals.append(error)
         else:
             refusal = str(refusals[0]) if refusals else None
-            return Offer(request.words, _effects(plan), refusal)
-    first = refusals[0]
-    said = str(first) if not first.remedy else f"{first}; {first.remedy}"
+            return Offer(request.words, _effects(plan), first, refusal)
+    refused = refusals[0]
+    said = str(refused) if not refused.remedy else f"{refused}; {refused.remedy}"
     return Offer(refusal=f"a resume is refused: {said}")
 
 
@@ -159,25 +161,42 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
         if record is None or execution.ending not in _RAISED:
             continue
         field, most = _RAISED[execution.ending]
-        limit = getattr(limits_in_force(checkpoint, execution.stage, settings_of(record)), field)
+        limit = getattr(
+            limits_in_force(checkpoint, execution.stage, settings_of(execution.stage, record, {})),
+            field,
+        )
         if limit is not None:
             yield execution.stage, field, min(2 * limit, most)
 
 
 def _with_lost_values(
-    request: _Request, saved: SavedRun, directory: Path, *, of_completed: bool
-) -> _Request:
-    """Add a place for each environment value that is not kept any more and would be needed."""
+    request: _Request, saved: SavedRun, directory: Path
+) -> tuple[_Request, tuple[str, ...]]:
+    """Add a place for each value that the command lacks; return also what to do before it.
+
+    Raises:
+        OrchestratorError: the command is refused for another reason, or cannot be helped.
+    """
+    try:
+        prepare(request.config(directory), saved)
+    except LostValuesError as error:
+        lost = error.lost
+        if lost.undeclared:
+            raise
+    else:
+        return request, ()
     words = list(request.words)
     stages = {stage: dict(given) for stage, given in request.settings["stages"].items()}
-    for stage, settings in resumable_run(request.config(directory), saved).settings.items():
-        is_complete = saved.checkpoint.completion_of(stage) is not None
-        if settings.missing_values and (of_completed or not is_complete):
-            for key in settings.missing_values:
-                words += [f"{option_prefix(stage)}-env", f"{key}={VALUE_UNKNOWN}"]
-            values = dict.fromkeys(settings.missing_values, VALUE_UNKNOWN)
-            stages.setdefault(stage, {})["env"] = values
-    return _Request(tuple(words), {**request.settings, "stages": stages})
+    for stage, keys in lost.settings.items():
+        for key in keys:
+            words += [f"{option_prefix(stage)}-env", f"{key}={VALUE_UNKNOWN}"]
+        stages.setdefault(stage, {})["env"] = dict.fromkeys(keys, VALUE_UNKNOWN)
+    for stage, record in saved.checkpoint.stages.items():  # as if the environment had them
+        keys = tuple(key for key in record.secret_digests if key in lost.secrets)
+        if keys:
+            stages.setdefault(stage, {})["secrets"] = dict.fromkeys(keys, VALUE_UNKNOWN)
+    filled = _Request(tuple(words), {**request.settings, "stages": stages})
+    return filled, () if not lost.secrets else (lost.secrets_step,)
 
 
 def _effects(plan: Plan) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.endings import SpawnFailure, signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import listed
@@ -55,6 +55,10 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
     match view.standing:
         case Standing.WORKING:
             return ("wait for it, look at what it prints, or stop it",)
+        case Standing.SUSPENDED:
+            assert view.holder is not None  # noqa: S101 - or it were not suspended
+            command = " ".join(continuing(view.holder))
+            return (f"let it go on, by fg in its terminal or {command}, or stop it",)
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED:
@@ -78,6 +82,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
     match view.standing:
         case Standing.WORKING:
             return "anyone who may signal its orchestrator can stop it"
+        case Standing.SUSPENDED:
+            return "anyone who may signal its orchestrator can let it go on, or stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
         case Standing.BLOCKED:

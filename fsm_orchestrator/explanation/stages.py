@@ -53,7 +53,7 @@ def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[Explained
     ]
     open_attempt = view.open_attempt
     if open_attempt is not None and open_attempt.stage == stage:
-        is_working = view.standing is Standing.WORKING
+        is_working = view.standing.is_held
         found.append(
             ExplainedAttempt(
                 invocation=view.invocation_count,
@@ -68,7 +68,7 @@ def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[Explained
 def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
     open_attempt = view.open_attempt
     if open_attempt is not None and open_attempt.stage == stage:
-        if view.standing is Standing.WORKING:
+        if view.standing.is_held:
             return StageFate.RUNNING, open_attempt.reason
         return StageFate.INTERRUPTED, "interrupted: its orchestrator died while it ran"
     mine = [one for one in view.report.stage_executions if one.stage == stage and one.attempt]
@@ -102,7 +102,7 @@ def _why_not_reached(view: InspectedRun, stage: str) -> str:
     report = view.report
     completion = None if view.checkpoint is None else view.checkpoint.completion_of(stage)
     done_before = "" if completion is None else f"; attempt {completion.attempt} completed it"
-    if view.standing is Standing.WORKING:
+    if view.standing.is_held:
         return f"the run has not reached it yet{done_before}"
     if report.terminal_state is Outcome.BLOCKED and any(
         one.trigger is Trigger.GATES_REFUSED for one in report.transitions

@@ -16,6 +16,7 @@ from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CheckpointError, Holder, ReportError, UsageError
+from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
@@ -24,6 +25,7 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.home import whereabouts
+from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
@@ -39,6 +41,13 @@ from fsm_orchestrator.vocabulary import (
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""
+ORCHESTRATOR_STOPPED: Final = "its orchestrator is stopped, by Ctrl-Z or SIGSTOP"
+"""The sentence on a run that is suspended."""
+
+
+def continuing(holder: Holder) -> tuple[str, ...]:
+    """Return the command that lets a suspended run go on."""
+    return ("kill", "-CONT", str(holder.pid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class InspectedRun:
     @property
     def standing(self) -> Standing:
         """The run's standing."""
-        return standing_of(self.report, is_held=self.holder is not None)
+        return standing_of(self.report, self.directory, self.holder)
 
     @property
     def open_attempt(self) -> AttemptRecord | None:
@@ -114,10 +123,10 @@ class InspectedRun:
         return walks[-1][-1].at if walks else self.report.started_at
 
 
-def standing_of(report: Report, *, is_held: bool) -> Standing:
-    """Return where a run stands. `is_held` says that a process is at work in its directory."""
-    if is_held:
-        return Standing.WORKING
+def standing_of(report: Report, directory: Path, holder: Holder | None) -> Standing:
+    """Return where a run stands; `holder` is the process at work in its directory."""
+    if holder is not None:
+        return standing_of_held(directory, holder)
     match report.terminal_state:
         case None:
             return Standing.INTERRUPTED
@@ -234,4 +243,4 @@ def _report(
 
 
 def _is_intact(saved: SavedRun) -> bool:
-    return judge_artifacts(saved.checkpoint, {}).is_good
+    return judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_good

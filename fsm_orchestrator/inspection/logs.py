@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from fsm_orchestrator.stages.output_files import StageLog
 
+Line = TypeVar("Line")
 
-def last_lines(lines: Iterable[str], count: int | None) -> Iterable[str]:
+
+def last_lines(lines: Iterable[Line], count: int | None) -> Iterable[Line]:
     """Return the last `count` of some lines; all of them when it is None."""
     return lines if count is None else deque(lines, maxlen=count)
 

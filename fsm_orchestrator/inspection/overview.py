@@ -14,6 +14,7 @@ from pydantic import Field
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError
+from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.inspection.inspected_run import standing_of
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.record.report import Report
@@ -74,7 +75,7 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
     except CommandError as error:
         return RunOverview(**known, trouble=str(error))
     if holder is not None:
-        known |= {"run_id": holder.run_id, "standing": Standing.WORKING}
+        known |= {"run_id": holder.run_id, "standing": standing_of_held(directory, holder)}
     logs = logs_of(directory)
     newest = _newest(logs)
     if newest is not None:
@@ -85,7 +86,7 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         return RunOverview(**known, trouble=str(error))
     known |= {
         "run_id": report.run_id,
-        "standing": standing_of(report, is_held=holder is not None),
+        "standing": standing_of(report, directory, holder),
         "current_state": report.current_state,
         "since": report.transitions[-1].at if report.transitions else report.started_at,
         "blocked_reason_codes": report.blocked_reason_codes,
@@ -111,10 +112,10 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
 def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
     """Return the last printed line; none if it may hold a value that is no longer known."""
     secrets = known_secrets(directory)
-    if secrets.are_lost:
+    if secrets.are_lost or secrets.unknown:
         return ""
     for execution in report.stage_executions:
-        if not secrets.keys.get(execution.stage, frozenset()).issuperset(execution.env_keys):
+        if not secrets.cover(execution.stage, execution.env_keys):
             return ""
     latest = {log.stage: log.attempt for log in logs}  # sorted: the last attempt of each stage
     of_latest = [log for log in logs if log.attempt == latest[log.stage]]

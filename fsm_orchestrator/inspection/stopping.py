@@ -7,7 +7,6 @@ again, so a later process with the same pid is never signalled. Where the kernel
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -17,14 +16,16 @@ from typing import Final
 
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, Holder
+from fsm_orchestrator.inspection.holder import has_locked, lockers
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.vocabulary import LOCK_FILE, HeldBy
+from fsm_orchestrator.processes.table import is_pending
+from fsm_orchestrator.vocabulary import HeldBy
 
 LOOK_SECONDS: Final = 0.1
+PENDING_SECONDS: Final = 0.01
 NAME_SECONDS_MAX: Final = 2.0
 """How long to wait for a holder to say who it is."""
-LOCKS: Final = Path("/proc/locks")
 
 
 def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
@@ -43,8 +44,10 @@ def stop_run(output: Path, *, wait_ms: int, at_once: bool) -> Holder | None:
     if descriptor is None:
         return holder
     try:
-        for signum in (signal.SIGTERM, signal.SIGINT) if at_once else (signal.SIGTERM,):
-            _signal(descriptor, holder, signum)
+        _signal(descriptor, holder, signal.SIGTERM)
+        if at_once:
+            _wait_until_heard(descriptor, holder, deadline)
+            _signal(descriptor, holder, signal.SIGINT)
         _wait(output, holder, descriptor, deadline)
     finally:
         if descriptor >= 0:
@@ -78,7 +81,7 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
 
 def _unnamed(output: Path) -> CommandError:
     """Return the refusal to stop a process that the lock file does not name."""
-    pids = sorted(_lockers(output) or ())
+    pids = sorted(lockers(output) or ())
     who = f": it is process {pids[0]}, says the kernel" if pids else ""
     remedy = f"if that is the orchestrator: kill -TERM {pids[0]}" if pids else "stop it by hand"
     return CommandError(
@@ -95,7 +98,7 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
         descriptor = pidfds.open_of(holder.pid)
     except ProcessLookupError:
         descriptor = -1
-    if descriptor >= 0 and _has_locked(output, holder.pid) and holder_of(output) == holder:
+    if descriptor >= 0 and has_locked(output, holder.pid) and holder_of(output) == holder:
         return descriptor
     if descriptor >= 0:
         os.close(descriptor)
@@ -106,33 +109,6 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
         " that has locked it",
         remedy="it may be in a container: run `stop` there, or stop the orchestrator by hand",
     )
-
-
-def _has_locked(output: Path, pid: int) -> bool:
-    """Return whether the process holds the lock by the kernel's list; True if there is none."""
-    lockers = _lockers(output)
-    return lockers is None or pid in lockers
-
-
-def _lockers(output: Path) -> set[int] | None:
-    """Return who holds the directory or its lock file by the kernel's list; None without one."""
-    inodes = set()
-    for path in (output, output / LOCK_FILE):
-        with contextlib.suppress(OSError):
-            inodes.add(str(path.stat().st_ino))
-    try:
-        lines = LOCKS.read_text().splitlines()
-    except OSError:
-        return None
-    # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
-    locks = [line.split() for line in lines]
-    return {
-        int(words[4])
-        for words in locks
-        if len(words) > 5  # noqa: PLR2004 - the fields that are looked at
-        and words[1] == "FLOCK"
-        and words[5].rpartition(":")[2] in inodes
-    }
 
 
 def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:
@@ -151,9 +127,25 @@ def _signal(descriptor: int, holder: Holder, signum: signal.Signals) -> None:
         ) from error
 
 
+def _wait_until_heard(descriptor: int, holder: Holder, deadline: float) -> None:
+    """Let a stopped process go on, and wait until SIGTERM is no longer pending.
+
+    Of two that are pending SIGINT would be heard first, and decide the exit code.
+    """
+    while True:
+        _signal(descriptor, holder, signal.SIGCONT)
+        if time.monotonic() >= deadline or not is_pending(holder.pid or 0, signal.SIGTERM):
+            return
+        readable([], time.monotonic() + PENDING_SECONDS)
+
+
 def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> None:
-    """Wait until the process has ended or has released the directory."""
+    """Wait until the process has ended or has released the directory.
+
+    A stopped one is continued, again and again: it may stop itself once more before it listens.
+    """
     while holder_of(output) == holder:
+        _signal(descriptor, holder, signal.SIGCONT)
         if time.monotonic() >= deadline:
             raise CommandError(
                 f"the run in {output} has not ended yet: held by {holder}",

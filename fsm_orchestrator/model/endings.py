@@ -51,17 +51,22 @@ class Signaled(NamedTuple):
 
 
 class TimedOut(NamedTuple):
-    """The process outlived `timeout_ms` and was ended; `was_killed` when SIGTERM was not enough."""
+    """The process outlived `timeout_ms` and was ended; `was_killed` when SIGTERM was not enough.
+
+    `was_late` when it ended by itself, and that was seen only after that time.
+    """
 
     timeout_ms: int
     was_killed: bool
+    was_late: bool = False
 
 
 class WentQuiet(NamedTuple):
-    """The process printed nothing for `idle_timeout_ms` and was ended; `was_killed` as above."""
+    """The process printed nothing for `idle_timeout_ms` and was ended; the others as above."""
 
     idle_timeout_ms: int
     was_killed: bool
+    was_late: bool = False
 
 
 class OutputExceeded(NamedTuple):
@@ -200,11 +205,11 @@ def problem_of(result: StageResult) -> Problem | None:
             cause = f"exited with code {code}"
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
-        case TimedOut(timeout_ms=timeout_ms, was_killed=was_killed):
-            cause, details = f"timed out after {timeout_ms} ms", (_how(was_killed=was_killed),)
-        case WentQuiet(idle_timeout_ms=idle_timeout_ms, was_killed=was_killed):
+        case TimedOut(timeout_ms=timeout_ms):
+            cause, details = f"timed out after {timeout_ms} ms", (_how(result),)
+        case WentQuiet(idle_timeout_ms=idle_timeout_ms):
             cause = f"printed nothing for {idle_timeout_ms} ms, its idle timeout"
-            details = (_how(was_killed=was_killed),)
+            details = (_how(result),)
         case OutputExceeded(limit_bytes=limit_bytes):
             cause = f"printed more than {limit_bytes} bytes, its output limit, and was ended"
         case NotSpawned(failure=failure, detail=detail):
@@ -226,8 +231,10 @@ def problem_of(result: StageResult) -> Problem | None:
     return Problem(cause=cause, details=details)
 
 
-def _how(*, was_killed: bool) -> str:
-    return "ignored SIGTERM and was killed" if was_killed else "ended on SIGTERM"
+def _how(stopped: TimedOut | WentQuiet) -> str:
+    if stopped.was_late:
+        return "ended by itself, as was seen only after that"
+    return "ignored SIGTERM and was killed" if stopped.was_killed else "ended on SIGTERM"
 
 
 def _by_then(end: Exited | Signaled) -> str:

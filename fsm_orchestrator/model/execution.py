@@ -134,6 +134,13 @@ class StageExecution(StrictModel):
     duration_ms: Count = Field(
         description="How long the attempt took, in milliseconds; 0 when it was not measured."
     )
+    artifacts_judged_ms: Count = Field(
+        default=0,
+        description=(
+            "How long it took to judge the expected artifacts, in milliseconds; part of the"
+            " stage's timeout, not of `duration_ms`."
+        ),
+    )
     exit_code: int | None = Field(
         description=(
             "Exit code of the process, 0 to 255; null when it did not exit by itself, or nothing"

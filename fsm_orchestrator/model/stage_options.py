@@ -50,6 +50,7 @@ class Kind(StrEnum):
     FILE = "PATH"
     DIRECTORY = "DIR"
     PAIR = "KEY=VALUE"
+    NAME = "KEY"
 
     @property
     def metavar(self) -> str:
@@ -122,9 +123,21 @@ STAGE_OPTIONS: Final = (
         "env",
         Kind.PAIR,
         help="Environment variable. Repeatable; the last value of a key wins. No file in OUT has"
-        " the values.",
+        " the values. What is secret belongs in a `-secret` option.",
         description="Environment variables by name, added to the operator's; in a resume, also to"
         " those that were kept.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "secrets",
+        Kind.NAME,
+        named="secret",
+        help="Environment variable whose value, taken from your environment, is masked in all that"
+        " is written and kept nowhere. Repeatable. KEY=VALUE gives the value here, where other"
+        " users of the machine can see it.",
+        description="Names of environment variables whose values, taken from the operator's"
+        " environment, are masked in all that is written and kept nowhere; in a resume, added to"
+        " those that were declared.",
         is_repeatable=True,
     ),
     StageOption(

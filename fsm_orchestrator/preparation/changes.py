@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple, assert_never
 
+from fsm_orchestrator.config.hidden_text import HiddenText, Hider, Place, texts_of
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import Compared
 
 _SET: Final = "set"
@@ -59,38 +59,92 @@ class Change(NamedTuple):
                 assert_never(field)
 
 
-def differences(completed: StageRecord, now: StageRecord, masker: Masker) -> tuple[Change, ...]:
-    """Compare the settings of a stage with those it completed with, as far as they are shown."""
-    return tuple(_differences(completed, now, masker))
+class Version(NamedTuple):
+    """The settings of a stage, as exact as they are known, with their record."""
+
+    settings: StageSettings
+    record: StageRecord
 
 
-def _differences(completed: StageRecord, now: StageRecord, masker: Masker) -> Iterator[Change]:
-    # What is secret now may not have been then: both are compared as they would be shown now.
-    command, cwd = masker.mask_paths((completed.command, completed.cwd))
-    args = list(masker.mask_all(completed.args))
-    artifacts = list(masker.mask_paths(completed.expected_artifacts))
-    for field, old, new in (
-        (Compared.COMMAND, repr(command), repr(now.command)),
-        (Compared.ARGS, repr(args), repr(list(now.args))),
-        (Compared.CWD, repr(cwd), repr(now.cwd)),
-        (Compared.EXPECTED_ARTIFACTS, repr(artifacts), repr(list(now.expected_artifacts))),
-    ):
-        if old != new:
-            yield Change(field, old, new)
-    digests, digests_now = completed.env_digests, now.env_digests
-    for key in sorted(digests.keys() | digests_now.keys()):
-        if digests.get(key) != digests_now.get(key):
-            was_set = _SET if key in digests else None
-            is_set = _SET if key in digests_now else None
+def differences(
+    then: Version, now: Version, hider: Hider, *, key_is_lost: bool
+) -> Iterator[Change]:
+    """Compare the settings of a stage with those it completed with.
+
+    Nothing masked is compared: a text that holds a secret is compared as it is used, or where that
+    is not known by its parts, or by a keyed digest. Another value of a secret is no difference, for
+    secrets are replaced now and then.
+
+    Args:
+        then: what it completed with.
+        now: what it has now.
+        hider: knows what is secret now.
+        key_is_lost: whether a setting that was given again cannot be compared, and may be given.
+    """
+    before, after = _by_place(then.settings), _by_place(now.settings)
+    for field in (Compared.COMMAND, Compared.ARGS, Compared.CWD, Compared.EXPECTED_ARTIFACTS):
+        old = {place: one for place, one in before.items() if place.field is field}
+        new = {place: one for place, one in after.items() if place.field is field}
+        are_same = old.keys() == new.keys() and all(
+            _is_same(one, new[place], hider) for place, one in old.items()
+        )
+        if not are_same:
+            yield _shown(field, then.settings, now.settings, hider)
+    yield from _variables(then.record, now.record, key_is_lost=key_is_lost)
+
+
+def replaced_secrets(then: StageRecord, now: StageRecord) -> tuple[str, ...]:
+    """Return the secrets that have other values than when the stage completed, if that is known."""
+    before, after = then.secret_digests, now.secret_digests
+    return tuple(key for key, one in before.items() if one and after.get(key) and after[key] != one)
+
+
+class _Text(NamedTuple):
+    """A text of settings; where it is known only masked, its kept form."""
+
+    shown: str
+    hidden: HiddenText | None
+
+
+def _by_place(settings: StageSettings) -> dict[Place, _Text]:
+    hidden = {Place(one.field, one.index): one for one in settings.hidden}
+    texts = texts_of(settings.command, settings.args, settings.cwd, settings.expected_artifacts)
+    return {place: _Text(text, hidden.get(place)) for place, text in texts}
+
+
+def _is_same(old: _Text, new: _Text, hider: Hider) -> bool:
+    if old.hidden is not None and new.hidden is not None:
+        return old.hidden.is_same(new.hidden)
+    if old.hidden is not None:
+        return old.hidden.digest == hider.digest(new.shown)
+    if new.hidden is not None:
+        return new.hidden.digest == hider.digest(old.shown)
+    return old.shown == new.shown
+
+
+def _shown(field: Compared, then: StageSettings, now: StageSettings, hider: Hider) -> Change:
+    """Return a difference as it may be shown: only a secret, where the rest is the same."""
+    old, new = (_words(field, one, hider) for one in (then, now))
+    return Change(field, None, None) if old == new else Change(field, old, new)
+
+
+def _words(field: Compared, settings: StageSettings, hider: Hider) -> str:
+    texts = {place: hider.masker.mask(one.shown) for place, one in _by_place(settings).items()}
+    listed = [text for place, text in texts.items() if place.field is field]
+    is_one = field in {Compared.COMMAND, Compared.CWD}
+    return repr(listed[0] if is_one else listed)
+
+
+def _variables(then: StageRecord, now: StageRecord, *, key_is_lost: bool) -> Iterator[Change]:
+    secret = then.secret_digests.keys() | now.secret_digests.keys()
+    before = {**then.env_digests, **then.secret_digests}
+    after = {**now.env_digests, **now.secret_digests}
+    for key in sorted(before.keys() | after.keys()):
+        if key in before and key in after:
+            is_same = key in secret or key_is_lost or before[key] == after[key]
+        else:
+            is_same = False
+        if not is_same:
+            was_set = _SET if key in before else None
+            is_set = _SET if key in after else None
             yield Change(Compared.ENVIRONMENT, was_set, is_set, key)
-
-
-def hidden_differences(then: StageSettings, now: StageSettings) -> tuple[Change, ...]:
-    """Compare exact settings that look alike where they are shown, for both are masked there."""
-    pairs = {
-        Compared.COMMAND: (then.command, now.command),
-        Compared.ARGS: (then.args, now.args),
-        Compared.CWD: (then.cwd, now.cwd),
-        Compared.EXPECTED_ARTIFACTS: (then.expected_artifacts, now.expected_artifacts),
-    }
-    return tuple(Change(field, None, None) for field, (old, new) in pairs.items() if old != new)

@@ -36,7 +36,7 @@ def _differences(
     if not last.command:
         return  # it was interrupted, and what it was is not known any more
     # What is secret now may not have been then: both are compared as they would be shown now.
-    command, cwd = masker.mask_paths((last.command, last.cwd))
+    command, cwd = masker.mask_all((last.command, last.cwd))
     for field, old, new in (
         (Compared.COMMAND, command, now.command),
         (Compared.ARGS, list(masker.mask_all(last.args)), list(now.args)),
@@ -44,19 +44,20 @@ def _differences(
     ):
         if old != new:
             yield f"{field.value}: attempt {number} had {old!r}, now {new!r}"
-    keys, keys_now = set(last.env_keys), set(now.env_digests)
+    keys, keys_now = set(last.env_keys), set(now.variable_names)
+    digests = now.env_digests  # another value of a secret is nothing to tell
     for key in sorted(keys | keys_now):
         if key not in keys_now:
             yield f"{Compared.ENVIRONMENT.value}: attempt {number} had {key}, which is not set now"
         elif key not in keys:
             yield f"{Compared.ENVIRONMENT.value}: attempt {number} had no {key}, which is set now"
-        elif kept is not None and kept.env_digests.get(key) != now.env_digests[key]:
+        elif kept is not None and key in digests and kept.env_digests.get(key) != digests[key]:
             yield (
                 f"{Compared.ENVIRONMENT.value}: {key} has another value than in attempt {number},"
                 " or one that cannot be compared"
             )
     if kept is not None:
-        artifacts = list(masker.mask_paths(kept.expected_artifacts))
+        artifacts = list(masker.mask_all(kept.expected_artifacts))
         if artifacts != list(now.expected_artifacts):
             yield (
                 f"{Compared.EXPECTED_ARTIFACTS.value}: were {artifacts}, now"

@@ -7,24 +7,31 @@ completed with, and never silently without its artifacts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from fsm_orchestrator.config.hidden_text import Hider
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_record import StageRecord, settings_of
+from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.preparation.changes import Change, differences, hidden_differences
-from fsm_orchestrator.preparation.preparation import masker_of, private_of, recorded
+from fsm_orchestrator.preparation.changes import (
+    Change,
+    Version,
+    differences,
+    replaced_secrets,
+)
+from fsm_orchestrator.preparation.lost_values import stages_to_run
+from fsm_orchestrator.preparation.preparation import private_of, recorded, secret_values
 from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.closure import judge_kept
+from fsm_orchestrator.record.kept import KeptSettings, kept_settings
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.stages.artifacts import judge
-from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import Compared, OnChangedStage
 
 
@@ -32,17 +39,28 @@ from fsm_orchestrator.vocabulary import Compared, OnChangedStage
 class ResumableRun:
     """A run to be resumed, on the way to a decision.
 
-    `replaced_lifecycle` is the one it followed, where one with other settings is adopted now.
+    Attributes:
+        kept: the settings that it has left.
+        settings: what was given now laid over them.
+        records: those, as the checkpoint keeps them.
+        key_is_lost: whether values cannot be compared with earlier ones any more.
+        replaced_lifecycle: the one it followed, where one with other settings is adopted now.
     """
 
     config: RunConfig
     checkpoint: Checkpoint
-    kept: Mapping[str, StageSettings]
+    kept: KeptSettings
     settings: Mapping[str, StageSettings]
     records: Mapping[str, StageRecord]
-    masker: Masker
+    hider: Hider
     private: PrivateFile
+    key_is_lost: bool
     replaced_lifecycle: Lifecycle | None = None
+
+    @property
+    def masker(self) -> Masker:
+        """A masker of every secret that is known, also of those that were replaced."""
+        return self.hider.masker
 
 
 def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
@@ -62,29 +80,22 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
     checkpoint = checkpoint.model_copy(
         update={"lifecycle": followed, "lifecycle_sha256": followed.sha256}
     )
-    kept = {stage: settings_of(record) for stage, record in checkpoint.stages.items()}
-    for stage, known in ({} if private is None else private.stages).items():
-        if stage in kept:
-            kept[stage] = replace(
-                kept[stage],
-                command=known.command,
-                args=known.args,
-                cwd=known.cwd,
-                expected_artifacts=known.expected_artifacts,
-                env={**kept[stage].env, **known.env},
-                is_complete=True,
-            )
-    settings = given_settings(config, checkpoint.lifecycle, kept)
-    masker = masker_of(kept, settings)  # a value that was replaced is secret still
-    to_keep = private_of(settings, private, checkpoint.run_id)
+    kept = kept_settings(saved, config.stages)
+    settings = given_settings(config, checkpoint.lifecycle, kept.stages)
+    values = {**kept.secrets, **secret_values(settings)}
+    stored = () if private is None else private.stages.values()
+    earlier = (value for one in stored for value in one.secrets.values())
+    to_keep = private_of(settings, private, checkpoint.run_id, keep_secrets=config.keep_secrets)
+    hider = Hider(Masker((*values.values(), *earlier)), values, to_keep.digest_key_bytes)
     return ResumableRun(
         config=config,
         checkpoint=checkpoint,
         kept=kept,
         settings=settings,
-        records=recorded(settings, masker, to_keep, checkpoint.stages),
-        masker=masker,
+        records=recorded(settings, hider, checkpoint.stages),
+        hider=hider,
         private=to_keep,
+        key_is_lost=private is None,
         replaced_lifecycle=replaced,
     )
 
@@ -109,20 +120,28 @@ class Decision(NamedTuple):
     Attributes:
         rerun: the stages whose completion, if they have one, does not count any more.
         kept_changes: by stage that is skipped all the same, how it differs.
+        replaced: by stage that is skipped, the secrets that have other values now.
     """
 
     rerun: tuple[str, ...]
     kept_changes: Mapping[str, tuple[Change, ...]]
+    replaced: Mapping[str, tuple[str, ...]]
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """One warning for each difference that is accepted."""
-        return tuple(
+        differ = tuple(
             f"stage {stage!r} is skipped although it is not what it was when it completed:"
             f" {change.sentence}"
             for stage, changes in self.kept_changes.items()
             for change in changes
         )
+        replaced = tuple(
+            f"stage {stage!r} is skipped, and the secret {', '.join(keys)} has another value than"
+            " when it completed"
+            for stage, keys in self.replaced.items()
+        )
+        return (*differ, *replaced)
 
 
 def decide(run: ResumableRun) -> Decision:
@@ -132,15 +151,18 @@ def decide(run: ResumableRun) -> Decision:
         UsageError: a stage differs and nothing was said about it, or there is no such stage.
     """
     asked = _stages_after(run, run.config.rerun)
+    to_run = stages_to_run(run.checkpoint, asked)
+    skipped = [one for one in run.checkpoint.completed if one.stage not in asked]
     changed = {
-        completion.stage: changes
-        for completion in run.checkpoint.completed
-        if completion.stage not in asked and (changes := _changes_of(run, completion))
+        one.stage: changes
+        for one in skipped
+        if (changes := _changes_of(run, one, may_run=one.stage in to_run))
     }
     if not changed or run.config.on_changed_stage is OnChangedStage.KEEP:
-        return Decision(asked, changed)
+        return Decision(asked, changed, _replaced(run, asked))
     if run.config.on_changed_stage is OnChangedStage.RERUN:
-        return Decision(_stages_after(run, (*run.config.rerun, *changed)), {})
+        rerun = _stages_after(run, (*run.config.rerun, *changed))
+        return Decision(rerun, {}, _replaced(run, rerun))
     raise UsageError(
         "cannot resume: a completed stage is not what it was when it completed\n"
         + _listing(run, changed),
@@ -149,19 +171,43 @@ def decide(run: ResumableRun) -> Decision:
     )
 
 
-def _changes_of(run: ResumableRun, completion: Completion) -> tuple[Change, ...]:
-    """Compare a completed stage with what it completed with, its artifacts included."""
-    stage, record = completion.stage, run.records.get(completion.stage)
-    changes = () if record is None else differences(completion.settings, record, run.masker)
-    then, now = run.kept.get(stage), run.settings.get(stage)
-    if not changes and then is not None and now is not None:
-        changes = hidden_differences(then, now)
-    expected = (then or completion.settings).expected_artifacts
-    verdict = judge(expected, None, allow_stale=True)
+def _changes_of(
+    run: ResumableRun, completion: Completion, *, may_run: bool = False
+) -> tuple[Change, ...]:
+    """Compare a completed stage with what it completed with, its artifacts included.
+
+    `may_run`: whether values of it that are lost are needed, and so have to be given again.
+    """
+    changes = _settings_changes(run, completion, may_run=may_run)
+    stage = completion.stage
+    verdict = judge_kept(run.kept.stages.get(stage) or run.kept.completed[stage])
     if verdict.is_good:
         return changes
-    wrong = run.masker.mask_path(verdict.summary())
+    wrong = run.masker.mask(verdict.summary())
     return (*changes, Change(Compared.ARTIFACTS, None, wrong))
+
+
+def _settings_changes(
+    run: ResumableRun, completion: Completion, *, may_run: bool
+) -> tuple[Change, ...]:
+    stage, record = completion.stage, run.records.get(completion.stage)
+    if record is None:
+        return ()
+    then = Version(run.kept.completed[stage], completion.settings)
+    now = Version(run.settings[stage], record)
+    return tuple(differences(then, now, run.hider, key_is_lost=run.key_is_lost and may_run))
+
+
+def _replaced(run: ResumableRun, rerun: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the secrets of the skipped stages that have another value now."""
+    if run.key_is_lost:
+        return {}
+    return {
+        one.stage: keys
+        for one in run.checkpoint.completed
+        if one.stage not in rerun and one.stage in run.records
+        if (keys := replaced_secrets(one.settings, run.records[one.stage]))
+    }
 
 
 def _stages_after(run: ResumableRun, stages: tuple[str, ...]) -> tuple[str, ...]:
@@ -191,33 +237,6 @@ def _listing(run: ResumableRun, changed: Mapping[str, tuple[Change, ...]]) -> st
     return "\n".join(lines)
 
 
-def refuse_lost_values(run: ResumableRun, rerun: tuple[str, ...]) -> None:
-    """Refuse a resume in which a stage must run whose settings are not all known any more.
-
-    Raises:
-        UsageError: there is such a stage.
-    """
-    for stage, settings in run.settings.items():
-        if stage not in rerun and run.checkpoint.completion_of(stage) is not None:
-            continue
-        option = option_prefix(stage)
-        if settings.missing_values:
-            raise UsageError(
-                f"stage {stage!r} must run, but the values of its environment"
-                f" {', '.join(settings.missing_values)} are gone: they are in no file of the"
-                " output directory, and the private file that kept them is not there",
-                remedy="give them again: "
-                + " ".join(f"{option}-env {key}=…" for key in settings.missing_values),
-            )
-        if not settings.is_complete:
-            raise UsageError(
-                f"stage {stage!r} must run, but its settings held secret values that are gone: they"
-                " are known only masked",
-                remedy=f"declare it anew: {option}-bin with every {option}-arg, {option}-env,"
-                f" {option}-expected-artifact",
-            )
-
-
 def refuse_contradiction(run: ResumableRun) -> None:
     """Refuse to change a done run: it can only be looked at again.
 
@@ -245,8 +264,7 @@ def refuse_contradiction(run: ResumableRun) -> None:
 
 def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]]]:
     for completion in run.checkpoint.completed:
-        record = run.records.get(completion.stage)
-        changes = () if record is None else differences(completion.settings, record, run.masker)
+        changes = _settings_changes(run, completion, may_run=False)
         if changes:
             yield completion.stage, changes
     for stage, record in run.records.items():

@@ -106,12 +106,12 @@ def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Valu
     """Return a setting as it may be shown: masked, and of the environment only the keys."""
     value = settings.command if option.key == "bin" else getattr(settings, option.key)
     match option.kind:
-        case Kind.PAIR:
+        case Kind.PAIR | Kind.NAME:
             return tuple(value)
         case Kind.TEXT:
             return masker.mask_all(value)
         case Kind.FILE | Kind.DIRECTORY:
-            return masker.mask_paths(value) if option.is_repeatable else masker.mask_path(value)
+            return masker.mask_all(value) if option.is_repeatable else masker.mask(value)
         case Kind.FLAG | Choices() | Bounds():
             return cast("Value", value)
         case _:

@@ -51,6 +51,8 @@ class ForeseenWay(NamedTuple):
 def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | None:
     """Return how a stage would fail if it were started now; None if nothing speaks against it."""
     settings = preparation.settings[stage]
+    if not settings.is_known:
+        return None  # a masked command or directory is no place to look
     end = foreseen_end(
         Command(
             command=settings.command,
@@ -70,8 +72,9 @@ def _failure(end: NotSpawned | Exited, preparation: Preparation) -> ForeseenFail
     problem = problem_of(end)
     if problem is None:
         return None
-    cause = preparation.masker.mask_path(problem.cause)
-    return ForeseenFailure(ending, status, Problem(cause=cause, details=problem.details))
+    mask = preparation.masker.mask
+    masked = Problem(cause=mask(problem.cause), details=tuple(map(mask, problem.details)))
+    return ForeseenFailure(ending, status, masked)
 
 
 def foreseen_way(preparation: Preparation, failures: Mapping[str, ForeseenFailure]) -> ForeseenWay:

@@ -26,13 +26,21 @@ from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.preparation.decision import ResumableRun
-from fsm_orchestrator.preparation.preparation import masker_of
+from fsm_orchestrator.preparation.preparation import secret_values
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, Gate, InputKind, InputState
+from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, Compared, Gate, InputKind, InputState
 
 _SHOWN_MAX: Final = 8
 _VALUE_CHARACTERS_MAX: Final = 80
+_KEYS: Final = {
+    Compared.COMMAND: "bin",
+    Compared.ARGS: "args",
+    Compared.CWD: "cwd",
+    Compared.EXPECTED_ARTIFACTS: "expected_artifacts",
+}
+"""The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
 _OPTIONS: Final = {InputKind.CONFIG: "--config", InputKind.LIFECYCLE: "--lifecycle"}
 
@@ -171,10 +179,11 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     )
     said = set(keys_given(config.model_dump(mode="json", exclude_none=True)))
     keys = said | set(run.checkpoint.origins.keys_of(file))
-    settings = given_settings(config, run.checkpoint.lifecycle, run.kept)
-    masker = masker_of(run.kept, settings)
+    kept = run.kept.stages
+    settings = given_settings(config, run.checkpoint.lifecycle, kept)
+    masker = Masker((*run.kept.secrets.values(), *secret_values(settings).values()))
     differences = []
-    for one in (*_run_settings(run.checkpoint, config, content), *_stages(run.kept, settings)):
+    for one in (*_run_settings(run.checkpoint, config, content), *_stages(kept, settings)):
         if one.key not in keys or one.kept == one.now:
             continue
         if one.key not in said:
@@ -182,8 +191,8 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
         elif one.is_secret:
             differences.append(f"{one.key} has other values")
         else:
-            values = f"{one.key} was {_shown(one.kept)}, is {_shown(one.now)}"
-            differences.append(masker.mask(values))
+            was, now = (_shown(value, masker) for value in (one.kept, one.now))
+            differences.append(f"{one.key} was {was}, is {now}")
     return _changed(file, InputState.CHANGED, tuple(differences)) if differences else None
 
 
@@ -204,9 +213,13 @@ def _run_settings(
 def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings]) -> Iterator[_Said]:
     for stage in {**kept, **now}:
         before, after = _said_of(kept.get(stage)), _said_of(now.get(stage))
+        hidden = () if stage not in kept else kept[stage].hidden
+        unknown = {_KEYS[one.field] for one in hidden}  # known only masked: not to be compared
         for option in STAGE_OPTIONS:
             key = ".".join(option.path)
-            is_secret = option.kind is Kind.PAIR
+            if key in unknown:
+                continue
+            is_secret = option.kind in {Kind.PAIR, Kind.NAME}
             yield _Said(f"stage.{stage}.{key}", before.get(key), after.get(key), is_secret)
 
 
@@ -222,8 +235,10 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
     return {**own, **settings.limits._asdict(), **retry}
 
 
-def _shown(value: Any) -> str:
-    """Return a value as a sentence has it."""
-    text = "not set" if value is None else str(list(value) if isinstance(value, tuple) else value)
+def _shown(value: Any, masker: Masker = NO_SECRETS) -> str:
+    """Return a value as a sentence has it, masked before it is cut."""
+    if isinstance(value, tuple):
+        value = [masker.mask(one) if isinstance(one, str) else one for one in value]
+    text = "not set" if value is None else masker.mask(str(value))
     cut = _VALUE_CHARACTERS_MAX
     return text if len(text) <= cut else f"{text[:cut]}..."

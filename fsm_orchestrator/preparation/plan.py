@@ -132,12 +132,12 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         action=action,
         reason=reason,
         details=details,
-        command=None if settings is None else masker.mask_path(settings.command),
+        command=None if settings is None else masker.mask(settings.command),
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
-        cwd=None if settings is None else masker.mask_path(settings.cwd),
+        cwd=None if settings is None else masker.mask(settings.cwd),
         expected_artifacts=(
-            () if settings is None else masker.mask_paths(settings.expected_artifacts)
+            () if settings is None else masker.mask_all(settings.expected_artifacts)
         ),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
         unchanged=() if completion is None else _unchanged(preparation, stage),

@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
+from fsm_orchestrator.config.hidden_text import Hider, SecretReference, SecretValues
 from fsm_orchestrator.config.origins import InputFile, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
-from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -27,8 +28,9 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import limits_in_force, retry_in_force
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.secrets.masking import Masker, is_masked
 from fsm_orchestrator.secrets.private_file import PrivateFile
+from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     DEFAULT_KILL_GRACE_MS,
     MANDATORY_GATES,
@@ -51,10 +53,12 @@ class Preparation(NamedTuple):
 
     Attributes:
         checkpoint: the record to begin with; its last invocation is this one.
-        settings: exact settings of every stage that has a binary.
+        masker: of secrets, for all that is written.
+        output_masker: of secrets and settings, for what stages print.
+        settings: settings of every stage that has a binary, exact where the stage is to run.
         first_trigger: the first fact; None when a done run is resumed and nothing is to happen.
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
-        private: what the private file must hold; None when the run has no secrets.
+        private: what the private file must hold; None when the run needs none.
         archives: whether an earlier run's files are moved aside first.
         is_copy: whether the record was found in another directory than it was written in, whose
             processes and private file are left alone.
@@ -64,6 +68,7 @@ class Preparation(NamedTuple):
     config: RunConfig
     clock: Clock
     masker: Masker
+    output_masker: Masker
     checkpoint: Checkpoint
     settings: Mapping[str, StageSettings]
     first_trigger: Trigger | None
@@ -128,9 +133,19 @@ def clock_of(config: RunConfig) -> Clock:
     return SystemClock() if config.fixed_clock is None else FixedClock(config.fixed_clock)
 
 
-def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
-    """Return a masker of every environment value that is known."""
-    return Masker(
+def secret_values(settings: Mapping[str, StageSettings]) -> SecretValues:
+    """Return the values of secrets that stages are given, as far as they are known."""
+    return {
+        SecretReference(stage=stage, key=key): value
+        for stage, one in settings.items()
+        for key, value in one.secrets.items()
+        if value is not None
+    }
+
+
+def output_masker(masker: Masker, *known: Mapping[str, StageSettings]) -> Masker:
+    """Return a masker for what stages print, of all values that any stage is or was given."""
+    return masker.with_settings(
         value
         for settings in known
         for one in settings.values()
@@ -140,24 +155,35 @@ def masker_of(*known: Mapping[str, StageSettings]) -> Masker:
 
 
 def private_of(
-    settings: Mapping[str, StageSettings], kept: PrivateFile | None, run_id: str
+    settings: Mapping[str, StageSettings],
+    kept: PrivateFile | None,
+    run_id: str,
+    *,
+    keep_secrets: bool,
 ) -> PrivateFile:
-    """Return what the private file must hold; a kept comparison key stays."""
-    key = secrets.token_hex(32) if kept is None else kept.digest_key
-    return PrivateFile(run_id=run_id, digest_key=key, stages=secrets_of(settings))
+    """Return what the private file must hold; a kept comparison key stays.
+
+    Secrets that were kept once are kept until the run is done.
+    """
+    keeps = keep_secrets or (kept is not None and kept.keeps_secrets)
+    return PrivateFile(
+        run_id=run_id,
+        digest_key=secrets.token_hex(32) if kept is None else kept.digest_key,
+        keeps_secrets=keeps,
+        stages=secrets_of(settings, with_secrets=keeps),
+    )
 
 
 def recorded(
-    settings: Mapping[str, StageSettings],
-    masker: Masker,
-    private: PrivateFile,
-    kept: Mapping[str, StageRecord],
+    settings: Mapping[str, StageSettings], hider: Hider, kept: Mapping[str, StageRecord]
 ) -> dict[str, StageRecord]:
     """Return the settings as the checkpoint keeps them."""
-    return {
-        stage: record_of(one, masker, private.digest_key_bytes, kept.get(stage))
-        for stage, one in settings.items()
-    }
+    return {stage: record_of(stage, one, hider, kept.get(stage)) for stage, one in settings.items()}
+
+
+def secret_keys(records: Mapping[str, StageRecord]) -> tuple[str, ...]:
+    """Return the names of the secrets that any stage is given, each once."""
+    return tuple(dict.fromkeys(key for one in records.values() for key in one.secret_digests))
 
 
 def origins_of(
@@ -192,7 +218,9 @@ def origins_of(
             )
     before, now = stages
     since = {
-        stage: kept.stages_since.get(stage, invocation) if before.get(stage) == one else invocation
+        stage: kept.stages_since.get(stage, invocation)
+        if stage in before and _work_of(before[stage]) == _work_of(one)
+        else invocation
         for stage, one in now.items()
     }
     return with_given(
@@ -202,6 +230,17 @@ def origins_of(
         () if given is None else given.keys,
         tuple(files),
     ).model_copy(update={"stages_since": since})
+
+
+def _work_of(settings: StageSettings) -> tuple[object, ...]:
+    """Return what a stage does, as it is compared when it has completed: without limits."""
+    return (
+        settings.command,
+        settings.args,
+        settings.cwd,
+        settings.env,
+        settings.expected_artifacts,
+    )
 
 
 def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
@@ -232,14 +271,28 @@ def _user_name(uid: int) -> str | None:
         return None
 
 
-def setting_warnings(settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
+def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
     """Warn of what is allowed but probably not meant."""
-    return tuple(
+    ours = (
         f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
         for stage, one in settings.items()
-        for key in one.env
+        for key in one.variables
         if key.startswith(OUR_VARIABLES)
     )
+    guessed = (
+        f"stage {stage!r}: {key} looks like a credential, so it is treated as a secret; declare it"
+        f" with {option_prefix(stage)}-secret {key} and set it in the environment"
+        for stage, given in config.stages.items()
+        for key in guessed_secrets(given)
+    )
+    too_short = (
+        f"stage {stage!r}: the value of the secret {key} is too short or too common a word to be"
+        " masked"
+        for stage, one in settings.items()
+        for key, value in one.secrets.items()
+        if value and not is_masked(value)
+    )
+    return (*ours, *guessed, *too_short)
 
 
 def new_run_id(clock: Clock) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.clock import Clock
+from fsm_orchestrator.config.hidden_text import Hider
 from fsm_orchestrator.config.origins import NO_ORIGINS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
@@ -23,18 +24,21 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
-    masker_of,
     new_invocation,
     new_run_id,
     origins_of,
+    output_masker,
     private_of,
     recorded,
+    secret_keys,
+    secret_values,
     setting_warnings,
     signal_given,
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import (
     CHECKPOINT_FILE,
     DEFAULT_LIFECYCLE,
@@ -55,17 +59,22 @@ NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
 """The errors for a directory, for what is no regular file, and for one that is too large."""
 
 
-def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
+def prepare(
+    config: RunConfig, saved: SavedRun | None = None, *, may_lack_values: bool = False
+) -> Preparation:
     """Decide what the request would do. Writes nothing.
 
-    `saved` is what the run to resume has left, if the caller has read it already.
+    Args:
+        config: the request.
+        saved: what the run to resume has left, if the caller has read it already.
+        may_lack_values: whether it is only to be looked at, so that a secret may be unknown.
 
     Raises:
         UsageError: the request is wrong or refused.
         CheckpointError: a resume without a checkpoint that can be used.
     """
     if not config.resume:
-        return prepare_run(config)
+        return prepare_run(config, may_lack_values=may_lack_values)
     if saved is None and _was_never_recorded(config):
         if not any(given.bin for given in config.stages.values()):
             raise UsageError(
@@ -77,7 +86,7 @@ def prepare(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
-    return prepare_resume(config, saved)
+    return prepare_resume(config, saved, may_lack_values=may_lack_values)
 
 
 def _was_never_recorded(config: RunConfig) -> bool:
@@ -93,7 +102,12 @@ def _was_never_recorded(config: RunConfig) -> bool:
         return False
 
 
-def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -> Preparation:
+def prepare_run(
+    config: RunConfig,
+    *,
+    mode: ExecutionMode = ExecutionMode.RUN,
+    may_lack_values: bool = False,
+) -> Preparation:
     """Decide on a new run. Writes nothing.
 
     `mode` is what the operator asked for: a resume of nothing begins like a run.
@@ -112,8 +126,15 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
     clock = clock_of(config)
     declared = reading.find(config.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
     settings = given_settings(config, declared, {})
-    masker = masker_of(settings)
-    private = private_of(settings, None, _run_id(config, clock))
+    if not may_lack_values and not all(one.is_known for one in settings.values()):
+        from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
+
+        refuse_lost_values(settings, tuple(settings))
+    values = secret_values(settings)
+    masker = Masker(values.values())
+    private = private_of(settings, None, _run_id(config, clock), keep_secrets=config.keep_secrets)
+    records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
+    warnings = masker.mask_all(setting_warnings(config, settings))
     checkpoint = Checkpoint(
         schema_version=1,
         product=PRODUCT,
@@ -121,6 +142,7 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         run_id=private.run_id,
         home=home_of(config.output_path, NOT_MADE, masker, config.directory),
         private_ref=private_file.new_private_ref() if private.stages else None,
+        secret_keys=secret_keys(records),
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
@@ -130,18 +152,19 @@ def prepare_run(config: RunConfig, *, mode: ExecutionMode = ExecutionMode.RUN) -
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
-        stages=recorded(settings, masker, private, {}),
+        stages=records,
         origins=origins_of(config, NO_ORIGINS, 1, ({}, settings)),
         completions=(),
         open_attempt=None,
         last_event_seq=0,
         events=None,
-        invocations=(new_invocation(1, mode, clock, warnings=setting_warnings(settings)),),
+        invocations=(new_invocation(1, mode, clock, warnings=warnings),),
     )
     return Preparation(
         config=config,
         clock=clock,
         masker=masker,
+        output_masker=output_masker(masker, settings),
         checkpoint=checkpoint,
         settings=settings,
         first_trigger=Trigger.START,
@@ -160,6 +183,11 @@ def _check_output_directory(output: Path) -> None:
             raise UsageError(
                 f"the output directory {output} cannot be made: {above} is a file",
                 remedy="name a path where a directory can be made",
+            )
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"the output directory {output} cannot be made: {above} may not be written to",
+                remedy="name a directory that you may write to",
             )
         return
     what = "a file" if os.path.exists(output) else "a link to nothing"

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.judging import signals_in_force
+from fsm_orchestrator.gates.judging import have_passed, judge, signals_in_force
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
     decide,
     refuse_contradiction,
-    refuse_lost_values,
     resumable_run,
 )
 from fsm_orchestrator.preparation.kept_signals import outlived_signals
+from fsm_orchestrator.preparation.lost_values import (
+    refuse_lost_values,
+    refuse_unknown_artifacts,
+    stages_to_run,
+)
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
     new_invocation,
     origins_of,
+    output_masker,
+    secret_keys,
     setting_warnings,
     signal_given,
 )
@@ -34,18 +41,23 @@ from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
     REPORT_FILE,
     ExecutionMode,
+    GatesGuard,
     Trigger,
     Whereabouts,
     __version__,
 )
 
 
-def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparation:
+def prepare_resume(
+    config: RunConfig, saved: SavedRun | None = None, *, may_lack_values: bool = False
+) -> Preparation:
     """Decide on a resume. Writes nothing.
 
-    `saved` is what the run has left, if the caller has read it already.
+    `saved` is what the run has left, if the caller has read it already; `may_lack_values` says
+    that nothing will be run.
 
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
@@ -54,14 +66,36 @@ def prepare_resume(config: RunConfig, saved: SavedRun | None = None) -> Preparat
     run = resumable_run(config, saved or load_saved(config.output_path))
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
+        if not may_lack_values:
+            refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
         _refuse_to_judge_elsewhere(run, where)
         return _prepare_done(run, where)
+    if not may_lack_values:
+        refuse_unknown_artifacts(_not_in(run.kept.completed, run.config.rerun))
     decision = decide(run)
-    warnings = (*setting_warnings(run.settings), *_relocation_warnings(run.checkpoint, where))
+    warnings = (
+        *setting_warnings(config, run.settings),
+        *_relocation_warnings(run.checkpoint, where),
+    )
     run = _keep_completed_settings(run, decision.rerun)
-    refuse_lost_values(run, decision.rerun)
+    if not may_lack_values and _may_reach_stages(run):
+        refuse_lost_values(run.settings, stages_to_run(run.checkpoint, decision.rerun))
     return _prepare_continuation(run, decision, warnings, where)
+
+
+def _not_in(
+    settings: Mapping[str, StageSettings], stages: tuple[str, ...]
+) -> dict[str, StageSettings]:
+    return {stage: one for stage, one in settings.items() if stage not in stages}
+
+
+def _may_reach_stages(run: ResumableRun) -> bool:
+    """Return whether a stage can be run: not where the gates before them all refuse."""
+    config, checkpoint = run.config, run.checkpoint
+    signals = signals_in_force(config.gates, checkpoint.gate_signals, config.gate_sources)
+    guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
+    return not guards_stages or have_passed(judge(signals), MANDATORY_GATES)
 
 
 def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
@@ -81,11 +115,11 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
     home, output = run.checkpoint.home, str(run.config.output_path)
     if where is Whereabouts.HOME or home.directory == output:
         return
-    verdict = judge_artifacts(run.checkpoint, run.kept)
+    verdict = judge_artifacts(run.checkpoint, run.kept.completed)
     if not verdict.is_good:
         raise UsageError(
             f"the run is done, and its directory came here from {home.directory}, but not all of"
-            f" its artifacts did: {verdict.summary()}",
+            f" its artifacts did: {run.masker.mask(verdict.summary())}",
             remedy="put them there, or the directory back where it was; nothing was written",
         )
 
@@ -105,13 +139,16 @@ def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> Resum
     """Give each stage that is skipped the settings it completed with, whatever was given now."""
     skipped = [one for one in run.checkpoint.completed if one.stage not in rerun]
     records = {one.stage: one.settings for one in skipped}
-    kept = {one.stage: run.kept[one.stage] for one in skipped if one.stage in run.kept}
+    stages = run.kept.stages
+    kept = {one.stage: stages[one.stage] for one in skipped if one.stage in stages}
     settings = {**run.settings, **kept}
     return replace(
         run,
         settings=settings,
         records={**run.records, **records},
-        private=run.private.model_copy(update={"stages": secrets_of(settings)}),
+        private=run.private.model_copy(
+            update={"stages": secrets_of(settings, with_secrets=run.private.keeps_secrets)}
+        ),
     )
 
 
@@ -123,10 +160,12 @@ def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
         checkpoint.invocation.last_number + 1,
         ExecutionMode.RESUME,
         clock,
-        warnings=(
-            *setting_warnings(run.settings),
-            *_relocation_warnings(checkpoint, where),
-            *_report_warnings(run),
+        warnings=run.masker.mask_all(
+            (
+                *setting_warnings(config, run.settings),
+                *_relocation_warnings(checkpoint, where),
+                *_report_warnings(run),
+            )
         ),
     )
     is_copy = where is Whereabouts.COPIED
@@ -134,8 +173,9 @@ def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
         config=config,
         clock=clock,
         masker=run.masker,
+        output_masker=output_masker(run.masker, run.kept.stages, run.settings),
         checkpoint=checkpoint.begun(visit).model_copy(update={"version": __version__}),
-        settings=run.kept,
+        settings=run.kept.stages,
         first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.
         private=run.private if run.private.stages and not is_copy else None,
@@ -155,19 +195,21 @@ def _prepare_continuation(
     signals = signals_in_force(
         config.gates, found.gate_signals, config.gate_sources, signal_given(config, clock, number)
     )
-    origins = origins_of(config, found.origins, number, (run.kept, run.settings))
+    origins = origins_of(config, found.origins, number, (run.kept.stages, run.settings))
     to_run = _to_run(run, decision.rerun)
     invocation = new_invocation(
         number,
         ExecutionMode.RESUME,
         clock,
-        warnings=(
-            *warnings,
-            *_report_warnings(run),
-            *decision.warnings,
-            *_input_warnings(run),
-            *outlived_signals(signals, to_run, origins, clock),
-            *attempt_warnings(run, settled, to_run),
+        warnings=run.masker.mask_all(
+            (
+                *warnings,
+                *_report_warnings(run),
+                *decision.warnings,
+                *_input_warnings(run),
+                *outlived_signals(signals, to_run, origins, clock),
+                *attempt_warnings(run, settled, to_run),
+            )
         ),
         rerun=tuple(stage for stage in decision.rerun if found.completion_of(stage) is not None),
     )
@@ -180,6 +222,7 @@ def _prepare_continuation(
         update={
             "version": __version__,
             "private_ref": kept_ref or new_ref,
+            "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
             "origins": origins,
             **{key: value for key, value in given.items() if value is not None},
@@ -190,6 +233,7 @@ def _prepare_continuation(
         config=config,
         clock=clock,
         masker=run.masker,
+        output_masker=output_masker(run.masker, run.kept.stages, run.settings),
         checkpoint=draft,
         settings=run.settings,
         first_trigger=Trigger.RESUME,
@@ -199,6 +243,11 @@ def _prepare_continuation(
         is_copy=is_copy,
         kept_changes=decision.kept_changes,
     )
+
+
+def _with(known: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names that are known and new ones behind them, each once."""
+    return tuple(dict.fromkeys((*known, *new)))
 
 
 def _input_warnings(run: ResumableRun) -> Iterator[str]:
@@ -211,7 +260,7 @@ def _input_warnings(run: ResumableRun) -> Iterator[str]:
         now = inputs.adopted_settings(run.replaced_lifecycle, run.checkpoint.lifecycle)
         yield f"settings of the lifecycle {run.config.lifecycle} are adopted: {'; '.join(now)}"
     for change in inputs.input_changes(run):
-        yield run.masker.mask_path(change.sentence)
+        yield change.sentence
 
 
 def _to_run(run: ResumableRun, rerun: tuple[str, ...]) -> tuple[str, ...]:

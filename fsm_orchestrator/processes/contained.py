@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from fsm_orchestrator.model.endings import Exited, Lost, Signaled
 from fsm_orchestrator.model.execution import Resources
+from fsm_orchestrator.processes.output_watch import Progress
 from fsm_orchestrator.processes.table import ProcessKey
 
 
@@ -44,6 +45,18 @@ class Contained(Protocol):
     @property
     def loss_descriptor(self) -> int | None:
         """Readable once control over the processes is lost; None where that cannot happen."""
+
+    def progress(self) -> Progress:
+        """Return what came of its output and limits, also once it is collected."""
+
+    def pause(self) -> None:
+        """Stop the clocks of its limits."""
+
+    def go_on(self) -> None:
+        """Let the clocks of its limits go on."""
+
+    def hand_over(self) -> None:
+        """Say that its end has begun: nobody else needs to begin it."""
 
     def everyone(self) -> tuple[ProcessKey, ...]:
         """List the live processes of the stage, the leader included, parents before children."""

@@ -59,14 +59,14 @@ def _stop(keys: Iterable[Key]) -> None:
             continue
 
 
-def below(ancestor: int) -> list[Key]:
-    """List the live processes below one, parents before children."""
+def below(*ancestors: int) -> list[Key]:
+    """List the live processes below the given ones, parents before children."""
     children: dict[int, list[Key]] = {}
     for entry in os.listdir("/proc"):
         fields = _fields(entry) if entry.isdigit() else []
         if fields and fields[0] not in {b"Z", b"X"}:
             children.setdefault(int(fields[1]), []).append((int(entry), int(fields[19])))
-    found = list(children.get(ancestor, ()))
+    found = [key for ancestor in ancestors for key in children.get(ancestor, ())]
     for pid, _ in found:  # grows while it is walked
         found.extend(children.get(pid, ()))
     return found

@@ -6,6 +6,7 @@ For macOS, and for Linux where no keeper can be had. The only user of subprocess
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ import threading
 
 from fsm_orchestrator.model.endings import Lost, NotSpawned
 from fsm_orchestrator.model.execution import Resources
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.command import (
     Command,
@@ -23,6 +25,9 @@ from fsm_orchestrator.processes.command import (
     refused_program,
 )
 from fsm_orchestrator.processes.contained import Collected, end_of
+from fsm_orchestrator.processes.group_output import GroupOutput
+from fsm_orchestrator.processes.output_watch import Progress
+from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import kill_session
 from fsm_orchestrator.processes.table import ProcessKey, session_members
 
@@ -30,14 +35,21 @@ STATUS_TAKEN = "its exit status was lost: SIGCHLD is ignored in the calling proc
 _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
-def spawn_group(command: Command) -> GroupProcess | NotSpawned:
+def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
     """Start `command` as a child of this process; return why if that fails."""
     program = look_up(command)
     if isinstance(program, NotSpawned):
         return program
     try:
+        output = GroupOutput((command.stdout, command.stderr), limits)
+    except OSError as error:
+        return no_descriptors(error)
+    except RuntimeError:  # there can be no more threads
+        return refused_program(program, errno.EAGAIN)
+    try:
         reader, writer = os.pipe()  # before there is a process that could be without an owner
     except OSError as error:
+        output.close()
         return no_descriptors(error)
     try:
         process = subprocess.Popen(
@@ -46,31 +58,49 @@ def spawn_group(command: Command) -> GroupProcess | NotSpawned:
             cwd=command.cwd,
             env=command.env,
             stdin=subprocess.DEVNULL,
-            stdout=command.stdout,
-            stderr=command.stderr,
+            stdout=output.writers[0],
+            stderr=output.writers[1],
             start_new_session=True,
         )
     except OSError as error:
         os.close(reader)
         os.close(writer)
+        output.close()
         return refused_program(program, error.errno or 0)
     try:
-        return GroupProcess(process, _end_descriptor(process.pid, reader, writer))
+        output.started()
+        return GroupProcess(process, _end_descriptor(process.pid, reader, writer), output)
     except BaseException:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        output.close()
         raise
 
 
 class GroupProcess:
     """A leader that is a child of this process, and its session."""
 
-    def __init__(self, process: subprocess.Popen[bytes], end_descriptor: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], end_descriptor: int, output: GroupOutput
+    ) -> None:
         self._process = process
+        self._output = output
+        self.pause = output.pause
+        self.go_on = output.go_on
         self.pid = process.pid
         self.end_descriptor = end_descriptor
         self.loss_descriptor = None
+
+    def progress(self) -> Progress:
+        """Return what came of its output and limits."""
+        is_known = self._process.returncode is not None  # collected
+        return self._output.progress(
+            has_ended=is_known or bool(readable([self.end_descriptor], 0.0))
+        )
+
+    def hand_over(self) -> None:
+        """Do nothing: nobody else ends it."""
 
     def everyone(self) -> tuple[ProcessKey, ...]:
         """List what is alive of the session."""
@@ -84,6 +114,7 @@ class GroupProcess:
         """Kill what is left of the session, and collect the leader."""
         killed = len(self.others())
         survivors = kill_session(self.pid, self.end_descriptor)
+        self._output.close()
         try:
             os.close(self.end_descriptor)
             if self.pid in survivors:

@@ -1,4 +1,7 @@
-"""Turns requests to end the run (SIGINT, SIGTERM, SIGHUP) into something a poll can wait for."""
+"""Turns requests to end the run (SIGINT, SIGTERM, SIGHUP) into something a poll can wait for.
+
+And Ctrl-Z (SIGTSTP): whoever waits for a stage stops that first.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ class Interrupts:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._received: list[int] = []
+        self._defers_stop = False
+        self.is_stop_due = False
+        """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
 
     @property
     def first(self) -> int | None:
@@ -50,6 +56,25 @@ class Interrupts:
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"!")
 
+    def stop_here(self) -> None:
+        """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
+
+        By SIGSTOP: SIGTSTP itself stops nothing where no shell is there to continue it.
+        """
+        self.is_stop_due = False
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def stop_deferred(self) -> Iterator[None]:
+        """Leave it to the body to look at `is_stop_due`; what it has not seen is done after it."""
+        self._defers_stop = True
+        try:
+            yield
+        finally:
+            self._defers_stop = False
+            if self.is_stop_due and self.first is None:
+                self.stop_here()
+
     def close(self) -> None:
         """Close the descriptors."""
         os.close(self._reader)
@@ -57,7 +82,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the ending signals for a while. Main thread only.
+        """Handle the ending signals, and SIGTSTP, for a while. Main thread only.
 
         A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
         through, here and in stages, or nobody could end either. SIGCHLD gets its default
@@ -67,11 +92,22 @@ class Interrupts:
         def on_signal(signum: int, _frame: FrameType | None) -> None:
             self.deliver(signum)
 
+        def on_stop(_signum: int, _frame: FrameType | None) -> None:
+            self.is_stop_due = True
+            if not self._defers_stop:
+                self.stop_here()
+                return
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._writer, b"!")
+
         before = {signum: signal.getsignal(signum) for signum in ENDING_SIGNALS}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for signum in ENDING_SIGNALS:
             if before[signum] is not signal.SIG_IGN:
                 signal.signal(signum, on_signal)
+        before[signal.SIGTSTP] = signal.getsignal(signal.SIGTSTP)
+        if before[signal.SIGTSTP] is not signal.SIG_IGN:
+            signal.signal(signal.SIGTSTP, on_stop)
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         try:
             yield

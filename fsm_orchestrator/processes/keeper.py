@@ -5,17 +5,13 @@ it. When wait(2) says that it has no children, nothing of the stage is alive. An
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package and little else. It holds no lock, no log and no terminal, and decides nothing:
-termination.py decides when to end which process, and how gently.
+this package but what stands beside it, and little else. It holds no lock and no terminal.
+termination.py decides when to end which process, and how gently. Only where a limit is broken and
+nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
-A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
-
-    spawn  SIGNALS PROGRAM CWD COUNT ARGUMENT... PAIR...   with stdout and stderr as descriptors,
-           and where there are no pidfds a pipe to close when the leader has ended
-    finish
-
-and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, and
-`finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
+It copies what a stage prints into its logs (log_copy.py), and publishes how much that is and which
+limit is broken (stage_watch.py), in a file in memory that the orchestrator reads when it likes. The
+messages are those of keeper_messages.py.
 """
 
 from __future__ import annotations
@@ -24,7 +20,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +27,13 @@ from collections.abc import Sequence
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
+
+    from fsm_orchestrator.processes.kept_output import KeptOutput
+if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
+else:  # in the keeper's own process
+    from keeper_messages import DESCRIPTORS_MAX, receive, send
+    from kept_output import KeptOutput
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
@@ -41,10 +43,8 @@ FREEZE_SECONDS_MAX = 4.0
 """How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
 STDERR = 2
-DESCRIPTORS_MAX = 3
 LOOK_SECONDS = 0.2
 """How often to look whether the orchestrator lives, where there is no descriptor of it."""
-LENGTH = struct.Struct(">I")
 KEPT_SIGNALS = {signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
@@ -56,6 +56,7 @@ class Keeper:
         self._orchestrator_pid = pid
         self._orchestrator = orchestrator
         self._leader = 0
+        self._output: KeptOutput | None = None
         self._end_pipe = -1
         self._children_file = f"/proc/self/task/{os.getpid()}/children"
         self._woken, waker = os.pipe()
@@ -66,22 +67,33 @@ class Keeper:
 
     def serve(self) -> None:
         """Obey until the orchestrator is gone; then end whatever is left of its stage."""
-        watched = select.poll()
-        for descriptor in (self._control.fileno(), self._orchestrator, self._woken):
-            if descriptor >= 0:
-                watched.register(descriptor, select.POLLIN)
-        wait_ms = None if self._orchestrator >= 0 else LOOK_SECONDS * 1000
         while True:
-            ready = {descriptor for descriptor, _ in watched.poll(wait_ms)}
+            ready = self._wait()
             if self._woken in ready:
                 self._hear()
                 self._reap_adopted()
                 self._tell_end()
+            if self._output is not None:
+                self._output.look(ready, self._leader, self._kill_alive)
             if self._orchestrator in ready or os.getppid() != self._orchestrator_pid:
                 break
             if self._control.fileno() in ready and not self._answer():
                 break
         self._end_all(None)
+        self._close_output()
+
+    def _wait(self) -> set[int]:
+        """Wait for a message, an end, output, or a time that a limit needs."""
+        readers = () if self._output is None else self._output.readers
+        watched = select.poll()
+        for descriptor in (self._control.fileno(), self._orchestrator, self._woken, *readers):
+            if descriptor >= 0:
+                watched.register(descriptor, select.POLLIN)
+        waits = [None if self._output is None else self._output.wait_ms]
+        if self._orchestrator < 0:
+            waits.append(LOOK_SECONDS * 1000)
+        wait_ms = min((wait for wait in waits if wait is not None), default=None)
+        return {descriptor for descriptor, _ in watched.poll(wait_ms)}
 
     def _answer(self) -> bool:
         """Do what one message says; return False when the other side is gone."""
@@ -91,8 +103,12 @@ class Keeper:
                 return False
             case [b"spawn", *rest]:
                 reply = self._spawn(rest, descriptors)
-            case _:
+            case [b"finish"]:
                 reply = self._finish()
+            case _:
+                if self._output is not None:
+                    self._output.note(fields[0])
+                reply = [b"done"]
         try:
             send(self._control, reply)
         except OSError:
@@ -101,12 +117,14 @@ class Keeper:
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
         """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
-        signals, program, cwd, count = fields[:4]
-        arguments = fields[4 : 4 + int(count)]
-        pairs = (pair.partition(b"=") for pair in fields[4 + int(count) :])
-        self._end_pipe = descriptors[2] if len(descriptors) == DESCRIPTORS_MAX else -1
-        where = b"cwd"
+        (signals, *limits), (program, cwd, count) = fields[:5], fields[5:8]
+        arguments = fields[8 : 8 + int(count)]
+        pairs = (pair.partition(b"=") for pair in fields[8 + int(count) :])
+        self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
+        where = b"output"
         try:
+            output = self._output = KeptOutput(limits, descriptors[:3])
+            where = b"cwd"
             os.chdir(cwd)
             where = b"program"
             self._leader = os.posix_spawn(
@@ -115,25 +133,28 @@ class Keeper:
                 {key: value for key, _, value in pairs},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, descriptors[0], 1),
-                    (os.POSIX_SPAWN_DUP2, descriptors[1], 2),
+                    (os.POSIX_SPAWN_DUP2, output.writers[0], 1),
+                    (os.POSIX_SPAWN_DUP2, output.writers[1], 2),
                 ],
                 setsid=True,
                 setsigmask=[int(one) for one in signals.split()],
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
             )
         except OSError as error:
+            self._close_output()
             self._close_end_pipe()
             return [b"refused", where, b"%d" % (error.errno or 0)]
         finally:
-            for descriptor in descriptors[:2]:
-                os.close(descriptor)
             os.chdir("/")
+        output.started()
         return [b"started", b"%d" % self._leader]
 
     def _finish(self) -> list[bytes]:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
+        if self._output is not None:
+            self._output.look_for_end(self._leader)
         ended, killed = self._end_all(time.monotonic() + FINISH_SECONDS_MAX)
+        self._close_output()
         status, usage = ended.get(self._leader, (None, None))
         self._close_end_pipe()
         self._leader = 0
@@ -164,6 +185,8 @@ class Keeper:
             for pid in self._children():
                 if self._kill(pid):
                     signalled.add(pid)
+            if self._output is not None:
+                self._output.drain()
             before = len(ended)
             try:
                 while (reaped := os.wait4(-1, os.WNOHANG))[0]:
@@ -179,6 +202,16 @@ class Keeper:
             select.select([self._woken], (), (), wait_seconds)
             wait_seconds = min(2 * wait_seconds, WAIT_SECONDS_MAX)
             self._hear()
+
+    def _close_output(self) -> None:
+        """Be done with what the stage prints: it has ended, or was never started."""
+        output, self._output = self._output, None
+        if output is not None:
+            output.close()
+
+    def _kill_alive(self) -> bool:
+        """Freeze and kill what is alive; return whether anything was."""
+        return bool(self._kill_frozen(time.monotonic() + FREEZE_SECONDS_MAX))
 
     def _kill_frozen(self, deadline: float | None) -> set[int]:
         """Freeze all that is alive and kill it; return the pids. Nothing, where nothing is."""
@@ -267,50 +300,6 @@ def _children_by_parent() -> list[int]:
             if int(text[text.rfind(b")") + 2 :].split()[1]) == os.getpid():
                 children.append(int(entry))
     return children
-
-
-def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[int] = ()) -> None:
-    """Send one message, with descriptors if any.
-
-    Raises:
-        OSError: the other side is gone.
-    """
-    message = b"\0".join(fields)
-    data = memoryview(LENGTH.pack(len(message)) + message)
-    ancillary = [
-        (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))
-    ]
-    sent = control.sendmsg([data], ancillary if descriptors else [], socket.MSG_NOSIGNAL)
-    control.sendall(data[sent:], socket.MSG_NOSIGNAL)
-
-
-def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:
-    """Receive one message and its descriptors; no fields when the other side is gone."""
-    space = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
-    try:
-        data, ancillary, _, _ = control.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)
-        descriptors = [
-            descriptor
-            for _, _, packed in ancillary
-            for (descriptor,) in struct.iter_unpack("i", packed)
-        ]
-        parts = [data]
-        have = len(data)
-        while data and (have < LENGTH.size or have < LENGTH.size + _length(parts)):
-            data = control.recv(1 << 20)
-            parts.append(data)
-            have += len(data)
-    except OSError:
-        return [], []
-    message = b"".join(parts)
-    return (message[LENGTH.size :].split(b"\0") if data else []), descriptors
-
-
-def _length(parts: list[bytes]) -> int:
-    if len(parts[0]) < LENGTH.size:
-        parts[:] = [b"".join(parts)]
-    length: int = LENGTH.unpack_from(parts[0])[0]
-    return length
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
-from fsm_orchestrator.processes import keeper, pidfds
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes import keeper, keeper_messages, pidfds
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity, is_there
@@ -25,6 +26,7 @@ from fsm_orchestrator.processes.table import identity, is_there
 LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
 """The time that the keeper has to answer: it is not slow, but the machine may be."""
+CONTINUE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.005
 """The interval of looks at a child that cannot be waited for otherwise."""
 _BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
@@ -69,12 +71,14 @@ class Keeper:
         argv: tuple[str, ...],
         cwd: str,
         env: dict[str, str],
+        limits: Limits,
         descriptors: tuple[int, ...],
     ) -> int | Refused:
         """Start a stage's first process, in a session of its own; return its pid.
 
-        `descriptors` are its stdout, its stderr, and where there are no pidfds the writing end of
-        a pipe, which the keeper closes once the process has ended.
+        `descriptors` are its logs for stdout and stderr, the file in which the keeper publishes
+        `StageWatch.state`, and where there are no pidfds the writing end of a pipe, which the
+        keeper closes once the process has ended.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -83,6 +87,7 @@ class Keeper:
         fields = [
             b"spawn",
             b" ".join(b"%d" % signum for signum in mask),
+            *(b"%d" % (-1 if limit is None else limit) for limit in _watched(limits)),
             os.fsencode(program),
             os.fsencode(cwd),
             b"%d" % len(argv),
@@ -118,6 +123,14 @@ class Keeper:
                 return Collected(ended, resources, int(killed), tuple(map(int, survivors)))
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
+
+    def note(self, what: bytes) -> None:
+        """Have it `pause` or `go_on` with its clocks, or `hand_over` the end of the stage.
+
+        Raises:
+            KeeperLostError: the keeper is gone.
+        """
+        self._ask([what])
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when the keeper is gone or has answered."""
@@ -156,15 +169,19 @@ class Keeper:
     def _ask(self, fields: list[bytes], descriptors: tuple[int, ...] = ()) -> list[bytes]:
         try:
             os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it
-            keeper.send(self._control, fields, descriptors)
+            keeper_messages.send(self._control, fields, descriptors)
         except OSError as error:
             raise KeeperLostError("the keeper was killed") from error
         return self._reply()
 
     def _reply(self) -> list[bytes]:
-        if not readable([self._control.fileno()], time.monotonic() + REPLY_SECONDS_MAX):
-            raise KeeperLostError("the keeper does not answer")
-        fields, _ = keeper.receive(self._control)
+        deadline = time.monotonic() + REPLY_SECONDS_MAX
+        while not readable([self._control.fileno()], time.monotonic() + CONTINUE_SECONDS):
+            if time.monotonic() >= deadline:
+                raise KeeperLostError("the keeper does not answer")
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGCONT)  # its stage may have stopped it by now
+        fields, _ = keeper_messages.receive(self._control)
         if not fields:
             raise KeeperLostError("the keeper was killed")
         return fields
@@ -206,6 +223,12 @@ def start_keeper() -> Keeper | str:
             ours.close()
             return f"{sys.executable} could not be started: {error}"
     return Keeper(pid, ours)
+
+
+def _watched(limits: Limits) -> tuple[int | None, ...]:
+    """Return the limits that the keeper watches, in the order in which it takes them."""
+    least = limits.timeout_ms, limits.kill_grace_ms
+    return (*least, limits.idle_timeout_ms, limits.output_limit_bytes)
 
 
 def _directory() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from typing import Self
 
 from fsm_orchestrator.model.endings import Lost, NotSpawned
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.command import (
     Command,
@@ -16,12 +19,14 @@ from fsm_orchestrator.processes.command import (
 )
 from fsm_orchestrator.processes.contained import Collected
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, Refused
+from fsm_orchestrator.processes.output_watch import Progress
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import kill_session
+from fsm_orchestrator.processes.stage_watch import STATE
 from fsm_orchestrator.processes.table import ProcessKey, child_pids, descendants
 
 
-def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
+def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess | NotSpawned:
     """Start `command` below `keeper`; return why if it could not be started.
 
     Raises:
@@ -30,17 +35,20 @@ def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
     program = look_up(command)
     if isinstance(program, NotSpawned):
         return program
-    try:
-        end = _EndPipe()
-    except OSError as error:
-        return no_descriptors(error)
-    with end:
+    with contextlib.ExitStack() as opened, contextlib.ExitStack() as kept:
+        try:
+            page = _new_page()
+            kept.callback(os.close, page)
+            end = opened.enter_context(_EndPipe())
+        except OSError as error:
+            return no_descriptors(error)
         started = keeper.spawn(
             program,
             (command.command, *command.args),
             command.cwd,
             dict(command.env),
-            (command.stdout, command.stderr, *end.for_keeper),
+            limits,
+            (command.stdout, command.stderr, page, *end.for_keeper),
         )
         match started:
             case Refused(is_directory=True, errno=number):
@@ -48,7 +56,28 @@ def spawn_kept(command: Command, keeper: Keeper) -> KeptProcess | NotSpawned:
             case Refused(errno=number):
                 return refused_program(program, number)
             case pid:
-                return KeptProcess(pid, end.descriptor_of(pid), keeper)
+                child = KeptProcess(pid, end.descriptor_of(pid), keeper, page)
+        kept.pop_all()
+    return child
+
+
+def _new_page() -> int:
+    """Make the file without a name in which the keeper publishes, in memory where that is allowed.
+
+    Raises:
+        OSError: there can be none.
+    """
+    try:
+        return os.memfd_create("fsm-stage")
+    except (AttributeError, PermissionError):
+        pass
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+    import tempfile  # noqa: PLC0415 - rare
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class _EndPipe:
@@ -91,9 +120,11 @@ class _EndPipe:
 class KeptProcess:
     """A leader and all that it started, below a keeper that is a child subreaper."""
 
-    def __init__(self, pid: int, end_descriptor: int, keeper: Keeper) -> None:
+    def __init__(self, pid: int, end_descriptor: int, keeper: Keeper, page: int) -> None:
         self.pid = pid
         self._keeper = keeper
+        self._page = page
+        self._progress: Progress | None = None
         self.end_descriptor = end_descriptor
         self.loss_descriptor = keeper.fileno()
 
@@ -110,6 +141,26 @@ class KeptProcess:
                 return ()
         return tuple(key for key in self.everyone() if key.pid != self.pid)
 
+    def progress(self) -> Progress:
+        """Read what the keeper has published."""
+        return self._progress or Progress(*STATE.unpack(os.pread(self._page, STATE.size, 0)))
+
+    def pause(self) -> None:
+        """Stop the keeper's clocks."""
+        self._note(b"pause")
+
+    def go_on(self) -> None:
+        """Let the keeper's clocks go on."""
+        self._note(b"go_on")
+
+    def hand_over(self) -> None:
+        """Keep the keeper from ending the stage by itself."""
+        self._note(b"hand_over")
+
+    def _note(self, what: bytes) -> None:
+        with contextlib.suppress(KeeperLostError):  # noticed by who waits for the end
+            self._keeper.note(what)
+
     def collect(self) -> Collected:
         """Kill what is left; the keeper's last wait(2) is the proof that nothing is."""
         try:
@@ -119,4 +170,6 @@ class KeptProcess:
             survivors = kill_session(self.pid, self.end_descriptor)  # all that is still known
             return Collected(end=Lost(LOST), resources=None, survivors=survivors)
         finally:
+            self._progress = self.progress()
+            os.close(self._page)
             os.close(self.end_descriptor)

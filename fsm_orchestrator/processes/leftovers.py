@@ -52,8 +52,9 @@ def end_leftovers(attempt: AttemptRecord, kill_grace_ms: int) -> tuple[int, ...]
         _signal(process.terminate)
         _signal(process.resume)  # a stopped process cannot act on SIGTERM
     _wait(found, kill_grace_ms / 1000)
+    if any(map(_is_alive, found)):
+        freeze([lambda: _keys(attempt, keeper)], time.monotonic() + KILL_SECONDS_MAX)
     give_up_at = time.monotonic() + KILL_SECONDS_MAX
-    freeze([lambda: _keys(attempt, keeper)], give_up_at)
     while alive := {*filter(_is_alive, found), *_processes_of(attempt, keeper)}:
         if time.monotonic() >= give_up_at:
             left = survivors_text([process.pid for process in alive])
@@ -96,9 +97,10 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def _keys(attempt: AttemptRecord, keeper: psutil.Process | None) -> Iterator[Key]:
     """List the attempt's processes, and what is below them, by pid and start."""
-    for process in _processes_of(attempt, keeper):
-        yield process.pid, start_of(process.pid)
-        yield from below(process.pid)
+    pids = [process.pid for process in _processes_of(attempt, keeper)]
+    yield from ((pid, start_of(pid)) for pid in pids)
+    if pids:
+        yield from below(*pids)
 
 
 def _processes_of(

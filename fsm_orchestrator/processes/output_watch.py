@@ -1,89 +1,145 @@
-"""Watches how much a stage prints, and since when nothing, by the sizes of its log files.
+"""What comes of a stage's output and limits while it runs, as those know who copy the output.
 
-Reads nothing, so memory is flat whatever a stage prints. Looks at the files when something could be
-due, with at least `LOOK_SECONDS_MIN` between two looks.
+Looks when something could be due, with `LOOK_SECONDS` between two looks, so that memory and time
+are flat whatever a stage prints.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-from fsm_orchestrator.clock import wall_seconds
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.model.endings import OutputExceeded, TimedOut, WentQuiet
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes import stage_watch
 
-LOOK_SECONDS_MIN: Final = 0.02
-LOOK_SECONDS_MAX: Final = 0.5
-WRITE_BYTES_PER_SECOND: Final = 4 * 1024**3
-"""The most that a stage is assumed to print, to look in time before a limit is reached."""
+LOOK_SECONDS: Final = 0.25
+
+Broken = TimedOut | WentQuiet | OutputExceeded
+"""The limits that a process can break."""
+
+
+class Progress(NamedTuple):
+    """What `StageWatch.state` says.
+
+    Attributes:
+        printed_bytes: how much came through.
+        stdout_bytes: how much of that is in the first log.
+        stderr_bytes: and in the second.
+        printed_at: when something came through last, by the monotonic clock.
+        broken: the limit that was broken first, see stage_watch.py.
+        signalled: the last signal that ended the stage before we could; 0 if there was none.
+        failed_log: the number of the log that could not be written.
+        failure: the errno of that; 0 if all was written.
+    """
+
+    printed_bytes: int
+    stdout_bytes: int
+    stderr_bytes: int
+    printed_at: float
+    broken: int
+    signalled: int
+    failed_log: int
+    failure: int
+
+
+class LogLostError(Exception):
+    """A log could not take what the stage printed: `errno` says why.
+
+    Attributes:
+        number: 0 for stdout, 1 for stderr.
+    """
+
+    def __init__(self, number: int, errno: int) -> None:
+        super().__init__(number, errno)
+        self.number = number
+        self.errno = errno
 
 
 class OutputWatch:
-    """The two outputs of a running process, from the moment of construction on.
+    """The output and the limits of a running process, which began at `began` (monotonic clock).
 
     Attributes:
-        written_bytes: how much was printed, as of the last look.
-        printed_at: when something was printed last (monotonic clock), as of the last look.
+        progress: what was known at the last look.
     """
 
-    def __init__(self, stdout: int, stderr: int, limit_bytes: int | None) -> None:
-        self._descriptors = tuple({_file(one): one for one in (stdout, stderr)}.values())
-        self._starts = self._sizes()
-        self._limit_bytes = limit_bytes
+    def __init__(self, look: Callable[[], Progress], limits: Limits, began: float) -> None:
+        self._look = look
+        self._limits = limits
+        self._deadline = began + limits.timeout_ms / 1000
         self._looked_at = time.monotonic()
-        self.printed_at = self._looked_at
-        self.written_bytes = 0
+        self._was_in_time = False
+        self.progress = look()
 
     @property
-    def is_over(self) -> bool:
-        """True if more than the limit was printed, as of the last look."""
-        return self._limit_bytes is not None and self.written_bytes > self._limit_bytes
+    def kept_bytes(self) -> tuple[int, int]:
+        """How much of what was printed is in each of the logs, as of the last look."""
+        return self.progress.stdout_bytes, self.progress.stderr_bytes
 
     @property
-    def next_look(self) -> float:
-        """The time of the next look that the limit needs, by the monotonic clock."""
-        if self._limit_bytes is None:
-            return float("inf")
-        left = max(0, self._limit_bytes - self.written_bytes)
-        wait = min(max(left / WRITE_BYTES_PER_SECOND, LOOK_SECONDS_MIN), LOOK_SECONDS_MAX)
-        return self._looked_at + wait
+    def wake_at(self) -> float:
+        """The time at which a limit may be broken, by the monotonic clock."""
+        return min(self._deadline, self._quiet_at, self._looked_at + LOOK_SECONDS)
 
     def look(self) -> None:
-        """Look at the sizes now."""
+        """Look now.
+
+        Raises:
+            LogLostError: a log could not be written.
+        """
+        self._looked_at = time.monotonic()
+        self.progress = self._look()
+        if self.progress.failure:
+            raise LogLostError(self.progress.failed_log, self.progress.failure)
+
+    def stood_still(self, seconds: float) -> None:
+        """Let all limits come later by as much."""
+        self._deadline += seconds
+        self.look()
+
+    def broken(self) -> Broken | None:
+        """Return the limit that a process at work has broken by now, by either clock.
+
+        Raises:
+            LogLostError: a log could not be written.
+        """
         now = time.monotonic()
-        sizes = self._sizes()
-        written = sum(sizes) - sum(self._starts)
-        if written != self.written_bytes:
-            # Not before the last look and not in the future, whatever the wall clock says.
-            self.printed_at = max(self._looked_at, min(now, now - self._age_seconds()))
-            self.written_bytes = written
-        self._looked_at = now
+        if now >= min(self._quiet_at, self._looked_at + LOOK_SECONDS):
+            self.look()
+        if self.progress.broken == stage_watch.EXCEEDED:
+            return OutputExceeded(self._limits.output_limit_bytes or 0)
+        if now >= self._deadline or self.progress.broken == stage_watch.TIMED_OUT:
+            return TimedOut(self._limits.timeout_ms, was_killed=False)
+        if now >= self._quiet_at or self.progress.broken == stage_watch.WENT_QUIET:
+            return WentQuiet(self._limits.idle_timeout_ms or 0, was_killed=False)
+        return None
 
-    def _sizes(self) -> tuple[int, ...]:
-        return tuple(os.fstat(descriptor).st_size for descriptor in self._descriptors)
+    def ended(self) -> None:
+        """Note that the end of the process has been noticed."""
+        self._was_in_time = time.monotonic() < self._deadline
 
-    def _age_seconds(self) -> float:
-        """Return the time since the files were written; wrong if the clock was set since then."""
-        newest = max(os.fstat(descriptor).st_mtime for descriptor in self._descriptors)
-        return wall_seconds() - newest
+    def broken_before(self) -> Broken | None:
+        """Return the limit that a process had broken before it ended; it is collected.
 
+        Raises:
+            LogLostError: a log could not be written.
+        """
+        self.look()
+        was_late = self.progress.signalled == 0
+        match self.progress.broken:
+            case stage_watch.EXCEEDED:
+                return OutputExceeded(self._limits.output_limit_bytes or 0)
+            case stage_watch.TIMED_OUT if not self._was_in_time:
+                return TimedOut(self._limits.timeout_ms, was_killed=False, was_late=was_late)
+            case stage_watch.WENT_QUIET:
+                quiet_ms = self._limits.idle_timeout_ms or 0
+                return WentQuiet(quiet_ms, was_killed=False, was_late=was_late)
+            case _:
+                return None
 
-def cut_off(stdout: int, stderr: int, limit_bytes: int) -> None:
-    """Cut off what two log files hold beyond the limit, from the longer one first.
-
-    Raises:
-        OSError: one of them cannot be cut.
-    """
-    sizes = {one: os.fstat(one).st_size for one in (stdout, stderr)}
-    surplus = sum(sizes.values()) - limit_bytes
-    for descriptor in sorted(sizes, key=sizes.__getitem__, reverse=True):
-        if surplus > 0:
-            cut = min(surplus, sizes[descriptor])
-            files.truncate(descriptor, sizes[descriptor] - cut)
-            surplus -= cut
-
-
-def _file(descriptor: int) -> tuple[int, int]:
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino
+    @property
+    def _quiet_at(self) -> float:
+        idle_ms = self._limits.idle_timeout_ms
+        return math.inf if idle_ms is None else self.progress.printed_at + idle_ms / 1000

@@ -8,15 +8,18 @@ machines.
 from __future__ import annotations
 
 import math
+import signal
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
+    Exited,
     Interrupted,
     Lost,
     NotSpawned,
     OutputExceeded,
     ProcessEnd,
+    Signaled,
     TimedOut,
     WentQuiet,
 )
@@ -29,6 +32,7 @@ from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.kept import spawn_kept
+from fsm_orchestrator.processes.observing import Observer, OutputReader, Reading
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
@@ -43,49 +47,9 @@ LEAK_SETTLE_SECONDS: Final = 0.1
 """The time that a process has after its leader to end without counting as left behind:
 the rest of a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
-READ_SECONDS: Final = 0.1
-"""The interval between two reads of the output, where it has a reader."""
 
 Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
 """The reasons to end a process that did not end by itself."""
-
-
-class Observer(Protocol):
-    """Called while a process runs."""
-
-    def started(self, pid: int, /) -> None:
-        """Note the start. If this raises, the process is ended and the error passes on."""
-
-    def slow(self, elapsed_ms: int) -> None:
-        """Note that it has run for another `slow_after_ms`."""
-
-    def ending(
-        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
-    ) -> None:
-        """Look at its live processes, leader first, for the last time: it is about to be ended."""
-
-
-class OutputReader(Protocol):
-    """The reader of what a process prints while it runs."""
-
-    def read(self) -> bool:
-        """Read what is there; return whether there was more than is read at once."""
-
-    def finish(self) -> None:
-        """Read all the rest; called once the process has ended, by the caller of `run`."""
-
-
-class _Reading:
-    """The next time to read the output, by the monotonic clock; never, without a reader."""
-
-    def __init__(self, reader: OutputReader | None) -> None:
-        self._reader = reader
-        self.next_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
-
-    def read_if_due(self) -> None:
-        if self._reader is not None and time.monotonic() >= self.next_at:
-            wait_seconds = 0.0 if self._reader.read() else READ_SECONDS
-            self.next_at = time.monotonic() + wait_seconds
 
 
 class ProcessReport(NamedTuple):
@@ -95,6 +59,7 @@ class ProcessReport(NamedTuple):
         leaked: what was alive when it had exited by itself, at most 100 of them.
         leaked_count: how many those were.
         survivors: pids of processes that could not be ended.
+        kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
         unfinished: the files that what it left could still write to when it was ended, each by
             device and inode.
     """
@@ -104,6 +69,7 @@ class ProcessReport(NamedTuple):
     leaked: tuple[LeakedProcess, ...] = ()
     leaked_count: int = 0
     survivors: tuple[int, ...] = ()
+    kept_bytes: tuple[int, int] = (0, 0)
     unfinished: frozenset[tuple[int, int]] = frozenset()
 
 
@@ -180,11 +146,16 @@ class ProcessRunner:
         When this returns or raises, the process and what came of it have been collected, but for
         `ProcessReport.survivors`.
         """
+        with self._interrupts.stop_deferred():
+            return self._run(command, limits, observer, reader)
+
+    def _run(
+        self, command: Command, limits: Limits, observer: Observer, reader: OutputReader | None
+    ) -> ProcessReport:
         self._is_idle = False
-        # Before there is a process: what it prints at once counts as well.
-        output = OutputWatch(command.stdout, command.stderr, limits.output_limit_bytes)
+        began = time.monotonic()
         try:
-            child = self._spawn(command)
+            child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
             return ProcessReport(Lost(LOST), survivors=end_adopted())
@@ -196,10 +167,13 @@ class ProcessRunner:
             return ProcessReport(child)
         try:
             observer.started(child.pid)
-            stopped = self._wait(child, limits, output, observer, _Reading(reader))
+            output = OutputWatch(child.progress, limits, began)
+            stopped = self._wait(child, limits, began, output, observer, Reading(reader))
             ended_itself = bool(readable([child.end_descriptor], 0.0))
+            if stopped is not None:
+                child.hand_over()
             if isinstance(stopped, TimedOut | WentQuiet):
-                self._announce_end(child, stopped, output, observer)
+                self._announce_end(child, stopped, observer)
             left = self._left_by(child) if stopped is None else ()
             unfinished = _writable_by(left)
             leaked = tuple(one for one in map(describe, left[:LEAKED_PROCESSES_MAX]) if one)
@@ -229,25 +203,37 @@ class ProcessRunner:
         self._is_idle = not collected.survivors
         # What was started too late to be described was killed all the same, and is counted.
         count = max(len(left), collected.killed) if stopped is None else 0
-        end: ProcessEnd = collected.end if stopped is None else stopped
+        if isinstance(stopped, Interrupted) and ended_itself:
+            stopped = stopped._replace(by_then=collected.end)
+        end = self._end_of(collected.end, stopped or output.broken_before())
+        output.look()
         if isinstance(end, TimedOut | WentQuiet):
-            end = end._replace(was_killed=not has_ended)
-        if stopped is None and self._interrupts.first is not None:
-            # Whoever asked may have signalled the process too, which ended on that.
-            end = Interrupted(self._interrupts.first, by_then=collected.end)
-        elif isinstance(stopped, Interrupted) and ended_itself:
-            end = stopped._replace(by_then=collected.end)
+            was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
+            end = end._replace(was_killed=was_killed)
         return ProcessReport(
-            end, collected.resources, leaked, count, collected.survivors, unfinished
+            end,
+            collected.resources,
+            leaked,
+            count,
+            collected.survivors,
+            output.kept_bytes,
+            unfinished,
         )
 
-    def _spawn(self, command: Command) -> Contained | NotSpawned:
+    def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
+        """Return what a process's own end means."""
+        if stopped is None and self._interrupts.first is not None:
+            # Whoever asked may have signalled the process too, which ended on that.
+            return Interrupted(self._interrupts.first, by_then=end)
+        return end if stopped is None else stopped
+
+    def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
         if keeper is not None:
-            return spawn_kept(command, keeper)
+            return spawn_kept(command, limits, keeper)
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
 
-        return spawn_group(command)
+        return spawn_group(command, limits)
 
     def _collect(self, child: Contained) -> Collected:
         collected = child.collect()
@@ -273,34 +259,33 @@ class ProcessRunner:
         self,
         child: Contained,
         limits: Limits,
+        began: float,
         output: OutputWatch,
         observer: Observer,
-        reading: _Reading,
+        reading: Reading,
     ) -> Stopped | None:
         """Wait for the end or a reason to end it; None when the process ended by itself."""
-        began = time.monotonic()
-        deadline = began + limits.timeout_ms / 1000
-        idle_seconds = math.inf if limits.idle_timeout_ms is None else limits.idle_timeout_ms / 1000
         slow_seconds = math.inf if limits.slow_after_ms is None else limits.slow_after_ms / 1000
         slow_at = began + slow_seconds
         while True:
             if self._interrupts.first is not None:
                 return Interrupted(self._interrupts.first)
-            quiet_at = output.printed_at + idle_seconds
-            wake_at = min(deadline, quiet_at, slow_at, output.next_look, reading.next_at)
-            if self._has_ended(child, wake_at):
-                output.look()
-                return OutputExceeded(limits.output_limit_bytes or 0) if output.is_over else None
+            if self._interrupts.is_stop_due:
+                from fsm_orchestrator.processes.suspension import suspend  # noqa: PLC0415 - rare
+
+                away_seconds = suspend(child, self._interrupts)
+                began, slow_at = began + away_seconds, slow_at + away_seconds
+                output.stood_still(away_seconds)
+                observer.suspended(round(away_seconds * 1000))
+                continue
+            if self._has_ended(child, min(output.wake_at, slow_at, reading.next_at)):
+                output.ended()
+                return None
             reading.read_if_due()
+            broken = output.broken()
+            if broken is not None:
+                return broken
             now = time.monotonic()
-            if now >= min(quiet_at, output.next_look):
-                output.look()
-            if output.is_over:
-                return OutputExceeded(limits.output_limit_bytes or 0)
-            if now >= deadline:
-                return TimedOut(limits.timeout_ms, was_killed=False)
-            if now >= output.printed_at + idle_seconds:
-                return WentQuiet(limits.idle_timeout_ms or 0, was_killed=False)
             if now >= slow_at:
                 slow_at = now + slow_seconds  # one after a standstill, not one for each missed
                 observer.slow(round((now - began) * 1000))
@@ -319,13 +304,15 @@ class ProcessRunner:
         self,
         child: Contained,
         stopped: TimedOut | WentQuiet,
-        output: OutputWatch,
         observer: Observer,
     ) -> None:
-        output.look()
         pids = tuple(key.pid for key in child.everyone())
+        if not pids:  # all ended while nobody looked
+            return
         leader_first = sorted(pids, key=lambda pid: pid != child.pid)
-        observer.ending(stopped, tuple(leader_first), time.monotonic() - output.printed_at)
+        observer.ending(
+            stopped, tuple(leader_first), time.monotonic() - child.progress().printed_at
+        )
 
     @staticmethod
     def _left_by(child: Contained) -> tuple[ProcessKey, ...]:

@@ -186,7 +186,7 @@ class _Collection:
         self._snapshots[pid] = ProcessSnapshot(
             pid=pid,
             parent_pid=found["ppid"] or 0,
-            name=self._masker.mask(self._read.name(pid)),
+            name=self._masker.masked_end(self._read.name(pid)),  # the kernel cuts names
             command="",
             state=state,
             wait_channel=None,
@@ -206,14 +206,14 @@ class _Collection:
     def _read_descriptors(self, pid: int) -> None:
         if not self._has_not_ended(pid):
             return
-        self._note(pid, cwd=self._masker.mask_path(self._read.working_directory(pid)))
+        self._note(pid, cwd=self._masker.mask(self._read.working_directory(pid)))
         files: list[OpenFile] = []
         inodes: dict[int, str] = {}
         for number, target in itertools.islice(self._read.descriptors(pid), DESCRIPTORS_MAX):
             if target.startswith(_SOCKET) and len(inodes) < SOCKETS_MAX:
                 inodes[number] = target
             elif not target.startswith(_SOCKET) and len(files) < FILES_MAX:
-                files.append(OpenFile(descriptor=number, path=self._masker.mask_path(target)))
+                files.append(OpenFile(descriptor=number, path=self._masker.mask(target)))
             else:
                 self._is_whole = False
         self._note(pid, open_files=tuple(files), sockets=self._sockets(inodes, ()))
@@ -225,7 +225,7 @@ class _Collection:
         by_inode = {inodes[one.fd]: one for one in found if one.fd in inodes}
         sockets = (socket_of(number, by_inode.get(inode)) for number, inode in inodes.items())
         return tuple(
-            one.model_copy(update={"local": self._masker.mask_path(one.local)}) for one in sockets
+            one.model_copy(update={"local": self._masker.mask(one.local)}) for one in sockets
         )
 
     def _read_command(self, pid: int) -> None:

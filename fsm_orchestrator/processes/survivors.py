@@ -19,6 +19,7 @@ class Keeps(StrEnum):
 
     OWNER = "of another user"
     KERNEL = "waiting in the kernel"
+    NOTHING = "gone by now"
     FORKS = "starting others faster than they can be ended"
 
 
@@ -43,7 +44,7 @@ def _what_keeps(pid: int) -> Keeps:
     except PermissionError:
         return Keeps.OWNER
     except OSError:
-        return Keeps.FORKS  # gone by now, and others in its place
+        return Keeps.NOTHING
     try:
         text = (PROC / str(pid) / "stat").read_bytes()
     except OSError:

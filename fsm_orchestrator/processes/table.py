@@ -98,6 +98,22 @@ def is_alive(member: ProcessKey) -> bool:
     return fields is not None and int(fields[_START]) == member.start_ticks
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped, by a signal or a tracer; False where that is unknown."""
+    fields = _stat_fields(pid)
+    return fields is not None and fields[_STATE] in {"T", "t"}
+
+
+def is_pending(pid: int, signum: int) -> bool:
+    """Return whether a signal waits to be delivered to a process; False where that is unknown."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return False
+    pending = [int(line[7:], 16) for line in lines if line.startswith(("ShdPnd:", "SigPnd:"))]
+    return any(mask & 1 << signum - 1 for mask in pending)
+
+
 def identity(pid: int) -> str | None:
     """Return what tells the process from a later one with the same pid; None when it is gone.
 

@@ -1,6 +1,6 @@
 """A run on disk: checkpoint, report and event log, written durably and read without being believed.
 
 Face: `checkpoint`, `checkpoint_reader`, `report`, `report_reader`, `recorder`, `event_log`,
-`events`, `events_mark`, `closure`.
+`events`, `events_mark`, `closure`, `kept`.
 May import: `stages`, `config`, `gates`, `lifecycle` and below.
 """

@@ -144,6 +144,6 @@ def _ran_with(execution: StageExecution, settings: StageRecord) -> bool:
     return (
         (execution.command, execution.args, execution.cwd)
         == (settings.command, settings.args, settings.cwd)
-        and set(execution.env_keys) == set(settings.env_digests)
+        and set(execution.env_keys) == set(settings.variable_names)
         and tuple(one.path for one in execution.artifacts) == settings.expected_artifacts
     )

@@ -70,6 +70,9 @@ class Checkpoint(StrictModel):
             " null when the run has no such values."
         )
     )
+    secret_keys: tuple[str, ...] = Field(
+        description="The names of all secrets that were declared in the run, in any invocation."
+    )
     home: Home = Field(
         description=(
             "The output directory that the record was written in. In a copy of it, the run's"
@@ -324,7 +327,7 @@ class Checkpoint(StrictModel):
                 **gone_wrong(Problem(cause=error, details=())),
                 "command": "" if settings is None else settings.command,
                 "args": () if settings is None else settings.args,
-                "env_keys": () if settings is None else tuple(settings.env_digests),
+                "env_keys": () if settings is None else settings.variable_names,
                 "cwd": "" if settings is None else settings.cwd,
                 "stdout_log": stdout_log,
                 "stderr_log": stderr_log,

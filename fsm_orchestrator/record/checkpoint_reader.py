@@ -59,12 +59,11 @@ def load_saved(output_directory: Path) -> SavedRun:
     """
     checkpoint = _load(output_directory)
     ref = checkpoint.private_ref
-    private = None if ref is None else private_file.load(ref)
+    private = None if ref is None else private_file.load(ref, output_directory)
     relocation = _relocation(checkpoint, output_directory)
     if relocation is None:
         return SavedRun(checkpoint, private)
-    moved = None if private is None else relocation.private(private)
-    return SavedRun(relocation.checkpoint(checkpoint), moved, relocation)
+    return SavedRun(relocation.checkpoint(checkpoint), private, relocation)
 
 
 def load(output_directory: Path) -> Checkpoint:

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
+from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.execution import StageExecution, own_failure
-from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
+    ArtifactProblem,
     ArtifactsVerdict,
     judge,
-    masked_artifacts,
     masked_paths,
 )
-from fsm_orchestrator.vocabulary import Operation, StageStatus
+from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
+
+UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
+
+
+def judge_kept(settings: StageSettings) -> ArtifactsVerdict:
+    """Judge the expected artifacts of a completed stage as they are now.
+
+    One whose path is not known here counts as missing: nothing is looked for under a masked path.
+    """
+    masked = _unknown_artifacts(settings)
+    known = tuple(one for one in settings.expected_artifacts if one not in masked)
+    verdict = judge(known, None, allow_stale=True)
+    unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in masked)
+    return verdict._replace(missing=(*verdict.missing, *unknown))
 
 
 def judge_artifacts(
@@ -22,33 +38,46 @@ def judge_artifacts(
 ) -> ArtifactsVerdict:
     """Judge whether what the completed stages were expected to leave is present and valid now.
 
-    `settings` are the exact ones; a path that is known only masked counts as missing.
+    `settings` are as exact as they are known.
     """
-    paths = (
-        path
-        for one in checkpoint.completions
-        for path in (
-            settings[one.stage].expected_artifacts
-            if one.stage in settings
-            else one.settings.expected_artifacts
-        )
-    )
-    return judge(tuple(dict.fromkeys(paths)), None, allow_stale=True)
+    stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
+    masked = [path for one in stages for path in _unknown_artifacts(one)]
+    paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
+    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True)
+    unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
+    return verdict._replace(missing=(*verdict.missing, *unknown))
 
 
 def changed_artifacts(
-    checkpoint: Checkpoint, verdict: ArtifactsVerdict, masker: Masker
+    checkpoint: Checkpoint, verdict: ArtifactsVerdict, settings: Mapping[str, StageSettings]
 ) -> tuple[str, ...]:
     """Return the good artifacts that are not what they were when their stage completed."""
     digests = {
-        artifact.path: artifact.sha256
-        for completion in checkpoint.completions
-        for artifact in completion.artifacts
+        path: artifact.sha256
+        for one in checkpoint.completions
+        for path, artifact in zip(
+            (settings.get(one.stage) or _as_recorded(one)).expected_artifacts,
+            one.artifacts,
+            strict=False,  # another list, where the stage was changed and kept
+        )
     }
     return tuple(
         artifact.path
-        for artifact in masked_artifacts(verdict, masker)
+        for artifact in verdict.good
         if digests.get(artifact.path, artifact.sha256) != artifact.sha256
+    )
+
+
+def _as_recorded(completion: Completion) -> StageSettings:
+    return settings_of(completion.stage, completion.settings, {})
+
+
+def _unknown_artifacts(settings: StageSettings) -> tuple[str, ...]:
+    """Return the expected artifacts whose paths are known only masked, as they are shown."""
+    return tuple(
+        settings.expected_artifacts[one.index]
+        for one in settings.hidden
+        if one.field is Compared.EXPECTED_ARTIFACTS
     )
 
 
@@ -59,7 +88,7 @@ def refused_execution(
     failure = own_failure(
         run_id,
         Operation.CLOSURE_VERIFY,
-        error=masker.mask_path(f"expected artifacts are wrong: {verdict.summary()}"),
+        error=masker.mask(f"expected artifacts are wrong: {verdict.summary()}"),
         at=at,
     )
     return failure.model_copy(

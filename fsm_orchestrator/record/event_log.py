@@ -177,7 +177,7 @@ def build_logger(
         _logger: Any, _method: str, event: EventDict
     ) -> tuple[tuple[EventDict], dict[str, Any]]:
         line: dict[str, Any] = {
-            key: masker.mask_path(value) if key in _SENTENCES else _plain(value)
+            key: masker.mask(value) if key in _SENTENCES else _plain(value)
             for key, value in event.items()
         }
         line |= {"seq": event_file.next_seq(), "at": timestamp(clock.now())}

@@ -130,6 +130,17 @@ class StageSlow(StageEvent):
     )
 
 
+class ArtifactSlow(StageEvent):
+    """An attempt's expected artifacts take longer than a second to judge, and are judged on."""
+
+    event: Literal[EventName.ARTIFACT_SLOW] = Field(description="Name of the event.")
+    level: Literal["warning"] = Field(description="The level.")
+    path: str = Field(description="The artifact that is judged now; known secret values masked.")
+    elapsed_ms: Count = Field(
+        description="The time that judging them has taken so far, in milliseconds."
+    )
+
+
 class StageRetrying(StageEvent):
     """An attempt failed, and the stage will be tried again."""
 
@@ -277,6 +288,7 @@ EventLine: TypeAlias = Annotated[
     | StageStarted
     | StageOutput
     | StageSlow
+    | ArtifactSlow
     | StageRetrying
     | ProcessLeaked
     | StageEnded

@@ -23,13 +23,14 @@ KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
 class Home(StrictModel):
     """The output directory of a run, as of the latest invocation that wrote the record."""
 
-    directory: KnownPath = Field(description="Its absolute path; masked.")
+    directory: KnownPath = Field(description="Its absolute path.")
     identity: Annotated[str, StringConstraints(pattern="^[0-9]{1,20}:[0-9]{1,20}$")] = Field(
         description="Its device and inode number: a copy has others."
     )
     started_in: KnownPath = Field(
         description=(
-            "Absolute path of the directory that the operator's paths were relative to; masked."
+            "Absolute path of the directory that the operator's paths were relative to; that of the"
+            " output directory where it holds a secret."
         )
     )
 
@@ -46,11 +47,15 @@ def output_of(directory: Path) -> Path:
 
 
 def home_of(directory: Path, identity: Identity, masker: Masker, started_in: str) -> Home:
-    """Return what a record says of the directory that it is written in."""
+    """Return what a record says of the directory that it is written in.
+
+    Its name is not masked: it decides, and the operator has named it openly.
+    """
+    named, started = str(directory.absolute()), str(Path(started_in).absolute())
     return Home(
-        directory=masker.mask_path(str(directory.absolute())),
+        directory=named,
         identity=identity_text(identity),
-        started_in=masker.mask_path(str(Path(started_in).absolute())),
+        started_in=named if masker.hides(started) else started,
     )
 
 

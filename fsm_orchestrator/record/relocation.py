@@ -9,18 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
 from fsm_orchestrator.record.home import Home, output_of, whereabouts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.secrets.private_file import PrivateFile, StageSecrets
-from fsm_orchestrator.vocabulary import Whereabouts
-
-Settings = TypeVar("Settings", StageRecord, StageSecrets)
+from fsm_orchestrator.vocabulary import Compared, Whereabouts
 
 
 class Relocation(NamedTuple):
@@ -39,15 +37,24 @@ class Relocation(NamedTuple):
         """Return what paths are now."""
         return tuple(map(self.path, old))
 
-    def settings(self, one: Settings) -> Settings:
+    def settings(self, one: StageRecord) -> StageRecord:
         """Return the settings of a stage with the paths of now."""
         return one.model_copy(
             update={
+                "hidden": tuple(map(self.hidden, one.hidden)),
                 "command": self.path(one.command),
                 "cwd": self.path(one.cwd),
                 "expected_artifacts": self.paths(one.expected_artifacts),
             }
         )
+
+    def hidden(self, one: HiddenText) -> HiddenText:
+        """Return a path that holds a secret as it is now; what else holds one stays."""
+        if one.field is Compared.ARGS or not one.parts or not isinstance(one.parts[0], str):
+            return one
+        # A letter more, so that a slash at the end of the part stays one.
+        first = self.path(f"{one.parts[0]}x").removesuffix("x")
+        return one.model_copy(update={"parts": (first, *one.parts[1:])})
 
     def execution(self, one: StageExecution) -> StageExecution:
         """Return what was done about a stage with the paths of now."""
@@ -82,11 +89,6 @@ class Relocation(NamedTuple):
         """Return a report with the paths of now."""
         earlier = tuple(map(self.invocation, one.earlier_invocations))
         return one.model_copy(update={**self._executions(one), "earlier_invocations": earlier})
-
-    def private(self, one: PrivateFile) -> PrivateFile:
-        """Return what a private file holds with the paths of now."""
-        stages = {stage: self.settings(kept) for stage, kept in one.stages.items()}
-        return one.model_copy(update={"stages": stages})
 
     def _executions(self, one: InvocationRecord | Report) -> dict[str, Any]:
         return {"stage_executions": tuple(map(self.execution, one.stage_executions))}

@@ -1,5 +1,5 @@
-"""Environment values: masked in everything that is written, kept in one private file.
+"""Environment values: secrets, masked in everything that is written, and what is kept of others.
 
-Face: `masking`, `private_file`, `of_run`.
+Face: `declared`, `masking`, `private_file`, `of_run`.
 May import: `disk`, `model` and below.
 """

@@ -1,59 +1,99 @@
-"""The values of a run that may not be shown: those that its private file still holds.
+"""The values of a run that may not be shown, as far as they are known here and now.
 
-Used by everything that shows output of stages. If the checkpoint cannot be understood, every value
-that the run may have had counts as lost.
+Used by everything that shows output of stages. Settings are known while the run's private file
+holds them, secrets where the operator's environment has them or they are kept. If the checkpoint
+cannot be understood, every value that the run may have had counts as lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.secrets.declared import known
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
 
 
 class KnownSecrets(NamedTuple):
-    """The environment values of a run that are still known.
+    """The values of a run that are still known.
 
     Attributes:
-        values: the values themselves, and the lines of those that have several.
-        keys: by stage, the names of the variables whose values they are.
-        are_lost: true if the run may have had such values and none is known any more.
+        secrets: the values of secrets, by name.
+        settings: the other values that stages were given.
+        keys: by stage, the names of the settings whose values they are.
+        unknown: the names of the secrets of which no value is known here.
+        are_lost: true if the run may have had settings and none is known any more.
     """
 
-    values: frozenset[str]
+    secrets: Mapping[str, frozenset[str]]
+    settings: frozenset[str]
     keys: Mapping[str, frozenset[str]]
+    unknown: tuple[str, ...]
     are_lost: bool
 
     @property
     def masker(self) -> Masker:
-        """A masker of the values."""
-        return Masker(self.values)
+        """A masker for what stages have printed."""
+        values = (one for values in self.secrets.values() for one in values)
+        return Masker(values).with_settings(self.settings)
+
+    def cover(self, stage: str, names: Collection[str]) -> bool:
+        """Return whether values of all these variables of a stage are known."""
+        return (self.keys.get(stage, frozenset()) | self.secrets.keys()).issuperset(names)
+
+    def and_before(self, earlier: KnownSecrets) -> KnownSecrets:
+        """Return all that is known, with what was known a while ago."""
+        return self._replace(
+            secrets={
+                key: self.secrets.get(key, frozenset()) | earlier.secrets.get(key, frozenset())
+                for key in self.secrets.keys() | earlier.secrets.keys()
+            },
+            settings=self.settings | earlier.settings,
+            unknown=tuple(key for key in self.unknown if key not in earlier.secrets),
+        )
 
 
-NONE_KNOWN: Final = KnownSecrets(frozenset(), {}, are_lost=True)
+NONE_KNOWN: Final = KnownSecrets({}, frozenset(), {}, (), are_lost=True)
 """Known of a run whose checkpoint cannot be understood."""
 
 
 def known_secrets(directory: Path) -> KnownSecrets:
-    """Return the environment values of the run in a directory, as far as they are still known."""
-    name = peek.private_file_name(directory)
-    if not name.is_known:
+    """Return the values of the run in a directory, as far as they are still known."""
+    facts = peek.private_facts(directory)
+    if not facts.is_known:
         return NONE_KNOWN
-    private = None if name.ref is None else private_file.load(name.ref)
-    return secrets_in(private, is_expected=name.ref is not None)
+    private = None if facts.ref is None else private_file.load(facts.ref, directory)
+    return secrets_in(private, facts.secret_keys, is_expected=facts.ref is not None)
 
 
-def secrets_in(private: PrivateFile | None, *, is_expected: bool) -> KnownSecrets:
-    """Return the environment values in a private file; `is_expected`: whether the run had one."""
+def secrets_in(
+    private: PrivateFile | None, names: Collection[str], *, is_expected: bool
+) -> KnownSecrets:
+    """Return the values that are known of a run.
+
+    Args:
+        private: its private file, if that can be read.
+        names: the names of its secrets.
+        is_expected: whether the run had a private file.
+    """
     stages = {} if private is None else private.stages
-    values = {value for one in stages.values() for value in one.env.values()}
+    found = {key: _values(key, private) for key in names}
     return KnownSecrets(
-        values=frozenset(values | {line for value in values for line in value.splitlines()}),
+        secrets={key: values for key, values in found.items() if values},
+        settings=frozenset(value for one in stages.values() for value in one.env.values()),
         keys={stage: frozenset(one.env) for stage, one in stages.items()},
+        unknown=tuple(key for key, values in found.items() if not values),
         are_lost=is_expected and private is None,
     )
+
+
+def _values(key: str, private: PrivateFile | None) -> frozenset[str]:
+    """Return the values that a secret is known to have had."""
+    stages = () if private is None else private.stages.values()
+    values = {one.secrets[key] for one in stages if key in one.secrets}
+    value = known(key)
+    return frozenset(values if value is None else {*values, value})

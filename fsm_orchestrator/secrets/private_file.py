@@ -1,8 +1,9 @@
 """The private file of a run: environment values and all else that must not be in its directory.
 
 One file a run, mode 0600, below the user's state directory (`XDG_STATE_HOME`, see the XDG Base
-Directory Specification). Values stay until the run is done; the key for comparing them stays a
-little longer, so that repeating a command after `done` can be recognised. Old files are pruned.
+Directory Specification), which is never in the run's own directory. Settings stay until the run is
+done, secrets only where that was asked for; the key for comparing them stays a little longer, so
+that repeating a command after `done` can be recognised. Old files are pruned.
 """
 
 import contextlib
@@ -31,13 +32,10 @@ _NAME = re.compile(rf"{PRIVATE_REF_PATTERN}\.json")
 
 
 class StageSecrets(StrictModel):
-    """The settings and environment of one stage that the checkpoint must not show."""
+    """The variables of one stage: settings, and secrets where they are kept."""
 
-    command: str
-    args: tuple[str, ...]
-    cwd: str
-    expected_artifacts: tuple[str, ...]
     env: dict[str, str]
+    secrets: dict[str, str]
 
 
 class PrivateFile(StrictModel):
@@ -46,12 +44,18 @@ class PrivateFile(StrictModel):
     schema_version: SchemaVersion = 1
     run_id: str
     digest_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    keeps_secrets: bool
     stages: dict[str, StageSecrets]
 
     @property
     def digest_key_bytes(self) -> bytes:
-        """The key for `settings.env_digest`."""
+        """The key for digests of what may not be in the run's directory."""
         return bytes.fromhex(self.digest_key)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether something is kept for a resume."""
+        return any(one.env or one.secrets for one in self.stages.values())
 
 
 def new_private_ref() -> str:
@@ -59,37 +63,63 @@ def new_private_ref() -> str:
     return secrets.token_hex(16)
 
 
-def state_directory() -> Path:
-    """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/…."""
+class NoStateDirectoryError(OSError):
+    """There is no place for private files."""
+
+
+def state_directory(output_directory: Path) -> Path:
+    """Return where private files are: `$XDG_STATE_HOME/fsm-orchestrator` or ~/.local/state/….
+
+    Raises:
+        NoStateDirectoryError: there is no home directory, or the place is in the output directory.
+    """
     given = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else Path(os.path.expanduser("~/.local/state"))
-    return base / PRODUCT
+    base = given if os.path.isabs(given) else os.path.join(_home(), ".local/state")
+    if not os.path.isabs(base):
+        raise NoStateDirectoryError("there is no home directory, and XDG_STATE_HOME names no place")
+    directory = os.path.join(base, PRODUCT)
+    output, real = os.path.realpath(output_directory), os.path.realpath(directory)
+    if os.path.commonpath((output, real)) == output:
+        raise NoStateDirectoryError(f"{directory} would be in the output directory")
+    return Path(directory)
 
 
-def load(ref: str) -> PrivateFile | None:
+def _home() -> str:
+    """Return the user's home directory; something that is no full path where there is none."""
+    if os.environ.get("HOME"):
+        return os.environ["HOME"]
+    import pwd  # noqa: PLC0415 - only without HOME
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def load(ref: str, output_directory: Path) -> PrivateFile | None:
     """Read the private file `ref`; None when it is gone or cannot be understood."""
     try:
-        data = files.read_bounded(_path(ref), FILE_BYTES_MAX)
+        data = files.read_bounded(_path(ref, output_directory), FILE_BYTES_MAX)
         return PrivateFile.model_validate_json(data)
     except (OSError, ValidationError):
         return None
 
 
-def save(ref: str, state: PrivateFile) -> None:
+def save(ref: str, state: PrivateFile, output_directory: Path) -> None:
     """Write the private file durably, readable by its owner alone, and prune old ones.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or there is no place for it.
     """
-    directory = state_directory()
-    files.make_directory(directory, mode=0o700)
-    stale.remove_stale(directory, _path(ref).name)  # what a killed orchestrator has left
-    files.replace_file(_path(ref), state.model_dump_json().encode(), mode=0o600)
-    _prune(directory, _path(ref))
+    path = _path(ref, output_directory)
+    files.make_directory(path.parent, mode=0o700)
+    stale.remove_stale(path.parent, path.name)  # what a killed orchestrator has left
+    files.replace_file(path, state.model_dump_json().encode(), mode=0o600)
+    _prune(path.parent, path)
 
 
-def _path(ref: str) -> Path:
-    return state_directory() / f"{ref}.json"
+def _path(ref: str, output_directory: Path) -> Path:
+    return state_directory(output_directory) / f"{ref}.json"
 
 
 def _prune(directory: Path, kept: Path) -> None:

@@ -197,6 +197,9 @@ class _Silent:
     def slow(self, elapsed_ms: int) -> None:
         """Ignore it."""
 
+    def suspended(self, paused_ms: int) -> None:
+        """Ignore it."""
+
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:

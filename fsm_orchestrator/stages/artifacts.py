@@ -11,16 +11,20 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, Stamp, stamp_of, stat_of
+from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, stamp_of, stat_of
 from fsm_orchestrator.stages.strict_json import problem_of
 from fsm_orchestrator.text.phrases import printable_name
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 JSON_BYTES_MAX: Final = 128 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 16 * 1024**3
@@ -72,14 +76,22 @@ class ArtifactsVerdict(NamedTuple):
 def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
     """Return the good artifacts as a record may name them."""
     return tuple(
-        artifact.model_copy(update={"path": masker.mask_path(artifact.path)})
+        artifact.model_copy(update={"path": masker.mask(artifact.path)})
         for artifact in verdict.good
     )
 
 
 def masked_paths(problems: tuple[ArtifactProblem, ...], masker: Masker) -> tuple[str, ...]:
     """Return the paths of wrong artifacts as a record may name them."""
-    return masker.mask_paths(problem.path for problem in problems)
+    return masker.mask_all(problem.path for problem in problems)
+
+
+class JudgingCutShortError(Exception):
+    """The caller wants no verdict any more."""
+
+
+MayGoOn = Callable[[str], bool]
+"""Asked again and again, with the path that is judged, whether a verdict is still wanted."""
 
 
 class _Kind(Enum):
@@ -105,6 +117,7 @@ def judge(
     *,
     allow_stale: bool,
     unfinished: Collection[tuple[int, int]] = (),
+    may_go_on: MayGoOn = lambda _: True,
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
 
@@ -115,12 +128,17 @@ def judge(
         allow_stale: whether what the attempt left untouched is good too.
         unfinished: the files, by device and inode, that somebody could still write to who was
             ended then: whatever they hold, it may be a part only.
+        may_go_on: asked for each MiB that is read, and before and after each file.
+
+    Raises:
+        JudgingCutShortError: `may_go_on` said no.
     """
     good: list[Artifact] = []
     wrong: dict[_Kind, list[ArtifactProblem]] = {kind: [] for kind in _Kind}
     for path in dict.fromkeys(paths):
         try:
-            good.append(_judge_one(path, None if allow_stale else snapshot, unfinished))
+            judged = _judge_one(path, None if allow_stale else snapshot, unfinished, may_go_on)
+            good.append(judged)
         except _WrongError as error:
             wrong[error.kind].append(ArtifactProblem(path, error.reason))
     return ArtifactsVerdict(
@@ -132,7 +150,10 @@ def judge(
 
 
 def _judge_one(
-    path: str, snapshot: Snapshot | None, unfinished: Collection[tuple[int, int]]
+    path: str,
+    snapshot: Snapshot | None,
+    unfinished: Collection[tuple[int, int]],
+    may_go_on: MayGoOn,
 ) -> Artifact:
     """Return the artifact at `path`.
 
@@ -147,7 +168,7 @@ def _judge_one(
             raise _WrongError(_Kind.MALFORMED, "still open for writing when its writer was ended")
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
-            return _judge_open(path, descriptor, snapshot)
+            return _judge_open(path, descriptor, snapshot, may_go_on)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -156,42 +177,68 @@ def _judge_one(
         raise _WrongError(_Kind.MALFORMED, "too little memory to judge it") from error
 
 
-def _judge_open(path: str, descriptor: int, snapshot: Snapshot | None) -> Artifact:
+def _judge_open(
+    path: str, descriptor: int, snapshot: Snapshot | None, may_go_on: MayGoOn
+) -> Artifact:
     """Judge the file that was opened, whatever is at its path by now."""
     before = os.fstat(descriptor)
     _refuse_other_kinds(before)
     if snapshot is not None:
-        _refuse_stale(path, stamp_of(before), snapshot)
+        _refuse_stale(path, before, snapshot)
     is_json = path.lower().endswith(".json")
     bytes_max = JSON_BYTES_MAX if is_json else ARTIFACT_BYTES_MAX
     if before.st_size > bytes_max:
         raise _WrongError(_Kind.MALFORMED, f"larger than {_size_text(bytes_max)}, not judged")
-    with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as stream:
+    with _AskingFile(descriptor, lambda: _ask(may_go_on, path)) as stream:
         digest, size_bytes, data = _read(stream, before.st_size, keep=is_json)
     after = os.fstat(descriptor)
     if size_bytes != after.st_size or stamp_of(after) != stamp_of(before):
         raise _WrongError(_Kind.MALFORMED, "changed while it was read")
-    if is_json and (problem := problem_of(data)) is not None:
+    problem = problem_of(data) if is_json else None
+    _ask(may_go_on, path)
+    if problem is not None:
         raise _WrongError(_Kind.MALFORMED, problem)
     return Artifact(path=path, sha256=digest, size_bytes=size_bytes)
 
 
-def _read(stream: BinaryIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes]:
+def _ask(may_go_on: MayGoOn, path: str) -> None:
+    """Raise unless a verdict is still wanted."""
+    if not may_go_on(path):
+        raise JudgingCutShortError
+
+
+class _AskingFile(FileIO):
+    """A file that asks before each read whether what it has is still wanted."""
+
+    def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
+        super().__init__(descriptor, "rb", closefd=False)
+        self._ask = ask
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        """Read into a buffer as much as there is, or raise what the question raises."""
+        self._ask()
+        return super().readinto(buffer)
+
+
+def _read(stream: FileIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes | bytearray]:
     """Return digest, length and, if `keep`, content of a file that should be `size_bytes` long.
 
     Reads little further than that, however fast the file grows.
     """
     digest = hashlib.sha256()
-    kept: list[bytes] = []
+    # What is kept has a place of its own: joining pieces would hold all of it twice.
+    room = bytearray(size_bytes + 1 if keep else _READ_BYTES)
     length = 0
-    # What is kept is read in one piece, for joining several would hold all of it twice.
-    piece_bytes = size_bytes + 1 if keep else _READ_BYTES
-    while length <= size_bytes and (piece := stream.read(piece_bytes)):
-        digest.update(piece)
-        length += len(piece)
-        if keep:
-            kept.append(piece)
-    return digest.hexdigest(), length, b"".join(kept)
+    with memoryview(room) as view:
+        while length <= size_bytes:
+            begin = length if keep else 0
+            count = stream.readinto(view[begin : begin + _READ_BYTES])
+            if not count:
+                break
+            digest.update(view[begin : begin + count])
+            length += count
+    del room[length if keep else 0 :]
+    return digest.hexdigest(), length, room
 
 
 def _refuse_other_kinds(info: os.stat_result) -> None:
@@ -201,16 +248,16 @@ def _refuse_other_kinds(info: os.stat_result) -> None:
         raise _WrongError(_Kind.MALFORMED, f"is {kind}, not a regular file")
 
 
-def _refuse_stale(path: str, stamp: Stamp, snapshot: Snapshot) -> None:
+def _refuse_stale(path: str, info: os.stat_result, snapshot: Snapshot) -> None:
     """Raise if the file at `path` was not written since `snapshot`."""
-    before = snapshot.stamps.get(path)
+    stamp, before = stamp_of(info), snapshot.stamps.get(path)
     if before is not None and before.is_same_file(stamp):
         if before.is_unwritten(stamp) and path not in snapshot.watch.written():
             raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
         return
     # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
-    is_doubtful = path not in snapshot.stamps or Path(path).is_symlink()
-    if is_doubtful and stamp.mtime_ns < snapshot.taken_at_ns:
+    is_link = info.st_nlink > 1 or Path(path).is_symlink()
+    if (is_link or path not in snapshot.stamps) and stamp.mtime_ns < snapshot.taken_at_ns:
         raise _WrongError(_Kind.STALE, "last changed before this attempt")
 
 

@@ -40,23 +40,28 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
 from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills
-from fsm_orchestrator.processes.output_watch import cut_off
-from fsm_orchestrator.processes.runner import OutputReader, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.observing import OutputReader
+from fsm_orchestrator.processes.output_watch import LogLostError
+from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     ArtifactsVerdict,
+    JudgingCutShortError,
     judge,
     masked_artifacts,
     masked_paths,
 )
 from fsm_orchestrator.stages.environment import environment_of
-from fsm_orchestrator.stages.output_files import log_names, open_logs, postmortem_name
+from fsm_orchestrator.stages.judging import Judging
+from fsm_orchestrator.stages.output_files import is_at, log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
+from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
+_NOTHING: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
 
 
 @dataclass(kw_only=True)
@@ -65,13 +70,18 @@ class Attempt:
 
     Attributes:
         home: the output directory, which is held.
+        masker: hides secrets.
+        output_masker: hides settings as well, for what the stage prints.
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
         started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
+        on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
         asked_to_end: returns the signal by which the run was asked to end; None if it was not.
+        on_slow_artifact: called once when its artifacts take long to judge, with the path that is
+            judged and the elapsed milliseconds.
     """
 
     run_id: str
@@ -79,6 +89,7 @@ class Attempt:
     output_directory: Path
     clock: Clock
     masker: Masker
+    output_masker: Masker
     on_leak: OnLeak
     record: AttemptRecord
     settings: StageSettings
@@ -88,8 +99,14 @@ class Attempt:
     is_retry: bool
     started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
+    on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
     asked_to_end: Callable[[], int | None]
+    on_slow_artifact: Callable[[str, int], None]
+    _was_judged: bool = field(init=False, default=True)
+    """False when its time was up while its artifacts were judged."""
+    _judged_ms: int = field(init=False, default=0)
+    _paused_ms: int = field(init=False, default=0)
     _outputs: tuple[int, int] = field(init=False)
     _starts: tuple[int, int] = field(init=False)
     _black_box: str | None = field(init=False, default=None)
@@ -104,7 +121,7 @@ class Attempt:
                 any, has been ended.
             OperationError: a process of it could not be ended.
         """
-        settings, limit_bytes = self.settings, self.limits.output_limit_bytes
+        settings = self.settings
         snapshot = take_snapshot(settings.expected_artifacts)
         kills = MemoryKills.now()
         began = time.monotonic()
@@ -113,34 +130,80 @@ class Attempt:
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
-            report = runner.run(self._command(), self.limits, self, reader)
+            report = self._report(runner, reader)
             duration_ms = self.clock.elapsed_ms(began)
             if reader is not None:
                 reader.finish()
             stderr_tail = self._tail(1)
-            if limit_bytes is not None:  # also what was printed while it was ended
-                cut_off(stdout, stderr, limit_bytes)
-        if report.survivors:
-            raise self._not_ended(report.survivors)
+            if report.survivors:
+                raise self._not_ended(report.survivors)
+            self._check_logs(report.kept_bytes)
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        by_itself = report.end
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
-        verdict = judge(
-            to_judge,
-            snapshot,
-            allow_stale=settings.allow_stale,
-            unfinished=report.unfinished,
-        )
+        deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
+        judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
+        try:
+            verdict = judge(
+                to_judge,
+                snapshot,
+                allow_stale=settings.allow_stale,
+                unfinished=report.unfinished,
+                may_go_on=judging.may_go_on,
+            )
+        except JudgingCutShortError:
+            verdict, self._was_judged = _NOTHING, False
+            report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
+        self._judged_ms = self.clock.elapsed_ms(judging.began)
         signum = self.asked_to_end()
-        if signum is not None and isinstance(report.end, Exited | Signaled):
-            report = report._replace(end=Interrupted(signum, by_then=report.end))
-            verdict = judge((), None, allow_stale=True)
+        if signum is not None and isinstance(by_itself, Exited | Signaled):
+            report = report._replace(end=Interrupted(signum, by_then=by_itself))
+            verdict, self._was_judged = _NOTHING, True
         if _is_killed(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
+    def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
+        try:
+            return runner.run(self._command(), self.limits, self, reader)
+        except LogLostError as lost:
+            names = log_names(self.record.stage, self.record.attempt)
+            with files.recording(
+                Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
+            ):
+                raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
+    def _check_logs(self, kept_bytes: tuple[int, int]) -> None:
+        """Make sure that the logs hold what was written into them, and are in their places.
+
+        Raises:
+            OperationError: one was cut, removed or replaced, by the stage or somebody else.
+        """
+        try:
+            self.home.confirm()
+        except OSError:  # of the directory itself: whoever writes there next says that
+            return
+        names = log_names(self.record.stage, self.record.attempt)
+        for number, name in enumerate(names):
+            path = self.output_directory / name
+            found = os.fstat(self._outputs[number])
+            is_cut = found.st_size < self._starts[number] + kept_bytes[number]
+            if is_cut or not is_at(path, found):
+                raise OperationError(
+                    Operation.LOGS_PERSIST,
+                    f"{path} was cut, moved or removed while stage {self.record.stage!r} was at"
+                    " work: what it printed is lost",
+                    remedy="find out who did that, the stage itself perhaps, then resume",
+                )
+
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""
         self.on_slow(elapsed_ms, self._tail(0), self._tail(1))
+
+    def suspended(self, paused_ms: int) -> None:
+        """Pass on that it stood still."""
+        self._paused_ms += paused_ms
+        self.on_suspended(0 if self.clock.is_fixed else paused_ms)
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
@@ -205,8 +268,8 @@ class Attempt:
 
     def _tail(self, output: int) -> str:
         """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
-        tail = read_tail(self._outputs[output], self.masker, start=self._starts[output])
-        return "\n".join(tail.text.splitlines()[-TAIL_LINES:])
+        tail = read_tail(self._outputs[output], self.output_masker, start=self._starts[output])
+        return "\n".join(last_lines(tail.text, TAIL_LINES))
 
     def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
         from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
@@ -247,11 +310,12 @@ class Attempt:
             reason=self.record.reason,
             **gone_wrong(self._problem(result, verdict, start_problem)),
             start_problem=None if start_problem is None else start_problem.failure,
-            command=masker.mask_path(self.settings.command),
+            command=masker.mask(self.settings.command),
             args=masker.mask_all(self.settings.args),
-            env_keys=tuple(self.settings.env),
-            cwd=masker.mask_path(self.settings.cwd),
+            env_keys=tuple(self.settings.variables),
+            cwd=masker.mask(self.settings.cwd),
             started_at=self.record.started_at,
+            artifacts_judged_ms=self._judged_ms,
             duration_ms=duration_ms,
             exit_code=own_end.code if isinstance(own_end, Exited) else None,
             signal=signal_name(own_end.signum) if isinstance(own_end, Signaled) else None,
@@ -287,10 +351,12 @@ class Attempt:
         self, result: StageResult, verdict: ArtifactsVerdict, start_problem: NotSpawned | None
     ) -> Problem | None:
         """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
-        problem, mask = problem_of(result), self.masker.mask_path
+        problem, mask = problem_of(result), self.masker.mask
         if problem is None:
             return None
         details = list(problem.details)
+        if not self._was_judged:
+            details = ["its process had ended, its expected artifacts were still being judged"]
         if start_problem is not None and not isinstance(result, NotSpawned):
             details.append(start_problem.detail)
         if self._memory_kill is not None:

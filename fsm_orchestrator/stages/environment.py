@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +22,21 @@ def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str
 
     PWD is where the stage starts, as a shell would have set it.
     """
-    cwd = settings.cwd
-    given = {key: value for key, value in settings.env.items() if value is not None}
+    given = {key: value for key, value in settings.variables.items() if value is not None}
     return {
         **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
         **given,
-        # Behind a link `..` is not what it seems: no shell takes such a name.
-        "PWD": os.path.realpath(cwd) if os.pardir in Path(cwd).parts else cwd,
+        "PWD": _name_of(settings.cwd),
         **ours,
     }
+
+
+def _name_of(directory: str) -> str:
+    """Return what PWD calls a directory: the operator's own name for it, if there is one."""
+    by_operator = os.environ.get("PWD", "")
+    if os.path.isabs(by_operator) and os.path.normpath(by_operator) == by_operator:
+        with contextlib.suppress(OSError):
+            if os.path.samefile(by_operator, directory):
+                return by_operator
+    # Behind a link `..` is not what it seems: no shell takes such a name.
+    return os.path.realpath(directory) if os.pardir in Path(directory).parts else directory

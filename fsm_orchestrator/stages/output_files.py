@@ -57,6 +57,15 @@ def postmortem_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
 
 
+def is_at(path: Path, found: os.stat_result) -> bool:
+    """Return whether the file that was `found` by its descriptor is what is at `path` now."""
+    try:
+        here = path.lstat()
+    except OSError:
+        return False
+    return os.path.samestat(here, found)
+
+
 @contextlib.contextmanager
 def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
     """Open an attempt's two logs for appending; private, for a stage prints anything.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import codecs
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog
+from fsm_orchestrator.text.terminal import latest_state
 from fsm_orchestrator.vocabulary import OutputStream
 
 CHUNK_BYTES: Final = 8 * 1024
@@ -21,6 +23,10 @@ LINE_BYTES_MAX: Final = 8 * 1024
 LOOK_BYTES_MAX: Final = 512 * 1024
 """The most that is read of one stream in one look, so that a stage that floods is still watched."""
 LINES_MAX: Final = 10_000
+UTF8_BYTES_MAX: Final = 4
+"""The bytes of a character, at most."""
+STATE_SECONDS: Final = 2.0
+"""The interval between two states of a line that is written over and over, as they are told."""
 
 OnLine = Callable[[OutputStream, str, bool], None]
 """Called with each line: its stream, its text, and whether it was cut."""
@@ -31,9 +37,10 @@ Piece = tuple[str, bool]
 class GrowingLog:
     """One log from an offset on, on its way from bytes to masked lines."""
 
-    def __init__(self, offset: int = 0) -> None:
+    def __init__(self, offset: int = 0, errors: str = "replace") -> None:
         self._offset = offset
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors=errors)
+        self._errors = errors
         self._held = ""
         """The text that may still be part of a value, after the character before it, if any."""
         self._held_from = 0
@@ -76,14 +83,22 @@ class GrowingLog:
         yield from self._add(begun)
 
     def _add(self, part: str) -> Iterator[Piece]:
-        self._line += part.encode()
+        self._line += part.encode(errors=self._errors)
         while len(self._line) > LINE_BYTES_MAX:
-            piece = self._line[:LINE_BYTES_MAX].decode(errors="ignore")  # between two characters
-            del self._line[: len(piece.encode())]
+            cut = LINE_BYTES_MAX
+            while cut > LINE_BYTES_MAX - UTF8_BYTES_MAX and self._line[cut] & 0xC0 == 0x80:  # noqa: PLR2004
+                cut -= 1  # it is within a character
+            piece = self._line[:cut].decode(errors=self._errors)
+            del self._line[:cut]
             yield piece, False
 
+    @property
+    def unfinished(self) -> str:
+        """What is read of a line that has not ended, of a long one its last piece."""
+        return self._line.decode(errors=self._errors)
+
     def _take_line(self) -> Piece:
-        line = self._line.decode()
+        line = self._line.decode(errors=self._errors)
         self._line.clear()
         return line, True
 
@@ -93,17 +108,24 @@ class LogReader:
 
     def __init__(self, log: StageLog) -> None:
         self._path = log.path
-        self._log = GrowingLog()
+        self._log = GrowingLog(errors="surrogateescape")
 
     def new_lines(self, masker: Masker, *, is_over: bool) -> Iterator[str]:
         """Return the lines written since; one without its end only when `is_over`.
 
         A long line comes in pieces. A file that cannot be read (any more) has none.
         """
+        yield from map(_shown, self.new_pieces(masker, is_over=is_over))
+
+    def new_pieces(self, masker: Masker, *, is_over: bool) -> Iterator[Piece]:
+        """Return the same as it was printed; bytes that are no UTF-8 as `surrogateescape` has them.
+
+        Each comes with whether its line ends with it.
+        """
         for data in self._new_chunks():
-            yield from map(_shown, self._log.pieces(data, masker))
+            yield from self._log.pieces(data, masker)
         if is_over:
-            yield from map(_shown, self._log.last_pieces(masker))
+            yield from self._log.last_pieces(masker)
 
     def _new_chunks(self) -> Iterator[bytes]:
         try:
@@ -160,7 +182,24 @@ class OutputLines:
                 if not self._pass_on(stream, stream.log.pieces(data, self._masker)):
                     return False
             has_more = has_more or left_bytes <= 0
+            if not self._tell_state(stream):
+                return False
         return has_more
+
+    def _tell_state(self, stream: _Stream) -> bool:
+        """Pass on, now and then, how a line stands that is written over and does not end."""
+        now = time.monotonic()
+        if now < stream.next_state_at:
+            return True
+        line = stream.log.unfinished
+        if "\r" not in line:
+            return True
+        stream.next_state_at = now + STATE_SECONDS
+        state = latest_state(line)
+        if state in {"", stream.last_state}:
+            return True
+        stream.last_state = state
+        return self._tell(stream, state, is_cut=False)
 
     def finish(self) -> None:
         """Pass on all the rest, last lines without a newline included: nothing more will come."""
@@ -174,15 +213,21 @@ class OutputLines:
         """Pass lines on, the first piece of each; return False when there was one too many."""
         for piece, is_end in pieces:
             text, is_cut = (piece, False) if stream.begun is None else (stream.begun, True)
+            if "\r" in piece.removesuffix("\r"):  # what was before it has been written over
+                text, is_cut = piece, False
             stream.begun = None if is_end else text
-            if not is_end:
-                continue
-            if self._lines_left == 0:
-                self._streams = []
-                self._on_full()
+            if is_end and not self._tell(stream, latest_state(text), is_cut=is_cut):
                 return False
-            self._lines_left -= 1
-            self._on_line(stream.name, text, is_cut)
+        return True
+
+    def _tell(self, stream: _Stream, text: str, *, is_cut: bool) -> bool:
+        """Pass a line on; return False when there was one too many."""
+        if self._lines_left == 0:
+            self._streams = []
+            self._on_full()
+            return False
+        self._lines_left -= 1
+        self._on_line(stream.name, text, is_cut)
         return True
 
 
@@ -194,3 +239,5 @@ class _Stream:
         self.descriptor = descriptor
         self.log = GrowingLog(os.fstat(descriptor).st_size)
         self.begun: str | None = None
+        self.last_state = ""
+        self.next_state_at = 0.0

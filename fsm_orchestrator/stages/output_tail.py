@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import StageLog
+from fsm_orchestrator.text.terminal import shown_line
 
 TAIL_BYTES: Final = 4096
 TAIL_LINES: Final = 20
@@ -74,8 +75,8 @@ def last_line(logs: Iterable[StageLog], masker: Masker) -> str:
             written.append((found.st_mtime_ns, log))
     for _, log in sorted(written, reverse=True):
         tail = tail_of(log, masker)
-        lines = [] if tail is None else tail.text.splitlines()[1 if tail.is_cut else 0 :]
+        lines = [] if tail is None else tail.text.split("\n")[1 if tail.is_cut else 0 :]
         for line in reversed(lines):
-            if line.strip():
-                return line.strip()
+            if shown := shown_line(line).strip():
+                return shown
     return ""

@@ -20,7 +20,7 @@ _PAIR_BYTES: Final = 12
 """Length of two escapes that together make one character."""
 
 
-def problem_of(data: bytes) -> str | None:
+def problem_of(data: bytes | bytearray) -> str | None:
     """Return what keeps `data` from being one JSON value in UTF-8; None if nothing does.
 
     Duplicate keys and numbers of any size are fine, as in RFC 8259. Escapes of lone surrogates
@@ -51,7 +51,7 @@ def problem_of(data: bytes) -> str | None:
     return None
 
 
-def _with_place(data: bytes, error: str) -> str:
+def _with_place(data: bytes | bytearray, error: str) -> str:
     """Return msgspec's reason behind the line and column that it is about."""
     if placed := _PLACED.fullmatch(error):
         reason, offset = placed[1], int(placed[2])

@@ -1,5 +1,5 @@
 """TOML, JSON and English as text. Knows nothing of runs.
 
-Face: `toml`, `json_output`, `phrases`, `validation`.
+Face: `toml`, `json_output`, `phrases`, `hidden`, `terminal`, `validation`.
 May import: nothing of this package.
 """

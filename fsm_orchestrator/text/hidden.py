@@ -55,6 +55,11 @@ def shell_line(words: Iterable[str]) -> str:
     return " ".join(shell_words(words))
 
 
+def copyable(path: str) -> str:
+    """Return a path that stands alone in a line, for a person to copy."""
+    return _dollar_quoted(path) if _misleads(path) else path
+
+
 def _misleads(word: str) -> bool:
     """Return whether a word cannot be printed in a line as it is."""
     return HIDDEN.search(word) is not None or "\n" in word or "\t" in word

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-_DRIVES_TERMINALS = re.compile("[\x7f-\x9f]")
+from fsm_orchestrator.text.hidden import HIDDEN
 
 
 def escaped(text: str) -> str:
-    """Escape DEL and the C1 controls in JSON text, which JSON leaves as they are."""
-    return _DRIVES_TERMINALS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    """Escape every hidden character in JSON text, which JSON leaves as they are."""
+    return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def json_line(value: Any) -> str:

@@ -71,7 +71,7 @@ def _shortened(text: str) -> str:
 
 
 _SECOND_MS: Final = 1_000
-_DAY_MS: Final = 24 * 60 * 60 * _SECOND_MS
+DAY_MS: Final = 24 * 60 * 60 * _SECOND_MS
 
 
 def span_ms(since: str, until: str) -> int:
@@ -96,7 +96,7 @@ def span_words(milliseconds: int) -> str:
 def ago(since: str, until: str) -> str:
     """Return how long before `until` a recorded time was: `17 days ago`, `3 h 05 min ago`."""
     milliseconds = span_ms(since, until)
-    days = milliseconds // _DAY_MS
+    days = milliseconds // DAY_MS
     return f"{counted(days, 'day') if days > 1 else span_words(milliseconds)} ago"
 
 

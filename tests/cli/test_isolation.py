@@ -14,7 +14,9 @@ from typing import Final
 import pytest
 
 import fsm_orchestrator
+from fsm_orchestrator.cli import isolation
 from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, report_of, shell
+from tests.support.other_python import other_python
 
 BARE: Final = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
 PRINTER: Final = ("--manager-bin", "env", "--manager-arg", "-0")
@@ -113,6 +115,55 @@ def test_pwd_is_the_directory_of_the_stage(directory: str, tmp_path: Path) -> No
     assert os.fsdecode(printed) == str(tmp_path / expected)
 
 
+@pytest.mark.parametrize(
+    ("order", "is_kept"), [(("A", "LC_CTYPE"), False), (("LC_CTYPE", "A"), True)]
+)
+def test_locale_that_python_has_set_is_known_without_proc(
+    order: tuple[str, str], is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first environment cannot be read, what was added last was added by Python."""
+    monkeypatch.setattr(isolation, "INITIAL_ENVIRONMENT", str(tmp_path / "nothing"))
+    monkeypatch.delenv("LC_ALL", raising=False)
+    for name in order:
+        monkeypatch.delenv(name, raising=False)
+    for name in order:
+        monkeypatch.setenv(name, "C.UTF-8")
+    isolation._undo_coercion()
+    assert ("LC_CTYPE" in os.environ) == is_kept
+
+
+def test_python_that_cannot_be_started_again_is_said() -> None:
+    """No run goes on in an interpreter that something has reached into."""
+    code = (
+        "import os, sys; from fsm_orchestrator.cli import isolation;"
+        "sys.executable = '/nowhere/python'; isolation.isolate(sys.argv[1]); print('went on')"
+    )
+    main_file = str(Path(fsm_orchestrator.__file__).with_name("__main__.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, main_file],
+        env={**BARE, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "isolated" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_operators_own_name_of_the_directory_stays(tmp_path: Path) -> None:
+    """A directory that the operator has entered through a link keeps that name."""
+    (tmp_path / "home/place").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to("home")
+    options = (*PRINTER, "--executor-bin", "env", "--executor-arg", "-0", "--executor-cwd", "place")
+    run(link, *PASSING, *options, env={**BARE, "PWD": str(link)})
+    logs = link / "out/logs"
+    assert f"\0PWD={link}\0".encode() in (logs / "manager.1.stdout.log").read_bytes()
+    place = tmp_path / "home/place"
+    assert f"\0PWD={place}\0".encode() in (logs / "executor.1.stdout.log").read_bytes()
+
+
 @pytest.mark.parametrize("command", [COMMAND, (sys.executable, SCRIPT)], ids=["module", "script"])
 @pytest.mark.parametrize(
     "name", ["click.py", "typing.py", "json.py", "pydantic/__init__.py", "keeper.py", "_struct.py"]
@@ -147,6 +198,25 @@ def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None
     for cwd, path in ((tmp_path, "lib"), (tmp_path / "lib", "")):
         run(cwd, *PASSING, *PRINTER, env={**BARE, "PYTHONPATH": path})
         assert report_of(cwd / "out")["version"] == "9.9.9"
+
+
+@pytest.mark.parametrize("missing", ["click", "pydantic"])
+def test_library_that_is_not_installed_is_a_designed_error(missing: str, tmp_path: Path) -> None:
+    """A library that cannot be loaded is named, and neither a traceback nor a bug is shown."""
+    python = other_python(tmp_path / "other", **{missing: "import not_there_either"})
+    done = subprocess.run(
+        [python, "-m", "fsm_orchestrator", "out", *PASSING, *PRINTER],
+        cwd=tmp_path,
+        env=BARE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No module named 'not_there_either'" in done.stderr
+    assert "install it again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

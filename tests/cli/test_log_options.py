@@ -283,8 +283,8 @@ def test_output_of_equal_runs_is_equal(tmp_path: Path) -> None:
 
 def test_output_shows_no_secret(tmp_path: Path) -> None:
     """A value is masked in every line, across the cut of a line, and on stderr as in the file."""
-    script = "echo token $TOKEN; printf '%08187d%s\\n' 0 $TOKEN; printf '%s' $TOKEN >&2"
-    options = (*PASSING, *stages(script), "--manager-env", f"TOKEN={VALUE}", "--log-output")
+    script = "echo token $MODE; printf '%08187d%s\\n' 0 $MODE; printf '%s' $MODE >&2"
+    options = (*PASSING, *stages(script), "--manager-env", f"MODE={VALUE}", "--log-output")
     ended = orchestrate("./out", *options, cwd=tmp_path)
     told = output_of(tmp_path / "out")
     assert ("stdout", "token ***") in told

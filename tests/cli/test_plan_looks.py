@@ -170,6 +170,18 @@ def test_plan_sees_a_directory_that_may_not_be_entered(tmp_path: Path) -> None:
     assert stage["status"] == execution["status"] == "spawn_failed"
 
 
+@pytest.mark.unprivileged
+def test_plan_refuses_a_directory_that_a_run_could_not_make(tmp_path: Path) -> None:
+    """Where the run could not make OUT, the plan is refused in its words, and so is the run."""
+    (tmp_path / "closed").mkdir(mode=0o500)
+    options = (*PASSING, "--manager-bin", "true")
+    plan = orchestrate("plan", "closed/out", *options, cwd=tmp_path)
+    ended = orchestrate("run", "closed/out", *options, cwd=tmp_path)
+    assert (plan.code, ended.code) == (2, 2)
+    assert plan.stderr == ended.stderr
+    assert f"cannot be made: {tmp_path / 'closed'} may not be written to" in plan.stderr
+
+
 def test_plan_that_is_blocked_tells_what_cannot_start_all_the_same(tmp_path: Path) -> None:
     """The gates refuse first, and the operator learns of the missing program at once."""
     plan = planned("out", *_missing(tmp_path), cwd=tmp_path)

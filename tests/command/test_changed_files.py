@@ -81,7 +81,7 @@ def test_origin_of_each_setting_is_kept(tmp_path: Path) -> None:
     ]
     by_file = {"source": "config", "invocation": 1}
     by_flag = {"source": "flag", "invocation": 1}
-    assert origins["settings"] == {
+    assert origins["by_setting"] == {
         "kill_grace_ms": by_flag,
         "gates.policy": by_file,
         "gates.ci": by_file,
@@ -95,8 +95,8 @@ def test_origin_of_each_setting_is_kept(tmp_path: Path) -> None:
     again = ("--resume", "--executor-bin", "true", "--executor-timeout-ms", "900")
     assert orchestrate("out", *again, cwd=tmp_path).code == 0
     origins = checkpoint_of(tmp_path / "out")["origins"]
-    assert "stage.executor.args" not in origins["settings"]
-    assert origins["settings"]["stage.executor.bin"] == {"source": "flag", "invocation": 2}
+    assert "stage.executor.args" not in origins["by_setting"]
+    assert origins["by_setting"]["stage.executor.bin"] == {"source": "flag", "invocation": 2}
     assert origins["stages_since"] == {"manager": 1, "executor": 2}
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from fsm_orchestrator.record.report_reader import read_latest_invocation, read_report
+from tests.cli.cli_cases import on_terminal
 from tests.support.command import (
     COMMAND,
     PASSING,
@@ -361,12 +362,20 @@ def test_logs_of_an_unknown_stage_are_refused_with_the_nearest(tmp_path: Path) -
 
 
 def test_logs_show_neither_secrets_nor_control_characters(tmp_path: Path) -> None:
-    """Known values are masked, what could drive a terminal is made visible, bytes are survived."""
+    """Known values are masked; a terminal gets no control character, a pipe all other bytes."""
     script = "printf 'a hunter2-hunter2 \\033[31m \\377\\000 z\\n'; exit 1"
     options = (*stages(script), "--manager-env", "KEY=hunter2-hunter2")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
-    ended = orchestrate("logs", "out", cwd=tmp_path)
-    assert ended.stdout == "manager | a *** \\x1b[31m \N{REPLACEMENT CHARACTER}\\x00 z\n"
+    code, seen = on_terminal("logs", "out", cwd=tmp_path)
+    assert (code, seen) == (0, "manager | a ***  \\xff\\x00 z\n")
+    piped = subprocess.run(
+        [*COMMAND, "logs", "out"],
+        cwd=tmp_path,
+        env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+        capture_output=True,
+        check=True,
+    )
+    assert piped.stdout == b"manager | a *** \x1b[31m \xff\x00 z\n"
 
 
 def test_value_stays_masked_when_the_run_becomes_done(tmp_path: Path) -> None:

@@ -193,24 +193,25 @@ def test_values_of_the_environment_are_never_echoed(desk: Path) -> None:
 
 
 def test_print_config_says_the_same_as_the_options(desk: Path) -> None:
-    """Run from the printed file, the run is the one of the options; values are left out."""
+    """Run from the printed file, the run is the one of the options; secrets are named in it."""
     options = (
         *("--policy-status", "allow", "--ci-status", "success", "--review-status", "approved"),
-        *stages("exit 0", 'test -n "$TOKEN"'),
-        *("--executor-env", "TOKEN=hunter2-a", "--timeout-ms", "4000", "--kill-grace-ms", "0"),
+        *stages("exit 0", 'test -n "$TOKEN" && test "$MODE" = fast'),
+        *("--executor-secret", "TOKEN", "--timeout-ms", "4000", "--kill-grace-ms", "0"),
+        *("--executor-env", "MODE=fast"),
         *("--manager-timeout-ms", "3000", "--executor-allow-stale", "--run-id", "same"),
     )
     fixed = ("--fixed-clock", "2026-01-31T09:00:00Z")
-    printed = orchestrate("out", *options, *fixed, "--print-config", cwd=desk)
+    token = {"TOKEN": "hunter2-a"}
+    printed = orchestrate("out", *options, *fixed, "--print-config", cwd=desk, env=token)
     assert printed.code == 0
     assert not (desk / "out").exists()
     assert "hunter2" not in printed.stdout
-    assert "--executor-env TOKEN=" in printed.stdout
+    assert "# --executor-secret TOKEN: its value is not printed" in printed.stdout
     (desk / "printed.toml").write_text(printed.stdout)
     reports = []
-    token = ("--executor-env", "TOKEN=hunter2-a")
-    for arguments in ((*options, *fixed), ("--config", "printed.toml", *token)):
-        assert orchestrate("out", *arguments, cwd=desk).code == 0
+    for arguments in ((*options, *fixed), ("--config", "printed.toml")):
+        assert orchestrate("out", *arguments, cwd=desk, env=token).code == 0
         report = report_of(desk / "out")
         for decision in report["gate_decisions"]:
             del decision["source"]
@@ -219,13 +220,24 @@ def test_print_config_says_the_same_as_the_options(desk: Path) -> None:
     assert reports[0] == reports[1]
 
 
-def test_print_config_masks_a_value_that_stands_in_an_argument(desk: Path) -> None:
-    """A secret is left out wherever it stands, and that is said."""
-    secret = ("--manager-env", "TOKEN=hunter2-a", "--manager-arg", "--key=hunter2-a")
-    printed = orchestrate("out", "--manager-bin", "x", *secret, "--print-config", cwd=desk)
+@pytest.mark.parametrize("option", ["arg", "bin", "cwd", "expected-artifact"])
+def test_no_config_is_printed_that_would_lack_a_secret(desk: Path, option: str) -> None:
+    """A setting that holds a secret cannot be left out and is not shown: refused, and why."""
+    secret = ("--manager-secret", "TOKEN", "--manager-bin", "x")[: 2 if option == "bin" else 4]
+    given_now = (*secret, f"--manager-{option}", "--key=hunter2-a")
+    env = {"TOKEN": "hunter2-a"}
+    printed = orchestrate("out", *given_now, "--print-config", cwd=desk, env=env)
+    assert (printed.code, printed.stdout) == (2, "")
+    assert f"--manager-{option} holds a secret" in printed.stderr
+    assert "hunter2" not in printed.stderr
+
+
+def test_a_credential_given_as_a_setting_is_printed_as_a_secret(desk: Path) -> None:
+    """The printed file declares it, and runs where the environment has it."""
+    given_now = ("--manager-bin", "x", "--manager-env", "GH_TOKEN=hunter2-a")
+    printed = orchestrate("out", *given_now, "--print-config", cwd=desk)
+    assert tomllib.loads(printed.stdout)["stage"]["manager"]["secrets"] == ["GH_TOKEN"]
     assert "hunter2" not in printed.stdout
-    assert "# masked, it holds a secret: --manager-arg" in printed.stdout
-    assert tomllib.loads(printed.stdout)["stage"]["manager"]["args"] == ["--key=***"]
 
 
 def test_config_text_of_everything_reads_back(tmp_path: Path) -> None:

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsm_orchestrator.config.hidden_text import Hider, SecretReference
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord, env_digest, record_of, settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits
-from fsm_orchestrator.preparation.changes import differences
+from fsm_orchestrator.preparation.changes import Change, Version, differences
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX
+from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Compared
 from tests.config.config_cases import VALUE, config
 
 LIFECYCLE = shipped("governed_run")
@@ -43,9 +44,22 @@ def merged(kept: StageSettings | None, **given_now: Any) -> StageSettings:
     return given_settings(config(**given_now), LIFECYCLE, known)["manager"]
 
 
-def recorded(of: StageSettings, masker: Masker = PLAIN) -> StageRecord:
+def hider(*secrets: str) -> Hider:
+    """What hides these secrets, which are the manager's."""
+    names = (SecretReference(stage="manager", key=f"KEY{n}") for n, _ in enumerate(secrets))
+    return Hider(Masker(secrets), dict(zip(names, secrets, strict=True)), KEY)
+
+
+def recorded(of: StageSettings, by: Hider | None = None) -> StageRecord:
     """What the checkpoint keeps."""
-    return record_of(of, masker, KEY, None)
+    return record_of("manager", of, by or hider(), None)
+
+
+def changes(then: StageSettings, now: StageSettings, *secrets: str) -> list[Change]:
+    """How settings differ where these secrets are known."""
+    by = hider(*secrets)
+    before, after = Version(then, recorded(then, by)), Version(now, recorded(now, by))
+    return list(differences(before, after, by, key_is_lost=False))
 
 
 # -- what counts: given now, else kept, else the default ------------------------------------
@@ -181,19 +195,22 @@ def test_settings_without_environment_come_back_from_the_checkpoint_as_they_were
         allow_stale=allow_stale,
     )
     text = recorded(before).model_dump_json()
-    assert settings_of(StageRecord.model_validate_json(text)) == before
+    assert settings_of("manager", StageRecord.model_validate_json(text), {}) == before
 
 
 def test_a_record_holds_no_environment_value() -> None:
     """Only a keyed digest of each pair is kept: not the value, not a digest anybody can repeat."""
-    of = replace(KEPT, args=("-t", f"x{VALUE}y"), env={"TOKEN": VALUE})
-    kept = recorded(of, Masker([VALUE]))
+    of = replace(KEPT, args=("-t", f"x{VALUE}y"), env={"A": VALUE}, secrets={"KEY0": VALUE})
+    kept = recorded(of, hider(VALUE))
     assert VALUE not in kept.model_dump_json()
-    assert (kept.args, kept.is_masked) == (("-t", "x***y"), True)
-    plain = {hashlib.sha256(text.encode()).hexdigest() for text in (VALUE, f"TOKEN={VALUE}")}
-    assert set(kept.env_digests.values()).isdisjoint(plain)
-    again = settings_of(kept)
-    assert (again.missing_values, again.is_complete) == (("TOKEN",), False)
+    secret = SecretReference(stage="manager", key="KEY0")
+    assert (kept.args, kept.hidden[0].parts) == (("-t", "x***y"), ("x", secret, "y"))
+    plain = {hashlib.sha256(text.encode()).hexdigest() for text in (VALUE, f"A={VALUE}")}
+    assert {*kept.env_digests.values(), *kept.secret_digests.values()}.isdisjoint(plain)
+    again = settings_of("manager", kept, {})
+    assert (again.missing_values, again.missing_secrets) == (("A",), ("KEY0",))
+    assert (again.is_known, again.hidden) == (False, kept.hidden)
+    assert settings_of("manager", kept, {secret: "new"}).args == ("-t", "xnewy")
 
 
 def test_digests_tell_equal_pairs_and_nothing_more() -> None:
@@ -208,7 +225,8 @@ def test_digests_tell_equal_pairs_and_nothing_more() -> None:
 def test_a_lost_value_keeps_its_digest() -> None:
     """Where only the key of a pair is known, the recorded digest stands: no change is invented."""
     before = recorded(KEPT)
-    after = record_of(settings_of(before), PLAIN, b"another key" * 3, before)
+    other = Hider(PLAIN, {}, b"another key" * 3)
+    after = record_of("manager", settings_of("manager", before, {}), other, before)
     assert after == before
 
 
@@ -232,7 +250,7 @@ def test_each_difference_is_told_in_one_line(
     change: dict[str, Any], shown: tuple[str, ...]
 ) -> None:
     """What differs is named with both sides; environment values are not shown."""
-    (found,) = differences(recorded(KEPT), recorded(replace(KEPT, **change)), PLAIN)
+    (found,) = changes(KEPT, replace(KEPT, **change))
     line = found.sentence
     for words in shown:
         assert words in line
@@ -243,7 +261,7 @@ def test_each_difference_is_told_in_one_line(
 def test_all_differences_are_told() -> None:
     """Everything that differs is in one list, and nothing else."""
     changed = replace(KEPT, command="/n", args=(), cwd="/n", env={}, expected_artifacts=())
-    found = differences(recorded(KEPT), recorded(changed), PLAIN)
+    found = changes(KEPT, changed)
     assert [change.field for change in found] == [
         *("command", "args", "cwd", "expected artifacts", "environment", "environment")
     ]
@@ -252,15 +270,20 @@ def test_all_differences_are_told() -> None:
 def test_how_long_a_stage_may_take_is_no_difference() -> None:
     """Equal settings do not differ, and neither do those that change nothing of the result."""
     longer = replace(KEPT, limits=GivenLimits(timeout_ms=2000), allow_stale=False)
-    assert differences(recorded(KEPT), recorded(KEPT), PLAIN) == ()
-    assert differences(recorded(KEPT), recorded(longer), PLAIN) == ()
+    assert changes(KEPT, KEPT) == []
+    assert changes(KEPT, longer) == []
 
 
 def test_an_argument_that_is_secret_only_now_is_no_difference_and_not_shown() -> None:
-    """Arguments are compared and shown as masked by what is known now."""
-    before = recorded(replace(KEPT, args=(VALUE, "x")))
-    masker = Masker([VALUE])
-    now = recorded(replace(KEPT, args=(VALUE, "x")), masker)
-    assert differences(before, now, masker) == ()
-    (found,) = differences(before, recorded(replace(KEPT, args=(VALUE, "y")), masker), masker)
+    """Arguments are compared as they are, and shown as masked by what is known now."""
+    before = replace(KEPT, args=(VALUE, "x"))
+    assert changes(before, replace(KEPT, args=(VALUE, "x")), VALUE) == []
+    (found,) = changes(before, replace(KEPT, args=(VALUE, "y")), VALUE)
     assert VALUE not in found.sentence
+
+
+def test_what_looks_alike_where_it_is_shown_is_told_apart() -> None:
+    """Two secrets in one place are a difference; which they are is not shown."""
+    one, other = (replace(KEPT, args=(f"--key={value}",)) for value in (VALUE, "another-0815"))
+    (found,) = changes(one, other, VALUE, "another-0815")
+    assert (found.field, found.old, found.new) == (Compared.ARGS, None, None)

@@ -38,7 +38,8 @@ RICH: Final = (
         *PASSING,
         *stages("echo '[1]' > plan.json; sleep 60 & sleep 0.2", f"echo no >&2; {ONCE_FAILING}"),
     ),
-    *(*PLAN, "--manager-env", "TOKEN=open-sesame-4711", "--manager-env", "ORCHESTRATOR_X=y"),
+    *(*PLAN, "--manager-env", "MODE=open-sesame-4711", "--manager-env", "ORCHESTRATOR_X=y"),
+    *("--manager-secret", "SHY=another-value-0815", "--manager-arg", "--by=another-value-0815"),
     *("--timeout-ms", "20000", "--kill-grace-ms", "900", "--executor-timeout-ms", "30000"),
     *("--manager-slow-after-ms", "50", "--on-leak", "warn", "--executor-output-limit", "90000"),
 )
@@ -105,6 +106,17 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         *(1, False),
         events="closure.refused",
         between=lambda out: (out.parent / "plan.json").unlink(),
+    ),
+    "timeout, an artifact half judged": Ending(
+        (
+            (
+                *(*PASSING, *shell("manager", "truncate -s 16G work.bin")),
+                *("--manager-expected-artifact", "work.bin", "--timeout-ms", "1200"),
+            ),
+        ),
+        124,
+        may_close=False,
+        events="artifact.slow",
     ),
     "blocked": Ending(((*PASSING[2:], *stages()),), 3, may_close=False, events="gate.decided"),
     "failed": Ending(

@@ -16,7 +16,7 @@ from tests.support.schema_checks import assert_valid, is_valid
 
 # -- forged files ---------------------------------------------------------------------------
 
-MAPS: Final = frozenset({"stages", "env_digests"})
+MAPS: Final = frozenset({"stages", "env_digests", "by_setting", "stages_since"})
 """Keys whose objects may have any number of keys of their own …"""
 NAMES_ARE_FREE: Final = "env_digests"
 """… of any name."""

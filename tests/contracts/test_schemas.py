@@ -63,9 +63,15 @@ CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
 from fsm_orchestrator.record.event_log import EventFile
-from tests.support.crashing import crashing_at
 
-EventFile.write = crashing_at(lambda event: event["event"] == "gate.decided")
+real = EventFile.write
+
+def write(file, event):
+    real(file, event)
+    if event["event"] == "gate.decided":
+        raise ZeroDivisionError
+
+EventFile.write = write
 
 run(RunConfig(output_directory="out"))
 """

@@ -40,8 +40,8 @@ def test_every_ending_is_there() -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_files_load_and_say_the_same(run: str) -> None:
     """Checkpoint and report load, and would be written again as they are."""
-    checkpoint = checkpoint_reader.load(VERSION_1 / run)
-    written = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())
+    data = (VERSION_1 / run / CHECKPOINT).read_bytes()
+    checkpoint, written = checkpoint_reader.parse(data, run), json.loads(data)
     assert json.loads(checkpoint.model_dump_json()) == written
     report = load_report(VERSION_1 / run)
     assert report.to_json() == (VERSION_1 / run / REPORT).read_bytes()
@@ -59,7 +59,7 @@ def test_runs_are_resumed(run: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(VERSION_1 / run, output)
     earlier = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())["invocations"]
-    options = ("--executor-env", "TOKEN=open-sesame-4711") if run == "done" else ()
+    options = ("--executor-env", "MODE=open-sesame-4711") if run == "done" else ()
     keep = ("--on-changed-stage", "keep") if run == "done" else ()
     ended = orchestrate("out", "--resume", *options, *keep, cwd=tmp_path)
     assert ended.code == RESUMED[run], ended.stderr

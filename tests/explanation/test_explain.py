@@ -261,15 +261,15 @@ def test_artifact_with_other_bytes_is_told(tmp_path: Path) -> None:
 
 def test_values_that_are_gone_are_asked_for_by_name(tmp_path: Path) -> None:
     """Where the private file is gone the command has a place for each value, and works with it."""
-    script = ONCE + "exit 1; }; test ${#TOKEN} = 12"
-    begun(*PASSING, *stages(script), "--manager-env", "TOKEN=secret-value", code=1)(tmp_path)
+    script = ONCE + "exit 1; }; test ${#MODE} = 12"
+    begun(*PASSING, *stages(script), "--manager-env", "MODE=secret-value", code=1)(tmp_path)
     for path in (tmp_path / "state").rglob("*.json"):
         path.unlink()
     screen, _ = explained(tmp_path)
     assert "secret-value" not in screen
     command = typed(screen)
-    assert command[-2:] == ["--manager-env", "TOKEN=VALUE"]
-    again = orchestrate(*command[:-1], "TOKEN=secret-value", cwd=tmp_path)
+    assert command[-2:] == ["--manager-env", "MODE=VALUE"]
+    again = orchestrate(*command[:-1], "MODE=secret-value", cwd=tmp_path)
     assert again.code == 0, again.stdout
 
 
@@ -440,7 +440,7 @@ def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:
     assert orchestrate(*shlex.split(command[1])[1:], cwd=tmp_path).code == 0
 
 
-def test_plan_never_shows_a_value_of_the_environment(tmp_path: Path) -> None:
+def test_plan_never_shows_a_secret(tmp_path: Path) -> None:
     """The command that a plan says to type is left out where it would show a secret."""
     words = ("plan", "out", *PASSING, *stages(), "--manager-env", "TOKEN=secret-value")
     ended = orchestrate(*words, cwd=tmp_path)

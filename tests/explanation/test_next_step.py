@@ -23,7 +23,7 @@ from tests.support.command import (
 )
 
 ONCE = "test -e once || { touch once; "
-SECRET = ("--manager-env", "TOKEN=4711")
+SECRET = ("--manager-env", "MODE=4711")
 PLAN = ("--manager-expected-artifact", "plan.json", *shell("manager", "echo [] > plan.json"))
 REFUSED = 2
 
@@ -126,13 +126,11 @@ def test_every_command_that_is_offered_is_accepted(situation: str, tmp_path: Pat
 
 def test_a_resume_that_no_form_makes_possible_is_not_offered(tmp_path: Path) -> None:
     """Where the settings are lost the screens say why, line by line, and offer no command."""
-    script = "test $1 = 4711 && exit 7"
-    options = (*SECRET, *shell("manager", script), "--manager-arg", "4711")
-    run(tmp_path, *PASSING, *options, code=1)
-    for path in (tmp_path / "state").rglob("*.json"):
-        path.unlink()
+    secret, encoded = {"TOKEN": "open-sesame"}, b"open-sesame".hex()
+    options = (*shell("manager", "exit 7"), "--manager-secret", "TOKEN", "--manager-arg", encoded)
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path, env=secret).code == 1
     for name in ("status", "explain"):
-        screen = orchestrate(name, "out", cwd=tmp_path)
+        screen = orchestrate(name, "out", cwd=tmp_path, env=secret)
         assert list(commands_in(screen)) == []
         text = re.sub(r"\s+", " ", screen.stdout)
         assert "a resume is refused: stage 'manager' must run" in text
@@ -169,4 +167,4 @@ def test_checkpoint_and_private_file_are_read_once(
     name, *options = command
     assert main.run_command_line([name, "out", *options]) == 0
     assert [path.name for path in read].count(CHECKPOINT_FILE) == 1
-    assert [path.parent for path in read].count(state_directory()) == 1
+    assert [path.parent for path in read].count(state_directory(tmp_path / "out")) == 1

@@ -84,7 +84,9 @@ def test_age_is_shown_by_plan_explain_and_summary(tmp_path: Path) -> None:
     assert re.search(r"policy and review: given \d+ days ago in invocation 1", words), explained
 
 
-@pytest.mark.parametrize("option", [("--executor-bin", "true"), ("--executor-timeout-ms", "900")])
+@pytest.mark.parametrize(
+    "option", [("--executor-bin", "true"), ("--executor-arg", "-x"), ("--executor-env", "TONE=x")]
+)
 def test_resume_with_other_settings_warns_of_the_age_of_what_lets_it_run(
     tmp_path: Path, option: tuple[str, ...]
 ) -> None:
@@ -96,11 +98,24 @@ def test_resume_with_other_settings_warns_of_the_age_of_what_lets_it_run(
     plan = json.loads(
         orchestrate("plan", "out", "--resume", *option, *LATER, "--json", cwd=tmp_path).stdout
     )
-    orchestrate("out", "--resume", *option, "--executor-arg", "-x", *LATER, cwd=tmp_path)
+    orchestrate("out", "--resume", *option, *LATER, cwd=tmp_path)
     (warning,) = report_of(tmp_path / "out")["warnings"]
     assert plan["warnings"] == [warning]
     assert "policy, ci and review were given 17 days ago in invocation 1" in warning
     assert "before stage 'executor' got the settings" in warning
+
+
+@pytest.mark.parametrize(
+    ("option", "clock"), [(("--executor-timeout-ms", "900"), LATER), (("--executor-arg=x",), FIRST)]
+)
+def test_limit_or_a_change_on_the_same_day_is_not_worth_a_warning(
+    tmp_path: Path, option: tuple[str, ...], clock: tuple[str, ...]
+) -> None:
+    """Whoever mends what has just failed, or gives it more time, is not warned."""
+    options = (*PASSING, *stages(executor="exit 1"))
+    assert orchestrate("out", *options, *FIRST, cwd=tmp_path).code == 1
+    assert orchestrate("out", "--resume", *option, *clock, cwd=tmp_path).code != 2
+    assert report_of(tmp_path / "out")["warnings"] == []
 
 
 def test_signals_given_again_are_new(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ class Bench:
         self.runner = ProcessRunner(self.interrupts, may_keep=may_keep)
         self.pid = 0
         self.slow_ms: list[int] = []
+        self.suspended_ms: list[int] = []
         self.endings: list[tuple[TimedOut | WentQuiet, tuple[int, ...], float]] = []
         self._then: Callable[[], object] = lambda: None
         self._processes: list[psutil.Process] = []
@@ -82,6 +83,10 @@ class Bench:
     def slow(self, elapsed_ms: int) -> None:
         """The runner finds it slow."""
         self.slow_ms.append(elapsed_ms)
+
+    def suspended(self, paused_ms: int) -> None:
+        """The runner was stopped, and its process with it."""
+        self.suspended_ms.append(paused_ms)
 
     def ending(
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float

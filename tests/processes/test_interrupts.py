@@ -419,5 +419,7 @@ def test_process_that_cannot_be_ended_fails_the_run(
     report = run(config)
     assert (report.exit_code, report.terminal_state) == (1, "failed")
     assert [one.command for one in report.stage_executions] == ["/bin/true", "attempt.end"]
-    assert "cannot end process 4711 of stage 'manager'" in (report.stage_executions[1].error or "")
+    assert "cannot end 1 process (4711: gone by now) of stage 'manager'" in (
+        report.stage_executions[1].error or ""
+    )
     assert checkpoint_of(tmp_path / "out")["open_attempt"]["stage"] == "manager"

@@ -67,8 +67,11 @@ def test_resources_are_those_of_the_process(bench: Bench) -> None:
     resources = bench.python(code).resources
     assert resources is not None
     assert resources.user_seconds + resources.system_seconds > 0
-    assert resources.rss_bytes_max is not None
-    assert resources.rss_bytes_max >= 64 * MEGABYTE
+    peak = resources.rss_bytes_max
+    if bench.containment is Containment.PROCESS_GROUP and peak is None:
+        return  # this process, whose copy started it, may well be larger
+    assert peak is not None
+    assert peak >= 64 * MEGABYTE
 
 
 @pytest.fixture

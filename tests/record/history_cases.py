@@ -21,7 +21,7 @@ GONE: Final = object()
 NAME: Final = "/some/where/orchestrator_checkpoint.json"
 RAN: Final = 'touch "$ORCHESTRATOR_OUTPUT_DIR/ran.$ORCHESTRATOR_STAGE"'
 PLAN: Final = f"{RAN}; echo '[1]' > plan.json"
-PLANNED: Final = ("--manager-expected-artifact", "plan.json", "--manager-env", "TOKEN=4711")
+PLANNED: Final = ("--manager-expected-artifact", "plan.json", "--manager-env", "MODE=4711")
 DENIED: Final = ("--policy-status", "deny", *PASSING[2:])
 
 

@@ -46,9 +46,12 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         *("retry", "rework_exit_code", "at_most", "events", "repeats"),
+        *("given", "user", "uid", "host"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""
+ENTRIES: Final = {("stages",), ("env_digests",), ("by_setting",), ("stages_since",)}
+"""The keys of what has entries of any name."""
 ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
@@ -115,7 +118,7 @@ def test_missing_field_is_refused(run: str, runs: Path) -> None:
     found = []
     for path in own_places(run, document):
         holder, key = at(document, path[:-1]), path[-1]
-        if not isinstance(holder, dict) or path[-2:-1] in {("stages",), ("env_digests",)}:
+        if not isinstance(holder, dict) or path[-2:-1] in ENTRIES:
             continue  # entries, not fields
         rest = {name: value for name, value in holder.items() if name != key}
         is_said_by_absence = path[0] == "lifecycle" and holder[key] in ABSENT.get(key, ())

@@ -92,7 +92,7 @@ def test_arguments_paths_and_warnings_are_text(tmp_path: Path) -> None:
 
 def test_secret_values_are_masked(tmp_path: Path) -> None:
     """A value given to a stage is masked where its output is quoted."""
-    options = (*stages("echo $TOKEN; echo $TOKEN >&2; exit 1"), "--manager-env", "TOKEN=hunter2abc")
+    options = (*stages("echo $MODE; echo $MODE >&2; exit 1"), "--manager-env", "MODE=hunter2abc")
     html = page_of(inspect_run(run(tmp_path, *options, code=1)), "out")
     assert "hunter2abc" not in html
     assert [words(one) for one in parsed(html).all("pre", "output")] == ["***", "***"]
@@ -100,7 +100,7 @@ def test_secret_values_are_masked(tmp_path: Path) -> None:
 
 def test_output_is_not_quoted_when_values_are_gone(tmp_path: Path) -> None:
     """After done the values cannot be masked any more: the page says where the output is."""
-    options = (*stages("echo $TOKEN; echo $TOKEN >&2"), "--manager-env", "TOKEN=hunter2abc")
+    options = (*stages("echo $MODE; echo $MODE >&2"), "--manager-env", "MODE=hunter2abc")
     out = run(tmp_path, *options)
     html = page_of(inspect_run(out), "out")
     assert "hunter2abc" in (out / "logs" / "manager.1.stdout.log").read_text()
@@ -112,9 +112,9 @@ def test_output_is_not_quoted_when_values_are_gone(tmp_path: Path) -> None:
 
 def test_replaced_values_of_an_earlier_invocation_are_not_quoted(tmp_path: Path) -> None:
     """What an earlier invocation printed may hold a value that was replaced since."""
-    options = (*stages("echo $TOKEN; exit 1"), "--manager-env", "TOKEN=hunter2abc")
+    options = (*stages("echo $MODE; exit 1"), "--manager-env", "MODE=hunter2abc")
     out = run(tmp_path, *options, code=1)
-    again = ("out", "--resume", "--manager-env", "TOKEN=hunter3abc")
+    again = ("out", "--resume", "--manager-env", "MODE=hunter3abc")
     assert orchestrate(*again, cwd=tmp_path).code == 1
     html = page_of(inspect_run(out), "out")
     assert "hunter" not in html

@@ -30,7 +30,7 @@ def aged_files(store: Path, days_old: Iterable[float]) -> dict[float, str]:
 
 def own_file_after_a_run(cwd: Path) -> str:
     """Run a stage that fails and has a value to keep; return the name of its private file."""
-    options = (*shell("manager", "exit 1"), "--manager-env", f"TOKEN={VALUE}")
+    options = (*shell("manager", "exit 1"), "--manager-env", f"MODE={VALUE}")
     assert orchestrate("out", *PASSING, *options, cwd=cwd).code == 1
     return f"{checkpoint_of(cwd / 'out')['private_ref']}.json"
 
@@ -74,5 +74,6 @@ def test_wrong_clock_takes_no_values_from_other_runs(
     wrong = time.time() + days_ahead * 86_400
     monkeypatch.setattr(time, "time", lambda: wrong)
     ref = private_file.new_private_ref()
-    private_file.save(ref, PrivateFile(run_id="r", digest_key="0" * 64, stages={}))
+    kept = PrivateFile(run_id="r", digest_key="0" * 64, keeps_secrets=False, stages={})
+    private_file.save(ref, kept, tmp_path / "out")
     assert {path.name for path in store.iterdir()} == {f"{ref}.json", *names.values()}

@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -299,7 +299,9 @@ def test_file_changed_while_it_is_read_is_malformed(
     take_snapshot([str(path)])  # returns once a rewrite will bear another stamp
     read = artifacts._read
 
-    def read_changed(stream: BinaryIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes]:
+    def read_changed(
+        stream: FileIO, size_bytes: int, *, keep: bool
+    ) -> tuple[str, int, bytes | bytearray]:
         change(path)
         return read(stream, size_bytes, keep=keep)
 

@@ -21,6 +21,7 @@ from fsm_orchestrator.stages.output_lines import (
     LINE_BYTES_MAX,
     LINES_MAX,
     LOOK_BYTES_MAX,
+    STATE_SECONDS,
     LogReader,
     OutputLines,
 )
@@ -195,7 +196,7 @@ def test_line_is_told_at_once_where_no_value_can_follow(printed: Printed) -> Non
     assert printed.texts == ["open-sesame"]
     printed.print("other\n")
     printed.reader.read()
-    assert printed.texts == ["open-sesame", "-----BEGIN", "other"]
+    assert printed.texts == ["open-sesame", "***", "other"]  # each line of a value is secret
 
 
 @given(
@@ -294,3 +295,35 @@ def test_look_and_memory_are_bounded(printed: Printed) -> None:
     assert looks >= size_bytes // LOOK_BYTES_MAX
     assert printed.told == [("stdout", "\0" * LINE_BYTES_MAX, True)]
     assert peak_bytes < 1024 * 1024
+
+
+# -- lines that are written over ------------------------------------------------------------
+
+
+def test_line_that_is_written_over_is_its_latest_state(printed: Printed) -> None:
+    """A progress bar is told as it stands, not as it was: also one longer than a line may be."""
+    assert printed.all_of("1%\r2%\r3%\nnext\r\n") == [("3%", False), ("next", False)]
+
+
+def test_long_progress_bar_is_its_latest_state(printed: Printed) -> None:
+    """What was written over does not count for the length of a line."""
+    bar = "".join(f"step {number} of 5000\r" for number in range(5001))
+    assert printed.all_of(f"{bar}\n") == [("step 5000 of 5000", False)]
+
+
+def test_line_that_does_not_end_is_told_now_and_then(
+    printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is written over, its state is told every few seconds, and only a new one."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    for number in range(100):
+        printed.print(f"\rstep {number}")
+        printed.reader.read()
+        now += 0.1
+    now += STATE_SECONDS
+    printed.reader.read()
+    now += STATE_SECONDS
+    printed.reader.read()
+    assert len(printed.texts) == 6
+    assert printed.texts[-1] == "step 99"

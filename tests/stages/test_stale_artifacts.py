@@ -191,12 +191,15 @@ def test_leftover_that_was_not_written_to_is_stale(
     assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == UNCHANGED
 
 
-def test_changed_leftover_behind_a_new_link_is_stale(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_changed_leftover_behind_a_new_link_is_stale(
+    make: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
     """A link made in the attempt to an old file is no better if that has got other permissions."""
     target, path = tmp_path / "target", tmp_path / "plan.json"
     target.write_bytes(b"{}")
     snapshot = take_snapshot([str(path)])
-    path.symlink_to(target)
+    make(target, path)
     target.chmod(0o600)
     assert stale_reason(judge([str(path)], snapshot, allow_stale=False)) == LAST_CHANGED_BEFORE
 
@@ -332,13 +335,16 @@ def test_new_link_to_an_old_file_is_stale(tmp_path: Path) -> None:
         link.unlink()
 
 
-def test_new_link_to_a_new_file_is_not_stale(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+def test_new_link_to_a_new_file_is_not_stale(
+    make: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
     """A link to a file written in the attempt is good, however soon after the snapshot."""
     for number in range(50):
         target, link = tmp_path / f"target{number}", tmp_path / f"plan{number}.json"
         snapshot = take_snapshot([str(link)])
         target.write_bytes(b"{}")
-        link.symlink_to(target)
+        make(target, link)
         assert judge([str(link)], snapshot, allow_stale=False).is_good
 
 

@@ -81,7 +81,7 @@ def orchestrate(
     """
     written = Written(arguments, cwd)
     words, base = [*map(str, arguments)], environment()
-    given = environment(XDG_STATE_HOME=str(cwd / "state"), **(env or {}))
+    given = environment(**{"XDG_STATE_HOME": str(cwd / "state"), **(env or {})})
     if python == sys.executable and forked.can_fork(words, cwd=cwd, env=given, base=base):
         done = forked.run(words, cwd=cwd, env=given, base=base, timeout=timeout)
     else:

@@ -41,6 +41,7 @@ UNWITNESSED: Final = frozenset(
     {
         # what a stage that is still to run will be run with, and what the run is told to allow
         *("timeout_ms", "kill_grace_ms", "on_leak", "private_ref", "run_id", "stages", "stages.**"),
+        *("secret_keys", "secret_keys.*"),
         *("gate_signals.*.source", "open_attempt"),
         "gate_signals.*.status",  # until it is judged
         *("last_event_seq", "events", "events.last_seq", "events.size_bytes"),
@@ -62,7 +63,8 @@ UNWITNESSED: Final = frozenset(
             f"completions.*.settings.{key}"
             for key in (
                 *LIMIT_FIELDS,
-                *("retry", "allow_stale", "is_masked", "env_digests.*"),
+                *("retry", "allow_stale", "hidden", "hidden.**"),
+                *("env_digests.*", "secret_digests.*"),
             )
         ),
         *(
@@ -98,7 +100,7 @@ def config(directory: Path, name: str, executor: str = "exit 0", **given_too: An
         bin="/bin/sh",
         args=("-c", "echo '[1]' > plan.json"),
         expected_artifacts=("plan.json",),
-        env={"TOKEN": "4711-0815"},
+        env={"MODE": "4711-0815"},
     )
     stages = {"manager": manager, "executor": StageGiven(bin="/bin/sh", args=("-c", executor))}
     basis = {"gates": PASSED, "stages": stages, **given_too}

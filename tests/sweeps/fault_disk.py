@@ -30,7 +30,8 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_pool import KeeperPool
-from fsm_orchestrator.processes.runner import Observer, OutputReader, ProcessReport, ProcessRunner
+from fsm_orchestrator.processes.observing import Observer, OutputReader
+from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from tests.sweeps.faults import OUT, SOAK, Desk, Scenario, Scene, Tree, mend, read_tree

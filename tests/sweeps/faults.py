@@ -130,13 +130,13 @@ def write_tree(root: Path, tree: Tree) -> None:
 
 
 def whole(desk: Desk, *, executor: str = "true", manager: str = "true", **given: Any) -> RunConfig:
-    """Return a run with all that has to be kept: two stages, a secret of each, an artifact."""
+    """Return a run with all that has to be kept: two stages, a setting of each, an artifact."""
     scripts = {"manager": manager, "executor": f"{executor}; echo '[1]' >{desk.artifact}"}
     stages = {
         stage: StageGiven(
             bin="/bin/sh",
             args=("-c", f"echo {stage} >>{desk.notes}; {script}"),
-            env={"TOKEN": f"{SECRET}-{stage}"},
+            env={"MODE": f"{SECRET}-{stage}"},
             expected_artifacts=(str(desk.artifact),) if stage == "executor" else None,
         )
         for stage, script in scripts.items()

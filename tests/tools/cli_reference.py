@@ -72,6 +72,7 @@ _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
     (kinds.RunIdentifier, "a run id"),
     (kinds.Instant, "a time in ISO 8601"),
     (kinds.EnvironmentPair, "a name and its value"),
+    (kinds.DeclaredSecret, "a name"),
 )
 _CODES: Final = "| code | what it means |\n| --- | --- |\n"
 _UNQUOTED_OPTION: Final = re.compile(r"`[^`]*`|(?<![\w`-])(--[a-z<][\w<>-]*)")

@@ -34,7 +34,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
     """Print every setting and where it was set, for a config file or a run's directory."""
     name = parameters["out_or_file"]
     if os.path.isdir(name):
-        preparation = prepare(RunConfig(output_directory=name, resume=True))
+        preparation = prepare(RunConfig(output_directory=name, resume=True), may_lack_values=True)
         kept_in = str(Path(name) / CHECKPOINT_FILE)
         settings = effective_settings(preparation, lambda *_: kept_in)
     else:
@@ -55,7 +55,7 @@ def _prepared(read: config_reading.ReadConfig) -> Preparation:
     content = read.content.model_copy(
         update={"resume": None, "rerun": None, "on_changed_stage": None}
     )
-    return prepare(config_file.combined(flags, content))
+    return prepare(config_file.combined(flags, content), may_lack_values=True)
 
 
 def _row(setting: Setting) -> Sequence[str]:

@@ -16,11 +16,11 @@ from fsm_orchestrator.inspection.inspected_run import (
     run_directory,
 )
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
-from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.secrets.of_run import NONE_KNOWN, known_secrets
+from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_lines import LogReader
-from fsm_orchestrator.text.phrases import printable, suggestion
+from fsm_orchestrator.text.phrases import suggestion
+from fsm_orchestrator.text.terminal import coloured_line, shown_line
 from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
 
 LOOK_SECONDS: Final = 0.1
@@ -76,8 +76,10 @@ class _ShownLogs:
         self._directory = directory
         self._stage, self._attempt, self._lines = stage, attempt, lines
         self._readers: dict[Path, LogReader] = {}
+        self._open: Path | None = None
+        """The log whose line has not ended where the output ends."""
         self._console = console.stdout()
-        self._values = self._known_values()
+        self._known = self._known_now()
 
     @property
     def is_unread(self) -> bool:
@@ -89,25 +91,41 @@ class _ShownLogs:
         wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
         if not wanted:
             return
-        self._values |= self._known_values()  # forgotten once the run is done
-        masker = Masker(self._values)
+        self._known = self._known_now().and_before(self._known)  # forgotten once it is done
+        masker = self._known.masker
         width = max(len(log.stage) for log in wanted)
         for log in in_order_of_work(wanted):
             is_new = log.path not in self._readers
             reader = self._readers.setdefault(log.path, LogReader(log))
             mark = "!" if log.is_stderr else "|"
-            found = reader.new_lines(masker, is_over=is_over)
-            for line in last_lines(found, self._lines if is_new else None):
-                text = printable(line)
-                self._console.write(f"{log.stage:<{width}} {mark} {text}\n")
+            begin = f"{log.stage:<{width}} {mark} "
+            found = reader.new_pieces(masker, is_over=is_over)
+            for piece in last_lines(found, self._lines if is_new else None):
+                self._console.send(self._shown(log.path, begin, *piece))
                 if self.is_unread:
                     return
 
-    def _known_values(self) -> frozenset[str]:
+    def _shown(self, path: Path, begin: str, text: str, is_end: bool) -> bytes:
+        """Return a line, or a piece of one, as the reader is to get it.
+
+        Whatever reads a pipe gets the bytes that the stage printed, behind the stage's name. A
+        terminal gets a line that cannot do anything to it, of a long line piece by piece.
+        """
+        if self._console.is_terminal:
+            as_line = coloured_line if self._console.has_colour else shown_line
+            return f"{begin}{as_line(text)}\n".encode(errors="replace")
+        if self._open != path:
+            begin = begin if self._open is None else f"\n{begin}"
+            text = f"{begin}{text}"
+        self._open = None if is_end else path
+        return (f"{text}\n" if is_end else text).encode(errors="surrogateescape")
+
+    def _known_now(self) -> KnownSecrets:
         """Return the values to mask.
 
         Raises:
             CheckpointError: the checkpoint, which names them, cannot be understood.
+            UsageError: a secret is not known here, so that it could not be masked.
         """
         secrets = known_secrets(self._directory)
         if secrets is NONE_KNOWN:
@@ -116,7 +134,15 @@ class _ShownLogs:
                 " be understood, so the values to mask are not known",
                 remedy=f"read the files in {self._directory / LOGS_DIRECTORY}; they are not masked",
             )
-        return secrets.values
+        if secrets.unknown:
+            names = ", ".join(secrets.unknown)
+            raise UsageError(
+                f"cannot show what the stages printed: the secret {names} is not set in the"
+                " environment, so it could not be masked",
+                remedy=f"set {names}, or read the files in {self._directory / LOGS_DIRECTORY}; they"
+                " are not masked",
+            )
+        return secrets
 
     def _is_wanted(self, log: StageLog) -> bool:
         return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}

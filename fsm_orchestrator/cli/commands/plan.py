@@ -10,13 +10,15 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns, command_lines
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
 from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
 
@@ -34,12 +36,15 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan; what `run` would refuse is refused here."""
     request = request_from(parameters)
     config = request.config
-    with naming_next_command(config):
-        plan = plan_of(prepare(config))
+    with naming_next_command(config), config.hidden_in_errors():
+        preparation = prepare(config)
+        plan = plan_of(preparation)
     if request.as_json:
         console.stdout().write(plan.model_dump_json(indent=2) + "\n")
     else:
         argv = ["run", *sys.argv[2:]]
+        if _shows_secrets(config, argv, preparation.masker):
+            argv = []
         console.stdout().write(text_of(plan, holder_of(config.output_path), argv))
     return ExitCode.DONE
 
@@ -50,11 +55,12 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
     Args:
         plan: the plan.
         holder: the process at work in the directory now, if there is one.
-        argv: the command line, without the program, that would carry it out.
+        argv: the command line, without the program, that would carry it out; empty where it
+            may not be shown.
     """
     what = "resume of run" if plan.execution_mode.value == "resume" else "new run"
     lines = [
-        f"plan: {what} {plan.run_id} in {plan.output_directory}",
+        f"plan: {what} {plan.run_id} in {copyable(plan.output_directory)}",
         f"  lifecycle {plan.lifecycle}; a plan starts and writes nothing",
     ]
     if holder is not None:
@@ -81,20 +87,28 @@ def _end_of(plan: Plan) -> str:
     return f"{plan.outcome.value}, as things are now" if fails else plan.outcome.value
 
 
-def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
-    """Show the command that carries the plan out, and the one that passes the gates.
+def _shows_secrets(config: RunConfig, argv: Sequence[str], masker: Masker) -> bool:
+    """Return whether a command line gives the value of a secret, or holds one."""
+    gives = any(True for given in config.stages.values() for _ in given.secret_values())
+    return gives or any(map(masker.hides, argv))
 
-    A command that gives values of environment variables is not shown.
-    """
+
+def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
+    """Show the command that carries the plan out, and the one that passes the gates."""
     refused = [gate for gate in plan.gates if not gate.decision.passed]
-    has_secrets = any(stage.env_keys for stage in plan.stages)
-    if has_secrets and any(word.partition("=")[0].endswith(("-env", "-arg")) for word in argv):
+    if not argv:
         return ["", "  to run this: the same command with `run` in place of `plan`"]
     lines = ["", "  to run this:", *command_lines((PRODUCT, *argv), "    ", WIDTH)]
     if refused and plan.outcome is Outcome.BLOCKED:
-        words = [PRODUCT, *_without_gates(argv, refused)]
-        for gate in refused:
-            words += [f"--{gate.decision.gate.value}-status", gate.passing]
+        signals = [
+            word
+            for gate in refused
+            for word in (f"--{gate.decision.gate.value}-status", gate.passing)
+        ]
+        command, *rest = _without_gates(argv, refused)
+        # Options may stand anywhere but behind `--`.
+        rest = [*signals, *rest] if "--" in rest else [*rest, *signals]
+        words = [PRODUCT, command, *rest]
         lines.append("  once the real checks pass:")
         lines += command_lines(words, "    ", WIDTH)
     return lines

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.cli.held_code import hold_code
 from fsm_orchestrator.cli.progress import Progress
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
@@ -18,6 +19,7 @@ from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         request = request_from(options)
         config = request.config
         adopt_orphans()
+        hold_code()
         progress = Progress(request.log_format, request.log_level, config.output_path)
         try:
             with naming_next_command(config):
@@ -49,9 +52,16 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         if request.as_json:
             _show(report.to_json().decode(), config, interrupts)
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            summary = summary_of(report, config.output_path, _offer(config, report))
-            _show(summary, config, interrupts)
+            _show(_summary(config, report), config, interrupts)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def _summary(config: RunConfig, report: Report) -> str:
+    """Return the summary. A run is what it is where a library that only this needs is gone."""
+    try:
+        return summary_of(report, config.output_path, _offer(config, report))
+    except ImportError as error:
+        return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
 
 
 def _show(text: str, config: RunConfig, interrupts: Interrupts) -> None:
@@ -60,7 +70,7 @@ def _show(text: str, config: RunConfig, interrupts: Interrupts) -> None:
         console.stdout_of_run(interrupts).write(text)
     except OutputError as error:
         there = config.output_path / REPORT_FILE
-        remedy = f"the run is as its report says: {there}" if there.exists() else ""
+        remedy = f"the run is as its report says: {copyable(str(there))}" if there.exists() else ""
         console.complain(str(error), remedy)
 
 

@@ -17,6 +17,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     InspectedRun,
+    continuing,
     inspect_run,
     output_directory_of,
 )
@@ -26,6 +27,7 @@ from fsm_orchestrator.inspection.overview import (
     overview_of,
     run_directories,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, HeldBy, Standing
 
@@ -63,6 +65,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         document = {
             "output_directory": str(view.directory),
             "is_running": view.holder is not None,
+            "is_suspended": view.standing is Standing.SUSPENDED,
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
             "changed_files": list(_changed_files(view)),
@@ -99,7 +102,7 @@ def _lines(runs: Sequence[RunOverview]) -> list[str]:
     for one in runs:
         standing = "unreadable" if one.standing is None else one.standing.words
         where = one.current_state or "-"
-        if one.standing is Standing.WORKING:
+        if one.standing is not None and one.standing.is_held:
             standing = f"{standing}: {where}"
         stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
         reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
@@ -121,7 +124,8 @@ def _screen_width() -> int:
 def _archived_text(view: InspectedRun) -> str:
     report = view.report
     if report.terminal_state is None:
-        return f"{headline(report)}; archived\n  report  {view.directory / REPORT_FILE}\n"
+        path = copyable(str(view.directory / REPORT_FILE))
+        return f"{headline(report)}; archived\n  report  {path}\n"
     return summary_of(report, view.directory, None)
 
 
@@ -143,6 +147,8 @@ def text_of(view: InspectedRun, typed: str) -> str:
             ("held by", str(view.holder)),
             ("follow", command_line("logs", shown_path(typed), "--follow")),
         ]
+        if view.standing is Standing.SUSPENDED:
+            rows.insert(1, ("go on", " ".join(continuing(view.holder))))
         if view.holder.held_by is HeldBy.COMMAND:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"

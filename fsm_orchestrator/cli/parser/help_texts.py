@@ -55,9 +55,11 @@ each stage. Starts nothing and writes nothing.
 """,
     "logs": """Show what the stages of the run in OUT print, each line with its stage.
 
-`manager | text` was printed to stdout, `manager ! text` to stderr. Control characters are made
-visible, and environment values are masked as long as they are kept: until the run is done. With
---follow, new output is printed until the run has ended.
+`manager | text` was printed to stdout, `manager ! text` to stderr. Secrets are masked, and so are
+other environment values as long as they are kept: until the run is done. Nothing is shown while a
+secret of the run is not set here. A pipe gets all other bytes as they were printed; a terminal gets
+the latest state of a progress bar, colours if it may have them, and every other control character
+made visible. With --follow, new output is printed until the run has ended.
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
 

@@ -61,6 +61,23 @@ class EnvironmentPair(click.ParamType[tuple[str, str]]):
         return key, content
 
 
+class DeclaredSecret(click.ParamType[tuple[str, str | None]]):
+    """`KEY`, or `KEY=VALUE`. A refusal does not show it."""
+
+    name = "KEY"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str | None]:
+        """Split at the first `=`; without one there is no value."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, content = str(value).partition("=")
+        if not key:
+            self.fail("a secret is the name of a variable, and one given here is empty", param, ctx)
+        return key, content if equals else None
+
+
 class RunIdentifier(click.ParamType[str]):
     """A run id of the allowed characters."""
 
@@ -209,6 +226,8 @@ def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
             return Directory(kind.metavar)
         case Kind.PAIR:
             return EnvironmentPair()
+        case Kind.NAME:
+            return DeclaredSecret()
         case Kind.TEXT | Kind.FLAG:
             return click.STRING
         case _:

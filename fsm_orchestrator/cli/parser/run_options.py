@@ -131,6 +131,13 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
         ),
         Section(
             section,
+            "--keep-secrets",
+            is_flag=True,
+            help="Store the values of secrets for a resume, in a private file outside OUT, until"
+            " the run is done. Otherwise each command takes them from its environment.",
+        ),
+        Section(
+            section,
             "--rerun",
             multiple=True,
             type=StageName(stages),

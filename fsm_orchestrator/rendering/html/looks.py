@@ -34,6 +34,7 @@ class Look:
 
 STANDINGS: Final[Mapping[Standing, Look]] = {
     Standing.WORKING: Look(Standing.WORKING.words, Tone.INFO, "work"),
+    Standing.SUSPENDED: Look(Standing.SUSPENDED.words, Tone.WARN, "work"),
     Standing.INTERRUPTED: Look(Standing.INTERRUPTED.words, Tone.WARN, "cut"),
     Standing.BLOCKED: Look(Standing.BLOCKED.words, Tone.WARN, "barred"),
     Standing.FAILED: Look(Standing.FAILED.words, Tone.BAD, "cross"),

@@ -45,7 +45,7 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
 
 
 def _since_name(standing: Standing) -> str:
-    if standing is Standing.WORKING:
+    if standing.is_held:
         return "in this state since"
     return "last seen" if standing is Standing.INTERRUPTED else "ended"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fsm_orchestrator.config.stage_record import env_digest
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
@@ -44,8 +45,12 @@ class Outputs:
         }
         secrets = NONE_KNOWN
         if view.saved is not None:
-            is_expected = view.saved.checkpoint.private_ref is not None
-            secrets = secrets_in(view.saved.private, is_expected=is_expected)
+            checkpoint = view.saved.checkpoint
+            secrets = secrets_in(
+                view.saved.private,
+                checkpoint.secret_keys,
+                is_expected=checkpoint.private_ref is not None,
+            )
         self._masker = secrets.masker
         self._has_values = _has_values(view)
         self._are_values_known = _are_values_known(view, secrets)
@@ -101,12 +106,27 @@ def _has_values(view: InspectedRun) -> bool:
     if view.checkpoint is None:
         return True
     ran = any(one.env_keys for visit in view.invocations for one in visit.stage_executions)
-    return ran or any(one.env_digests for one in view.checkpoint.stages.values())
+    records = view.checkpoint.stages.values()
+    return ran or any(one.variable_names for one in records)
 
 
 def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
-    """Return whether every environment value that a stage has now is kept still."""
-    return view.checkpoint is not None and all(
-        secrets.keys.get(stage, frozenset()).issuperset(record.env_digests)
-        for stage, record in view.checkpoint.stages.items()
+    """Return whether every value that a stage has now is known still."""
+    if view.saved is None or secrets.unknown:
+        return False
+    private = view.saved.private
+    key = None if private is None else private.digest_key_bytes
+    return all(
+        secrets.cover(stage, record.variable_names)
+        and all(
+            _is_of_then(name, digest, secrets, key)
+            for name, digest in record.secret_digests.items()
+        )
+        for stage, record in view.saved.checkpoint.stages.items()
     )
+
+
+def _is_of_then(name: str, digest: str, secrets: KnownSecrets, key: bytes | None) -> bool:
+    """Return whether the value of a secret that a stage was given is among those known."""
+    values = secrets.secrets.get(name, frozenset())
+    return key is not None and digest in {env_digest(key, name, value) for value in values}

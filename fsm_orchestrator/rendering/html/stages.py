@@ -18,7 +18,7 @@ from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import FATES, Look, look_of, look_of_open
 from fsm_orchestrator.rendering.html.output import Output, Outputs
-from fsm_orchestrator.vocabulary import StageStatus, Standing
+from fsm_orchestrator.vocabulary import StageStatus
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
@@ -58,7 +58,7 @@ def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
         if one.attempt and one.status is not StageStatus.SKIPPED
     }
     outputs = Outputs(view)
-    is_working = view.standing is Standing.WORKING
+    is_working = view.standing.is_held
     return [
         _stage(stage, executions, outputs, is_working=is_working) for stage in explanation.stages
     ]

@@ -16,7 +16,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import Look, look_of, look_of_open
 from fsm_orchestrator.text.phrases import span_ms, span_words
-from fsm_orchestrator.vocabulary import StageStatus, Standing
+from fsm_orchestrator.vocabulary import StageStatus
 
 BARS_SHOWN_MAX: Final = 150
 _WIDTH_MIN_PERCENT: Final = 0.6
@@ -107,7 +107,7 @@ def _open_bar(view: InspectedRun, attempt: AttemptRecord) -> Bar:
         invocation=visit.number,
         stage=attempt.stage,
         attempt=attempt.attempt,
-        look=look_of_open(is_working=view.standing is Standing.WORKING),
+        look=look_of_open(is_working=view.standing.is_held),
         started_at=attempt.started_at,
         after_ms=span_ms(visit.started_at, attempt.started_at),
         took_ms=None,

@@ -1,0 +1,125 @@
+"""Keeps what a run may still have to load: the package may be upgraded while its stages work.
+
+Rare modules are imported when they are met. By then their files may be those of another version, or
+gone. So their code is read before the first stage, and only run when it is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import MAGIC_NUMBER, cache_from_source
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+PACKAGE: Final = __name__.partition(".")[0]
+NOT_FOR_RUNS: Final = frozenset({"cli/commands", "cli/parser", "rendering", "schemas", "selftest"})
+"""What no run loads, by its path in the package."""
+_SUFFIX: Final = ".py"
+_HEADER_BYTES: Final = 16
+_BY_SOURCE: Final = bytes(4)
+"""The flags of bytecode that names time and size of its source (PEP 552)."""
+
+
+class _Held(NamedTuple):
+    """The code of a module: what its loader would read, by path, and the stamp of its source."""
+
+    source: str
+    is_package: bool
+    files: Mapping[str, bytes]
+    mtime: float
+    size_bytes: int
+
+
+def hold_code() -> None:
+    """Have this process load modules of the package as they are now, whenever it does."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    held = {}
+    with contextlib.suppress(OSError):  # in an archive, say: then it is as it was without this
+        for name, source in _modules(folder):
+            if name not in sys.modules:
+                held[name] = _read(source)
+    sys.meta_path.insert(0, _Finder(held))
+
+
+def _modules(folder: str, below: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the name of each module that a run may load, and the path of its source."""
+    for entry in os.scandir(os.path.join(folder, below)):
+        stem, suffix = os.path.splitext(entry.name)
+        path = f"{below}/{stem}" if below else stem
+        if path in NOT_FOR_RUNS:
+            continue
+        if suffix == _SUFFIX:
+            name = f"{PACKAGE}.{path.replace('/', '.')}".removesuffix(".__init__")
+            yield name, entry.path
+        elif not suffix and stem != "__pycache__" and entry.is_dir():
+            yield from _modules(folder, path)
+
+
+def _read(source: str) -> _Held:
+    """Read what the loader of a module would read."""
+    info = os.stat(source)
+    files = {}
+    cached = cache_from_source(source)
+    stamp = b"".join(
+        (int(part) & 0xFFFFFFFF).to_bytes(4, "little") for part in (info.st_mtime, info.st_size)
+    )
+    with contextlib.suppress(OSError):
+        files[cached] = _content(cached)
+    if files.get(cached, b"")[:_HEADER_BYTES] != MAGIC_NUMBER + _BY_SOURCE + stamp:
+        files[source] = _content(source)
+    is_package = os.path.basename(source) == f"__init__{_SUFFIX}"
+    return _Held(source, is_package, files, info.st_mtime, info.st_size)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+class _Finder:
+    """Finds the modules that are held, before any other finder looks for their files."""
+
+    def __init__(self, held: Mapping[str, _Held]) -> None:
+        self._held = held
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load a module; None for those that are not held."""
+        del path, target
+        held = self._held.get(name)
+        if held is None:
+            return None
+        loader = _Loader(name, held)
+        spec = ModuleSpec(name, loader, origin=held.source, is_package=held.is_package)
+        spec.has_location = True
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(os.path.dirname(held.source))
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    """Loads a module as its files were when they were read."""
+
+    def __init__(self, name: str, held: _Held) -> None:
+        super().__init__(name, held.source)
+        self._of_module = held
+
+    def path_stats(self, path: Any) -> Mapping[str, Any]:
+        """Return the stamp that bytecode must name."""
+        del path
+        return {"mtime": self._of_module.mtime, "size": self._of_module.size_bytes}
+
+    def get_data(self, path: Any) -> bytes:
+        """Return what was in a file."""
+        try:
+            return self._of_module.files[path]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
+        """Write no bytecode: another version may lie there by now."""

@@ -1,0 +1,49 @@
+"""The process that holds a directory, as the kernel knows it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.errors import Holder
+from fsm_orchestrator.processes.table import is_stopped
+from fsm_orchestrator.vocabulary import LOCK_FILE, Standing
+
+LOCKS: Final = Path("/proc/locks")
+
+
+def standing_of_held(output: Path, holder: Holder) -> Standing:
+    """Return where a run stands in whose directory a process is."""
+    is_here = holder.pid is not None and holder.host == socket.gethostname()
+    if is_here and is_stopped(holder.pid or 0) and has_locked(output, holder.pid or 0):
+        return Standing.SUSPENDED
+    return Standing.WORKING
+
+
+def has_locked(output: Path, pid: int) -> bool:
+    """Return whether the process holds the lock by the kernel's list; True if there is none."""
+    known = lockers(output)
+    return known is None or pid in known
+
+
+def lockers(output: Path) -> set[int] | None:
+    """Return who holds the directory or its lock file by the kernel's list; None without one."""
+    inodes = set()
+    for path in (output, output / LOCK_FILE):
+        with contextlib.suppress(OSError):
+            inodes.add(str(path.stat().st_ino))
+    try:
+        lines = LOCKS.read_text().splitlines()
+    except OSError:
+        return None
+    # `1: FLOCK ADVISORY WRITE 708 08:01:1234 0 EOF`
+    locks = [line.split() for line in lines]
+    return {
+        int(words[4])
+        for words in locks
+        if len(words) > 5  # noqa: PLR2004 - the fields that are looked at
+        and words[1] == "FLOCK"
+        and words[5].rpartition(":")[2] in inodes
+    }

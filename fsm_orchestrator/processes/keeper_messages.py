@@ -1,0 +1,70 @@
+"""The messages between orchestrator and keeper: fields, and descriptors if any, on a socket.
+
+Both sides have this module, the keeper in an interpreter that has nothing of this package.
+
+A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
+
+    spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT PROGRAM CWD COUNT ARGUMENT... PAIR...
+           limits in milliseconds and bytes, -1 for none; with descriptors: the logs for stdout
+           and stderr, the file in memory, and where there are no pidfds a pipe to close when the
+           leader has ended
+    pause, go_on    the clocks stop, and go on
+    hand_over       the orchestrator ends the stage
+    finish
+
+and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, `done`, and
+`finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+
+DESCRIPTORS_MAX = 4
+LENGTH = struct.Struct(">I")
+
+
+def send(control: socket.socket, fields: Sequence[bytes], descriptors: Sequence[int] = ()) -> None:
+    """Send one message, with descriptors if any.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    message = b"\0".join(fields)
+    data = memoryview(LENGTH.pack(len(message)) + message)
+    ancillary = [
+        (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))
+    ]
+    sent = control.sendmsg([data], ancillary if descriptors else [], socket.MSG_NOSIGNAL)
+    control.sendall(data[sent:], socket.MSG_NOSIGNAL)
+
+
+def receive(control: socket.socket) -> tuple[list[bytes], list[int]]:
+    """Receive one message and its descriptors; no fields when the other side is gone."""
+    space = socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
+    try:
+        data, ancillary, _, _ = control.recvmsg(65536, space, socket.MSG_CMSG_CLOEXEC)
+        descriptors = [
+            descriptor
+            for _, _, packed in ancillary
+            for (descriptor,) in struct.iter_unpack("i", packed)
+        ]
+        parts = [data]
+        have = len(data)
+        while data and (have < LENGTH.size or have < LENGTH.size + _length(parts)):
+            data = control.recv(1 << 20)
+            parts.append(data)
+            have += len(data)
+    except OSError:
+        return [], []
+    message = b"".join(parts)
+    return (message[LENGTH.size :].split(b"\0") if data else []), descriptors
+
+
+def _length(parts: list[bytes]) -> int:
+    if len(parts[0]) < LENGTH.size:
+        parts[:] = [b"".join(parts)]
+    length: int = LENGTH.unpack_from(parts[0])[0]
+    return length

@@ -1,0 +1,126 @@
+"""The keeper's hand on a running stage: its output on its way, its limits, its end at need.
+
+Part of the keeper's process, in an interpreter that has nothing of this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes.log_copy import LogCopy
+    from fsm_orchestrator.processes.stage_watch import STATE, StageWatch
+else:  # in the keeper's own process
+    from log_copy import LogCopy
+    from stage_watch import STATE, StageWatch
+
+
+class KeptOutput:
+    """The pipes and limits of one stage. `close` it."""
+
+    def __init__(self, limits: Sequence[bytes], descriptors: Sequence[int]) -> None:
+        """Make the pipes into the logs, the first of `descriptors`; the last is to publish in.
+
+        Raises:
+            OSError: that is not possible; the descriptors are closed.
+        """
+        *logs, self._page = descriptors
+        timeout_ms, grace_ms, *others = map(int, limits)
+        idle_ms, limit_bytes = (None if one < 0 else one for one in others)
+        try:
+            self._copy = LogCopy(logs, limit_bytes)
+        except OSError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        self._watch = StageWatch(self._copy, timeout_ms, grace_ms, idle_ms, limit_bytes)
+        self._publish()
+
+    @property
+    def writers(self) -> Sequence[int]:
+        """The ends for the stage's stdout and stderr."""
+        return self._copy.writers
+
+    @property
+    def readers(self) -> tuple[int, ...]:
+        """The descriptors that are readable when something was printed."""
+        return self._copy.readers
+
+    @property
+    def wait_ms(self) -> float | None:
+        """How long it takes until there may be something to do; None if that is not known."""
+        next_at = self._watch.next_at()
+        if next_at is None:
+            return None
+        left_ms = max(0.0, next_at - time.monotonic()) * 1000
+        return min(left_ms + 1, 2_147_483_647)  # rounded up: not to come too early
+
+    def started(self) -> None:
+        """Leave the writing ends to the stage."""
+        self._copy.close_writers()
+
+    def note(self, what: bytes) -> None:
+        """Do what the orchestrator says of the limits."""
+        match what:
+            case b"pause":
+                self._watch.pause()
+            case b"go_on":
+                self._watch.go_on()
+            case _:
+                self._watch.hand_over()
+        self._publish()
+
+    def drain(self) -> None:
+        """Copy what is there."""
+        self._copy.drain()
+
+    def look(self, ready: set[int], leader: int, kill_alive: Callable[[], bool]) -> None:
+        """Copy what was printed and judge the limits; end a stage that nobody else ends.
+
+        `kill_alive` kills all that is alive of it, and returns whether anything was.
+        """
+        for reader in ready.intersection(self._copy.readers):
+            self._copy.copy(reader)
+        now = time.monotonic()
+        self._watch.judge(now)
+        if not ready.issubset(self._copy.readers):
+            self.look_for_end(leader)
+        signum = self._watch.due(now)
+        if signum == signal.SIGTERM:
+            with contextlib.suppress(OSError):  # of another user (sudo)
+                os.killpg(leader, signal.SIGTERM)  # it is not reaped: the number is its own
+                os.killpg(leader, signal.SIGCONT)
+        elif signum == signal.SIGKILL:
+            was_any_alive = kill_alive()
+            if self._watch.has_ended and not was_any_alive:
+                self._watch.nothing_left()
+        self._publish()
+
+    def look_for_end(self, leader: int) -> None:
+        """See whether the stage's first process has ended."""
+        if not self._watch.has_ended and _has_ended(leader):
+            self._watch.end()
+
+    def close(self) -> None:
+        """Copy what the pipes still hold, and be done with them, whoever holds them open."""
+        self._copy.close_writers()
+        self._copy.drain()
+        self._publish()
+        self._copy.close()
+        os.close(self._page)
+
+    def _publish(self) -> None:
+        os.pwrite(self._page, STATE.pack(*self._watch.state()), 0)
+
+
+def _has_ended(leader: int) -> bool:
+    try:
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, leader, options) is not None
+    except ChildProcessError:
+        return True

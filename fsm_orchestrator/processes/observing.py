@@ -1,0 +1,58 @@
+"""Those who look on while a process runs: told of what happens, and reading what it prints."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final, Protocol
+
+from fsm_orchestrator.model.endings import TimedOut, WentQuiet
+
+READ_SECONDS: Final = 0.1
+"""The interval between two reads of the output, where it has a reader."""
+
+
+class Observer(Protocol):
+    """Called while a process runs."""
+
+    def started(self, pid: int, /) -> None:
+        """Note the start. If this raises, the process is ended and the error passes on."""
+
+    def slow(self, elapsed_ms: int) -> None:
+        """Note that it has run for another `slow_after_ms`."""
+
+    def suspended(self, paused_ms: int) -> None:
+        """Note that all stood still meanwhile, as SIGTSTP had asked for."""
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """Look at its live processes, leader first, for the last time: it is about to be ended."""
+
+
+class OutputReader(Protocol):
+    """The reader of what a process prints while it runs."""
+
+    def read(self) -> bool:
+        """Read what is there; return whether there was more than is read at once."""
+
+    def finish(self) -> None:
+        """Read all the rest; called once the process has ended, by the caller of `run`."""
+
+
+class Reading:
+    """The next time to read the output, by the monotonic clock; never, without a reader.
+
+    Attributes:
+        next_at: that time.
+    """
+
+    def __init__(self, reader: OutputReader | None) -> None:
+        self._reader = reader
+        self.next_at = math.inf if reader is None else time.monotonic() + READ_SECONDS
+
+    def read_if_due(self) -> None:
+        """Read, unless the last time was a moment ago."""
+        if self._reader is not None and time.monotonic() >= self.next_at:
+            wait_seconds = 0.0 if self._reader.read() else READ_SECONDS
+            self.next_at = time.monotonic() + wait_seconds

@@ -1,0 +1,140 @@
+"""Watches a stage's limits where its output comes through, by the time at which one was broken.
+
+The keeper watches even while the orchestrator is stopped: a stage that ended too late is never one
+that ended in time. Used by the keeper too, in an interpreter that has nothing of this package.
+"""
+
+from __future__ import annotations
+
+import signal
+import struct
+import time
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.log_copy import LogCopy
+
+KEPT, TIMED_OUT, WENT_QUIET, EXCEEDED = range(4)
+"""The limit that was broken first; `KEPT` while none is."""
+STATE = struct.Struct("=QQQdBBBi")
+"""What `StageWatch.state` returns, as the keeper publishes it."""
+UNHEARD_SECONDS = 1.0
+"""How long a broken limit waits for an orchestrator that is to end the stage, more gently."""
+GRACE_SPARE_SECONDS = 2.0
+"""How long after the grace an orchestrator that began to end a stage is waited for."""
+KILL_AGAIN_SECONDS = 0.05
+
+
+class StageWatch:
+    """The limits of a running stage, from construction on; None where there is none.
+
+    Attributes:
+        copy: what it prints.
+        has_ended: whether its first process has; no limit is broken after that.
+        broken: the limit that was broken first.
+    """
+
+    def __init__(
+        self,
+        copy: LogCopy,
+        timeout_ms: int,
+        kill_grace_ms: int,
+        idle_timeout_ms: int | None,
+        output_limit_bytes: int | None,
+    ) -> None:
+        self.copy = copy
+        self.has_ended = False
+        self.broken = KEPT
+        self._deadline = time.monotonic() + timeout_ms / 1000
+        self._grace_seconds = kill_grace_ms / 1000
+        self._idle_seconds = idle_timeout_ms / 1000 if idle_timeout_ms is not None else None
+        self._limit_bytes = output_limit_bytes
+        self._paused_at: float | None = None
+        self._signalled = 0
+        self._ask_at: float | None = None
+        self._kill_at: float | None = None
+
+    def judge(self, now: float) -> None:
+        """See whether a limit is broken by now."""
+        if self.has_ended:
+            return
+        if self.broken == KEPT and self._paused_at is None:
+            if now >= self._deadline:
+                self.broken = TIMED_OUT
+            elif self._idle_seconds is not None and now >= self._quiet_at(self._idle_seconds):
+                self.broken = WENT_QUIET
+        if self.broken == KEPT and self._limit_bytes is not None:
+            self.broken = EXCEEDED if self.copy.printed_bytes > self._limit_bytes else KEPT
+        is_unheard = self._ask_at is None and self._kill_at is None
+        if self.broken != KEPT and is_unheard:
+            self._ask_at = now + UNHEARD_SECONDS
+
+    def end(self) -> None:
+        """Judge for the last time, with all that its first process printed: it has ended."""
+        if not self.has_ended:
+            now = time.monotonic()
+            self.copy.drain()
+            self.judge(now)
+            self.has_ended = True
+
+    def next_at(self) -> float | None:
+        """Return when to judge, or to ask what is `due`, next; None if there is no such time."""
+        if self._paused_at is not None:
+            return None
+        times = [self._ask_at, self._kill_at]
+        if self.broken == KEPT and not self.has_ended:
+            times.append(self._deadline)
+            if self._idle_seconds is not None:
+                times.append(self._quiet_at(self._idle_seconds))
+        return min((one for one in times if one is not None), default=None)
+
+    def due(self, now: float) -> int:
+        """Return the signal that the stage gets now from who watches alone; 0 for none."""
+        if self._paused_at is not None:
+            return 0
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = now + KILL_AGAIN_SECONDS
+            if not self.has_ended:
+                self._signalled = signal.SIGKILL
+            return signal.SIGKILL
+        if self._ask_at is not None and now >= self._ask_at:
+            self._ask_at, self._kill_at = None, now + self._grace_seconds
+            if not self.has_ended:
+                self._signalled = signal.SIGTERM
+            return signal.SIGTERM
+        return 0
+
+    def hand_over(self) -> None:
+        """Leave it to the orchestrator to end the stage, as long as that takes no longer."""
+        if self._ask_at is not None or self._kill_at is None:
+            self._ask_at = None
+            self._kill_at = time.monotonic() + self._grace_seconds + GRACE_SPARE_SECONDS
+
+    def nothing_left(self) -> None:
+        """Note that all is gone that could be signalled."""
+        self._ask_at = self._kill_at = None
+
+    def pause(self) -> None:
+        """Stop the clocks."""
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+
+    def go_on(self) -> None:
+        """Let the clocks go on."""
+        if self._paused_at is not None:
+            seconds = time.monotonic() - self._paused_at
+            self._paused_at = None
+            self._deadline += seconds
+            self.copy.printed_at = min(self.copy.printed_at + seconds, time.monotonic())
+            self._ask_at = None if self._ask_at is None else self._ask_at + seconds
+            self._kill_at = None if self._kill_at is None else self._kill_at + seconds
+
+    def state(self) -> tuple[int, int, int, float, int, int, int, int]:
+        """Return the fields of output_watch.py's `Progress`."""
+        copy = self.copy
+        stdout_bytes, stderr_bytes = copy.kept_bytes
+        printed = copy.printed_bytes, stdout_bytes, stderr_bytes, copy.printed_at
+        return *printed, self.broken, self._signalled, *(copy.failure or (0, 0))
+
+    def _quiet_at(self, idle_seconds: float) -> float:
+        return self.copy.printed_at + idle_seconds

@@ -1,0 +1,73 @@
+r"""What programs print for a terminal, as lines for another: progress bars, colours, cursors.
+
+A line that a program rewrites (`\r`) has states; a reader wants the latest. Sequences that colour,
+erase or move are left out, or only colours kept; every other character that could drive a terminal
+is spelled out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from fsm_orchestrator.text.hidden import printable
+
+_SEQUENCE: Final = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[A-GKhlm]")
+"""A control sequence that is part of a line: a colour, erasing in it, moving or hiding the cursor.
+What clears a screen or names a window is not: it is shown."""
+_COLOUR: Final = re.compile(r"(\x1b\[[0-9;:]*m)")
+"""One that changes only how the next characters look (SGR)."""
+_TO_LINE_START: Final = re.compile(r"\r|\x1b\[[01]?G")
+_ERASED: Final = re.compile(r"[^\x08]\x08")
+_RESET: Final = "\x1b[0m"
+
+
+def latest_state(line: str) -> str:
+    """Return what a line shows last, of all that its program wrote over one another in it."""
+    if _TO_LINE_START.search(line) is None:
+        return line
+    states = [one for one in _TO_LINE_START.split(line) if _SEQUENCE.sub("", one).strip()]
+    return states[-1] if states else ""
+
+
+def shown_line(line: str) -> str:
+    """Return a line that a program printed as text for any terminal."""
+    return printable(_without_erased(_SEQUENCE.sub("", latest_state(line))))
+
+
+def coloured_line(line: str) -> str:
+    """Return the same with its colours, which end with it."""
+    pieces = _COLOUR.split(_without_erased(latest_state(line)))
+    has_colour = len(pieces) > 1
+    for index in range(0, len(pieces), 2):  # the others are the colours
+        pieces[index] = printable(_SEQUENCE.sub("", pieces[index]))
+    return "".join(pieces) + (_RESET if has_colour else "")
+
+
+def last_lines(text: str, count: int) -> list[str]:
+    """Return the last lines of some output that are not blank, each as it was left.
+
+    What was written over is left out; what may still have been seen behind it (the rest of a
+    longer state) comes before it as a line of its own.
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += _visible_states(line)
+    return lines[-count:]
+
+
+def _visible_states(line: str) -> Iterator[str]:
+    states = [one for one in line.split("\r") if one.strip()]
+    if len(states) > 1 and len(states[-2]) > len(states[-1]):
+        yield states[-2]
+    yield from states[-1:]
+
+
+def _without_erased(text: str) -> str:
+    """Apply backspaces, as spinners print them."""
+    if "\b" not in text:
+        return text
+    while (fewer := _ERASED.sub("", text)) != text:
+        text = fewer
+    return text

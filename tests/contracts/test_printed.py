@@ -1,0 +1,342 @@
+"""A path that is printed exists; a command that is printed is not refused, and was tried.
+
+Runs are brought into every situation. Each screen about them is read as a person would read it:
+every path on it is looked for, every command is typed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.cli.main import run_command_line
+from fsm_orchestrator.vocabulary import PRODUCT
+from tests.contracts.test_errors import GOLDEN
+from tests.support.command import (
+    CHECKPOINT,
+    ORCHESTRATOR_PID,
+    PASSING,
+    REPORT,
+    Ended,
+    orchestrate,
+    shell,
+    stages,
+    start,
+)
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+from tests.support.printed import commands_in, paths_in, texts_of
+
+REFUSED = (2, 70)
+READING = frozenset({"stop", "status", "explain", "logs", "report"})
+OUTS = (
+    *("./with space & quote's", "-dashed", "status", "plain/nested", "--resume"),
+    *("sm\u00f8rrebr\u00f8d", "esc\x1b[31m", "line\nbreak", "turned\u202eevil", "$(id)", "it's"),
+)
+PLAN = ("--manager-expected-artifact", "plan.json", *shell("manager", "echo [] > plan.json"))
+
+Run = Callable[..., Ended]
+Situation = Callable[[Run, Path], Ended | None]
+
+
+def blocked(run: Run, _out: Path) -> Ended:
+    """Two gates refused."""
+    return run("--policy-status", "allow", *stages())
+
+
+def nothing_given(run: Run, _out: Path) -> Ended:
+    """No option at all."""
+    return run()
+
+
+def failed(run: Run, _out: Path) -> Ended:
+    """The executor failed and said why."""
+    return run(*PASSING, *PLAN, *shell("executor", "echo no way >&2; exit 7"))
+
+
+def timed_out(run: Run, _out: Path) -> Ended:
+    """The executor took too long."""
+    limits = ("--executor-timeout-ms", "300", "--kill-grace-ms", "200")
+    return run(*PASSING, *PLAN, *shell("executor", "echo busy; exec sleep 60"), *limits)
+
+
+def went_quiet(run: Run, _out: Path) -> Ended:
+    """The executor printed nothing for too long."""
+    options = ("--executor-idle-timeout-ms", "200", "--kill-grace-ms", "200")
+    return run(*PASSING, *shell("executor", "exec sleep 60"), *options)
+
+
+def printed_too_much(run: Run, _out: Path) -> Ended:
+    """The executor ran into its output limit."""
+    return run(*PASSING, *shell("executor", "exec yes"), "--executor-output-limit", "4096")
+
+
+def asked_to_end(run: Run, _out: Path) -> Ended:
+    """The run was asked to end."""
+    return run(*PASSING, *shell("manager", f"kill -TERM {ORCHESTRATOR_PID}; exec sleep 60"))
+
+
+def orchestrator_killed(run: Run, _out: Path) -> Ended:
+    """The orchestrator was killed."""
+    return run(*PASSING, *shell("manager", f"kill -KILL {ORCHESTRATOR_PID}; exec sleep 60"))
+
+
+def report_gone(run: Run, out: Path) -> None:
+    """The orchestrator was killed, and its report is gone."""
+    orchestrator_killed(run, out)
+    (out / REPORT).unlink()
+
+
+def program_missing(run: Run, _out: Path) -> Ended:
+    """The program is not there."""
+    return run(*PASSING, "--manager-bin", "./no-such-program")
+
+
+def artifact_missing(run: Run, _out: Path) -> Ended:
+    """The executor did not write what it was expected to."""
+    return run(*PASSING, *stages(), "--executor-expected-artifact", "result.json")
+
+
+def artifact_gone(run: Run, out: Path) -> None:
+    """The executor failed, and what the manager left is not there any more."""
+    failed(run, out)
+    Path(out.parent, "plan.json").unlink()
+
+
+def left_a_process(run: Run, _out: Path) -> Ended:
+    """The manager left a process, which counts."""
+    return run(*PASSING, *stages("sleep 60 & exit 0"), "--on-leak", "fail")
+
+
+def done(run: Run, _out: Path) -> Ended:
+    """The run is done."""
+    return run(*PASSING, *PLAN, *shell("executor", "exit 0"))
+
+
+def done_and_broken(run: Run, out: Path) -> None:
+    """The run was done; what the manager left is gone."""
+    done(run, out)
+    Path(out.parent, "plan.json").unlink()
+
+
+def done_and_resumed(run: Run, out: Path) -> Ended:
+    """The same, and it was resumed."""
+    done_and_broken(run, out)
+    return run("--resume")
+
+
+def done_and_contradicted(run: Run, out: Path) -> Ended:
+    """The run is done, and a resume says otherwise."""
+    done(run, out)
+    return run("--resume", "--policy-status", "deny")
+
+
+def changed(run: Run, out: Path) -> Ended:
+    """A resume has other arguments for a stage that is complete."""
+    failed(run, out)
+    return run("--resume", "--manager-arg", "other")
+
+
+def archived(run: Run, out: Path) -> Ended:
+    """A second run has taken the place of the first."""
+    failed(run, out)
+    return run(*PASSING, *stages(executor="exit 9"))
+
+
+def moved(run: Run, out: Path) -> Ended:
+    """The directory was moved away and back under its name, as a copy is."""
+    ended = failed(run, out)
+    shutil.move(out, f"{out}.moved")
+    shutil.move(f"{out}.moved", out)
+    return ended
+
+
+def checkpoint_broken(run: Run, out: Path) -> Ended:
+    """The checkpoint is cut, and a resume was tried."""
+    failed(run, out)
+    whole = (out / CHECKPOINT).read_bytes()
+    (out / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
+    return run("--resume")
+
+
+def checkpoint_gone(run: Run, out: Path) -> Ended:
+    """The checkpoint is gone, and a resume was tried."""
+    failed(run, out)
+    (out / CHECKPOINT).unlink()
+    return run("--resume")
+
+
+def directory_removed(run: Run, _out: Path) -> Ended:
+    """A stage removed the output directory."""
+    return run(*PASSING, *stages('rm -rf "$ORCHESTRATOR_OUTPUT_DIR"; exit 3'))
+
+
+def reworked(run: Run, _out: Path) -> Ended:
+    """The reviewer sent the work back too often."""
+    reviewer = shell("reviewer", "exit 10")
+    return run(*PASSING, *stages(), *reviewer, "--lifecycle", "reviewed_run")
+
+
+SITUATIONS = (
+    *(blocked, nothing_given, failed, timed_out, went_quiet, printed_too_much, asked_to_end),
+    *(orchestrator_killed, report_gone, program_missing, artifact_missing, artifact_gone),
+    *(left_a_process, done, done_and_broken, done_and_resumed, done_and_contradicted, changed),
+    *(archived, moved, checkpoint_broken, checkpoint_gone, directory_removed, reworked),
+)
+SCREENS = (
+    ("status",),
+    ("status", "--json"),
+    ("explain",),
+    ("explain", "--json"),
+    ("plan", "--resume"),
+)
+
+
+class Desk:
+    """The directory of an operator, who types commands there."""
+
+    def __init__(self, cwd: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        self.cwd = cwd
+        self.capfd = capfd
+
+    def look(self, *arguments: str) -> Ended:
+        """Type a command that changes nothing; it is run in this process, which is faster."""
+        sys.argv = [PRODUCT, *arguments]
+        code = run_command_line(arguments)
+        said = self.capfd.readouterr()
+        return Ended(code, said.out, said.err)
+
+    def tries(self, command: tuple[str, ...]) -> Iterator[Ended]:
+        """Type a command: one that only reads as it stands, another planned first, then done."""
+        if command[0] in READING or command[-1] == "--help":
+            yield self.look(*command)
+            return
+        yield self.look("plan", *(command[1:] if command[0] in {"run", "plan"} else command))
+        if command[0] != "plan":
+            yield orchestrate(*command, cwd=self.cwd)
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Desk:
+    """An empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "argv", [])
+    return Desk(tmp_path, capfd)
+
+
+class Reading:
+    """What was read on the screens about one run."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.commands: set[tuple[str, ...]] = set()
+        self.wrong: list[str] = []
+
+    def read(self, ended: Ended, title: object) -> None:
+        """Look for every path on a screen, and note every command."""
+        for text in texts_of(ended):
+            self.wrong += [
+                f"{title}: there is no {path}: {line}"
+                for path, line in paths_in(text)
+                if not os.path.lexists(self._desk.cwd / path)
+            ]
+            self.commands |= set(commands_in(text))
+
+    def try_all(self) -> None:
+        """Type every command that was read, and read what it prints."""
+        for command in sorted(self.commands):
+            for ended in self._desk.tries(command):
+                self.read(ended, command)
+                if ended.code in REFUSED:
+                    self.wrong.append(f"{command}: {ended.stderr}")
+
+
+def read_and_try(out: str, ended: Ended | None, desk: Desk) -> None:
+    """Read every screen about a run, and type every command that is found."""
+    reading = Reading(desk)
+    if ended is not None:
+        reading.read(ended, "run")
+    for name, *options in SCREENS:
+        reading.read(desk.look(name, *options, "--", out), name)
+    reading.try_all()
+    assert not reading.wrong, "\n".join(reading.wrong)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
+def test_what_is_printed_is_true(situation: Situation, desk: Desk) -> None:
+    """In each situation the paths are there, and the commands are accepted."""
+
+    def run(*options: str) -> Ended:
+        return orchestrate("out", *options, cwd=desk.cwd)
+
+    read_and_try("out", situation(run, desk.cwd / "out"), desk)
+
+
+@pytest.mark.parametrize("out", OUTS, ids=ascii)
+def test_what_is_printed_is_true_whatever_the_directory_is_called(out: str, desk: Desk) -> None:
+    """The commands work, typed into a shell, however OUT is spelt."""
+    signals = ("--policy-status", "allow")
+    read_and_try(out, orchestrate("run", *signals, *stages(), "--", out, cwd=desk.cwd), desk)
+
+
+def test_commands_about_a_run_at_work_are_accepted(desk: Desk) -> None:
+    """Both that `status` names are typed while the run works: one shows its output, one ends it."""
+    working = ("run", *PASSING, *stages("echo here; exec sleep 60"), "--", "-out")
+    process = start(*working, cwd=desk.cwd)
+    printed = desk.cwd / "-out" / "logs" / "manager.1.stdout.log"
+    wait_until(lambda: printed.exists() and printed.stat().st_size > 0, "the stage prints")
+    reading = Reading(desk)
+    for screen in ("status", "explain"):
+        reading.read(desk.look(screen, "--", "-out"), screen)
+    follow, stop = sorted(reading.commands)
+    assert (follow[0], stop[0]) == ("logs", "stop")
+    stopped = orchestrate(*stop, cwd=desk.cwd)
+    followed = desk.look(*follow)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert (stopped.code, followed.code, process.returncode) == (0, 0, 143)
+    assert "manager | here" in followed.stdout
+    assert not reading.wrong
+
+
+def test_commands_typed_elsewhere_are_accepted_there(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command names OUT as it was named, so that it works where it was asked for."""
+    ended = orchestrate("out", *PASSING, *stages(executor="exit 3"), cwd=desk.cwd)
+    assert ended.code == 1
+    (desk.cwd / "elsewhere").mkdir()
+    monkeypatch.chdir(desk.cwd / "elsewhere")
+    there = Desk(desk.cwd / "elsewhere", desk.capfd)
+    reading = Reading(there)
+    for name, *options in SCREENS:
+        reading.read(there.look(name, *options, "../out"), name)
+    assert reading.commands
+    reading.try_all()
+    assert not reading.wrong, "\n".join(reading.wrong)
+
+
+def test_commands_that_init_prints_are_accepted(desk: Desk) -> None:
+    """Both commands work in the directory that was made, whatever it is called."""
+    printed = desk.look("init", "a new one")
+    assert "cd 'a new one'" in printed.stdout
+    plan, run = commands_in(printed.stdout)
+    made = desk.cwd / "a new one"
+    assert orchestrate(*plan, cwd=made).code == 0
+    assert orchestrate(*run, cwd=made).code == 0
+
+
+def test_commands_in_refusals_are_accepted(desk: Desk) -> None:
+    """Every command that a reviewed message names is one that answers."""
+    refusals = GOLDEN.read_text().splitlines()
+    said = "\n".join(line for line in refusals if not line.startswith("$ "))
+    helps = {one for one in commands_in(said) if one[-1] == "--help"}
+    assert len(helps) > 5
+    for command in helps:
+        assert desk.look(*command).code == 0, command

@@ -1,0 +1,312 @@
+"""An orchestrator that is stopped: limits hold, and Ctrl-Z stops the stage and its clocks too."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.command import (
+    COMMAND,
+    PASSING,
+    RUN_COMMAND_LINE,
+    checkpoint_of,
+    environment,
+    orchestrate,
+    report_of,
+    stages,
+)
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+WITHOUT = f"""
+import sys
+from fsm_orchestrator.processes import runner
+runner.start_keeper = lambda: "none here"
+{RUN_COMMAND_LINE}
+sys.exit(run_command_line(sys.argv[1:]))
+"""
+NO_KEEPER = (sys.executable, "-c", WITHOUT)
+WAYS = {"keeper": COMMAND, "no keeper": NO_KEEPER}
+GO = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done"
+HASTES_MS = (1500, 6000)
+"""Time limits, the second for a machine that is too busy for the first."""
+
+
+class Suspect:
+    """A run in a directory, with its first stage at work, to be stopped and continued."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.output = directory / "out"
+        self._known: list[psutil.Process] = []
+
+    def start(self, script: str, *options: str, command: tuple[str, ...] = COMMAND) -> None:
+        """Start it, and wait until its stage has written its pid."""
+        self.directory.mkdir(exist_ok=True)
+        self.process = subprocess.Popen(
+            [*command, "out", *PASSING, *stages(script), *options],
+            cwd=self.directory,
+            env=environment(XDG_STATE_HOME=str(self.directory / "state")),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._known.append(psutil.Process(self.process.pid))
+        self.stage = self.process_of("pid")
+
+    def process_of(self, name: str) -> psutil.Process:
+        """The process whose pid a file says, once it does."""
+        path = self.directory / name
+        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"no {name}")
+        found = psutil.Process(int(path.read_text()))
+        self._known.append(found)
+        return found
+
+    def stop(self, signum: int = signal.SIGSTOP) -> None:
+        """Stop the orchestrator."""
+        self.process.send_signal(signum)
+        self.wait_for(psutil.Process(self.process.pid), psutil.STATUS_STOPPED)
+
+    def wait_for(self, process: psutil.Process, status: str) -> None:
+        """Wait until a process is in a state."""
+        wait_until(lambda: process.status() == status, f"{process} is not {status}")
+
+    def go_on(self) -> int:
+        """Continue the orchestrator; its exit code."""
+        self.process.send_signal(signal.SIGCONT)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """What the report says of the first stage."""
+        found = report_of(self.output)["stage_executions"][0]
+        assert isinstance(found, dict)
+        return found
+
+    def close(self) -> None:
+        """End what a failing test has left."""
+        for process in reversed(self._known):
+            if process.is_running():
+                process.kill()
+        self.process.wait(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def suspects(tmp_path: Path) -> Iterator[Callable[[], Suspect]]:
+    """A maker of runs, each in a directory of its own, of which nothing is left after the test."""
+    made: list[Suspect] = []
+
+    def make() -> Suspect:
+        made.append(Suspect(tmp_path / str(len(made))))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or waits to be reaped."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+# SIGSTOP: the limits go on
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_late_stage_is_no_success(suspects: Callable[[], Suspect], way: str) -> None:
+    """A stage that ends by itself after its time limit has timed out, whoever noticed it when."""
+    run = suspects()
+    run.start("echo $$ > pid; exec sleep 1.8", "--timeout-ms", "1200", command=WAYS[way])
+    run.stop()
+    wait_until(lambda: has_ended(run.stage), "it is at work")
+    assert run.go_on() == 124
+    assert run.execution["ending"] == "timed_out"
+    assert run.execution["error"].startswith("timed out after 1200 ms; ended ")
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_stage_is_ended_at_its_limit_by_who_watches(
+    suspects: Callable[[], Suspect], is_deaf: bool
+) -> None:
+    """With nobody else to do it the keeper ends a stage, gently first, with all that it started."""
+    run = suspects()
+    trap = "trap '' TERM;" if is_deaf else ""
+    script = f"{trap} setsid sleep 600 & echo $! > other; {trap} echo $$ > pid; exec sleep 600"
+    run.start(script, "--timeout-ms", "700", "--kill-grace-ms", "300")
+    other = run.process_of("other")
+    run.stop()
+    wait_until(lambda: has_ended(run.stage) and has_ended(other), "it is at work")
+    assert run.go_on() == 124
+    how = "ignored SIGTERM and was killed" if is_deaf else "ended on SIGTERM"
+    assert run.execution["error"].startswith(f"timed out after 700 ms; {how}")
+
+
+def test_silence_counts_while_nobody_looks(suspects: Callable[[], Suspect]) -> None:
+    """A stage that was silent for too long is not saved by what it printed later."""
+    run = suspects()
+    script = "echo $$ > pid; echo one; sleep 1.6; echo two"
+    run.start(script, "--manager-idle-timeout-ms", "900")
+    run.stop()
+    wait_until(lambda: has_ended(run.stage), "it is at work")
+    assert run.go_on() == 124
+    assert run.execution["ending"] == "went_quiet"
+
+
+def test_frozen_host_makes_no_late_stage_a_success(suspects: Callable[[], Suspect]) -> None:
+    """Where the keeper stood still as well, an end counts when it is seen."""
+    run = suspects()
+    run.start(GO, "--timeout-ms", "1200")
+    keeper = run.stage.parent()
+    assert keeper is not None
+    keeper.suspend()
+    run.stop()
+    (run.directory / "go").touch()
+    wait_until(lambda: has_ended(run.stage), "it is at work")
+    time.sleep(1.3)
+    keeper.resume()
+    assert run.go_on() == 124
+    assert "ended by itself, as was seen only after that" in run.execution["error"]
+
+
+def test_stage_that_ended_in_time_is_a_success(suspects: Callable[[], Suspect]) -> None:
+    """That its end was noticed after its limit does not make it late."""
+    for haste_ms in HASTES_MS:
+        run = suspects()
+        run.start(GO, "--timeout-ms", str(haste_ms))
+        began = time.monotonic()
+        run.stop()
+        (run.directory / "go").touch()
+        wait_until(lambda run=run: has_ended(run.stage), "it is at work")  # type: ignore[misc]
+        time.sleep(max(0.0, began + haste_ms / 1000 + 0.1 - time.monotonic()))
+        code = run.go_on()
+        if code == 0:
+            break
+    assert code == 0
+    assert run.execution["status"] == "success"
+
+
+def test_stage_that_stops_its_keeper_has_its_limit_all_the_same(
+    suspects: Callable[[], Suspect],
+) -> None:
+    """Two clocks run: where one is stopped the other counts."""
+    run = suspects()
+    run.start("echo $$ > pid; kill -STOP $PPID; exec sleep 600", "--timeout-ms", "500")
+    assert run.process.wait(PATIENCE_SECONDS) == 124
+    assert run.execution["ending"] == "timed_out"
+
+
+# Ctrl-Z: the clocks stand still
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_suspended_run_stands_still_and_goes_on(suspects: Callable[[], Suspect], way: str) -> None:
+    """SIGTSTP stops the stage, what it started and its limits; SIGCONT lets all go on."""
+    script = f"sleep 600 & echo $! > other; {GO}; kill $!"
+    for haste_ms in HASTES_MS:
+        run = suspects()
+        run.start(script, "--timeout-ms", str(haste_ms), command=WAYS[way])
+        other = run.process_of("other")
+        run.stop(signal.SIGTSTP)
+        assert (run.stage.status(), other.status()) == (2 * (psutil.STATUS_STOPPED,))
+        said = orchestrate("status", "out", cwd=run.directory).stdout
+        assert said.startswith("suspended: run ")
+        assert f"kill -CONT {run.process.pid}\n" in said
+        time.sleep(haste_ms / 1000 + 0.1)
+        (run.directory / "go").touch()
+        code = run.go_on()
+        if code == 0:
+            break
+    assert code == 0
+    assert run.execution["status"] == "success"
+    (warning,) = [one for one in report_of(run.output)["warnings"] if "stood still" in one]
+    assert "the run was suspended (SIGTSTP)" in warning
+
+
+def test_what_had_stopped_itself_stays_stopped(suspects: Callable[[], Suspect]) -> None:
+    """Only what was running before goes on."""
+    run = suspects()
+    run.start(f"sleep 600 & echo $! > other; kill -STOP $!; {GO}; kill -KILL $!")
+    other = run.process_of("other")
+    run.wait_for(other, psutil.STATUS_STOPPED)
+    run.stop(signal.SIGTSTP)
+    run.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: run.stage.status() != psutil.STATUS_STOPPED, "it does not go on")
+    assert other.status() == psutil.STATUS_STOPPED
+    (run.directory / "go").touch()
+    assert run.process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTSTP, signal.SIGSTOP])
+@pytest.mark.parametrize("options", [(), ("--now",)])
+def test_stopped_run_can_be_ended(
+    suspects: Callable[[], Suspect], signum: int, options: tuple[str, ...]
+) -> None:
+    """`stop` lets the orchestrator go on, so that it hears."""
+    run = suspects()
+    run.start(GO, "--timeout-ms", "600000")
+    run.stop(signum)
+    for words in (("status", "out"), ("status", "out", "."), ("explain", "out")):
+        assert "suspended" in orchestrate(*words, cwd=run.directory).stdout
+    ended = orchestrate("stop", "out", *options, cwd=run.directory)
+    assert ended.code == 0, ended.stderr
+    assert run.process.wait(PATIENCE_SECONDS) == 143
+    assert has_ended(run.stage)
+    assert run.execution["status"] == "interrupted"
+
+
+def test_killed_while_it_is_suspended_leaves_nothing(suspects: Callable[[], Suspect]) -> None:
+    """The keeper ends a stage that is stopped, too."""
+    run = suspects()
+    run.start(GO)
+    run.stop(signal.SIGTSTP)
+    run.process.kill()
+    wait_until(lambda: has_ended(run.stage), "it is there")
+    keeper = checkpoint_of(run.output)["open_attempt"]["keeper_pid"]
+    wait_until(lambda: not psutil.pid_exists(keeper), "the keeper is there")
+
+
+def test_ctrl_z_on_a_terminal_suspends(tmp_path: Path) -> None:
+    """The key itself, on a terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execvpe(  # noqa: S606 - the child of a fork
+            COMMAND[0],
+            (*COMMAND, "out", *PASSING, *stages(GO)),
+            environment(XDG_STATE_HOME=str(tmp_path / "state")),
+        )
+    try:
+        wait_until((tmp_path / "pid").exists, "no stage")
+        os.write(terminal, b"\x1a")
+        assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+        wait_until((tmp_path / "pid").read_text)
+        stage = psutil.Process(int((tmp_path / "pid").read_text()))
+        assert stage.status() == psutil.STATUS_STOPPED
+        (tmp_path / "go").touch()
+        os.kill(pid, signal.SIGCONT)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        os.close(terminal)
+
+
+def test_ignored_sigtstp_stays_ignored(suspects: Callable[[], Suspect]) -> None:
+    """Whoever starts a run with SIGTSTP ignored wants it to go on."""
+    run = suspects()
+    ignoring = ("/bin/sh", "-c", 'trap \'\' TSTP; exec "$0" "$@"')
+    run.start(GO, command=(*ignoring, *COMMAND))
+    run.process.send_signal(signal.SIGTSTP)
+    (run.directory / "go").touch()
+    assert run.process.wait(PATIENCE_SECONDS) == 0

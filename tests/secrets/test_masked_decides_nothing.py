@@ -1,0 +1,71 @@
+"""No decision on a masked text: what is known only masked is neither looked for nor compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.secrets.secret_cases import OTHER, VALUE, places_of
+from tests.support.command import PASSING, checkpoint_of, orchestrate, report_of, stages
+
+NOW = {"TOKEN": VALUE}
+
+
+def test_a_plan_looks_for_no_program_at_a_masked_path(tmp_path: Path) -> None:
+    """Held back by its gates, a stage whose program is not known here is not called missing."""
+    tool = tmp_path / VALUE / "tool"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    options = ("--manager-bin", str(tool), "--manager-secret", "TOKEN")
+    assert orchestrate("out", *PASSING[:-2], *options, cwd=tmp_path, env=NOW).code == 3
+    planned = orchestrate("plan", "out", "--resume", cwd=tmp_path)
+    assert (planned.code, "***/tool" in planned.stdout) == (0, True)
+    assert "does not exist" not in planned.stdout
+    assert orchestrate("out", "--resume", *PASSING[-2:], cwd=tmp_path, env=NOW).code == 0
+
+
+def test_an_argument_that_is_not_known_is_not_compared_with_a_file(tmp_path: Path) -> None:
+    """A config file that was mended elsewhere is not said to have other arguments."""
+    config = tmp_path / "run.toml"
+    text = (
+        '[stage.executor]\nbin = "/bin/false"\ntimeout_ms = 5000\n'
+        f'args = ["--key={VALUE}"]\nsecrets = ["TOKEN"]\n'
+    )
+    config.write_text(text)
+    given = ("out", *PASSING, "--config", "run.toml")
+    assert orchestrate(*given, cwd=tmp_path, env=NOW).code == 1
+    config.write_text(text.replace("5000", "6000"))
+    for env in ({}, NOW):
+        explained = orchestrate("explain", "out", "--json", cwd=tmp_path, env=env)
+        (change,) = json.loads(explained.stdout)["changed_files"]
+        assert change["differences"] == ["stage.executor.timeout_ms was 5000, is 6000"]
+    assert places_of(VALUE, tmp_path / "out", explained) == set()
+
+
+@pytest.mark.parametrize("env", [{}, NOW, {"TOKEN": OTHER}], ids=["unset", "same", "other"])
+def test_a_report_that_is_made_again_tells_what_is_there(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    """Of a done run without its report: closable where the artifact can be looked for, else not."""
+    makes = f"mkdir -p {VALUE}; echo [1] > {VALUE}/plan.json"
+    options = ("--manager-expected-artifact", f"{VALUE}/plan.json", "--manager-secret", "TOKEN")
+    assert orchestrate("out", *PASSING, *stages(makes), *options, cwd=tmp_path, env=NOW).code == 0
+    (tmp_path / "out" / "orchestrator_run_report.json").unlink()
+    explained = orchestrate("explain", "out", cwd=tmp_path, env=env)
+    assert explained.code == 0
+    assert ("and the expected artifacts are there" in explained.stdout) is (env == NOW)
+    resumed = orchestrate("out", "--resume", cwd=tmp_path, env=env)
+    assert resumed.code == {"": 2, VALUE: 0, OTHER: 1}[env.get("TOKEN", "")]
+
+
+def test_a_directory_that_holds_a_secret_is_its_own(tmp_path: Path) -> None:
+    """OUT is named openly and is never taken for another one because its name is masked."""
+    options = (*stages("exit 0", "test -e ready"), "--manager-secret", "TOKEN")
+    assert orchestrate(VALUE, *PASSING, *options, cwd=tmp_path, env=NOW).code == 1
+    assert checkpoint_of(tmp_path / VALUE)["home"]["directory"] == str(tmp_path / VALUE)
+    (tmp_path / "ready").touch()
+    assert orchestrate(VALUE, "--resume", cwd=tmp_path, env=NOW).code == 0
+    assert report_of(tmp_path / VALUE)["warnings"] == []
