@@ -135,11 +135,11 @@ class EventFile:
         for _ in range(FOREIGN_LINES_MAX):
             if end == 0:
                 break
-            line_start = start_of_line(self._descriptor, end - 1)
-            seq = seq_of(line_before(self._descriptor, end))
+            line = line_before(self._descriptor, end)
+            seq = seq_of(line)
             if seq is not None:
                 return seq
-            end = line_start
+            end = end - len(line) if line else start_of_line(self._descriptor, end - 1)
         return 0
 
     def _error(self, error: OSError) -> RecordingError:

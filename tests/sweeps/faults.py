@@ -336,11 +336,19 @@ OF_A_STAGE: Final = {
 }
 
 
+OF_THE_DISTURBANCE: Final = ("had been written", "will not run as it did")
+"""What only the warnings of a run that was disturbed say: events went down with the machine, and
+values that are gone were given again."""
+
+
 def normalised(report: Report) -> dict[str, Any]:
     """Return what is the same for a run that was disturbed and resumed as for one that was not."""
     document = report.model_dump(mode="json", exclude=PLAIN)
     for decision in document["gate_decisions"]:
         del decision["source"]  # a resume has it from the checkpoint
+    document["warnings"] = [
+        one for one in report.warnings if not any(words in one for words in OF_THE_DISTURBANCE)
+    ]
     document["stages"] = [
         {
             **execution.model_dump(mode="json", include=OF_A_STAGE),
