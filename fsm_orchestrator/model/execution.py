@@ -135,7 +135,6 @@ class StageExecution(StrictModel):
         description="How long the attempt took, in milliseconds; 0 when it was not measured."
     )
     artifacts_judged_ms: Count = Field(
-        default=0,
         description=(
             "How long it took to judge the expected artifacts, in milliseconds; part of the"
             " stage's timeout, not of `duration_ms`."

@@ -52,8 +52,9 @@ def recorded(output: Path) -> Iterator[list[Step]]:
     steps: list[Step] = []
     names: dict[int, str] = {}
 
-    def relative(path: Any) -> str:
-        name = os.path.relpath(os.fspath(path), output)
+    def relative(path: Any, below: int | None = None) -> str:
+        at = output if below is None else os.readlink(f"/proc/self/fd/{below}")
+        name = os.path.relpath(os.path.join(at, os.fspath(path)), output)
         is_outside = name.startswith(f"..{os.sep}")
         return f"outside-{Path(name).name}" if is_outside else name
 
@@ -64,7 +65,7 @@ def recorded(output: Path) -> Iterator[list[Step]]:
 
     def opened(path: Any, *args: Any, **kwargs: Any) -> int:
         descriptor: int = real["open"](path, *args, **kwargs)
-        names[descriptor] = relative(path)
+        names[descriptor] = relative(path, kwargs.get("dir_fd"))
         return descriptor
 
     def written(descriptor: int, data: Any) -> int:
@@ -79,13 +80,13 @@ def recorded(output: Path) -> Iterator[list[Step]]:
         real["fsync"](descriptor)
         note(kind, names.get(descriptor, "."))
 
-    def renamed(source: Any, dest: Any) -> None:
-        real["replace"](source, dest)
-        note(Kind.RENAME, relative(source), relative(dest))
+    def renamed(source: Any, dest: Any, *, src_dir_fd: Any = None, dst_dir_fd: Any = None) -> None:
+        real["replace"](source, dest, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+        note(Kind.RENAME, relative(source, src_dir_fd), relative(dest, dst_dir_fd))
 
     def made(path: Any, *args: Any, **kwargs: Any) -> None:
         real["mkdir"](path, *args, **kwargs)
-        note(Kind.MKDIR, relative(path))
+        note(Kind.MKDIR, relative(path, kwargs.get("dir_fd")))
 
     def spawned(*args: Any, **kwargs: Any) -> int:
         note(Kind.SPAWN)

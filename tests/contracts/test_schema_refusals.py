@@ -48,7 +48,7 @@ def forgeries_of(document: Document, below: Place) -> Iterator[tuple[str, Docume
             yield f"{place} removed", lacking
         if isinstance(value, dict) and place[-1:] != (NAMES_ARE_FREE,):
             extended = copy.deepcopy(document)
-            at(extended, place)["Forged!"] = next(iter(value.values()))
+            at(extended, place)["Forged!"] = next(iter(value.values()), 1)
             yield f"{place} extended", extended
 
 
