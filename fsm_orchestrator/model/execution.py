@@ -279,6 +279,7 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "start_problem": None,
     "flaky": False,
     "duration_ms": 0,
+    "artifacts_judged_ms": 0,
     "exit_code": None,
     "stderr_tail": "",
     "postmortem": None,

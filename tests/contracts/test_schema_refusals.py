@@ -16,9 +16,9 @@ from tests.support.schema_checks import assert_valid, is_valid
 
 # -- forged files ---------------------------------------------------------------------------
 
-MAPS: Final = frozenset({"stages", "env_digests", "by_setting", "stages_since"})
+MAPS: Final = frozenset({"stages", "env_digests", "secret_digests", "by_setting", "stages_since"})
 """Keys whose objects may have any number of keys of their own …"""
-NAMES_ARE_FREE: Final = "env_digests"
+NAMES_ARE_FREE: Final = frozenset({"env_digests", "secret_digests"})
 """… of any name."""
 
 
@@ -46,7 +46,7 @@ def forgeries_of(document: Document, below: Place) -> Iterator[tuple[str, Docume
             lacking = copy.deepcopy(document)
             del at(lacking, place[:-1])[place[-1]]
             yield f"{place} removed", lacking
-        if isinstance(value, dict) and place[-1:] != (NAMES_ARE_FREE,):
+        if isinstance(value, dict) and not NAMES_ARE_FREE & {*place[-1:]}:
             extended = copy.deepcopy(document)
             at(extended, place)["Forged!"] = next(iter(value.values()), 1)
             yield f"{place} extended", extended
