@@ -116,7 +116,7 @@ def test_mended_config_file_is_told_and_its_option_uses_it(tmp_path: Path) -> No
     assert "has changed since" not in plan
     ended = orchestrate("out", "--resume", "--config", str(file), cwd=tmp_path)
     assert ended.code == 0, ended.stdout
-    assert report_of(tmp_path / "out")["warnings"] == []
+    assert "has changed since" not in "\n".join(report_of(tmp_path / "out")["warnings"])
 
 
 def test_what_counts_is_what_the_run_still_has_from_the_file(tmp_path: Path) -> None:
