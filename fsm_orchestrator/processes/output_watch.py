@@ -119,6 +119,7 @@ class OutputWatch:
     def ended(self) -> None:
         """Note that the end of the process has been noticed."""
         self._was_in_time = time.monotonic() < self._deadline
+        self.progress = self._look()  # without a keeper it is judged here, for the last time
 
     def broken_before(self) -> Broken | None:
         """Return the limit that a process had broken before it ended; it is collected.
