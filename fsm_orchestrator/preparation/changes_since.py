@@ -20,7 +20,7 @@ def attempt_warnings(
 ) -> tuple[str, ...]:
     """Return a warning for each difference of the stages that are to run."""
     return tuple(
-        f"stage {stage!r} will not run as it did: {difference}"
+        f"stage {stage!r} runs with other settings than before: {difference}"
         for stage in stages
         if (attempts := settled.attempts_of(stage))
         for difference in _differences(

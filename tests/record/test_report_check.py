@@ -152,12 +152,12 @@ def test_edited_settings_of_a_stage_are_told(tmp_path: Path) -> None:
 
 def assert_told(*given: str, cwd: Path, said: tuple[str, ...]) -> None:
     """Plan and run of a resume say how the executor differs, and nothing else."""
-    expected = [f"stage 'executor' will not run as it did: {sentence}" for sentence in said]
+    expected = [f"stage 'executor' runs with other settings than before: {sentence}" for sentence in said]
     planned = orchestrate("plan", "out", "--resume", *given, "--json", cwd=cwd).stdout
     shown = orchestrate("plan", "out", "--resume", *given, cwd=cwd).stdout
     orchestrate("out", "--resume", *given, cwd=cwd)
     told = report_of(cwd / "out")["warnings"]
-    warnings = [one for one in told if "will not run as it did" in one]
+    warnings = [one for one in told if "runs with other settings than before" in one]
     assert set(warnings) <= set(json.loads(planned)["warnings"])
     assert [one[: len(wanted)] for one, wanted in zip(warnings, expected, strict=True)] == expected
     assert all(f"warning: {one}" in shown for one in warnings)

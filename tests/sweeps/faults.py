@@ -336,7 +336,7 @@ OF_A_STAGE: Final = {
 }
 
 
-OF_THE_DISTURBANCE: Final = ("had been written", "will not run as it did")
+OF_THE_DISTURBANCE: Final = ("had been written", "runs with other settings than before")
 """What only the warnings of a run that was disturbed say: events went down with the machine, and
 values that are gone were given again."""
 
