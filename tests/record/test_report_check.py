@@ -93,7 +93,7 @@ def test_report_of_a_failure_to_write_is_believed(is_first: bool, tmp_path: Path
     """An invocation that could not write its checkpoint is known from its report alone."""
     if not is_first:
         assert orchestrate("out", *DENIED, cwd=tmp_path).code == 3
-    block = f"rm -f {CHECKPOINT} && mkdir {CHECKPOINT} && touch {CHECKPOINT}/x"
+    block = f"until rm -f {CHECKPOINT} && mkdir {CHECKPOINT}; do :; done; touch {CHECKPOINT}/x"
     here = f"cd {tmp_path / 'out'} && cp {CHECKPOINT} kept && {block}"
     resume = () if is_first else ("--resume",)
     assert orchestrate("out", *resume, *PASSING, *shell("manager", here), cwd=tmp_path).code == 1
