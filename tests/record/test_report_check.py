@@ -152,7 +152,9 @@ def test_edited_settings_of_a_stage_are_told(tmp_path: Path) -> None:
 
 def assert_told(*given: str, cwd: Path, said: tuple[str, ...]) -> None:
     """Plan and run of a resume say how the executor differs, and nothing else."""
-    expected = [f"stage 'executor' runs with other settings than before: {sentence}" for sentence in said]
+    expected = [
+        f"stage 'executor' runs with other settings than before: {sentence}" for sentence in said
+    ]
     planned = orchestrate("plan", "out", "--resume", *given, "--json", cwd=cwd).stdout
     shown = orchestrate("plan", "out", "--resume", *given, cwd=cwd).stdout
     orchestrate("out", "--resume", *given, cwd=cwd)
