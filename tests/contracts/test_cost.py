@@ -273,8 +273,9 @@ _RETRIED: Final = (
     *("--executor-arg", '[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ]', "--executor-max-attempts", "2"),
     *("--executor-retry-exit-code", "1", "--executor-backoff-ms", "0"),
 )
-_NUMBERS_BYTES: Final = 100
-"""How much more a run may write than counted: pids and times since boot differ in length."""
+_NUMBERS_BYTES: Final = 2_000
+"""How much more a run may write than counted: pids, times since boot, inodes, and the names of user
+and host differ in length, and stand in each record."""
 CASES: Final = {
     # In this order: syncs, renames, creates, opens, mkdirs, reads, writes, processes; bytes.
     #
