@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,9 +160,9 @@ def test_checkpoint_and_private_file_are_read_once(
     read: list[Path] = []
     real = files.open_regular
 
-    def counted(path: Path) -> int:
+    def counted(path: Path, **how: Any) -> int:
         read.append(path)
-        return real(path)
+        return real(path, **how)
 
     monkeypatch.setattr(files, "open_regular", counted)
     name, *options = command
