@@ -318,7 +318,7 @@ def test_line_that_does_not_end_is_told_now_and_then(
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     for number in range(100):
-        printed.print(f"\rstep {number}")
+        printed.print(f"\rstep {number}.")
         printed.reader.read()
         now += 0.1
     now += STATE_SECONDS
@@ -326,4 +326,4 @@ def test_line_that_does_not_end_is_told_now_and_then(
     now += STATE_SECONDS
     printed.reader.read()
     assert len(printed.texts) == 6
-    assert printed.texts[-1] == "step 99"
+    assert printed.texts[-1] == "step 99."
