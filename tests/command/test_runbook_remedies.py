@@ -145,7 +145,11 @@ CAUSES = {
     "absent": Cause(lambda _: None, "spawn_failed", r"/tool does not exist"),
     "directory": Cause(Path.mkdir, "spawn_failed", r"directory.*/tool"),
     "not executable": Cause(tool(GOOD_TOOL, mode=0o644), "spawn_failed", r"execut.*/tool"),
-    "bad interpreter": Cause(tool("#!/nowhere/sh\n"), "spawn_failed", r"interpreter.*/tool is there, but its first line names /nowhere/sh"),
+    "bad interpreter": Cause(
+        tool("#!/nowhere/sh\n"),
+        "spawn_failed",
+        r"interpreter.*/tool is there, but its first line names /nowhere/sh",
+    ),
     "bad format": Cause(tool("echo no first line\n"), "spawn_failed", r"/tool.*#!"),
     "exit code": Cause(tool(f"{GOOD_TOOL}exit 7\n"), "failed", r"exited.*\b7\b", exit_code=7),
     "signal": Cause(
