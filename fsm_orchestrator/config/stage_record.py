@@ -84,6 +84,16 @@ class StageRecord(LimitFields, RecordedCommand):
             raise ValueError(f"{missing[0]} is missing")
         return self
 
+    @model_validator(mode="after")
+    def _refuse_misplaced(self) -> Self:
+        """Refuse a hidden text that stands for none of these, or a second for the same."""
+        texts = texts_of(self.command, self.args, self.cwd, self.expected_artifacts)
+        places = {place for place, _ in texts}
+        hidden = [Place(one.field, one.index) for one in self.hidden]
+        if len(hidden) != len(places.intersection(hidden)):
+            raise ValueError("hidden: there is no such text, or it is there twice")
+        return self
+
 
 def record_of(
     stage: str, settings: StageSettings, hider: Hider, kept: StageRecord | None

@@ -21,6 +21,7 @@ from fsm_orchestrator.record.attempt_check import (
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.folding import is_foldable
+from fsm_orchestrator.record.origin_check import given_problems, origin_problems, secret_problems
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
 
@@ -55,6 +56,9 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
     yield from open_attempt_problems(replay, checkpoint.open_attempt)
     yield from completion_problems(replay, checkpoint.completions)
     yield from _closure_problems(checkpoint)
+    yield from given_problems(checkpoint)
+    yield from secret_problems(checkpoint)
+    yield from origin_problems(checkpoint)
 
 
 def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> Iterator[str]:

@@ -100,6 +100,7 @@ _RARE: Final = (
     *("processes.descriptors", "processes.grouped", "processes.keeper_pool"),
     *("processes.leftovers", "processes.postmortem", "processes.snapshots"),
     *("record.checkpoint_reader", "record.events", "record.history_check", "record.attempt_check"),
+    "record.origin_check",
     *("record.report_reader", "secrets.of_run", "stages.output_lines"),
     *(r"cli\.commands\.(?!run)\w+", "cli.parser.completion"),
 )
@@ -125,10 +126,10 @@ LOADS: Final = {
     "completion": Loads((), _COMPLETION, 34, 146, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look.
     "status": Loads(
-        ("status", "./out"), _MODELS, 98, 289, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 99, 290, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 95, 286, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 96, 287, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 31

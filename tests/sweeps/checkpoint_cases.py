@@ -43,7 +43,13 @@ UNWITNESSED: Final = frozenset(
         *("timeout_ms", "kill_grace_ms", "on_leak", "private_ref", "run_id", "stages", "stages.**"),
         *("secret_keys", "secret_keys.*"),
         *("gate_signals.*.source", "open_attempt"),
-        "gate_signals.*.status",  # until it is judged
+        # until it is judged
+        *(f"gate_signals.*.{key}" for key in ("status", "given.at", "given.user")),
+        *("gate_signals.*.given.uid", "gate_signals.*.given.host"),
+        # where the record lies is held against the disk, not against the record
+        *("home.directory", "home.identity", "home.started_in"),
+        # a setting may be given again as it was, which changes nothing about a stage's work
+        *("origins.by_setting.stage.*.invocation", "origins.stages_since.*"),
         *("last_event_seq", "events", "events.last_seq", "events.size_bytes"),
         "events.last_line_sha256",  # the events file is held against them
         # words, times and measures
@@ -72,7 +78,8 @@ UNWITNESSED: Final = frozenset(
             for key in (
                 *("args", "args.*", "command", "cwd", "env_keys", "env_keys.*", "artifacts"),
                 *("artifacts.*", "artifacts.*.path", "artifacts.*.sha256", "flaky"),
-                *("artifacts.*.size_bytes", "duration_ms", "ending", "error", "exit_code"),
+                *("artifacts.*.size_bytes", "artifacts_judged_ms", "duration_ms"),
+                *("ending", "error", "exit_code"),
                 *("malformed_artifacts", "missing_artifacts", "stale_artifacts", "postmortem"),
                 *(
                     "reason",
@@ -256,8 +263,10 @@ def generic(place: Place) -> str:
     """A place as a path in which `*` stands for every index and every name that a run chose."""
     parts = ["*" if isinstance(part, int) else part for part in place]
     for index, part in enumerate(parts[:-1]):
-        if part == "env_digests" or (part == "stages" and index == 0):
+        if part in {"env_digests", "stages_since"} or (part == "stages" and index == 0):
             parts[index + 1] = "*"
+        elif part == "by_setting" and str(parts[index + 1]).startswith("stage."):
+            parts[index + 1] = "stage.*"
     return ".".join(parts)
 
 
