@@ -28,10 +28,12 @@ TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
 
+    from fsm_orchestrator.processes import freezing
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
-else:  # in the keeper's own process
+else:  # in the keeper's own process; all of it now: a stage may replace the package
+    import freezing
     from keeper_messages import DESCRIPTORS_MAX, receive, send
     from kept_output import KeptOutput
 
@@ -218,8 +220,6 @@ class Keeper:
         children = self._children()
         if not children or (children == [self._leader] and self._has_ended(self._leader)):
             return set()
-        import freezing  # type: ignore[import-not-found]  # noqa: PLC0415 - rare
-
         looks = (
             lambda: [(pid, 0) for pid in self._children()],
             lambda: freezing.below(os.getpid()),

@@ -110,7 +110,7 @@ OBSTACLES = {
 }
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "report", "events", "lock", "logs"])
+@pytest.mark.parametrize("name", ["checkpoint", "report", "events", "lock"])
 def test_obstacle_fails_the_run_before_anything_starts(tmp_path: Path, name: str) -> None:
     """With a path of ours taken nothing starts; exit 1, and the report says failed, path named."""
     obstacle, out = OBSTACLES[name], tmp_path / "out"
@@ -136,7 +136,46 @@ def test_obstacle_fails_the_run_before_anything_starts(tmp_path: Path, name: str
     assert ran(tmp_path) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "report", "events", "logs"])
+def test_foreign_logs_refuse_a_first_run(tmp_path: Path) -> None:
+    """What no run made under the name of the logs is not touched; with it gone the run works."""
+    obstacle, out = OBSTACLES["logs"], tmp_path / "out"
+    path = obstacle.put(out)
+    path.write_text("precious")
+    for options, code in (((), 2), (("--resume",), 1)):
+        ended = orchestrate("./out", *marking(), *options, cwd=tmp_path)
+        assert ended.code == code
+        assert str(out) in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert list(out.iterdir()) == [path]
+        assert path.read_text() == "precious"
+    assert str(path) in orchestrate("./out", *marking(), cwd=tmp_path).stderr
+    assert ran(tmp_path) == (0, 0)
+    obstacle.remove(out)
+    assert orchestrate("./out", *marking(), cwd=tmp_path).code == 0
+    assert ran(tmp_path) == (1, 1)
+
+
+def test_resume_goes_on_when_nothing_is_in_the_place_of_the_logs(tmp_path: Path) -> None:
+    """What is in the place of its logs fails a run of ours, and nothing starts until it is gone."""
+    obstacle, out = OBSTACLES["logs"], tmp_path / "out"
+    failing_once = marking("exit $((ORCHESTRATOR_ATTEMPT == 1))")
+    assert orchestrate("./out", *failing_once, cwd=tmp_path).code == 1
+    path = obstacle.put(out)
+    assert orchestrate("./out", "--resume", cwd=tmp_path).code == 1
+    assert ran(tmp_path) == (1, 0)
+    report = report_of(out)
+    assert (report["terminal_state"], report["exit_code"]) == ("failed", 1)
+    assert report["closure_ready"] is False
+    assert str(path) in own_failures(report)[obstacle.operation]
+    assert temporaries(out) == []
+    obstacle.remove(out)
+    assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
+    assert ran(tmp_path) == (2, 1)
+    assert report_of(out)["terminal_state"] == "done"
+    assert checkpoint_of(out)["current_state"] == "done"
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "report", "events"])
 def test_resume_goes_on_when_the_obstacle_is_gone(tmp_path: Path, name: str) -> None:
     """After the obstacle is taken away, the same command with `--resume` reaches done."""
     obstacle, out = OBSTACLES[name], tmp_path / "out"
@@ -151,7 +190,7 @@ def test_resume_goes_on_when_the_obstacle_is_gone(tmp_path: Path, name: str) -> 
     assert checkpoint_of(out)["current_state"] == "done"
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "events", "lock", "logs", "archive"])
+@pytest.mark.parametrize("name", ["checkpoint", "events", "lock", "archive"])
 def test_report_of_an_earlier_run_does_not_stand_for_a_failed_one(
     tmp_path: Path, name: str
 ) -> None:
@@ -164,6 +203,23 @@ def test_report_of_an_earlier_run_does_not_stand_for_a_failed_one(
     assert report["terminal_state"] == "failed"
     assert report["closure_ready"] is False
     assert str(path) in own_failures(report)[OBSTACLES[name].operation]
+    assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("failed: ")
+
+
+def test_what_is_in_the_place_of_an_earlier_runs_logs_is_archived(tmp_path: Path) -> None:
+    """It goes where the earlier run goes, unchanged, and the new run has logs of its own."""
+    out = tmp_path / "out"
+    assert orchestrate("./out", *marking(), "--run-id", "earlier", cwd=tmp_path).code == 0
+    OBSTACLES["logs"].put(out).write_text("precious")
+    assert orchestrate("./out", *marking("exit 1"), cwd=tmp_path).code == 1
+    report = report_of(out)
+    assert report["terminal_state"] == "failed"
+    assert report["closure_ready"] is False
+    assert report["run_id"] != "earlier"
+    assert own_failures(report) == {}
+    assert statuses(report) == [("manager", "failed")]
+    assert (out / "archive/earlier/logs").read_text() == "precious"
+    assert (out / "logs/manager.1.stderr.log").is_file()
     assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("failed: ")
 
 
@@ -195,7 +251,7 @@ def put_back(out: Path, kept: Path, name: str) -> None:
         (CHECKPOINT, "checkpoint.persist", "mkdir", 2),
         (REPORT, "report.persist", "mkdir", 1),
         (EVENTS, "events.persist", "mkdir", 1),
-        ("logs", "logs.persist", "touch", 1),
+        ("logs", "logs.persist", "touch", 2),  # it is not known what it printed
     ],
 )
 def test_path_is_taken_while_the_manager_runs(
@@ -203,7 +259,7 @@ def test_path_is_taken_while_the_manager_runs(
 ) -> None:
     """When a path of ours is taken in mid-run the executor is not started; healed, it goes on.
 
-    Only a success that could not be made durable is done again.
+    Only a success that could not be made durable, output included, is done again.
     """
     out, kept = tmp_path / "out", tmp_path / "kept"
     script = sabotage(f"mv out/{name} kept && {make} out/{name}")
@@ -245,14 +301,21 @@ def test_success_that_is_not_durable_is_not_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["manager", "executor"])
 def test_output_directory_is_deleted_by_a_stage(tmp_path: Path, stage: str) -> None:
-    """With OUT gone nothing more starts, the run is failed, and OUT is not made anew."""
+    """With OUT gone nothing more starts; it is made anew for the report, which says failed."""
     ended = orchestrate("./out", *marking(**{stage: sabotage("rm -rf out")}), cwd=tmp_path)
     assert ended.code == 1
     assert ended.stdout.startswith("failed: ")
     assert str(tmp_path / "out" / CHECKPOINT) in ended.stdout
     assert "Traceback" not in ended.stderr
     assert ran(tmp_path) == ((1, 0) if stage == "manager" else (1, 1))
-    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [LOCK, REPORT]
+    assert (out / LOCK).read_bytes() == b""  # held while the report was written, and given back
+    report = report_of(out)
+    assert (report["terminal_state"], report["exit_code"]) == ("failed", 1)
+    assert report["closure_ready"] is False
+    assert str(out / CHECKPOINT) in own_failures(report)["checkpoint.persist"]
+    assert orchestrate("./out", *marking(), cwd=tmp_path).code == 0
 
 
 def test_output_directory_is_replaced_by_a_stage(tmp_path: Path) -> None:

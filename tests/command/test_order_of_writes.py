@@ -21,11 +21,15 @@ TRACED = "execve,rename,renameat,renameat2,fsync,write"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call of a traced run that matters for order; `data` is what was written."""
+    """A system call of a traced run that matters for order.
+
+    `data` is what was written, `source` what had been the name of what was renamed.
+    """
 
     name: str
     path: str
     data: bytes = b""
+    source: str = ""
 
 
 def traced(arguments: Sequence[str], cwd: Path) -> list[Call]:
@@ -71,7 +75,20 @@ def call_in(text: str) -> Call:
         path, data = re.findall(r"^\w+\(\d+<([^>]*)>(?:, \"(.*)\", \d+)?\)", text)[0]
         return Call(name, path, data.encode().decode("unicode_escape").encode("latin-1"))
     quoted = re.findall(r"\"([^\"]*)\"", text)
-    return Call("execve", quoted[0]) if name == "execve" else Call("rename", quoted[-1])
+    if name == "execve":
+        return Call("execve", quoted[0])
+    # Either name may be relative to a directory that is given by its descriptor.
+    named = re.findall(r"(?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?\"([^\"]*)\"", text)
+    source, path = (os.path.join(directory, entry) for directory, entry in named)
+    return Call("rename", path, source=source)
+
+
+def is_temporary_of(path: str, source: str) -> bool:
+    """Whether `source` is a temporary name, beside it, for what is to be `path`."""
+    directory, name = os.path.split(path)
+    pattern = rf"\.{re.escape(name)}\.[0-9a-f]{{16}}{re.escape(files.TEMPORARY_SUFFIX)}"
+    beside, temporary = os.path.split(source)
+    return beside == directory and re.fullmatch(pattern, temporary) is not None
 
 
 def can_trace() -> bool:
@@ -104,19 +121,24 @@ def make_tools(cwd: Path) -> tuple[str, ...]:
 def test_persist_comes_before_spawn(tmp_path: Path) -> None:
     """A stage is spawned once its attempt is written, synced, renamed and its directory synced."""
     out = tmp_path / "out"
-    temporary = str(out / f".{CHECKPOINT}{files.TEMPORARY_SUFFIX}")
+    checkpoint_path = str(out / CHECKPOINT)
     calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
     names = [(call.name, call.path) for call in calls]
     begin = 0
     for stage in ("manager", "executor"):
         spawned = names.index(("execve", str(tmp_path / f"{stage}-tool")))
         before = names[begin:spawned]
-        written = len(before) - 1 - before[::-1].index(("write", temporary))
+        written, temporary = [
+            (index, path)
+            for index, (name, path) in enumerate(before)
+            if name == "write" and is_temporary_of(checkpoint_path, path)
+        ][-1]
         checkpoint = json.loads(calls[begin + written].data)
         assert checkpoint["current_state"] == stage
         assert checkpoint["open_attempt"]["stage"] == stage
         synced = before.index(("fsync", temporary), written)
-        renamed = before.index(("rename", str(out / CHECKPOINT)), synced)
+        renamed = before.index(("rename", checkpoint_path), synced)
+        assert calls[begin + renamed].source == temporary
         assert ("fsync", str(out)) in before[renamed:]
         begin = spawned
 
@@ -134,9 +156,9 @@ def test_every_rename_is_between_two_syncs(tmp_path: Path) -> None:
             synced.add(call.path)
             is_directory_synced |= path == out
         elif call.name == "rename" and path.parent == out:
-            temporary = str(path.with_name(f".{path.name}{files.TEMPORARY_SUFFIX}"))
-            assert temporary in synced
-            synced.remove(temporary)
+            assert is_temporary_of(call.path, call.source)
+            assert call.source in synced
+            synced.remove(call.source)
             is_directory_synced = False
             renamed += 1
         elif path.name.endswith("-tool"):

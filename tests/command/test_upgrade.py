@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,11 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
 
 import fsm_orchestrator
 from fsm_orchestrator.cli import held_code
-from tests.support.command import COMMAND, PASSING, environment, report_of, shell
+from tests.support.command import COMMAND, ORCHESTRATOR_PID, PASSING, environment, report_of, shell
+from tests.support.patience import wait_until
 
 PACKAGE: Final = Path(fsm_orchestrator.__file__).parent
 REPLACED: Final = """
@@ -80,6 +84,20 @@ def test_run_ends_as_if_nothing_had_happened(end: str, upgrade: str, lib: Path) 
     assert report["exit_code"] == code
     assert report["closure_ready"] == (code == 0)
     assert str(lib.parents[1] / "out") in ended.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="keepers are there on Linux only")
+@pytest.mark.parametrize("upgrade", UPGRADES)
+def test_keeper_ends_what_is_left_all_the_same(upgrade: str, lib: Path, tmp_path: Path) -> None:
+    """The keeper has all that it needs before a stage begins: it ends the stage of a killed run."""
+    script = f"{UPGRADES[upgrade]}\necho $$ >pid; kill -KILL {ORCHESTRATOR_PID}; exec sleep 600"
+    assert run(lib, *shell("manager", script)).returncode == -signal.SIGKILL
+    stage = int((tmp_path / "pid").read_text())
+    try:
+        wait_until(lambda: not psutil.pid_exists(stage), "the stage is there")
+    finally:
+        if psutil.pid_exists(stage):
+            os.kill(stage, signal.SIGKILL)
 
 
 def test_library_that_is_gone_is_a_designed_error(lib: Path, tmp_path: Path) -> None:

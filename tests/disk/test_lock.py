@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -260,13 +261,16 @@ def test_killed_holder_does_not_refuse_a_new_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to look at descriptors")
 def test_no_stage_inherits_the_lock(tmp_path: Path) -> None:
-    """A stage has its three streams and no descriptor of the orchestrator's."""
-    script = "ls -l /proc/$$/fd > descriptors"
+    """A stage has its three streams and no descriptor of the orchestrator's or the keeper's."""
+    script = "ls -l /proc/$$/fd; exit 0"  # not the last command: the shell lists itself
     assert orchestrate("./out", *PASSING, *shell("manager", script), cwd=tmp_path).code == 0
-    text = (tmp_path / "descriptors").read_text()
-    assert LOCK not in text
-    assert "manager.1.stderr.log" in text
-    assert "pipe:" not in text
+    text = (tmp_path / "out/logs/manager.1.stdout.log").read_text()
+    targets = dict(re.findall(r" (\d+) -> (.*)$", text, re.MULTILINE))
+    assert list(targets) == ["0", "1", "2"]
+    assert targets["0"] == os.devnull
+    assert targets["1"].startswith("pipe:")
+    assert targets["2"].startswith("pipe:")
+    assert targets["1"] != targets["2"]
 
 
 def test_text_in_a_free_lock_file_means_nothing(tmp_path: Path) -> None:
