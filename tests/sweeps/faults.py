@@ -27,7 +27,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import Gate, GatesGuard, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import Gate, GatesGuard, GateSource, Outcome, StageStatus
 from tests.support.command import CHECKPOINT, EVENTS, REPORT, events_of
 
 SOAK: Final = bool(os.environ.get("SOAK"))
@@ -426,6 +426,11 @@ def assert_whole(desk: Desk, mended: Report) -> None:
 def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
     """Assert that all that ran in an invocation ran after its gates had passed."""
     assert kept.lifecycle.gates_guard is GatesGuard.STAGES
+    for one in invocation.gate_decisions:  # a signal is kept from the invocation it was given to
+        assert one.given is not None
+        is_kept = one.given.invocation < invocation.number
+        assert one.given.invocation <= invocation.number
+        assert is_kept is (one.source is GateSource.CHECKPOINT)
     entered = [transition.dest for transition in invocation.transitions]
     if any(stage in entered for stage in STAGES):
         assert entered[0] == "gating"
