@@ -12,10 +12,11 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from fsm_orchestrator import RunConfig, StageGiven, load_report
@@ -26,7 +27,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import Gate, GatesGuard, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import Gate, GatesGuard, GateSource, Outcome, StageStatus
 from tests.support.command import CHECKPOINT, EVENTS, REPORT, events_of
 
 SOAK: Final = bool(os.environ.get("SOAK"))
@@ -86,11 +87,17 @@ class Desk:
         notes, artifact = (
             path.read_bytes() if path.exists() else b"" for path in (self.notes, self.artifact)
         )
-        return Scene(read_tree(self.disk) if tree is None else tree, notes, artifact)
+        home = self.out.stat().st_ino if self.out.exists() else 0
+        return Scene(read_tree(self.disk) if tree is None else tree, notes, artifact, home)
 
     def put(self, scene: Scene) -> None:
-        """Make everything as it was."""
-        write_tree(self.disk, scene.tree)
+        """Make everything as it was; the output directory is the same one, and not a copy of it."""
+        homes = self.root / "homes"
+        homes.mkdir(exist_ok=True)
+        if self.out.exists():
+            write_tree(self.out, ())
+            self.out.rename(homes / str(self.out.stat().st_ino))
+        write_tree(self.disk, scene.tree, {OUT: homes / str(scene.home)})
         for path, content in ((self.notes, scene.notes), (self.artifact, scene.artifact)):
             path.unlink(missing_ok=True)
             if content:
@@ -104,6 +111,8 @@ class Scene:
     tree: Tree
     notes: bytes
     artifact: bytes
+    home: int = field(default=0, compare=False)
+    """Inode of the output directory: a run in another one takes it for a copy."""
 
 
 def read_tree(root: Path) -> Tree:
@@ -114,13 +123,22 @@ def read_tree(root: Path) -> Tree:
     )
 
 
-def write_tree(root: Path, tree: Tree) -> None:
-    """Make a directory hold what `tree` says, and nothing else."""
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
+def write_tree(root: Path, tree: Tree, kept: Mapping[str, Path] = MappingProxyType({})) -> None:
+    """Make a directory hold what `tree` says, and nothing else.
+
+    `kept`: empty directories that are moved to their place, if they are there.
+    """
+    root.mkdir(exist_ok=True)
+    for one in root.iterdir():
+        if one.is_dir():
+            shutil.rmtree(one)
+        else:
+            one.unlink()
     for name, content in tree:
         path = root / name
-        if content is None:
+        if name in kept and kept[name].exists():
+            kept[name].rename(path)
+        elif content is None:
             path.mkdir()
         else:
             path.write_bytes(content)
@@ -346,6 +364,8 @@ def normalised(report: Report) -> dict[str, Any]:
     document = report.model_dump(mode="json", exclude=PLAIN)
     for decision in document["gate_decisions"]:
         del decision["source"]  # a resume has it from the checkpoint
+        if decision["given"] is not None:  # by the same user, in an earlier invocation
+            del decision["given"]["at"], decision["given"]["invocation"]
     document["warnings"] = [
         one for one in report.warnings if not any(words in one for words in OF_THE_DISTURBANCE)
     ]
@@ -406,6 +426,11 @@ def assert_whole(desk: Desk, mended: Report) -> None:
 def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
     """Assert that all that ran in an invocation ran after its gates had passed."""
     assert kept.lifecycle.gates_guard is GatesGuard.STAGES
+    for one in invocation.gate_decisions:  # a signal is kept from the invocation it was given to
+        assert one.given is not None
+        is_kept = one.given.invocation < invocation.number
+        assert one.given.invocation <= invocation.number
+        assert is_kept is (one.source is GateSource.CHECKPOINT)
     entered = [transition.dest for transition in invocation.transitions]
     if any(stage in entered for stage in STAGES):
         assert entered[0] == "gating"

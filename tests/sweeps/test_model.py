@@ -78,6 +78,17 @@ def typed(request: Request) -> Request:
     return replace(request, stages=stages)
 
 
+def _without_times(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a repeated invocation tells as the one before it did."""
+    apart = {"started_at", "finished_at", "earlier_invocations"}
+    lists = {"transitions": {"seq", "at"}, "stage_executions": {"started_at", "duration_ms"}}
+    kept = {key: value for key, value in told.items() if key not in apart}
+    return kept | {
+        name: [{key: one[key] for key in one.keys() - without} for one in told[name]]
+        for name, without in lists.items()
+    }
+
+
 class Machine(RuleBasedStateMachine):
     """One output directory, and whatever may be done in it and to it."""
 
@@ -329,8 +340,18 @@ class Machine(RuleBasedStateMachine):
 
     def _assert_nothing_lost(self, earlier: list[dict[str, Any]], was_running: str | None) -> None:
         """What earlier invocations told is all there still."""
-        assert [one["number"] for one in earlier] == list(range(1, len(self.told) + 1))
-        for found, told in zip(earlier, self.told, strict=True):
+        counts = [(one["repeats"] or {"count": 0})["count"] for one in earlier]
+        starts = [1 + place + sum(counts[:place]) for place in range(len(earlier))]
+        assert [one["number"] for one in earlier] == starts
+        assert len(self.told) == len(earlier) + sum(counts)
+        for one, start, count in zip(earlier, starts, counts, strict=True):
+            for told in self.told[start : start + count]:
+                assert told is not None, "an invocation that was killed is no repetition"
+                assert _without_times(told) == _without_times(self.told[start - 1] or {})
+            if count:
+                last = self.told[start + count - 1] or {}
+                assert one["repeats"]["last_started_at"] == last["started_at"]
+        for found, told in zip(earlier, (self.told[one - 1] for one in starts), strict=True):
             if told is None:
                 assert (found["exit_code"], found["finished_at"]) == (None, None)
                 assert found["stage_executions"][-1]["status"] == "interrupted"
