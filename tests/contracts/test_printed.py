@@ -172,7 +172,9 @@ def checkpoint_gone(run: Run, out: Path) -> Ended:
 
 def directory_removed(run: Run, _out: Path) -> Ended:
     """A stage removed the output directory."""
-    return run(*PASSING, *stages('rm -rf "$ORCHESTRATOR_OUTPUT_DIR"; exit 3'))
+    removes = 'while test -e "$ORCHESTRATOR_OUTPUT_DIR"; do rm -rf "$ORCHESTRATOR_OUTPUT_DIR"; done'
+    # Again and again: the orchestrator may write there while it is being removed.
+    return run(*PASSING, *stages(f"{removes}; exit 3"))
 
 
 def reworked(run: Run, _out: Path) -> Ended:
