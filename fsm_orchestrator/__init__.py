@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+    from fsm_orchestrator.constants import __version__
     from fsm_orchestrator.lifecycle.diff import diff
     from fsm_orchestrator.lifecycle.model import Lifecycle
     from fsm_orchestrator.lifecycle.reading import load_lifecycle
     from fsm_orchestrator.lifecycle.verification import verify
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.report import Report
-    from fsm_orchestrator.vocabulary import __version__
 
 __all__ = [
     "KeeperPool",
@@ -42,7 +42,7 @@ _HOMES: Final = {
     "Report": "record.report",
     "RunConfig": "config.run_config",
     "StageGiven": "config.run_config",
-    "__version__": "vocabulary",
+    "__version__": "constants",
     "diff": "lifecycle.diff",
     "load_lifecycle": "lifecycle.reading",
     "load_report": "api",

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.engine.invocation import run_invocation
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import REPORT_FILE, HeldBy
+from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool

@@ -22,20 +22,14 @@ from pydantic_core.core_schema import (
 )
 
 from fsm_orchestrator.config.config_file import ConfigFile
+from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
-    PRODUCT,
-    SCHEMA_VERSION,
-    Gate,
-    Outcome,
-    SchemaName,
-)
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Outcome, SchemaName
 
 __all__ = ["SchemaName", "schema_text"]
 

@@ -13,9 +13,9 @@ import select
 import time
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OutputError
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import PRODUCT
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.interrupts import Interrupts

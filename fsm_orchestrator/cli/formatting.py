@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.text.hidden import shell_line, shell_words
 from fsm_orchestrator.text.phrases import printable, span_ms, span_words
-from fsm_orchestrator.vocabulary import PRODUCT
 
 
 def command_line(*words: str) -> str:

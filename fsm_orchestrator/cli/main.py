@@ -15,8 +15,9 @@ import click
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError, not_loaded
-from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 
 def main() -> None:

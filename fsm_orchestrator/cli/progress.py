@@ -10,18 +10,12 @@ import click
 
 from fsm_orchestrator.cli.console import stderr
 from fsm_orchestrator.cli.log_stream import LogStream
+from fsm_orchestrator.constants import EVENTS_FILE
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.text.terminal import shown_line
-from fsm_orchestrator.vocabulary import (
-    EVENTS_FILE,
-    EventName,
-    LogFormat,
-    LogLevel,
-    OutputStream,
-    StageStatus,
-)
+from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.interrupts import Interrupts

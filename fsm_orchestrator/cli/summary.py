@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.cli.formatting import columns
+from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.text.terminal import last_lines, shown_line
-from fsm_orchestrator.vocabulary import REPORT_FILE, Ending, Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.config.config_file import ConfigFile, GatesGiven
 from fsm_orchestrator.config.run_config import StageGiven
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
@@ -24,7 +25,6 @@ from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, PRODUCT
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 

@@ -9,10 +9,11 @@ import tomli_w
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
+from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import option_prefix, printable_name
-from fsm_orchestrator.vocabulary import SCHEMA_VERSION, OnChangedStage
+from fsm_orchestrator.vocabulary import OnChangedStage
 
 
 def config_text(config: RunConfig) -> str:

@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk import files, moving, peek
-from fsm_orchestrator.disk.belongings import RUN_FILES, is_of_a_run
-from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.vocabulary import (
+from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
 )
+from fsm_orchestrator.disk import files, moving, peek
+from fsm_orchestrator.disk.belongings import RUN_FILES, is_of_a_run
+from fsm_orchestrator.disk.held import HeldDirectory
 
 UNREADABLE_RUN: Final = "unreadable"
 

@@ -10,9 +10,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.disk import peek
-from fsm_orchestrator.disk.kinds import kind_of
-from fsm_orchestrator.vocabulary import (
+from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     EVENTS_FILE,
     LOCK_FILE,
@@ -20,6 +18,8 @@ from fsm_orchestrator.vocabulary import (
     PRODUCT,
     REPORT_FILE,
 )
+from fsm_orchestrator.disk import peek
+from fsm_orchestrator.disk.kinds import kind_of
 
 RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
 _SIGNS: Final = {

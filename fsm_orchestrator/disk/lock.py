@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 from typing import Self
 
+from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory, Identity, identity_of
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
-from fsm_orchestrator.vocabulary import LOCK_FILE, HeldBy, Operation
+from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 HOLDER_BYTES_MAX = 4096
 PID_MAX = 2**31 - 1

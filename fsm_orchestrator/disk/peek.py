@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from fsm_orchestrator.constants import CHECKPOINT_FILE, RUN_ID_PATTERN
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, RUN_ID_PATTERN
 
 RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest report, checkpoint or lifecycle that is read."""

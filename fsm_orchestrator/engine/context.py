@@ -29,14 +29,7 @@ from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
-from fsm_orchestrator.vocabulary import (
-    Ending,
-    EventName,
-    ExitCode,
-    Operation,
-    Outcome,
-    StageStatus,
-)
+from fsm_orchestrator.vocabulary import Ending, EventName, ExitCode, Operation, Outcome, StageStatus
 
 LAST_WORDS: Final = 8
 """How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,

@@ -11,6 +11,12 @@ from pathlib import Path
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import (
+    ARCHIVE_DIRECTORY,
+    CHECKPOINT_FILE,
+    LOGS_DIRECTORY,
+    REPORT_FILE,
+)
 from fsm_orchestrator.disk import archive, belongings, files, stale
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room, require_room
@@ -28,13 +34,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import (
-    ARCHIVE_DIRECTORY,
-    CHECKPOINT_FILE,
-    LOGS_DIRECTORY,
-    REPORT_FILE,
-    Operation,
-)
+from fsm_orchestrator.vocabulary import Operation
 
 
 def run_invocation(config: RunConfig, caller: Surroundings) -> Report:

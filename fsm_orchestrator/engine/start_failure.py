@@ -7,6 +7,7 @@ import os
 
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError, ReportError
@@ -16,17 +17,7 @@ from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import (
-    CHECKPOINT_FILE,
-    PRODUCT,
-    REPORT_FILE,
-    EventName,
-    ExecutionMode,
-    ExitCode,
-    Operation,
-    Outcome,
-    __version__,
-)
+from fsm_orchestrator.vocabulary import EventName, ExecutionMode, ExitCode, Operation, Outcome
 
 OPERATIONS = (
     Operation.CHECKPOINT_LOAD,

@@ -6,6 +6,7 @@ writes nothing.
 
 from __future__ import annotations
 
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.explanation.causes import causes_of
 from fsm_orchestrator.explanation.changed_files import changed_files_of
 from fsm_orchestrator.explanation.explanation import Explanation
@@ -14,7 +15,7 @@ from fsm_orchestrator.explanation.stages import explained_gates, explained_stage
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 
 def explain(view: InspectedRun, shown: str) -> Explanation:

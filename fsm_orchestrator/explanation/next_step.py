@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import settings_of
+from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX, PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
@@ -25,16 +26,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.vocabulary import (
-    BYTES_MAX,
-    MILLISECONDS_MAX,
-    PRODUCT,
-    Ending,
-    OnChangedStage,
-    Outcome,
-    PlannedAction,
-    Standing,
-)
+from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
 
 VALUE_UNKNOWN: Final = "VALUE"
 _RAISED: Final = {

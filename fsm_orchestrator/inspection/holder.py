@@ -7,9 +7,10 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.processes.table import is_stopped
-from fsm_orchestrator.vocabulary import LOCK_FILE, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 LOCKS: Final = Path("/proc/locks")
 

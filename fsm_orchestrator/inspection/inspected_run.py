@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.disk.where import absolute
@@ -29,15 +30,7 @@ from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
-from fsm_orchestrator.vocabulary import (
-    ARCHIVE_DIRECTORY,
-    CHECKPOINT_FILE,
-    EVENTS_FILE,
-    REPORT_FILE,
-    Outcome,
-    Standing,
-    Whereabouts,
-)
+from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
 """The sentence on a run that was interrupted."""

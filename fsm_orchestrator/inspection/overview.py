@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError
@@ -22,7 +23,7 @@ from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import last_line
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 LINE_CHARACTERS_MAX: Final = 500
 

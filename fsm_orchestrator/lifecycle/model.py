@@ -10,11 +10,11 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from fsm_orchestrator.constants import CYCLES_MAX
 from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
-    CYCLES_MAX,
     MANDATORY_GATES,
     Gate,
     GatesGuard,

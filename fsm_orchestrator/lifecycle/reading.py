@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import LifecycleError
@@ -26,7 +27,6 @@ from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
-from fsm_orchestrator.vocabulary import SCHEMA_VERSION
 
 shipped_names = lifecycle_names.shipped_names
 

@@ -12,13 +12,13 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
+from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.labels import state_label, transition_label
 from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at
 from fsm_orchestrator.text.validation import Location, Problem, problems, unknown_key
-from fsm_orchestrator.vocabulary import STATE_NAME_PATTERN
 
 Schema: TypeAlias = Mapping[str, Any]
 

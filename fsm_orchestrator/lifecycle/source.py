@@ -13,9 +13,10 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.text.toml import NotATableError, table_of
-from fsm_orchestrator.vocabulary import STATE_NAME_PATTERN, StateKind
+from fsm_orchestrator.vocabulary import StateKind
 
 LIFECYCLE_BYTES_MAX: Final = 1_048_576
 NAME_CHARACTERS_MAX: Final = 64

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
 
-from fsm_orchestrator.vocabulary import RUN_ID_PATTERN, STATE_NAME_PATTERN
+from fsm_orchestrator.constants import RUN_ID_PATTERN, STATE_NAME_PATTERN
 
 
 def _refuse_bool(value: Any) -> Any:

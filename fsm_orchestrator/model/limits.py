@@ -4,17 +4,17 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fsm_orchestrator.constants import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_OUTPUT_LIMIT_BYTES,
+    DEFAULT_TIMEOUT_MS,
+)
 from fsm_orchestrator.model.stage_options import (
     BOUNDS,
     GRACE_MILLISECONDS,
     MILLISECONDS,
     OPTION_OF_KEY,
     Bounds,
-)
-from fsm_orchestrator.vocabulary import (
-    DEFAULT_KILL_GRACE_MS,
-    DEFAULT_OUTPUT_LIMIT_BYTES,
-    DEFAULT_TIMEOUT_MS,
 )
 
 

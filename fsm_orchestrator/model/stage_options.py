@@ -10,15 +10,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from fsm_orchestrator.vocabulary import (
+from fsm_orchestrator.constants import (
     ATTEMPTS_MAX,
     BYTES_MAX,
     DEFAULT_BACKOFF_MS,
     DEFAULT_BACKOFF_MS_MAX,
     DEFAULT_OUTPUT_LIMIT_BYTES,
     MILLISECONDS_MAX,
-    Backoff,
 )
+from fsm_orchestrator.vocabulary import Backoff
 
 
 class Bounds(NamedTuple):

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias, assert_never, cast
 
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, Choices, Kind, StageOption
 from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS, GateSource
+from fsm_orchestrator.vocabulary import GateSource
 
 DEFAULT: Final = Level.DEFAULT.value
 Origin = Callable[..., str]

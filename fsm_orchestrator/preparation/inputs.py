@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple, assert_never
 
@@ -18,6 +19,7 @@ from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.origins import InputFile, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
@@ -30,7 +32,7 @@ from fsm_orchestrator.preparation.preparation import secret_values
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, Compared, Gate, InputKind, InputState
+from fsm_orchestrator.vocabulary import Compared, Gate, InputKind
 
 _SHOWN_MAX: Final = 8
 _VALUE_CHARACTERS_MAX: Final = 80
@@ -43,6 +45,16 @@ _KEYS: Final = {
 """The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
 _OPTIONS: Final = {InputKind.CONFIG: "--config", InputKind.LIFECYCLE: "--lifecycle"}
+
+
+class InputState(StrEnum):
+    """What has become of a file that an invocation was given."""
+
+    CHANGED = "changed"
+    OTHER_RELATION = "other_relation"
+    """A lifecycle that declares another relation: no resume can follow it."""
+    UNUSABLE = "unusable"
+    GONE = "gone"
 
 
 class InputChange(StrictModel):

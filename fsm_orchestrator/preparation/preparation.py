@@ -20,6 +20,7 @@ from fsm_orchestrator.config.origins import InputFile, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -32,14 +33,11 @@ from fsm_orchestrator.secrets.masking import Masker, is_masked
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
-    DEFAULT_KILL_GRACE_MS,
     MANDATORY_GATES,
-    PRODUCT,
     ExecutionMode,
     GatesGuard,
     InputKind,
     Trigger,
-    __version__,
 )
 
 if TYPE_CHECKING:

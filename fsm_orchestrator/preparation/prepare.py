@@ -16,6 +16,13 @@ from fsm_orchestrator.config.hidden_text import Hider
 from fsm_orchestrator.config.origins import NO_ORIGINS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
+from fsm_orchestrator.constants import (
+    CHECKPOINT_FILE,
+    DEFAULT_LIFECYCLE,
+    PRODUCT,
+    REPORT_FILE,
+    __version__,
+)
 from fsm_orchestrator.disk import archive, belongings
 from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
@@ -39,18 +46,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import (
-    CHECKPOINT_FILE,
-    DEFAULT_LIFECYCLE,
-    PRODUCT,
-    REPORT_FILE,
-    ExecutionMode,
-    OnChangedStage,
-    OnLeak,
-    Trigger,
-    Whereabouts,
-    __version__,
-)
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.checkpoint_reader import SavedRun

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import have_passed, judge, signals_in_force
@@ -42,12 +43,10 @@ from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
-    REPORT_FILE,
     ExecutionMode,
     GatesGuard,
     Trigger,
     Whereabouts,
-    __version__,
 )
 
 

@@ -6,8 +6,11 @@ Linux. A process that is killed so has got SIGKILL, and nothing tells that from 
 from __future__ import annotations
 
 import functools
+import signal
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from fsm_orchestrator.model.endings import Exited, ProcessEnd, Signaled
 
 _KEY: Final = b"oom_kill"
 _MACHINE: Final = "/proc/vmstat"
@@ -75,3 +78,9 @@ def _count(path: str) -> int | None:
     except (OSError, ValueError):
         return None
     return None
+
+
+def is_kill(end: ProcessEnd) -> bool:
+    """Return whether a process got SIGKILL from somebody; a shell's exit code tells of its last."""
+    killed = signal.SIGKILL
+    return (isinstance(end, Signaled) and end.signum == killed) or end == Exited(128 + killed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from pydantic import ValidationError
 
+from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
@@ -23,7 +24,6 @@ from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import described
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.relocation import Relocation

@@ -15,6 +15,7 @@ import structlog
 from pydantic import BaseModel
 
 from fsm_orchestrator.clock import Clock, timestamp
+from fsm_orchestrator.constants import EVENTS_FILE, SCHEMA_VERSION
 from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
@@ -29,7 +30,7 @@ from fsm_orchestrator.record.events_mark import (
 )
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.json_output import json_line
-from fsm_orchestrator.vocabulary import EVENTS_FILE, SCHEMA_VERSION, EventName, Operation
+from fsm_orchestrator.vocabulary import EventName, Operation
 
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]

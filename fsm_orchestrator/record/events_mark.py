@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 
 from pydantic import Field
 
+from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
-from fsm_orchestrator.vocabulary import BYTES_MAX
 
 CHUNK_BYTES: Final = 64 * 1024
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024

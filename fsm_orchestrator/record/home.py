@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, Whereabouts
+from fsm_orchestrator.vocabulary import Whereabouts
 
 NOT_MADE = Identity(0, 0)
 """The identity of a directory that is to be made."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
@@ -20,7 +21,7 @@ from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.report import Report, build_report
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE, Operation, Outcome
+from fsm_orchestrator.vocabulary import Operation, Outcome
 
 BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
 """The largest record that is written, less its last word, which is written still."""

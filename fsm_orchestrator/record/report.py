@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
 from fsm_orchestrator.model.base import (
     RunId,
@@ -19,7 +20,6 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
-    PRODUCT,
     Containment,
     ExecutionMode,
     ExitCode,

@@ -17,10 +17,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files, stale
 from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.model.base import SchemaVersion, StrictModel
-from fsm_orchestrator.vocabulary import PRODUCT
 
 PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
 FILE_BYTES_MAX = 16 * 1024 * 1024

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.api import load_report
+from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE
 from fsm_orchestrator.errors import CheckpointError, OrchestratorError
 from fsm_orchestrator.processes import leftovers
 from fsm_orchestrator.record import checkpoint_reader
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE
 
 STAGES: Final = ("manager", "executor")
 PYTHON: Final = (sys.executable, "-I", "-X", "utf8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Final
 
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
@@ -39,7 +39,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
-from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills
+from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_kill
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
@@ -54,11 +54,11 @@ from fsm_orchestrator.stages.artifacts import (
 )
 from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.judging import Judging
-from fsm_orchestrator.stages.output_files import is_at, log_names, open_logs, postmortem_name
+from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.terminal import last_lines
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, OnLeak, Operation, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
 _NOTHING: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
@@ -137,7 +137,8 @@ class Attempt:
             stderr_tail = self._tail(1)
             if report.survivors:
                 raise self._not_ended(report.survivors)
-            self._check_logs(report.kept_bytes)
+            kept = zip(self._starts, report.kept_bytes, strict=True)
+            check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
@@ -159,7 +160,7 @@ class Attempt:
         if signum is not None and isinstance(by_itself, Exited | Signaled):
             report = report._replace(end=Interrupted(signum, by_then=by_itself))
             verdict, self._was_judged = _NOTHING, True
-        if _is_killed(report.end):
+        if is_kill(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
@@ -172,29 +173,6 @@ class Attempt:
                 Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
             ):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
-
-    def _check_logs(self, kept_bytes: tuple[int, int]) -> None:
-        """Make sure that the logs hold what was written into them, and are in their places.
-
-        Raises:
-            OperationError: one was cut, removed or replaced, by the stage or somebody else.
-        """
-        try:
-            self.home.confirm()
-        except OSError:  # of the directory itself: whoever writes there next says that
-            return
-        names = log_names(self.record.stage, self.record.attempt)
-        for number, name in enumerate(names):
-            path = self.output_directory / name
-            found = os.fstat(self._outputs[number])
-            is_cut = found.st_size < self._starts[number] + kept_bytes[number]
-            if is_cut or not is_at(path, found):
-                raise OperationError(
-                    Operation.LOGS_PERSIST,
-                    f"{path} was cut, moved or removed while stage {self.record.stage!r} was at"
-                    " work: what it printed is lost",
-                    remedy="find out who did that, the stage itself perhaps, then resume",
-                )
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""
@@ -366,9 +344,3 @@ class Attempt:
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
             details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
         return Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-
-
-def _is_killed(end: ProcessEnd) -> bool:
-    """Answer whether a process got SIGKILL from somebody; a shell's exit code tells of its last."""
-    killed = signal.SIGKILL
-    return (isinstance(end, Signaled) and end.signum == killed) or end == Exited(128 + killed)

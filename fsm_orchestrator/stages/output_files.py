@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.constants import LOGS_DIRECTORY, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY, STATE_NAME_PATTERN, Operation
+from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.vocabulary import Operation
 
 _NAME: Final = re.compile(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
 
@@ -57,7 +59,7 @@ def postmortem_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
 
 
-def is_at(path: Path, found: os.stat_result) -> bool:
+def _is_at(path: Path, found: os.stat_result) -> bool:
     """Return whether the file that was `found` by its descriptor is what is at `path` now."""
     try:
         here = path.lstat()
@@ -86,3 +88,32 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def check_logs(
+    home: HeldDirectory, names: tuple[str, int], logs: tuple[int, int], sizes: Sequence[int]
+) -> None:
+    """Make sure that an attempt's logs hold what was written into them, and are in their places.
+
+    Args:
+        home: the output directory.
+        names: the stage and the number of the attempt.
+        logs: the descriptors of its two logs.
+        sizes: the bytes that each of them holds at least.
+
+    Raises:
+        OperationError: one was cut, removed or replaced, by the stage or somebody else.
+    """
+    try:
+        home.confirm()
+    except OSError:  # of the directory itself: whoever writes there next says that
+        return
+    for descriptor, name, size in zip(logs, log_names(*names), sizes, strict=True):
+        path, found = home.path / name, os.fstat(descriptor)
+        if found.st_size < size or not _is_at(path, found):
+            raise OperationError(
+                Operation.LOGS_PERSIST,
+                f"{path} was cut, moved or removed while stage {names[0]!r} was at work: what it"
+                " printed is lost",
+                remedy="find out who did that, the stage itself perhaps, then resume",
+            )

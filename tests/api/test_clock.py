@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsm_orchestrator.clock import Clock, FixedClock, SystemClock, timestamp
+from fsm_orchestrator.constants import RUN_ID_PATTERN
 from fsm_orchestrator.preparation.preparation import new_run_id
-from fsm_orchestrator.vocabulary import RUN_ID_PATTERN
 from tests.support.command import (
     PASSING,
     REPORT,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator import RunConfig, run
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from tests.bench.figure import Bench, Row, Unit
 from tests.bench.measure import Launched, interleaved, launch, launch_any
 from tests.bench.runs_of_ours import PASSED, run_true, stage

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.driver import Driver
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.recorder import Recorder
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, REPORT_FILE
 from tests.bench.bare import replace_file
 from tests.bench.figure import Bench, Row
 from tests.bench.measure import interleaved, timed

@@ -191,8 +191,8 @@ def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None
     """A copy that PYTHONPATH or the current directory names is run, and not an installed one."""
     package = Path(fsm_orchestrator.__file__).parent
     shutil.copytree(package, tmp_path / "lib/fsm_orchestrator")
-    vocabulary = tmp_path / "lib/fsm_orchestrator/vocabulary.py"
-    vocabulary.write_text(f'{vocabulary.read_text()}\n__version__ = "9.9.9"\n')
+    constants = tmp_path / "lib/fsm_orchestrator/constants.py"
+    constants.write_text(f'{constants.read_text()}\n__version__ = "9.9.9"\n')
     for name in ("click.py", "transitions.py"):
         (tmp_path / "lib" / name).write_text(STRAY)
     for cwd, path in ((tmp_path, "lib"), (tmp_path / "lib", "")):

@@ -12,19 +12,12 @@ from pydantic import ValidationError
 from fsm_orchestrator import run
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+from fsm_orchestrator.constants import DEFAULT_TIMEOUT_MS, MILLISECONDS_MAX
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare, prepare_run
 from fsm_orchestrator.preparation.resume import prepare_resume
-from fsm_orchestrator.vocabulary import (
-    DEFAULT_TIMEOUT_MS,
-    MILLISECONDS_MAX,
-    ExecutionMode,
-    Gate,
-    GateSource,
-    OnChangedStage,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import ExecutionMode, Gate, GateSource, OnChangedStage, Trigger
 from tests.config.config_cases import REFUSED, VALUE, config
 from tests.support.command import tree_of
 

@@ -16,12 +16,13 @@ from fsm_orchestrator.config.hidden_text import Hider, SecretReference
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord, env_digest, record_of, settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
+from fsm_orchestrator.constants import MILLISECONDS_MAX
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.preparation.changes import Change, Version, differences
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, Compared
+from fsm_orchestrator.vocabulary import Compared
 from tests.config.config_cases import VALUE, config
 
 LIFECYCLE = shipped("governed_run")

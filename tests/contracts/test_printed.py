@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.cli.main import run_command_line
-from fsm_orchestrator.vocabulary import PRODUCT
+from fsm_orchestrator.constants import PRODUCT
 from tests.contracts.test_errors import GOLDEN
 from tests.support.command import (
     CHECKPOINT,

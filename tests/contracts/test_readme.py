@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
 from fsm_orchestrator.rendering.diagram.picture import picture_of
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 from tests.support.command import orchestrate, shell_environment
 
 ROOT = Path(__file__).parents[2]

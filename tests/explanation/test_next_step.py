@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.cli import main
+from fsm_orchestrator.constants import CHECKPOINT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.secrets.private_file import state_directory
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE
 from tests.support.command import (
     ORCHESTRATOR_PID,
     PASSING,

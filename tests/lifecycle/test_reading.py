@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.reading import check, find, parse, shipped, shipped_names
 from fsm_orchestrator.lifecycle.source import LIFECYCLE_BYTES_MAX, shipped_text
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode, Trigger
+from fsm_orchestrator.vocabulary import ExitCode, Trigger
 
 DEFAULT = shipped_text(DEFAULT_LIFECYCLE).decode()
 TOO_DEEP_OR_LARGE = "is nested too deeply, or has a number with too many digits"

@@ -22,6 +22,7 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator import RunConfig, run
+from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.errors import InternalError, OrchestratorError
@@ -33,7 +34,6 @@ from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.observing import Observer, OutputReader
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from tests.sweeps.faults import OUT, SOAK, Desk, Scenario, Scene, Tree, mend, read_tree
 
 MEMORY: Final = "/dev/shm"

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.constants import EVENTS_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.vocabulary import EVENTS_FILE, Outcome
+from fsm_orchestrator.vocabulary import Outcome
 from tests.support.patience import PATIENCE_SECONDS
 from tests.sweeps.fault_disk import (
     POINTS_MAX,

@@ -19,7 +19,8 @@ from fsm_orchestrator.cli.parser import parameters as kinds
 from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
-from fsm_orchestrator.vocabulary import MILLISECONDS_MAX, PRODUCT, ExitCode
+from fsm_orchestrator.constants import MILLISECONDS_MAX, PRODUCT
+from fsm_orchestrator.vocabulary import ExitCode
 
 STAGE: Final = "stage"
 """A stage of that name stands for all: its options become `--<stage>-…`."""

@@ -18,7 +18,7 @@ PACKAGE: Final = "fsm_orchestrator"
 ROOT: Final = Path(__file__).parents[2]
 BEGIN: Final = "<!-- rooms: made by `make docs` -->"
 END: Final = "<!-- end of rooms -->"
-GROUND: Final = frozenset({"vocabulary", "errors", "clock"})
+GROUND: Final = frozenset({"constants", "vocabulary", "errors", "clock"})
 """Imported by nearly every room: not drawn, or nothing else could be seen."""
 NOT_ROOMS: Final = frozenset({"__main__", "states"})
 

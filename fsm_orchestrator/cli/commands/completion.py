@@ -24,7 +24,8 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
 from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
-from fsm_orchestrator.vocabulary import PRODUCT, ExitCode
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.vocabulary import ExitCode
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """The form of every name, id, option and value of the program."""

@@ -12,11 +12,12 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns
 from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import CHECKPOINT_FILE
 from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.text.hidden import shell_line
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"
 """Stands for OUT, which a config file does not name; nothing is read or written there."""

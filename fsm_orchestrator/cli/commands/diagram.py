@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.kinds import refuse_odd_place
 from fsm_orchestrator.disk.where import absolute
@@ -27,7 +28,7 @@ from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
 from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, DiffVerdict, ExitCode
+from fsm_orchestrator.vocabulary import DiffVerdict, ExitCode
 
 _SUFFIXES: Final[Mapping[str, str]] = {
     ".mmd": "mermaid",

@@ -7,9 +7,10 @@ from typing import Any
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import columns
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.lifecycle.source import shipped_names, shipped_text
-from fsm_orchestrator.vocabulary import DEFAULT_LIFECYCLE, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 
 def lifecycle_command(parameters: Mapping[str, Any]) -> int:

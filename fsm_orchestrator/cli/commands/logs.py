@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.constants import CHECKPOINT_FILE, LOGS_DIRECTORY
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CheckpointError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
@@ -21,7 +22,7 @@ from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_lines import LogReader
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.text.terminal import coloured_line, shown_line
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, LOGS_DIRECTORY, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 LOOK_SECONDS: Final = 0.1
 

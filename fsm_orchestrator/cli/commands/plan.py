@@ -11,6 +11,7 @@ from fsm_orchestrator.cli.formatting import columns, command_lines
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
@@ -20,7 +21,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
-from fsm_orchestrator.vocabulary import PRODUCT, ExitCode, GatesGuard, Outcome, PlannedAction
+from fsm_orchestrator.vocabulary import ExitCode, GatesGuard, Outcome, PlannedAction
 
 WIDTH: Final = 80
 _VERBS: Final = {

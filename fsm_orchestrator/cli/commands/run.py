@@ -15,12 +15,13 @@ from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import summary_of
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
 from fsm_orchestrator.cli.summary import headline, next_rows, refusal_lines, summary_of
+from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import UsageError
@@ -29,7 +30,7 @@ from fsm_orchestrator.inspection.overview import (
 )
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import REPORT_FILE, ExitCode, HeldBy, Standing
+from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer

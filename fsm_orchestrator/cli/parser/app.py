@@ -11,7 +11,7 @@ import click
 
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
-from fsm_orchestrator.vocabulary import PRODUCT, __version__
+from fsm_orchestrator.constants import PRODUCT, __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

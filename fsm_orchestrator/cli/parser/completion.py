@@ -16,9 +16,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from fsm_orchestrator.cli.parser.prescan import Prescan, kept_stages
+from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, RUN_ID_PATTERN
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.lifecycle import source as lifecycle_names
-from fsm_orchestrator.vocabulary import ARCHIVE_DIRECTORY, RUN_ID_PATTERN
 
 
 def beginning_with(incomplete: str, names: Iterable[str]) -> list[CompletionItem[str]]:

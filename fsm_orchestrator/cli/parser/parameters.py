@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import click
 
+from fsm_orchestrator.constants import RUN_ID_PATTERN
 from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
-from fsm_orchestrator.vocabulary import RUN_ID_PATTERN
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

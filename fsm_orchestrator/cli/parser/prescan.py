@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
+from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
-from fsm_orchestrator.vocabulary import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 
 _VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")

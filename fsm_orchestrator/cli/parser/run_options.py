@@ -22,6 +22,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     one_of,
     parameter_type,
 )
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.stage_options import (
     GRACE_MILLISECONDS,
@@ -31,15 +32,7 @@ from fsm_orchestrator.model.stage_options import (
     StageOption,
 )
 from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.vocabulary import (
-    DEFAULT_KILL_GRACE_MS,
-    DEFAULT_LIFECYCLE,
-    DEFAULT_TIMEOUT_MS,
-    LogFormat,
-    LogLevel,
-    OnChangedStage,
-    OnLeak,
-)
+from fsm_orchestrator.vocabulary import LogFormat, LogLevel, OnChangedStage, OnLeak
 
 
 def run_options(stages: Sequence[str]) -> list[click.Parameter]:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fsm_orchestrator.config.stage_record import env_digest
+from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
-from fsm_orchestrator.vocabulary import LOGS_DIRECTORY
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
+from fsm_orchestrator.constants import PRODUCT, __version__
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.gate_table import gate_row, kept_signal_lines
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
@@ -22,7 +23,7 @@ from fsm_orchestrator.rendering.html.path import path_of
 from fsm_orchestrator.rendering.html.stages import stages_of
 from fsm_orchestrator.rendering.html.timeline import timeline_of
 from fsm_orchestrator.text.hidden import shell_words
-from fsm_orchestrator.vocabulary import PRODUCT, Containment, __version__
+from fsm_orchestrator.vocabulary import Containment
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page may load nothing but the style in itself."""

@@ -1,0 +1,31 @@
+"""The constants of the program: its name, defaults, bounds, file names and patterns."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PRODUCT: Final = "fsm-orchestrator"
+__version__: Final = "0.1.0"
+SCHEMA_VERSION: Final = 1
+DEFAULT_LIFECYCLE: Final = "governed_run"
+DEFAULT_TIMEOUT_MS: Final = 30_000
+DEFAULT_KILL_GRACE_MS: Final = 2_000
+DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
+DEFAULT_BACKOFF_MS: Final = 1_000
+DEFAULT_BACKOFF_MS_MAX: Final = 60_000
+BYTES_MAX: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
+ATTEMPTS_MAX: Final = 1_000
+CYCLES_MAX: Final = 1_000
+MILLISECONDS_MAX: Final = 2_147_483_647
+"""The largest wait poll(2) takes: a signed 32-bit count of milliseconds, about 24 days."""
+
+REPORT_FILE: Final = "orchestrator_run_report.json"
+CHECKPOINT_FILE: Final = "orchestrator_checkpoint.json"
+EVENTS_FILE: Final = "orchestrator_events.jsonl"
+LOCK_FILE: Final = "orchestrator.lock"
+LOGS_DIRECTORY: Final = "logs"
+ARCHIVE_DIRECTORY: Final = "archive"
+
+RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
