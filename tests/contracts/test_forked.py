@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -124,23 +125,76 @@ def test_what_the_system_refuses_is_refused(tmp_path: Path) -> None:
         orchestrate("--version", cwd=tmp_path / "nowhere")
 
 
-def test_server_runs_nothing_of_the_package() -> None:
-    """No module of it but the one that sets the scene leaves anything in the commands."""
-    program = (
-        "import sys\n"
-        "seen = set()\n"
-        "sys.addaudithook(lambda event, given: event == 'import' and seen.add(given[0]))\n"
-        "from tests.support import fork_server\n"
-        "fork_server.load_libraries()\n"
-        "assert {'pydantic.main', 'click', 'structlog'} <= sys.modules.keys()\n"
-        "print(*sorted(name for name in seen if name.startswith('fsm_orchestrator')))\n"
-    )
+WATCHED_LOAD = """
+import os, sys
+from tests.support import fork_server
+ASKED = {"getcwd", "getpid", "getppid", "getuid", "geteuid", "isatty", "uname", "urandom"}
+ASKED |= {"now", "time", "monotonic", "getsignal", "getrlimit"}
+GO_BETWEENS = {"_collections_abc", "os", "pathlib", "platform", "secrets", "socket", "uuid"}
+def watch(frame, event, given):
+    if event == "c_call" and given.__name__ in ASKED:
+        asked, caller = given.__name__, frame
+    elif event == "call" and frame.f_locals.get("self") is os.environ:
+        asked, caller = "the environment", frame.f_back
+    else:
+        return
+    while caller.f_globals.get("__name__") in GO_BETWEENS:
+        caller = caller.f_back
+    where = caller.f_globals.get("__name__", "")
+    if where.partition(".")[0] == "fsm_orchestrator":
+        print(where, "asks for", asked)
+sys.setprofile(watch)
+fork_server.load()
+sys.setprofile(None)
+assert {"pydantic.main", "click", "structlog"} <= sys.modules.keys()
+print(len([name for name in sys.modules if name.startswith("fsm_orchestrator.")]))
+"""
+
+
+def test_loading_the_package_looks_at_nothing_that_differs_between_commands() -> None:
+    """So a command may find it loaded: environment, directory, process, user, time, streams.
+
+    The only line is the number of modules: all that there are but `__main__`, which each command
+    runs anew.
+    """
+    root = Path(__file__).parents[2]
     found = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", WATCHED_LOAD],
+        cwd=root,
         env=environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.split() == ["fsm_orchestrator", "fsm_orchestrator.__main__"]
+    there = [*(root / "fsm_orchestrator").rglob("*.py")]
+    assert found.stdout.splitlines() == [str(len(there) - len(["__init__", "__main__"]))]
+
+
+NOW: Final = " ago|this page"
+"""What a line holds that tells when the command was run."""
+READERS: Final = (
+    *(("status", "out"), ("status", "out", "--json"), ("explain", "out"), ("logs", "out")),
+    ("plan", "out", *PASSING, *stages(), "--run-id", "one"),
+    *(("report", "out"), ("report", "out", "--html", "-"), ("diagram", "--run", "out")),
+    *(("verify", "governed_run"), ("lifecycle", "governed_run"), ("schema", "report")),
+    *(("config", "show"), ("completion", "bash"), ("stop", "out")),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is done, in `out` in this directory."""
+    cwd = tmp_path_factory.mktemp("finished")
+    assert orchestrate("out", *PASSING, *stages("echo hello"), cwd=cwd).code == 0
+    return cwd
+
+
+@pytest.mark.parametrize("arguments", READERS, ids=lambda words: " ".join(words[:3]))
+def test_commands_load_themselves_what_they_use(arguments: tuple[str, ...], finished: Path) -> None:
+    """What a forked command finds loaded already is there as well when it is executed."""
+    outputs: list[list[int | str]] = []
+    for command in (orchestrate, executed):
+        ended = command(*arguments, cwd=finished)
+        lines = (ended.stdout + ended.stderr).splitlines()
+        outputs.append([ended.code, *(one for one in lines if not re.search(NOW, one))])
+    assert outputs[0] == outputs[1]
