@@ -18,7 +18,7 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import freezing, survivors
 from fsm_orchestrator.vocabulary import Containment, Gate
 from tests.processes import zoo
-from tests.processes.runner_cases import Bench
+from tests.processes.runner_cases import AMPLE, Bench
 from tests.support.command import (
     COMMAND,
     PASSING,
@@ -134,7 +134,7 @@ def test_fork_bomb_in_its_session_is_ended_without_a_keeper(place: Path, bench: 
     """Where only the session is known, all of the session is frozen and ended."""
     if bench.containment is not Containment.PROCESS_GROUP:
         pytest.skip("that is tested by whole runs")
-    bench.python(BOMB, cwd=str(place))
+    bench.python(BOMB, cwd=str(place), limits=AMPLE._replace(kill_grace_ms=50))
     assert bombs_of(place) == []
 
 

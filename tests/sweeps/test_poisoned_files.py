@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from fsm_orchestrator.cli import commands
+from fsm_orchestrator.disk import lock
 from fsm_orchestrator.vocabulary import ExitCode
 from tests.support.command import CHECKPOINT, EVENTS, PASSING, REPORT, orchestrate, stages
 from tests.sweeps.poison_cases import ANYWHERE, NUMBERS, WORDS, met, with_value
@@ -141,8 +142,11 @@ def test_poison_at_the_end_of_a_file_is_no_bug_of_ours(file: str, place: Path) -
     assert_designed(place, file, is_added=True)
 
 
-def test_poison_in_a_lock_that_is_held_is_no_bug_of_ours(place: Path) -> None:
+def test_poison_in_a_lock_that_is_held_is_no_bug_of_ours(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A holder that is named by a poison is one that has not said who it is."""
+    monkeypatch.setattr(lock, "LOOKERS_WAIT_SECONDS", 0.0005)  # each command is tried as often
     assert_designed(place, LOCK, is_added=False, is_held=True)
 
 
