@@ -8,6 +8,7 @@ ignored; so the session begins by undoing it, in each worker too.
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -24,7 +25,9 @@ PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
 OF_THE_TERMINAL: Final = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 """What stops a job: to be stopped by its terminal must not happen to a session that ignores it."""
-
+FREEZE_EVERY: Final = 64
+"""After so many tests, what has been loaded since is left out of later searches for garbage too."""
+_ended = itertools.count(1)
 
 settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's
 settings.load_profile("suite")
@@ -75,6 +78,8 @@ def own_leftovers() -> Iterator[None]:
     """
     yield
     gc.collect()
+    if next(_ended) % FREEZE_EVERY == 0:
+        gc.freeze()
 
 
 def _outlive(_signum: int, _frame: FrameType | None) -> None:
