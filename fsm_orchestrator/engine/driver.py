@@ -87,6 +87,7 @@ class Driver:
             if failure is not None:
                 raise failure
             self._context.check_earlier_events()
+            self._recorder.move_old_invocations()
             match self._first_trigger:
                 case None:
                     self._end.visit_done(self._stages)

@@ -81,7 +81,7 @@ class InspectedRun:
 
     @property
     def invocations(self) -> Sequence[InvocationRecord]:
-        """Every start of the command, the latest last."""
+        """Every start of the command that the report tells of, the latest last."""
         latest = self.report.latest
         if self.checkpoint is not None:
             kept = self.checkpoint.invocation

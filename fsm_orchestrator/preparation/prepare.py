@@ -154,6 +154,7 @@ def prepare_run(
         open_attempt=None,
         last_event_seq=0,
         events=None,
+        earlier=None,
         invocations=(new_invocation(1, mode, clock, warnings=warnings),),
     )
     return Preparation(

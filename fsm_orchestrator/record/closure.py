@@ -8,7 +8,8 @@ from typing import Final
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.execution import StageExecution, own_failure
-from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
