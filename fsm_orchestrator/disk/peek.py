@@ -21,6 +21,7 @@ RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest report, checkpoint or lifecycle that is read."""
 PRIVATE_REF_PATTERN: Final = r"[0-9a-f]{32}"
 _BEGINNING_BYTES: Final = 4096
+_STANDPOINT_BYTES: Final = 64 * 1024
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -36,6 +37,22 @@ class PrivateFacts(NamedTuple):
     ref: str | None = None
     secret_keys: tuple[str, ...] = ()
     is_known: bool = True
+
+
+class Standpoint(NamedTuple):
+    """Where a checkpoint says that its run stands, and which lifecycle it follows.
+
+    Attributes:
+        run_id: the run's id.
+        current_state: the state that it is in.
+        lifecycle_sha256: the digest of the lifecycle.
+        outcome: the outcome that the lifecycle gives that state; None for one that is no end.
+    """
+
+    run_id: str
+    current_state: str
+    lifecycle_sha256: str
+    outcome: str | None
 
 
 _NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
@@ -88,15 +105,32 @@ def private_facts(output_directory: Path) -> PrivateFacts:
     return PrivateFacts(ref, tuple(keys))
 
 
-def beginning(path: Path) -> str:
-    """Return the first 4 KiB of a file, as text.
+def standpoint(output_directory: Path) -> Standpoint | None:
+    """Return where the run in a directory stands, as the first 64 KiB of its checkpoint say.
+
+    None where they do not, or there is none.
+    """
+    try:
+        text = beginning(output_directory / CHECKPOINT_FILE, _STANDPOINT_BYTES)
+        run, state, digest, lifecycle = (
+            _leading_member(text, name)
+            for name in ("run_id", "current_state", "lifecycle_sha256", "lifecycle")
+        )
+        outcome = next(one["outcome"] for one in lifecycle["state"] if one["name"] == state)
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, StopIteration):
+        return None
+    return Standpoint(run, state, digest, outcome)
+
+
+def beginning(path: Path, size_bytes: int = _BEGINNING_BYTES) -> str:
+    """Return the first bytes of a file, 4 KiB unless more are asked for, as text.
 
     Raises:
         OSError: it cannot be read, or is not a regular file.
     """
     descriptor = files.open_regular(path)
     try:
-        return os.read(descriptor, _BEGINNING_BYTES).decode(errors="ignore")
+        return os.read(descriptor, size_bytes).decode(errors="ignore")
     finally:
         os.close(descriptor)
 

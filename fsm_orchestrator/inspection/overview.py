@@ -1,29 +1,31 @@
-"""The overview of a run in one line of a long list, read from the beginning of its report.
+"""The overview of a run in one line of a long list, read from the beginnings of its files.
 
-The report holds earlier invocations at its end; they are not read, and neither is the checkpoint.
-Whether a run can be resumed is for `status OUT` and `explain`.
+The report holds earlier invocations at its end; they are not read. Of the checkpoint, the beginning
+says the run's id, state, lifecycle and outcome: where a report says otherwise, the run is looked at
+whole. What else the two say, and whether the run can be resumed, is for `status OUT` and `explain`.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, peek
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError
 from fsm_orchestrator.inspection.holder import standing_of_held
-from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.inspection.inspected_run import inspect_run, standing_of
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import last_line
-from fsm_orchestrator.vocabulary import Standing
+from fsm_orchestrator.vocabulary import Outcome, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
 
@@ -85,6 +87,12 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
         return RunOverview(**known, trouble=str(error))
+    if holder is None and _may_be_contradicted(directory, report):
+        try:
+            view = inspect_run(directory)
+        except CommandError as error:
+            return RunOverview(**known, trouble=str(error))
+        report, known["trouble"] = view.report, view.trouble
     known |= {
         "run_id": report.run_id,
         "standing": standing_of(report, directory, holder),
@@ -95,6 +103,24 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         "last_line": _last_line(directory, logs, report),
     }
     return RunOverview(**known)
+
+
+def _may_be_contradicted(directory: Path, report: Report) -> bool:
+    """Return whether the checkpoint says, at its beginning, what the report does not.
+
+    Without one, only a run that is said to be done has to be looked at again.
+    """
+    here = peek.standpoint(directory)
+    if here is None:
+        has_none = not os.path.lexists(directory / CHECKPOINT_FILE)
+        return report.terminal_state is Outcome.DONE or not has_none
+    if report.lifecycle is None:  # refused before the checkpoint was looked at
+        return report.run_id != here.run_id or report.terminal_state is not Outcome.FAILED
+    told = (
+        *(report.run_id, report.current_state, report.lifecycle.sha256),
+        None if report.terminal_state is None else report.terminal_state.value,
+    )
+    return told != here or (report.closure_ready and report.terminal_state is not Outcome.DONE)
 
 
 def run_directories(directory: Path) -> tuple[Path, ...]:
