@@ -37,13 +37,16 @@ class RunEnd:
     def are_artifacts_intact(self) -> Verdict:
         """Judge the expected artifacts of all completed stages once more."""
         verdict = self._context.judge_artifacts()
-        settings = self._context.preparation.settings
-        for path in closure.changed_artifacts(self._recorder.draft, verdict, settings):
-            self._context.warn(f"{path} was changed after the stage that made it completed")
+        self._warn_of_changes(verdict)
         if verdict.is_good:
             return Verdict(holds=True)
         self._note_wrong_artifacts(verdict)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
+
+    def _warn_of_changes(self, verdict: ArtifactsVerdict) -> None:
+        settings = self._context.preparation.settings
+        for path in closure.changed_artifacts(self._recorder.draft, verdict, settings):
+            self._context.warn(closure.changed_sentence(path))
 
     def guard_failed(self, guard: Guard, error: Exception) -> Verdict:
         """Record that a guard raised, which counts as a refusal."""
@@ -62,6 +65,7 @@ class RunEnd:
             if completion is not None:
                 stages.skip(completion)
         verdict = self._context.judge_artifacts()
+        self._warn_of_changes(verdict)
         if not verdict.is_good:
             self._note_wrong_artifacts(verdict)
         self._context.finish(ExitCode.DONE if verdict.is_good else ExitCode.FAILED)

@@ -69,6 +69,11 @@ def changed_artifacts(
     )
 
 
+def changed_sentence(path: str) -> str:
+    """Return the warning of an artifact that `changed_artifacts` found."""
+    return f"{path} was changed after the stage that made it completed"
+
+
 def _as_recorded(completion: Completion) -> StageSettings:
     return settings_of(completion.stage, completion.settings, {})
 
