@@ -14,6 +14,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
     ArtifactsVerdict,
+    MayGoOn,
     judge,
     masked_paths,
 )
@@ -35,16 +36,22 @@ def judge_kept(settings: StageSettings) -> ArtifactsVerdict:
 
 
 def judge_artifacts(
-    checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
+    checkpoint: Checkpoint,
+    settings: Mapping[str, StageSettings],
+    *,
+    may_go_on: MayGoOn = lambda _: True,
 ) -> ArtifactsVerdict:
     """Judge whether what the completed stages were expected to leave is present and valid now.
 
-    `settings` are as exact as they are known.
+    `settings` are as exact as they are known; `may_go_on` is asked while a file is read.
+
+    Raises:
+        JudgingCutShortError: `may_go_on` said no.
     """
     stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
     masked = [path for one in stages for path in _unknown_artifacts(one)]
     paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True)
+    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
     return verdict._replace(missing=(*verdict.missing, *unknown))
 
