@@ -21,7 +21,6 @@ RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest report, checkpoint or lifecycle that is read."""
 PRIVATE_REF_PATTERN: Final = r"[0-9a-f]{32}"
 _BEGINNING_BYTES: Final = 4096
-_STANDPOINT_BYTES: Final = 64 * 1024
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -46,13 +45,11 @@ class Standpoint(NamedTuple):
         run_id: the run's id.
         current_state: the state that it is in.
         lifecycle_sha256: the digest of the lifecycle.
-        outcome: the outcome that the lifecycle gives that state; None for one that is no end.
     """
 
     run_id: str
     current_state: str
     lifecycle_sha256: str
-    outcome: str | None
 
 
 _NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
@@ -82,16 +79,17 @@ def leading_run_id(path: Path) -> str | None:
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
-def private_facts(output_directory: Path) -> PrivateFacts:
+def private_facts(output_directory: Path, text: str | None = None) -> PrivateFacts:
     """Return what the run in a directory has that is private. Without a checkpoint it is nothing.
 
-    Reads only the beginning of the file if that says it, as in every file we write.
+    Reads only the beginning of the file if that says it, as in every file we write; `text` is that
+    beginning, where the caller has read it.
     """
     path = output_directory / CHECKPOINT_FILE
     if not os.path.lexists(path):
         return PrivateFacts()
     try:
-        text = beginning(path)
+        text = beginning(path) if text is None else text
         ref, keys = (_leading_member(text, name) for name in ("private_ref", "secret_keys"))
     except (OSError, ValueError, RecursionError):
         whole = document(path)
@@ -105,32 +103,25 @@ def private_facts(output_directory: Path) -> PrivateFacts:
     return PrivateFacts(ref, tuple(keys))
 
 
-def standpoint(output_directory: Path) -> Standpoint | None:
-    """Return where the run in a directory stands, as the first 64 KiB of its checkpoint say.
-
-    None where they do not, or there is none.
-    """
+def standpoint(text: str) -> Standpoint | None:
+    """Return where a run stands, by the beginning of its checkpoint; None where it does not say."""
     try:
-        text = beginning(output_directory / CHECKPOINT_FILE, _STANDPOINT_BYTES)
-        run, state, digest, lifecycle = (
-            _leading_member(text, name)
-            for name in ("run_id", "current_state", "lifecycle_sha256", "lifecycle")
+        return Standpoint(
+            *(_leading_member(text, name) for name in Standpoint._fields),
         )
-        outcome = next(one["outcome"] for one in lifecycle["state"] if one["name"] == state)
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, StopIteration):
+    except (ValueError, RecursionError):
         return None
-    return Standpoint(run, state, digest, outcome)
 
 
-def beginning(path: Path, size_bytes: int = _BEGINNING_BYTES) -> str:
-    """Return the first bytes of a file, 4 KiB unless more are asked for, as text.
+def beginning(path: Path) -> str:
+    """Return the first 4 KiB of a file, as text.
 
     Raises:
         OSError: it cannot be read, or is not a regular file.
     """
     descriptor = files.open_regular(path)
     try:
-        return os.read(descriptor, size_bytes).decode(errors="ignore")
+        return os.read(descriptor, _BEGINNING_BYTES).decode(errors="ignore")
     finally:
         os.close(descriptor)
 

@@ -87,7 +87,8 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
         return RunOverview(**known, trouble=str(error))
-    if holder is None and _may_be_contradicted(directory, report):
+    text = _beginning(directory)
+    if holder is None and _may_be_contradicted(directory, report, text):
         try:
             view = inspect_run(directory)
         except CommandError as error:
@@ -100,27 +101,36 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         "since": report.transitions[-1].at if report.transitions else report.started_at,
         "blocked_reason_codes": report.blocked_reason_codes,
         "exit_code": report.exit_code,
-        "last_line": _last_line(directory, logs, report),
+        "last_line": _last_line(directory, logs, report, text),
     }
     return RunOverview(**known)
 
 
-def _may_be_contradicted(directory: Path, report: Report) -> bool:
-    """Return whether the checkpoint says, at its beginning, what the report does not.
+def _beginning(directory: Path) -> str | None:
+    try:
+        return peek.beginning(directory / CHECKPOINT_FILE)
+    except OSError:
+        return None
 
-    Without one, only a run that is said to be done has to be looked at again.
+
+def _may_be_contradicted(directory: Path, report: Report, text: str | None) -> bool:
+    """Return whether the beginning of the checkpoint says, or hints at, what the report does not.
+
+    In most lifecycles each end has the name of its outcome; others are looked at whole. Without a
+    checkpoint, only a run that is said to be done has to be looked at again.
     """
-    here = peek.standpoint(directory)
+    here = None if text is None else peek.standpoint(text)
+    outcome = report.terminal_state
     if here is None:
         has_none = not os.path.lexists(directory / CHECKPOINT_FILE)
-        return report.terminal_state is Outcome.DONE or not has_none
+        return outcome is Outcome.DONE or not has_none
     if report.lifecycle is None:  # refused before the checkpoint was looked at
-        return report.run_id != here.run_id or report.terminal_state is not Outcome.FAILED
-    told = (
-        *(report.run_id, report.current_state, report.lifecycle.sha256),
-        None if report.terminal_state is None else report.terminal_state.value,
-    )
-    return told != here or (report.closure_ready and report.terminal_state is not Outcome.DONE)
+        return report.run_id != here.run_id or outcome is not Outcome.FAILED
+    if here != (report.run_id, report.current_state, report.lifecycle.sha256):
+        return True
+    ends = {one.value for one in Outcome}
+    is_named = here.current_state == outcome if outcome else here.current_state not in ends
+    return not is_named or (report.closure_ready and outcome is not Outcome.DONE)
 
 
 def run_directories(directory: Path) -> tuple[Path, ...]:
@@ -136,9 +146,11 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
     return tuple(sorted(entry for entry in found if is_run_directory(entry)))
 
 
-def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
+def _last_line(
+    directory: Path, logs: tuple[StageLog, ...], report: Report, text: str | None
+) -> str:
     """Return the last printed line; none if it may hold a value that is no longer known."""
-    secrets = known_secrets(directory)
+    secrets = known_secrets(directory, text)
     if secrets.are_lost or secrets.unknown:
         return ""
     for execution in report.stage_executions:

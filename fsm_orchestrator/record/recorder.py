@@ -18,10 +18,8 @@ from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import TransitionRecord
-from fsm_orchestrator.record import side_file
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.event_log import EventFile
-from fsm_orchestrator.record.moving_out import divided
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
@@ -78,6 +76,11 @@ class Recorder:
         Raises:
             RecordingError: they cannot be written; the draft has them still.
         """
+        if self.draft.invocation.number == 1:
+            return
+        from fsm_orchestrator.record import side_file  # noqa: PLC0415 - not for a new run
+        from fsm_orchestrator.record.moving_out import divided  # noqa: PLC0415 - likewise
+
         division = divided(self.draft)
         if division is None:
             return

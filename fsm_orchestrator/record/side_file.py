@@ -40,7 +40,7 @@ def append(
             raise OSError(5, "the file is shorter than its record says", str(path))
         if found_bytes > size_bytes:
             begins = os.pread(descriptor, len(_OURS), size_bytes)
-            if not _OURS.startswith(begins):
+            if begins != _OURS[: len(begins)]:
                 raise OSError(17, "somebody else has written into it", str(path))
             files.truncate(descriptor, size_bytes)
         lines = [one.model_dump_json().encode() for one in moved]
