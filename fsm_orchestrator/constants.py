@@ -23,6 +23,7 @@ MILLISECONDS_MAX: Final = 2_147_483_647
 REPORT_FILE: Final = "orchestrator_run_report.json"
 CHECKPOINT_FILE: Final = "orchestrator_checkpoint.json"
 EVENTS_FILE: Final = "orchestrator_events.jsonl"
+INVOCATIONS_FILE: Final = "orchestrator_invocations.jsonl"
 LOCK_FILE: Final = "orchestrator.lock"
 LOGS_DIRECTORY: Final = "logs"
 ARCHIVE_DIRECTORY: Final = "archive"

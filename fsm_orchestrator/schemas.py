@@ -27,6 +27,7 @@ from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.earlier import MovedInvocation
 from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Outcome, SchemaName
@@ -201,6 +202,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         Checkpoint,
         "Checkpoint",
         "orchestrator_checkpoint.json: the whole record of a run, from which it is resumed.",
+        is_written_whole=True,
+    ),
+    SchemaName.INVOCATION: _Shape(
+        MovedInvocation,
+        "Old invocation",
+        "One line of orchestrator_invocations.jsonl: an invocation that left the checkpoint.",
         is_written_whole=True,
     ),
     SchemaName.LIFECYCLE: _Shape(

@@ -323,6 +323,7 @@ class SchemaName(StrEnum):
 
     REPORT = "report"
     CHECKPOINT = "checkpoint"
+    INVOCATION = "invocation"
     LIFECYCLE = "lifecycle"
     CONFIG = "config"
     EVENT = "event"

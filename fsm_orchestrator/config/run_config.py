@@ -222,6 +222,15 @@ class RunConfig(GivenModel):
         """Show no secret, in an argument either."""
         return Masker(self.known_secrets()).mask(super().__str__())
 
+    @field_validator("gate_sources")
+    @classmethod
+    def _check_sources(cls, sources: Mapping[Gate, GateSource]) -> Mapping[Gate, GateSource]:
+        """Refuse a source that no signal that is given now can have."""
+        for gate, source in sources.items():
+            if source not in {GateSource.FLAG, GateSource.CONFIG}:
+                raise ValueError(f"{gate.value} is given by flag or config, not by {source.value}")
+        return sources
+
     def known_secrets(self) -> frozenset[str]:
         """Return the values of all secrets that are declared here, as far as they are known."""
         stages = self.stages.values()

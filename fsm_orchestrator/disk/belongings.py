@@ -13,6 +13,7 @@ from typing import Final
 from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     EVENTS_FILE,
+    INVOCATIONS_FILE,
     LOCK_FILE,
     LOGS_DIRECTORY,
     PRODUCT,
@@ -21,11 +22,12 @@ from fsm_orchestrator.constants import (
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
 
-RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)
+RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
 _SIGNS: Final = {
     CHECKPOINT_FILE: f'"{PRODUCT}"',
     REPORT_FILE: f'"{PRODUCT}"',
     EVENTS_FILE: '"run_id"',
+    INVOCATIONS_FILE: '"invocation"',
     LOCK_FILE: '"run_id"',
 }
 """What is in the beginning of each file if a run of ours wrote it: found in a cut one, too."""

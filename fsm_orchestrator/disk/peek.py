@@ -38,6 +38,20 @@ class PrivateFacts(NamedTuple):
     is_known: bool = True
 
 
+class Standpoint(NamedTuple):
+    """Where a checkpoint says that its run stands, and which lifecycle it follows.
+
+    Attributes:
+        run_id: the run's id.
+        current_state: the state that it is in.
+        lifecycle_sha256: the digest of the lifecycle.
+    """
+
+    run_id: str
+    current_state: str
+    lifecycle_sha256: str
+
+
 _NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
 
 
@@ -65,16 +79,17 @@ def leading_run_id(path: Path) -> str | None:
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
-def private_facts(output_directory: Path) -> PrivateFacts:
+def private_facts(output_directory: Path, text: str | None = None) -> PrivateFacts:
     """Return what the run in a directory has that is private. Without a checkpoint it is nothing.
 
-    Reads only the beginning of the file if that says it, as in every file we write.
+    Reads only the beginning of the file if that says it, as in every file we write; `text` is that
+    beginning, where the caller has read it.
     """
     path = output_directory / CHECKPOINT_FILE
     if not os.path.lexists(path):
         return PrivateFacts()
     try:
-        text = beginning(path)
+        text = beginning(path) if text is None else text
         ref, keys = (_leading_member(text, name) for name in ("private_ref", "secret_keys"))
     except (OSError, ValueError, RecursionError):
         whole = document(path)
@@ -86,6 +101,16 @@ def private_facts(output_directory: Path) -> PrivateFacts:
     if not (is_ref or ref is None) or not are_keys:
         return _NOT_UNDERSTOOD
     return PrivateFacts(ref, tuple(keys))
+
+
+def standpoint(text: str) -> Standpoint | None:
+    """Return where a run stands, by the beginning of its checkpoint; None where it does not say."""
+    try:
+        return Standpoint(
+            *(_leading_member(text, name) for name in Standpoint._fields),
+        )
+    except (ValueError, RecursionError):
+        return None
 
 
 def beginning(path: Path) -> str:

@@ -12,7 +12,8 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.reserve import Reserve
-from fsm_orchestrator.engine.surroundings import QuietListener
+from fsm_orchestrator.engine.machine import CalledOffError
+from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
@@ -28,7 +29,7 @@ from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
+from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError
 from fsm_orchestrator.vocabulary import Ending, EventName, ExitCode, Operation, Outcome, StageStatus
 
 LAST_WORDS: Final = 8
@@ -45,7 +46,7 @@ class RunContext:
         home: OutputLock,
         log: RunLogger,
         event_file: EventFile,
-        listener: QuietListener | None,
+        caller: Surroundings,
     ) -> None:
         draft = preparation.checkpoint
         self.preparation = preparation
@@ -59,12 +60,15 @@ class RunContext:
         self.recorder = Recorder(
             home,
             draft,
-            lambda: self.judge_artifacts().is_good,
+            lambda: not self.is_judging_given_up and self.judge_artifacts().is_good,
             event_file,
         )
         self._event_file = event_file
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
-        self._listener = listener
+        self._listener = caller.listener
+        self._interrupts = caller.interrupts
+        self.is_judging_given_up = False
+        """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
 
     def close(self) -> None:
         """Free what was kept for the last word."""
@@ -176,8 +180,19 @@ class RunContext:
             self.warn(news)
 
     def judge_artifacts(self) -> ArtifactsVerdict:
-        """Judge the expected artifacts of all completed stages as they are now."""
-        return closure.judge_artifacts(self.recorder.draft, self.preparation.settings)
+        """Judge the expected artifacts of all completed stages as they are now.
+
+        Raises:
+            CalledOffError: the run was asked to end meanwhile.
+        """
+        try:
+            return closure.judge_artifacts(
+                self.recorder.draft,
+                self.preparation.settings,
+                may_go_on=lambda _: self._interrupts.first is None,
+            )
+        except JudgingCutShortError:
+            raise CalledOffError(self._interrupts.first or 0) from None
 
     def check_events(self) -> None:
         """Raise if the log could not be written, which ends the run like any other record.

@@ -16,7 +16,7 @@ from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
 from fsm_orchestrator.engine.enter_stage import EnterStage
-from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
@@ -28,14 +28,6 @@ from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
-
-
-class _CalledOffError(Exception):
-    """A request to end came before a step that it forbids was durable."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 class Driver:
@@ -54,7 +46,7 @@ class Driver:
         self._first_trigger = preparation.first_trigger
         interrupts = caller.interrupts
         self._interrupts = interrupts
-        self._context = RunContext(preparation, home, log, event_file, caller.listener)
+        self._context = RunContext(preparation, home, log, event_file, caller)
         self._recorder = self._context.recorder
         self._stages = EnterStage(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)
@@ -87,6 +79,7 @@ class Driver:
             if failure is not None:
                 raise failure
             self._context.check_earlier_events()
+            self._recorder.move_old_invocations()
             match self._first_trigger:
                 case None:
                     self._end.visit_done(self._stages)
@@ -106,7 +99,7 @@ class Driver:
         """Run the machine to its end, or to a request to end that came before it was reached."""
         try:
             self._machine.fire(fact)
-        except _CalledOffError as request:
+        except CalledOffError as request:
             problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
             if problem is not None:
                 self._context.take_back_success(problem)
@@ -175,7 +168,7 @@ class Driver:
         signum = self._interrupts.first
         settles = trigger is Trigger.STAGE_SUCCEEDED or outcome is Outcome.DONE
         if signum is not None and settles:
-            raise _CalledOffError(signum)
+            raise CalledOffError(signum)
 
     def _enter_state(self, state: State) -> Fact | None:
         match state.kind:

@@ -8,8 +8,9 @@ from typing import Any, assert_never
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.enter_stage import EnterStage
-from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
@@ -37,13 +38,16 @@ class RunEnd:
     def are_artifacts_intact(self) -> Verdict:
         """Judge the expected artifacts of all completed stages once more."""
         verdict = self._context.judge_artifacts()
-        settings = self._context.preparation.settings
-        for path in closure.changed_artifacts(self._recorder.draft, verdict, settings):
-            self._context.warn(f"{path} was changed after the stage that made it completed")
+        self._warn_of_changes(verdict)
         if verdict.is_good:
             return Verdict(holds=True)
         self._note_wrong_artifacts(verdict)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
+
+    def _warn_of_changes(self, verdict: ArtifactsVerdict) -> None:
+        settings = self._context.preparation.settings
+        for path in closure.changed_artifacts(self._recorder.draft, verdict, settings):
+            self._context.warn(closure.changed_sentence(path))
 
     def guard_failed(self, guard: Guard, error: Exception) -> Verdict:
         """Record that a guard raised, which counts as a refusal."""
@@ -61,16 +65,30 @@ class RunEnd:
             completion = draft.completion_of(stage)
             if completion is not None:
                 stages.skip(completion)
-        verdict = self._context.judge_artifacts()
-        if not verdict.is_good:
-            self._note_wrong_artifacts(verdict)
-        self._context.finish(ExitCode.DONE if verdict.is_good else ExitCode.FAILED)
+        self._context.finish(self._code_of_visit())
         self._context.check_events()
         self._recorder.save_with_report()
         self._context.emit_end(Outcome.DONE)
         self._context.check_events()
         self._recorder.seal()
         self._context.forget_secrets()
+
+    def _code_of_visit(self) -> ExitCode:
+        """Judge the artifacts of a run that is done; return what the visit exits with."""
+        try:
+            verdict = self._context.judge_artifacts()
+        except CalledOffError as request:
+            self._context.is_judging_given_up = True
+            failure = self._context.add_own_failure(
+                Operation.CLOSURE_VERIFY,
+                f"received {signal_name(request.signum)} while the expected artifacts were judged",
+            )
+            self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
+            return ExitCode(128 + request.signum)
+        self._warn_of_changes(verdict)
+        if not verdict.is_good:
+            self._note_wrong_artifacts(verdict)
+        return ExitCode.DONE if verdict.is_good else ExitCode.FAILED
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
@@ -129,6 +147,7 @@ class RunEnd:
             OperationError: that cannot be recorded.
         """
         draft = self._recorder.draft
+        self._context.is_judging_given_up = True
         self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
         cause = f"the calling program raised {type(error).__name__}"
         problem = Problem(cause=f"interrupted: {cause}", details=())

@@ -18,7 +18,7 @@ from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.processes.table import identity
-from fsm_orchestrator.record.checkpoint import Completion
+from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
 from fsm_orchestrator.stages.output_files import log_names

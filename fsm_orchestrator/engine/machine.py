@@ -21,6 +21,14 @@ from fsm_orchestrator.vocabulary import Guard, StateKind, Trigger
 logging.getLogger("transitions").addHandler(logging.NullHandler())
 
 
+class CalledOffError(Exception):
+    """A request to end came before a step that it forbids was durable."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
 class Fact(NamedTuple):
     """Something that happened: the trigger that it is to the machine, and its cause.
 
@@ -149,6 +157,8 @@ class RunMachine:
         def holds(event: EventData) -> bool:
             try:
                 verdict = self._guards[guard]()
+            except CalledOffError:
+                raise
             except Exception as error:
                 if is_foreign(error):
                     raise

@@ -79,6 +79,7 @@ def record_refusal(
         warnings=(),
         started_at=now,
         finished_at=now,
+        invocations_moved=0,
         earlier_invocations=(),
     )
     path = output / REPORT_FILE

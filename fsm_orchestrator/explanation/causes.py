@@ -154,5 +154,9 @@ def _why_done(view: InspectedRun) -> str:
         for one in visit.stage_executions
         if one.status is StageStatus.SUCCESS
     }
+    if view.checkpoint is not None:  # of old invocations, it has what they completed
+        completed.update(one.stage for one in view.checkpoint.completions)
+    elif view.report.invocations_moved:
+        return "every gate passed, and the expected artifacts are there"
     stages = f"{counted(len(completed), 'stage')} succeeded" if completed else "no stage had work"
     return f"every gate passed, {stages}, and the expected artifacts are there"

@@ -100,6 +100,12 @@ class Explanation(StrictModel):
     )
     since: Timestamp = Field(description="Since when it has stood there, in UTC.")
     invocations: Count = Field(description="How many times the command was started for the run.")
+    invocations_moved: Count = Field(
+        description=(
+            "Number of the last invocation that is left out here, with those before it: they are in"
+            " orchestrator_invocations.jsonl; 0 when all are here."
+        )
+    )
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the first cause first.")
     next_step: NextStep = Field(description="What to do next.")
     gates: tuple[GateInForce, ...] = Field(description="The gates, in judging order.")

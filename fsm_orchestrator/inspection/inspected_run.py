@@ -81,7 +81,7 @@ class InspectedRun:
 
     @property
     def invocations(self) -> Sequence[InvocationRecord]:
-        """Every start of the command, the latest last."""
+        """Every start of the command that the report tells of, the latest last."""
         latest = self.report.latest
         if self.checkpoint is not None:
             kept = self.checkpoint.invocation
@@ -216,8 +216,8 @@ def _report(
     """Return the report to go by, and what is wrong with the one that was written."""
     try:
         report = read_report(directory / REPORT_FILE)
-        if saved is None:
-            return report, None
+        if saved is None:  # nothing may be closed on what nothing else says
+            return report.model_copy(update={"closure_ready": False}), None
         if saved.relocation is not None:
             report = saved.relocation.report(report)
         if is_at_work:

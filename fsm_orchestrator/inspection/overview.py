@@ -1,29 +1,31 @@
-"""The overview of a run in one line of a long list, read from the beginning of its report.
+"""The overview of a run in one line of a long list, read from the beginnings of its files.
 
-The report holds earlier invocations at its end; they are not read, and neither is the checkpoint.
-Whether a run can be resumed is for `status OUT` and `explain`.
+The report holds earlier invocations at its end; they are not read. Of the checkpoint, the beginning
+says the run's id, state, lifecycle and outcome: where a report says otherwise, the run is looked at
+whole. What else the two say, and whether the run can be resumed, is for `status OUT` and `explain`.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk import files, peek
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError
 from fsm_orchestrator.inspection.holder import standing_of_held
-from fsm_orchestrator.inspection.inspected_run import standing_of
+from fsm_orchestrator.inspection.inspected_run import inspect_run, standing_of
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import last_line
-from fsm_orchestrator.vocabulary import Standing
+from fsm_orchestrator.vocabulary import Outcome, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
 
@@ -85,6 +87,13 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
         return RunOverview(**known, trouble=str(error))
+    text = _beginning(directory)
+    if holder is None and _may_be_contradicted(directory, report, text):
+        try:
+            view = inspect_run(directory)
+        except CommandError as error:
+            return RunOverview(**known, trouble=str(error))
+        report, known["trouble"] = view.report, view.trouble
     known |= {
         "run_id": report.run_id,
         "standing": standing_of(report, directory, holder),
@@ -92,9 +101,36 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         "since": report.transitions[-1].at if report.transitions else report.started_at,
         "blocked_reason_codes": report.blocked_reason_codes,
         "exit_code": report.exit_code,
-        "last_line": _last_line(directory, logs, report),
+        "last_line": _last_line(directory, logs, report, text),
     }
     return RunOverview(**known)
+
+
+def _beginning(directory: Path) -> str | None:
+    try:
+        return peek.beginning(directory / CHECKPOINT_FILE)
+    except OSError:
+        return None
+
+
+def _may_be_contradicted(directory: Path, report: Report, text: str | None) -> bool:
+    """Return whether the beginning of the checkpoint says, or hints at, what the report does not.
+
+    In most lifecycles each end has the name of its outcome; others are looked at whole. Without a
+    checkpoint, only a run that is said to be done has to be looked at again.
+    """
+    here = None if text is None else peek.standpoint(text)
+    outcome = report.terminal_state
+    if here is None:
+        has_none = not os.path.lexists(directory / CHECKPOINT_FILE)
+        return outcome is Outcome.DONE or not has_none
+    if report.lifecycle is None:  # refused before the checkpoint was looked at
+        return report.run_id != here.run_id or outcome is not Outcome.FAILED
+    if here != (report.run_id, report.current_state, report.lifecycle.sha256):
+        return True
+    ends = {one.value for one in Outcome}
+    is_named = here.current_state == outcome if outcome else here.current_state not in ends
+    return not is_named or (report.closure_ready and outcome is not Outcome.DONE)
 
 
 def run_directories(directory: Path) -> tuple[Path, ...]:
@@ -110,9 +146,11 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
     return tuple(sorted(entry for entry in found if is_run_directory(entry)))
 
 
-def _last_line(directory: Path, logs: tuple[StageLog, ...], report: Report) -> str:
+def _last_line(
+    directory: Path, logs: tuple[StageLog, ...], report: Report, text: str | None
+) -> str:
     """Return the last printed line; none if it may hold a value that is no longer known."""
-    secrets = known_secrets(directory)
+    secrets = known_secrets(directory, text)
     if secrets.are_lost or secrets.unknown:
         return ""
     for execution in report.stage_executions:

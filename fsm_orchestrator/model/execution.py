@@ -208,6 +208,10 @@ class StageExecution(StrictModel):
         """The stage; of the program's own work the operation, such as `report.persist`."""
         return self.command if self.attempt == 0 else self.stage
 
+    def is_attempt_of(self, stage: str) -> bool:
+        """Return whether it is an attempt of a stage, not a skip."""
+        return self.stage == stage and self.attempt > 0 and self.status is not StageStatus.SKIPPED
+
     @property
     def operation(self) -> Operation | None:
         """The operation that the program itself failed to do; None where this is about a stage."""

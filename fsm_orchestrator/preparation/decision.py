@@ -26,9 +26,10 @@ from fsm_orchestrator.preparation.changes import (
 )
 from fsm_orchestrator.preparation.lost_values import stages_to_run
 from fsm_orchestrator.preparation.preparation import private_of, recorded, secret_values
-from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_kept
+from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.kept import KeptSettings, kept_settings
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from fsm_orchestrator.constants import LOCK_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.model.base import StrictModel
@@ -16,6 +22,9 @@ from fsm_orchestrator.preparation.foreseen import (
     foreseen_way,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.record.closure import changed_artifacts, changed_sentence, judge_artifacts
+from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
@@ -23,6 +32,7 @@ from fsm_orchestrator.vocabulary import (
     Ending,
     ExecutionMode,
     GatesGuard,
+    Operation,
     Outcome,
     PlannedAction,
     StageStatus,
@@ -61,7 +71,11 @@ class PlannedStage(StrictModel):
 
 
 class Plan(StrictModel):
-    """The plan for a run or resume in which every stage succeeds that can be started."""
+    """The plan for a run or resume in which every stage succeeds that can be started.
+
+    `closing_refused` says why the resume of a run that is done would find that it may not be
+    closed, and so end with 1; null for every other invocation.
+    """
 
     output_directory: str
     run_id: str
@@ -73,6 +87,7 @@ class Plan(StrictModel):
     gates: tuple[GateInForce, ...]
     stages: tuple[PlannedStage, ...]
     outcome: Outcome
+    closing_refused: str | None
     warnings: tuple[str, ...]
 
 
@@ -82,6 +97,8 @@ class _Foresight(NamedTuple):
     failures: Mapping[str, ForeseenFailure]
     way: ForeseenWay | None
     do_gates_pass: bool
+    verdict: ArtifactsVerdict | None = None
+    """On the artifacts of a run that is done, as they are now."""
 
 
 def plan_of(preparation: Preparation) -> Plan:
@@ -102,14 +119,16 @@ def plan_of(preparation: Preparation) -> Plan:
             _planned_stage(preparation, stage, foresight) for stage in checkpoint.lifecycle.stages
         ),
         outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
-        warnings=checkpoint.invocation.warnings,
+        closing_refused=_closing_refused(preparation, foresight.verdict),
+        warnings=(*checkpoint.invocation.warnings, *_changed(preparation, foresight.verdict)),
     )
 
 
 def _foresight(preparation: Preparation) -> _Foresight:
     checkpoint = preparation.checkpoint
     if preparation.first_trigger is None:
-        return _Foresight({}, None, do_gates_pass=True)
+        verdict = judge_artifacts(checkpoint, preparation.settings)
+        return _Foresight({}, None, do_gates_pass=True, verdict=verdict)
     failures = {
         stage: failure
         for stage in preparation.settings
@@ -118,6 +137,19 @@ def _foresight(preparation: Preparation) -> _Foresight:
     }
     do_pass = have_passed(judge(checkpoint.gate_signals), MANDATORY_GATES)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
+
+
+def _closing_refused(preparation: Preparation, verdict: ArtifactsVerdict | None) -> str | None:
+    if verdict is None or verdict.is_good:
+        return None
+    return preparation.masker.mask(f"expected artifacts are wrong: {verdict.summary()}")
+
+
+def _changed(preparation: Preparation, verdict: ArtifactsVerdict | None) -> Iterator[str]:
+    if verdict is not None:
+        settings = preparation.settings
+        for path in changed_artifacts(preparation.checkpoint, verdict, settings):
+            yield preparation.masker.mask(changed_sentence(path))
 
 
 def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) -> PlannedStage:
@@ -141,11 +173,38 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         ),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
         unchanged=() if completion is None else _unchanged(preparation, stage),
-        artifacts=() if completion is None else completion.artifacts,
+        artifacts=() if completion is None else _artifacts(preparation, completion, foresight),
         ending=None if failure is None else failure.ending,
         status=None if failure is None else failure.status,
         error=None if failure is None else failure.problem.sentence,
     )
+
+
+def _artifacts(
+    preparation: Preparation, completion: Completion, foresight: _Foresight
+) -> tuple[Artifact, ...]:
+    """Return what a stage left and what is there still; of a done run, it was looked for now."""
+    if foresight.verdict is None:
+        return completion.artifacts
+    mask = preparation.masker.mask
+    there = {(mask(one.path), one.sha256) for one in foresight.verdict.good}
+    return tuple(one for one in completion.artifacts if (one.path, one.sha256) in there)
+
+
+def refuse_unwritable(output: Path) -> None:
+    """Refuse an output directory that a run could not write to, in the words of the run.
+
+    Raises:
+        RecordingError: it is there, and may not be written to.
+    """
+    effective = os.access in os.supports_effective_ids
+    may_write = os.access(output, os.W_OK | os.X_OK, effective_ids=effective)
+    if may_write or not os.path.isdir(output):
+        return
+    is_read_only = os.statvfs(output).f_flag & os.ST_RDONLY
+    error = errno.EROFS if is_read_only else errno.EACCES
+    reason = files.reason(OSError(error, os.strerror(error)))
+    raise RecordingError(Operation.LOCK_ACQUIRE, str(output / LOCK_FILE), reason)
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:

@@ -128,6 +128,11 @@ def prepare_run(
         refuse_lost_values(settings, tuple(settings))
     values = secret_values(settings)
     masker = Masker(values.values())
+    if config.run_id is not None and masker.hides(config.run_id):
+        raise UsageError(
+            "the run id holds the value of a declared secret, and it names files and events",
+            remedy="give another --run-id, or none",
+        )
     private = private_of(settings, None, _run_id(config, clock), keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))
@@ -154,6 +159,7 @@ def prepare_run(
         open_attempt=None,
         last_event_seq=0,
         events=None,
+        earlier=None,
         invocations=(new_invocation(1, mode, clock, warnings=warnings),),
     )
     return Preparation(

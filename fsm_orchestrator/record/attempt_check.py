@@ -14,7 +14,8 @@ from fsm_orchestrator.model.execution import (
     cycle_in,
     idempotency_key,
 )
-from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
 
@@ -130,7 +131,7 @@ def completion_problems(replay: Replay, claimed: Sequence[Completion]) -> Iterat
         made = replay.draft.completion_of(completion.stage)
         if made is None or made.attempt != completion.attempt:
             yield f"{at}: no recorded attempt succeeded so"
-        elif made != completion or not _ran_with(replay.successes[made.stage], made.settings):
+        elif made != completion or not ran_with(replay.successes[made.stage], made.settings):
             yield f"{at}: is not what the attempt that succeeded was"
     stages = [completion.stage for completion in claimed]
     missing = {completion.stage for completion in replay.draft.completions}.difference(stages)
@@ -140,7 +141,8 @@ def completion_problems(replay: Replay, claimed: Sequence[Completion]) -> Iterat
         yield "completions: a stage is there twice"
 
 
-def _ran_with(execution: StageExecution, settings: StageRecord) -> bool:
+def ran_with(execution: StageExecution, settings: StageRecord) -> bool:
+    """Return whether an attempt had these settings."""
     return (
         (execution.command, execution.args, execution.cwd)
         == (settings.command, settings.args, settings.cwd)

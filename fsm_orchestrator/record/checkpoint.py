@@ -15,7 +15,6 @@ from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
     Count,
     Many,
-    Ordinal,
     RunId,
     SchemaVersion,
     Sha256,
@@ -23,7 +22,6 @@ from fsm_orchestrator.model.base import (
     StrictModel,
 )
 from fsm_orchestrator.model.execution import (
-    Artifact,
     AttemptRecord,
     StageExecution,
     blank,
@@ -34,25 +32,14 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
-
-
-class Completion(StrictModel):
-    """A stage that succeeded: by which attempt, with which settings, leaving which artifacts."""
-
-    stage: StateName = Field(description="Name of the stage.")
-    cycle: Ordinal = Field(description="Number of the loop cycle in which it succeeded, from 1.")
-    attempt: Ordinal = Field(description="Number of the attempt that succeeded.")
-    invocation: Ordinal = Field(description="Number of the invocation in which it succeeded.")
-    settings: StageRecord = Field(description="The settings it succeeded with.")
-    artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
-        description="The expected artifacts it left."
-    )
 
 
 class Checkpoint(StrictModel):
@@ -125,8 +112,14 @@ class Checkpoint(StrictModel):
             "The end of the events file when an invocation ended last; null before one has."
         )
     )
+    earlier: Earlier | None = Field(
+        description=(
+            "What is kept of the oldest invocations, which were moved to"
+            " orchestrator_invocations.jsonl; null before that."
+        )
+    )
     invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
-        description="All invocations of the run, in order; the last is the latest."
+        description="The invocations of the run after those, in order; the last is the latest."
     )
 
     @property
@@ -136,19 +129,23 @@ class Checkpoint(StrictModel):
 
     @property
     def transitions(self) -> Iterator[TransitionRecord]:
-        """The transitions of all invocations, in order."""
+        """The transitions of the invocations that it has, in order."""
         return (one for invocation in self.invocations for one in invocation.transitions)
 
     @property
     def executions(self) -> Iterator[StageExecution]:
-        """What all invocations did about stages, in order."""
-        return (one for invocation in self.invocations for one in invocation.stage_executions)
+        """What the invocations did about stages, in order; of old ones, what still counts."""
+        if self.earlier is not None:
+            yield from self.earlier.executions
+        for invocation in self.invocations:
+            yield from invocation.stage_executions
 
     @property
     def last_seq(self) -> int:
         """The number of the last transition, over all invocations; 0 before there is one."""
         numbers = (one.last_seq for one in reversed(self.invocations))
-        return next((number for number in numbers if number is not None), 0)
+        before = 0 if self.earlier is None else self.earlier.totals.last_seq
+        return next((number for number in numbers if number is not None), before)
 
     def decisions_in_force(self, outcome: Outcome | None) -> tuple[GateDecision, ...]:
         """Return this invocation's decisions; where a done run was resumed, those that closed it.
@@ -158,11 +155,12 @@ class Checkpoint(StrictModel):
         if self.invocation.gate_decisions or outcome is not Outcome.DONE:
             return self.invocation.gate_decisions
         found = (one.gate_decisions for one in reversed(self.invocations) if one.gate_decisions)
-        return next(found, ())
+        return next(found, () if self.earlier is None else self.earlier.totals.gate_decisions)
 
     def times_taken(self, edge: Edge) -> int:
-        """Count how often an edge was taken in the run, over all invocations."""
-        return sum(
+        """Count how often a loop's edge was taken in the run, over all invocations."""
+        before = 0 if self.earlier is None else self.earlier.times_taken(edge)
+        return before + sum(
             (one.source, one.trigger, one.dest) == (edge.source, edge.trigger, edge.dest)
             for one in self.transitions
         )
@@ -196,17 +194,15 @@ class Checkpoint(StrictModel):
         return self.outcome is Outcome.DONE
 
     def attempts_of(self, stage: str) -> tuple[StageExecution, ...]:
-        """Return the attempts of a stage that have ended, over all invocations."""
-        return tuple(
-            one
-            for one in self.executions
-            if one.stage == stage and one.attempt > 0 and one.status is not StageStatus.SKIPPED
-        )
+        """Return the attempts of a stage that have ended; of old ones, those that still count."""
+        return tuple(one for one in self.executions if one.is_attempt_of(stage))
 
     def attempts_made(self, stage: str) -> int:
         """Count the attempts at the piece of work that a stage is at, over all invocations."""
         cycle = self.cycle_of(stage)
-        return sum(cycle_in(one) == cycle for one in self.attempts_of(stage))
+        kept = (one for invocation in self.invocations for one in invocation.stage_executions)
+        before = 0 if self.earlier is None else self.earlier.attempts_in(stage, cycle)
+        return before + sum(one.is_attempt_of(stage) and cycle_in(one) == cycle for one in kept)
 
     def next_attempt(self, stage: str) -> int:
         """Return the number of the next attempt of a stage, over all invocations, from 1."""

@@ -18,7 +18,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.record import history_check
+from fsm_orchestrator.record import history_check, side_file
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.secrets import private_file
@@ -98,7 +98,15 @@ def _load(output_directory: Path) -> Checkpoint:
         raise CheckpointError(
             f"cannot read {path}: {files.reason(error)}", remedy=REMEDY
         ) from error
-    return parse(data, str(path))
+    checkpoint = parse(data, str(path))
+    lost = side_file.problem_of(output_directory, checkpoint.earlier)
+    if lost is not None:
+        raise CheckpointError(
+            f"cannot resume from {path}: {lost}",
+            remedy="put the file back as it was, or start a new run without --resume (what is here"
+            " is archived)",
+        )
+    return checkpoint
 
 
 def parse(data: bytes, name: str) -> Checkpoint:

@@ -8,11 +8,13 @@ from typing import Final
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.execution import StageExecution, own_failure
-from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
     ArtifactsVerdict,
+    MayGoOn,
     judge,
     masked_paths,
 )
@@ -34,16 +36,22 @@ def judge_kept(settings: StageSettings) -> ArtifactsVerdict:
 
 
 def judge_artifacts(
-    checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
+    checkpoint: Checkpoint,
+    settings: Mapping[str, StageSettings],
+    *,
+    may_go_on: MayGoOn = lambda _: True,
 ) -> ArtifactsVerdict:
     """Judge whether what the completed stages were expected to leave is present and valid now.
 
-    `settings` are as exact as they are known.
+    `settings` are as exact as they are known; `may_go_on` is asked while a file is read.
+
+    Raises:
+        JudgingCutShortError: `may_go_on` said no.
     """
     stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
     masked = [path for one in stages for path in _unknown_artifacts(one)]
     paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True)
+    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
     return verdict._replace(missing=(*verdict.missing, *unknown))
 
@@ -66,6 +74,11 @@ def changed_artifacts(
         for artifact in verdict.good
         if digests.get(artifact.path, artifact.sha256) != artifact.sha256
     )
+
+
+def changed_sentence(path: str) -> str:
+    """Return the warning of an artifact that `changed_artifacts` found."""
+    return f"{path} was changed after the stage that made it completed"
 
 
 def _as_recorded(completion: Completion) -> StageSettings:

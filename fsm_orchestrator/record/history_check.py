@@ -21,6 +21,7 @@ from fsm_orchestrator.record.attempt_check import (
 )
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.folding import is_foldable
+from fsm_orchestrator.record.moving_out import earlier_problems
 from fsm_orchestrator.record.origin_check import given_problems, origin_problems, secret_problems
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
@@ -39,10 +40,15 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"current_state: the lifecycle has no state {checkpoint.current_state!r}"
     yield from _signal_problems(checkpoint)
     yield from stage_problems(checkpoint)
+    contradictions = tuple(earlier_problems(checkpoint))
+    yield from contradictions
+    if contradictions:  # nothing can be made again from them
+        return
+    before = 0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
     replay = Replay(checkpoint)
     for position, invocation in enumerate(checkpoint.invocations):
         where = f"invocations[{position}]"
-        number = 1 + (checkpoint.invocations[position - 1].last_number if position else 0)
+        number = 1 + (checkpoint.invocations[position - 1].last_number if position else before)
         if invocation.number != number:
             yield f"{where}.number: is {invocation.number}, not {number}"
         yield from _repeats_problems(checkpoint, invocation, where)
@@ -195,9 +201,7 @@ def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:
     """Find a done run whose gates did not all pass in the invocation that closed it."""
     if not checkpoint.is_done:
         return
-    closing = next(
-        (one for one in reversed(checkpoint.invocations) if one.transitions),
-        checkpoint.invocation,
-    )
-    if not have_passed(closing.gate_decisions, MANDATORY_GATES):
+    walked = (one.gate_decisions for one in reversed(checkpoint.invocations) if one.transitions)
+    before = () if checkpoint.earlier is None else checkpoint.earlier.totals.gate_decisions
+    if not have_passed(next(walked, before), MANDATORY_GATES):
         yield "current_state: is done, but the gates of the invocation that closed it did not pass"

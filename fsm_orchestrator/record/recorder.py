@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.constants import CHECKPOINT_FILE, INVOCATIONS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
@@ -67,6 +67,30 @@ class Recorder:
     def add_warning(self, warning: str) -> None:
         """Add a warning to this invocation's record in the draft."""
         self.update_invocation(warnings=(*self.draft.invocation.warnings, warning))
+
+    def move_old_invocations(self) -> None:
+        """Move the oldest invocations to the file for them, if there are too many.
+
+        They are durable there before a checkpoint is written that has them no more.
+
+        Raises:
+            RecordingError: they cannot be written; the draft has them still.
+        """
+        if self.draft.invocation.number == 1:
+            return
+        from fsm_orchestrator.record import side_file  # noqa: PLC0415 - not for a new run
+        from fsm_orchestrator.record.moving_out import divided  # noqa: PLC0415 - likewise
+
+        division = divided(self.draft)
+        if division is None:
+            return
+        earlier = self.draft.earlier
+        path = self._home.path / INVOCATIONS_FILE
+        with files.recording(Operation.CHECKPOINT_PERSIST, path):
+            mark = side_file.append(
+                self._home, None if earlier is None else earlier.file, division.moved
+            )
+        self.draft = division.with_mark(mark)
 
     def save(self) -> None:
         """Make the draft's checkpoint durable.
@@ -234,7 +258,12 @@ class Recorder:
         if not self.is_degraded:
             raise _too_large(Operation.REPORT_PERSIST, self._report_path, len(data))
         warning = f"earlier invocations are left out here: {self._checkpoint_path} has them"
-        shorter = {"earlier_invocations": (), "warnings": (*report.warnings, warning)}
+        moved = report.latest.number - 1
+        shorter = {
+            "invocations_moved": moved,
+            "earlier_invocations": (),
+            "warnings": (*report.warnings, warning),
+        }
         return report.model_copy(update=shorter).to_json()
 
 

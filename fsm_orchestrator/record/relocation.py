@@ -15,7 +15,9 @@ from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.home import Home, output_of, whereabouts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
@@ -81,7 +83,17 @@ class Relocation(NamedTuple):
                 "home": home,
                 "stages": {stage: self.settings(kept) for stage, kept in one.stages.items()},
                 "completions": tuple(map(self.completion, one.completions)),
+                "earlier": None if one.earlier is None else self.earlier(one.earlier),
                 "invocations": tuple(map(self.invocation, one.invocations)),
+            }
+        )
+
+    def earlier(self, one: Earlier) -> Earlier:
+        """Return what is kept of old invocations with the paths of now."""
+        return one.model_copy(
+            update={
+                "completions": tuple(map(self.completion, one.completions)),
+                "executions": tuple(map(self.execution, one.executions)),
             }
         )
 

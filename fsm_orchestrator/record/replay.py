@@ -9,7 +9,9 @@ from collections import Counter
 
 from fsm_orchestrator.model.execution import StageExecution, cycle_in, fact_of
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
-from fsm_orchestrator.record.checkpoint import Checkpoint, Completion
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.vocabulary import StageStatus, Trigger
 
 
@@ -22,6 +24,7 @@ class Replay:
         seq: the number of the last transition.
         attempts: how many attempts each stage has had.
         successes: the last success of each stage.
+        last_attempts: the last attempt of each stage.
     """
 
     def __init__(self, record: Checkpoint) -> None:
@@ -33,6 +36,7 @@ class Replay:
                 "current_state": record.lifecycle.initial,
                 "completions": (),
                 "open_attempt": None,
+                "earlier": None,
                 "invocations": (),
                 "stages": {**record.stages, **settings},
             }
@@ -42,7 +46,36 @@ class Replay:
         self.attempts: Counter[str] = Counter()
         self._repeats: Counter[str] = Counter()
         self.successes: dict[str, StageExecution] = {}
+        self.last_attempts: dict[str, StageExecution] = {}
         self._fact: Trigger | None = None
+        if record.earlier is not None:
+            self._go_on_from(record.earlier)
+
+    def _go_on_from(self, earlier: Earlier) -> None:
+        """Begin where the invocations ended that the record does not have any more."""
+        totals = earlier.totals
+        self.seq = totals.last_seq
+        self.attempts.update({one.stage: one.attempts for one in totals.stages})
+        self.draft = self.draft.model_copy(
+            update={"current_state": totals.current_state, "completions": earlier.completions}
+        )
+        for loop in totals.loops:
+            for stage in self.draft.lifecycle.stages_from(loop.dest):
+                self._repeats[stage] += loop.times
+        completed = {(one.stage, one.attempt) for one in earlier.completions}
+        for one in earlier.executions:
+            if (one.stage, one.attempt) in completed:
+                self.successes[one.stage] = one
+            if one.attempt == self.attempts[one.stage]:
+                self.last_attempts[one.stage] = one
+
+    @property
+    def executions_needed(self) -> tuple[StageExecution, ...]:
+        """The attempts that completed what is complete, and the last attempt of each stage."""
+        completed = (self.successes[one.stage] for one in self.draft.completions)
+        both = (*completed, *self.last_attempts.values())
+        found = {(one.stage, one.attempt): one for one in both}
+        return tuple(found[key] for key in sorted(found))
 
     def begin(self, invocation: InvocationRecord) -> None:
         """Begin an invocation."""
@@ -72,6 +105,7 @@ class Replay:
             self.draft = self.draft.with_execution(execution)
         else:
             self.attempts[execution.stage] += 1
+            self.last_attempts[execution.stage] = execution
             if execution.status is StageStatus.SUCCESS:
                 self.successes[execution.stage] = execution
             self.draft = self.draft.attempt_ended(execution)

@@ -7,6 +7,7 @@ from pydantic import Field
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
 from fsm_orchestrator.model.base import (
+    Count,
     RunId,
     SchemaVersion,
     Sha256,
@@ -102,8 +103,15 @@ class Report(StrictModel):
     finished_at: Timestamp | None = Field(
         description="When this invocation ended, in UTC; null while it works."
     )
+    invocations_moved: Count = Field(
+        description=(
+            "Number of the last invocation that is left out of `earlier_invocations`, with those"
+            " before it: they are in orchestrator_invocations.jsonl, or in the checkpoint where a"
+            " warning says so; 0 when all are here."
+        )
+    )
     earlier_invocations: tuple[InvocationRecord, ...] = Field(
-        description="All that earlier invocations of the run did, in order."
+        description="All that the earlier invocations after those did, in order."
     )
 
     @property
@@ -112,7 +120,8 @@ class Report(StrictModel):
 
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
-        number = 1 + (self.earlier_invocations[-1].last_number if self.earlier_invocations else 0)
+        known = [one.last_number for one in self.earlier_invocations]
+        number = 1 + (known[-1] if known else self.invocations_moved)
         return InvocationRecord(
             number=number, passed_over=(), rerun=(), repeats=None, **_shared(self)
         )
@@ -140,6 +149,7 @@ class Report(StrictModel):
             self.terminal_state is Outcome.FAILED
             and not self.transitions
             and not self.earlier_invocations
+            and not self.invocations_moved
             and all(one.attempt == 0 for one in self.stage_executions)
             and any(one.operation is Operation.CHECKPOINT_PERSIST for one in self.stage_executions)
         )
@@ -169,6 +179,9 @@ def build_report(
         closure_ready=is_done and artifacts_intact and have_passed(decisions, MANDATORY_GATES),
         current_state=checkpoint.current_state,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
+        invocations_moved=(
+            0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
+        ),
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )

@@ -20,7 +20,14 @@ _OF_THE_END: Final = frozenset(
 )
 """What an invocation that fails may still add to its report and not to its checkpoint."""
 _OF_ITS_BEGINNING: Final = frozenset(
-    {"earlier_invocations", "started_at", "execution_mode", "transitions", "blocked_reason_codes"}
+    {
+        "earlier_invocations",
+        "invocations_moved",
+        "started_at",
+        "execution_mode",
+        "transitions",
+        "blocked_reason_codes",
+    }
 )
 """What differs as well where not even its beginning could be written."""
 

@@ -61,9 +61,12 @@ NONE_KNOWN: Final = KnownSecrets({}, frozenset(), {}, (), are_lost=True)
 """Known of a run whose checkpoint cannot be understood."""
 
 
-def known_secrets(directory: Path) -> KnownSecrets:
-    """Return the values of the run in a directory, as far as they are still known."""
-    facts = peek.private_facts(directory)
+def known_secrets(directory: Path, text: str | None = None) -> KnownSecrets:
+    """Return the values of the run in a directory, as far as they are still known.
+
+    `text` is the beginning of its checkpoint, where the caller has read it.
+    """
+    facts = peek.private_facts(directory, text)
     if not facts.is_known:
         return NONE_KNOWN
     private = None if facts.ref is None else private_file.load(facts.ref, directory)

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.preparation.plan import refuse_unwritable
+from fsm_orchestrator.vocabulary import HeldBy
 from tests.command.stage_cases import executable
+from tests.stages.artifact_cases import without_privileges
 from tests.support.command import PASSING, orchestrate, report_of, shell
 
 
@@ -223,3 +228,57 @@ def test_explain_says_that_the_next_command_would_fail(tmp_path: Path) -> None:
     step = json.loads(orchestrate("explain", "out", "--json", cwd=tmp_path).stdout)["next_step"]
     assert step["would"][0].startswith("fail in manager (could not be started: not found")
     assert step["would"][-1] == "end failed"
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("no json")])
+def test_plan_of_a_done_run_judges_its_artifacts(
+    harm: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """What is gone or wrong by now is said as the resume says it, and with its exit code."""
+    script = "echo '[1]' > plan.json"
+    expected = ("--manager-expected-artifact", "plan.json")
+    options = (*shell("manager", script), *expected)
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 0
+    good = planned("out", "--resume", cwd=tmp_path)
+    assert (good["closing_refused"], len(good["stages"][0]["artifacts"])) == (None, 1)
+    harm(tmp_path / "plan.json")
+    plan = planned("out", "--resume", cwd=tmp_path)
+    assert plan["stages"][0]["artifacts"] == []
+    told = orchestrate("plan", "out", "--resume", cwd=tmp_path).stdout
+    assert f"would end: done, but not ready to close (exit 1): {plan['closing_refused']}" in told
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
+    (failure,) = [one for one in report_of(tmp_path / "out")["stage_executions"] if one["error"]]
+    assert failure["error"] == plan["closing_refused"]
+
+
+def test_plan_and_resume_of_a_done_run_warn_of_a_changed_artifact(tmp_path: Path) -> None:
+    """One that is valid, and not what its stage left, does not keep the run from closing."""
+    options = (*shell("manager", "echo '[1]' > plan.json"), "--manager-expected-artifact")
+    assert orchestrate("out", *PASSING, *options, "plan.json", cwd=tmp_path).code == 0
+    (tmp_path / "plan.json").write_text("[2]")
+    warning = f"{tmp_path}/plan.json was changed after the stage that made it completed"
+    plan = planned("out", "--resume", cwd=tmp_path)
+    assert plan["warnings"] == [warning]
+    assert (plan["closing_refused"], plan["stages"][0]["artifacts"]) == (None, [])
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+    assert report_of(tmp_path / "out")["warnings"] == [warning]
+
+
+def test_plan_refuses_a_directory_that_may_not_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output directory that is there is refused in the words that the run has for it."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "out").mkdir(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    refuse_unwritable(Path("out"))
+    refuse_unwritable(Path("not-there"))
+    if os.geteuid() != 0:
+        (tmp_path / "out").chmod(0o555)
+    with without_privileges(), pytest.raises(RecordingError, match="permission denied") as planned:
+        refuse_unwritable(Path("out"))
+    with without_privileges():
+        lock = OutputLock.acquire(Path("out"))
+    with without_privileges(), pytest.raises(RecordingError) as ran:
+        lock.write_holder(since="", run_id="", held_by=HeldBy.COMMAND)
+    assert str(planned.value) == str(ran.value)

@@ -14,6 +14,7 @@ import pytest
 from tests.support.command import (
     CHECKPOINT,
     EVENTS,
+    INVOCATIONS,
     PASSING,
     REPORT,
     orchestrate,
@@ -32,6 +33,7 @@ FOREIGN = {
     CHECKPOINT: '{"a": 1}\n',
     REPORT: "# a report\n",
     EVENTS: "event 1\n",
+    INVOCATIONS: "mine as well\n",
 }
 
 
@@ -95,7 +97,7 @@ def test_what_no_run_made_stays(tmp_path: Path, name: str, command: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "link", "link to device", "socket"])
-@pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, "logs"])
+@pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, INVOCATIONS, "logs"])
 def test_odd_file_before_a_first_run(tmp_path: Path, name: str, kind: str) -> None:
     """A first run is refused, and what is there is not opened."""
     (tmp_path / "victim").write_text("precious")
@@ -158,7 +160,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ODD)
-@pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, LOCK, "logs", "archive"])
+@pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS, INVOCATIONS, LOCK, "logs", "archive"])
 def test_no_command_waits_for_or_follows_it(
     finished: Path, tmp_path: Path, name: str, kind: str
 ) -> None:

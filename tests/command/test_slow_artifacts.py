@@ -5,6 +5,7 @@ The artifacts are sparse files of many gigabytes: read they must be, but nothing
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -66,6 +67,47 @@ def test_judging_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, 
     assert process.returncode == code
     (execution,) = report_of(tmp_path / "out")["stage_executions"]
     assert (execution["status"], execution["artifacts"]) == ("interrupted", [])
+
+
+def heard(directory: Path, event: str, count: int, *arguments: str, signum: int) -> int:
+    """Run until an event has come so many times, send a signal, and return the exit code."""
+    events = directory / "out" / "orchestrator_events.jsonl"
+    name = f'"event": "{event}"'
+    process = start("out", *arguments, cwd=directory)
+    wait_until(
+        lambda: events.exists() and events.read_text().count(name) >= count, f"{event} {count}"
+    )
+    process.send_signal(signum)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    return process.returncode
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_closing_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, code: int) -> None:
+    """Artifacts that are judged once more before done are given up; nothing is done by then."""
+    options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin"))
+    ended = heard(tmp_path, "stage.ended", 2, *PASSING, *options, signum=signum)
+    report = report_of(tmp_path / "out")
+    assert (ended, report["exit_code"], report["terminal_state"]) == (code, code, "failed")
+    assert report["closure_ready"] is False
+    assert [one["status"] for one in report["stage_executions"]] == ["success", "interrupted"]
+    assert report["transitions"][-1]["trigger"] == "run_aborted"
+
+
+def test_visit_of_a_done_run_ends_when_it_is_asked_to_end(tmp_path: Path) -> None:
+    """The run stays done, and that its artifacts were not judged is in the record."""
+    assert orchestrate("out", *PASSING, *writing("8"), cwd=tmp_path).code == 0
+    os.truncate(tmp_path / "work.bin", 16 * 1024**3)
+    code = heard(tmp_path, "stage.skipped", 1, "--resume", signum=signal.SIGTERM)
+    report = report_of(tmp_path / "out")
+    assert (code, report["exit_code"], report["terminal_state"]) == (143, 143, "done")
+    assert report["closure_ready"] is False
+    *_, failure = report["stage_executions"]
+    assert failure["command"] == "closure.verify"
+    assert failure["error"] == "received SIGTERM while the expected artifacts were judged"
+    os.truncate(tmp_path / "work.bin", 8)
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
+    assert report_of(tmp_path / "out")["closure_ready"] is True
 
 
 def test_time_of_judging_is_recorded(tmp_path: Path) -> None:

@@ -249,3 +249,14 @@ def test_a_resume_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none/orchestrator_checkpoint\.json"):
         prepare(missing)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", [GateSource.DEFAULT, GateSource.CHECKPOINT])
+def test_signal_that_is_given_comes_from_who_gives_it(source: GateSource) -> None:
+    """A source that would make a record which is refused later is refused at the door."""
+    with pytest.raises(UsageError, match=f"policy is given by flag or config, not by {source}"):
+        RunConfig(
+            output_directory="out",
+            gates={Gate.POLICY: "allow"},
+            gate_sources={Gate.POLICY: source},
+        )

@@ -81,6 +81,7 @@ ALLOWED: Final = {
     ("explanation/next_step.py", "_resume_request"): "the name of a key, to make an option's of it",
     ("inspection/holder.py", "lockers"): "/proc/locks",
     ("record/home.py", "whereabouts"): "a number in a record",
+    ("record/side_file.py", "_chained"): "lines of a file",
     ("lifecycle/shape.py", "_resolved"): "references of a JSON Schema",
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",
     ("lifecycle/source.py", "shipped_names"): "names of files",

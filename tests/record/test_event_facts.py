@@ -133,6 +133,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "current_state": last["state"],
         "blocked_reason_codes": refusals if outcome == "blocked" else [],
         "gate_decisions": decisions,
+        "invocations_moved": 0,
         "earlier_invocations": earlier,
     }
 

@@ -37,7 +37,7 @@ REPORT_KEYS = (
     *("schema_version", "product", "version", "run_id", "lifecycle", "execution_mode"),
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
     *("gate_decisions", "stage_executions", "transitions", "containment", "warnings"),
-    *("started_at", "finished_at", "earlier_invocations"),
+    *("started_at", "finished_at", "invocations_moved", "earlier_invocations"),
 )
 EXECUTION_KEYS = (
     *(

@@ -65,6 +65,44 @@ def test_report_that_claims_a_done_run_is_not_believed(
     assert "the checkpoint is believed" in explained["causes"][-1]["sentence"]
 
 
+def test_report_diagram_and_list_do_not_believe_it(tmp_path: Path) -> None:
+    """Nor do the commands that show the report itself, the way, or one line of many runs."""
+    assert orchestrate("runs/a", *PASSING, *stages("exit 7"), cwd=tmp_path).code == 1
+    assert orchestrate("runs/b", *PASSING, *stages(), cwd=tmp_path).code == 0
+    good = orchestrate("status", "runs", cwd=tmp_path)
+    assert good.code == 0, good
+    written = report_of(tmp_path / "runs" / "a")
+    edited(tmp_path / "runs" / "a" / REPORT, claim_done)
+    printed = orchestrate("report", "runs/a", cwd=tmp_path)
+    assert (printed.code, json.loads(printed.stdout)) == (1, written)
+    assert "terminal_state" in printed.stderr
+    drawn = orchestrate("diagram", "--run", "runs/a", cwd=tmp_path)
+    assert drawn.code == 0
+    assert "ended failed" in drawn.stdout
+    assert "the checkpoint is believed" in drawn.stderr
+    listed = orchestrate("status", "runs", "--json", cwd=tmp_path)
+    first, second = json.loads(listed.stdout)["runs"]
+    assert (listed.code, first["standing"], second["standing"]) == (1, "failed", "done")
+    assert "the checkpoint is believed" in first["trouble"]
+    assert second["trouble"] is None
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("{}")])
+def test_done_report_beside_no_checkpoint_closes_nothing(
+    harm: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """A checkpoint that is gone or no checkpoint proves nothing, so nothing may be closed."""
+    assert orchestrate("runs/a", *PASSING, *stages(), cwd=tmp_path).code == 0
+    harm(tmp_path / "runs" / "a" / CHECKPOINT)
+    printed = orchestrate("report", "runs/a", cwd=tmp_path)
+    assert printed.code == 1
+    assert json.loads(printed.stdout)["closure_ready"] is False
+    assert CHECKPOINT in printed.stderr
+    listed = json.loads(orchestrate("status", "runs", "--json", cwd=tmp_path).stdout)["runs"]
+    assert listed[0]["standing"] == "not_closable"
+    assert CHECKPOINT in listed[0]["trouble"]
+
+
 @pytest.mark.parametrize(
     "edit",
     [

@@ -190,3 +190,19 @@ def test_what_cannot_be_masked_is_not_shown(tmp_path: Path, content: str) -> Non
     assert str(tmp_path / "out" / "logs") in logs.stderr
     everything = logs.stderr + status.stdout + (tmp_path / "page.html").read_text()
     assert VALUE not in everything
+
+
+def test_run_id_that_holds_a_secret_is_refused_unseen(tmp_path: Path) -> None:
+    """It would name files and events: it is not taken, not printed, and nothing is written."""
+    options = (
+        *shell("manager", "true"),
+        "--manager-secret",
+        "API_TOKEN",
+        "--run-id",
+        "run-hunter2secret",
+    )
+    ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env={"API_TOKEN": "hunter2secret"})
+    assert ended.code == 2
+    assert "the run id holds the value of a declared secret" in ended.stderr
+    assert "hunter2secret" not in ended.stderr + ended.stdout
+    assert not (tmp_path / "out").exists()

@@ -21,6 +21,7 @@ RUN_COMMAND_LINE = f"from {run_command_line.__module__} import {run_command_line
 """For a script that is the command: `run_command_line(arguments)` returns the exit code."""
 CHECKPOINT = "orchestrator_checkpoint.json"
 EVENTS = "orchestrator_events.jsonl"
+INVOCATIONS = "orchestrator_invocations.jsonl"
 COMMAND = (sys.executable, "-m", "fsm_orchestrator")
 PASSING = (
     *("--policy-status", "allow"),

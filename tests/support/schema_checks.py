@@ -19,6 +19,7 @@ SCHEMAS_OF_FILES: Mapping[str, SchemaName] = {
     "orchestrator_run_report.json": SchemaName.REPORT,
     "orchestrator_checkpoint.json": SchemaName.CHECKPOINT,
     "orchestrator_events.jsonl": SchemaName.EVENT,
+    "orchestrator_invocations.jsonl": SchemaName.INVOCATION,
 }
 POSTMORTEMS = "*.postmortem.json"
 """Those files in `logs/` that are the program's own; the others are what stages printed."""
@@ -97,7 +98,7 @@ def _count_lines(path: Path) -> int:
 
 def _assert_file_valid(path: Path, first_line: int = 0) -> None:
     name = SCHEMAS_OF_FILES.get(path.name, SchemaName.POSTMORTEM)
-    if name is not SchemaName.EVENT:
+    if path.suffix != ".jsonl":
         assert_valid(name, json.loads(path.read_bytes()), str(path))
         return
     whole_lines = path.read_bytes().split(b"\n")[:-1]  # a kill may have torn the last

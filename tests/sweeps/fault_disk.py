@@ -22,7 +22,12 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator import RunConfig, run
-from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
+from fsm_orchestrator.constants import (
+    CHECKPOINT_FILE,
+    EVENTS_FILE,
+    INVOCATIONS_FILE,
+    REPORT_FILE,
+)
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.errors import InternalError, OrchestratorError
@@ -40,7 +45,9 @@ MEMORY: Final = "/dev/shm"
 POINTS_MAX: Final = 500
 STRIDE: Final = 1 if SOAK else 3
 """Of the faults that are told apart by their errno alone, each is put at every third point."""
-RECORDS: Final = [f"{OUT}/{name}" for name in (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE)]
+RECORDS: Final = [
+    f"{OUT}/{name}" for name in (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
+]
 
 
 # A disk whose power is cut

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
+from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.kinds import refuse_odd_place
-from fsm_orchestrator.disk.where import absolute
-from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.followed_lifecycle import followed_lifecycle
+from fsm_orchestrator.inspection.inspected_run import (
+    InspectedRun,
+    inspect_run,
+    output_directory_of,
+)
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import LifecycleDiff, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.record import checkpoint_reader
-from fsm_orchestrator.record.report import LifecycleName, Report
+from fsm_orchestrator.record.report import LifecycleName
 from fsm_orchestrator.rendering.diagram import image
 from fsm_orchestrator.rendering.diagram.change_marks import both_of, marks_of_change
 from fsm_orchestrator.rendering.diagram.dot import dot_text
@@ -56,7 +58,7 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
             )
         return _diff_command(parameters)
     if output is not None:
-        picture = _picture_of_run(absolute(output), name)
+        picture = _picture_of_run(output, name)
     else:
         picture = picture_of(reading.find(name or DEFAULT_LIFECYCLE, Path()))
     form = _format(parameters, "mermaid")
@@ -86,34 +88,36 @@ def _change(found: LifecycleDiff, form: str) -> bytes:
     return _drawing(picture, form)
 
 
-def _picture_of_run(output: Path, name: str | None) -> Picture:
-    report = load_report(output)
+def _picture_of_run(output: str, name: str | None) -> Picture:
+    view = inspect_run(output_directory_of(output))
+    report = view.report
+    has_checkpoint = os.path.lexists(view.directory / CHECKPOINT_FILE)  # one may draw a report
+    if view.trouble is not None and view.holder is None and has_checkpoint:
+        console.complain(view.trouble, "the picture is of what is believed")
     if report.lifecycle is None:
         raise UsageError(
             f"the report in {output} does not say which lifecycle the run follows",
             remedy="its checkpoint could not be used; see the report's warnings",
         )
-    followed = _followed(output, report, report.lifecycle, name)
+    followed = _followed(view, report.lifecycle, name)
     return picture_of(followed, marks_of_run(followed, report))
 
 
-def _followed(output: Path, report: Report, wanted: LifecycleName, name: str | None) -> Lifecycle:
+def _followed(view: InspectedRun, wanted: LifecycleName, name: str | None) -> Lifecycle:
     """Return the lifecycle of a run: the one named, kept with it or built in, if it is the same."""
     if name is not None:
         found = reading.find(name, Path())
         if found.sha256 != wanted.sha256:
             raise UsageError(
-                f"run {report.run_id} does not follow the lifecycle {name!r}",
+                f"run {view.report.run_id} does not follow the lifecycle {name!r}",
                 remedy="leave the name out: the run keeps its lifecycle",
             )
         return found
-    checkpoint = None
-    with contextlib.suppress(CheckpointError):
-        checkpoint = checkpoint_reader.load(output)
-    followed = followed_lifecycle(report, checkpoint)
+    followed = followed_lifecycle(view.report, view.checkpoint)
     if followed is None:
         raise UsageError(
-            f"the lifecycle {wanted.name!r} of run {report.run_id} is not kept in {output}",
+            f"the lifecycle {wanted.name!r} of run {view.report.run_id} is not kept in"
+            f" {view.directory}",
             remedy="name its file: diagram LIFECYCLE --run OUT",
         )
     return followed

@@ -9,6 +9,7 @@ from typing import Any, Final
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
 from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.explanation.facts import FactForm
@@ -100,6 +101,9 @@ def _stages(explanation: Explanation) -> Iterator[str]:
                 title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
                 yield from _wrapped(title, indent="    ")
                 yield from _facts(one.facts, indent="      ")
+    if explanation.invocations_moved:
+        last = explanation.invocations_moved
+        yield from _wrapped(f"what invocations 1 to {last} did is in {INVOCATIONS_FILE}")
 
 
 def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Iterator[str]:

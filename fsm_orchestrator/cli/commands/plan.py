@@ -16,7 +16,7 @@ from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
 from fsm_orchestrator.gates.in_force import GateInForce
-from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of
+from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refuse_unwritable
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
@@ -39,6 +39,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
     config = request.config
     with naming_next_command(config), config.hidden_in_errors():
         preparation = prepare(config)
+        refuse_unwritable(config.output_path)
         plan = plan_of(preparation)
     if request.as_json:
         console.stdout().write(plan.model_dump_json(indent=2) + "\n")
@@ -82,6 +83,8 @@ def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
 
 
 def _end_of(plan: Plan) -> str:
+    if plan.closing_refused is not None:
+        return f"done, but not ready to close (exit 1): {printable(plan.closing_refused)}"
     if plan.outcome is Outcome.DONE:
         return "done, if every stage succeeds"
     fails = any(stage.action is PlannedAction.FAIL for stage in plan.stages)

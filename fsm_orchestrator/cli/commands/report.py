@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from fsm_orchestrator.api import load_report
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.disk import files
@@ -14,11 +13,19 @@ from fsm_orchestrator.disk.kinds import refuse_odd_place
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError
 from fsm_orchestrator.inspection.inspected_run import (
+    InspectedRun,
     inspect_run,
     output_directory_of,
-    run_directory,
 )
 from fsm_orchestrator.vocabulary import ExitCode
+
+
+def _told(view: InspectedRun) -> ExitCode:
+    """Say what is wrong with the files of a run that is not at work; return the exit code."""
+    if view.trouble is None or view.holder is not None:
+        return ExitCode.DONE
+    console.complain(view.trouble, "")
+    return ExitCode.DONE if view.is_archived else ExitCode.FAILED
 
 
 def report_command(parameters: Mapping[str, Any]) -> int:
@@ -26,9 +33,9 @@ def report_command(parameters: Mapping[str, Any]) -> int:
     typed, run_id, page = (parameters[key] for key in ("output_directory", "run_id", "html"))
     output = output_directory_of(typed)
     if page is None:
-        report = load_report(run_directory(output, run_id))
-        console.stdout().write(report.to_json().decode())
-        return ExitCode.DONE
+        view = inspect_run(output, run_id)
+        console.stdout().write(view.report.to_json().decode())
+        return _told(view)
     from fsm_orchestrator.rendering.html.page import page_of
 
     html = page_of(inspect_run(output, run_id), shown_path(typed))

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
@@ -85,9 +86,9 @@ def _state_lines(
 def _spent_ms(invocations: Sequence[InvocationRecord], name: str, initial: str) -> int | None:
     """Return the time spent in a state while the command was at work; None if not known."""
     spans: list[int] = []
-    for number, one in enumerate(invocations):
+    for one in invocations:
         stays = [(record.dest, record.at) for record in one.transitions]
-        if number == 0:
+        if one.number == 1:
             stays.insert(0, (initial, one.started_at))
         if not stays:  # a done run was resumed: nobody was anywhere
             continue
@@ -141,6 +142,8 @@ def _captions(report: Report, taken: Sequence[TransitionRecord]) -> Iterator[str
         text, _CAPTION_WIDTH, max_lines=_CAPTION_LINES_MAX, placeholder=" \u2026"
     )
     yield "bold and #: the transitions taken, in order; dashed: not visited"
+    if report.invocations_moved:
+        yield f"invocations up to {report.invocations_moved} are in {INVOCATIONS_FILE}, not here"
 
 
 def _listed(numbers: Sequence[int]) -> str:

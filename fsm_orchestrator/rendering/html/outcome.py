@@ -60,7 +60,10 @@ def _at_work(view: InspectedRun) -> str:
     took = span_words(sum(spans))
     count = counted(view.invocation_count, "invocation")
     missing = len(view.invocations) - len(spans)
-    repeated = view.invocation_count - len(view.invocations)
+    moved = view.report.invocations_moved
+    repeated = view.invocation_count - len(view.invocations) - moved
+    if moved:
+        count += f" (the first {moved} not counted)"
     if repeated:
         count += f", {repeated} of which only repeated another"
     if not spans:

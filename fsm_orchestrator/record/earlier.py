@@ -1,0 +1,118 @@
+"""Old invocations, moved to a file of their own: its lines, and what the checkpoint keeps of them.
+
+A run that is resumed again and again would else read, prove and write all that it ever did each
+time. What still counts of them are totals, the completions in force, and a few executions.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from fsm_orchestrator.lifecycle.model import Edge
+from fsm_orchestrator.model.base import (
+    Count,
+    Many,
+    Ordinal,
+    Sha256,
+    StateName,
+    StrictModel,
+)
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
+from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.vocabulary import Trigger
+
+KEPT_MAX: Final = 32
+"""The invocations that a checkpoint has; when there are more, all but the latest are moved."""
+KEPT_MIN: Final = 16
+"""How many of the latest stay then."""
+
+
+class StageTotals(StrictModel):
+    """The attempts of a stage up to an invocation."""
+
+    stage: StateName = Field(description="Name of the stage.")
+    attempts: Ordinal = Field(description="How many attempts it had.")
+    cycle: Ordinal = Field(description="Number of the loop cycle of the last of them.")
+    attempts_in_cycle: Ordinal = Field(description="How many of them were in that cycle.")
+    completed_by: Ordinal | None = Field(
+        description="Number of the attempt by which it is complete; null when it is not."
+    )
+
+
+class LoopTotals(StrictModel):
+    """How often an edge that closes a loop was taken."""
+
+    source: StateName = Field(description="The state that was left.")
+    trigger: Trigger = Field(description="The fact that happened.")
+    dest: StateName = Field(description="The state that was entered.")
+    times: Ordinal = Field(description="How often.")
+
+    def is_of(self, edge: Edge) -> bool:
+        """Return whether it is the edge's."""
+        return (self.source, self.trigger, self.dest) == (edge.source, edge.trigger, edge.dest)
+
+
+class Totals(StrictModel):
+    """What invocations came to, from the first of a run to one of them."""
+
+    last_number: Ordinal = Field(description="Number of the last of them.")
+    last_seq: Count = Field(description="Number of the last transition; 0 without one.")
+    current_state: StateName = Field(description="The state that the run was in after it.")
+    gate_decisions: tuple[GateDecision, ...] = Field(
+        description="The decisions of the last of them that judged the gates; empty without one."
+    )
+    stages: tuple[StageTotals, ...] = Field(description="The stages that had attempts.")
+    loops: tuple[LoopTotals, ...] = Field(
+        description="The loops that were taken, in the order in which each was taken last."
+    )
+
+
+class MovedInvocation(StrictModel):
+    """A line of the file of old invocations."""
+
+    invocation: InvocationRecord = Field(description="The invocation, whole.")
+    totals: Totals | None = Field(
+        description=(
+            "What the run had come to after it; null but in the last line of those that were moved"
+            " together."
+        )
+    )
+
+
+class SideMark(StrictModel):
+    """The end of the file of old invocations."""
+
+    lines: Ordinal = Field(description="How many invocations are in it.")
+    size_bytes: Ordinal = Field(description="Size of the file up to the last of them, in bytes.")
+    sha256: Sha256 = Field(
+        description=(
+            "The last of a chain of SHA-256 in hexadecimal, one for each line: of the one before"
+            " it (of nothing, for the first) and the line, without its newline."
+        )
+    )
+
+
+class Earlier(StrictModel):
+    """What is kept of the invocations that were moved to orchestrator_invocations.jsonl."""
+
+    totals: Totals = Field(description="What they came to; the last line of the file has it too.")
+    file: SideMark = Field(description="The end of that file; what is behind it is not the run's.")
+    completions: Annotated[tuple[Completion, ...], Many] = Field(
+        description="The stages that were complete after them."
+    )
+    executions: Annotated[tuple[StageExecution, ...], Many] = Field(
+        description="The attempts that completed these, and the last attempt of each stage."
+    )
+
+    def times_taken(self, edge: Edge) -> int:
+        """Return how often they took an edge that closes a loop."""
+        return next((one.times for one in self.totals.loops if one.is_of(edge)), 0)
+
+    def attempts_in(self, stage: str, cycle: int) -> int:
+        """Return how many attempts of a stage were in a loop cycle, if it is not an older one."""
+        return sum(
+            one.attempts_in_cycle
+            for one in self.totals.stages
+            if (one.stage, one.cycle) == (stage, cycle)
+        )
