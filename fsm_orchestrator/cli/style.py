@@ -33,6 +33,8 @@ class Mark(Enum):
     BAD = ("✗", "x", Tone.RED)
     WAITING = ("!", "!", Tone.YELLOW)
     AGAIN = ("↻", "~", Tone.CYAN)
+    AHEAD = ("→", ">", Tone.CYAN)
+    """What is at work, or would be."""
     LEFT_OUT = ("-", "-", Tone.DIM)
 
     @property

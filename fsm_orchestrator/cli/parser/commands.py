@@ -73,6 +73,11 @@ def _json() -> click.Option:
     )
 
 
+def _in_full(help_text: str) -> click.Option:
+    """Return the option for the whole of what is shown in brief without it."""
+    return Section("Output", ("--all", "in_full"), is_flag=True, help=help_text)
+
+
 def _earlier_run() -> click.Option:
     """Return the option that selects a run in OUT, for the commands that look at one."""
     return Once(
@@ -87,6 +92,11 @@ def _planned(stages: Sequence[str]) -> list[click.Parameter]:
     from fsm_orchestrator.cli.parser.run_options import output_options, run_options
 
     return [_output_directory(), *run_options(stages), _json(), *output_options()]
+
+
+def _plan(stages: Sequence[str]) -> list[click.Parameter]:
+    in_full = "Show of each gate and stage all that is known: command, limits, files."
+    return [*_planned(stages), _in_full(in_full)]
 
 
 def _run(stages: Sequence[str]) -> list[click.Parameter]:
@@ -215,13 +225,18 @@ def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
 
 _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
     "run": _run,
-    "plan": _planned,
+    "plan": _plan,
     "status": lambda _: [
         _argument("output_directories", Directory("OUT"), "OUT...", nargs=-1, required=True),
         _earlier_run(),
         _json(),
     ],
-    "explain": lambda _: [_output_directory(), _earlier_run(), _json()],
+    "explain": lambda _: [
+        _output_directory(),
+        _earlier_run(),
+        _in_full("Show all that is known, each gate and each attempt of each stage included."),
+        _json(),
+    ],
     "logs": _logs,
     "stop": _stop,
     "report": _report,

@@ -6,8 +6,9 @@ for the option. Imports nothing that `--help` does not need, and leaves errors t
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,7 +38,7 @@ def prescan(argv: Sequence[str]) -> Prescan:
     values: dict[str, str] = {}
     positionals: list[str] = []
     resume = False
-    for kind, value in _tokens(argv):
+    for kind, value, _ in _tokens(argv):
         if kind in {"--lifecycle", "--config"}:
             values[kind] = value
         elif kind == "--resume":
@@ -79,20 +80,37 @@ def _config_file(found: Prescan) -> dict[str, Any]:
         return {}
 
 
-def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (option, value) pairs: "" for the value of a flag and for the option of an argument."""
+def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:
+    """Return a command line without these options and their values, wherever they stand in it."""
+    return [word for name, _, words in _tokens(argv) if name not in names for word in words]
+
+
+class _Token(NamedTuple):
+    """An option with its value, or an argument, which has none: `option` is empty."""
+
+    option: str
+    value: str
+    words: tuple[str, ...]
+
+
+def _tokens(argv: Sequence[str]) -> Iterator[_Token]:
+    """Yield options, with the values that they take, and arguments, as they were typed."""
     rest = iter(argv)
     for word in rest:
         if word == "--":
-            yield from (("", positional) for positional in rest)
+            positionals = tuple(rest)
+            yield _Token(word, "", (word,))
+            yield from (_Token("", one, (one,)) for one in positionals)
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
             takes_value = name in VALUE_OPTIONS or _STAGE_OPTION.fullmatch(name)
             if takes_value and not equals:
-                value = next(rest, "")
-            yield name, value
+                values = tuple(itertools.islice(rest, 1))
+                yield _Token(name, "".join(values), (word, *values))
+            else:
+                yield _Token(name, value, (word,))
         else:
-            yield "", word
+            yield _Token("", word, (word,))
 
 
 def kept_stages(output_directory: Path) -> tuple[str, ...]:
