@@ -204,9 +204,13 @@ def _config() -> click.Group:
     )
     show = SectionedCommand(
         "show",
-        help="Print every setting that a run would use, and where it was set.\n\n"
+        help="Print the settings of a run that were set, and where; with --all, every one.\n\n"
         "For a config file, as a new run would take it; for OUT, as a resume would.",
-        params=[_argument("out_or_file", FilePath("OUT|FILE")), _json()],
+        params=[
+            _argument("out_or_file", FilePath("OUT|FILE")),
+            _in_full("Show every setting that a run would use, defaults included."),
+            _json(),
+        ],
         callback=_calls("config", "show_command"),
     )
     commands = [check, show]
@@ -243,6 +247,12 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
     "lifecycle": lambda _: [_argument("name", ShippedLifecycle("NAME"), "[NAME]", required=False)],
     "verify": lambda _: [
         _argument("lifecycles", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]...", nargs=-1),
+        Section(
+            "Output",
+            ("--verbose", "-v"),
+            is_flag=True,
+            help="Show what is proved of each, and the walk of every finding.",
+        ),
         _json(),
     ],
     "diagram": _diagram,
