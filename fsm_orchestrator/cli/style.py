@@ -22,6 +22,8 @@ class Tone(Enum):
     RED = "31"
     YELLOW = "33"
     CYAN = "36"
+    BLUE = "34"
+    MAGENTA = "35"
     DIM = "2"
     BOLD = "1"
 

@@ -173,7 +173,7 @@ def test_status_of_a_working_run(tmp_path: Path) -> None:
     assert orchestrate("./out", *PASSING, *stages(script), cwd=tmp_path).code == 0
     text = (tmp_path / "text").read_text()
     document = read_json(tmp_path / "json")
-    assert text.startswith("working: ")
+    assert re.match("[→>] working: ", text)
     assert "in state manager" in text
     assert re.search(r"process \d+ on ", text)
     assert document["is_running"] is True

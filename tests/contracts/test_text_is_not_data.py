@@ -51,6 +51,7 @@ FILES: Final = {
     "secrets/masking.py": "whatever is to be masked",
     "stages/output_lines.py": "what a stage prints",
     "text/json_output.py": "escapes for terminals",
+    "text/search.py": "what stages print",
     "text/toml.py": "TOML files of a person",
 }
 """Files that do nothing but read or escape foreign text, and which."""

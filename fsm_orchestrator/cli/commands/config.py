@@ -81,10 +81,8 @@ def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool)
     left = len(settings) - len(rows)
     if left:
         command = command_line("config", "show", shown_path(name), "--all")
-        yield Line(
-            f"{counted(left, 'other')} {'has its default' if left == 1 else 'have their defaults'}: {command}",
-            is_dim=True,
-        )
+        have = "has its default" if left == 1 else "have their defaults"
+        yield Line(f"{counted(left, 'other')} {have}: {command}", is_dim=True)
 
 
 def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:

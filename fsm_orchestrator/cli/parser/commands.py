@@ -15,9 +15,11 @@ from fsm_orchestrator.cli.parser.parameters import (
     EarlierRun,
     FilePath,
     LifecycleSource,
+    NonEmpty,
     Once,
     Section,
     ShippedLifecycle,
+    Since,
     StageName,
     Whole,
     one_of,
@@ -131,6 +133,19 @@ def _logs(stages: Sequence[str]) -> list[click.Parameter]:
             "--lines",
             type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
             help="Show only the last N lines of each log, and what follows.",
+        ),
+        Once(
+            section,
+            "--since",
+            type=Since(),
+            help="Show only attempts that have printed something since then, with all they printed:"
+            " their lines have no times.",
+        ),
+        Once(
+            section,
+            ("--grep", "pattern"),
+            type=NonEmpty("PATTERN"),
+            help="Show only lines in which PATTERN is found, a regular expression as in Python.",
         ),
         _earlier_run(),
     ]

@@ -46,6 +46,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--kills",
         "--attempt",
         "--lines",
+        "--since",
+        "--grep",
         "--wait-ms",
         "--html",
         "--format",

@@ -126,6 +126,12 @@ class Instant(click.ParamType[datetime]):
             self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
 
 
+class Since(Instant):
+    """An instant in the past: a time, as ISO 8601 has it."""
+
+    name = "TIME"
+
+
 class NonEmpty(click.ParamType[str]):
     """Text that is not empty; `offered` names the functions of completion.py that complete it."""
 
