@@ -140,7 +140,7 @@ class _View:
             said = f"{_VERBS[first.action]}: {reason}"
             is_dim = first.action in _FOLDED
             if len(group) > 1:
-                names = folded([one.stage for one in group], self._prose_width // 2)
+                names = folded([one.stage for one in group], self._prose_width - 10)
                 said, lead = f"{counted(len(group), 'stage')} {said}: {names}", "  "
             else:
                 lead = f"{first.stage:<{width}}  "

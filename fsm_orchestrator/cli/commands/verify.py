@@ -57,7 +57,7 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
 def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
     """Yield the verdict on one lifecycle, and what is found wrong with it.
 
-    Of several findings the first has its walk, with `in_full` each one; what is proved is listed
+    Of several walks the first is shown, with `in_full` each one; what is proved is listed
     with `in_full`.
     """
     source, lifecycle, findings = judged
@@ -73,18 +73,17 @@ def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
     if in_full and not findings:
         for claim in proved(lifecycle):
             yield from map(Line, sentences(f"- {claim}", width, indent="    ", hanging="      "))
-    hidden = 0
-    for number, finding in enumerate(findings):
+    walks = 0
+    for finding in findings:
         label = f"{finding.part}: " if finding.part else ""
         said = f"{label}{finding.reason}"
         yield from map(Line, sentences(said, width, indent="    ", hanging="      "))
-        walk = finding.walk or ()
-        if number == 0 or in_full:
-            yield from (Line(f"      {line}") for line in walk_lines(walk))
-        elif walk:
-            hidden += 1
-    if hidden:
-        yield Line(f"    {counted(hidden, 'more walk')} with -v", is_dim=True)
+        if finding.walk:
+            walks += 1
+            if walks == 1 or in_full:
+                yield from (Line(f"      {line}") for line in walk_lines(finding.walk))
+    if walks > 1 and not in_full:
+        yield Line(f"    {counted(walks - 1, 'more walk')} with -v", is_dim=True)
 
 
 def _json_of(judged: Sequence[Judged], unread: Mapping[str, LifecycleError]) -> str:
