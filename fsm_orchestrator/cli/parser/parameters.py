@@ -16,6 +16,7 @@ import click
 
 from fsm_orchestrator.constants import RUN_ID_PATTERN
 from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
+from fsm_orchestrator.text.phrases import listed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -39,8 +40,14 @@ class Once(Section):
         """Return the one value given, or None."""
         values = super().process_value(ctx, value)
         if len(values) > 1:
-            raise click.UsageError(f"{self.opts[0]} was given {len(values)} times; once is enough")
+            raise click.UsageError(self._refusal(len(values)))
         return values[0] if values else None
+
+    def _refusal(self, count: int) -> str:
+        names = [name for name in self.opts if name.startswith("--")]
+        if len(names) == 1:
+            return f"{names[0]} was given {count} times; once is enough"
+        return f"{listed(names)} are one option, given {count} times; once is enough"
 
 
 class EnvironmentPair(click.ParamType[tuple[str, str]]):
@@ -192,20 +199,20 @@ class StageName(NonEmpty):
 
 
 class Whole(click.ParamType[int]):
-    """A whole number within bounds."""
-
-    name = "N"
+    """A whole number within bounds; a duration or a size if that is what they measure."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
+        self.name = bounds.metavar
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number, checked."""
-        text, bounds = str(value), self.bounds
-        is_number = re.fullmatch(r"[0-9]{1,16}", text) is not None
-        if not is_number or not bounds.least <= int(text) <= bounds.most:
-            self.fail(f"{text[:40]!r} is not {bounds.text}", param, ctx)
-        return int(text)
+        if isinstance(value, int):
+            return value
+        try:
+            return self.bounds.read(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def one_of(words: type[StrEnum]) -> click.Choice[str]:

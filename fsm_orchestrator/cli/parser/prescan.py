@@ -19,7 +19,9 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
 
-_VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
+_VALUE_SUFFIXES: Final = [
+    suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
+]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
@@ -37,10 +39,10 @@ def prescan(argv: Sequence[str]) -> Prescan:
     values: dict[str, str] = {}
     positionals: list[str] = []
     resume = False
-    for kind, value in _tokens(argv):
+    for kind, value in tokens(argv):
         if kind in {"--lifecycle", "--config"}:
             values[kind] = value
-        elif kind == "--resume":
+        elif kind in {"--resume", "--resume-or-start"}:
             resume = True
         elif kind == "":
             positionals.append(value)
@@ -61,7 +63,8 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
     try:
         if isinstance(lifecycle, str):
             return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
-        is_resume = found.resume or file.get("resume") is True
+        in_file = (file.get("resume"), file.get("resume_or_start"))
+        is_resume = found.resume or True in in_file
         output = found.output_directory
         kept = kept_stages(Path(output)) if is_resume and output is not None else ()
         return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
@@ -79,7 +82,7 @@ def _config_file(found: Prescan) -> dict[str, Any]:
         return {}
 
 
-def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+def tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (option, value) pairs: "" for the value of a flag and for the option of an argument."""
     rest = iter(argv)
     for word in rest:
