@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.cli.parser.names import FIRST_WORDS
 from fsm_orchestrator.cli.style import plain, shown_cells
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT
@@ -48,7 +48,7 @@ def age(since: str) -> str:
 
 def shown_path(output_directory: str) -> str:
     """Return an output directory as an argument that is never taken for an option or a command."""
-    is_taken = output_directory.startswith("-") or output_directory in COMMANDS
+    is_taken = output_directory.startswith("-") or output_directory in FIRST_WORDS
     return f"./{output_directory}" if is_taken else output_directory
 
 

@@ -99,4 +99,9 @@ def test_attempts_that_printed_since_then_are_shown_whole(tmp_path: Path) -> Non
     assert orchestrate("logs", "out", "--since", "2099-01-01", cwd=tmp_path).stdout == ""
     refused = orchestrate("logs", "out", "--since", "yesterday", cwd=tmp_path)
     assert refused.code == 2
-    assert "'yesterday' is not a time" in refused.stderr
+    assert "'yesterday' is neither a time" in refused.stderr
+    os.utime(tmp_path / "out/logs/manager.1.stdout.log")
+    recent = orchestrate("logs", "out", "--since", "1h30m", cwd=tmp_path).stdout
+    assert "manager | a red word\n" in recent
+    assert "executor" not in recent
+    assert orchestrate("logs", "out", "--since", "90", cwd=tmp_path).code == 2

@@ -77,7 +77,8 @@ ALLOWED: Final = {
     ("cli/formatting.py", "shown_path"): "a path that an operator named",
     ("cli/main.py", "run_command_line"): "click's messages",
     ("cli/parser/app.py", "CommandGroup.shell_complete"): "a word that is being typed",
-    ("cli/parser/app.py", "_refuse_mistyped_command"): "arguments of the command line",
+    ("cli/parser/bare_words.py", "as_options"): "arguments of the command line",
+    ("cli/parser/bare_words.py", "refuse_bare_word"): "arguments of the command line",
     ("engine/foreign.py", "<module>"): "names of modules",
     ("engine/foreign.py", "is_foreign"): "names of modules",
     ("explanation/next_step.py", "_resume_request"): "the name of a key, to make an option's of it",
@@ -100,7 +101,12 @@ ALLOWED: Final = {
     ("selftest/sweep.py", "_ended"): "notes that a script of the self-test writes",
     ("stages/artifacts.py", "_judge_open"): "a path that an operator named",
     ("stages/output_files.py", "_found"): "names of files",
-    ("text/phrases.py", "span_words"): "leaves out zero seconds where the text is made",
+    ("text/units.py", "measured"): "what an operator wrote",
+    ("text/units.py", "is_bare"): "what an operator wrote",
+    ("text/units.py", "_milliseconds"): "what an operator wrote",
+    ("text/units.py", "_bytes"): "what an operator wrote",
+    ("text/units.py", "exact_span"): "leaves out zeros where the text is made",
+    ("text/units.py", "span_words"): "leaves out zero seconds where the text is made",
     ("vocabulary.py", "Operation.stage"): "the name of an operation, PART.ACTION, as in records",
 }
 """Functions that take foreign text apart, and which."""

@@ -140,13 +140,13 @@ CASES = {
     "timed out": Case(
         begun(*PASSING, *stages("exec sleep 1.2"), "--timeout-ms", "800", code=124),
         Standing.TIMEOUT,
-        ("timed out after 800 ms", "postmortem", "--manager-timeout-ms 1600"),
+        ("timed out after 800ms", "postmortem", "--manager-timeout-ms 1600"),
         runs_then=("manager", "executor"),
     ),
     "went quiet": Case(
         begun(*PASSING, *stages("sleep 1.2"), "--manager-idle-timeout-ms", "800", code=124),
         Standing.TIMEOUT,
-        ("printed nothing for 800 ms", "--manager-idle-timeout-ms 1600"),
+        ("printed nothing for 800ms", "--manager-idle-timeout-ms 1600"),
         runs_then=("manager", "executor"),
     ),
     "printed too much": Case(

@@ -56,7 +56,7 @@ def _prepared(read: config_reading.ReadConfig) -> Preparation:
     """Prepare the file as a new run would, whatever it says about resuming."""
     flags = RunConfig(output_directory=PLACE_HOLDER)
     content = read.content.model_copy(
-        update={"resume": None, "rerun": None, "on_changed_stage": None}
+        update=dict.fromkeys(("resume", "resume_or_start", "rerun", "on_changed_stage"))
     )
     return prepare(config_file.combined(flags, content), may_lack_values=True)
 

@@ -45,7 +45,7 @@ PATH_WIDTH_MAX: Final = 4096
 
 def status_command(parameters: Mapping[str, Any]) -> int:
     """Print where runs stand; return 0 when all can be read, 1 when not."""
-    typed = parameters["output_directories"]
+    typed = parameters["output_directories"] or (os.curdir,)
     run_id, as_json = parameters["run_id"], parameters["as_json"]
     outputs = [output_directory_of(one) for one in typed]
     if run_id is not None and len(typed) > 1:

@@ -66,6 +66,11 @@ def _output_directory() -> click.Argument:
     return _argument("output_directory", Directory("OUT"))
 
 
+def _place() -> click.Argument:
+    """Return OUT for a command that looks at one: the current directory unless given."""
+    return _argument("output_directory", Directory("OUT"), "[OUT]", required=False, default=".")
+
+
 def _json() -> click.Option:
     return Section(
         "Output",
@@ -114,7 +119,7 @@ def _run(stages: Sequence[str]) -> list[click.Parameter]:
 def _logs(stages: Sequence[str]) -> list[click.Parameter]:
     section = "Selection"
     return [
-        _output_directory(),
+        _place(),
         _argument("stage", StageName(stages), "[STAGE]", required=False),
         Section(
             section,
@@ -163,9 +168,9 @@ def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
         ),
         Once(
             section,
-            "--wait-ms",
+            ("--wait", "--wait-ms", "wait_ms"),
             type=Whole(GRACE_MILLISECONDS),
-            help="How long to wait for the run to end (default 60000).",
+            help="How long to wait for the run to end (default 1m).",
         ),
         _json(),
     ]
@@ -178,7 +183,7 @@ def _report(_stages: Sequence[str]) -> list[click.Parameter]:
         type=FilePath("FILE"),
         help="Write the report as one self-contained web page; - writes it to stdout.",
     )
-    return [_output_directory(), html, _earlier_run()]
+    return [_place(), html, _earlier_run()]
 
 
 def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
@@ -246,12 +251,12 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
     "run": _run,
     "plan": _plan,
     "status": lambda _: [
-        _argument("output_directories", Directory("OUT"), "OUT...", nargs=-1, required=True),
+        _argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         _earlier_run(),
         _json(),
     ],
     "explain": lambda _: [
-        _output_directory(),
+        _place(),
         _earlier_run(),
         _in_full("Show all that is known, each gate and each attempt of each stage included."),
         _json(),

@@ -20,7 +20,9 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
 
-_VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
+_VALUE_SUFFIXES: Final = [
+    suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
+]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
@@ -38,10 +40,10 @@ def prescan(argv: Sequence[str]) -> Prescan:
     values: dict[str, str] = {}
     positionals: list[str] = []
     resume = False
-    for kind, value, _ in _tokens(argv):
+    for kind, value, _ in tokens(argv):
         if kind in {"--lifecycle", "--config"}:
             values[kind] = value
-        elif kind == "--resume":
+        elif kind in {"--resume", "--resume-or-start"}:
             resume = True
         elif kind == "":
             positionals.append(value)
@@ -62,7 +64,8 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
     try:
         if isinstance(lifecycle, str):
             return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
-        is_resume = found.resume or file.get("resume") is True
+        in_file = (file.get("resume"), file.get("resume_or_start"))
+        is_resume = found.resume or True in in_file
         output = found.output_directory
         kept = kept_stages(Path(output)) if is_resume and output is not None else ()
         return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
@@ -82,10 +85,10 @@ def _config_file(found: Prescan) -> dict[str, Any]:
 
 def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:
     """Return a command line without these options and their values, wherever they stand in it."""
-    return [word for name, _, words in _tokens(argv) if name not in names for word in words]
+    return [word for name, _, words in tokens(argv) if name not in names for word in words]
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
     """An option with its value, or an argument, which has none: `option` is empty."""
 
     option: str
@@ -93,24 +96,24 @@ class _Token(NamedTuple):
     words: tuple[str, ...]
 
 
-def _tokens(argv: Sequence[str]) -> Iterator[_Token]:
+def tokens(argv: Sequence[str]) -> Iterator[Token]:
     """Yield options, with the values that they take, and arguments, as they were typed."""
     rest = iter(argv)
     for word in rest:
         if word == "--":
             positionals = tuple(rest)
-            yield _Token(word, "", (word,))
-            yield from (_Token("", one, (one,)) for one in positionals)
+            yield Token(word, "", (word,))
+            yield from (Token("", one, (one,)) for one in positionals)
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
             takes_value = name in VALUE_OPTIONS or _STAGE_OPTION.fullmatch(name)
             if takes_value and not equals:
                 values = tuple(itertools.islice(rest, 1))
-                yield _Token(name, "".join(values), (word, *values))
+                yield Token(name, "".join(values), (word, *values))
             else:
-                yield _Token(name, value, (word,))
+                yield Token(name, value, (word,))
         else:
-            yield _Token("", word, (word,))
+            yield Token("", word, (word,))
 
 
 def kept_stages(output_directory: Path) -> tuple[str, ...]:
