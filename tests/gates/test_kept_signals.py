@@ -84,7 +84,7 @@ def test_age_is_shown_by_plan_explain_and_summary(tmp_path: Path) -> None:
     ended = orchestrate("out", "--resume", *refused, cwd=tmp_path)
     assert ended.code == 3
     assert "policy and review: given 17 days ago in invocation 1" in ended.stdout
-    explained = orchestrate("explain", "out", cwd=tmp_path).stdout
+    explained = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout
     words = re.sub(r"\s+", " ", explained)
     assert re.search(r"policy and review: given \d+ days ago in invocation 1", words), explained
 
