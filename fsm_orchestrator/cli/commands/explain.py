@@ -30,10 +30,11 @@ LINES_MAX: Final = 12
 SENTENCE_LINES_MAX: Final = 2
 """The lines that a cause has; what else adds to it is told in full."""
 WOULD_LINES_MAX: Final = 3
+NOTE_LINES_MAX: Final = 4
 _RANK_CODES: Final = 2
 _RANK_OTHER: Final = 3
 _RANK_FILES: Final = 5
-_RANK_NOTICES: Final = 5
+_RANK_NOTICES: Final = 4
 _RANK_PLACE: Final = 7
 _RANK_WOULD: Final = 8
 _RANKS_OF_WORDS: Final = (10, 9, 6, 4, 1)
@@ -157,7 +158,11 @@ def _places(cause: Cause, width: int) -> Iterator[_Block]:
 
 
 def _notices(explanation: Explanation, width: int) -> Iterator[_Block]:
-    """Yield how much else there is to know of the run; it is told in full."""
+    """Yield what else there is to know of the run: the one thing, or how many there are."""
+    told = [*(one.sentence for one in explanation.changed_files), *explanation.warnings]
+    if len(told) == 1 and len(lines := labelled("note", told[0], width)) <= NOTE_LINES_MAX:
+        yield _Block(_RANK_NOTICES, lines)
+        return
     counts = [
         counted(len(found), noun)
         for found, noun in (
