@@ -201,7 +201,7 @@ def test_moved_run_is_still_ready_to_close(tmp_path: Path) -> None:
         ended = orchestrate(command[0], "elsewhere", *command[1:], cwd=tmp_path)
         assert ended.code == 0, ended.stderr
         assert f"moved here from {tmp_path / 'out'}" in " ".join(ended.stdout.split())
-    explained = orchestrate("explain", "elsewhere", "--all", "--json", cwd=tmp_path)
+    explained = orchestrate("explain", "elsewhere", "--json", cwd=tmp_path)
     assert json.loads(explained.stdout)["standing"] == "done"
     ended = orchestrate("elsewhere", "--resume", cwd=tmp_path)
     assert ended.code == 0, ended.stderr

@@ -22,7 +22,7 @@ from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Cause, Explanation, NextStep
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
-from fsm_orchestrator.text.phrases import counted, printable, with_details
+from fsm_orchestrator.text.phrases import printable, with_details
 from fsm_orchestrator.vocabulary import ExitCode
 
 LINES_MAX: Final = 12
@@ -30,7 +30,6 @@ LINES_MAX: Final = 12
 SENTENCE_LINES_MAX: Final = 2
 """The lines that a cause has; what else adds to it is told in full."""
 WOULD_LINES_MAX: Final = 3
-NOTE_LINES_MAX: Final = 4
 _RANK_CODES: Final = 2
 _RANK_OTHER: Final = 3
 _RANK_FILES: Final = 5
@@ -158,18 +157,6 @@ def _places(cause: Cause, width: int) -> Iterator[_Block]:
 
 
 def _notices(explanation: Explanation, width: int) -> Iterator[_Block]:
-    """Yield what else there is to know of the run: the one thing, or how many there are."""
-    told = [*(one.sentence for one in explanation.changed_files), *explanation.warnings]
-    if len(told) == 1 and len(lines := labelled("note", told[0], width)) <= NOTE_LINES_MAX:
-        yield _Block(_RANK_NOTICES, lines)
-        return
-    counts = [
-        counted(len(found), noun)
-        for found, noun in (
-            (explanation.changed_files, "changed file"),
-            (explanation.warnings, "warning"),
-        )
-        if found
-    ]
-    if counts:
-        yield _Block(_RANK_NOTICES, labelled("note", ", ".join(counts), width))
+    """Yield what else there is to know of the run, each by itself."""
+    told = (*(one.sentence for one in explanation.changed_files), *explanation.warnings)
+    yield from (_Block(_RANK_NOTICES, labelled("note", one, width)) for one in told)
