@@ -90,7 +90,7 @@ def resume(
     What `config` does not give is as it was. Arguments and errors are those of `run`.
     """
     return run(
-        config.model_copy(update={"resume": True}),
+        config.model_copy(update={"resume": True, "resume_or_start": False}),
         install_signal_handlers=install_signal_handlers,
         interrupts=interrupts,
         listener=listener,

@@ -25,11 +25,14 @@ from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.model.spelled_out import MEASURED
+from fsm_orchestrator.model.stage_options import MEASURED_KEYS
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
 from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.units import PATTERNS
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Outcome, SchemaName
 
 __all__ = ["SchemaName", "schema_text"]
@@ -182,6 +185,26 @@ def _passed(gate: Gate) -> Schema:
     }
 
 
+def _allow_units(document: Schema) -> None:
+    """Allow durations and sizes with their units, under the key without a unit as well."""
+    for shape in (document, *document["$defs"].values()):
+        properties = shape.get("properties", {})
+        for name, key in MEASURED_KEYS.items():
+            if key not in properties:
+                continue
+            described = properties[key]
+            description = described.pop("description")
+            text = {"type": "string", "pattern": PATTERNS[MEASURED[key].measure]}
+            either = {"anyOf": [described, text], "description": description}
+            properties.update({key: either, name: either})
+            shape.setdefault("allOf", []).append({"not": {"required": [key, name]}})
+
+
+def _complete_lifecycle(document: Schema) -> None:
+    _allow_one_source(document)
+    _allow_units(document)
+
+
 def _allow_one_source(document: Schema) -> None:
     """Allow a transition from one state to name it without a list."""
     properties = document["$defs"]["Transition"]["properties"]
@@ -214,7 +237,7 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         Lifecycle,
         "Lifecycle",
         "A lifecycle file, in TOML: the states of a run and what leads from one to the next.",
-        complete=_allow_one_source,
+        complete=_complete_lifecycle,
     ),
     SchemaName.EVENT: _Shape(
         EventLine,
@@ -225,6 +248,7 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         ConfigFile,
         "Config file",
         "What `--config` reads, in TOML: whatever the options of `run` can say.",
+        complete=_allow_units,
     ),
     SchemaName.POSTMORTEM: _Shape(
         Postmortem,

@@ -1,5 +1,7 @@
 """Output to the operator: the result on stdout, messages on stderr.
 
+Also the one place that asks the environment whether a stream may be coloured or redrawn.
+
 A result that cannot be written is an error of its command; it never changes a run. A message that
 cannot be written is lost. A reader that goes away has read enough.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import time
 from typing import TYPE_CHECKING, Final
@@ -28,6 +31,47 @@ LOG_PATIENCE_SECONDS: Final = 0.2
 MESSAGE_PATIENCE_SECONDS: Final = 5.0
 READER_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 """The errors that say that nobody reads any more."""
+
+
+WIDTH_OF_FILES: Final = 80
+"""How wide lines are where no terminal says how wide it is."""
+WIDTH_MIN: Final = 20
+_COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def _is_on(name: str) -> bool:
+    """Return whether a variable is set to something other than nothing and 0."""
+    return os.environ.get(name, "") not in {"", "0"}
+
+
+def may_colour(is_terminal: bool) -> bool:
+    """Return whether the environment lets a stream be coloured, or asks for it.
+
+    `NO_COLOR` (whatever it is) comes before `FORCE_COLOR` and `CLICOLOR_FORCE`; those before what
+    the terminal is like.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if _is_on("FORCE_COLOR") or _is_on("CLICOLOR_FORCE"):
+        return True
+    refuses = "0" in {os.environ.get("FORCE_COLOR"), os.environ.get("CLICOLOR")}
+    return is_terminal and not refuses and os.environ.get("TERM") != "dumb"
+
+
+def may_redraw(is_terminal: bool) -> bool:
+    """Return whether lines may be written over: by a terminal that can, and a person there."""
+    is_able = os.environ.get("TERM", "dumb") not in {"", "dumb"}
+    is_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+    return is_terminal and is_able and not is_ci
+
+
+def has_unicode() -> bool:
+    """Return whether symbols that are no ASCII are shown, by locale and terminal."""
+    if os.environ.get("TERM") in {"dumb", "linux"}:
+        return False
+    given = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    locale = next(filter(None, given), "")
+    return locale.lower().replace("-", "").partition(".")[2].partition("@")[0] == "utf8"
 
 
 def never_waiting(descriptor: int) -> int:
@@ -78,15 +122,49 @@ class Console:
 
     @property
     def has_colour(self) -> bool:
-        """True if it may be coloured: it is a terminal, and the environment does not forbid it."""
-        return (
-            self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        )
+        """True if it may be coloured, by the environment and what it is."""
+        return may_colour(self.is_terminal)
+
+    @property
+    def may_be_redrawn(self) -> bool:
+        """True if lines may be written over."""
+        return may_redraw(self.is_terminal)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many columns and lines it has; the lines are 0 where it is no terminal."""
+        columns, lines = 0, 0
+        try:
+            columns, lines = os.get_terminal_size(self._descriptor)
+        except OSError:
+            with contextlib.suppress(ValueError):
+                columns = int(os.environ.get("COLUMNS", ""))
+        return max(columns or WIDTH_OF_FILES, WIDTH_MIN), lines
+
+    @property
+    def width(self) -> int:
+        """How many columns its lines may have."""
+        return self.size[0]
 
     def write(self, text: str) -> None:
         """Write as much of `text` as the reader takes. Never raises for what the reader does."""
         with contextlib.suppress(OutputError):
             self.send(self._encoded(text))
+
+    def show(self, text: str) -> None:
+        """Write text that `cli/style.py` has painted, with its colours if it may have any."""
+        with contextlib.suppress(OutputError):
+            self.send(self.encoded_show(text))
+
+    def encoded_show(self, text: str) -> bytes:
+        """Return painted text as bytes; but for its colours they do nothing to a terminal."""
+        pieces = _COLOUR.split(text)
+        colours = pieces[1::2] if self.has_colour else [""] * (len(pieces) // 2)
+        for index, colour in enumerate(colours):
+            pieces[2 * index + 1] = colour
+        if self.is_terminal:
+            pieces[::2] = map(printable, pieces[::2])
+        return "".join(pieces).encode(errors="replace")
 
     def _encoded(self, text: str) -> bytes:
         """Return text as bytes that do nothing to a terminal, wherever its words came from."""
@@ -135,6 +213,14 @@ class Result(Console):
             OutputError: it cannot be written.
         """
         self.send(self._encoded(text))
+
+    def show(self, text: str) -> None:
+        """Write all of painted text, as `write` does.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.send(self.encoded_show(text))
 
 
 def stdout() -> Result:

@@ -1,12 +1,14 @@
-"""Commands, ages and columns as text for a terminal: ASCII, and fit for 80 columns."""
+"""Commands, ages, sentences and columns as text for a terminal of any width."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.cli.parser.names import FIRST_WORDS
+from fsm_orchestrator.cli.style import plain, shown_cells
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.text.cells import wrapped
 from fsm_orchestrator.text.hidden import shell_line, shell_words
 from fsm_orchestrator.text.phrases import printable, span_ms, span_words
 
@@ -46,18 +48,31 @@ def age(since: str) -> str:
 
 def shown_path(output_directory: str) -> str:
     """Return an output directory as an argument that is never taken for an option or a command."""
-    is_taken = output_directory.startswith("-") or output_directory in COMMANDS
+    is_taken = output_directory.startswith("-") or output_directory in FIRST_WORDS
     return f"./{output_directory}" if is_taken else output_directory
 
 
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """Return rows as aligned lines; the last column is ragged."""
-    table = [[printable(cell) for cell in row] for row in rows]
+    """Return rows as aligned lines; the last column is ragged. A cell may be painted."""
+    table = [[cell if plain(cell) != cell else printable(cell) for cell in row] for row in rows]
     if not table:
         return []
-    widths = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
+    widths = [max(shown_cells(row[index]) for row in table) for index in range(len(table[0]))]
     return [
         indent
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        + "  ".join(
+            cell + " " * (width - shown_cells(cell))
+            for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
         for row in table
     ]
+
+
+def sentences(text: str, width: int, *, indent: str = "  ", hanging: str = "    ") -> list[str]:
+    """Return text in lines of `width` cells, its own line breaks kept; no word is ever cut."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        depth = " " * (len(line) - len(line.lstrip()))
+        lead, rest = indent + depth, hanging + depth
+        lines += wrapped(printable(line), width, indent=lead, hanging=rest)
+    return lines

@@ -15,6 +15,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.text.phrases import printable, span_words
 from fsm_orchestrator.text.terminal import shown_line
+from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def _gate(event: Mapping[str, Any]) -> str:
     return f"gate {decision['gate']}: {decision['status']}: {verdict}"
 
 
+def _stage_started(event: Mapping[str, Any]) -> str:
+    limit = exact_span(event["timeout_ms"])
+    said = f", limit {limit} (the default)" if event["is_default_timeout"] else ""
+    return f"{event['stage']}: started, attempt {event['attempt']}{said}"
+
+
 def _stage_ended(event: Mapping[str, Any]) -> str:
     execution = event["execution"]
     took = span_words(execution["duration_ms"])
@@ -106,7 +113,7 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
         f"{event['execution_mode']} {event['run_id']} ({event['lifecycle']})"
     ),
     EventName.GATE_DECIDED: _gate,
-    EventName.STAGE_STARTED: lambda event: f"{event['stage']}: started, attempt {event['attempt']}",
+    EventName.STAGE_STARTED: _stage_started,
     EventName.STAGE_OUTPUT: _output,
     EventName.STAGE_ENDED: _stage_ended,
     EventName.ARTIFACT_SLOW: lambda event: (

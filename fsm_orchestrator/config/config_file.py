@@ -64,6 +64,11 @@ class ConfigFile(GivenModel):
     )
     run_id: RunId | None = Field(default=None, description="The id of the run.")
     resume: bool | None = Field(default=None, description="Whether to continue the run in OUT.")
+    resume_or_start: bool | None = Field(
+        default=None,
+        description="Whether to continue the run in OUT if it is not done, and to start a new one"
+        " otherwise.",
+    )
     on_changed_stage: OnChangedStage | None = Field(
         default=None, description="What to do about a completed stage that has changed."
     )
@@ -125,10 +130,14 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
         chosen["on_changed_stage"] = file.on_changed_stage
+    is_said = flags.resume or flags.resume_or_start
     return flags.model_copy(
         update={
             **chosen,
-            "resume": flags.resume or bool(file.resume),
+            "resume": flags.resume or (not is_said and bool(file.resume)),
+            "resume_or_start": (
+                flags.resume_or_start or (not is_said and bool(file.resume_or_start))
+            ),
             "log_output": flags.log_output or bool(file.log_output),
             "keep_secrets": flags.keep_secrets or bool(file.keep_secrets),
             "rerun": flags.rerun or file.rerun or (),

@@ -20,6 +20,13 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.spelled_out import (
+    Wrong,
+    place_written,
+    spelled_out,
+    stage_spelled_out,
+    with_short_names,
+)
 from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import described, suggestion
@@ -44,7 +51,7 @@ class ReadConfig:
 
     def origin(self, *path: str) -> str:
         """`run.toml:7` for a key that the file sets."""
-        return _at(self.name, self.text, path)
+        return _at(self.name, self.text, place_written(path, table_of(self.text.encode())))
 
 
 def load(path: Path, name: str) -> ReadConfig:
@@ -57,11 +64,30 @@ def load(path: Path, name: str) -> ReadConfig:
 
 
 def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
+    spelled, wrong = _spelled_out(document)
+    found = [
+        (line_of(text, path) or 0, f"{_at(name, text, path)}: key {_shown(path)}: {what}")
+        for path, what in wrong
+    ]
     try:
-        content = ConfigFile.model_validate_json(json.dumps(document, default=_json_value))
+        content = ConfigFile.model_validate_json(json.dumps(spelled, default=_json_value))
     except ValidationError as error:
-        raise _WrongFileError(name, _problems(error, name, text, document)) from None
+        found += _problems(error, name, text, document)
+    if found:
+        raise _WrongFileError(name, [problem for _, problem in sorted(found)])
     return ReadConfig(name=name, text=text, content=content)
+
+
+def _spelled_out(document: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
+    """Return the document with its durations and sizes spelled out, and what is wrong with them."""
+    spelled, wrong = spelled_out(document)
+    stages = document.get("stage")
+    if isinstance(stages, dict):
+        spelled["stage"] = {}
+        for name, table in stages.items():
+            spelled["stage"][name], of_stage = stage_spelled_out(table, ("stage", name))
+            wrong += of_stage
+    return spelled, wrong
 
 
 def check(path: Path, name: str) -> ReadConfig:
@@ -130,24 +156,27 @@ def _json_value(value: object) -> object:
 
 def _problems(
     error: ValidationError, name: str, text: str, document: Mapping[str, Any]
-) -> list[str]:
-    """Return one line for each problem, in the order of the file's lines."""
+) -> list[tuple[int, str]]:
+    """Return one line for each problem, with the line of the file that it is about."""
     found = []
     for problem in validation.problems(error):
         path = tuple("json" if part == "json_" else part for part in problem.location)
         what = _what(problem, path, document)
         found.append((line_of(text, path) or 0, f"{_at(name, text, path)}: {what}"))
-    return [problem for _, problem in sorted(found)]
+    return found
 
 
 def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
-    key = ".".join(map(str, path))
     if problem.is_unknown_key:
-        return validation.unknown_key(path, _known_keys(path), shown=key)
+        return validation.unknown_key(path, _known_keys(path), shown=".".join(map(str, path)))
     is_secret = not {"env", "secrets"}.isdisjoint(path)
-    return f"key {described(key)}: {validation.expectation(problem)}" + (
+    return f"key {_shown(path)}: {validation.expectation(problem)}" + (
         "" if is_secret else f", not {described(value_at(document, path))}"
     )
+
+
+def _shown(path: Location) -> str:
+    return described(".".join(map(str, path)))
 
 
 def _known_keys(path: Location) -> list[str]:
@@ -155,12 +184,12 @@ def _known_keys(path: Location) -> list[str]:
         case ("gates", _):
             return list(GatesGiven.model_fields)
         case ("stage", _, _):
-            return list(StageGiven.model_fields)
+            return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):
-            return list(RetryPolicy.model_fields)
+            return with_short_names(RetryPolicy.model_fields)
         case _:
             fields = ConfigFile.model_fields
-            return [field.alias or name for name, field in fields.items()]
+            return with_short_names(field.alias or name for name, field in fields.items())
 
 
 class _WrongFileError(UsageError):

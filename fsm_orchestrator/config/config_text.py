@@ -30,11 +30,9 @@ def config_text(config: RunConfig) -> str:
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }
-    if config.resume:
-        document["resume"] = True
     if config.on_changed_stage is not OnChangedStage.REFUSE:
         document["on_changed_stage"] = config.on_changed_stage.value
-    for flag in ("log_output", "keep_secrets"):
+    for flag in ("resume", "resume_or_start", "log_output", "keep_secrets"):
         if getattr(config, flag):
             document[flag] = True
     if config.rerun:

@@ -125,6 +125,13 @@ class RunConfig(GivenModel):
             "Whether to continue the run in the output directory instead of starting a new one."
         ),
     )
+    resume_or_start: bool = Field(
+        default=False,
+        description=(
+            "Whether to continue the run in the output directory if it is not done, and to start a"
+            " new one otherwise."
+        ),
+    )
     lifecycle: PathText | None = Field(
         default=None, description="Name of a built-in lifecycle, or the path of a file."
     )

@@ -22,7 +22,8 @@ from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.phrases import counted, span_words
+from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
@@ -149,6 +150,8 @@ class EnterStage:
             args=list(self._context.masker.mask_all(settings.args)),
             reason=attempt.reason,
             containment=reach.value,
+            timeout_ms=self._preparation.limits_of(stage).timeout_ms,
+            is_default_timeout=self._preparation.has_default_timeout(stage),
         )
         self._context.check_events()
         execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
@@ -286,10 +289,8 @@ class EnterStage:
             stdout_tail=stdout_tail,
             stderr_tail=stderr_tail,
         )
-        limit_ms = self._preparation.limits_of(stage).slow_after_ms
-        self._context.warn(
-            f"stage {stage!r} is slow: it ran for more than {limit_ms} ms", stage=stage
-        )
+        limit = exact_span(self._preparation.limits_of(stage).slow_after_ms or 0)
+        self._context.warn(f"stage {stage!r} is slow: it ran for more than {limit}", stage=stage)
 
     def _on_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
         log.emit(
@@ -301,8 +302,8 @@ class EnterStage:
 
     def _on_suspended(self, stage: str, paused_ms: int) -> None:
         self._context.warn(
-            f"stage {stage!r} and its limits stood still for {paused_ms} ms: the run was suspended"
-            " (SIGTSTP)",
+            f"stage {stage!r} and its limits stood still for {span_words(paused_ms)}: the run was"
+            " suspended (SIGTSTP)",
             stage=stage,
         )
 

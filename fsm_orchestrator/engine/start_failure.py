@@ -45,7 +45,7 @@ def record_refusal(
     clock = clock_of(config)
     now = timestamp(clock.now())
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
-    mode = ExecutionMode.RESUME if config.resume else ExecutionMode.RUN
+    mode = ExecutionMode.RESUME if config.resume or config.resume_or_start else ExecutionMode.RUN
     masker = Masker(config.known_secrets())
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
     with contextlib.closing(EventFile(home)) as event_file:

@@ -99,7 +99,8 @@ def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
     used = execution.resources
     if used is not None:
-        words = f"{used.user_seconds + used.system_seconds:.2f} s of processor time"
+        spent = span_words(round((used.user_seconds + used.system_seconds) * 1000))
+        words = f"{spent} of processor time"
         if used.rss_bytes_max is not None:
             words += f", {used.rss_bytes_max / _MEBIBYTE:.0f} MiB of memory at most"
         yield Fact(name=FactName.USED, value=words)

@@ -25,6 +25,7 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
+from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
 
@@ -136,12 +137,28 @@ def _shaped(text: bytes, source: str) -> Lifecycle:
     data = _table(text, source)
     if problem := _version_problem(data):
         raise _refusal(source, [problem])
+    spelled, wrong = _spelled_out(data)
     try:
-        return Lifecycle.model_validate_json(_json(data, source))
+        lifecycle = Lifecycle.model_validate_json(_json(spelled, source))
     except ValidationError as error:
         from fsm_orchestrator.lifecycle.shape import shape_problems  # noqa: PLC0415 - rare
 
-        raise _refusal(source, shape_problems(error, data)) from error
+        raise _refusal(source, shape_problems(error, spelled, wrong)) from error
+    if wrong:
+        from fsm_orchestrator.lifecycle.shape import spelling_problems  # noqa: PLC0415 - rare
+
+        raise _refusal(source, spelling_problems(wrong, data))
+    return lifecycle
+
+
+def _spelled_out(data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
+    """Return the table with its durations and sizes spelled out, and what is wrong with them."""
+    states = data.get("state")
+    if not isinstance(states, list):
+        return data, []
+    spelled = [stage_spelled_out(one, ("state", index)) for index, one in enumerate(states)]
+    wrong = [one for _, of_state in spelled for one in of_state]
+    return {**data, "state": [one for one, _ in spelled]}, wrong
 
 
 def _version_problem(data: Mapping[str, object]) -> str | None:

@@ -6,7 +6,7 @@ which states and edges make sense together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -16,6 +16,7 @@ from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.labels import state_label, transition_label
 from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
+from fsm_orchestrator.model.spelled_out import Wrong, with_short_names
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at
 from fsm_orchestrator.text.validation import Location, Problem, problems, unknown_key
@@ -28,8 +29,21 @@ _PATTERNS: Final[Mapping[str, str]] = {
 }
 
 
-def shape_problems(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each problem with the shape of `data`, in the order of its parts."""
+def spelling_problems(wrong: Iterable[Wrong], data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each duration or size of `data` that cannot be read."""
+    yield from (
+        f"{_where(location, data)}key {str(location[-1])!r}: {what}" for location, what in wrong
+    )
+
+
+def shape_problems(
+    error: ValidationError, data: Mapping[str, Any], wrong: Iterable[Wrong] = ()
+) -> Iterator[str]:
+    """Yield a line for each problem with the shape of `data`, in the order of its parts.
+
+    What is `wrong` with its durations and sizes comes first.
+    """
+    yield from spelling_problems(wrong, data)
     for problem in problems(error):
         value = value_at(data, problem.location)
         # Wrong items are not counted, but have their own lines.
@@ -44,7 +58,7 @@ def _what(problem: Problem, value: object) -> str:
     if problem.kind == "missing":
         return f"key {location[-1]!r} is missing"
     if problem.is_unknown_key:
-        known = list(_declared(location[:-1])["properties"])
+        known = with_short_names(_declared(location[:-1])["properties"])
         return unknown_key(location, known)
     if isinstance(location[-1], int) and problem.kind == "model_type":
         return f"is {described(value)}, not a table"

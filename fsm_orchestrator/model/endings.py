@@ -16,6 +16,7 @@ from typing import NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
@@ -206,12 +207,12 @@ def problem_of(result: StageResult) -> Problem | None:
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms):
-            cause, details = f"timed out after {timeout_ms} ms", (_how(result),)
+            cause, details = f"timed out after {exact_span(timeout_ms)}", (_how(result),)
         case WentQuiet(idle_timeout_ms=idle_timeout_ms):
-            cause = f"printed nothing for {idle_timeout_ms} ms, its idle timeout"
+            cause = f"printed nothing for {exact_span(idle_timeout_ms)}, its idle timeout"
             details = (_how(result),)
         case OutputExceeded(limit_bytes=limit_bytes):
-            cause = f"printed more than {limit_bytes} bytes, its output limit, and was ended"
+            cause = f"printed more than {exact_size(limit_bytes)}, its output limit, and was ended"
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(signum=signum, by_then=by_then):

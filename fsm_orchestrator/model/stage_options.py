@@ -15,9 +15,9 @@ from fsm_orchestrator.constants import (
     BYTES_MAX,
     DEFAULT_BACKOFF_MS,
     DEFAULT_BACKOFF_MS_MAX,
-    DEFAULT_OUTPUT_LIMIT_BYTES,
     MILLISECONDS_MAX,
 )
+from fsm_orchestrator.text.units import Measure, exact_span, is_bare, measured
 from fsm_orchestrator.vocabulary import Backoff
 
 
@@ -28,11 +28,26 @@ class Bounds(NamedTuple):
     most: int
     noun: str
     metavar: str = "N"
+    measure: Measure | None = None
 
     @property
     def text(self) -> str:
         """`a whole number of bytes from 1 to 100`."""
         return f"{self.noun} from {self.least} to {self.most}"
+
+    def read(self, text: str) -> int:
+        """Return the number that a text stands for, with a unit where people write one.
+
+        Raises:
+            ValueError: it is none, or not within the bounds; the message quotes what was read.
+        """
+        if self.measure is None and not is_bare(text):
+            raise ValueError(f"{text[:40]!r} is not {self.text}")
+        value = int(text) if self.measure is None else measured(text, self.measure)
+        if self.least <= value <= self.most:
+            return value
+        means = "is" if is_bare(text) else f"is {value},"
+        raise ValueError(f"{text[:40]!r} {means} not {self.text}")
 
 
 class Choices(NamedTuple):
@@ -71,6 +86,7 @@ class StageOption(NamedTuple):
         description: what the JSON Schema says of it.
         table: the table below the stage's that has the key; empty for the stage's own.
         named: what follows `--<stage>-`, where it is not the key.
+        measured: of a number with a unit, the key that does not name the unit.
         is_repeatable: whether it is a list, of which each option gives one.
     """
 
@@ -80,12 +96,19 @@ class StageOption(NamedTuple):
     description: str
     table: str = ""
     named: str = ""
+    measured: str = ""
     is_repeatable: bool = False
 
     @property
     def suffix(self) -> str:
         """What follows `--<stage>-`."""
         return self.named or self.key.replace("_", "-")
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """All that may follow `--<stage>-`: the name without the unit first."""
+        both = (self.measured.replace("_", "-"), self.suffix)
+        return tuple(dict.fromkeys(name for name in both if name))
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -97,7 +120,9 @@ class StageOption(NamedTuple):
         return f"stage_{'_'.join(self.path)}__{stage}"
 
 
-MILLISECONDS: Final = Bounds(1, MILLISECONDS_MAX, "a whole number of milliseconds")
+MILLISECONDS: Final = Bounds(
+    1, MILLISECONDS_MAX, "a whole number of milliseconds", "DURATION", Measure.MILLISECONDS
+)
 GRACE_MILLISECONDS: Final = MILLISECONDS._replace(least=0)
 
 STAGE_OPTIONS: Final = (
@@ -159,13 +184,15 @@ STAGE_OPTIONS: Final = (
     StageOption(
         "timeout_ms",
         MILLISECONDS,
-        help="How long the stage may run (default: --timeout-ms).",
+        measured="timeout",
+        help="How long the stage may run (default: --timeout).",
         description="How long the stage may run, in milliseconds.",
     ),
     StageOption(
         "kill_grace_ms",
         GRACE_MILLISECONDS,
-        help="How long the stage may take to end after SIGTERM (default: --kill-grace-ms).",
+        measured="kill_grace",
+        help="How long the stage may take to end after SIGTERM (default: --kill-grace).",
         description=(
             "How long the stage may take to end after SIGTERM before SIGKILL, in milliseconds."
         ),
@@ -173,21 +200,24 @@ STAGE_OPTIONS: Final = (
     StageOption(
         "idle_timeout_ms",
         MILLISECONDS,
+        measured="idle_timeout",
         help="How long the stage may print nothing (default: no limit).",
         description="How long the stage may print nothing, in milliseconds; no limit unless given.",
     ),
     StageOption(
         "slow_after_ms",
         MILLISECONDS,
+        measured="slow_after",
         help="Warn each time the stage has run for this long, with its latest output.",
         description="How often the stage is reported as slow while it runs, in milliseconds; never"
         " unless given.",
     ),
     StageOption(
         "output_limit_bytes",
-        Bounds(1, BYTES_MAX, "a whole number of bytes", "BYTES"),
+        Bounds(1, BYTES_MAX, "a whole number of bytes", "SIZE", Measure.BYTES),
         named="output-limit",
-        help=f"How much the stage may print (default {DEFAULT_OUTPUT_LIMIT_BYTES}, 2 GiB).",
+        measured="output_limit",
+        help="How much the stage may print (default 2GiB).",
         description="How much the stage may print, stdout and stderr together, in bytes.",
     ),
     StageOption(
@@ -227,14 +257,16 @@ STAGE_OPTIONS: Final = (
     StageOption(
         "backoff_ms",
         GRACE_MILLISECONDS,
-        help=f"Wait before the first retry (default {DEFAULT_BACKOFF_MS}).",
+        measured="backoff_wait",
+        help=f"Wait before the first retry (default {exact_span(DEFAULT_BACKOFF_MS)}).",
         description="The wait before the first retry, in milliseconds.",
         table="retry",
     ),
     StageOption(
         "backoff_ms_max",
         GRACE_MILLISECONDS,
-        help=f"Longest wait (default {DEFAULT_BACKOFF_MS_MAX}).",
+        measured="backoff_max",
+        help=f"Longest wait (default {exact_span(DEFAULT_BACKOFF_MS_MAX)}).",
         description="The longest wait, in milliseconds.",
         table="retry",
     ),
@@ -250,6 +282,8 @@ OPTION_OF_KEY: Final = {one.key: one for one in STAGE_OPTIONS}
 """The rows by key; no two tables have a key of one name."""
 BOUNDS: Final = {one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)}
 """The bounds of the settings that are numbers, by key."""
+MEASURED_KEYS: Final = {one.measured: one.key for one in STAGE_OPTIONS if one.measured}
+"""The keys that stand for another without its unit."""
 _OPTION_OF_PARAMETER: Final = {one.parameter(""): one for one in STAGE_OPTIONS}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias, assert_never, cast
 
+from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.model.base import StrictModel
@@ -12,7 +13,7 @@ from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, Choices,
 from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import GateSource
+from fsm_orchestrator.vocabulary import GateSource, LogFormat, LogLevel, OnChangedStage
 
 DEFAULT: Final = Level.DEFAULT.value
 Origin = Callable[..., str]
@@ -23,49 +24,95 @@ Value: TypeAlias = str | int | bool | tuple[str, ...] | None
 
 
 class Setting(StrictModel):
-    """One setting: its key as the config file has it, its value, and where it was set."""
+    """One setting: its key as the config file has it, its value, and where it was set.
+
+    `is_set` is whether anybody set it for the run or the stage, rather than left it as it is.
+    """
 
     key: str
     value: Value
     source: str
+    is_set: bool
 
 
-def effective_settings(preparation: Preparation, origin: Origin) -> tuple[Setting, ...]:
-    """Return the settings of an invocation. Of the environment only the keys are shown."""
-    return tuple(_run_settings(preparation, origin)) + tuple(_stage_settings(preparation, origin))
+def effective_settings(
+    preparation: Preparation, origin: Origin, asked: ConfigFile | None = None
+) -> tuple[Setting, ...]:
+    """Return the settings of an invocation. Of the environment only the keys are shown.
+
+    Args:
+        preparation: the invocation.
+        origin: where a setting was set.
+        asked: the config file, for what it says of this invocation alone; None where there is none.
+    """
+    return (
+        *_run_settings(preparation, origin),
+        *_asked_settings(asked, origin),
+        *_stage_settings(preparation, origin),
+    )
+
+
+def _setting(key: str, value: Value, source: str | None) -> Setting:
+    """Return a setting; one without a source has its default."""
+    return Setting(
+        key=key,
+        value=value,
+        source=DEFAULT if source is None else source,
+        is_set=source is not None,
+    )
+
+
+def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Setting]:
+    """Yield what holds for one invocation and is not kept: what it is called, shows and repeats."""
+    defaults: dict[str, Value] = {
+        "log_format": LogFormat.AUTO.value,
+        "log_level": LogLevel.INFO.value,
+        "log_output": False,
+        "json": False,
+    }
+    if asked is not None:
+        defaults |= {
+            "run_id": None,
+            "resume": False,
+            "on_changed_stage": OnChangedStage.REFUSE.value,
+            "rerun": (),
+            "keep_secrets": False,
+            "fixed_clock": None,
+        }
+    given = {} if asked is None else asked.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for key, default in defaults.items():
+        value = given.get(key, default)
+        value = tuple(value) if isinstance(value, list) else value
+        yield _setting(key, value, origin(key) if key in given else None)
 
 
 def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
     checkpoint, config = preparation.checkpoint, preparation.config
-    is_given = config.lifecycle is not None
-    yield Setting(
-        key="lifecycle",
-        value=checkpoint.lifecycle.name,
-        source=origin("lifecycle") if is_given or config.resume else DEFAULT,
-    )
+    is_given = config.lifecycle is not None or config.resume
+    source = origin("lifecycle") if is_given else None
+    yield _setting("lifecycle", checkpoint.lifecycle.name, source)
     for signal in checkpoint.gate_signals:
         is_default = signal.source is GateSource.DEFAULT
-        source = DEFAULT if is_default else origin("gates", signal.gate.value)
-        yield Setting(key=f"gates.{signal.gate.value}", value=signal.status, source=source)
+        source = None if is_default else origin("gates", signal.gate.value)
+        yield _setting(f"gates.{signal.gate.value}", signal.status, source)
     for key, kept, default in (
         ("timeout_ms", checkpoint.timeout_ms, DEFAULT_TIMEOUT_MS),
         ("kill_grace_ms", checkpoint.kill_grace_ms, DEFAULT_KILL_GRACE_MS),
     ):
-        source = DEFAULT if kept is None else origin(key)
-        yield Setting(key=key, value=default if kept is None else kept, source=source)
-    is_given = config.on_leak is not None
-    yield Setting(
-        key="on_leak",
-        value=checkpoint.on_leak.value,
-        source=origin("on_leak") if is_given or config.resume else DEFAULT,
-    )
+        yield _setting(
+            key, default if kept is None else kept, None if kept is None else origin(key)
+        )
+    is_given = config.on_leak is not None or config.resume
+    yield _setting("on_leak", checkpoint.on_leak.value, origin("on_leak") if is_given else None)
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
     for stage in preparation.checkpoint.lifecycle.stages:
         settings = preparation.settings.get(stage)
         if settings is None:
-            yield Setting(key=f"stage.{stage}.bin", value=None, source="not given: passed over")
+            yield Setting(
+                key=f"stage.{stage}.bin", value=None, source="not given: passed over", is_set=False
+            )
             continue
         resolved = _resolved(preparation, stage, settings)
         for option in STAGE_OPTIONS:
@@ -73,12 +120,15 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 value, level = resolved[option.key]
                 shown = tuple(map(str, value)) if isinstance(value, tuple) else value
                 source = _source(level, option, stage, origin)
+                is_set = level in {Level.STAGE, Level.LIFECYCLE}
             elif not option.table:
                 shown = _shown(option, settings, preparation.masker)
-                source = _own_source(preparation, stage, option, origin)
+                is_set = _is_own(preparation, stage, option)
+                source = origin("stage", stage, *option.path) if is_set else _otherwise(option)
             else:
                 continue  # most stages have no retries, and nothing is said of them
-            yield Setting(key=".".join(("stage", stage, *option.path)), value=shown, source=source)
+            key = ".".join(("stage", stage, *option.path))
+            yield Setting(key=key, value=shown, source=source, is_set=is_set)
 
 
 def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> dict[str, Resolved]:
@@ -119,14 +169,13 @@ def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Valu
             assert_never(option.kind)
 
 
-def _own_source(preparation: Preparation, stage: str, option: StageOption, origin: Origin) -> str:
-    """Return where a setting that only the stage itself can have was set."""
+def _is_own(preparation: Preparation, stage: str, option: StageOption) -> bool:
+    """Return whether a setting that only the stage itself can have was set."""
     if option.key == "cwd":
         given = preparation.config.stages.get(stage)
-        is_given = given is not None and given.cwd is not None
-        is_set, otherwise = preparation.config.resume or is_given, "the operator's directory"
-    else:
-        settings = preparation.settings[stage]
-        is_set = option.key == "bin" or bool(getattr(settings, option.key))
-        otherwise = DEFAULT
-    return origin("stage", stage, *option.path) if is_set else otherwise
+        return preparation.config.resume or (given is not None and given.cwd is not None)
+    return option.key == "bin" or bool(getattr(preparation.settings[stage], option.key))
+
+
+def _otherwise(option: StageOption) -> str:
+    return "the operator's directory" if option.key == "cwd" else DEFAULT

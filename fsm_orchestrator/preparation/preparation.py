@@ -27,7 +27,12 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord, SignalGiven
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.preparation.precedence import limits_in_force, retry_in_force
+from fsm_orchestrator.preparation.precedence import (
+    Level,
+    limits_in_force,
+    resolved_limits,
+    retry_in_force,
+)
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker, is_masked
 from fsm_orchestrator.secrets.private_file import PrivateFile
@@ -79,6 +84,11 @@ class Preparation(NamedTuple):
     def limits_of(self, stage: str) -> Limits:
         """Return what a stage may take."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])
+
+    def has_default_timeout(self, stage: str) -> bool:
+        """Return whether nothing was said of how long the stage may run."""
+        found = resolved_limits(self.checkpoint, stage, self.settings[stage])
+        return found["timeout_ms"].level is Level.DEFAULT
 
     def retry_of(self, stage: str) -> RetryPolicy:
         """Return when a stage is tried again."""

@@ -69,6 +69,10 @@ def prepare(
         UsageError: the request is wrong or refused.
         CheckpointError: a resume without a checkpoint that can be used.
     """
+    if config.resume_or_start:
+        from fsm_orchestrator.preparation.resume_or_start import settled  # noqa: PLC0415 - rare
+
+        config = settled(config)
     if not config.resume:
         return prepare_run(config, may_lack_values=may_lack_values)
     if saved is None and _was_never_recorded(config):

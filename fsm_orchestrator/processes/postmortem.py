@@ -19,7 +19,7 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.processes.snapshots import ZOMBIE, ProcessSnapshot
-from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.phrases import counted, span_words
 
 SUMMARY_CHARACTERS_MAX: Final = 300
 
@@ -67,7 +67,7 @@ def summary(postmortem: Postmortem) -> str:
         head += ", not everything could be read"
     last = []
     if postmortem.silent_seconds is not None:
-        last.append(f"silent for {postmortem.silent_seconds:.1f} s")
+        last.append(f"silent for {span_words(round(postmortem.silent_seconds * 1000))}")
     if line := _last_line(postmortem.stderr_tail) or _last_line(postmortem.stdout_tail):
         last.append(f"last line: '{_shown(line, _LINE_MAX)}'")
     phrases_kept: list[str] = []
@@ -107,7 +107,7 @@ def _details(process: ProcessSnapshot) -> str:
     details = ""
     if process.state == "running" and process.user_seconds is not None:
         used_seconds = process.user_seconds + (process.system_seconds or 0)
-        details += f", {used_seconds:.1f} s of processor time"
+        details += f", {span_words(round(used_seconds * 1000))} of processor time"
     if process.open_files:
         details += f", {counted(len(process.open_files), 'open file')}"
     if process.sockets:

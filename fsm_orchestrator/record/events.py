@@ -99,6 +99,10 @@ class StageStarted(StageEvent):
             " (subreaper), or those that stay in its group and session (process_group)."
         )
     )
+    timeout_ms: Count = Field(description="How long the attempt may run, in milliseconds.")
+    is_default_timeout: bool = Field(
+        description="Whether nothing was said of that limit, so that it is the default."
+    )
 
 
 class StageOutput(StageEvent):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from fsm_orchestrator.text import hidden
+from fsm_orchestrator.text import hidden, units
 
 printable: Final = hidden.printable
+span_words: Final = units.span_words
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
@@ -70,27 +71,13 @@ def _shortened(text: str) -> str:
     return text[: _SHOWN_CHARACTERS_MAX - 3] + "..."
 
 
-_SECOND_MS: Final = 1_000
-DAY_MS: Final = 24 * 60 * 60 * _SECOND_MS
+DAY_MS: Final = 24 * 60 * 60 * units.SECOND_MS
 
 
 def span_ms(since: str, until: str) -> int:
     """Return the whole milliseconds between two times of a record; never negative."""
     span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
-    return max(0, round(span.total_seconds() * _SECOND_MS))
-
-
-def span_words(milliseconds: int) -> str:
-    """Return `740 ms`, `12.3 s`, `30 min`, `4 min 05 s`, `2 h 10 min`."""
-    if milliseconds < _SECOND_MS:
-        return f"{milliseconds} ms"
-    if round(milliseconds / _SECOND_MS, 1) < 60:  # noqa: PLR2004 - a minute
-        return f"{milliseconds / _SECOND_MS:.1f}".removesuffix(".0") + " s"
-    minutes, seconds = divmod(round(milliseconds / _SECOND_MS), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s".removesuffix(" 00 s")
+    return max(0, round(span.total_seconds() * units.SECOND_MS))
 
 
 def ago(since: str, until: str) -> str:

@@ -18,6 +18,7 @@ _SEQUENCE: Final = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[A-GKhlm]")
 What clears a screen or names a window is not: it is shown."""
 _COLOUR: Final = re.compile(r"(\x1b\[[0-9;:]*m)")
 """One that changes only how the next characters look (SGR)."""
+_COLOUR_BEGUN: Final = re.compile(r"\x1b(?:\[[0-9;:]*)?\Z")
 _TO_LINE_START: Final = re.compile(r"\r|\x1b\[[01]?G")
 _ERASED: Final = re.compile(r"[^\x08]\x08")
 _RESET: Final = "\x1b[0m"
@@ -43,6 +44,16 @@ def coloured_line(line: str) -> str:
     for index in range(0, len(pieces), 2):  # the others are the colours
         pieces[index] = printable(_SEQUENCE.sub("", pieces[index]))
     return "".join(pieces) + (_RESET if has_colour else "")
+
+
+def without_colours(text: str) -> tuple[str, str]:
+    """Return text without its colours, and of a colour that has only begun at its end the part.
+
+    The part belongs before the text that follows. All other characters stay as they are.
+    """
+    begun = _COLOUR_BEGUN.search(text)
+    end = len(text) if begun is None else begun.start()
+    return _COLOUR.sub("", text[:end]), text[end:]
 
 
 def last_lines(text: str, count: int) -> list[str]:

@@ -8,6 +8,7 @@ import pty
 import re
 import shlex
 import subprocess
+import termios
 from pathlib import Path
 
 from tests.support.command import COMMAND, PASSING, Ended, environment, stages
@@ -66,7 +67,14 @@ def assert_one_message(ended: Ended) -> None:
 
 def on_terminal(*arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
     """Run the command with stdout and stderr on a terminal; exit code and what a person saw."""
+    return on_terminal_of(None, *arguments, cwd=cwd, **env)
+
+
+def on_terminal_of(columns: int | None, *arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
+    """Do the same on one of so many columns."""
     master, slave = pty.openpty()
+    if columns is not None:
+        termios.tcsetwinsize(slave, (24, columns))
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,

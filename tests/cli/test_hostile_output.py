@@ -54,7 +54,8 @@ def test_failure_shows_the_end_of_a_progress_bar(tmp_path: Path) -> None:
     assert code == 1
     for screen in (
         seen,
-        *(on_terminal(name, "out", cwd=tmp_path)[1] for name in ("status", "explain")),
+        on_terminal("status", "out", cwd=tmp_path)[1],
+        on_terminal("explain", "out", "--all", cwd=tmp_path)[1],
     ):
         assert_harmless(screen)
         tail = re.findall(r"\| (.*)$", screen, re.MULTILINE)
@@ -62,7 +63,7 @@ def test_failure_shows_the_end_of_a_progress_bar(tmp_path: Path) -> None:
 
 
 def test_logs_on_a_pipe_are_the_bytes_that_were_printed(tmp_path: Path) -> None:
-    """Whatever reads a pipe gets what the stage printed, byte by byte, behind the stage's name."""
+    """A pipe gets what the stage printed, byte by byte but for colours, behind the stage's name."""
     long = "yes 0123456789abcdef | head -n 2000 | tr '\\n' ' '; echo"
     orchestrate("out", *PASSING, *stages(f"{SCRIPT} {long}"), cwd=tmp_path)
     raw = (tmp_path / "out" / "logs" / "manager.1.stdout.log").read_bytes()
@@ -74,7 +75,9 @@ def test_logs_on_a_pipe_are_the_bytes_that_were_printed(tmp_path: Path) -> None:
         capture_output=True,
         check=True,
     ).stdout
-    assert shown == b"".join(b"manager | " + line + b"\n" for line in raw.split(b"\n")[:-1])
+    told = re.sub(rb"\x1b\[[0-9;:]*m", b"", raw)
+    assert len(told) < len(raw)
+    assert shown == b"".join(b"manager | " + line + b"\n" for line in told.split(b"\n")[:-1])
 
 
 @pytest.mark.parametrize("wants_colour", [False, True])
@@ -85,10 +88,11 @@ def test_logs_on_a_terminal_are_harmless(tmp_path: Path, wants_colour: bool) -> 
     code, seen = on_terminal("logs", "out", cwd=tmp_path, **env)
     assert code == 0
     assert_harmless(COLOUR.sub("", seen))
-    assert ("manager  | \x1b[31mred\x1b[0m\n" in seen) is wants_colour
+    begin = "\x1b[36mmanager  |\x1b[0m " if wants_colour else "manager  | "
+    assert (f"{begin}\x1b[31mred\x1b[0m\n" in seen) is wants_colour
     assert ("manager  | red\n" in seen) is not wants_colour
-    assert "manager  | next\n" in seen
-    assert "manager  | step 200 of 200\n" in seen
+    assert f"{begin}next\n" in seen
+    assert f"{begin}step 200 of 200\n" in seen
 
 
 @pytest.mark.parametrize(

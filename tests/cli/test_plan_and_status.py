@@ -51,13 +51,16 @@ def actions(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def test_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
     """A plan of a new run makes no directory, starts no stage, and says why for each of them."""
-    ended = orchestrate("plan", "./out", *GOOD_RUN, cwd=tmp_path)
+    brief = orchestrate("plan", "./out", *GOOD_RUN, cwd=tmp_path)
+    assert brief.code == 0
+    assert re.search("(✓|ok) gates passed: policy allow, ci success, review app", brief.stdout)
+    assert re.search("[→>] +manager +would run: it has not run yet\n[→>] +exec", brief.stdout)
+    assert "/bin/sh -c 'echo planned > planned'" not in brief.stdout
+    ended = orchestrate("plan", "./out", *GOOD_RUN, "--all", cwd=tmp_path)
     assert ended.code == 0
     assert everything(tmp_path) == {}
     for gate, value in (("policy", "allow"), ("ci", "success"), ("review", "approved")):
         assert re.search(rf"{gate} +{value} +{value} +given by flag +passed", ended.stdout)
-    assert re.search(r"stage manager: would run: .*not run yet", ended.stdout)
-    assert re.search(r"stage executor: would run: .*not run yet", ended.stdout)
     assert "/bin/sh -c 'echo planned > planned'" in ended.stdout
     plan = planned("./out", *GOOD_RUN, cwd=tmp_path)
     assert actions(plan) == [("manager", "run"), ("executor", "run")]
@@ -69,10 +72,10 @@ def test_plan_says_what_a_gate_would_need(tmp_path: Path) -> None:
     arguments = ("./out", *stages(), "--ci-status", "pending", "--policy-status", "allow")
     ended = orchestrate("plan", *arguments, cwd=tmp_path)
     assert ended.code == 0
-    assert re.search(r"ci +pending +success +given by flag +refused", ended.stdout)
-    assert re.search(r"review +missing +approved +not given +refused", ended.stdout)
+    assert "gate ci refused: pending (given by flag), and only success passes" in ended.stdout
+    assert "gate review refused: missing (not given), and only approved passes" in ended.stdout
     assert "--ci-status success" in ended.stdout
-    assert "stage manager: would not start" in ended.stdout
+    assert re.search(r"- +manager +would not start: the gates would refuse", ended.stdout)
     plan = planned(*arguments, cwd=tmp_path)
     assert plan["outcome"] == "blocked"
     assert orchestrate(*arguments, cwd=tmp_path).code == 3
@@ -100,9 +103,10 @@ def test_plan_of_a_resume_foretells_it(tmp_path: Path) -> None:
     assert orchestrate("./out", *options, cwd=tmp_path).code == 1
     ended = orchestrate("plan", "./out", "--resume", cwd=tmp_path)
     assert ended.code == 0
-    assert re.search(r"stage manager: would be skipped: completed by attempt 1", ended.stdout)
-    assert re.search(r"stage executor: would run: attempt 1 .*exited with code 1", ended.stdout)
-    assert re.search(r"policy +allow +allow +kept from before +passed", ended.stdout)
+    assert re.search(r"- manager +would be skipped: completed by attempt 1", ended.stdout)
+    assert re.search(r"[→>] +executor +would run: attempt 1 .*exited with code 1", ended.stdout)
+    in_full = orchestrate("plan", "./out", "--resume", "--all", cwd=tmp_path)
+    assert re.search(r"policy +allow +allow +kept from before +passed", in_full.stdout)
     plan = planned("./out", "--resume", cwd=tmp_path)
     assert actions(plan) == [("manager", "skip"), ("executor", "run")]
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
@@ -169,7 +173,7 @@ def test_status_of_a_working_run(tmp_path: Path) -> None:
     assert orchestrate("./out", *PASSING, *stages(script), cwd=tmp_path).code == 0
     text = (tmp_path / "text").read_text()
     document = read_json(tmp_path / "json")
-    assert text.startswith("working: ")
+    assert re.match("[→>] working: ", text)
     assert "in state manager" in text
     assert re.search(r"process \d+ on ", text)
     assert document["is_running"] is True

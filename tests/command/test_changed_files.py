@@ -48,7 +48,7 @@ def told(home: Path, *option: str) -> dict[str, str]:
     before = tree_of(home)
     ended = {
         "plan": orchestrate("plan", "out", "--resume", *option, cwd=home),
-        "explain": orchestrate("explain", "out", cwd=home),
+        "explain": orchestrate("explain", "out", "--all", cwd=home),
         "status": orchestrate("status", "out", cwd=home),
     }
     assert [one.code for one in ended.values()] == [0, 0, 0]

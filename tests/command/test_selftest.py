@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,12 @@ def test_promises_hold_here_and_nothing_is_left(tmp_path: Path) -> None:
     ended = selftest(tmp_path, "./out", "--kills", "2")
     assert ended.code == 0, ended.stdout
     lines = ended.stdout.splitlines()
-    assert [line[2:20].strip() for line in lines[:6]] == list(CHECKS)
+    checks = [line for line in lines[:-2] if not line.startswith("   ")]
+    assert [line.split(maxsplit=1)[1][:18].strip() for line in checks] == list(CHECKS)
+    assert {line[:2].strip() for line in checks} <= {"✓", "ok", "!"}
     assert "broken" not in ended.stdout
-    assert "of 2 runs killed at work and resumed" in lines[5]
-    assert "the promises hold here" in lines[-1]
+    assert "of 2 runs killed at work and resumed" in checks[5]
+    assert re.match("(✓|ok|!) the promises hold here", lines[-1])
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -81,6 +84,14 @@ def test_broken_promise_is_seen(name: str, tmp_path: Path) -> None:
     assert (ended.code, document["holds"]) == (1, False)
     left = checks[name]["detail"].rpartition("(left in ")[2].rstrip(")")
     assert Path(left).is_dir()
+
+
+def test_screen_says_which_promise_is_broken(tmp_path: Path) -> None:
+    """The broken one has its own mark and word, and the last line says what not to do."""
+    ended = selftest(tmp_path, "./out", "--kills", "1", sabotage=SABOTAGE["lock"])
+    assert re.search("^[✗x] +lock +broken: two processes had the lock", ended.stdout, re.MULTILINE)
+    assert re.search("^[✗x] do not keep runs here: lock failed$", ended.stdout, re.MULTILINE)
+    assert len(re.findall("^(?:✓|ok) +", ended.stdout, re.MULTILINE)) >= 3
 
 
 def test_run_in_the_directory_is_not_touched(tmp_path: Path) -> None:

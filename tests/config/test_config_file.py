@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -62,6 +63,37 @@ def settings(desk: Path, what: str) -> dict[str, tuple[Any, str]]:
     shown = orchestrate("config", "show", what, "--json", cwd=desk)
     assert shown.code == 0, shown.stderr
     return {row["key"]: (row["value"], row["source"]) for row in json.loads(shown.stdout)}
+
+
+def test_show_has_every_key_and_tells_first_what_was_set(desk: Path) -> None:
+    """Every key that a file may have is in the whole list; only those that it has in the first."""
+    shown = orchestrate("config", "show", "run.toml", "--all", cwd=desk).stdout
+    keys = {line.split()[0] for line in shown.splitlines() if not line.startswith(" ")}
+    own = {field.alias or name for name, field in ConfigFile.model_fields.items()}
+    assert own - {"schema_version", "gates", "stage"} <= keys
+    (desk / "few.toml").write_text(
+        'log_level = "error"\nlog_output = true\n\n[gates]\nci = "success"\n'
+    )
+    first = orchestrate("config", "show", "few.toml", cwd=desk).stdout.splitlines()
+    assert [line.split() for line in first[:-1]] == [
+        ["gates.ci", "few.toml:5", "success"],
+        ["log_level", "few.toml:1", "error"],
+        ["log_output", "few.toml:2", "true"],
+    ]
+    assert first[-1].endswith(
+        "others have their defaults: fsm-orchestrator config show few.toml --all"
+    )
+    rows = json.loads(orchestrate("config", "show", "few.toml", "--json", cwd=desk).stdout)
+    assert [one["key"] for one in rows if one["is_set"]] == ["gates.ci", "log_level", "log_output"]
+    assert orchestrate(*shlex.split(first[-1].partition(": ")[2])[1:], cwd=desk).code == 0
+
+
+def test_show_of_a_run_says_once_where_its_settings_are_kept(desk: Path) -> None:
+    """What all settings have in common stands above them."""
+    assert orchestrate("out", "--config", "run.toml", cwd=desk).code == 0
+    first, *others = orchestrate("config", "show", "out", cwd=desk).stdout.splitlines()
+    assert first == "from out/orchestrator_checkpoint.json"
+    assert others[0].split() == ["lifecycle", "governed_run"]
 
 
 def test_a_file_alone_runs_the_whole_pipeline(desk: Path) -> None:

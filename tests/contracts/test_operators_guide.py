@@ -20,13 +20,13 @@ def test_every_next_command_of_a_screen_is_typed_next() -> None:
     consoles = [found["text"] for found in BLOCK.finditer(GUIDE.read_text())]
     screens = [text for text in consoles if text.startswith("$ fsm-orchestrator explain runs/")]
     assert [screen.splitlines()[1].partition(":")[0] for screen in screens] == [
-        "blocked",
-        "failed",
-        "timeout",
-        "interrupted",
+        "! blocked",
+        "✗ failed",
+        "✗ timeout",
+        "! interrupted",
     ]
     for screen in screens:
-        found = re.search(r"^next command\n  (.*)$", screen, re.MULTILINE)
+        found = re.search(r"^  next  (.*)$", screen, re.MULTILINE)
         assert found is not None
         assert f"$ {found[1]}\n" in consoles[consoles.index(screen) + 1]
 

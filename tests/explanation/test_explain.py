@@ -33,7 +33,7 @@ from tests.support.command import (
 )
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
-SCREEN_LINES = 24
+SCREEN_LINES = 12
 SCREEN_COLUMNS = 80
 ONCE = "test -e once || { touch once; "
 
@@ -51,7 +51,7 @@ def explained(cwd: Path, *options: str) -> tuple[str, Explanation]:
 def typed(screen: str) -> list[str]:
     """The command that the first screen says to type, as a shell would take it."""
     first = "\n".join(screen.splitlines()[:SCREEN_LINES])
-    found = re.search(r"^next command\n((?:  .*\\\n)*  .*)$", first, re.MULTILINE)
+    found = re.search(r"^  next  ((?:.*\\\n)*.*)$", first, re.MULTILINE)
     assert found is not None, first
     program, *words = shlex.split(found[1].replace("\\\n", " "))
     assert program == "fsm-orchestrator"
@@ -140,13 +140,13 @@ CASES = {
     "timed out": Case(
         begun(*PASSING, *stages("exec sleep 1.2"), "--timeout-ms", "800", code=124),
         Standing.TIMEOUT,
-        ("timed out after 800 ms", "postmortem", "--manager-timeout-ms 1600"),
+        ("timed out after 800ms", "postmortem", "--manager-timeout-ms 1600"),
         runs_then=("manager", "executor"),
     ),
     "went quiet": Case(
         begun(*PASSING, *stages("sleep 1.2"), "--manager-idle-timeout-ms", "800", code=124),
         Standing.TIMEOUT,
-        ("printed nothing for 800 ms", "--manager-idle-timeout-ms 1600"),
+        ("printed nothing for 800ms", "--manager-idle-timeout-ms 1600"),
         runs_then=("manager", "executor"),
     ),
     "printed too much": Case(
@@ -199,7 +199,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_path: Path) -> None:
-    """The first 24 lines of 80 columns are enough, and what they say to type does what it says."""
+    """A dozen lines of 80 columns are enough, and what they say to type does what it says."""
     case = CASES[name]
     case.arrange(tmp_path)
     screen, explanation = explained(tmp_path)
@@ -352,7 +352,7 @@ def test_stage_is_explained_field_by_field(tmp_path: Path) -> None:
     begun(*PASSING, *options, code=1)(tmp_path)
     begun("--resume", "--manager-bin", "/bin/sh", "--manager-arg", "-c", "--manager-arg", "exit 0",
           code=0)(tmp_path)  # fmt: skip
-    screen, explanation = explained(tmp_path)
+    brief, explanation = explained(tmp_path)
     manager, executor = explanation.stages
     assert (manager.fate, executor.fate) == (StageFate.SKIPPED, StageFate.SUCCEEDED)
     assert [(one.invocation, one.attempt) for one in executor.attempts] == [(1, 1), (2, 2)]
@@ -360,6 +360,8 @@ def test_stage_is_explained_field_by_field(tmp_path: Path) -> None:
     assert facts[0]["exit code"] == "1"
     assert facts[1]["why"] == "attempt 1 did not complete it"
     assert re.search(r"a\.json\n3 bytes, sha256 [0-9a-f]{64}", facts[1]["artifact"])
+    assert "attempt 2: success" not in brief
+    screen = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout
     assert "invocation 2, attempt 2: success" in screen
 
 
@@ -370,7 +372,7 @@ def test_run_at_work_is_explained_while_it_works(tmp_path: Path) -> None:
         log = tmp_path / "out" / "logs" / "manager.1.stdout.log"
         wait_until(lambda: log.exists() and log.stat().st_size)
         screen = orchestrate("explain", "out", cwd=tmp_path).stdout
-        assert screen.startswith("working: ")
+        assert re.match("[→>] working: ", screen)
         assert "stage manager, attempt 1, is at work" in screen
         assert typed(screen) == ["logs", "out", "--follow"]
     finally:
@@ -406,7 +408,10 @@ def test_refusal_keeps_its_lines(tmp_path: Path) -> None:
     screen, explanation = explained(tmp_path)
     refusal = explanation.next_step.remedies[-1].splitlines()
     assert len(refusal) > 2
-    assert "".join(f"  {line}\n" for line in refusal[:-1]) in screen
+    first, *others = refusal[:-1]
+    assert "".join([f"  do    {first}\n", *(f"        {line}\n" for line in others)]) in screen
+    in_full = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout
+    assert "".join(f"  {line}\n" for line in refusal[:-1]) in in_full
 
 
 @pytest.mark.parametrize("words", [("explain", "nowhere"), ("explain", "."), ("explain",)])
@@ -430,7 +435,7 @@ def test_plan_says_what_it_compared_and_what_to_type(tmp_path: Path) -> None:
     """A planned skip names what is as it was and what it left; the command typed does the plan."""
     options = (*stages("echo {} > a.json", f"{ONCE} exit 1; }}"),)
     begun(*PASSING, *options, "--manager-expected-artifact", "a.json", code=1)(tmp_path)
-    ended = orchestrate("plan", "out", "--resume", cwd=tmp_path)
+    ended = orchestrate("plan", "out", "--all", "--resume", cwd=tmp_path)
     assert re.search(
         r"unchanged +command, args, cwd, environment, expected artifacts", ended.stdout
     )

@@ -141,7 +141,7 @@ def test_a_resume_that_no_form_makes_possible_is_not_offered(tmp_path: Path) -> 
 def test_a_refusal_that_is_quoted_keeps_its_lines(tmp_path: Path) -> None:
     """What differs stands in lines of its own, below the stage that it is about."""
     artifact_gone(tmp_path)
-    lines = orchestrate("explain", "out", cwd=tmp_path).stdout.splitlines()
+    lines = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout.splitlines()
     at = lines.index("    manager (completed by attempt 1):")
     assert lines[at - 1].strip().endswith("is not what it was when it completed")
     assert lines[at + 1].startswith("      artifacts: ")

@@ -59,9 +59,9 @@ def test_signal_says_when_and_by_whom_it_was_given(tmp_path: Path) -> None:
     [
         ("ann", 7, "2026-01-19T04:00:00.000Z", "given 17 days ago by ann in invocation 2"),
         (None, 7, "2026-01-19T03:04:05.000Z", "given 17 days ago by uid 7 in invocation 2"),
-        (None, None, "2026-01-02T06:04:05.000Z", "given 3 h 00 min ago in invocation 2"),
+        (None, None, "2026-01-02T06:04:05.000Z", "given 3h00m ago in invocation 2"),
         ("ann", 7, None, "given 2026-01-02T03:04:05.000Z by ann in invocation 2"),
-        ("ann", 7, "2025-12-31T00:00:00.000Z", "given 0 ms ago by ann in invocation 2"),
+        ("ann", 7, "2025-12-31T00:00:00.000Z", "given 0ms ago by ann in invocation 2"),
     ],
 )
 def test_words_for_the_age_of_a_signal(
@@ -84,7 +84,7 @@ def test_age_is_shown_by_plan_explain_and_summary(tmp_path: Path) -> None:
     ended = orchestrate("out", "--resume", *refused, cwd=tmp_path)
     assert ended.code == 3
     assert "policy and review: given 17 days ago in invocation 1" in ended.stdout
-    explained = orchestrate("explain", "out", cwd=tmp_path).stdout
+    explained = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout
     words = re.sub(r"\s+", " ", explained)
     assert re.search(r"policy and review: given \d+ days ago in invocation 1", words), explained
 

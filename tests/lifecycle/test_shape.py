@@ -61,8 +61,8 @@ KEYS = (
     refused(
         "misspelt key of a state",
         MANAGER,
-        f"{MANAGER}\ntimeout = 5",
-        "state 'manager': unknown key 'timeout'; did you mean 'timeout_ms'?",
+        f"{MANAGER}\ntimeot = 5",
+        "state 'manager': unknown key 'timeot'; did you mean 'timeout'?",
     ),
     refused(
         "misspelt key of a transition",
@@ -129,7 +129,6 @@ VALUES = (
             ("5.0", "5.0"),
             ("nan", "nan"),
             ("true", "true"),
-            ('"5"', "'5'"),
             ("[]", "an empty list"),
             ("07:32:00", "a date or time"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -374,9 +375,12 @@ def test_command_proves_all_that_ship(tmp_path: Path) -> None:
     ended = orchestrate("verify", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     for name in shipped_names():
-        assert f"{name}: proved\n" in ended.stdout
-    assert "  8 states, 22 edges, 2 stages, 3 gates\n" in ended.stdout
-    assert all(f"  - {claim}\n" in ended.stdout for claim in PROVED)
+        assert f"{name}: proved: " in ended.stdout
+    assert " governed_run: proved: 8 states, 22 edges, 2 stages, 3 gates\n" in ended.stdout
+    assert len(ended.stdout.splitlines()) == len(shipped_names())
+    in_full = orchestrate("verify", "-v", cwd=tmp_path)
+    text = re.sub(r"\n {6}", " ", in_full.stdout)
+    assert all(f"    - {claim}\n" in text for claim in PROVED)
 
 
 def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
@@ -384,15 +388,20 @@ def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(BROKEN_PROMISES[0].text)
     ended = orchestrate("verify", "governed_run", "mine.toml", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (1, "")
-    assert ended.stdout.startswith("governed_run: proved\n")
-    assert (
-        "governed_run (mine.toml): refused, 2 findings\n"
-        "  8 states, 22 edges, 2 stages, 2 gates\n"
-        "  ! state 'manager': can be entered before gate review passed in this invocation\n"
+    assert " governed_run: proved: " in ended.stdout.splitlines()[0]
+    walk = (
         "      pending\n"
         "        --start--> gating          nothing may run before the gates have been judged\n"
         "        --gates_passed--> manager  every mandatory gate passed in this invocation\n"
-    ) in ended.stdout
+    )
+    assert (
+        " governed_run (mine.toml): refused, 2 findings: 8 states, 22 edges, 2 stages, 2 gates\n"
+        "    state 'manager': can be entered before gate review passed in this invocation\n"
+    ) + walk in ended.stdout
+    assert ended.stdout.count("      pending\n") == 1
+    assert ended.stdout.endswith("    1 more walk with -v\n")
+    in_full = orchestrate("verify", "-v", "mine.toml", cwd=tmp_path)
+    assert in_full.stdout.count("      pending\n") == 2
 
 
 def test_command_tells_programs_the_same(tmp_path: Path) -> None:
@@ -439,7 +448,7 @@ def test_command_judges_the_others_too(tmp_path: Path) -> None:
     """One unreadable lifecycle keeps no other from being judged, in either form."""
     ended = orchestrate("verify", "nowhere.toml", "governed_run", cwd=tmp_path)
     assert ended.code == 2
-    assert "governed_run: proved" in ended.stdout
+    assert "governed_run: proved: " in ended.stdout
     as_json = orchestrate("verify", "nowhere.toml", "governed_run", "--json", cwd=tmp_path)
     good, unread = json.loads(as_json.stdout)["lifecycles"]
     assert (as_json.code, good["is_proved"]) == (2, True)

@@ -88,7 +88,7 @@ def test_summary_says_who_waits_for_what() -> None:
     assert summary(told) == (
         "3 processes; sh (pid 12) sleeping in do_wait; python3 (pid 14) sleeping in"
         " unix_stream_read, 12 open files, 1 socket (tcp 127.0.0.1:5432 ESTABLISHED); make (pid"
-        " 13) sleeping in do_wait; silent for 28.1 s; last line: 'sending 'hello''"
+        " 13) sleeping in do_wait; silent for 28.1s; last line: 'sending 'hello''"
     )
 
 
@@ -106,7 +106,7 @@ def test_summary_says_who_waits_for_what() -> None:
         ),
         (
             a_postmortem(a_process(1, "x", "running", user_seconds=20.0, system_seconds=8.04)),
-            "1 process; x (pid 1) running, 28.0 s of processor time",
+            "1 process; x (pid 1) running, 28s of processor time",
         ),
         (
             a_postmortem(a_process(1, "x", "running", user_seconds=None, system_seconds=None)),

@@ -134,7 +134,7 @@ def test_late_stage_is_no_success(suspects: Callable[[], Suspect], way: str) -> 
     wait_until(lambda: has_ended(run.stage), "it is at work")
     assert run.go_on() == 124
     assert run.execution["ending"] == "timed_out"
-    assert run.execution["error"].startswith("timed out after 1200 ms; ended ")
+    assert run.execution["error"].startswith("timed out after 1.2s; ended ")
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])
@@ -151,7 +151,7 @@ def test_stage_is_ended_at_its_limit_by_who_watches(
     wait_until(lambda: has_ended(run.stage) and has_ended(other), "it is at work")
     assert run.go_on() == 124
     how = "ignored SIGTERM and was killed" if is_deaf else "ended on SIGTERM"
-    assert run.execution["error"].startswith(f"timed out after 700 ms; {how}")
+    assert run.execution["error"].startswith(f"timed out after 700ms; {how}")
 
 
 def test_silence_counts_while_nobody_looks(suspects: Callable[[], Suspect]) -> None:

@@ -129,10 +129,10 @@ def test_time_is_what_was_spent_at_work(tmp_path: Path) -> None:
     report = timed(load_report(tmp_path / "out"), [2, 3, 50, 70, 9])
     found = reading.shipped("governed_run")
     lines = marks_of_run(found, report).lines
-    assert lines["pending"] == ("2 s",)
-    assert lines["gating"] == ("#1, 3 s",)
-    assert lines["manager"][0] == "#2, 50 s"
-    assert lines["executor"][0] == "#3, 1 min 10 s"
+    assert lines["pending"] == ("2s",)
+    assert lines["gating"] == ("#1, 3s",)
+    assert lines["manager"][0] == "#2, 50s"
+    assert lines["executor"][0] == "#3, 1m10s"
     assert lines["done"] == ("#4", "ended here")
     assert resume_entry(found, report) is None
     assert "resume enters" not in drawn(tmp_path / "out")

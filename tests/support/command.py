@@ -63,7 +63,7 @@ def shell_environment(folder: Path) -> dict[str, str]:
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
     command.chmod(0o755)
     path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
-    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"))
+    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"), LC_ALL="C.UTF-8", TERM="")
 
 
 def orchestrate(

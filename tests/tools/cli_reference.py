@@ -19,7 +19,8 @@ from fsm_orchestrator.cli.parser import parameters as kinds
 from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
-from fsm_orchestrator.constants import MILLISECONDS_MAX, PRODUCT
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.text.units import Measure
 from fsm_orchestrator.vocabulary import ExitCode
 
 STAGE: Final = "stage"
@@ -75,6 +76,10 @@ _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
     (kinds.EnvironmentPair, "a name and its value"),
     (kinds.DeclaredSecret, "a name"),
 )
+_EXAMPLES: Final = {
+    Measure.MILLISECONDS: "`90s`, `10m`, `1h30m`",
+    Measure.BYTES: "`64k`, `10MB`, `2GiB`",
+}
 _CODES: Final = "| code | what it means |\n| --- | --- |\n"
 _UNQUOTED_OPTION: Final = re.compile(r"`[^`]*`|(?<![\w`-])(--[a-z<][\w<>-]*)")
 
@@ -183,8 +188,10 @@ def _value(parameter: click.Parameter) -> str:
     if isinstance(kind, click.Choice):
         return ", ".join(f"`{one}`" for one in kind.choices)
     if isinstance(kind, kinds.Whole):
-        unit = " milliseconds" if kind.bounds.most == MILLISECONDS_MAX else ""
-        return f"{kind.bounds.least} to {kind.bounds.most}{unit}"
+        bounds = kind.bounds
+        if bounds.measure is not None:
+            return f"{_EXAMPLES[bounds.measure]}, or {bounds.text}"
+        return f"{bounds.least} to {bounds.most}"
     words = next((words for one, words in _KINDS if isinstance(kind, one)), "any text")
     if parameter.name == "out_or_file":
         words = "a config file, or a directory with a run"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import columns
+from fsm_orchestrator.cli.formatting import command_line, sentences, shown_path
+from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE
@@ -17,6 +18,7 @@ from fsm_orchestrator.preparation.effective_settings import Setting, effective_s
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.vocabulary import ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"
@@ -40,13 +42,13 @@ def show_command(parameters: Mapping[str, Any]) -> int:
         settings = effective_settings(preparation, lambda *_: kept_in)
     else:
         read = config_reading.load(Path(name), name)
-        settings = effective_settings(_prepared(read), read.origin)
+        settings = effective_settings(_prepared(read), read.origin, read.content)
     if parameters["as_json"]:
         rows = [setting.model_dump(mode="json") for setting in settings]
         console.stdout().write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     else:
-        lines = columns([_row(setting) for setting in settings], indent="")
-        console.stdout().write("\n".join(lines) + "\n")
+        out = console.stdout()
+        out.show(shown(_lines(settings, name, prose_width(out), in_full=parameters["in_full"])))
     return ExitCode.DONE
 
 
@@ -54,13 +56,33 @@ def _prepared(read: config_reading.ReadConfig) -> Preparation:
     """Prepare the file as a new run would, whatever it says about resuming."""
     flags = RunConfig(output_directory=PLACE_HOLDER)
     content = read.content.model_copy(
-        update={"resume": None, "rerun": None, "on_changed_stage": None}
+        update=dict.fromkeys(("resume", "resume_or_start", "rerun", "on_changed_stage"))
     )
     return prepare(config_file.combined(flags, content), may_lack_values=True)
 
 
-def _row(setting: Setting) -> Sequence[str]:
-    return setting.key, _shown(setting.value), setting.source
+def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool) -> Iterator[Line]:
+    """Yield a line for each setting that was set, or for all: key, where it was set, value."""
+    rows = [one for one in settings if one.is_set or in_full]
+    sources = {one.key: printable(one.source) for one in rows}
+    if len(set(sources.values())) == 1:
+        yield Line(f"from {next(iter(sources.values()))}")
+        sources = dict.fromkeys(sources, "")
+    key_width, source_width = (
+        max(map(len, texts), default=0) for texts in (sources, sources.values())
+    )
+    for one in rows:
+        source = f"{sources[one.key]:<{source_width}}  " if source_width else ""
+        lead = f"{one.key:<{key_width}}  {source}"
+        for line in sentences(
+            _shown(one.value) or "''", width, indent=lead, hanging=" " * (key_width + 2)
+        ):
+            yield Line(line, is_dim=not one.is_set)
+    left = len(settings) - len(rows)
+    if left:
+        command = command_line("config", "show", shown_path(name), "--all")
+        have = "has its default" if left == 1 else "have their defaults"
+        yield Line(f"{counted(left, 'other')} {have}: {command}", is_dim=True)
 
 
 def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:

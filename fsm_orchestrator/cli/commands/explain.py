@@ -1,25 +1,45 @@
-"""`explain`: why a run stands where it does, in 80 columns or as JSON."""
+"""`explain`: why a run stands where it does, in twelve lines, in full, or as JSON."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import age, columns, command_lines, shown_path
-from fsm_orchestrator.clock import SystemClock, timestamp
-from fsm_orchestrator.constants import INVOCATIONS_FILE
+from fsm_orchestrator.cli.explanation_text import text_in_full
+from fsm_orchestrator.cli.formatting import age, command_line, sentences, shown_path
+from fsm_orchestrator.cli.screen import (
+    LABEL_WIDTH,
+    Line,
+    labelled,
+    labelled_command,
+    mark_of,
+    prose_width,
+    shortened,
+    shown,
+)
 from fsm_orchestrator.explanation.explain import explain
-from fsm_orchestrator.explanation.explanation import Explanation, Fact
-from fsm_orchestrator.explanation.facts import FactForm
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
+from fsm_orchestrator.explanation.explanation import Cause, Explanation, NextStep
+from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
-from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import ExitCode, StageFate
+from fsm_orchestrator.text.phrases import printable, with_details
+from fsm_orchestrator.vocabulary import ExitCode
 
-WIDTH: Final = 80
-ATTEMPTS_SHOWN_MAX: Final = 20
+LINES_MAX: Final = 12
+"""The lines that a brief explanation has, unless what must be said or typed is longer."""
+SENTENCE_LINES_MAX: Final = 2
+"""The lines that a cause has; what else adds to it is told in full."""
+WOULD_LINES_MAX: Final = 3
+_RANK_CODES: Final = 2
+_RANK_OTHER: Final = 3
+_RANK_FILES: Final = 5
+_RANK_NOTICES: Final = 4
+_RANK_PLACE: Final = 7
+_RANK_WOULD: Final = 8
+_RANKS_OF_WORDS: Final = (10, 9, 6, 4, 1)
+"""Of the lines that a stage printed last, the last one's at the end: it is the most telling."""
+_PLACES: Final = frozenset({FactName.LOG, FactName.POSTMORTEM})
+_NAMED: Final = frozenset({FactName.MISSING, FactName.MALFORMED, FactName.STALE})
 
 
 def explain_command(parameters: Mapping[str, Any]) -> int:
@@ -27,122 +47,116 @@ def explain_command(parameters: Mapping[str, Any]) -> int:
     typed = parameters["output_directory"]
     view = inspect_run(output_directory_of(typed), parameters["run_id"])
     explanation = explain(view, shown_path(typed))
+    out = console.stdout()
     if parameters["as_json"]:
-        console.stdout().write(explanation.model_dump_json(indent=2) + "\n")
+        out.write(explanation.model_dump_json(indent=2) + "\n")
+        return ExitCode.DONE
+    width = prose_width(out)
+    if parameters["in_full"]:
+        first, *rest = text_in_full(explanation, typed, width)
     else:
-        console.stdout().write(text_of(explanation, typed))
+        earlier = () if parameters["run_id"] is None else ("--run-id", parameters["run_id"])
+        more = command_line("explain", shown_path(typed), *earlier, "--all")
+        first, *rest = text_in_brief(explanation, typed, more, width)
+    out.show(shown([Line(first, mark_of(explanation.standing)), *map(Line, rest)]))
     return ExitCode.DONE
 
 
-def text_of(explanation: Explanation, typed: str) -> str:
-    """Return the explanation as text, with what happened, why and what to type at the top."""
-    lines = [*_head(explanation, typed), *_why(explanation), *_what_to_do(explanation)]
-    lines += ["", "gates", *_gates(explanation), "", "stages", *_stages(explanation)]
-    if explanation.changed_files:
-        lines += ["", "files that have changed"]
-        lines += [line for one in explanation.changed_files for line in _wrapped(one.sentence)]
-    if explanation.warnings:
-        lines += ["", "warnings"]
-        lines += [line for one in explanation.warnings for line in _wrapped(one)]
-    return "\n".join(lines) + "\n"
+def text_in_brief(explanation: Explanation, typed: str, more: str, width: int) -> list[str]:
+    """Return what happened, its evidence, who can change it and what to type, in a dozen lines.
 
-
-def _head(explanation: Explanation, typed: str) -> Iterator[str]:
-    code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
-    yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
-    state = explanation.current_state or "unknown"
-    lifecycle = explanation.lifecycle or "unknown"
-    yield from _wrapped(f"in {typed}, state {state} of {lifecycle}")
-    yield from _wrapped(f"since {explanation.since} ({age(explanation.since)} ago)")
-
-
-def _why(explanation: Explanation) -> Iterator[str]:
-    yield ""
-    yield "why"
-    for cause in explanation.causes:
-        yield from _wrapped(cause.in_full)
-        yield from _facts(cause.facts, indent="    ", is_brief=True)
-
-
-def _what_to_do(explanation: Explanation) -> Iterator[str]:
+    What does not fit is left out, the least telling first; `more` is the command that shows it.
+    """
     step = explanation.next_step
-    yield ""
-    yield "what to do"
-    for remedy in step.remedies:
-        yield from _paragraphs(remedy)
-    yield from _wrapped(f"who can change it: {step.who}")
+    first, *others = explanation.causes or (Cause(sentence="why is not known", facts=()),)
+    code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
+    head = [f"{explanation.standing.words}: run {explanation.run_id}{code}"]
+    state, lifecycle = explanation.current_state or "unknown", explanation.lifecycle or "unknown"
+    where = f"in {typed}, state {state} of {lifecycle}, for {age(explanation.since)}"
+    remedies = [line for one in step.remedies for line in labelled("do", one, width)]
+    end = [*remedies, *labelled("who", step.who, width)]
     if step.words is not None:
-        yield ""
-        yield "next command"
-        yield from command_lines(step.words, "  ", WIDTH)
-    if step.would:
-        verb = "it would" if step.words is not None else "then"
-        yield from _wrapped(f"{verb} {'; '.join(step.would)}")
+        end += labelled_command("next", step.words, width)
+    blocks = [
+        _Block(0, head),
+        _Block(_RANK_PLACE, sentences(where, width)),
+        _Block(0, _sentence(first, width)),
+        *_evidence(first, width),
+        *(_Block(_RANK_OTHER, _sentence(one, width)) for one in others),
+        *_codes(explanation, width),
+        *_places(first, width),
+        _Block(0, end),
+        *_would(step, width),
+        *_notices(explanation, width),
+        _Block(0, [f"  {'more':<{LABEL_WIDTH}}{more}"]),
+    ]
+    return _fitting(blocks)
 
 
-def _gates(explanation: Explanation) -> list[str]:
-    rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
-    decisions = [gate.decision for gate in explanation.gates]
-    kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
-    return [*columns([GATE_COLUMNS, *rows]), *(line for one in kept for line in _wrapped(one))]
+class _Block(NamedTuple):
+    """Lines that are shown together or not at all; what has rank 0 is always shown."""
+
+    rank: int
+    lines: Sequence[str]
 
 
-def _stages(explanation: Explanation) -> Iterator[str]:
-    for stage in explanation.stages:
-        fate = stage.fate.value.replace("_", " ")
-        # An interruption is recorded with its own word before the reason.
-        is_said = stage.fate is StageFate.INTERRUPTED
-        because = stage.because if is_said else f"{fate}: {stage.because}"
-        yield from _wrapped(f"{stage.stage}: {because}")
-        if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
-            yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier attempts are in --json"
-        for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:
-            if one.facts:
-                title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
-                yield from _wrapped(title, indent="    ")
-                yield from _facts(one.facts, indent="      ")
-    if explanation.invocations_moved:
-        last = explanation.invocations_moved
-        yield from _wrapped(f"what invocations 1 to {last} did is in {INVOCATIONS_FILE}")
+def _fitting(blocks: Sequence[_Block]) -> list[str]:
+    """Return the lines of the blocks that there is room for, the lowest ranks first."""
+    room, shown = LINES_MAX, set()
+    for index, block in sorted(enumerate(blocks), key=lambda one: (one[1].rank, one[0])):
+        if block.rank == 0 or len(block.lines) <= room:
+            shown.add(index)
+            room -= len(block.lines)
+    return [line for index in sorted(shown) for line in blocks[index].lines]
 
 
-def _facts(facts: Sequence[Fact], *, indent: str, is_brief: bool = False) -> Iterator[str]:
-    """Yield names and values in two columns; paths are never broken.
-
-    With `is_brief` a long command is cut: it is whole further down, with its stage.
-    """
-    width = max((len(fact.name) for fact in facts), default=0)
-    for fact in facts:
-        mark = "| " if fact.form is FactForm.OUTPUT else ""
-        for number, line in enumerate(fact.value.split("\n")):
-            name = fact.name if number == 0 else ""
-            text = f"{indent}{name:<{width}}  {mark}{printable(line)}".rstrip()
-            may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
-            yield f"{text[: WIDTH - 3]}..." if may_cut and len(text) > WIDTH else text
-
-
-def _paragraphs(text: str) -> Iterator[str]:
-    """Wrap each line of a text by itself; what is indented in it stays so."""
-    for line in text.split("\n"):
-        depth = len(line) - len(line.lstrip())
-        yield from _wrapped(line[depth:], indent=" " * (depth + 2))
-
-
-def _wrapped(text: str, *, indent: str = "  ") -> list[str]:
-    """Return text in lines of the screen's width; its own line breaks and indents are kept.
-
-    A word that is longer than a line stays whole, to be copied.
-    """
-    lines: list[str] = []
-    for line in text.splitlines():
-        words = line.lstrip()
-        lead = indent + line[: len(line) - len(words)]
-        lines += textwrap.wrap(
-            printable(words),
-            WIDTH,
-            initial_indent=lead,
-            subsequent_indent=f"{lead}  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+def _sentence(cause: Cause, width: int) -> list[str]:
+    """Return a cause with as much of what adds to it as has room beside it."""
+    lines = sentences(cause.sentence, width)
+    for count in range(1, len(cause.details) + 1):
+        text = with_details(cause.sentence, cause.details[:count])
+        if len(sentences(text, width)) > SENTENCE_LINES_MAX:
+            break
+        lines = sentences(text, width)
     return lines
+
+
+def _evidence(cause: Cause, width: int) -> Iterator[_Block]:
+    """Yield the files that are wrong, and what the stage printed last, each line by itself."""
+    for fact in cause.facts:
+        if fact.name in _NAMED:
+            yield _Block(_RANKS_OF_WORDS[-1], [f"    {fact.name.value} {printable(fact.value)}"])
+        elif fact.form is FactForm.OUTPUT:
+            words = fact.value.split("\n")[-len(_RANKS_OF_WORDS) :]
+            for rank, line in zip(_RANKS_OF_WORDS[-len(words) :], words, strict=True):
+                yield _Block(rank, [shortened(f"    | {printable(line)}", width)])
+
+
+def _would(step: NextStep, width: int) -> Iterator[_Block]:
+    """Yield what the command would do, if that is short; without a command, what else to do."""
+    effects = "; ".join(step.would)
+    if step.words is None:
+        yield _Block(0, labelled("then", effects, width))
+    elif len(lines := labelled("would", effects, width)) <= WOULD_LINES_MAX:
+        yield _Block(_RANK_WOULD, lines)
+
+
+def _codes(explanation: Explanation, width: int) -> Iterator[_Block]:
+    """Yield the reason codes, by which programs tell why a run is blocked."""
+    facts = [fact for cause in explanation.causes for fact in cause.facts]
+    codes = [fact.value for fact in facts if fact.name is FactName.REASON_CODE]
+    if codes:
+        yield _Block(_RANK_CODES, labelled("codes", ", ".join(codes), width))
+
+
+def _places(cause: Cause, width: int) -> Iterator[_Block]:
+    """Yield the files to look at, the most telling first."""
+    for fact in cause.facts:
+        if fact.name in _PLACES:
+            yield _Block(_RANK_FILES, labelled("see", fact.value, width))
+
+
+def _notices(explanation: Explanation, width: int) -> Iterator[_Block]:
+    """Yield what else there is to know of the run, each by itself."""
+    told = (*(one.sentence for one in explanation.changed_files), *explanation.warnings)
+    yield from (_Block(_RANK_NOTICES, labelled("note", one, width)) for one in told)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.style import Tone, paint
 from fsm_orchestrator.constants import CHECKPOINT_FILE, LOGS_DIRECTORY
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CheckpointError, UsageError
@@ -16,15 +18,18 @@ from fsm_orchestrator.inspection.inspected_run import (
     output_directory_of,
     run_directory,
 )
-from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines
+from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines, printed_since
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
-from fsm_orchestrator.stages.output_lines import LogReader
+from fsm_orchestrator.stages.output_lines import LogReader, Piece
 from fsm_orchestrator.text.phrases import suggestion
-from fsm_orchestrator.text.terminal import coloured_line, shown_line
+from fsm_orchestrator.text.search import LineSearch, SearchError
+from fsm_orchestrator.text.terminal import coloured_line, shown_line, without_colours
 from fsm_orchestrator.vocabulary import ExitCode
 
 LOOK_SECONDS: Final = 0.1
+_TONES: Final = (Tone.CYAN, Tone.MAGENTA, Tone.BLUE, Tone.GREEN, Tone.YELLOW)
+"""The colours of stages, in the order in which they are shown; red is what has failed."""
 
 
 def logs_command(parameters: Mapping[str, Any]) -> int:
@@ -36,6 +41,8 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
         stage=parameters["stage"],
         attempt=parameters["attempt"],
         lines=parameters["lines"],
+        since=parameters["since"],
+        search=_search(parameters["pattern"]),
     )
     if parameters["stage"] is not None or not parameters["follow"]:
         _refuse_unknown_stage(output, parameters["run_id"], parameters["stage"])
@@ -68,14 +75,44 @@ def _refuse_unknown_stage(output: Path, run_id: str | None, stage: str | None) -
     )
 
 
+def _search(pattern: str | None) -> LineSearch | None:
+    """Return the search that was asked for.
+
+    Raises:
+        UsageError: the pattern is no regular expression.
+    """
+    try:
+        return None if pattern is None else LineSearch(pattern)
+    except SearchError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: SearchError) -> UsageError:
+    return UsageError(
+        f"cannot search the logs with --grep: {error}",
+        remedy="for the text itself put \\ before each of . * + ? ( ) [ ] { } | ^ $ \\",
+    )
+
+
 class _ShownLogs:
     """The logs to show, and how much of each has been shown."""
 
     def __init__(
-        self, directory: Path, stage: str | None, attempt: int | None, lines: int | None
+        self,
+        directory: Path,
+        *,
+        stage: str | None,
+        attempt: int | None,
+        lines: int | None,
+        since: datetime | None,
+        search: LineSearch | None,
     ) -> None:
         self._directory = directory
         self._stage, self._attempt, self._lines = stage, attempt, lines
+        self._since, self._search = since, search
+        self._colours: dict[str, Tone] = {}
+        self._begun: dict[Path, str] = {}
+        """Of each log the beginning of a colour at the end of the last piece."""
         self._readers: dict[Path, LogReader] = {}
         self._open: Path | None = None
         """The log whose line has not ended where the output ends."""
@@ -90,31 +127,63 @@ class _ShownLogs:
     def show(self, *, is_over: bool) -> None:
         """Print what was added since the last call."""
         wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
+        if self._since is not None:
+            wanted = printed_since(wanted, self._since)
         if not wanted:
             return
         self._known = self._known_now().and_before(self._known)  # forgotten once it is done
         masker = self._known.masker
-        width = max(len(log.stage) for log in wanted)
+        width = max(len(_name(log)) for log in wanted)
         for log in in_order_of_work(wanted):
             is_new = log.path not in self._readers
             reader = self._readers.setdefault(log.path, LogReader(log))
             mark = "!" if log.is_stderr else "|"
-            begin = f"{log.stage:<{width}} {mark} "
-            found = reader.new_pieces(masker, is_over=is_over)
+            begin = self._coloured(f"{_name(log):<{width}} {mark}", log.stage) + " "
+            found = self._found(reader.new_pieces(masker, is_over=is_over))
             for piece in last_lines(found, self._lines if is_new else None):
                 self._console.send(self._shown(log.path, begin, *piece))
                 if self.is_unread:
                     return
 
+    def _found(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
+        """Return the pieces in which the pattern is, each as a line of its own; all without one.
+
+        Raises:
+            UsageError: the search takes too long.
+        """
+        if self._search is None:
+            yield from pieces
+            return
+        try:
+            for text, _ in pieces:
+                if self._search.finds(shown_line(text)):
+                    yield text, True
+        except SearchError as error:
+            raise _refused(error) from None
+
+    def _coloured(self, begin: str, stage: str) -> str:
+        """Return the beginning of a stage's lines, in a colour of its own where there are any."""
+        if not self._console.has_colour:
+            return begin
+        tone = self._colours.setdefault(stage, _TONES[len(self._colours) % len(_TONES)])
+        return paint(begin, tone)
+
     def _shown(self, path: Path, begin: str, text: str, is_end: bool) -> bytes:
         """Return a line, or a piece of one, as the reader is to get it.
 
-        Whatever reads a pipe gets the bytes that the stage printed, behind the stage's name. A
-        terminal gets a line that cannot do anything to it, of a long line piece by piece.
+        Whatever reads a pipe gets the bytes that the stage printed, but for colours that it does
+        not want, behind the stage's name. A terminal gets a line that cannot do anything to it, of
+        a long line piece by piece.
         """
         if self._console.is_terminal:
             as_line = coloured_line if self._console.has_colour else shown_line
             return f"{begin}{as_line(text)}\n".encode(errors="replace")
+        if not self._console.has_colour:
+            text, rest = without_colours(self._begun.pop(path, "") + text)
+            if is_end:
+                text += rest
+            elif rest:
+                self._begun[path] = rest
         if self._open != path:
             begin = begin if self._open is None else f"\n{begin}"
             text = f"{begin}{text}"
@@ -147,3 +216,8 @@ class _ShownLogs:
 
     def _is_wanted(self, log: StageLog) -> bool:
         return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}
+
+
+def _name(log: StageLog) -> str:
+    """Return how the lines of an attempt begin: the stage, and the number of a later attempt."""
+    return log.stage if log.attempt == 1 else f"{log.stage}.{log.attempt}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import columns, command_lines
+from fsm_orchestrator.cli.formatting import columns, command_lines, sentences
+from fsm_orchestrator.cli.parser.prescan import without_options
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
+from fsm_orchestrator.cli.screen import Line, folded, prose_width, shown
+from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk.lock import holder_of
@@ -20,10 +24,16 @@ from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refus
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
-from fsm_orchestrator.text.phrases import option_prefix, printable, span_words
-from fsm_orchestrator.vocabulary import ExitCode, GatesGuard, Outcome, PlannedAction
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix, span_words
+from fsm_orchestrator.vocabulary import (
+    ExecutionMode,
+    ExitCode,
+    GatesGuard,
+    GateSource,
+    Outcome,
+    PlannedAction,
+)
 
-WIDTH: Final = 80
 _VERBS: Final = {
     PlannedAction.RUN: "would run",
     PlannedAction.FAIL: "would fail",
@@ -33,53 +43,171 @@ _VERBS: Final = {
 }
 
 
+_MARKS: Final = {
+    PlannedAction.RUN: Mark.AHEAD,
+    PlannedAction.FAIL: Mark.BAD,
+    PlannedAction.SKIP: Mark.LEFT_OUT,
+    PlannedAction.PASS_OVER: Mark.LEFT_OUT,
+    PlannedAction.NOT_REACHED: Mark.LEFT_OUT,
+}
+_FOLDED: Final = frozenset({PlannedAction.SKIP, PlannedAction.PASS_OVER, PlannedAction.NOT_REACHED})
+FOLDED_MIN: Final = 4
+"""From how many stages in a row with which nothing would happen they share a line."""
+
+
 def plan_command(parameters: Mapping[str, Any]) -> int:
     """Print the plan; what `run` would refuse is refused here."""
-    request = request_from(parameters)
+    in_full = parameters["in_full"]
+    request = request_from({**parameters, "in_full": False})
     config = request.config
     with naming_next_command(config), config.hidden_in_errors():
         preparation = prepare(config)
         refuse_unwritable(config.output_path)
         plan = plan_of(preparation)
+    out = console.stdout()
     if request.as_json:
-        console.stdout().write(plan.model_dump_json(indent=2) + "\n")
-    else:
-        argv = ["run", *sys.argv[2:]]
-        if _shows_secrets(config, argv, preparation.masker):
-            argv = []
-        console.stdout().write(text_of(plan, holder_of(config.output_path), argv))
+        out.write(plan.model_dump_json(indent=2) + "\n")
+        return ExitCode.DONE
+    argv = ["run", *without_options(sys.argv[2:], {"--all"})]
+    if _shows_secrets(config, argv, preparation.masker):
+        argv = []
+    view = _View(out.width, prose_width(out), in_full=in_full)
+    out.show(shown(view.lines_of(plan, holder_of(config.output_path), argv)))
     return ExitCode.DONE
 
 
-def text_of(plan: Plan, holder: Holder | None, argv: Sequence[str]) -> str:
-    """Return the plan as text.
+class _View:
+    """A plan as it is shown: a line for each stage, or with `in_full` all that is known of it."""
 
-    Args:
-        plan: the plan.
-        holder: the process at work in the directory now, if there is one.
-        argv: the command line, without the program, that would carry it out; empty where it
-            may not be shown.
-    """
-    what = "resume of run" if plan.execution_mode.value == "resume" else "new run"
-    lines = [
-        f"plan: {what} {plan.run_id} in {copyable(plan.output_directory)}",
-        f"  lifecycle {plan.lifecycle}; a plan starts and writes nothing",
-    ]
-    if holder is not None:
-        lines.append(f"  would be refused now (exit 75): held by {holder}")
-    if plan.archives_earlier_run:
-        lines.append("  the earlier run in this directory would be moved to its archive")
-    if plan.gates_guard is GatesGuard.CLOSURE:
-        lines.append("  note: this lifecycle runs stages before its gates have passed")
-    decisions = [gate.decision for gate in plan.gates]
-    lines += ["", *columns([GATE_COLUMNS, *map(gate_row, decisions)])]
-    lines += [*(f"  {one}" for one in kept_signal_lines(decisions, plan.as_of)), ""]
-    for stage in plan.stages:
-        lines += _stage_lines(stage)
-    lines += ["", f"  would end: {_end_of(plan)}"]
-    lines += [f"  warning: {printable(warning)}" for warning in plan.warnings]
-    lines += _next_lines(plan, argv)
-    return "\n".join(lines) + "\n"
+    def __init__(self, width: int, prose_width: int, *, in_full: bool) -> None:
+        self._width, self._prose_width, self._in_full = width, prose_width, in_full
+
+    def lines_of(self, plan: Plan, holder: Holder | None, argv: Sequence[str]) -> Iterator[Line]:
+        """Yield the lines of a plan.
+
+        Args:
+            plan: the plan.
+            holder: the process at work in the directory now, if there is one.
+            argv: the command line, without the program, that would carry it out; empty where it
+                may not be shown.
+        """
+        what = "resume of run" if plan.execution_mode is ExecutionMode.RESUME else "new run"
+        yield from self._said(f"plan: {what} {plan.run_id} of {plan.lifecycle}", indent="")
+        yield Line(f"  in {copyable(plan.output_directory)}; a plan starts and writes nothing")
+        if holder is not None:
+            yield from self._said(f"would be refused now (exit 75): held by {holder}")
+        if plan.archives_earlier_run:
+            yield from self._said("the earlier run in this directory would be moved to its archive")
+        if plan.gates_guard is GatesGuard.CLOSURE:
+            yield from self._said("note: this lifecycle runs stages before its gates have passed")
+        yield Line("")
+        yield from self._gates(plan)
+        yield Line("")
+        yield from self._stages(plan)
+        yield Line("")
+        for warning in plan.warnings:
+            yield from self._said(f"warning: {warning}")
+        yield from self._said(f"would end: {_end_of(plan)}")
+        yield from self._next(plan, argv)
+
+    def _said(self, text: str, indent: str = "  ") -> Iterator[Line]:
+        return map(Line, sentences(text, self._prose_width, indent=indent))
+
+    def _gates(self, plan: Plan) -> Iterator[Line]:
+        """Yield the gates: those that pass in one line, unless all is to be shown."""
+        decisions = [gate.decision for gate in plan.gates]
+        if self._in_full:
+            yield from map(Line, columns([GATE_COLUMNS, *map(gate_row, decisions)]))
+        else:
+            passed = [f"{one.gate.value} {one.status}" for one in decisions if one.passed]
+            if passed:
+                yield Line(f"gates passed: {', '.join(passed)}", Mark.GOOD)
+            for one in plan.gates:
+                if not one.decision.passed:
+                    row = gate_row(one.decision)
+                    yield Line(
+                        f"gate {row.gate} refused: {row.signal} ({row.source}), and only"
+                        f" {row.passes} passes",
+                        Mark.WAITING,
+                    )
+        for sentence in kept_signal_lines(decisions, plan.as_of):
+            yield from self._said(sentence)
+
+    def _stages(self, plan: Plan) -> Iterator[Line]:
+        width = max(len(stage.stage) for stage in plan.stages)
+        for group in _groups(plan.stages, may_fold=not self._in_full):
+            first = group[0]
+            reason = first.reason_in_full if self._tells_all(first) else first.reason
+            said = f"{_VERBS[first.action]}: {reason}"
+            is_dim = first.action in _FOLDED
+            if len(group) > 1:
+                names = folded([one.stage for one in group], self._prose_width - 10)
+                said, lead = f"{counted(len(group), 'stage')} {said}: {names}", "  "
+            else:
+                lead = f"{first.stage:<{width}}  "
+            hanging = " " * (len(lead) if len(lead) < self._prose_width // 2 else 4)
+            text, *rest = sentences(said, self._prose_width - 4, indent=lead, hanging=hanging)
+            yield Line(text.lstrip() if len(group) > 1 else text, _MARKS[first.action], is_dim)
+            yield from (Line(f"    {line}", is_dim=is_dim) for line in rest)
+            yield from map(Line, self._details(first))
+
+    def _tells_all(self, stage: PlannedStage) -> bool:
+        return self._in_full or stage.action is PlannedAction.FAIL
+
+    def _details(self, stage: PlannedStage) -> list[str]:
+        """Return what is known of a stage beside what becomes of it."""
+        lines = []
+        if stage.action is PlannedAction.NOT_REACHED and stage.error is not None:
+            note = f"note: as things are now it {stage.error}"
+            lines += sentences(note, self._prose_width, indent="      ", hanging="        ")
+        if not self._in_full:
+            return lines
+        if stage.command is None:
+            if stage.action is PlannedAction.PASS_OVER:
+                lines.append(f"      add {option_prefix(stage.stage)}-bin to run it")
+            return lines
+        details = [
+            ("command", shell_line((stage.command, *stage.args))),
+            ("in", stage.cwd or ""),
+            ("timeout", span_words(stage.timeout_ms or 0)),
+        ]
+        if stage.env_keys:
+            details.append(("sets", ", ".join(stage.env_keys)))
+        details += [("expects", path) for path in stage.expected_artifacts]
+        if stage.unchanged:
+            details.append(("unchanged", ", ".join(stage.unchanged)))
+        details += [
+            ("artifact", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts
+        ]
+        return [*lines, *columns(details, indent="      ")]
+
+    def _next(self, plan: Plan, argv: Sequence[str]) -> Iterator[Line]:
+        """Yield the command that carries the plan out, with what the gates need to pass."""
+        if not argv:
+            yield from self._said("to run this: the same command with `run` in place of `plan`")
+            return
+        words, title = [*argv], "to run this:"
+        refused = [gate for gate in plan.gates if not gate.decision.passed]
+        if refused and plan.outcome is Outcome.BLOCKED:
+            words, title = _passing(argv, refused), "once the real checks pass:"
+            in_file = [one for one in refused if one.decision.source is GateSource.CONFIG]
+            if in_file:
+                said = listed([f'{one.decision.gate.value} = "{one.passing}"' for one in in_file])
+                title = f"once the real checks pass, and the config file says {said}:"
+        yield from self._said(title)
+        yield from map(Line, command_lines((PRODUCT, *words), "    ", self._width))
+
+
+def _groups(stages: Sequence[PlannedStage], *, may_fold: bool) -> Iterator[Sequence[PlannedStage]]:
+    """Yield the stages, several at once where the same becomes of many in a row: nothing."""
+    for (action, *_), group in itertools.groupby(
+        stages, key=lambda one: (one.action, one.reason, one.error)
+    ):
+        found = list(group)
+        if may_fold and action in _FOLDED and len(found) >= FOLDED_MIN:
+            yield found
+        else:
+            yield from ([one] for one in found)
 
 
 def _end_of(plan: Plan) -> str:
@@ -97,59 +225,14 @@ def _shows_secrets(config: RunConfig, argv: Sequence[str], masker: Masker) -> bo
     return gives or any(map(masker.hides, argv))
 
 
-def _next_lines(plan: Plan, argv: Sequence[str]) -> list[str]:
-    """Show the command that carries the plan out, and the one that passes the gates."""
-    refused = [gate for gate in plan.gates if not gate.decision.passed]
-    if not argv:
-        return ["", "  to run this: the same command with `run` in place of `plan`"]
-    lines = ["", "  to run this:", *command_lines((PRODUCT, *argv), "    ", WIDTH)]
-    if refused and plan.outcome is Outcome.BLOCKED:
-        signals = [
-            word
-            for gate in refused
-            for word in (f"--{gate.decision.gate.value}-status", gate.passing)
-        ]
-        command, *rest = _without_gates(argv, refused)
-        # Options may stand anywhere but behind `--`.
-        rest = [*signals, *rest] if "--" in rest else [*rest, *signals]
-        words = [PRODUCT, command, *rest]
-        lines.append("  once the real checks pass:")
-        lines += command_lines(words, "    ", WIDTH)
-    return lines
+def _passing(argv: Sequence[str], refused: Sequence[GateInForce]) -> list[str]:
+    """Return a command with passing signals for the gates that refuse: each is given once.
 
-
-def _without_gates(argv: Sequence[str], gates: Sequence[GateInForce]) -> list[str]:
-    """Return the command without the signals that were refused: each may be given once."""
-    options = {f"--{gate.decision.gate.value}-status" for gate in gates}
-    kept: list[str] = []
-    words = iter(argv)
-    for word in words:
-        name, equals, _ = word.partition("=")
-        if name not in options:
-            kept.append(word)
-        elif not equals:
-            next(words, None)
-    return kept
-
-
-def _stage_lines(stage: PlannedStage) -> list[str]:
-    verb = _VERBS[stage.action]
-    lines = [f"  stage {stage.stage}: {verb}: {printable(stage.reason_in_full)}"]
-    if stage.action is PlannedAction.NOT_REACHED and stage.error is not None:
-        lines.append(f"      note: as things are now it {printable(stage.error)}")
-    if stage.command is None:
-        if stage.action is PlannedAction.PASS_OVER:
-            lines.append(f"      add {option_prefix(stage.stage)}-bin to run it")
-        return lines
-    details = [
-        ("command", shell_line((stage.command, *stage.args))),
-        ("in", stage.cwd or ""),
-        ("timeout", span_words(stage.timeout_ms or 0)),
-    ]
-    if stage.env_keys:
-        details.append(("sets", ", ".join(stage.env_keys)))
-    details += [("expects", path) for path in stage.expected_artifacts]
-    if stage.unchanged:
-        details.append(("unchanged", ", ".join(stage.unchanged)))
-    details += [("artifact", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts]
-    return [*lines, *columns(details, indent="      ")]
+    A signal of the config file stays: of two the stricter counts.
+    """
+    given = [one for one in refused if one.decision.source is not GateSource.CONFIG]
+    options = {f"--{one.decision.gate.value}-status": one.passing for one in given}
+    command, *rest = without_options(argv, options)
+    signals = [word for pair in options.items() for word in pair]
+    # Options may stand anywhere but behind `--`.
+    return [command, *signals, *rest] if "--" in rest else [command, *rest, *signals]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
+from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
+from fsm_orchestrator.cli.style import Mark, ellipsis, shown_cells, symbol
 from fsm_orchestrator.cli.summary import headline, next_rows, refusal_lines, summary_of
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
@@ -28,6 +30,7 @@ from fsm_orchestrator.inspection.overview import (
     overview_of,
     run_directories,
 )
+from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -37,11 +40,12 @@ if TYPE_CHECKING:
 
 ARCHIVED_SHOWN_MAX: Final = 3
 LINE_WIDTH_MIN: Final = 20
+PATH_WIDTH_MAX: Final = 4096
 
 
 def status_command(parameters: Mapping[str, Any]) -> int:
     """Print where runs stand; return 0 when all can be read, 1 when not."""
-    typed = parameters["output_directories"]
+    typed = parameters["output_directories"] or (os.curdir,)
     run_id, as_json = parameters["run_id"], parameters["as_json"]
     outputs = [output_directory_of(one) for one in typed]
     if run_id is not None and len(typed) > 1:
@@ -72,18 +76,18 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "changed_files": list(_changed_files(view)),
             "report": view.report.model_dump(mode="json"),
         }
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        console.stdout().write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     elif view.is_archived:
-        text = _archived_text(view)
+        console.stdout().show(_archived_text(view))
     else:
-        text = text_of(view, typed) + _archived_line(sorted(archive.archived_run_ids(output)))
-    console.stdout().write(text)
+        earlier = _archived_line(sorted(archive.archived_run_ids(output)))
+        console.stdout().show(text_of(view, typed) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
 def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool) -> int:
     """Print one line for each run, in the order given; those of a directory by name."""
-    runs = []
+    out, runs = console.stdout(), []
     for name, output, below in named:
         if below:
             runs += [overview_of(one, os.path.join(name, one.name)) for one in below]
@@ -92,34 +96,36 @@ def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool)
     if as_json:
         documents = [one.model_dump(mode="json") for one in runs]
         text = json.dumps({"runs": documents}, indent=2, ensure_ascii=False)
+        out.write(f"{text}\n")
     else:
-        text = "\n".join(_lines(runs))
-    console.stdout().write(f"{text}\n")
+        out.show(shown(_lines(runs, out.width if out.is_terminal else None)))
     return ExitCode.DONE if all(one.trouble is None for one in runs) else ExitCode.FAILED
 
 
-def _lines(runs: Sequence[RunOverview]) -> list[str]:
-    rows = [("run in", "stands", "for", "stage", "last line or reason")]
+def _lines(runs: Sequence[RunOverview], width: int | None) -> Iterator[Line]:
+    """Yield a line for each run; none is wider than `width`, and what is cut ends in an ellipsis.
+
+    Of what does not fit the end of a reason or of the last words is left out, and of a long path
+    its middle.
+    """
+    path_width = PATH_WIDTH_MAX if width is None else max(width // 3, LINE_WIDTH_MIN)
+    rows = [("run in", "stands", "for", "stage", "reason or last words")]
+    marks: list[Mark | None] = [None]
     for one in runs:
         standing = "unreadable" if one.standing is None else one.standing.words
+        marks.append(Mark.BAD if one.standing is None else mark_of(one.standing))
         where = one.current_state or "-"
         if one.standing is not None and one.standing.is_held:
             standing = f"{standing}: {where}"
         stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
         reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
         since = "-" if one.since is None else age(one.since)
-        rows.append((one.output_directory, standing, since, stage, reason))
-    lines = columns(rows, indent="")
-    width = max(_screen_width(), LINE_WIDTH_MIN)
-    return [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]
-
-
-def _screen_width() -> int:
-    """Return how wide a line may be: the terminal's width, or practically unbounded."""
-    try:
-        return os.get_terminal_size(1).columns
-    except OSError:
-        return 1_000
+        path = cut_in_middle(printable(one.output_directory), path_width, ellipsis())
+        rows.append((path, standing, since, stage, reason))
+    lead = max(shown_cells(symbol(mark)) for mark in marks if mark is not None) + 1
+    for mark, text in zip(marks, columns(rows, indent=""), strict=True):
+        line = text if width is None else shortened(text, max(width, LINE_WIDTH_MIN) - lead)
+        yield Line(f"{'':<{lead}}{line}" if mark is None else line, mark, is_dim=mark is None)
 
 
 def _archived_text(view: InspectedRun) -> str:
@@ -154,7 +160,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
-        return "\n".join([head, *columns(rows), ""])
+        return "\n".join([f"{symbol(mark_of(view.standing))} {head}", *columns(rows), ""])
     offer = _offer(view, typed)
     if report.terminal_state is not None:
         text = summary_of(report, view.directory, offer)

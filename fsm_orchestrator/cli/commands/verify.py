@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import sentences
+from fsm_orchestrator.cli.screen import Line, prose_width, shown
+from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
@@ -15,7 +18,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.reading import read
 from fsm_orchestrator.lifecycle.source import shipped_names
 from fsm_orchestrator.lifecycle.verification import proved, verify
-from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
@@ -42,15 +45,21 @@ def verify_command(parameters: Mapping[str, Any]) -> int:
     if parameters["as_json"]:
         console.stdout().write(_json_of(judged, unread))
     else:
-        console.stdout().write(printable("\n".join(map(text_of, judged))))
+        out = console.stdout()
+        is_verbose, width = parameters["verbose"], prose_width(out)
+        out.show(shown(line for one in judged for line in _lines(one, width, in_full=is_verbose)))
     if unread:
         message = "\n".join(map(str, unread.values()))
         raise LifecycleError(message, remedy=next(iter(unread.values())).remedy)
     return ExitCode.FAILED if any(findings for *_, findings in judged) else ExitCode.DONE
 
 
-def text_of(judged: Judged) -> str:
-    """Return the verdict on one lifecycle as text that ends with a line break."""
+def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
+    """Yield the verdict on one lifecycle, and what is found wrong with it.
+
+    Of several walks the first is shown, with `in_full` each one; what is proved is listed
+    with `in_full`.
+    """
     source, lifecycle, findings = judged
     counts = (
         counted(len(lifecycle.state), "state"),
@@ -59,15 +68,22 @@ def text_of(judged: Judged) -> str:
         counted(len(_gates(lifecycle)), "gate"),
     )
     verdict = f"refused, {counted(len(findings), 'finding')}" if findings else "proved"
-    shown = source if source == lifecycle.name else f"{lifecycle.name} ({source})"
-    lines = [f"{shown}: {verdict}", f"  {', '.join(counts)}"]
-    if not findings:
-        lines += [f"  - {claim}" for claim in proved(lifecycle)]
+    name = source if source == lifecycle.name else f"{lifecycle.name} ({source})"
+    yield Line(f"{name}: {verdict}: {', '.join(counts)}", Mark.BAD if findings else Mark.GOOD)
+    if in_full and not findings:
+        for claim in proved(lifecycle):
+            yield from map(Line, sentences(f"- {claim}", width, indent="    ", hanging="      "))
+    walks = 0
     for finding in findings:
         label = f"{finding.part}: " if finding.part else ""
-        lines.append(f"  ! {label}{finding.reason}")
-        lines += [f"      {line}" for line in walk_lines(finding.walk or ())]
-    return "\n".join(lines) + "\n"
+        said = f"{label}{finding.reason}"
+        yield from map(Line, sentences(said, width, indent="    ", hanging="      "))
+        if finding.walk:
+            walks += 1
+            if walks == 1 or in_full:
+                yield from (Line(f"      {line}") for line in walk_lines(finding.walk))
+    if walks > 1 and not in_full:
+        yield Line(f"    {counted(walks - 1, 'more walk')} with -v", is_dim=True)
 
 
 def _json_of(judged: Sequence[Judged], unread: Mapping[str, LifecycleError]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
-from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.cli.parser.names import COMMANDS, HELP_WORD, VERSION_WORD
 from fsm_orchestrator.constants import PRODUCT, __version__
 
 if TYPE_CHECKING:
@@ -30,9 +29,15 @@ class CommandGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before anything that is neither a command nor an option of the group."""
+        if args and args[0] in {HELP_WORD, VERSION_WORD} and not ctx.resilient_parsing:
+            from fsm_orchestrator.cli.parser import bare_words
+
+            args = bare_words.as_options(ctx, args)
         if args and args[0] not in {*COMMANDS, "-h", "--help", "--version"}:
             if not ctx.resilient_parsing:
-                _refuse_mistyped_command(args)
+                from fsm_orchestrator.cli.parser import bare_words
+
+                bare_words.refuse_bare_word(ctx, args)
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -69,21 +74,6 @@ class CommandGroup(click.Group):
         from fsm_orchestrator.cli.parser import completion
 
         return [*offered, *completion.directories(incomplete)] if incomplete else offered
-
-
-def _refuse_mistyped_command(args: Sequence[str]) -> None:
-    """Refuse a word that is nearly a command and names no directory."""
-    word = args[0]
-    if word.startswith("-") or os.sep in word:
-        return
-    import difflib
-
-    near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.72)
-    if near and not os.path.isdir(word):
-        raise click.UsageError(
-            f"no command {word!r}; did you mean {near[0]!r}?"
-            f" (To run in a directory of that name write ./{word})"
-        )
 
 
 def build_app(find_stages: Callable[[], Sequence[str]]) -> click.Group:

@@ -15,9 +15,11 @@ from fsm_orchestrator.cli.parser.parameters import (
     EarlierRun,
     FilePath,
     LifecycleSource,
+    NonEmpty,
     Once,
     Section,
     ShippedLifecycle,
+    Since,
     StageName,
     Whole,
     one_of,
@@ -64,6 +66,11 @@ def _output_directory() -> click.Argument:
     return _argument("output_directory", Directory("OUT"))
 
 
+def _place() -> click.Argument:
+    """Return OUT for a command that looks at one: the current directory unless given."""
+    return _argument("output_directory", Directory("OUT"), "[OUT]", required=False, default=".")
+
+
 def _json() -> click.Option:
     return Section(
         "Output",
@@ -71,6 +78,11 @@ def _json() -> click.Option:
         is_flag=True,
         help="Print the result as JSON instead of text.",
     )
+
+
+def _in_full(help_text: str) -> click.Option:
+    """Return the option for the whole of what is shown in brief without it."""
+    return Section("Output", ("--all", "in_full"), is_flag=True, help=help_text)
 
 
 def _earlier_run() -> click.Option:
@@ -89,6 +101,11 @@ def _planned(stages: Sequence[str]) -> list[click.Parameter]:
     return [_output_directory(), *run_options(stages), _json(), *output_options()]
 
 
+def _plan(stages: Sequence[str]) -> list[click.Parameter]:
+    in_full = "Show of each gate and stage all that is known: command, limits, files."
+    return [*_planned(stages), _in_full(in_full)]
+
+
 def _run(stages: Sequence[str]) -> list[click.Parameter]:
     print_config = Section(
         "Output",
@@ -102,7 +119,7 @@ def _run(stages: Sequence[str]) -> list[click.Parameter]:
 def _logs(stages: Sequence[str]) -> list[click.Parameter]:
     section = "Selection"
     return [
-        _output_directory(),
+        _place(),
         _argument("stage", StageName(stages), "[STAGE]", required=False),
         Section(
             section,
@@ -122,6 +139,19 @@ def _logs(stages: Sequence[str]) -> list[click.Parameter]:
             type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
             help="Show only the last N lines of each log, and what follows.",
         ),
+        Once(
+            section,
+            "--since",
+            type=Since(),
+            help="Show only attempts that have printed something since then, with all they printed:"
+            " their lines have no times.",
+        ),
+        Once(
+            section,
+            ("--grep", "pattern"),
+            type=NonEmpty("PATTERN"),
+            help="Show only lines in which PATTERN is found, a regular expression as in Python.",
+        ),
         _earlier_run(),
     ]
 
@@ -138,9 +168,9 @@ def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
         ),
         Once(
             section,
-            "--wait-ms",
+            ("--wait", "--wait-ms", "wait_ms"),
             type=Whole(GRACE_MILLISECONDS),
-            help="How long to wait for the run to end (default 60000).",
+            help="How long to wait for the run to end (default 1m).",
         ),
         _json(),
     ]
@@ -153,7 +183,7 @@ def _report(_stages: Sequence[str]) -> list[click.Parameter]:
         type=FilePath("FILE"),
         help="Write the report as one self-contained web page; - writes it to stdout.",
     )
-    return [_output_directory(), html, _earlier_run()]
+    return [_place(), html, _earlier_run()]
 
 
 def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
@@ -194,9 +224,13 @@ def _config() -> click.Group:
     )
     show = SectionedCommand(
         "show",
-        help="Print every setting that a run would use, and where it was set.\n\n"
+        help="Print the settings of a run that were set, and where; with --all, every one.\n\n"
         "For a config file, as a new run would take it; for OUT, as a resume would.",
-        params=[_argument("out_or_file", FilePath("OUT|FILE")), _json()],
+        params=[
+            _argument("out_or_file", FilePath("OUT|FILE")),
+            _in_full("Show every setting that a run would use, defaults included."),
+            _json(),
+        ],
         callback=_calls("config", "show_command"),
     )
     commands = [check, show]
@@ -215,19 +249,30 @@ def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
 
 _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
     "run": _run,
-    "plan": _planned,
+    "plan": _plan,
     "status": lambda _: [
-        _argument("output_directories", Directory("OUT"), "OUT...", nargs=-1, required=True),
+        _argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         _earlier_run(),
         _json(),
     ],
-    "explain": lambda _: [_output_directory(), _earlier_run(), _json()],
+    "explain": lambda _: [
+        _place(),
+        _earlier_run(),
+        _in_full("Show all that is known, each gate and each attempt of each stage included."),
+        _json(),
+    ],
     "logs": _logs,
     "stop": _stop,
     "report": _report,
     "lifecycle": lambda _: [_argument("name", ShippedLifecycle("NAME"), "[NAME]", required=False)],
     "verify": lambda _: [
         _argument("lifecycles", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]...", nargs=-1),
+        Section(
+            "Output",
+            ("--verbose", "-v"),
+            is_flag=True,
+            help="Show what is proved of each, and the walk of every finding.",
+        ),
         _json(),
     ],
     "diagram": _diagram,

@@ -13,7 +13,7 @@ durable, a report a supervisor can trust.
 \b
   fsm-orchestrator run OUT ...   run or resume; the word `run` may be omitted
   fsm-orchestrator plan OUT ...  what would run, and why
-  fsm-orchestrator status OUT    where a run stands
+  fsm-orchestrator status [OUT]  where a run stands
   fsm-orchestrator verify FILE   what a lifecycle promises, proved
 """
 HELP: Final[Mapping[str, str]] = {
@@ -39,27 +39,32 @@ Exit codes:
 """,
     "plan": """Show what a run or a resume would do, per gate and stage, and why.
 
-Takes the options of `run`. Starts nothing and writes nothing.
+Takes the options of `run`, and shows a line for each stage; with --all, each command, limit and
+file. Starts nothing and writes nothing.
 """,
     "status": """Show where the run in OUT stands, and what to type next.
 
-For several OUT, and for a directory that holds output directories, prints one line per run: its
-outcome or state, for how long, the attempt at work, what keeps it from closing, and the last line
-printed. With --run-id, shows how an archived run ended.
+Without OUT, the current directory. For several OUT, and for a directory that holds output
+directories, prints one line per run: its outcome or state, for how long, the attempt at work, what
+keeps it from closing, and the last line printed. With --run-id, shows how an archived run ended.
 """,
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
 
-Shows the cause first, with its evidence, the remedy and the exact next command; then each gate and
-each stage. Starts nothing and writes nothing.
+Without OUT, the run in the current directory. Shows in a dozen lines the cause with the stage's
+last words, the remedy and the exact next command; with --all everything, each gate and each attempt
+of each stage included. Starts nothing and writes nothing.
 """,
     "logs": """Show what the stages of the run in OUT print, each line with its stage.
 
-`manager | text` was printed to stdout, `manager ! text` to stderr. Secrets are masked, and so are
-other environment values as long as they are kept: until the run is done. Nothing is shown while a
-secret of the run is not set here. A pipe gets all other bytes as they were printed; a terminal gets
-the latest state of a progress bar, colours if it may have them, and every other control character
-made visible. With --follow, new output is printed until the run has ended.
+Without OUT, of the run in the current directory; to name a stage, name OUT as well.
+`manager | text` was printed to stdout, `manager ! text` to stderr, `manager.2 |` by attempt 2.
+Secrets are masked, and so are other environment values as long as they are kept: until the run is
+done. Nothing is shown while a secret of the run is not set here. A pipe gets all other bytes as
+they were printed, but no colours unless FORCE_COLOR is set; a terminal gets the latest state of a
+progress bar, colours if it may have them, and every other control character made visible. --grep
+searches what is shown, a line of more than 8 KiB in pieces. With --follow, new output is printed
+until the run has ended.
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
 
@@ -70,6 +75,7 @@ Exit codes:
 """,
     "report": """Print the report of the run in OUT as JSON, or write it as a web page with --html.
 
+Without OUT, of the run in the current directory.
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 """,
     "init": """Write a config file and two stub stages to DIR, and print what to type next.

@@ -24,6 +24,10 @@ COMMANDS: Final = {
     "completion": "Print the completion script of a shell.",
 }
 """Every command with its line in the help, in the order of the help."""
+HELP_WORD: Final = "help"
+VERSION_WORD: Final = "version"
+FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
+"""The words that are never taken for OUT where a command may stand."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
@@ -34,7 +38,9 @@ VALUE_OPTIONS: Final = frozenset(
         *(f"--{gate.value}-status" for gate in Gate),
         "--lifecycle",
         "--run-id",
+        "--timeout",
         "--timeout-ms",
+        "--kill-grace",
         "--kill-grace-ms",
         "--on-changed-stage",
         "--on-leak",
@@ -46,6 +52,9 @@ VALUE_OPTIONS: Final = frozenset(
         "--kills",
         "--attempt",
         "--lines",
+        "--since",
+        "--grep",
+        "--wait",
         "--wait-ms",
         "--html",
         "--format",

@@ -6,16 +6,20 @@ up.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
 import click
 
+from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import RUN_ID_PATTERN
 from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
+from fsm_orchestrator.text.phrases import listed
+from fsm_orchestrator.text.units import Measure, NotMeasuredError, is_bare, measured
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -39,8 +43,14 @@ class Once(Section):
         """Return the one value given, or None."""
         values = super().process_value(ctx, value)
         if len(values) > 1:
-            raise click.UsageError(f"{self.opts[0]} was given {len(values)} times; once is enough")
+            raise click.UsageError(self._refusal(len(values)))
         return values[0] if values else None
+
+    def _refusal(self, count: int) -> str:
+        names = [name for name in self.opts if name.startswith("--")]
+        if len(names) == 1:
+            return f"{names[0]} was given {count} times; once is enough"
+        return f"{listed(names)} are one option, given {count} times; once is enough"
 
 
 class EnvironmentPair(click.ParamType[tuple[str, str]]):
@@ -126,6 +136,26 @@ class Instant(click.ParamType[datetime]):
             self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
 
 
+class Since(Instant):
+    """An instant in the past: a time, or how long ago it was."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the instant, with its offset."""
+        if isinstance(value, str) and not is_bare(value):
+            with contextlib.suppress(NotMeasuredError, OverflowError):
+                span = timedelta(milliseconds=measured(value, Measure.MILLISECONDS))
+                return SystemClock().now() - span
+        try:
+            return super().convert(value, param, ctx)
+        except click.UsageError:
+            said = f"{str(value)[:80]!r} is neither a time like 2026-01-31T09:00:00Z nor a span"
+            self.fail(f"{said} like 10m or 1h30m, which is how long ago it was", param, ctx)
+
+
 class NonEmpty(click.ParamType[str]):
     """Text that is not empty; `offered` names the functions of completion.py that complete it."""
 
@@ -192,20 +222,20 @@ class StageName(NonEmpty):
 
 
 class Whole(click.ParamType[int]):
-    """A whole number within bounds."""
-
-    name = "N"
+    """A whole number within bounds; a duration or a size if that is what they measure."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
+        self.name = bounds.metavar
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number, checked."""
-        text, bounds = str(value), self.bounds
-        is_number = re.fullmatch(r"[0-9]{1,16}", text) is not None
-        if not is_number or not bounds.least <= int(text) <= bounds.most:
-            self.fail(f"{text[:40]!r} is not {bounds.text}", param, ctx)
-        return int(text)
+        if isinstance(value, int):
+            return value
+        try:
+            return self.bounds.read(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def one_of(words: type[StrEnum]) -> click.Choice[str]:

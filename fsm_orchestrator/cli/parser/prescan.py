@@ -6,8 +6,9 @@ for the option. Imports nothing that `--help` does not need, and leaves errors t
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,9 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
 
-_VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
+_VALUE_SUFFIXES: Final = [
+    suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
+]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
@@ -37,10 +40,10 @@ def prescan(argv: Sequence[str]) -> Prescan:
     values: dict[str, str] = {}
     positionals: list[str] = []
     resume = False
-    for kind, value in _tokens(argv):
+    for kind, value, _ in tokens(argv):
         if kind in {"--lifecycle", "--config"}:
             values[kind] = value
-        elif kind == "--resume":
+        elif kind in {"--resume", "--resume-or-start"}:
             resume = True
         elif kind == "":
             positionals.append(value)
@@ -61,7 +64,8 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
     try:
         if isinstance(lifecycle, str):
             return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
-        is_resume = found.resume or file.get("resume") is True
+        in_file = (file.get("resume"), file.get("resume_or_start"))
+        is_resume = found.resume or True in in_file
         output = found.output_directory
         kept = kept_stages(Path(output)) if is_resume and output is not None else ()
         return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
@@ -79,20 +83,37 @@ def _config_file(found: Prescan) -> dict[str, Any]:
         return {}
 
 
-def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (option, value) pairs: "" for the value of a flag and for the option of an argument."""
+def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:
+    """Return a command line without these options and their values, wherever they stand in it."""
+    return [word for name, _, words in tokens(argv) if name not in names for word in words]
+
+
+class Token(NamedTuple):
+    """An option with its value, or an argument, which has none: `option` is empty."""
+
+    option: str
+    value: str
+    words: tuple[str, ...]
+
+
+def tokens(argv: Sequence[str]) -> Iterator[Token]:
+    """Yield options, with the values that they take, and arguments, as they were typed."""
     rest = iter(argv)
     for word in rest:
         if word == "--":
-            yield from (("", positional) for positional in rest)
+            positionals = tuple(rest)
+            yield Token(word, "", (word,))
+            yield from (Token("", one, (one,)) for one in positionals)
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
             takes_value = name in VALUE_OPTIONS or _STAGE_OPTION.fullmatch(name)
             if takes_value and not equals:
-                value = next(rest, "")
-            yield name, value
+                values = tuple(itertools.islice(rest, 1))
+                yield Token(name, "".join(values), (word, *values))
+            else:
+                yield Token(name, value, (word,))
         else:
-            yield "", word
+            yield Token("", word, (word,))
 
 
 def kept_stages(output_directory: Path) -> tuple[str, ...]:

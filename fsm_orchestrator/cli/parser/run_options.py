@@ -32,6 +32,7 @@ from fsm_orchestrator.model.stage_options import (
     StageOption,
 )
 from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel, OnChangedStage, OnLeak
 
 
@@ -96,7 +97,7 @@ def stage_options(stage: str) -> list[click.Parameter]:
 
 def _stage_option(row: StageOption, stage: str) -> click.Parameter:
     section = f"Stage {stage}"
-    names = (f"{option_prefix(stage)}-{row.suffix}", row.parameter(stage))
+    names = (*(f"{option_prefix(stage)}-{one}" for one in row.suffixes), row.parameter(stage))
     if row.kind is Kind.FLAG:
         return Section(section, names, is_flag=True, default=None, help=row.help)
     kind, metavar = parameter_type(row.kind), row.kind.metavar or None
@@ -114,6 +115,13 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             "--resume",
             is_flag=True,
             help="Continue the run in OUT. Settings that are not given stay as they were.",
+        ),
+        Section(
+            section,
+            "--resume-or-start",
+            is_flag=True,
+            help="Continue the run in OUT if it is not done, else start a new one: for jobs that"
+            " are started again and again.",
         ),
         Once(
             section,
@@ -144,16 +152,17 @@ def _run_control_options() -> list[click.Parameter]:
     return [
         Once(
             section,
-            "--timeout-ms",
+            ("--timeout", "--timeout-ms", "timeout_ms"),
             type=Whole(MILLISECONDS),
-            help=f"How long each stage may run, in milliseconds (default {DEFAULT_TIMEOUT_MS}).",
+            help="How long each stage may run: 90s, 10m, 1h30m, or a number of milliseconds"
+            f" (default {exact_span(DEFAULT_TIMEOUT_MS)}).",
         ),
         Once(
             section,
-            "--kill-grace-ms",
+            ("--kill-grace", "--kill-grace-ms", "kill_grace_ms"),
             type=Whole(GRACE_MILLISECONDS),
-            help="How long each stage may take to end after SIGTERM before SIGKILL, in"
-            f" milliseconds (default {DEFAULT_KILL_GRACE_MS}).",
+            help="How long each stage may take to end after SIGTERM before SIGKILL"
+            f" (default {exact_span(DEFAULT_KILL_GRACE_MS)}).",
         ),
         Once(
             section,

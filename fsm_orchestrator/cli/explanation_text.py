@@ -1,0 +1,126 @@
+"""The explanation of a run in full: causes, remedies, gates, stages and all that they did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from fsm_orchestrator.cli.formatting import age, columns, command_lines, sentences
+from fsm_orchestrator.cli.screen import shortened
+from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.constants import INVOCATIONS_FILE
+from fsm_orchestrator.explanation.explanation import Explanation, Fact
+from fsm_orchestrator.explanation.facts import FactForm
+from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
+from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.vocabulary import StageFate
+
+ATTEMPTS_SHOWN_MAX: Final = 20
+
+
+def text_in_full(explanation: Explanation, typed: str, width: int) -> list[str]:
+    """Return the lines of the whole explanation, what happened, why and what to type at the top."""
+    lines = [*_head(explanation, typed, width), *_why(explanation, width)]
+    lines += _what_to_do(explanation, width)
+    lines += ["", "gates", *_gates(explanation, width)]
+    lines += ["", "stages", *_stages(explanation, width)]
+    if explanation.changed_files:
+        lines += ["", "files that have changed"]
+        for one in explanation.changed_files:
+            lines += sentences(one.sentence, width)
+    if explanation.warnings:
+        lines += ["", "warnings"]
+        lines += [line for one in explanation.warnings for line in sentences(one, width)]
+    return lines
+
+
+def _head(explanation: Explanation, typed: str, width: int) -> Iterator[str]:
+    code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
+    yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
+    state = explanation.current_state or "unknown"
+    lifecycle = explanation.lifecycle or "unknown"
+    yield from sentences(f"in {typed}, state {state} of {lifecycle}", width)
+    yield from sentences(f"since {explanation.since} ({age(explanation.since)} ago)", width)
+
+
+def _why(explanation: Explanation, width: int) -> Iterator[str]:
+    yield ""
+    yield "why"
+    for cause in explanation.causes:
+        yield from sentences(cause.in_full, width)
+        yield from _facts(cause.facts, width, indent="    ", is_brief=True)
+
+
+def _what_to_do(explanation: Explanation, width: int) -> Iterator[str]:
+    step = explanation.next_step
+    yield ""
+    yield "what to do"
+    for remedy in step.remedies:
+        yield from _paragraphs(remedy, width)
+    yield from sentences(f"who can change it: {step.who}", width)
+    if step.words is not None:
+        yield ""
+        yield "next command"
+        yield from command_lines(step.words, "  ", width)
+    if step.would:
+        verb = "it would" if step.words is not None else "then"
+        yield from sentences(f"{verb} {'; '.join(step.would)}", width)
+
+
+def _gates(explanation: Explanation, width: int) -> list[str]:
+    rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
+    decisions = [gate.decision for gate in explanation.gates]
+    kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
+    return [
+        *columns([GATE_COLUMNS, *rows]),
+        *(line for one in kept for line in sentences(one, width)),
+    ]
+
+
+def _stages(explanation: Explanation, width: int) -> Iterator[str]:
+    for stage in explanation.stages:
+        fate = stage.fate.value.replace("_", " ")
+        # An interruption is recorded with its own word before the reason.
+        is_said = stage.fate is StageFate.INTERRUPTED
+        because = stage.because if is_said else f"{fate}: {stage.because}"
+        yield from sentences(f"{stage.stage}: {because}", width)
+        if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
+            yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier attempts are in --json"
+        for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:
+            if one.facts:
+                title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
+                yield from sentences(title, width, indent="    ", hanging="      ")
+                yield from _facts(one.facts, width, indent="      ")
+    if last := explanation.invocations_moved:
+        yield from sentences(f"what invocations 1 to {last} did is in {INVOCATIONS_FILE}", width)
+
+
+def _facts(
+    facts: Sequence[Fact], width: int, *, indent: str, is_brief: bool = False
+) -> Iterator[str]:
+    """Yield names and values in two columns; paths are never broken.
+
+    With `is_brief` a long command is cut: it is whole further down, with its stage.
+    """
+    name_width = max((len(fact.name) for fact in facts), default=0)
+    for fact in facts:
+        mark = "| " if fact.form is FactForm.OUTPUT else ""
+        for number, line in enumerate(fact.value.split("\n")):
+            name = fact.name if number == 0 else ""
+            text = f"{indent}{name:<{name_width}}  {mark}{printable(line)}".rstrip()
+            may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
+            if fact.form is FactForm.PROSE:
+                hanging = " " * (len(indent) + name_width + 2)
+                yield from sentences(
+                    f"{name:<{name_width}}  {line}", width, indent=indent, hanging=hanging
+                )
+            else:
+                yield shortened(text, width) if may_cut else text
+
+
+def _paragraphs(text: str, width: int) -> Iterator[str]:
+    """Wrap each line of a text by itself; what is indented in it stays so."""
+    for line in text.split("\n"):
+        depth = len(line) - len(line.lstrip())
+        indent = " " * (depth + 2)
+        yield from sentences(line[depth:], width, indent=indent, hanging=f"{indent}  ")

@@ -1,0 +1,101 @@
+"""Lines of a screen: a mark at the beginning where there is one, sentences behind labels, folds.
+
+No word is cut: a line breaks between words, or is longer than the screen. What words could do to
+a terminal is spelled out before a colour is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.cli.console import Console
+from fsm_orchestrator.cli.formatting import command_lines, sentences
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, shown_cells, symbol
+from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.vocabulary import Standing
+
+PROSE_WIDTH_MAX: Final = 120
+LABEL_WIDTH: Final = 6
+
+
+class Line(NamedTuple):
+    """One line: what it says, its mark, and whether it stands back."""
+
+    text: str
+    mark: Mark | None = None
+    is_dim: bool = False
+
+
+def shown(lines: Iterable[Line]) -> str:
+    """Return lines as painted text; the texts of marked lines begin below one another."""
+    every = list(lines)
+    symbols = {one.mark: symbol(one.mark) for one in every if one.mark is not None}
+    width = max(map(shown_cells, symbols.values()), default=0)
+    painted = []
+    for line in every:
+        text = paint(line.text, Tone.DIM) if line.is_dim else printable(line.text)
+        if line.mark is not None:
+            mark = symbols[line.mark]
+            text = f"{mark}{' ' * (width - shown_cells(mark))} {text}"
+        painted.append(f"{text}\n")
+    return "".join(painted)
+
+
+def prose_width(console: Console) -> int:
+    """Return the width to which sentences are filled: longer lines are hard to read."""
+    return min(console.width, PROSE_WIDTH_MAX)
+
+
+def labelled(label: str, text: str, width: int) -> list[str]:
+    """Return text behind a label, each of its lines below the first one's text."""
+    indent = f"  {label:<{LABEL_WIDTH}}"
+    below = " " * len(indent)
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += sentences(line, width, indent=below if lines else indent, hanging=below)
+    return lines
+
+
+def labelled_command(label: str, words: Sequence[str], width: int) -> list[str]:
+    """Return a command behind a label; one that is too long goes on in lines of its own."""
+    indent = f"  {label:<{LABEL_WIDTH}}"
+    lines = command_lines(words, " " * len(indent), width)
+    return [indent + lines[0].lstrip(), *lines[1:]]
+
+
+def shortened(text: str, width: int) -> str:
+    """Return text that fits in `width`, of a longer one its first words and an ellipsis."""
+    if cells(text) <= width:
+        return text
+    more = ellipsis()
+    head = text[: max(width - len(more) - 1, 1)]
+    while cells(head) > width - len(more) - 1 and len(head) > 1:
+        head = head[:-1]
+    words, space, _ = head.rpartition(" ")
+    return f"{words if space and words.strip() else head} {more}"
+
+
+def folded(names: Sequence[str], width: int) -> str:
+    """Return names as far as there is room for them, and how many more there are."""
+    kept: list[str] = []
+    for index, name in enumerate(names):
+        more = f"{ellipsis()} {len(names) - index} more"
+        if kept and len(", ".join([*kept, name, more])) > width:
+            return ", ".join([*kept, more])
+        kept.append(name)
+    return ", ".join(kept)
+
+
+def mark_of(standing: Standing) -> Mark:
+    """Return the mark of where a run stands."""
+    match standing:
+        case Standing.DONE:
+            return Mark.GOOD
+        case Standing.FAILED | Standing.TIMEOUT:
+            return Mark.BAD
+        case Standing.WORKING:
+            return Mark.AHEAD
+        case Standing.BLOCKED | Standing.NOT_CLOSABLE | Standing.INTERRUPTED | Standing.SUSPENDED:
+            return Mark.WAITING

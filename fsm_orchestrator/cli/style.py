@@ -1,0 +1,73 @@
+r"""Marks and colours, the same on every screen. No colour carries a meaning alone.
+
+Whoever makes a screen paints it; whether colours are shown is decided by the stream that it is
+written to (`Console.show`), which leaves them out of a file.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+from fsm_orchestrator.cli.console import has_unicode
+from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.text.phrases import printable
+
+
+class Tone(Enum):
+    """How text is painted: the codes of SGR that every terminal has, on light and dark."""
+
+    GREEN = "32"
+    RED = "31"
+    YELLOW = "33"
+    CYAN = "36"
+    BLUE = "34"
+    MAGENTA = "35"
+    DIM = "2"
+    BOLD = "1"
+
+
+class Mark(Enum):
+    """What a line is about, at a glance: the symbol, what stands for it in ASCII, its tone."""
+
+    GOOD = ("✓", "ok", Tone.GREEN)
+    BAD = ("✗", "x", Tone.RED)
+    WAITING = ("!", "!", Tone.YELLOW)
+    AGAIN = ("↻", "~", Tone.CYAN)
+    AHEAD = ("→", ">", Tone.CYAN)
+    """What is at work, or would be."""
+    LEFT_OUT = ("-", "-", Tone.DIM)
+
+    @property
+    def tone(self) -> Tone:
+        """The colour of what is marked."""
+        return self.value[2]
+
+
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def paint(text: str, tone: Tone) -> str:
+    """Return text in a colour; nothing in it can drive a terminal."""
+    return f"\x1b[{tone.value}m{printable(text)}\x1b[0m" if text else ""
+
+
+def plain(text: str) -> str:
+    """Return painted text without its colours."""
+    return _COLOURS.sub("", text)
+
+
+def shown_cells(text: str) -> int:
+    """Return how many cells painted text takes."""
+    return cells(plain(text))
+
+
+def symbol(mark: Mark) -> str:
+    """Return the painted symbol of a mark."""
+    return paint(mark.value[0] if has_unicode() else mark.value[1], mark.tone)
+
+
+def ellipsis() -> str:
+    """Return what stands for text that is left out."""
+    return "…" if has_unicode() else "..."

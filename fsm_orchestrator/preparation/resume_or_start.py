@@ -1,0 +1,43 @@
+"""`--resume-or-start`, for a job that is started again and again with one command line.
+
+A run that is not done is resumed. Where there is none, or it is done, a new one is started, and the
+done one is archived. What cannot be read is refused, as a resume refuses it: nothing is ever begun
+anew because its record was lost.
+"""
+
+from __future__ import annotations
+
+import os
+
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.vocabulary import OnChangedStage
+
+
+def settled(config: RunConfig) -> RunConfig:
+    """Return the request as a resume or as a new run, whichever is due in its directory.
+
+    Raises:
+        UsageError: both a resume and either are asked for.
+        CheckpointError: there is a run whose checkpoint cannot be used.
+    """
+    if config.resume:
+        raise UsageError(
+            "--resume and --resume-or-start were both given",
+            remedy="give one of them: --resume refuses where there is nothing to resume",
+        )
+    if _is_due(config):
+        return config.model_copy(update={"resume": True, "resume_or_start": False})
+    afresh = {"rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+    return config.model_copy(update={"resume_or_start": False, **afresh})
+
+
+def _is_due(config: RunConfig) -> bool:
+    """Return whether there is a run that is not done."""
+    output = config.output_path
+    if not os.path.lexists(output / CHECKPOINT_FILE):
+        return os.path.lexists(output / REPORT_FILE)  # its record is gone, or was never written
+    from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
+
+    return not checkpoint_reader.load(output).is_done
