@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
-from fsm_orchestrator.cli.summary import headline, next_rows, refusal_lines, summary_of
+from fsm_orchestrator.cli.summary import Shape, headline, next_rows, refusal_lines, summary_of
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
@@ -77,7 +77,10 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         text = _archived_text(view)
     else:
         text = text_of(view, typed) + _archived_line(sorted(archive.archived_run_ids(output)))
-    console.stdout().write(text)
+    if as_json:
+        console.stdout().write(text)
+    else:
+        console.stdout().show(text)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
@@ -157,7 +160,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
         return "\n".join([head, *columns(rows), ""])
     offer = _offer(view, typed)
     if report.terminal_state is not None:
-        text = summary_of(report, view.directory, offer)
+        text = summary_of(report, view.directory, offer, Shape(shown_path(typed)))
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
