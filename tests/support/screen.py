@@ -53,7 +53,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [*command, *arguments],
             cwd=cwd,
-            env=environment(**given, **state, **(env or {})),
+            env=environment(**{**given, **state, **(env or {})}),
             stdin=slave,
             stdout=settings.pop("stdout", slave),
             stderr=slave,
