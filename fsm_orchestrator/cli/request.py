@@ -76,11 +76,11 @@ def _format_in_environment() -> str | None:
     Raises:
         UsageError: there is no such format.
     """
-    named = os.environ.get(LOG_FORMAT_VARIABLE, "")
-    if named and named not in set(LogFormat):
+    named, known = os.environ.get(LOG_FORMAT_VARIABLE, ""), [one.value for one in LogFormat]
+    if named and named not in known:
         raise UsageError(
-            f"{LOG_FORMAT_VARIABLE} is {described(named)}{suggestion(named, LogFormat)}",
-            remedy=f"set it to one of {', '.join(LogFormat)}, or unset it",
+            f"{LOG_FORMAT_VARIABLE} is {described(named)}{suggestion(named, known)}",
+            remedy=f"set it to one of {', '.join(known)}, or unset it",
         )
     return named or None
 
