@@ -230,8 +230,8 @@ def _report_path(output_path: Path, shape: Shape) -> str:
     whole = copyable(str(output_path / REPORT_FILE))
     if cells(whole) + LABEL_CELLS + 4 <= shape.width:
         return whole
-    near = os.path.join(shape.typed, REPORT_FILE)
-    return copyable(near if near.startswith(("/", ".")) else f"./{near}")
+    near = os.path.normpath(os.path.join(shape.typed, REPORT_FILE))
+    return copyable(near if os.path.isabs(near) else os.path.join(os.curdir, near))
 
 
 def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: Shape) -> list[str]:

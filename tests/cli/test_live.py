@@ -56,10 +56,10 @@ def test_keys_and_sizes_disturb_nothing(tmp_path: Path) -> None:
         for columns, lines in ((50, 24), (50, 12), (100, 30)):
             terminal.type("\r\n")
             frames = len(terminal.raw)
-            terminal.until(lambda now, since=frames: len(now.raw) > since + 200)
+            terminal.until_printed(frames + 200)
             terminal.resize(columns, lines)
             frames = len(terminal.raw)
-            terminal.until(lambda now, since=frames: len(now.raw) > since + 200)
+            terminal.until_printed(frames + 200)
         go(tmp_path)
         assert terminal.end() == 0
         assert_once(terminal, "✓ manager", "✓ executor", "✓ done")

@@ -147,6 +147,10 @@ class Terminal:
         """Read until a text is on the screen."""
         self.until(lambda terminal: any(text in line for line in terminal.shown))
 
+    def until_printed(self, count: int) -> None:
+        """Read until so many bytes have come in all."""
+        self.until(lambda terminal: len(terminal.raw) >= count)
+
     def end(self) -> int:
         """Read to the end; return the exit code."""
         while self.read():
