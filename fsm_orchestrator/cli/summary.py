@@ -158,18 +158,24 @@ def _stage_lines(report: Report, width: int) -> list[str]:
     for one in shown:
         took = took_words(one.duration_ms)
         mark = mark_of(one.status, one.ending)
-        lines.append(stage_line(mark, one.stage, column, took, _remark(one), width))
+        lines.append(stage_line(mark, one.stage, column, took, _remark(one, report), width))
     return [f"  {line}" for line in lines]
 
 
-def _remark(execution: StageExecution) -> str:
+def _remark(execution: StageExecution, report: Report) -> str:
     attempt = f"attempt {execution.attempt}" if execution.attempt > 1 else ""
     said = "" if execution.status is StageStatus.SUCCESS else execution.status.value
     if execution.ending is Ending.REWORK_REQUESTED:
         said = "asked for rework"
     if execution.flaky:
         said = "flaky: it had failed before"
-    return ", ".join(filter(None, (attempt, said.replace("_", " "))))
+    earlier = sum(
+        one.stage == execution.stage and one.ending is Ending.REWORK_REQUESTED
+        for one in report.stage_executions
+        if one is not execution
+    )
+    before = f"asked for rework {counted(earlier, 'time')} before" if earlier else ""
+    return ", ".join(filter(None, (attempt, said.replace("_", " "), before)))
 
 
 def _cause_lines(report: Report, width: int) -> tuple[list[str], list[str]]:
