@@ -18,6 +18,7 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.stages.last_words import OnWords
 
 
 def run(
@@ -71,9 +72,14 @@ def run(
         return run_invocation(config, caller)
 
 
-def run_as_command(config: RunConfig, interrupts: Interrupts, listener: Listener) -> Report:
+def run_as_command(
+    config: RunConfig,
+    interrupts: Interrupts,
+    listener: Listener,
+    on_words: OnWords | None = None,
+) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
-    caller = Surroundings(interrupts, QuietListener(listener), None, HeldBy.COMMAND)
+    caller = Surroundings(interrupts, QuietListener(listener), None, HeldBy.COMMAND, on_words)
     return run_invocation(config, caller)
 
 

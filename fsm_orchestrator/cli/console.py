@@ -146,6 +146,14 @@ class Console:
         """How many columns its lines may have."""
         return self.size[0]
 
+    def is_same_as(self, other: Console) -> bool:
+        """Return whether both are one terminal."""
+        try:
+            one, two = os.fstat(self._descriptor), os.fstat(other._descriptor)
+        except OSError:
+            return False
+        return self.is_terminal and os.path.samestat(one, two)
+
     def write(self, text: str) -> None:
         """Write as much of `text` as the reader takes. Never raises for what the reader does."""
         with contextlib.suppress(OutputError):

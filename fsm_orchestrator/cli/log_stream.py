@@ -59,6 +59,12 @@ class LogStream:
         self._queue += data
         self._send()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was written has been taken, after a try to send the rest."""
+        self._send()
+        return not self._queue
+
     def finish(self, interrupts: Interrupts) -> None:
         """Wait for the reader to take the last lines, for a while and unless asked to end."""
         interrupts.drain()

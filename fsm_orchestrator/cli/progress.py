@@ -1,132 +1,288 @@
-"""The log on stderr: JSON lines for programs, one readable line per event for people."""
+"""A run as it is shown on stderr while it works: redrawn on a terminal, text, or JSON lines."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import click
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fsm_orchestrator.cli.console import stderr
 from fsm_orchestrator.cli.log_stream import LogStream
 from fsm_orchestrator.constants import EVENTS_FILE
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
-from fsm_orchestrator.text.phrases import printable, span_words
-from fsm_orchestrator.text.terminal import shown_line
-from fsm_orchestrator.text.units import exact_span
-from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel, OutputStream, StageStatus
+from fsm_orchestrator.vocabulary import EventName, LogFormat, LogLevel
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.cli.live import Live
+    from fsm_orchestrator.cli.run_view import RunView
+    from fsm_orchestrator.cli.ticker import Ticker
     from fsm_orchestrator.processes.interrupts import Interrupts
 
 GAP: Final = "log.gap"
 """The name of the one line on stderr that is no event: it has no number, and is in no file."""
 _GRAVITY: Final = (*LogLevel, "critical")
 """The levels of events, the least grave first."""
+STILL_SECONDS: Final = 60.0
+"""How often a log without a screen says that a stage is still at work."""
+FRAME_SECONDS: Final = 0.1
 
 
-class Progress:
-    """The listener that writes events to stderr, as text for a terminal or if asked for.
+class Progress(Protocol):
+    """Whoever shows a run while it works."""
 
-    Events below `log_level` are not shown.
-    """
+    @property
+    def on_words(self) -> Callable[[str], None] | None:
+        """What takes the line that the stage printed last; None where that is not shown."""
 
-    def __init__(self, log_format: LogFormat, log_level: LogLevel, output_path: Path) -> None:
-        console = stderr()
-        self._is_text = log_format is LogFormat.TEXT or (
-            log_format is LogFormat.AUTO and console.is_terminal
-        )
-        self._has_colour = console.has_colour
-        self._shown = frozenset(_GRAVITY[_GRAVITY.index(log_level) :])
-        self._events_path = output_path / EVENTS_FILE
+    @property
+    def is_live(self) -> bool:
+        """Whether stages and warnings have been shown as the summary would show them."""
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Show an event."""
+
+    def close(self) -> None:
+        """Show the rest, and wait a while for the reader to take it."""
+
+
+def progress_of(
+    log_format: LogFormat, log_level: LogLevel, output_path: Path, interrupts: Interrupts
+) -> Progress:
+    """Return what shows a run. Events below `log_level` are not shown."""
+    console = stderr()
+    shown = frozenset(_GRAVITY[_GRAVITY.index(log_level) :])
+    path = copyable(str(output_path / EVENTS_FILE))
+    if log_format is LogFormat.JSON:
+        return JsonLog(shown, path, interrupts)
+    is_auto = log_format is LogFormat.AUTO
+    if is_auto and console.may_be_redrawn and LogLevel.INFO in shown:
+        return LiveDisplay(interrupts, has_colour=console.has_colour)
+    return TextLog(shown, path, interrupts, has_colour=console.has_colour)
+
+
+class JsonLog:
+    """The log for programs: the events as they are in the file."""
+
+    on_words = None
+    is_live = False
+
+    def __init__(self, shown: frozenset[str], events_path: str, interrupts: Interrupts) -> None:
+        self._shown = shown
+        self._events_path = events_path
+        self._interrupts = interrupts
         self._stream = LogStream(2, self._gap_line)
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Show an event."""
-        if event["level"] not in self._shown:
-            return
-        if not self._is_text:
+        if event["level"] in self._shown:
             self._stream.write(json_line(event))
-        elif (line := line_of(event)) is not None:
-            self._stream.write(self._coloured(line, event["level"]))
 
-    def finish(self, interrupts: Interrupts) -> None:
+    def close(self) -> None:
         """Wait a while for the reader to take the last lines."""
-        self._stream.finish(interrupts)
+        self._stream.finish(self._interrupts)
 
     def _gap_line(self, count: int) -> str:
-        were = "1 line of the log was" if count == 1 else f"{count} lines of the log were"
-        they = "it is" if count == 1 else "they are"
-        message = f"{were} not shown; {they} in {copyable(str(self._events_path))}"
-        if self._is_text:
-            return self._coloured(message, "warning")
+        message = gap_message(count, self._events_path)
         return json_line({"event": GAP, "level": "warning", "lines": count, "message": message})
 
+
+class TextLog:
+    """The log for people: a line an event, and now and then that something still runs."""
+
+    on_words = None
+    is_live = False
+
+    def __init__(
+        self,
+        shown: frozenset[str],
+        events_path: str,
+        interrupts: Interrupts,
+        *,
+        has_colour: bool,
+    ) -> None:
+        self._shown = shown
+        self._events_path = events_path
+        self._interrupts = interrupts
+        self._has_colour = has_colour
+        self._stream = LogStream(2, self._gap_line)
+        self._lock = threading.RLock()
+        self._ticker: Ticker | None = None
+        self._view: RunView | None = None
+        self._still_at = 0.0
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Show an event."""
+        from fsm_orchestrator.cli.event_lines import line_of
+
+        with self._lock:
+            line = line_of(event) if event["level"] in self._shown else None
+            if line is not None:
+                self._write(line, event["level"])
+            if LogLevel.WARNING in self._shown:
+                self._follow(event)
+
+    def close(self) -> None:
+        """Wait a while for the reader to take the last lines."""
+        self._interrupts.on_request = _nothing
+        if self._ticker is not None:
+            self._ticker.stop()
+        self._stream.finish(self._interrupts)
+
+    def _follow(self, event: Mapping[str, Any]) -> None:
+        """Know what the run is at, from its first stage on."""
+        is_start = event["event"] == EventName.STAGE_STARTED
+        if self._view is None:
+            if not is_start:
+                return
+            from fsm_orchestrator.cli.run_view import RunView
+
+            self._view = RunView()
+        self._view.note(event, time.monotonic())
+        self._view.settled.clear()
+        if is_start:
+            self._still_at = time.monotonic() + STILL_SECONDS
+        if self._ticker is None:
+            from fsm_orchestrator.cli.ticker import Ticker
+
+            self._ticker = Ticker(self._tick)
+            self._interrupts.on_request = self._ticker.wake
+            self._ticker.start()
+
+    def _tick(self) -> float:
+        with self._lock:
+            view = self._view
+            if view is None or view.running is None:
+                return STILL_SECONDS
+            if view.requests != self._interrupts.count:
+                from fsm_orchestrator.cli.live_lines import stopping_words
+
+                view.requests = self._interrupts.count
+                self._write(stopping_words(view), "warning")
+            now = time.monotonic()
+            if now >= self._still_at:
+                self._still_at = now + STILL_SECONDS
+                if LogLevel.INFO in self._shown:
+                    from fsm_orchestrator.cli.live_lines import still_words
+
+                    self._write(still_words(view.running, now), "info")
+            return max(0.0, self._still_at - now)
+
+    def _gap_line(self, count: int) -> str:
+        return self._coloured(gap_message(count, self._events_path), "warning")
+
+    def _write(self, line: str, level: str) -> None:
+        self._stream.write(self._coloured(line, level))
+
     def _coloured(self, line: str, level: str) -> str:
-        colour = {"warning": "yellow", "error": "red", "critical": "red"}.get(level)
-        if colour is not None and self._has_colour:
-            line = click.style(line, fg=colour)
-        return line + "\n"
+        if not self._has_colour:
+            return f"{line}\n"
+        from fsm_orchestrator.cli.style import toned
+
+        return f"{toned(line, level)}\n"
 
 
-def line_of(event: Mapping[str, Any]) -> str | None:
-    """Return an event as one line of text; None when another line says the same."""
-    render = _RENDERERS.get(EventName(event["event"]))
-    return None if render is None else printable(render(event))
+class LiveDisplay:
+    """The display on a terminal. A thread draws it: the run only notes what happened."""
+
+    is_live = True
+
+    def __init__(self, interrupts: Interrupts, *, has_colour: bool) -> None:
+        self.on_words: Callable[[str], None] | None = self._note_words
+        self._interrupts = interrupts
+        self._has_colour = has_colour
+        self._events: deque[tuple[float, Mapping[str, Any]]] = deque()
+        self._words = ""
+        self._lock = threading.RLock()
+        self._view: RunView | None = None
+        self._live: Live | None = None
+        self._ticker: Ticker | None = None
+        self._stopped_at = 0.0
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Note an event; with the first stage the display begins."""
+        self._events.append((time.monotonic(), event))
+        if self._ticker is None and event["event"] == EventName.STAGE_STARTED:
+            from fsm_orchestrator.cli.ticker import Ticker
+
+            self._ticker = Ticker(self._tick)
+            self._interrupts.on_request = self._ticker.wake
+            self._interrupts.before_stop = self._make_room
+            self._interrupts.after_stop = self._come_back
+            self._ticker.start()
+
+    def close(self) -> None:
+        """Leave the lines that stay."""
+        hooks = self._interrupts
+        hooks.on_request = hooks.before_stop = hooks.after_stop = _nothing
+        if self._ticker is not None:
+            self._ticker.stop()
+        with self._lock:
+            if self._events or self._live is not None:
+                self._take_events().finish(lambda stream: stream.finish(self._interrupts))
+
+    def _note_words(self, words: str) -> None:
+        self._words = words
+
+    def _tick(self) -> float:
+        with self._lock:
+            self._take_events().draw()
+        return FRAME_SECONDS
+
+    def _take_events(self) -> Live:
+        """Let the view know what happened since; loads the display, while the stage works."""
+        from fsm_orchestrator.cli.event_lines import line_of
+        from fsm_orchestrator.cli.live import Live
+        from fsm_orchestrator.cli.run_view import RunView
+
+        if self._view is None or self._live is None:
+            self._view = RunView()
+            self._live = Live(2, self._view, has_colour=self._has_colour)
+        while self._events:
+            at, event = self._events.popleft()
+            if event["event"] == EventName.STAGE_STARTED:
+                self._words = ""
+            self._view.note(event, at)
+            if event["event"] in _SAID and not event.get("is_passed_over"):
+                self._view.say(line_of(event) or "", event["level"])
+        if self._words:
+            self._view.printed(self._words)
+        self._view.requests = self._interrupts.count
+        return self._live
+
+    def _make_room(self) -> None:
+        """Take the display away: this process is to be stopped (Ctrl-Z)."""
+        with self._lock:
+            self._stopped_at = time.monotonic()
+            if self._live is not None:
+                self._live.clear()
+
+    def _come_back(self) -> None:
+        with self._lock:
+            if self._live is not None and self._view is not None:
+                self._view.suspended(time.monotonic() - self._stopped_at)
+                self._live.moved()
 
 
-def _gate(event: Mapping[str, Any]) -> str:
-    decision = event["decision"]
-    verdict = "passed" if decision["passed"] else f"refused, {decision['reason_code']}"
-    return f"gate {decision['gate']}: {decision['status']}: {verdict}"
+_SAID: Final = frozenset(
+    {
+        *(EventName.WARNING, EventName.STAGE_OUTPUT, EventName.ARTIFACT_SLOW),
+        *(EventName.ATTEMPT_INTERRUPTED, EventName.RECORDING_FAILED, EventName.RUN_REFUSED),
+        EventName.RUN_CRASHED,
+    }
+)
+"""What is said in a sentence; of a refused closing the summary speaks."""
 
 
-def _stage_started(event: Mapping[str, Any]) -> str:
-    limit = exact_span(event["timeout_ms"])
-    said = f", limit {limit} (the default)" if event["is_default_timeout"] else ""
-    return f"{event['stage']}: started, attempt {event['attempt']}{said}"
+def gap_message(count: int, events_path: str) -> str:
+    """Return the sentence on lines that a reader was not shown."""
+    were = "1 line of the log was" if count == 1 else f"{count} lines of the log were"
+    they = "it is" if count == 1 else "they are"
+    return f"{were} not shown; {they} in {events_path}"
 
 
-def _stage_ended(event: Mapping[str, Any]) -> str:
-    execution = event["execution"]
-    took = span_words(execution["duration_ms"])
-    if execution["status"] == StageStatus.SUCCESS:
-        return f"{event['stage']}: succeeded in {took}"
-    return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
-
-
-def _output(event: Mapping[str, Any]) -> str:
-    sign = "!" if event["stream"] == OutputStream.STDERR else "|"
-    text = shown_line(event["text"])
-    return f"{event['stage']} {sign} {text}{' [cut off]' if event['is_cut'] else ''}"
-
-
-def _interrupted(event: Mapping[str, Any]) -> str:
-    ended = f"; ended its remaining processes: {event['ended_pids']}" if event["ended_pids"] else ""
-    return f"{event['stage']}: attempt {event['attempt']} was interrupted{ended}"
-
-
-_RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
-    EventName.RUN_STARTED: lambda event: (
-        f"{event['execution_mode']} {event['run_id']} ({event['lifecycle']})"
-    ),
-    EventName.GATE_DECIDED: _gate,
-    EventName.STAGE_STARTED: _stage_started,
-    EventName.STAGE_OUTPUT: _output,
-    EventName.STAGE_ENDED: _stage_ended,
-    EventName.ARTIFACT_SLOW: lambda event: (
-        f"{event['stage']}: still judging its artifacts after {span_words(event['elapsed_ms'])},"
-        f" now {event['path']}"
-    ),
-    EventName.STAGE_SKIPPED: lambda event: (
-        f"{event['stage']}: skipped, {event['execution']['reason']}"
-    ),
-    EventName.WARNING: lambda event: f"warning: {event['message']}",
-    EventName.ATTEMPT_INTERRUPTED: _interrupted,
-    EventName.CLOSURE_REFUSED: lambda event: f"closing refused: {event['execution']['error']}",
-    EventName.RECORDING_FAILED: lambda event: f"error: {event['error']}",
-    EventName.RUN_REFUSED: lambda event: f"error: {event['error']}",
-    EventName.RUN_CRASHED: lambda event: str(event["traceback"]),
-}
+def _nothing() -> None:
+    """Do nothing: nobody shows anything any more."""

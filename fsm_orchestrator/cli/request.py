@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.stage_options import Kind, setting_named
+from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel
+
+LOG_FORMAT_VARIABLE: Final = "FSM_ORCHESTRATOR_LOG_FORMAT"
+"""What a script sets that reads stderr as JSON lines; the option goes before it."""
 
 
 class Request(NamedTuple):
@@ -32,7 +37,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
     """
     given = {key: value for key, value in parameters.items() if _is_given(value)}
     as_json = given.pop("as_json", False)
-    log_format = given.pop("log_format", None)
+    log_format = given.pop("log_format", None) or _format_in_environment()
     log_level = given.pop("log_level", None)
     is_quiet = given.pop("quiet", False)
     if is_quiet and log_level is not None:
@@ -63,6 +68,21 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
         log_level=LogLevel(log_level or LogLevel.INFO),
         is_quiet=is_quiet,
     )
+
+
+def _format_in_environment() -> str | None:
+    """Return the format of the log that the environment asks for.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    named, known = os.environ.get(LOG_FORMAT_VARIABLE, ""), [one.value for one in LogFormat]
+    if named and named not in known:
+        raise UsageError(
+            f"{LOG_FORMAT_VARIABLE} is {described(named)}{suggestion(named, known)}",
+            remedy=f"set it to one of {', '.join(known)}, or unset it",
+        )
+    return named or None
 
 
 def _is_given(value: Any) -> bool:

@@ -45,12 +45,19 @@ class Mark(Enum):
         return self.value[2]
 
 
+_OF_LEVEL: Final = {"warning": Tone.YELLOW, "error": Tone.RED, "critical": Tone.RED}
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def paint(text: str, tone: Tone) -> str:
     """Return text in a colour; nothing in it can drive a terminal."""
     return f"\x1b[{tone.value}m{printable(text)}\x1b[0m" if text else ""
+
+
+def toned(text: str, level: str) -> str:
+    """Return text in the colour of an event's level."""
+    tone = _OF_LEVEL.get(level)
+    return text if tone is None else paint(text, tone)
 
 
 def plain(text: str) -> str:

@@ -2,67 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from fsm_orchestrator.cli.formatting import columns
+from fsm_orchestrator.cli.formatting import columns, command_line, command_lines, sentences
+from fsm_orchestrator.cli.stage_lines import (
+    folded_line,
+    mark_of,
+    name_cells,
+    stage_line,
+    took_words,
+)
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, shown_cells, symbol
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.cells import cells, cut
 from fsm_orchestrator.text.hidden import copyable, shell_line
-from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.phrases import counted, printable, span_ms, span_words
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
 
-TAIL_LINES: Final = 5
-_CAUTION: Final[Mapping[Outcome | None, tuple[str]]] = {
-    Outcome.BLOCKED: ("  give a passing signal only when the real check says so",),
-    Outcome.TIMEOUT: ("  give it more time only if that is justified",),
-}
+LINES_MAX: Final = 12
+"""What the end of a run takes of a screen, unless a command or a refusal is longer."""
+UNBOUNDED: Final = 100_000
+"""The width of a line that no terminal cuts."""
+WORDS_MAX: Final = 5
+STAGES_MAX: Final = 5
+CAUSE_LINES_MAX: Final = 3
+LABEL_CELLS: Final = len("details")
 
 
-def summary_of(report: Report, output_path: Path, offer: Offer | None) -> str:
-    """Return the end of a run as text, with what can be typed next, if anything can."""
-    lines = [headline(report), ""]
-    if report.terminal_state is Outcome.BLOCKED:
-        from fsm_orchestrator.explanation.gate_table import (
-            GATE_COLUMNS,
-            gate_row,
-            kept_signal_lines,
-        )
+class Shape(NamedTuple):
+    """How a summary is shown.
 
-        lines += columns([GATE_COLUMNS, *map(gate_row, report.gate_decisions)])
-        until = report.finished_at or report.started_at
-        lines += [f"  {one}" for one in kept_signal_lines(report.gate_decisions, until)]
-        lines.append("")
-    lines += _stage_lines(report)
-    lines += _failure_lines(report)
-    lines += [f"  warning: {printable(warning)}" for warning in report.warnings]
-    lines += columns([*_where_rows(report, output_path), *next_rows(offer)])
-    lines += refusal_lines(offer)
-    lines += _CAUTION.get(report.terminal_state, ())
-    while "" in lines and lines[-1] == "":
+    Attributes:
+        typed: the output directory as commands name it.
+        width: of a line.
+        has_stages: whether stages and warnings are already on the same screen.
+    """
+
+    typed: str
+    width: int = UNBOUNDED
+    has_stages: bool = False
+
+
+def summary_of(
+    report: Report, output_path: Path, offer: Offer | None, shape: Shape | None = None
+) -> str:
+    """Return the end of a run as painted text, with what can be typed next, if anything can."""
+    shape = shape or Shape(str(output_path))
+    head = _head(report, shape.width)
+    stages = [] if shape.has_stages else _stage_lines(report, shape.width)
+    warnings = [] if shape.has_stages else _warning_lines(report, shape.width)
+    causes, words = _cause_lines(report, shape.width)
+    where = _where_lines(report, output_path, offer, shape)
+    blanks = [[""], [""]]
+    parts = [head, stages, blanks[0], causes, words, warnings, blanks[1], where]
+    for spare in (blanks[0], blanks[1], warnings, words, stages):
+        while spare and sum(map(len, parts)) > LINES_MAX:
+            spare.pop(0 if spare is words else -1)
+    if not causes and not warnings:
+        blanks[0].clear()
+    lines = [line for part in parts for line in part]
+    while lines[-1] == "":
         lines.pop()
     return "\n".join(lines) + "\n"
 
 
 def headline(report: Report) -> str:
     """Return one line with the outcome and the run."""
-    match report.terminal_state:
-        case None:
-            standing, remark = Standing.INTERRUPTED, f", in state {report.current_state}"
-        case Outcome.DONE if not report.closure_ready:
-            standing, remark = Standing.NOT_CLOSABLE, ""
-        case Outcome.BLOCKED:
-            standing, remark = Standing.BLOCKED, f", by {', '.join(report.blocked_reason_codes)}"
-        case Outcome.FAILED if report.was_asked_to_end:
-            standing, remark = Standing.FAILED, ", interrupted"
-        case outcome:
-            standing, remark = Standing(outcome.value), ""
+    standing, remark = _standing(report)
     return f"{standing.words}: run {report.run_id}{remark}"
 
 
@@ -83,68 +97,173 @@ def refusal_lines(offer: Offer | None) -> list[str]:
     return [f"  {printable(line)}" for line in offer.refusal.splitlines()]
 
 
-def _stage_lines(report: Report) -> list[str]:
-    if not report.stage_executions:
-        return []
-    rows = [("stage", "attempt", "status", "took", "")]
-    for execution in report.stage_executions:
-        is_stage = execution.attempt > 0
-        rows.append(
-            (
-                execution.stage if is_stage else execution.command,
-                str(execution.attempt) if is_stage else "-",
-                execution.status.value,
-                span_words(execution.duration_ms) if is_stage else "-",
-                _remark(execution),
-            )
-        )
-    return [*columns(rows), ""]
+def _standing(report: Report) -> tuple[Standing, str]:
+    match report.terminal_state:
+        case None:
+            return Standing.INTERRUPTED, f", in state {report.current_state}"
+        case Outcome.DONE if not report.closure_ready:
+            return Standing.NOT_CLOSABLE, ""
+        case Outcome.BLOCKED:
+            return Standing.BLOCKED, f", by {', '.join(report.blocked_reason_codes)}"
+        case Outcome.FAILED if report.was_asked_to_end:
+            return Standing.FAILED, ", interrupted"
+        case outcome:
+            return Standing(outcome.value), ""
 
 
-def _remark(execution: StageExecution) -> str:
-    if execution.status is StageStatus.SKIPPED:
-        return execution.reason
+def _mark(report: Report) -> Mark:
+    match report.terminal_state:
+        case Outcome.DONE if report.closure_ready:
+            return Mark.GOOD
+        case Outcome.FAILED | Outcome.TIMEOUT if not report.was_asked_to_end:
+            return Mark.BAD
+        case _:
+            return Mark.WAITING
+
+
+def _head(report: Report, width: int) -> list[str]:
+    mark = _mark(report)
+    standing, remark = _standing(report)
+    took = ""
+    if report.finished_at is not None:
+        took = f" in {span_words(span_ms(report.started_at, report.finished_at))}"
+    lead = " " * (shown_cells(symbol(mark)) + 1)
+    said = f"{standing.words}: run {report.run_id}{took}{remark}"
+    first, *rest = sentences(said, width, indent=lead, hanging=lead)
+    return [f"{symbol(mark)} {paint(first[len(lead) :], mark.tone)}", *rest]
+
+
+def _stage_lines(report: Report, width: int) -> list[str]:
+    """Return a line for each stage: for its last attempt, and what was skipped in one line."""
+    last: dict[str, StageExecution] = {}
+    for one in report.stage_executions:
+        if one.attempt > 0:
+            last.pop(one.stage, None)
+            last[one.stage] = one
+    skipped = [one.stage for one in last.values() if one.status is StageStatus.SKIPPED]
+    shown = [one for one in last.values() if one.status is not StageStatus.SKIPPED]
+    lines = []
+    if len(skipped) == 1:
+        why = next(iter(one.reason for one in last.values() if one.stage == skipped[0]))
+        lines.append(folded_line(skipped, f"skipped: {why}", width))
+    elif skipped:
+        lines.append(folded_line(skipped, "skipped: completed before", width))
+    good = [one.stage for one in shown[:-2] if one.status is StageStatus.SUCCESS]
+    if len(shown) > STAGES_MAX and len(good) > 1:
+        said = cut(f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}", width - 4, "…")
+        said = said if ellipsis() == "…" else said.replace("…", "...")
+        lines.append(f"{symbol(Mark.GOOD)} {said}")
+        shown = [one for one in shown if one.stage not in good]
+    column = name_cells([one.stage for one in shown])
+    for one in shown:
+        took = took_words(one.duration_ms)
+        mark = mark_of(one.status, one.ending)
+        lines.append(stage_line(mark, one.stage, column, took, _remark(one, report), width))
+    return [f"  {line}" for line in lines]
+
+
+def _remark(execution: StageExecution, report: Report) -> str:
+    attempt = f"attempt {execution.attempt}" if execution.attempt > 1 else ""
+    said = "" if execution.status is StageStatus.SUCCESS else execution.status.value
     if execution.ending is Ending.REWORK_REQUESTED:
-        return "asked for rework"
-    return "flaky: it had failed before" if execution.flaky else ""
+        said = "asked for rework"
+    if execution.flaky:
+        said = "flaky: it had failed before"
+    earlier = sum(
+        one.stage == execution.stage and one.ending is Ending.REWORK_REQUESTED
+        for one in report.stage_executions
+        if one is not execution
+    )
+    before = f"asked for rework {counted(earlier, 'time')} before" if earlier else ""
+    return ", ".join(filter(None, (attempt, said.replace("_", " "), before)))
 
 
-def _failure_lines(report: Report) -> list[str]:
+def _cause_lines(report: Report, width: int) -> tuple[list[str], list[str]]:
+    """Return why it ended as it did, and the last words of the stage that is to blame."""
+    if report.terminal_state is Outcome.BLOCKED:
+        return _gate_lines(report), []
     lines: list[str] = []
-    for execution in report.failures:
-        lines.append(f"  {execution.name}: {printable(execution.error or execution.status.value)}")
-        lines += _tail_lines(execution)
-        lines.append("")
+    words: list[str] = []
+    for one in report.failures:
+        said = f"{one.name}: {one.error or one.status.value}"
+        lines += _bounded(sentences(said, width), width)
+        words = _words(one, width) or words
     last = report.transitions[-1] if report.transitions else None
     if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
-        lines += [f"  {printable((last.cause, *last.details)[-1])}", ""]
+        lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
+    return lines, words
+
+
+def _gate_lines(report: Report) -> list[str]:
+    from fsm_orchestrator.explanation.gate_table import gate_row, kept_signal_lines
+
+    rows = []
+    for one in report.gate_decisions:
+        if not one.passed:
+            row = gate_row(one)
+            wanted = f"passes when {row.passes}"
+            rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
+    until = report.finished_at or report.started_at
+    kept = kept_signal_lines(report.gate_decisions, until)
+    return [*columns(rows), *(f"  {one}" for one in kept)]
+
+
+def _words(execution: StageExecution, width: int) -> list[str]:
+    tail = last_lines(execution.stderr_tail, WORDS_MAX)
+    room = max(8, width - 7)
+    return [paint(f"    | {cut(shown_line(one), room, ellipsis())}", Tone.DIM) for one in tail]
+
+
+def _bounded(lines: list[str], width: int) -> list[str]:
+    if len(lines) <= CAUSE_LINES_MAX:
+        return lines
+    *kept, last = lines[:CAUSE_LINES_MAX]
+    return [*kept, cut(f"{last} {ellipsis()}", width, ellipsis())]
+
+
+def _warning_lines(report: Report, width: int) -> list[str]:
+    lines = []
+    for one in report.warnings:
+        said = sentences(f"warning: {printable(one)}", width)
+        lines += [paint(line, Tone.YELLOW) for line in said]
+    if len(lines) > LINES_MAX // 2:
+        return [paint(f"  {counted(len(report.warnings), 'warning')}: see details", Tone.YELLOW)]
     return lines
 
 
-def _tail_lines(execution: StageExecution) -> list[str]:
-    tail = last_lines(execution.stderr_tail, TAIL_LINES)
-    return [f"    | {shown_line(line)}" for line in tail]
+def _report_path(output_path: Path, shape: Shape) -> str:
+    """Return the path of the report: whole, or as it was typed where that is too long."""
+    whole = copyable(str(output_path / REPORT_FILE))
+    if cells(whole) + LABEL_CELLS + 4 <= shape.width:
+        return whole
+    near = os.path.normpath(os.path.join(shape.typed, REPORT_FILE))
+    return copyable(near if os.path.isabs(near) else os.path.join(os.curdir, near))
 
 
-def _where_rows(report: Report, output_path: Path) -> list[tuple[str, str]]:
-    written = output_path / REPORT_FILE
-    rows = []
-    if written.is_file():  # else it could not be written, which is said above
-        rows.append(("report", f"{copyable(str(written))}{_field_to_inspect(report)}"))
+def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: Shape) -> list[str]:
+    """Return where to look and what to type: every command works as it is printed."""
+    rows: list[tuple[str, str]] = []
+    has_report = (output_path / REPORT_FILE).is_file()  # else that it is not, is said above
+    if has_report and not report.closure_ready:
+        rows.append(("details", command_line("explain", shape.typed)))
     logs = [
-        log
-        for execution in report.failures
-        for log in (execution.stderr_log, execution.stdout_log, execution.postmortem)
-        if log is not None and (output_path / log).is_file()
+        one
+        for one in report.failures
+        if any(
+            log is not None and os.path.isfile(output_path / log)
+            for log in (one.stderr_log, one.stdout_log)
+        )
     ]
-    return [*rows, *(("log", copyable(str(output_path / log))) for log in logs)]
-
-
-def _field_to_inspect(report: Report) -> str:
-    match report.terminal_state:
-        case Outcome.BLOCKED:
-            return " (gate_decisions)"
-        case Outcome.FAILED | Outcome.TIMEOUT:
-            return " (stage_executions[].error)"
-        case Outcome.DONE | None:
-            return ""
+    if logs:
+        rows.append(("output", command_line("logs", shape.typed, logs[-1].stage)))
+    if has_report:
+        rows.append(("report", _report_path(output_path, shape)))
+    if offer is not None and offer.words is not None:
+        rows += [("first", one) for one in offer.before]
+        indent = " " * (LABEL_CELLS + 4)
+        resume = command_lines(offer.words, indent, shape.width)
+        resume[0] = f"  {'resume':<{LABEL_CELLS}}  {resume[0].lstrip()}"
+    else:
+        resume = refusal_lines(offer)
+        rows += next_rows(offer)
+    return [*(f"  {label:<{LABEL_CELLS}}  {text}" for label, text in rows), *resume]

@@ -96,7 +96,9 @@ class ConfigFile(GivenModel):
     )
     log_format: LogFormat | None = Field(
         default=None,
-        description="The log on stderr: text, JSON lines, or by whether stderr is a terminal.",
+        description=(
+            "The log on stderr: text, JSON lines, or live on a terminal and text elsewhere."
+        ),
     )
     log_level: LogLevel | None = Field(
         default=None,

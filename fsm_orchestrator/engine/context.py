@@ -87,6 +87,7 @@ class RunContext:
             lifecycle=draft.lifecycle.name,
             lifecycle_sha256=draft.lifecycle_sha256,
             rerun=list(draft.invocation.rerun),
+            stages=list(draft.lifecycle.stages),
             started_at=draft.invocation.started_at,
             version=draft.version,
         )

@@ -48,7 +48,7 @@ class Driver:
         self._interrupts = interrupts
         self._context = RunContext(preparation, home, log, event_file, caller)
         self._recorder = self._context.recorder
-        self._stages = EnterStage(self._context, interrupts, runner)
+        self._stages = EnterStage(self._context, interrupts, runner, caller.on_words)
         self._end = RunEnd(self._context, interrupts)
         self._machine = self._machine_in(draft.current_state)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
@@ -33,6 +33,9 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
 )
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.last_words import OnWords
+
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
@@ -40,7 +43,14 @@ LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 class EnterStage:
     """The work on a stage, when the machine enters its state."""
 
-    def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        interrupts: Interrupts,
+        runner: ProcessRunner,
+        on_words: OnWords | None,
+    ) -> None:
+        self._on_words = on_words
         self._interrupts = interrupts
         self._runner = runner
         self._context = context
@@ -141,6 +151,7 @@ class EnterStage:
         settings = self._preparation.settings[stage]
         if not settings.is_known:
             raise InternalError(f"values are missing for {stage!r}, which must run")
+        limits = self._preparation.limits_of(stage)
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         self._recorder.draft = self._recorder.draft.attempt_begun(attempt)
         self._recorder.save()
@@ -149,8 +160,11 @@ class EnterStage:
             command=self._context.masker.mask(settings.command),
             args=list(self._context.masker.mask_all(settings.args)),
             reason=attempt.reason,
+            timeout_ms=limits.timeout_ms,
+            kill_grace_ms=limits.kill_grace_ms,
+            attempt_of_cycle=1 + self._recorder.draft.attempts_made(stage),
+            max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
             containment=reach.value,
-            timeout_ms=self._preparation.limits_of(stage).timeout_ms,
             is_default_timeout=self._preparation.has_default_timeout(stage),
         )
         self._context.check_events()
@@ -310,9 +324,13 @@ class EnterStage:
     def _reader(
         self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
     ) -> OutputReader | None:
-        """Return the reader that logs each line the attempt prints; None where that is off."""
+        """Return the reader that logs each line the attempt prints, or shows the last; or None."""
         if not self._preparation.config.log_output:
-            return None
+            if self._on_words is None:
+                return None
+            from fsm_orchestrator.stages.last_words import LastWords  # noqa: PLC0415 - rare
+
+            return LastWords(outputs, self._preparation.output_masker, self._on_words)
         from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
 
         def log_line(stream: OutputStream, text: str, is_cut: bool) -> None:

@@ -12,6 +12,7 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.stages.last_words import OnWords
 
 
 class QuietListener:
@@ -51,3 +52,5 @@ class Surroundings(NamedTuple):
     listener: QuietListener | None
     keepers: KeeperPool | None
     held_by: HeldBy
+    on_words: OnWords | None = None
+    """Called with each line that a stage printed last, where somebody watches."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _nothing() -> None:
+    """Do what is done where nobody shows anything."""
 
 
 class Interrupts:
@@ -29,6 +33,12 @@ class Interrupts:
         self._defers_stop = False
         self.is_stop_due = False
         """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
+        self.on_request: Callable[[], None] = _nothing
+        """Called at each request, also within a signal handler: it must never wait."""
+        self.before_stop: Callable[[], None] = _nothing
+        """Called before this process is stopped."""
+        self.after_stop: Callable[[], None] = _nothing
+        """Called once it has been continued."""
 
     @property
     def first(self) -> int | None:
@@ -55,6 +65,7 @@ class Interrupts:
         self._received.append(signum)
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"!")
+        self.on_request()
 
     def stop_here(self) -> None:
         """Stop this process, as SIGTSTP asked for, until it gets SIGCONT.
@@ -62,7 +73,9 @@ class Interrupts:
         By SIGSTOP: SIGTSTP itself stops nothing where no shell is there to continue it.
         """
         self.is_stop_due = False
+        self.before_stop()
         os.kill(os.getpid(), signal.SIGSTOP)
+        self.after_stop()
 
     @contextlib.contextmanager
     def stop_deferred(self) -> Iterator[None]:

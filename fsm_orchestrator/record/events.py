@@ -63,6 +63,10 @@ class RunStarted(RunEvent):
     rerun: tuple[StateName, ...] = Field(
         description="Completed stages that are to be run again, as asked."
     )
+    stages: tuple[StateName, ...] | None = Field(
+        default=None,
+        description="The stages of the lifecycle, in its order; left out by earlier versions.",
+    )
     started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     version: str = Field(description="Version of the program at work.")
 
@@ -93,15 +97,35 @@ class StageStarted(StageEvent):
         description="The program's arguments in order; known secret values are masked."
     )
     reason: str = Field(description="Why the stage is run, as a sentence.")
+    timeout_ms: Ordinal | None = Field(
+        default=None,
+        description=(
+            "The time that the attempt has, in milliseconds; left out by earlier versions, as the"
+            " next three."
+        ),
+    )
+    kill_grace_ms: Count | None = Field(
+        default=None,
+        description=(
+            "The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
+        ),
+    )
+    attempt_of_cycle: Ordinal | None = Field(
+        default=None,
+        description="Number of the attempt since the stage was last sent back, from 1.",
+    )
+    max_attempts: Ordinal | None = Field(
+        default=None, description="The number of attempts that the stage has in all."
+    )
     containment: Containment = Field(
         description=(
             "How far the ending of its processes reaches: every process that comes of it"
             " (subreaper), or those that stay in its group and session (process_group)."
         )
     )
-    timeout_ms: Count = Field(description="How long the attempt may run, in milliseconds.")
     is_default_timeout: bool = Field(
-        description="Whether nothing was said of that limit, so that it is the default."
+        default=False,
+        description="Whether nothing was said of that limit, so that it is the default.",
     )
 
 

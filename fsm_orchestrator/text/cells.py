@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 _EMOJI_SELECTOR: Final = "\ufe0f"
 _JOINERS: Final = frozenset("\u200c\u200d\ufe0e")
+_NARROW: Final = frozenset("✓✗↻→…·│⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+"""What this program draws with: no table of characters is loaded for that alone."""
 _NO_CELL: Final = frozenset({"Mn", "Me", "Cf"})
 
 
 def cells(text: str) -> int:
     """Return how many cells of a line a text takes. It has no control characters."""
-    if text.isascii():
+    if text.isascii() or all(one in _NARROW or one.isascii() for one in text):
         return len(text)
     return sum(width for _, width in _measured(text))
 
@@ -73,6 +74,8 @@ def _head(text: str, width: int) -> str:
 
 def _measured(text: str) -> Iterator[tuple[str, int]]:
     """Yield each character with what follows it in its own cells, and how many those are."""
+    import unicodedata  # noqa: PLC0415 - most text is ASCII
+
     whole, width = "", 0
     for character in text:
         if whole and character == _EMOJI_SELECTOR:

@@ -46,7 +46,8 @@ def through_shell(command: str, *arguments: str, cwd: Path) -> Ended:
 
 def next_command(ended: Ended) -> list[str]:
     """The arguments of the command that a summary says to type next."""
-    (line,) = re.findall(r"^ +next +(.*)$", ended.stdout, flags=re.MULTILINE)
+    joined = ended.stdout.replace("\\\n", " ")
+    (line,) = re.findall(r"^ +(?:next|resume) +(.*)$", joined, flags=re.MULTILINE)
     product, *arguments = shlex.split(line)
     assert product == "fsm-orchestrator"
     return arguments
@@ -66,19 +67,23 @@ def assert_one_message(ended: Ended) -> None:
 
 
 def on_terminal(*arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
-    """Run the command with stdout and stderr on a terminal; exit code and what a person saw."""
+    """Run the command with stdout and stderr on a terminal; exit code and what a person saw.
+
+    The log is text, line by line: how it is redrawn is another matter.
+    """
     return on_terminal_of(None, *arguments, cwd=cwd, **env)
 
 
 def on_terminal_of(columns: int | None, *arguments: str, cwd: Path, **env: str) -> tuple[int, str]:
     """Do the same on one of so many columns."""
+    as_text = {"FSM_ORCHESTRATOR_LOG_FORMAT": "text", "XDG_STATE_HOME": str(cwd / "state")}
     master, slave = pty.openpty()
     if columns is not None:
         termios.tcsetwinsize(slave, (24, columns))
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,
-        env=environment(XDG_STATE_HOME=str(cwd / "state"), **env),
+        env=environment(**{**as_text, **env}),
         stdin=subprocess.DEVNULL,
         stdout=slave,
         stderr=slave,

@@ -124,8 +124,8 @@ def test_quiet_run_that_is_not_done_says_what_happened(tmp_path: Path, outcome: 
     options, code = NOT_DONE[outcome]
     ended = orchestrate("./out", *options, "--quiet", cwd=tmp_path)
     assert ended.code == code
-    assert ended.stdout.startswith(f"{outcome}: run ")
-    assert "next " in ended.stdout
+    assert f"{outcome}: run " in ended.stdout.splitlines()[0]
+    assert "\n  resume   fsm-orchestrator " in ended.stdout
     assert {line["level"] for line in ended.events} == {"error"}
 
 
@@ -136,7 +136,7 @@ def test_quiet_run_that_may_not_close_says_so(tmp_path: Path) -> None:
     (tmp_path / "plan.json").unlink()
     ended = orchestrate("./out", "--resume", "--quiet", cwd=tmp_path)
     assert ended.code == 1
-    assert ended.stdout.startswith("done, but not ready to close")
+    assert "done, but not ready to close" in ended.stdout.splitlines()[0]
     assert [line["event"] for line in ended.events] == ["closure.refused", "run.ended"]
 
 

@@ -49,7 +49,7 @@ def test_next_command_after_a_failure_works(tmp_path: Path, script: str, code: i
     ended = orchestrate("./out", *PASSING, *stages(script), *limit, cwd=tmp_path)
     assert ended.code == code
     assert str(tmp_path / "out" / REPORT) in ended.stdout
-    assert str(tmp_path / "out/logs/manager.1.stderr.log") in ended.stdout
+    assert "  output   fsm-orchestrator logs ./out manager\n" in ended.stdout
     status = orchestrate("status", "./out", cwd=tmp_path)
     assert next_command(status) == next_command(ended)
     again = orchestrate(*next_command(ended), cwd=tmp_path)

@@ -62,7 +62,7 @@ def test_refusal_names_the_command_that_is_accepted(tmp_path: Path, name: str) -
     explained = json.loads(orchestrate("explain", "./out", "--json", cwd=tmp_path).stdout)
     assert explained["next_step"]["words"][1:] == command
     status = orchestrate("status", "./out", cwd=tmp_path).stdout
-    assert f"  next    fsm-orchestrator {shlex.join(command)}\n" in status
+    assert f"  resume   fsm-orchestrator {shlex.join(command)}\n" in status
     assert tree_of(tmp_path) == before
     assert orchestrate(*command, cwd=tmp_path).code == 0
     assert tuple(spawned(report_of(tmp_path / "out"))) == runs

@@ -85,7 +85,7 @@ def test_status_shows_an_archived_run(tmp_path: Path) -> None:
     assert "archived  first" in orchestrate("status", "out", cwd=tmp_path).stdout
     shown = orchestrate("status", "out", "--run-id", "first", cwd=tmp_path)
     assert shown.code == 0
-    assert shown.stdout.startswith("done: run first\n")
+    assert "done: run first" in shown.stdout.splitlines()[0]
     assert str(tmp_path / "out" / "archive" / "first" / REPORT) in shown.stdout
     assert "--resume" not in shown.stdout
     told = json.loads(
@@ -94,7 +94,7 @@ def test_status_shows_an_archived_run(tmp_path: Path) -> None:
     assert told["report"]["run_id"] == "first"
     assert len(told["report"]["earlier_invocations"]) == 1
     current = orchestrate("status", "out", "--run-id", "second", cwd=tmp_path)
-    assert current.stdout.startswith("blocked: run second")
+    assert "blocked: run second" in current.stdout.splitlines()[0]
     unknown = orchestrate("status", "out", "--run-id", "third", cwd=tmp_path)
     assert unknown.code == 2
     assert "archived are first" in unknown.stderr

@@ -102,7 +102,9 @@ def commands_in(ended: Ended) -> Iterator[tuple[str, ...]]:
     """The commands that a screen says to type: after `next`, or indented below a line for it."""
     assert ended.code in {0, 1, 3, 124}, ended.stderr
     joined = ended.stdout.replace("\\\n", " ")
-    for line in re.findall(r"^ +(?:next +)?(fsm-orchestrator .*)$", joined, re.MULTILINE):
+    for line in re.findall(
+        r"^ +(?:(?:next|resume) +)?(fsm-orchestrator .*)$", joined, re.MULTILINE
+    ):
         yield tuple(shlex.split(line)[1:])
 
 

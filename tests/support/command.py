@@ -49,8 +49,9 @@ class Ended:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return the environment of a command under test."""
-    return {**os.environ, "NO_COLOR": "1", **extra}
+    """Return the environment of a command under test: it logs JSON, to be read by tests."""
+    asked = {"NO_COLOR": "1", "FSM_ORCHESTRATOR_LOG_FORMAT": "json"}
+    return {**os.environ, **asked, **extra}
 
 
 def shell_environment(folder: Path) -> dict[str, str]:

@@ -10,10 +10,10 @@ from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.cli.held_code import hold_code
-from fsm_orchestrator.cli.progress import Progress
+from fsm_orchestrator.cli.progress import Progress, progress_of
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
-from fsm_orchestrator.cli.summary import summary_of
+from fsm_orchestrator.cli.summary import UNBOUNDED, Shape, summary_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
@@ -38,37 +38,49 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         config = request.config
         adopt_orphans()
         hold_code()
-        progress = Progress(request.log_format, request.log_level, config.output_path)
+        progress = progress_of(
+            request.log_format, request.log_level, config.output_path, interrupts
+        )
         try:
-            with naming_next_command(config):
-                report = run_as_command(config, interrupts, progress)
+            with contextlib.closing(progress), naming_next_command(config):
+                report = run_as_command(config, interrupts, progress, progress.on_words)
         except OrchestratorError as error:
-            progress.finish(interrupts)
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):
                     report = load_report(config.output_path)
                     _show(report.to_json().decode(), config, interrupts)
             raise
-        progress.finish(interrupts)
         if request.as_json:
             _show(report.to_json().decode(), config, interrupts)
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            _show(_summary(config, report), config, interrupts)
+            _show(_summary(config, report, progress), config, interrupts, is_painted=True)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
 
 
-def _summary(config: RunConfig, report: Report) -> str:
+def _summary(config: RunConfig, report: Report, progress: Progress) -> str:
     """Return the summary. A run is what it is where a library that only this needs is gone."""
+    out = console.stdout()
+    shape = Shape(
+        typed=shown_path(config.output_directory),
+        width=out.width if out.is_terminal else UNBOUNDED,
+        has_stages=progress.is_live and out.is_same_as(console.stderr()),
+    )
     try:
-        return summary_of(report, config.output_path, _offer(config, report))
+        return summary_of(report, config.output_path, _offer(config, report), shape)
     except ImportError as error:
         return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
 
 
-def _show(text: str, config: RunConfig, interrupts: Interrupts) -> None:
+def _show(
+    text: str, config: RunConfig, interrupts: Interrupts, *, is_painted: bool = False
+) -> None:
     """Write how the run ended. Its product is the report on disk: the exit code stays the run's."""
+    out = console.stdout_of_run(interrupts)
     try:
-        console.stdout_of_run(interrupts).write(text)
+        if is_painted:
+            out.show(text)
+        else:
+            out.write(text)
     except OutputError as error:
         there = config.output_path / REPORT_FILE
         remedy = f"the run is as its report says: {copyable(str(there))}" if there.exists() else ""

@@ -12,7 +12,7 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
 from fsm_orchestrator.cli.style import Mark, ellipsis, shown_cells, symbol
-from fsm_orchestrator.cli.summary import headline, next_rows, refusal_lines, summary_of
+from fsm_orchestrator.cli.summary import Shape, headline, next_rows, refusal_lines, summary_of
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
@@ -163,7 +163,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
         return "\n".join([f"{symbol(mark_of(view.standing))} {head}", *columns(rows), ""])
     offer = _offer(view, typed)
     if report.terminal_state is not None:
-        text = summary_of(report, view.directory, offer)
+        text = summary_of(report, view.directory, offer, Shape(shown_path(typed)))
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])

@@ -54,8 +54,8 @@ def output_options() -> list[click.Parameter]:
             section,
             "--log-format",
             type=one_of(LogFormat),
-            help="Format of the log on stderr: text, JSON lines, or by whether stderr is a terminal"
-            " (auto, the default).",
+            help="Format of the log on stderr: text, json (a line an event), or auto (the default):"
+            " live on a terminal, text elsewhere. FSM_ORCHESTRATOR_LOG_FORMAT sets it as well.",
         ),
         Once(
             section,

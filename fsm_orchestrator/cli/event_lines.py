@@ -1,0 +1,72 @@
+"""Events as text, one readable line each, for people who read a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.terminal import shown_line
+from fsm_orchestrator.text.units import exact_span
+from fsm_orchestrator.vocabulary import EventName, OutputStream, StageStatus
+
+
+def line_of(event: Mapping[str, Any]) -> str | None:
+    """Return an event as one line of text; None when another line says the same."""
+    render = _RENDERERS.get(EventName(event["event"]))
+    return None if render is None else printable(render(event))
+
+
+def _gate(event: Mapping[str, Any]) -> str:
+    decision = event["decision"]
+    verdict = "passed" if decision["passed"] else f"refused, {decision['reason_code']}"
+    return f"gate {decision['gate']}: {decision['status']}: {verdict}"
+
+
+def _stage_started(event: Mapping[str, Any]) -> str:
+    limit = exact_span(event["timeout_ms"])
+    said = f", limit {limit} (the default)" if event["is_default_timeout"] else ""
+    return f"{event['stage']}: started, attempt {event['attempt']}{said}"
+
+
+def _stage_ended(event: Mapping[str, Any]) -> str:
+    execution = event["execution"]
+    took = span_words(execution["duration_ms"])
+    if execution["status"] == StageStatus.SUCCESS:
+        return f"{event['stage']}: succeeded in {took}"
+    return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
+
+
+def _output(event: Mapping[str, Any]) -> str:
+    sign = "!" if event["stream"] == OutputStream.STDERR else "|"
+    text = shown_line(event["text"])
+    return f"{event['stage']} {sign} {text}{' [cut off]' if event['is_cut'] else ''}"
+
+
+def _interrupted(event: Mapping[str, Any]) -> str:
+    ended = f"; ended its remaining processes: {event['ended_pids']}" if event["ended_pids"] else ""
+    return f"{event['stage']}: attempt {event['attempt']} was interrupted{ended}"
+
+
+_RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
+    EventName.RUN_STARTED: lambda event: (
+        f"{event['execution_mode']} {event['run_id']} ({event['lifecycle']})"
+    ),
+    EventName.GATE_DECIDED: _gate,
+    EventName.STAGE_STARTED: _stage_started,
+    EventName.STAGE_OUTPUT: _output,
+    EventName.STAGE_ENDED: _stage_ended,
+    EventName.ARTIFACT_SLOW: lambda event: (
+        f"{event['stage']}: still judging its artifacts after {span_words(event['elapsed_ms'])},"
+        f" now {event['path']}"
+    ),
+    EventName.STAGE_SKIPPED: lambda event: (
+        f"{event['stage']}: skipped, {event['execution']['reason']}"
+    ),
+    EventName.WARNING: lambda event: f"warning: {event['message']}",
+    EventName.ATTEMPT_INTERRUPTED: _interrupted,
+    EventName.CLOSURE_REFUSED: lambda event: f"closing refused: {event['execution']['error']}",
+    EventName.RECORDING_FAILED: lambda event: f"error: {event['error']}",
+    EventName.RUN_REFUSED: lambda event: f"error: {event['error']}",
+    EventName.RUN_CRASHED: lambda event: str(event["traceback"]),
+}

@@ -1,0 +1,168 @@
+"""The lines that show a run while it works: a function of what it is at, the time, the screen."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, assert_never
+
+from fsm_orchestrator.cli.console import has_unicode
+from fsm_orchestrator.cli.formatting import sentences
+from fsm_orchestrator.cli.run_view import (
+    Begun,
+    EndedStage,
+    Gates,
+    RunningStage,
+    RunView,
+    Said,
+    Settled,
+    SkippedStages,
+)
+from fsm_orchestrator.cli.stage_lines import (
+    attempts_words,
+    folded_line,
+    gates_line,
+    mark_of,
+    name_cells,
+    shortened,
+    stage_line,
+    took_words,
+)
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, symbol, toned
+from fsm_orchestrator.text.cells import cut, padded, wrapped
+from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.terminal import shown_line
+from fsm_orchestrator.vocabulary import StageStatus
+
+SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+SPINNER_ASCII: Final = "|/-\\"
+TURNS_A_SECOND: Final = 10
+TO_COME_MAX: Final = 8
+"""How many stages that are still to come are shown, each on a line, where there is room."""
+MINUTE_MS: Final = 60_000
+
+
+class Screen(NamedTuple):
+    """The room that there is: cells of a line, and lines."""
+
+    width: int
+    height: int
+
+
+def frame(view: RunView, now: float, screen: Screen) -> list[str]:
+    """Return the lines that change: the stage at work, and what is to come."""
+    width = screen.width - 1  # in the last cell of a line terminals differ
+    lines: list[str] = []
+    running = view.running
+    if running is not None:
+        lines.append(_running_line(view, running, now, width))
+        if running.words and running.again_at is None:
+            lines.append(_words_line(running.words, width))
+    if view.requests:
+        lines.append(shortened(paint(stopping_words(view), Tone.YELLOW), width))
+    room = min(TO_COME_MAX, screen.height // 2, screen.height - len(lines) - 3)
+    return [*lines, *_to_come_lines(view, room, width)] if running is not None else lines
+
+
+def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
+    """Return what stays on the screen of something that is decided."""
+    width -= 1
+    match one:
+        case Begun():
+            verb = "resume of" if one.is_resume else "run"
+            return wrapped(f"{verb} {one.run_id} ({one.lifecycle})", width)
+        case Gates():
+            return gates_line(one.decisions, width)
+        case EndedStage():
+            return [_ended_line(view, one, width)]
+        case SkippedStages():
+            what = "passed over: no binary" if one.is_passed_over else "skipped: completed before"
+            return [folded_line(one.names, what, width)]
+        case Said():
+            return [
+                toned(line, one.level)
+                for line in sentences(one.text, width, indent="", hanging="    ")
+            ]
+        case _:
+            assert_never(one)
+
+
+def stopping_words(view: RunView) -> str:
+    """Return what is done about a request to end, and what another one would do."""
+    running = view.running
+    if running is None or running.again_at is not None:
+        return "stopping"
+    if view.requests > 1:
+        return f"killing {running.name}"
+    return f"stopping {running.name}, up to {span_words(running.grace_ms)}; again to kill"
+
+
+def still_words(running: RunningStage, now: float) -> str:
+    """Return that a stage is still at work, for a log that nobody redraws."""
+    attempts = attempts_words(running.attempt, running.of_attempts)
+    what = f"{running.name}{attempts and f', {attempts}'}"
+    if running.again_at is not None:
+        return f"{what}: starts in {elapsed_words(running.again_at - now)}"
+    elapsed = span_words(round(now - running.began_at) * 1000)
+    return f"{what}: still running after {elapsed}, of {span_words(running.limit_ms)}"
+
+
+def elapsed_words(seconds: float) -> str:
+    """Return a time that runs, in words that do not jump: `3.0 s`, `1 min 05 s`."""
+    tenths = max(0.0, seconds)
+    if tenths * 1000 < MINUTE_MS - 50:
+        return f"{tenths:.1f} s"
+    return span_words(int(tenths) * 1000)
+
+
+def _running_line(view: RunView, running: RunningStage, now: float, width: int) -> str:
+    name = padded(running.name, name_cells(view.stages))
+    attempts = attempts_words(running.attempt, running.of_attempts)
+    if running.again_at is not None:
+        head = f"{symbol(Mark.AGAIN)} {name}"
+        left = paint(f"again in {elapsed_words(running.again_at - now)}", Tone.CYAN)
+        return _joined([head, left, attempts, " ".join(running.error.split())], width)
+    turn = int(now * TURNS_A_SECOND)
+    spinner = SPINNER if has_unicode() else SPINNER_ASCII
+    head = f"{paint(spinner[turn % len(spinner)], Tone.CYAN)} {paint(name, Tone.BOLD)}"
+    elapsed = elapsed_words(now - running.began_at)
+    return _joined([head, f"{elapsed} of {span_words(running.limit_ms)}", attempts], width)
+
+
+def _words_line(words: str, width: int) -> str:
+    bar = "│ " if has_unicode() else "| "
+    said = cut(shown_line(words).expandtabs(4).strip(), width - 4, ellipsis())
+    return f"  {paint(bar + said, Tone.DIM)}"
+
+
+def _ended_line(view: RunView, one: EndedStage, width: int) -> str:
+    attempts = attempts_words(one.attempt, one.of_attempts)
+    mark = mark_of(one.status, one.ending)
+    said = "" if one.status is StageStatus.SUCCESS else one.status.value.replace("_", " ")
+    if mark is Mark.AGAIN:
+        said = "asked for rework"
+    remark = ": ".join(filter(None, (attempts, said)))
+    column = name_cells(view.stages)
+    return stage_line(mark, one.name, column, took_words(one.took_ms), remark, width)
+
+
+def _to_come_lines(view: RunView, room: int, width: int) -> list[str]:
+    names = view.to_come
+    if not names or room < 1:
+        return []
+    shown = names if len(names) <= room else names[: room - 1]
+    dot = "·" if has_unicode() else "-"
+    lines = [paint(cut(f"{dot} {name}", width, ellipsis()), Tone.DIM) for name in shown]
+    left = len(names) - len(shown)
+    if left:
+        lines.append(paint(cut(f"  and {left} more to come", width, ellipsis()), Tone.DIM))
+    return lines
+
+
+def _joined(pieces: list[str], width: int) -> str:
+    """Return as many of the pieces as fit, and what fits of the next."""
+    line = pieces[0]
+    for piece in filter(None, pieces[1:]):
+        longer = f"{line}  {piece}"
+        if shortened(longer, width) != longer:
+            return shortened(longer, width)
+        line = longer
+    return shortened(line, width)

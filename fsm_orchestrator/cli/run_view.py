@@ -1,0 +1,238 @@
+"""A run as it is seen while it works: what each stage is at, made from its events.
+
+Knows no terminal. Times are those of the monotonic clock of whoever tells it the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from fsm_orchestrator.vocabulary import Ending, EventName, Gate, StageStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStage:
+    """The stage that the run is at.
+
+    Attributes:
+        began_at: when its attempt, or the wait for the next one, began.
+        again_at: when it is tried again; None while an attempt works.
+        error: why the attempt before failed; empty for none.
+    """
+
+    name: str
+    attempt: int
+    of_attempts: int
+    limit_ms: int
+    grace_ms: int
+    began_at: float
+    words: str = ""
+    again_at: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedStage:
+    """A stage that is over for now."""
+
+    name: str
+    status: StageStatus
+    ending: Ending | None
+    took_ms: int
+    attempt: int
+    of_attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedStages:
+    """Stages, one after another, that were not run: completed before, or without a program."""
+
+    names: tuple[str, ...]
+    is_passed_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The verdicts of a gate state."""
+
+    decisions: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The beginning of an invocation."""
+
+    run_id: str
+    lifecycle: str
+    is_resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of text that stays: a warning, an error, what a stage prints."""
+
+    text: str
+    level: str
+
+
+Settled = EndedStage | SkippedStages | Gates | Begun | Said
+"""What has been decided and stays on the screen."""
+
+
+@dataclass(slots=True)
+class RunView:
+    """What a run is at, and what of it is settled but not yet shown.
+
+    Attributes:
+        stages: all stages of the lifecycle, in order.
+        seen: those that are over, or at work.
+        requests: how often it was asked to end.
+        settled: the lines that are to be shown next, once and for all.
+    """
+
+    stages: tuple[str, ...] = ()
+    seen: set[str] = field(default_factory=set)
+    running: RunningStage | None = None
+    requests: int = 0
+    settled: list[Settled] = field(default_factory=list)
+    _gates: list[Mapping[str, Any]] = field(default_factory=list)
+    _ended: EndedStage | None = None
+    _skipped: list[str] = field(default_factory=list)
+    _is_passed_over: bool = False
+
+    @property
+    def to_come(self) -> tuple[str, ...]:
+        """The stages that have not been reached."""
+        return tuple(one for one in self.stages if one not in self.seen)
+
+    def suspended(self, seconds: float) -> None:
+        """Let the clocks stand still for as long as the run did."""
+        if self.running is not None:
+            again_at = self.running.again_at
+            self.running = replace(
+                self.running,
+                began_at=self.running.began_at + seconds,
+                again_at=None if again_at is None else again_at + seconds,
+            )
+
+    def printed(self, words: str) -> None:
+        """Note the last line that the stage at work has printed."""
+        if self.running is not None:
+            self.running = replace(self.running, words=words)
+
+    def note(self, event: Mapping[str, Any], now: float) -> None:
+        """Take an event in."""
+        name = EventName(event["event"])
+        if name not in _KEEPS_OPEN:
+            self._settle_stage()
+        if name is not EventName.GATE_DECIDED:
+            self._settle_gates()
+        if name not in _KEEPS_SKIPS:
+            self._settle_skips()
+        match name:
+            case EventName.RUN_STARTED:
+                self.stages = tuple(event["stages"])
+                is_resume = event["execution_mode"] == "resume"
+                self.settled.append(Begun(event["run_id"], event["lifecycle"], is_resume))
+            case EventName.GATE_DECIDED:
+                self._gates.append(event["decision"])
+                if len(self._gates) == len(Gate):
+                    self._settle_gates()
+            case EventName.STAGE_STARTED:
+                self._start(event, now)
+            case EventName.STAGE_RETRYING:
+                self._retry(event, now)
+            case EventName.STAGE_ENDED:
+                self._end(event["execution"])
+            case EventName.STAGE_SKIPPED:
+                self._skip(event["stage"], is_passed_over=False)
+            case EventName.WARNING if event.get("is_passed_over"):
+                self._skip(event["stage"], is_passed_over=True)
+            case EventName.STAGE_OUTPUT:
+                self.printed(event["text"])
+            case EventName.ATTEMPT_INTERRUPTED if self._ended is not None:
+                self._end(event["execution"])  # its success was not to be, after all
+            case _:
+                pass
+
+    def say(self, text: str, level: str) -> None:
+        """Let a line of text stay."""
+        self.settled.append(Said(text, level))
+
+    def finish(self) -> None:
+        """Settle what is still open: nothing more will come."""
+        self._settle_stage()
+        self._settle_gates()
+        self._settle_skips()
+        self.running = None
+
+    def _start(self, event: Mapping[str, Any], now: float) -> None:
+        self.seen.add(event["stage"])
+        self.running = RunningStage(
+            name=event["stage"],
+            attempt=event["attempt_of_cycle"],
+            of_attempts=event["max_attempts"],
+            limit_ms=event["timeout_ms"],
+            grace_ms=event["kill_grace_ms"],
+            began_at=now,
+        )
+
+    def _retry(self, event: Mapping[str, Any], now: float) -> None:
+        failed, self._ended = self._ended, None
+        if self.running is not None and failed is not None:
+            self.running = replace(
+                self.running,
+                attempt=self.running.attempt + 1,
+                began_at=now,
+                again_at=now + event["wait_ms"] / 1000,
+                error=failed.error,
+                words="",
+            )
+
+    def _end(self, execution: Mapping[str, Any]) -> None:
+        running = self.running
+        ending = execution["ending"]
+        self._ended = EndedStage(
+            name=execution["stage"],
+            status=StageStatus(execution["status"]),
+            ending=None if ending is None else Ending(ending),
+            took_ms=execution["duration_ms"],
+            attempt=1 if running is None else running.attempt,
+            of_attempts=1 if running is None else running.of_attempts,
+            error=execution["error"] or "",
+        )
+
+    def _skip(self, stage: str, *, is_passed_over: bool) -> None:
+        if is_passed_over is not self._is_passed_over:
+            self._settle_skips()
+        self._is_passed_over = is_passed_over
+        self.seen.add(stage)
+        self._skipped.append(stage)
+
+    def _settle_stage(self) -> None:
+        if self._ended is not None:
+            self.settled.append(self._ended)
+            self._ended = self.running = None
+
+    def _settle_gates(self) -> None:
+        if self._gates:
+            self.settled.append(Gates(tuple(self._gates)))
+            self._gates.clear()
+
+    def _settle_skips(self) -> None:
+        if self._skipped:
+            self.settled.append(SkippedStages(tuple(self._skipped), self._is_passed_over))
+            self._skipped.clear()
+
+
+_KEEPS_OPEN: Final = frozenset(
+    {
+        *(EventName.STAGE_RETRYING, EventName.PROCESS_LEAKED, EventName.WARNING),
+        EventName.ATTEMPT_INTERRUPTED,
+    }
+)
+"""What may come between the end of an attempt and the news that another follows."""
+_KEEPS_SKIPS: Final = frozenset({EventName.STAGE_SKIPPED, EventName.TRANSITION, EventName.WARNING})

@@ -1,0 +1,91 @@
+"""Lines about stages and gates as the live display and the summary of a run both show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fsm_orchestrator.cli.console import has_unicode
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, plain, shown_cells, symbol
+from fsm_orchestrator.text.cells import cut, padded, wrapped
+from fsm_orchestrator.text.phrases import counted, printable, span_words
+from fsm_orchestrator.vocabulary import Ending, StageStatus
+
+NAME_CELLS_MAX: Final = 24
+LAST_WORDS_INDENT: Final = "    "
+
+
+def mark_of(status: StageStatus, ending: Ending | None) -> Mark:
+    """Return the mark of how an attempt ended. What was asked for is no failure."""
+    if ending is Ending.REWORK_REQUESTED:
+        return Mark.AGAIN
+    match status:
+        case StageStatus.SUCCESS:
+            return Mark.GOOD
+        case StageStatus.SKIPPED:
+            return Mark.LEFT_OUT
+        case StageStatus.INTERRUPTED:
+            return Mark.WAITING
+        case _:
+            return Mark.BAD
+
+
+def name_cells(names: Sequence[str]) -> int:
+    """Return how wide the column of stage names is."""
+    return min(max(map(len, names), default=0), NAME_CELLS_MAX)
+
+
+def stage_line(mark: Mark, name: str, column: int, took: str, remark: str, width: int) -> str:
+    """Return one line about a stage: what does not fit is left out at its end."""
+    tone = None if mark is Mark.GOOD else mark.tone
+    head = f"{symbol(mark)} {padded(name, column)}  {took}".rstrip()
+    if not remark:
+        return shortened(head, width)
+    room = width - shown_cells(head) - 2
+    if room < 8:  # noqa: PLR2004 - a word
+        return shortened(head, width)
+    said = cut(printable(" ".join(remark.split())), room, ellipsis())
+    return f"{head}  {said if tone is None else paint(said, tone)}"
+
+
+def attempts_words(attempt: int, of_attempts: int) -> str:
+    """Return `attempt 2 of 3`; nothing about the only one."""
+    if attempt <= 1 and of_attempts <= 1:
+        return ""
+    return f"attempt {attempt} of {of_attempts}" if attempt <= of_attempts else f"attempt {attempt}"
+
+
+def folded_line(names: Sequence[str], what: str, width: int) -> str:
+    """Return one line about stages that were not run."""
+    verb = f"{names[0]} {what}" if len(names) == 1 else f"{counted(len(names), 'stage')} {what}"
+    listed = "" if len(names) == 1 else f": {', '.join(names)}"
+    said = cut(printable(f"{verb}{listed}"), width - 2, ellipsis())
+    return f"{symbol(Mark.LEFT_OUT)} {paint(said, Tone.DIM)}"
+
+
+def gates_line(decisions: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """Return the verdicts of the gates on one line, or on more where they do not fit."""
+    all_pass = all(one["passed"] for one in decisions)
+    mark = Mark.GOOD if all_pass else Mark.WAITING
+    dot = " · " if has_unicode() else ", "
+    said = [f"{one['gate']} {one['status']}" for one in decisions]
+    line = f"{symbol(mark)} gates  {dot.join(said)}"
+    if shown_cells(line) > width:
+        lead = " " * (shown_cells(symbol(mark)) + 1)
+        lines = wrapped("gates  " + ", ".join(said), width - len(lead), hanging="  ")
+        return [f"{symbol(mark)} {lines[0]}", *(lead + one for one in lines[1:])]
+    pieces = [
+        word if one["passed"] else paint(word, Mark.WAITING.tone)
+        for one, word in zip(decisions, said, strict=True)
+    ]
+    return [f"{symbol(mark)} gates  {dot.join(pieces)}"]
+
+
+def took_words(took_ms: int) -> str:
+    """Return how long something took, in as many cells as its neighbours."""
+    return f"{span_words(took_ms):>8}"
+
+
+def shortened(line: str, width: int) -> str:
+    """Return a painted line that fits; one that does not loses its colours."""
+    return line if shown_cells(line) <= width else cut(plain(line), width, ellipsis())

@@ -1,0 +1,46 @@
+"""The line that a running attempt printed last, for whoever watches it. Logs nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.output_tail import read_tail
+from fsm_orchestrator.text.terminal import last_lines
+
+OnWords = Callable[[str], None]
+"""Called with a line that an attempt has just printed: masked, and otherwise as it was printed."""
+
+
+class LastWords:
+    """Reads the ends of two outputs, again whenever one has grown; never more than an end."""
+
+    def __init__(self, outputs: tuple[int, int], masker: Masker, on_words: OnWords) -> None:
+        self._masker = masker
+        self._on_words = on_words
+        self._starts = {one: os.fstat(one).st_size for one in outputs}
+        self._sizes = dict(self._starts)
+        self._last = ""
+
+    def read(self) -> bool:
+        """Pass on the last line of the output that has grown; there is never more to be read."""
+        with contextlib.suppress(OSError):  # it is for a screen: a run never ends by it
+            self._look()
+        return False
+
+    def _look(self) -> None:
+        for output, before in self._sizes.items():
+            size_bytes = os.fstat(output).st_size
+            if size_bytes == before:
+                continue
+            self._sizes[output] = size_bytes
+            start = min(self._starts[output], size_bytes)
+            lines = last_lines(read_tail(output, self._masker, start=start).text, 1)
+            if lines and lines[0] != self._last:
+                self._last = lines[0]
+                self._on_words(self._last)
+
+    def finish(self) -> None:
+        """Read nothing more: the attempt has ended, and how is told otherwise."""

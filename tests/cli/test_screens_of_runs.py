@@ -1,0 +1,139 @@
+"""What a run shows where nobody redraws, and the end of it in twelve lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm_orchestrator.cli.live_lines import Screen, frame, settled_lines, stopping_words
+from fsm_orchestrator.cli.run_view import RunView
+from fsm_orchestrator.cli.style import plain, shown_cells
+from tests.support.command import PASSING, RUN_COMMAND_LINE, Ended, orchestrate, stages
+
+NOT_ASKED: Mapping[str, str] = {"FSM_ORCHESTRATOR_LOG_FORMAT": "", "LC_ALL": "C.UTF-8", "TERM": "x"}
+MANY = tuple(f"stage_{number:02d}" for number in range(40))
+
+
+def started(stage: str, **given: Any) -> dict[str, Any]:
+    """The event of an attempt that starts."""
+    known = {"attempt_of_cycle": 1, "max_attempts": 1, "timeout_ms": 30_000}
+    return {"event": "stage.started", "stage": stage, "kill_grace_ms": 2_000, **known, **given}
+
+
+def view_of(*names: str) -> RunView:
+    """A run of these stages that has begun."""
+    view = RunView()
+    begun = {"event": "run.started", "run_id": "r", "lifecycle": "l", "execution_mode": "run"}
+    view.note({**begun, "stages": names}, 0.0)
+    return view
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+@pytest.mark.parametrize("height", [6, 24, 50])
+def test_frame_fits_its_screen(monkeypatch: pytest.MonkeyPatch, width: int, height: int) -> None:
+    """However many stages there are, and however long what they print."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("TERM", "xterm")
+    view = view_of(*MANY)
+    view.note(started(MANY[3], max_attempts=3), 1.0)
+    view.printed("日本語 " * 60 + "\x1b[2J")
+    view.requests = 1
+    lines = frame(view, 4.25, Screen(width, height))
+    assert len(lines) < height
+    assert all(shown_cells(line) < width for line in lines)
+    assert not any("\x1b[2J" in line for line in lines)
+    if width >= 80:
+        assert plain(lines[0]).endswith("stage_03  3.2 s of 30 s  attempt 1 of 3")
+        assert plain(lines[2]) == "stopping stage_03, up to 2 s; again to kill"
+        view.requests = 2
+        assert stopping_words(view) == "killing stage_03"
+
+
+def test_skips_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty stages that were completed before are one line."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("TERM", "xterm")
+    view = view_of(*MANY)
+    for stage in MANY[:39]:
+        view.note({"event": "stage.skipped", "stage": stage}, 0.0)
+        view.note({"event": "transition"}, 0.0)
+    view.note(started(MANY[39]), 0.0)
+    (_, skipped) = view.settled
+    (line,) = settled_lines(view, skipped, 60)
+    assert plain(line).startswith("- 39 stages skipped: completed before: stage_00")
+    assert view.to_come == ()
+
+
+def test_text_is_the_default_where_nobody_redraws(tmp_path: Path) -> None:
+    """One line an event; JSON lines for those who ask, by option or environment."""
+    ended = orchestrate("out", *PASSING, *stages(), cwd=tmp_path, env=NOT_ASKED)
+    assert "\nmanager: started, attempt 1" in ended.stderr
+    assert ended.events == []
+    by_option = ("--log-format", "json")
+    asked = orchestrate("a", *PASSING, *stages(), *by_option, cwd=tmp_path, env=NOT_ASKED)
+    assert asked.events[-1]["event"] == "run.ended"
+    env = {**NOT_ASKED, "FSM_ORCHESTRATOR_LOG_FORMAT": "json"}
+    assert orchestrate("b", *PASSING, *stages(), cwd=tmp_path, env=env).events
+    text = ("--log-format", "text")
+    assert not orchestrate("c", *PASSING, *stages(), *text, cwd=tmp_path, env=env).events
+    wrong = {**NOT_ASKED, "FSM_ORCHESTRATOR_LOG_FORMAT": "jsn"}
+    refused = orchestrate("d", *PASSING, *stages(), cwd=tmp_path, env=wrong)
+    assert refused.code == 2
+    assert "FSM_ORCHESTRATOR_LOG_FORMAT is 'jsn'; did you mean 'json'?" in refused.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_log_says_now_and_then_that_a_stage_still_runs(tmp_path: Path) -> None:
+    """A reader of a job's log sees that it is not stuck."""
+    script = (
+        f"import sys; {RUN_COMMAND_LINE}; from fsm_orchestrator.cli import progress;"
+        "progress.STILL_SECONDS = 1.0; sys.exit(run_command_line(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "out", *PASSING, *stages("sleep 2.5")],
+        cwd=tmp_path,
+        env={**os.environ, **NOT_ASKED, "XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\nmanager: still running after 1 s, of 30 s\n" in done.stderr
+
+
+def lines_of(ended: Ended) -> list[str]:
+    """The lines of a summary."""
+    return ended.stdout.splitlines()
+
+
+def test_failure_is_told_once_in_twelve_lines(tmp_path: Path) -> None:
+    """Symbol, outcome and time; a line a stage; the cause and the last words; three commands."""
+    script = "seq 100 >&2; exit 3"
+    ended = orchestrate("out", *PASSING, *stages("exit 0", script), cwd=tmp_path, env=NOT_ASKED)
+    lines = lines_of(ended)
+    assert len(lines) <= 12
+    assert lines[0].startswith("✗ failed: run ")
+    assert [line.split()[:2] for line in lines[1:3]] == [["✓", "manager"], ["✗", "executor"]]
+    assert ended.stdout.count("exited with code 3") == 1
+    assert "    | 100" in lines
+    labels = [line.split()[0] for line in lines[-4:]]
+    assert labels == ["details", "output", "report", "resume"]
+    for line in (lines[-4], lines[-3]):
+        words = line.split()[2:]
+        assert orchestrate(*words, cwd=tmp_path).code == 0
+
+
+def test_blocked_is_not_the_colour_of_failed(tmp_path: Path) -> None:
+    """Waiting is yellow; only what is wrong is red."""
+    env = {**NOT_ASKED, "NO_COLOR": "", "FORCE_COLOR": "1"}
+    blocked = orchestrate("out", *PASSING[:4], *stages(), cwd=tmp_path, env=env)
+    assert blocked.code == 3
+    assert blocked.stdout.startswith("\x1b[33m!\x1b[0m ")
+    assert "\x1b[31m" not in blocked.stdout
+    failed = orchestrate("bad", *PASSING, *stages("exit 1"), cwd=tmp_path, env=env)
+    assert failed.stdout.startswith("\x1b[31m✗\x1b[0m ")
