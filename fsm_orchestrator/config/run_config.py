@@ -34,6 +34,7 @@ from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Millis
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -69,6 +70,19 @@ class GivenModel(BaseModel):
     """Base of what an operator gives: frozen, unknown keys refused, values never echoed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_nearest_keyword(cls, data: Any, info: ValidationInfo) -> Any:
+        """Refuse an unknown keyword of a program with the nearest known one."""
+        if info.mode == "python" and isinstance(data, Mapping):
+            unknown = [key for key in data if isinstance(key, str) and key not in cls.model_fields]
+            hints = [
+                f"unknown keyword {key!r}{suggestion(key, cls.model_fields)}" for key in unknown
+            ]
+            if hints:
+                raise ValueError("; ".join(hints))
+        return data
 
 
 class GivenCommand(GivenModel):
@@ -211,6 +225,16 @@ class RunConfig(GivenModel):
             return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         except OverflowError:
             raise ValueError("there is no such time in UTC") from None
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _name_nearest_gate(cls, gates: Any) -> Any:
+        known = [gate.value for gate in Gate]
+        for name in gates if isinstance(gates, Mapping) else ():
+            if isinstance(name, str) and name not in known:
+                hint = suggestion(name, known) or f"; the gates are {', '.join(known)}"
+                raise ValueError(f"there is no gate {name!r}{hint}")
+        return gates
 
     @field_validator("gates")
     @classmethod

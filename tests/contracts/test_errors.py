@@ -101,7 +101,7 @@ TITLES_AND_COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "out --timeout-ms -5",
             "out --timeout-ms 1.5",
             "out --timeout-ms 1e3",
-            "out --timeout-ms 30s",
+            "out --timeout 30x",
             "out --timeout-ms 2147483648",
             f"out --timeout-ms {HUGE}",
             "out --timeout-ms ''",
