@@ -6,10 +6,10 @@ kept settings.
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -71,18 +71,33 @@ class GivenModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_nearest_keyword(cls, data: Any, info: ValidationInfo) -> Any:
-        """Refuse an unknown keyword of a program with the nearest known one."""
-        if info.mode == "python" and isinstance(data, Mapping):
-            unknown = [key for key in data if isinstance(key, str) and key not in cls.model_fields]
-            hints = [
-                f"unknown keyword {key!r}{suggestion(key, cls.model_fields)}" for key in unknown
-            ]
-            if hints:
-                raise ValueError("; ".join(hints))
-        return data
+    if not TYPE_CHECKING:  # a type checker reads the fields
+
+        def __new__(cls, /, **given: Any) -> Self:
+            """Refuse an unknown keyword, with the nearest known one.
+
+            Raises:
+                UsageError: there is one.
+            """
+            unknown = [key for key in given if key not in cls.model_fields]
+            if unknown:
+                raise UsageError("\n".join(_unknown(key, cls.model_fields) for key in unknown))
+            return super().__new__(cls)
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    return f"unknown keyword {key!r}{suggestion(key, known)}"
+
+
+def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
+    """Return the keywords that may stand at a place below a RunConfig."""
+    match location:
+        case ("stages", _, "retry", _):
+            return RetryPolicy.model_fields
+        case ("stages", _, _):
+            return StageGiven.model_fields
+        case _:
+            return RunConfig.model_fields
 
 
 class GivenCommand(GivenModel):
@@ -214,7 +229,13 @@ class RunConfig(GivenModel):
         except ValidationError as error:
             from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
-            raise UsageError("\n".join(one.text for one in problems(error))) from None
+            said = [
+                f"{one.text}{suggestion(str(one.location[-1]), _known_below(one.location))}"
+                if one.is_unknown_key
+                else one.text
+                for one in problems(error)
+            ]
+            raise UsageError("\n".join(said)) from None
 
     @field_validator("fixed_clock")
     @classmethod

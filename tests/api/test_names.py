@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, load_lifecycle, run
-from fsm_orchestrator.errors import LifecycleError, OrchestratorError
+from fsm_orchestrator.errors import LifecycleError, OrchestratorError, UsageError
 
 
 def test_builtin_lifecycle_is_named_as_on_the_command_line(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ MISTYPED: dict[str, tuple[dict[str, Any], str]] = {
     "keyword": ({"lifecyle": "x"}, "unknown keyword 'lifecyle'; did you mean 'lifecycle'?"),
     "keyword of a stage": (
         {"stages": {"manager": {"bin": "x", "timeot_ms": 5}}},
-        "stages.manager: unknown keyword 'timeot_ms'; did you mean 'timeout_ms'?",
+        "stages.manager.timeot_ms: unknown key; did you mean 'timeout_ms'?",
     ),
     "gate": ({"gates": {"polcy": "allow"}}, "no gate 'polcy'; did you mean 'policy'?"),
     "stage": ({"stages": {"manger": StageGiven(bin="x")}}, "did you mean 'manager'?"),
@@ -46,5 +46,5 @@ def test_nearest_name_is_named(tmp_path: Path, name: str) -> None:
 def test_keyword_of_a_stage_alone_is_refused_alike() -> None:
     """The settings of a stage are made on their own."""
     mistyped: Any = {"timeot_ms": 5}
-    with pytest.raises(ValueError, match="did you mean 'timeout_ms'"):
+    with pytest.raises(UsageError, match="did you mean 'timeout_ms'"):
         StageGiven(**mistyped)
