@@ -26,7 +26,6 @@ TITLES_AND_COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "",
             "plna",
             "plan",
-            "status",
             "run",
             "statsu demo",
             "explain demo",

@@ -14,8 +14,8 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle.reading import parse
 from fsm_orchestrator.lifecycle.source import shipped_text
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
-from fsm_orchestrator.model.spelled_out import with_short_names
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.spelled_out import with_short_names
 from fsm_orchestrator.vocabulary import ExitCode
 
 DEFAULT = shipped_text("governed_run").decode()
