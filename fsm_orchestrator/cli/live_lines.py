@@ -106,10 +106,10 @@ def still_words(running: RunningStage, now: float) -> str:
 
 
 def elapsed_words(seconds: float) -> str:
-    """Return a time that runs, in words that do not jump: `3.0 s`, `1 min 05 s`."""
+    """Return a time that runs, in words that do not jump: `3.0s`, `1m05s`."""
     tenths = max(0.0, seconds)
     if tenths * 1000 < MINUTE_MS - 50:
-        return f"{tenths:.1f} s"
+        return f"{tenths:.1f}s"
     return span_words(int(tenths) * 1000)
 
 

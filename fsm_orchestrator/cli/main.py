@@ -36,7 +36,7 @@ def run_command_line(argv: Sequence[str]) -> int:
             return _answer_shell(instruction)
         return _dispatch(list(argv))
     except click.UsageError as error:
-        message = " ".join(error.format_message().split())
+        message = " ".join(_said(error).split())
         console.complain(message[:1].lower() + message[1:], _hint(error))
         return ExitCode.USAGE
     except OrchestratorError as error:
@@ -87,6 +87,13 @@ def _answer_shell(instruction: str) -> int:
 
     answer_shell(instruction)
     return ExitCode.DONE
+
+
+def _said(error: click.UsageError) -> str:
+    """Return what is wrong; of options that may have been meant, the nearest first."""
+    if not isinstance(error, click.NoSuchOption) or not error.possibilities:
+        return error.format_message()
+    return f"{error.message} (did you mean {' or '.join(map(repr, error.possibilities))}?)"
 
 
 def _hint(error: click.UsageError) -> str:

@@ -6,10 +6,10 @@ kept settings.
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,7 @@ from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Millis
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -69,6 +70,34 @@ class GivenModel(BaseModel):
     """Base of what an operator gives: frozen, unknown keys refused, values never echoed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    if not TYPE_CHECKING:  # a type checker reads the fields
+
+        def __new__(cls, /, **given: Any) -> Self:
+            """Refuse an unknown keyword, with the nearest known one.
+
+            Raises:
+                UsageError: there is one.
+            """
+            unknown = [key for key in given if key not in cls.model_fields]
+            if unknown:
+                raise UsageError("\n".join(_unknown(key, cls.model_fields) for key in unknown))
+            return super().__new__(cls)
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    return f"unknown keyword {key!r}{suggestion(key, known)}"
+
+
+def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
+    """Return the keywords that may stand at a place below a RunConfig."""
+    match location:
+        case ("stages", _, "retry", _):
+            return RetryPolicy.model_fields
+        case ("stages", _, _):
+            return StageGiven.model_fields
+        case _:
+            return RunConfig.model_fields
 
 
 class GivenCommand(GivenModel):
@@ -200,7 +229,13 @@ class RunConfig(GivenModel):
         except ValidationError as error:
             from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
-            raise UsageError("\n".join(one.text for one in problems(error))) from None
+            said = [
+                f"{one.text}{suggestion(str(one.location[-1]), _known_below(one.location))}"
+                if one.is_unknown_key
+                else one.text
+                for one in problems(error)
+            ]
+            raise UsageError("\n".join(said)) from None
 
     @field_validator("fixed_clock")
     @classmethod
@@ -211,6 +246,16 @@ class RunConfig(GivenModel):
             return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         except OverflowError:
             raise ValueError("there is no such time in UTC") from None
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _name_nearest_gate(cls, gates: Any) -> Any:
+        known = [gate.value for gate in Gate]
+        for name in gates if isinstance(gates, Mapping) else ():
+            if isinstance(name, str) and name not in known:
+                hint = suggestion(name, known) or f"; the gates are {', '.join(known)}"
+                raise ValueError(f"there is no gate {name!r}{hint}")
+        return gates
 
     @field_validator("gates")
     @classmethod

@@ -11,7 +11,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import asked, looks_secret
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import option_prefix, suggestion
 from fsm_orchestrator.vocabulary import Compared
 
 
@@ -67,7 +67,8 @@ def given_settings(
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
         raise UsageError(
-            f"the lifecycle {lifecycle.name!r} has no stage {unknown[0]!r}",
+            f"the lifecycle {lifecycle.name!r} has no stage {unknown[0]!r}"
+            f"{suggestion(unknown[0], lifecycle.stages)}",
             remedy=f"its stages are {', '.join(lifecycle.stages)}",
         )
     merged = {}

@@ -50,11 +50,16 @@ def read(name_or_path: str, directory: Path) -> Lifecycle:
 
 
 def load_lifecycle(path: str | os.PathLike[str]) -> Lifecycle:
-    """Read the lifecycle in a file without judging it: `verify` does.
+    """Read a lifecycle without judging it: `verify` does.
+
+    A text that is well formed as a name is a built-in lifecycle, as for `--lifecycle`; anything
+    else, and every `Path`, is the path of a file.
 
     Raises:
-        LifecycleError: the file cannot be read, or has the wrong shape.
+        LifecycleError: there is none, it cannot be read, or it has the wrong shape.
     """
+    if isinstance(path, str) and lifecycle_names.is_name(path):
+        return read(path, Path())
     return read(str(absolute(os.fspath(path))), Path())
 
 

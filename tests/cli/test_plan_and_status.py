@@ -232,3 +232,14 @@ def test_status_of_a_file(tmp_path: Path) -> None:
     ended = orchestrate("status", "./out", cwd=tmp_path)
     assert_one_message(ended)
     assert "not a directory" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "explain", "report", "logs"])
+def test_out_is_the_current_directory_unless_given(tmp_path: Path, command: str) -> None:
+    """A command that looks at a run shows the one in the directory that one stands in."""
+    assert orchestrate("./out", *PASSING, *stages("echo hello", "exit 0"), cwd=tmp_path).code == 0
+    here = orchestrate(command, cwd=tmp_path / "out")
+    assert here.code == 0
+    there = orchestrate(command, ".", cwd=tmp_path / "out").stdout
+    assert re.sub(r"\(\S+ ago\)", "", here.stdout) == re.sub(r"\(\S+ ago\)", "", there)
+    assert here.stdout

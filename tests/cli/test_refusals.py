@@ -32,7 +32,6 @@ USAGE_ERRORS: Mapping[str, tuple[Sequence[str], str]] = {
     "second positional of explain": (("explain", "./out", "extra"), "extra"),
     "no OUT for run": (("run",), "OUT"),
     "no OUT for plan": (("plan",), "OUT"),
-    "status of no run": (("status",), "OUT"),
     "only options": (PASSING, "OUT"),
     "empty OUT": (("",), "OUT"),
     "empty OUT for run": (("run", ""), "OUT"),

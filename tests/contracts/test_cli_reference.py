@@ -45,7 +45,7 @@ def test_every_option_and_argument_stands_in_the_section_of_its_command(name: st
     of_run = section_text("run")
     for option in options_of(command):
         names = shown_option(option).removesuffix("`")
-        assert re.search(re.escape(names) + r"[` ]", section.replace("\n", " ")), names
+        assert re.search(r"\s+".join(map(re.escape, names.split())) + r"[` ]", section), names
         (row,) = re.findall(rf"^\| {re.escape(names)}[` ].*$", section + of_run, re.MULTILINE)[:1]
         if isinstance(option.type, click.Choice):
             assert all(f"`{value}`" in row for value in option.type.choices)

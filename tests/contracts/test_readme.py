@@ -27,7 +27,7 @@ def normalised(text: str) -> list[str]:
     """Lines without what differs from run to run: ids, directories, durations, padding."""
     text = re.sub(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}", "RUN", text)
     text = re.sub(r"\S*/(out|other)/", r"/\1/", text)
-    text = re.sub(r"\d+(\.\d)? m?s\b", "TIME", text)
+    text = re.sub(r"\d+(\.\d)? ?m?s\b", "TIME", text)
     return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
 
 

@@ -113,7 +113,6 @@ ALLOWED: Final = {
     ("text/units.py", "is_bare"): "what an operator wrote",
     ("text/units.py", "_milliseconds"): "what an operator wrote",
     ("text/units.py", "_bytes"): "what an operator wrote",
-    ("text/units.py", "exact_span"): "leaves out zeros where the text is made",
     ("text/units.py", "span_words"): "leaves out zero seconds where the text is made",
     ("vocabulary.py", "Operation.stage"): "the name of an operation, PART.ACTION, as in records",
 }

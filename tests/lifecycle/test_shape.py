@@ -15,6 +15,7 @@ from fsm_orchestrator.lifecycle.reading import parse
 from fsm_orchestrator.lifecycle.source import shipped_text
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.spelled_out import with_short_names
 from fsm_orchestrator.vocabulary import ExitCode
 
 DEFAULT = shipped_text("governed_run").decode()
@@ -76,7 +77,7 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, outcome,"
-        f" {', '.join(LIMIT_FIELDS)}, retry, rework_exit_code",
+        f" {', '.join(with_short_names(LIMIT_FIELDS))}, retry, rework_exit_code",
     ),
     refused(
         "a key that would steer the terminal",
