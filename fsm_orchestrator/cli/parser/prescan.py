@@ -7,7 +7,7 @@ for the option. Imports nothing that `--help` does not need, and leaves errors t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
+from fsm_orchestrator.vocabulary import RelativeTo
 
 _VALUE_SUFFIXES: Final = [one.suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG]
 _STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
@@ -60,7 +61,8 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
     lifecycle = found.lifecycle or file.get("lifecycle")
     try:
         if isinstance(lifecycle, str):
-            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
+            directory = Path() if found.lifecycle else _base(found, file)
+            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, directory))
         is_resume = found.resume or file.get("resume") is True
         output = found.output_directory
         kept = kept_stages(Path(output)) if is_resume and output is not None else ()
@@ -77,6 +79,12 @@ def _config_file(found: Prescan) -> dict[str, Any]:
         return table_of(read_bounded(Path(found.config), peek.RECORD_BYTES_MAX))
     except (OSError, NotATableError):
         return {}
+
+
+def _base(found: Prescan, file: Mapping[str, Any]) -> Path:
+    """Return the directory that the relative paths of the config file are relative to."""
+    is_of_file = found.config is not None and file.get("relative_to") != RelativeTo.CWD
+    return Path(found.config or "").parent if is_of_file else Path()
 
 
 def _tokens(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
