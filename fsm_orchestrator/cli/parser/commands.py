@@ -15,6 +15,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     EarlierRun,
     FilePath,
     LifecycleSource,
+    NonEmpty,
     Once,
     Section,
     ShippedLifecycle,
@@ -22,7 +23,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     Whole,
     one_of,
 )
-from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
+from fsm_orchestrator.cli.parser.sectioned import ManyAfterFrom, SectionedCommand
 from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
@@ -35,7 +36,8 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
         return None
     if name == "config":
         return _config()
-    return SectionedCommand(
+    kind = ManyAfterFrom if name == "init" else SectionedCommand
+    return kind(
         name,
         help=HELP[name],
         short_help=COMMANDS[name],
@@ -203,6 +205,32 @@ def _config() -> click.Group:
     return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
 
 
+def _init(_stages: Sequence[str]) -> list[click.Parameter]:
+    section = "Stages of your own"
+    return [
+        _argument("directory", Directory("DIR"), "[DIR]", required=False),
+        Once(
+            section,
+            "--stages",
+            type=NonEmpty("NAMES"),
+            help="Stages in their order, with commas: plan,apply. Each gets a script to fill in.",
+        ),
+        Section(
+            section,
+            ("--from", "commands"),
+            multiple=True,
+            type=NonEmpty("COMMAND..."),
+            help="Commands in their order, each in quotes, which become the stages.",
+        ),
+        Once(
+            section,
+            "--approve-before",
+            type=NonEmpty("NAMES"),
+            help="Stages, with commas, that wait until the gate review has passed.",
+        ),
+    ]
+
+
 def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
     kills = Once(
         "Checks",
@@ -232,7 +260,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
     ],
     "diagram": _diagram,
     "schema": lambda _: [_argument("name", one_of(SchemaName), "NAME")],
-    "init": lambda _: [_argument("directory", Directory("DIR"))],
+    "init": _init,
     "selftest": _selftest,
     "completion": lambda _: [_argument("shell", click.Choice(COMPLETION_SHELLS), "SHELL")],
 }

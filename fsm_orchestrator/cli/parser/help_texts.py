@@ -72,9 +72,17 @@ Exit codes:
 
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 """,
-    "init": """Write a config file and two stub stages to DIR, and print what to type next.
+    "init": """Write what a first run needs to DIR, and print what to type next.
 
-Existing files are not overwritten.
+With --stages or --from, DIR gets a lifecycle that is proved, a config file and, for --stages, a
+script for each stage; DIR is then the current directory unless given, and commands run in it.
+Without, it gets a config file and two stub stages of the default lifecycle. No existing file is
+overwritten: if one is in the way, nothing is written.
+
+\b
+Examples:
+  fsm-orchestrator init . --stages plan,apply --approve-before apply
+  fsm-orchestrator init nightly --from "make plan" "make apply"
 """,
     "config": """Check a config file, or show what a run would use and where it was set.""",
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "diagram": "Draw a lifecycle, a run, a difference.",
     "config": "Check or show settings.",
     "schema": "Print a JSON Schema.",
-    "init": "Write a config file and two stub stages to start from.",
+    "init": "Write a lifecycle, a config file and stages to start from.",
     "selftest": "Check this machine and file system.",
     "completion": "Print the completion script of a shell.",
 }

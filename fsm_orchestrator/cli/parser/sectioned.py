@@ -48,6 +48,24 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(records)
 
 
+class ManyAfterFrom(SectionedCommand):
+    """A command whose `--from` takes every word up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat `--from` before each word that belongs to it."""
+        words: list[str] = []
+        is_from = False
+        for word in args:
+            if word.startswith("-"):
+                is_from = word == "--from"
+                words += [] if is_from else [word]
+            else:
+                words += ["--from", word] if is_from else [word]
+        if is_from and args[-1:] == ["--from"]:
+            words.append("--from")
+        return super().parse_args(ctx, words)
+
+
 def _unexpected(ctx: click.Context, word: str) -> str:
     """Return the refusal of an extra argument: which one was given already, and what is missing."""
     arguments = [one for one in ctx.command.params if isinstance(one, click.Argument)]
