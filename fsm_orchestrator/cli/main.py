@@ -90,7 +90,7 @@ def _answer_shell(instruction: str) -> int:
 
 
 def _hint(error: click.UsageError) -> str:
-    if isinstance(error, click.NoSuchOption) and not error.possibilities:
+    if isinstance(error, click.NoSuchOption):
         from fsm_orchestrator.model.stage_options import stage_of_option
         from fsm_orchestrator.text.phrases import own_stages
 
