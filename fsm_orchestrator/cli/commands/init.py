@@ -91,7 +91,7 @@ def _write(typed: str, new: Mapping[str, NewFile]) -> None:
     except OSError as error:
         for path in written:
             with contextlib.suppress(OSError):
-                path.unlink()
+                files.remove(path)
         raise UsageError(
             f"cannot write to {directory}: {files.reason(error)}",
             remedy="name a directory that you may write to",

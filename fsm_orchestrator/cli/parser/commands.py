@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.parser.help_texts import HELP
+from fsm_orchestrator.cli.parser.help_texts import HELP, SHORT_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
@@ -23,7 +23,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     Whole,
     one_of,
 )
-from fsm_orchestrator.cli.parser.sectioned import ManyAfterFrom, SectionedCommand
+from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
 from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
@@ -36,6 +36,17 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
         return None
     if name == "config":
         return _config()
+    if name in SHORT_HELP:
+        return LongCommand(
+            name,
+            short=SHORT_HELP[name],
+            epilog="--help-all explains each option.",
+            stages=stages,
+            help=HELP[name],
+            short_help=COMMANDS[name],
+            params=_PARAMETERS[name](stages),
+            callback=_calls(name, f"{name}_command"),
+        )
     kind = ManyAfterFrom if name == "init" else SectionedCommand
     return kind(
         name,
@@ -190,14 +201,16 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
 def _config() -> click.Group:
     check = SectionedCommand(
         "check",
-        help="Report everything that is wrong with a config file.",
+        help="Report everything that is wrong with a config file.\n\n\b\nExample:\n  "
+        "fsm-orchestrator config check run.toml",
         params=[_argument("file", FilePath("FILE"))],
         callback=_calls("config", "check_command"),
     )
     show = SectionedCommand(
         "show",
         help="Print every setting that a run would use, and where it was set.\n\n"
-        "For a config file, as a new run would take it; for OUT, as a resume would.",
+        "For a config file, as a new run would take it; for OUT, as a resume would.\n\n"
+        "\b\nExample:\n  fsm-orchestrator config show run.toml",
         params=[_argument("out_or_file", FilePath("OUT|FILE")), _json()],
         callback=_calls("config", "show_command"),
     )

@@ -16,6 +16,36 @@ durable, a report a supervisor can trust.
   fsm-orchestrator status OUT    where a run stands
   fsm-orchestrator verify FILE   what a lifecycle promises, proved
 """
+SHORT_HELP: Final[Mapping[str, str]] = {
+    "run": """Run the stages of a lifecycle behind their gates, or resume the run in OUT.
+
+\b
+Example:
+  fsm-orchestrator run ./out \\
+    --policy-status allow --ci-status success --review-status approved \\
+    --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
+    --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
+  fsm-orchestrator run ./out --resume
+
+\b
+With a config file, which `fsm-orchestrator init` writes:
+  fsm-orchestrator run ./out --config run.toml --ci-status success ...
+
+\b
+Exit codes:
+  0 done       2 usage error or refused request: nothing was written
+  1 failed     75 busy: another orchestrator works in OUT
+  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
+  124 timeout  70 internal error, a bug
+""",
+    "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
+
+\b
+Example:
+  fsm-orchestrator plan ./out --config run.toml --ci-status success
+""",
+}
+"""What `--help` says of the commands with more options than a screen holds; `HELP` is for all."""
 HELP: Final[Mapping[str, str]] = {
     "run": """Run the stages of a lifecycle behind their gates, or resume a run.
 
@@ -40,18 +70,30 @@ Exit codes:
     "plan": """Show what a run or a resume would do, per gate and stage, and why.
 
 Takes the options of `run`. Starts nothing and writes nothing.
+
+\b
+Example:
+  fsm-orchestrator plan ./out --config run.toml --ci-status success
 """,
     "status": """Show where the run in OUT stands, and what to type next.
 
 For several OUT, and for a directory that holds output directories, prints one line per run: its
 outcome or state, for how long, the attempt at work, what keeps it from closing, and the last line
 printed. With --run-id, shows how an archived run ended.
+
+\b
+Example:
+  fsm-orchestrator status ./out
 """,
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
 
 Shows the cause first, with its evidence, the remedy and the exact next command; then each gate and
 each stage. Starts nothing and writes nothing.
+
+\b
+Example:
+  fsm-orchestrator explain ./out
 """,
     "logs": """Show what the stages of the run in OUT print, each line with its stage.
 
@@ -60,8 +102,16 @@ other environment values as long as they are kept: until the run is done. Nothin
 secret of the run is not set here. A pipe gets all other bytes as they were printed; a terminal gets
 the latest state of a progress bar, colours if it may have them, and every other control character
 made visible. With --follow, new output is printed until the run has ended.
+
+\b
+Example:
+  fsm-orchestrator logs ./out --follow
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
+
+\b
+Example:
+  fsm-orchestrator stop ./out
 
 \b
 Exit codes:
@@ -71,6 +121,10 @@ Exit codes:
     "report": """Print the report of the run in OUT as JSON, or write it as a web page with --html.
 
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
+
+\b
+Example:
+  fsm-orchestrator report ./out --html page.html
 """,
     "init": """Write what a first run needs to DIR, and print what to type next.
 
@@ -84,13 +138,22 @@ Examples:
   fsm-orchestrator init . --stages plan,apply --approve-before apply
   fsm-orchestrator init nightly --from "make plan" "make apply"
 """,
-    "config": """Check a config file, or show what a run would use and where it was set.""",
+    "config": """Check a config file, or show what a run would use and where it was set.
+
+\b
+Example:
+  fsm-orchestrator config check run.toml
+""",
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
 Checks locks, atomic replacement, fsync, whether a rewritten artifact is told from a leftover,
 containment, and runs of harmless stages that are killed and resumed, all in a scratch directory
 below OUT that is removed afterwards. Meant for network, overlay and container file systems, before
 they hold runs.
+
+\b
+Example:
+  fsm-orchestrator selftest /srv/runs
 
 \b
 Exit codes:
@@ -100,10 +163,18 @@ Exit codes:
     "lifecycle": """Print a built-in lifecycle, as a start for your own.
 
 Without NAME, list them. The format is explained in states/README.md.
+
+\b
+Example:
+  fsm-orchestrator lifecycle governed_run > own.toml
 """,
     "verify": """Prove what lifecycles promise, or show the walks that break a promise.
 
 LIFECYCLE is a name or a path, as for --lifecycle; without any, all built-in lifecycles.
+
+\b
+Example:
+  fsm-orchestrator verify ./own.toml
 
 \b
 Exit codes:
@@ -122,6 +193,10 @@ SHELL is bash, zsh or fish. For completion in every new shell, add one line to i
     "schema": f"""Print the JSON Schema of a file that the program writes or reads.
 
 NAME is one of {", ".join(SchemaName)}.
+
+\b
+Example:
+  fsm-orchestrator schema report > report.schema.json
 """,
     "diagram": """Draw a lifecycle, a run over it, or what differs between two.
 

@@ -24,6 +24,13 @@ COMMANDS: Final = {
     "completion": "Print the completion script of a shell.",
 }
 """Every command with its line in the help, in the order of the help."""
+COMMAND_GROUPS: Final = {
+    "Run": ("run", "plan", "stop", "init"),
+    "Look": ("status", "explain", "logs", "report"),
+    "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
+    "Machine": ("selftest", "completion"),
+}
+"""The commands by what they are for; those in no group stand under Machine."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
@@ -43,6 +50,9 @@ VALUE_OPTIONS: Final = frozenset(
         "--log-format",
         "--log-level",
         "--config",
+        "--stages",
+        "--from",
+        "--approve-before",
         "--kills",
         "--attempt",
         "--lines",
