@@ -263,6 +263,13 @@ class PlannedAction(StrEnum):
     NOT_REACHED = "not_reached"
 
 
+class RelativeTo(StrEnum):
+    """What the relative paths of a config file are relative to."""
+
+    FILE = "file"
+    CWD = "cwd"
+
+
 class LogFormat(StrEnum):
     """The format of the log on stderr."""
 

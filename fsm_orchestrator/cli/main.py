@@ -97,5 +97,12 @@ def _said(error: click.UsageError) -> str:
 
 
 def _hint(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption):
+        from fsm_orchestrator.model.stage_options import stage_of_option
+        from fsm_orchestrator.text.phrases import own_stages
+
+        stage = stage_of_option(error.option_name)
+        if stage is not None:
+            return own_stages([stage])
     command = error.ctx.command_path if error.ctx is not None else f"{PRODUCT} run"
     return f"see {command} --help"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -13,6 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
 from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.vocabulary import (
@@ -22,6 +25,7 @@ from fsm_orchestrator.vocabulary import (
     LogLevel,
     OnChangedStage,
     OnLeak,
+    RelativeTo,
 )
 
 
@@ -54,13 +58,18 @@ class GatesGiven(GivenModel):
 
 
 class ConfigFile(GivenModel):
-    """A config file. Every key is optional; paths are relative to the operator's directory."""
+    """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
 
     schema_version: SchemaVersion = Field(default=1, description="The version of this format.")
     lifecycle: NonEmptyText | None = Field(
         default=None, description="The name of a built-in lifecycle, or a path to one."
+    )
+    relative_to: RelativeTo = Field(
+        default=RelativeTo.FILE,
+        description="What the relative paths of this file are relative to: its own directory"
+        " (file), or the one in which the command is typed (cwd).",
     )
     run_id: RunId | None = Field(default=None, description="The id of the run.")
     resume: bool | None = Field(default=None, description="Whether to continue the run in OUT.")
@@ -151,9 +160,16 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
 
 
 def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> RunConfig:
-    """Combine options and file, and note what came from the file."""
+    """Combine options and the file at the absolute `path`, and note what came from the file.
+
+    A lifecycle that the file names by a path is found from there. Other paths, and templates, are
+    left for when the run is known: file_texts.py.
+    """
+    base = os.path.dirname(path) if file.relative_to is RelativeTo.FILE else flags.directory
+    if file.lifecycle is not None and not is_name(file.lifecycle):
+        file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
     both = combined(flags, file)
-    given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both))
+    given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both), base=base)
     return both.model_copy(update={"config_file": given})
 
 

@@ -14,7 +14,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fsm_orchestrator.config.config_file import ConfigFile, GatesGiven
+from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of
 from fsm_orchestrator.config.run_config import StageGiven
+from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
@@ -29,9 +31,10 @@ from fsm_orchestrator.model.spelled_out import (
 )
 from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.hidden import shell_line
-from fsm_orchestrator.text.phrases import described, suggestion
+from fsm_orchestrator.text.phrases import described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
+from fsm_orchestrator.vocabulary import RelativeTo
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
@@ -73,6 +76,8 @@ def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
         content = ConfigFile.model_validate_json(json.dumps(spelled, default=_json_value))
     except ValidationError as error:
         found += _problems(error, name, text, document)
+    else:
+        found += ((0, problem) for problem in _template_problems(name, text, content))
     if found:
         raise _WrongFileError(name, [problem for _, problem in sorted(found)])
     return ReadConfig(name=name, text=text, content=content)
@@ -90,6 +95,18 @@ def _spelled_out(document: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]
     return spelled, wrong
 
 
+def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[str]:
+    """Yield the templates that there are not."""
+    for stage, given in content.stage.items():
+        for key in TEXT_KEYS:
+            for value in texts_of(getattr(given, key)):
+                try:
+                    pieces_of(value)
+                except TemplateError as error:
+                    where = _at(name, text, ("stage", stage, key))
+                    yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
+
+
 def check(path: Path, name: str) -> ReadConfig:
     """Read a config file as `load` does, and check its stages against its lifecycle as well.
 
@@ -97,7 +114,7 @@ def check(path: Path, name: str) -> ReadConfig:
         UsageError: everything that is wrong with it, at once.
     """
     text, document = _read(path, name)
-    problems = list(_stage_problems(name, text, document))
+    problems = list(_stage_problems(path, name, text, document))
     try:
         read = _understood(name, text, document)
     except _WrongFileError as error:
@@ -122,14 +139,15 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         raise _WrongFileError(name, [f"{name}: {error}"]) from error
 
 
-def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
+def _stage_problems(path: Path, name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
     """Yield stages that the lifecycle does not have, and settings of a stage without a binary."""
     stages = document.get("stage")
     asked = document.get("lifecycle", DEFAULT_LIFECYCLE)
     if not isinstance(stages, dict) or not isinstance(asked, str):
         return
+    is_of_file = document.get("relative_to") != RelativeTo.CWD
     try:
-        known = lifecycle.find(asked, Path()).stages
+        known = lifecycle.find(asked, path.parent if is_of_file else Path()).stages
     except LifecycleError as error:
         yield f"{_at(name, text, ('lifecycle',))}: {error}"
         return
@@ -137,6 +155,8 @@ def _stage_problems(name: str, text: str, document: Mapping[str, Any]) -> Iterat
         where = _at(name, text, ("stage", stage))
         if stage not in known:
             hint = suggestion(stage, known) or f"; its stages are {', '.join(known)}"
+            if "lifecycle" not in document:
+                hint += f"; {own_stages([stage])}"
             yield f"{where}: the lifecycle {asked!r} has no stage {described(stage)}{hint}"
         elif isinstance(settings, dict) and "bin" not in settings:
             yield f"{where}: stage {described(stage)} has settings, but no key 'bin'"

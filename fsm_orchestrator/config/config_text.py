@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tomli_w
 
+from fsm_orchestrator.config.file_texts import TEXT_KEYS, as_in_a_file, is_path, texts_of
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
+from fsm_orchestrator.config.templates import is_absolute
 from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import option_prefix, printable_name
-from fsm_orchestrator.vocabulary import OnChangedStage
+from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
 
 
 def config_text(config: RunConfig) -> str:
@@ -39,11 +43,24 @@ def config_text(config: RunConfig) -> str:
         document["rerun"] = list(config.rerun)
     if config.gates:
         document["gates"] = {gate.value: status for gate, status in config.gates.items()}
-    if config.stages:
-        document["stage"] = {
-            name: _stage(name, given, masker) for name, given in config.stages.items()
-        }
+    stages = {name: as_in_a_file(config, name) for name in config.stages}
+    if stages:
+        document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}
+    if _has_relative_paths(config.lifecycle, stages.values()):
+        document = {"relative_to": RelativeTo.CWD.value, **document}
     return "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
+
+
+def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> bool:
+    """Return whether it matters to the file where it lies."""
+    if lifecycle is not None and not (is_name(lifecycle) or os.path.isabs(lifecycle)):
+        return True
+    return any(
+        is_path(key, text) and not is_absolute(text)
+        for given in stages
+        for key in TEXT_KEYS
+        for text in texts_of(getattr(given, key))
+    )
 
 
 def _stage(name: str, given: StageGiven, masker: Masker) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class GivenFile(StrictModel):
     path: str = Field(description="Its absolute path.")
     sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
     keys: tuple[str, ...] = Field(description="The settings that it decides, by key.")
+    base: str = Field(description="The directory that its relative paths are relative to.")
 
 
 class InputFile(StrictModel):
@@ -36,7 +37,7 @@ class InputFile(StrictModel):
     kind: InputKind = Field(description="What the file is.")
     path: str = Field(description="Its absolute path.")
     sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
-    directory: str = Field(description="The directory that its relative paths are relative to.")
+    directory: str = Field(description="The operator's directory when it was given.")
     invocation: Ordinal = Field(description="Number of the invocation that it was given to.")
 
 

@@ -4,14 +4,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from fsm_orchestrator.config.file_texts import in_force
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import asked, looks_secret
-from fsm_orchestrator.text.phrases import option_prefix, suggestion
+from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
 from fsm_orchestrator.vocabulary import Compared
 
 
@@ -57,23 +59,26 @@ class StageSettings:
 
 
 def given_settings(
-    config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings]
+    config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings], run_id: str
 ) -> dict[str, StageSettings]:
     """Merge kept settings and those given now, for every stage that has a binary.
 
     Raises:
-        UsageError: settings for an unknown stage, or for one without a binary.
+        UsageError: settings for an unknown stage, or for one without a binary; a template of a
+            config file that cannot be filled in.
     """
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
+        own = f"; {own_stages(unknown)}" if lifecycle.name == DEFAULT_LIFECYCLE else ""
         raise UsageError(
             f"the lifecycle {lifecycle.name!r} has no stage {unknown[0]!r}"
             f"{suggestion(unknown[0], lifecycle.stages)}",
-            remedy=f"its stages are {', '.join(lifecycle.stages)}",
+            remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
+    given = in_force(config, run_id, {key for one in kept.values() for key in one.secrets})
     merged = {}
     for stage in lifecycle.stages:
-        settings = _merge(stage, config, kept.get(stage))
+        settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
@@ -97,8 +102,9 @@ def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
         )
 
 
-def _merge(stage: str, config: RunConfig, kept: StageSettings | None) -> StageSettings | None:
-    given = config.stages.get(stage, StageGiven())
+def _merge(
+    stage: str, config: RunConfig, given: StageGiven, kept: StageSettings | None
+) -> StageSettings | None:
     stored = {} if kept is None else kept.secrets
     if given.bin is not None:
         command = config.absolute(given.bin) if os.sep in given.bin else given.bin

@@ -292,3 +292,11 @@ def setting_named(parameter: str) -> tuple[StageOption, str] | None:
     name, separator, stage = parameter.partition("__")
     option = _OPTION_OF_PARAMETER.get(name + separator)
     return None if option is None else (option, stage)
+
+
+def stage_of_option(option: str) -> str | None:
+    """Return the stage that an option would be of, if there were such a stage."""
+    suffixes = sorted((f"-{one.suffix}" for one in STAGE_OPTIONS), key=len, reverse=True)
+    found = next((one for one in suffixes if option.endswith(one)), None)
+    name = None if found is None else option.removesuffix(found).lstrip("-").replace("-", "_")
+    return name or None

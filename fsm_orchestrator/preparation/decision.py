@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
+from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import (
     Change,
@@ -82,7 +81,7 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
         update={"lifecycle": followed, "lifecycle_sha256": followed.sha256}
     )
     kept = kept_settings(saved, config.stages)
-    settings = given_settings(config, checkpoint.lifecycle, kept.stages)
+    settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()
     earlier = (value for one in stored for value in one.secrets.values())
@@ -105,7 +104,7 @@ def _followed_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> Lifecycle:
     """Return the checkpoint's lifecycle, or the one given now that differs in settings only."""
     if config.lifecycle is None:
         return checkpoint.lifecycle
-    named = reading.find(config.lifecycle, Path(config.directory))
+    named = named_lifecycle(config)
     if named.relation_sha256 != checkpoint.lifecycle.relation_sha256:
         raise UsageError(
             f"the run to resume follows the lifecycle {checkpoint.lifecycle.name!r} that its"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, assert_never
 
+from fsm_orchestrator.config.file_texts import relative_texts, said_relative
+from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, problem_of, trigger_of
@@ -19,6 +21,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.startable import foreseen_end
 from fsm_orchestrator.stages.environment import environment_of
+from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
@@ -64,17 +67,27 @@ def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | 
             stderr=_NO_OUTPUT,
         )
     )
-    return None if end is None else _failure(end, preparation)
+    return None if end is None else _failure(end, preparation, stage)
 
 
-def _failure(end: NotSpawned | Exited, preparation: Preparation) -> ForeseenFailure | None:
+def _failure(
+    end: NotSpawned | Exited, preparation: Preparation, stage: str
+) -> ForeseenFailure | None:
     ending, status = kind_of(end)
     problem = problem_of(end)
     if problem is None:
         return None
     mask = preparation.masker.mask
-    masked = Problem(cause=mask(problem.cause), details=tuple(map(mask, problem.details)))
+    details = (*problem.details, *_relative(preparation.config, stage))
+    masked = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
     return ForeseenFailure(ending, status, masked)
+
+
+def _relative(config: RunConfig, stage: str) -> Iterator[str]:
+    """Yield to what the relative paths are relative that a config file gives for the stage."""
+    keys = [key for key in relative_texts(config, stage) if key in {"bin", "cwd"}]
+    if keys:
+        yield f"{listed(keys)} of stage {stage}: {said_relative(config)}"
 
 
 def foreseen_way(preparation: Preparation, failures: Mapping[str, ForeseenFailure]) -> ForeseenWay:

@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple, assert_never
 
 from pydantic import Field
 
-from fsm_orchestrator.config.config_file import ConfigFile, combined
+from fsm_orchestrator.config.config_file import ConfigFile, with_file
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
+from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.origins import InputFile, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
-from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
@@ -185,14 +185,15 @@ class _Said(NamedTuple):
 
 
 def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
-    content = load(Path(file.path), file.path).content
-    config = combined(
-        RunConfig(output_directory=run.config.output_directory, directory=file.directory), content
-    )
+    read = load(Path(file.path), file.path)
+    # OUT is typed from where this command is, not from where the file was given.
+    asked = RunConfig(output_directory=str(run.config.output_path), directory=file.directory)
+    content = read.content
+    config = with_file(asked, content, file.path, read.sha256)
     said = set(keys_given(config.model_dump(mode="json", exclude_none=True)))
     keys = said | set(run.checkpoint.origins.keys_of(file))
     kept = run.kept.stages
-    settings = given_settings(config, run.checkpoint.lifecycle, kept)
+    settings = given_settings(config, run.checkpoint.lifecycle, kept, run.checkpoint.run_id)
     masker = Masker((*run.kept.secrets.values(), *secret_values(settings).values()))
     differences = []
     for one in (*_run_settings(run.checkpoint, config, content), *_stages(kept, settings)):
@@ -216,7 +217,7 @@ def _run_settings(
     signals = {one.gate: one.status for one in checkpoint.gate_signals}
     for gate in Gate:
         yield _Said(f"gates.{gate.value}", signals[gate], content.gates.given().get(gate))
-    named = reading.find(content.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
+    named = named_lifecycle(config)
     followed = checkpoint.lifecycle
     is_same = named.relation_sha256 == followed.relation_sha256
     yield _Said("lifecycle", followed.name, followed.name if is_same else named.name)

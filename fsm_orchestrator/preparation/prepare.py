@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.clock import Clock
+from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
 from fsm_orchestrator.config.origins import NO_ORIGINS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
-    DEFAULT_LIFECYCLE,
     PRODUCT,
     REPORT_FILE,
     __version__,
@@ -26,7 +26,6 @@ from fsm_orchestrator.constants import (
 from fsm_orchestrator.disk import archive, belongings
 from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
-from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
@@ -124,8 +123,9 @@ def prepare_run(
             remedy="add --resume to continue the run in this directory",
         )
     clock = clock_of(config)
-    declared = reading.find(config.lifecycle or DEFAULT_LIFECYCLE, Path(config.directory))
-    settings = given_settings(config, declared, {})
+    declared = named_lifecycle(config)
+    run_id = _run_id(config, clock)
+    settings = given_settings(config, declared, {}, run_id)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
@@ -137,7 +137,7 @@ def prepare_run(
             "the run id holds the value of a declared secret, and it names files and events",
             remedy="give another --run-id, or none",
         )
-    private = private_of(settings, None, _run_id(config, clock), keep_secrets=config.keep_secrets)
+    private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))
     checkpoint = Checkpoint(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.text import hidden, units
 
 printable: Final = hidden.printable
@@ -63,6 +64,15 @@ def with_details(cause: str, details: Iterable[str]) -> str:
 def option_prefix(stage: str) -> str:
     """Return the beginning of a stage's options: `--manager`; `_` becomes `-`."""
     return "--" + stage.replace("_", "-")
+
+
+def own_stages(names: Iterable[str]) -> str:
+    """Return how to have stages of one's own, for who has named some that the lifecycle has not."""
+    stages = ",".join(name for name in names if name.isidentifier())
+    return (
+        f"for stages of your own: `{PRODUCT} init . --stages {stages or 'plan,apply'}` writes a"
+        " lifecycle that has them, and `--lifecycle ./FILE` runs one"
+    )
 
 
 def _shortened(text: str) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import fsm_orchestrator
+from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from tests.cli.cli_cases import GOOD_RUN, everything
 from tests.support.command import (
     RUN_COMMAND_LINE,
@@ -36,10 +38,9 @@ RUN_OPTIONS = (
 HELP_FOR = {
     ("--help",): ("run", "plan", "status", "--version", "--help"),
     ("-h",): ("run", "plan", "status", "--version", "--help"),
-    ("run", "--help"): (*RUN_OPTIONS, "--log-format", "Example"),
-    ("run", "-h"): (*RUN_OPTIONS, "--log-format", "Example"),
-    ("./out", "--help"): (*RUN_OPTIONS, "--log-format", "Example"),
-    ("plan", "--help"): RUN_OPTIONS,
+    ("run", "--help-all"): (*RUN_OPTIONS, "--log-format", "Example"),
+    ("./out", "--help-all"): (*RUN_OPTIONS, "--log-format", "Example"),
+    ("plan", "--help-all"): RUN_OPTIONS,
     ("status", "--help"): ("OUT", "--json", "--help"),
 }
 
@@ -64,6 +65,44 @@ def test_short_help_is_help(tmp_path: Path) -> None:
     for words in ((), ("run",), ("plan",), ("status",)):
         short, long = (orchestrate(*words, option, cwd=tmp_path) for option in ("-h", "--help"))
         assert short == long, words
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_help_of_a_run_fits_a_screen(tmp_path: Path, command: str) -> None:
+    """At 80 columns, with every option of a run, and each of a stage's once."""
+    shown = orchestrate(command, "--help", cwd=tmp_path, env={"COLUMNS": "80"}).stdout
+    lines = shown.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    words = shown.replace("/", " ").split()
+    options = [one for one in RUN_OPTIONS if not one.startswith(("--manager-", "--executor-"))]
+    assert [one for one in (*options, "--help-all") if one not in words] == []
+    assert words.count("--<stage>-bin") == 1
+    suffixes = [f"-{one.suffix}" for one in STAGE_OPTIONS[1:]]
+    assert [one for one in suffixes if words.count(one) != 1] == []
+    assert "--config run.toml" in shown
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "config check", "config show"])
+def test_every_help_begins_with_what_it_does_and_has_an_example(
+    tmp_path: Path, command: str
+) -> None:
+    """The example is a command; of `completion`, the line for a start file."""
+    shown = orchestrate(*command.split(), "--help", cwd=tmp_path).stdout
+    assert re.search(r"^  [A-Z].*", shown.split("\n\n")[1])
+    if command != "completion":
+        first = command.split(maxsplit=1)[0]
+        assert re.search(rf"Examples?:\n    fsm-orchestrator {first} ", shown)
+
+
+def test_commands_stand_in_groups(tmp_path: Path) -> None:
+    """Each command once, under one of four headings."""
+    shown = orchestrate("--help", cwd=tmp_path).stdout
+    headings = ("Run:", "Look:", "Design:", "Machine:")
+    places = [shown.index(f"\n{one}") for one in headings]
+    assert places == sorted(places)
+    listed = re.findall(r"^  ([a-z]+) ", shown[places[0] :], re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 def test_example_in_help_works(tmp_path: Path) -> None:

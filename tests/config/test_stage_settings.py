@@ -42,7 +42,7 @@ KEPT = StageSettings(
 def merged(kept: StageSettings | None, **given_now: Any) -> StageSettings:
     """The manager's settings: `kept` ones, overlaid by those given now."""
     known = {} if kept is None else {"manager": kept}
-    return given_settings(config(**given_now), LIFECYCLE, known)["manager"]
+    return given_settings(config(**given_now), LIFECYCLE, known, "a-run")["manager"]
 
 
 def hider(*secrets: str) -> Hider:
@@ -69,7 +69,10 @@ def changes(then: StageSettings, now: StageSettings, *secrets: str) -> list[Chan
 def test_what_is_not_given_is_kept() -> None:
     """Nothing given: the kept settings stand, and a stage without any has none."""
     found = given_settings(
-        RunConfig(output_directory="out", directory="/here"), LIFECYCLE, {"executor": KEPT}
+        RunConfig(output_directory="out", directory="/here"),
+        LIFECYCLE,
+        {"executor": KEPT},
+        "a-run",
     )
     assert found == {"executor": KEPT}
 
@@ -109,7 +112,9 @@ def test_a_binary_redeclares_its_stage_whole() -> None:
 
 def test_settings_of_one_stage_leave_the_other_alone() -> None:
     """Each stage is merged by itself."""
-    found = given_settings(config(timeout_ms=7), LIFECYCLE, {"manager": KEPT, "executor": KEPT})
+    found = given_settings(
+        config(timeout_ms=7), LIFECYCLE, {"manager": KEPT, "executor": KEPT}, "a-run"
+    )
     assert found == {"manager": replace(KEPT, limits=GivenLimits(timeout_ms=7)), "executor": KEPT}
 
 
@@ -129,7 +134,7 @@ def test_an_unknown_stage_is_refused() -> None:
     """Settings for a stage that the lifecycle does not have name it, and those it has."""
     wrong = RunConfig(output_directory="out", stages={"reviewer": StageGiven(bin="true")})
     with pytest.raises(UsageError, match="reviewer") as caught:
-        given_settings(wrong, LIFECYCLE, {})
+        given_settings(wrong, LIFECYCLE, {}, "a-run")
     assert "manager, executor" in caught.value.remedy
 
 

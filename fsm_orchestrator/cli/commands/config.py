@@ -55,10 +55,12 @@ def show_command(parameters: Mapping[str, Any]) -> int:
 def _prepared(read: config_reading.ReadConfig) -> Preparation:
     """Prepare the file as a new run would, whatever it says about resuming."""
     flags = RunConfig(output_directory=PLACE_HOLDER)
+    path = flags.absolute(read.name)
     content = read.content.model_copy(
         update=dict.fromkeys(("resume", "resume_or_start", "rerun", "on_changed_stage"))
     )
-    return prepare(config_file.combined(flags, content), may_lack_values=True)
+    config = config_file.with_file(flags, content, path, read.sha256)
+    return prepare(config, may_lack_values=True)
 
 
 def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool) -> Iterator[Line]:

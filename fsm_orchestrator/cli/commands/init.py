@@ -1,12 +1,15 @@
-"""`init`: a directory to start from: a config file, two stub stages and the next command."""
+"""`init`: a directory to start from: a config file, stages, and the next commands."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import click
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line
@@ -16,39 +19,92 @@ from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.vocabulary import ExitCode
 
 CONFIG_NAME: Final = "run.toml"
+SCRIPT_MODE: Final = 0o777
+TEXT_MODE: Final = 0o666
 
-_MODES: Final[Mapping[str, int]] = {CONFIG_NAME: 0o666, "manager.sh": 0o777, "executor.sh": 0o777}
-"""The files that are written, each a copy of the one in `init_files`, with their modes."""
+_SHIPPED: Final = {
+    CONFIG_NAME: TEXT_MODE,
+    "manager.sh": SCRIPT_MODE,
+    "executor.sh": SCRIPT_MODE,
+}
+"""The files for the default lifecycle, each a copy of the one in `init_files`, with their modes."""
+
+
+class NewFile(NamedTuple):
+    """A file to be written."""
+
+    content: bytes
+    mode: int
 
 
 def init_command(parameters: Mapping[str, Any]) -> int:
     """Write the files; refuse to overwrite any of them."""
-    typed = parameters["directory"]
+    stages, commands = parameters["stages"], parameters["commands"]
+    approved = parameters["approve_before"]
+    is_own = bool(stages or commands)
+    typed = parameters["directory"] or (os.curdir if is_own else None)
+    if typed is None:
+        raise click.UsageError("missing argument 'DIR'; . is the current directory")
+    if stages and commands:
+        raise UsageError("--stages and --from both name the stages", remedy="give one of them")
+    if approved and not is_own:
+        raise UsageError("--approve-before needs stages", remedy="give --stages, or --from")
+    if is_own:
+        from fsm_orchestrator.cli.commands.init_stages import stages_asked
+
+        asked = stages_asked(stages, commands, approved)
+        _write(typed, asked.files)
+        told = asked.told
+    else:
+        shipped = resources.files("fsm_orchestrator.cli.commands") / "init_files"
+        _write(
+            typed,
+            {name: NewFile((shipped / name).read_bytes(), mode) for name, mode in _SHIPPED.items()},
+        )
+        told = _told_of_shipped(typed)
+    names = asked.files if is_own else _SHIPPED
+    wrote = f"{typed}: wrote {', '.join(names)}; {CONFIG_NAME} explains each setting\n\n"
+    enter = f"  cd {shell_line((typed,))}\n" if is_own and typed != os.curdir else ""
+    console.stdout().write(wrote + enter + told)
+    return ExitCode.DONE
+
+
+def _write(typed: str, new: Mapping[str, NewFile]) -> None:
+    """Write all files or none.
+
+    Raises:
+        UsageError: one is there already, or cannot be written.
+    """
     directory = Path(typed)
-    present = [name for name in _MODES if os.path.lexists(directory / name)]
+    present = [name for name in new if os.path.lexists(directory / name)]
     if present:
         raise UsageError(
             f"{directory / present[0]} is there already; nothing was written",
             remedy="name a new directory",
         )
-    contents = resources.files("fsm_orchestrator.cli.commands") / "init_files"
+    written: list[Path] = []
     try:
         files.make_directory(directory)
-        for name, mode in _MODES.items():
-            files.replace_file(directory / name, (contents / name).read_bytes(), mode=mode)
+        for name, one in new.items():
+            files.replace_file(directory / name, one.content, mode=one.mode)
+            written.append(directory / name)
     except OSError as error:
+        for path in written:
+            with contextlib.suppress(OSError):
+                files.remove(path)
         raise UsageError(
             f"cannot write to {directory}: {files.reason(error)}",
             remedy="name a directory that you may write to",
         ) from error
+
+
+def _told_of_shipped(typed: str) -> str:
     plan, run = (command_line(name, "./out", "--config", CONFIG_NAME) for name in ("plan", "run"))
     signals = "--policy-status allow --ci-status success --review-status approved"
-    console.stdout().write(
-        f"{typed}: wrote {', '.join(_MODES)}; {CONFIG_NAME} explains each setting\n\n"
+    return (
         "To see what would run, and why it would not run yet (this starts nothing):\n\n"
         f"  cd {shell_line((typed,))}\n"
         f"  {plan}\n\n"
         "To run it. Each signal should come from a person or a check; here you give it:\n\n"
         f"  {run} \\\n    {signals}\n"
     )
-    return ExitCode.DONE

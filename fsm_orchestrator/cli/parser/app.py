@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
-from fsm_orchestrator.cli.parser.names import COMMANDS, HELP_WORD, VERSION_WORD
+from fsm_orchestrator.cli.parser.names import COMMAND_GROUPS, COMMANDS, HELP_WORD, VERSION_WORD
 from fsm_orchestrator.constants import PRODUCT, __version__
 
 if TYPE_CHECKING:
@@ -60,8 +60,12 @@ class CommandGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of the commands without making them."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        grouped = {name for names in COMMAND_GROUPS.values() for name in names}
+        others = tuple(name for name in COMMANDS if name not in grouped)
+        for group, names in COMMAND_GROUPS.items():
+            shown = (*names, *others) if group == "Machine" else names
+            with formatter.section(group):
+                formatter.write_dl([(f"{name:10}", COMMANDS[name]) for name in shown])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Offer commands; once something is typed, also what may follow an omitted `run`."""

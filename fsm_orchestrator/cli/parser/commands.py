@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from fsm_orchestrator.cli.parser.help_texts import HELP
+from fsm_orchestrator.cli.parser.help_texts import HELP, SHORT_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
@@ -24,7 +24,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     Whole,
     one_of,
 )
-from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
+from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
 from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
@@ -37,7 +37,19 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
         return None
     if name == "config":
         return _config()
-    return SectionedCommand(
+    if name in SHORT_HELP:
+        return LongCommand(
+            name,
+            short=SHORT_HELP[name],
+            epilog="--help-all explains each option.",
+            stages=stages,
+            help=HELP[name],
+            short_help=COMMANDS[name],
+            params=_PARAMETERS[name](stages),
+            callback=_calls(name, f"{name}_command"),
+        )
+    kind = ManyAfterFrom if name == "init" else SectionedCommand
+    return kind(
         name,
         help=HELP[name],
         short_help=COMMANDS[name],
@@ -218,14 +230,16 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
 def _config() -> click.Group:
     check = SectionedCommand(
         "check",
-        help="Report everything that is wrong with a config file.",
+        help="Report everything that is wrong with a config file.\n\n\b\nExample:\n  "
+        "fsm-orchestrator config check run.toml",
         params=[_argument("file", FilePath("FILE"))],
         callback=_calls("config", "check_command"),
     )
     show = SectionedCommand(
         "show",
         help="Print the settings of a run that were set, and where; with --all, every one.\n\n"
-        "For a config file, as a new run would take it; for OUT, as a resume would.",
+        "For a config file, as a new run would take it; for OUT, as a resume would.\n\n"
+        "\b\nExample:\n  fsm-orchestrator config show run.toml",
         params=[
             _argument("out_or_file", FilePath("OUT|FILE")),
             _in_full("Show every setting that a run would use, defaults included."),
@@ -235,6 +249,32 @@ def _config() -> click.Group:
     )
     commands = [check, show]
     return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
+
+
+def _init(_stages: Sequence[str]) -> list[click.Parameter]:
+    section = "Stages of your own"
+    return [
+        _argument("directory", Directory("DIR"), "[DIR]", required=False),
+        Once(
+            section,
+            "--stages",
+            type=NonEmpty("NAMES"),
+            help="Stages in their order, with commas: plan,apply. Each gets a script to fill in.",
+        ),
+        Section(
+            section,
+            ("--from", "commands"),
+            multiple=True,
+            type=NonEmpty("COMMAND..."),
+            help="Commands in their order, each in quotes, which become the stages.",
+        ),
+        Once(
+            section,
+            "--approve-before",
+            type=NonEmpty("NAMES"),
+            help="Stages, with commas, that wait until the gate review has passed.",
+        ),
+    ]
 
 
 def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
@@ -277,7 +317,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
     ],
     "diagram": _diagram,
     "schema": lambda _: [_argument("name", one_of(SchemaName), "NAME")],
-    "init": lambda _: [_argument("directory", Directory("DIR"))],
+    "init": _init,
     "selftest": _selftest,
     "completion": lambda _: [_argument("shell", click.Choice(COMPLETION_SHELLS), "SHELL")],
 }

@@ -16,6 +16,36 @@ durable, a report a supervisor can trust.
   fsm-orchestrator status [OUT]  where a run stands
   fsm-orchestrator verify FILE   what a lifecycle promises, proved
 """
+SHORT_HELP: Final[Mapping[str, str]] = {
+    "run": """Run the stages of a lifecycle behind their gates, or resume the run in OUT.
+
+\b
+Example:
+  fsm-orchestrator run ./out \\
+    --policy-status allow --ci-status success --review-status approved \\
+    --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
+    --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
+  fsm-orchestrator run ./out --resume
+
+\b
+With a config file, which `fsm-orchestrator init` writes:
+  fsm-orchestrator run ./out --config run.toml --ci-status success ...
+
+\b
+Exit codes:
+  0 done       2 usage error or refused request: nothing was written
+  1 failed     75 busy: another orchestrator works in OUT
+  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
+  124 timeout  70 internal error, a bug
+""",
+    "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
+
+\b
+Example:
+  fsm-orchestrator plan ./out --config run.toml --ci-status success
+""",
+}
+"""What `--help` says of the commands with more options than a screen holds; `HELP` is for all."""
 HELP: Final[Mapping[str, str]] = {
     "run": """Run the stages of a lifecycle behind their gates, or resume a run.
 
@@ -41,12 +71,20 @@ Exit codes:
 
 Takes the options of `run`, and shows a line for each stage; with --all, each command, limit and
 file. Starts nothing and writes nothing.
+
+\b
+Example:
+  fsm-orchestrator plan ./out --config run.toml --ci-status success
 """,
     "status": """Show where the run in OUT stands, and what to type next.
 
 Without OUT, the current directory. For several OUT, and for a directory that holds output
 directories, prints one line per run: its outcome or state, for how long, the attempt at work, what
 keeps it from closing, and the last line printed. With --run-id, shows how an archived run ended.
+
+\b
+Example:
+  fsm-orchestrator status ./out
 """,
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
@@ -54,6 +92,10 @@ to type next.
 Without OUT, the run in the current directory. Shows in a dozen lines the cause with the stage's
 last words, the remedy and the exact next command; with --all everything, each gate and each attempt
 of each stage included. Starts nothing and writes nothing.
+
+\b
+Example:
+  fsm-orchestrator explain ./out
 """,
     "logs": """Show what the stages of the run in OUT print, each line with its stage.
 
@@ -65,8 +107,16 @@ they were printed, but no colours unless FORCE_COLOR is set; a terminal gets the
 progress bar, colours if it may have them, and every other control character made visible. --grep
 searches what is shown, a line of more than 8 KiB in pieces. With --follow, new output is printed
 until the run has ended.
+
+\b
+Example:
+  fsm-orchestrator logs ./out --follow
 """,
     "stop": """Stop the run at work in OUT as SIGTERM would, wait for it, and report how it ended.
+
+\b
+Example:
+  fsm-orchestrator stop ./out
 
 \b
 Exit codes:
@@ -77,18 +127,39 @@ Exit codes:
 
 Without OUT, of the run in the current directory.
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
-""",
-    "init": """Write a config file and two stub stages to DIR, and print what to type next.
 
-Existing files are not overwritten.
+\b
+Example:
+  fsm-orchestrator report ./out --html page.html
 """,
-    "config": """Check a config file, or show what a run would use and where it was set.""",
+    "init": """Write what a first run needs to DIR, and print what to type next.
+
+With --stages or --from, DIR gets a lifecycle that is proved, a config file and, for --stages, a
+script for each stage; DIR is then the current directory unless given, and commands run in it.
+Without, it gets a config file and two stub stages of the default lifecycle. No existing file is
+overwritten: if one is in the way, nothing is written.
+
+\b
+Examples:
+  fsm-orchestrator init . --stages plan,apply --approve-before apply
+  fsm-orchestrator init nightly --from "make plan" "make apply"
+""",
+    "config": """Check a config file, or show what a run would use and where it was set.
+
+\b
+Example:
+  fsm-orchestrator config check run.toml
+""",
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
 Checks locks, atomic replacement, fsync, whether a rewritten artifact is told from a leftover,
 containment, and runs of harmless stages that are killed and resumed, all in a scratch directory
 below OUT that is removed afterwards. Meant for network, overlay and container file systems, before
 they hold runs.
+
+\b
+Example:
+  fsm-orchestrator selftest /srv/runs
 
 \b
 Exit codes:
@@ -98,10 +169,18 @@ Exit codes:
     "lifecycle": """Print a built-in lifecycle, as a start for your own.
 
 Without NAME, list them. The format is explained in states/README.md.
+
+\b
+Example:
+  fsm-orchestrator lifecycle governed_run > own.toml
 """,
     "verify": """Prove what lifecycles promise, or show the walks that break a promise.
 
 LIFECYCLE is a name or a path, as for --lifecycle; without any, all built-in lifecycles.
+
+\b
+Example:
+  fsm-orchestrator verify ./own.toml
 
 \b
 Exit codes:
@@ -120,6 +199,10 @@ SHELL is bash, zsh or fish. For completion in every new shell, add one line to i
     "schema": f"""Print the JSON Schema of a file that the program writes or reads.
 
 NAME is one of {", ".join(SchemaName)}.
+
+\b
+Example:
+  fsm-orchestrator schema report > report.schema.json
 """,
     "diagram": """Draw a lifecycle, a run over it, or what differs between two.
 

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "diagram": "Draw a lifecycle, a run, a difference.",
     "config": "Check or show settings.",
     "schema": "Print a JSON Schema.",
-    "init": "Write a config file and two stub stages to start from.",
+    "init": "Write a lifecycle, a config file and stages to start from.",
     "selftest": "Check this machine and file system.",
     "completion": "Print the completion script of a shell.",
 }
@@ -28,6 +28,13 @@ HELP_WORD: Final = "help"
 VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
+COMMAND_GROUPS: Final = {
+    "Run": ("run", "plan", "stop", "init"),
+    "Look": ("status", "explain", "logs", "report"),
+    "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
+    "Machine": ("selftest", "completion"),
+}
+"""The commands by what they are for; those in no group stand under Machine."""
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
@@ -49,6 +56,9 @@ VALUE_OPTIONS: Final = frozenset(
         "--log-format",
         "--log-level",
         "--config",
+        "--stages",
+        "--from",
+        "--approve-before",
         "--kills",
         "--attempt",
         "--lines",

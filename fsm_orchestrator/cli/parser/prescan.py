@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.toml import NotATableError, table_of
+from fsm_orchestrator.vocabulary import RelativeTo
 
 _VALUE_SUFFIXES: Final = [
     suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
@@ -63,7 +64,8 @@ def stage_names(found: Prescan) -> tuple[str, ...]:
     lifecycle = found.lifecycle or file.get("lifecycle")
     try:
         if isinstance(lifecycle, str):
-            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, Path()))
+            directory = Path() if found.lifecycle else _base(found, file)
+            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, directory))
         in_file = (file.get("resume"), file.get("resume_or_start"))
         is_resume = found.resume or True in in_file
         output = found.output_directory
@@ -81,6 +83,12 @@ def _config_file(found: Prescan) -> dict[str, Any]:
         return table_of(read_bounded(Path(found.config), peek.RECORD_BYTES_MAX))
     except (OSError, NotATableError):
         return {}
+
+
+def _base(found: Prescan, file: Mapping[str, Any]) -> Path:
+    """Return the directory that the relative paths of the config file are relative to."""
+    is_of_file = found.config is not None and file.get("relative_to") != RelativeTo.CWD
+    return Path(found.config or "").parent if is_of_file else Path()
 
 
 def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
 
 from fsm_orchestrator.cli.parser.parameters import Once, Section
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, setting_named
+from fsm_orchestrator.text.phrases import option_prefix
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -46,6 +50,91 @@ class SectionedCommand(click.Command):
         for section, records in sections.items():
             with formatter.section(section):
                 formatter.write_dl(records)
+
+
+class LongCommand(SectionedCommand):
+    """A command with more options than a screen holds.
+
+    `--help` names them, those of stages once; `--help-all` explains them.
+    """
+
+    def __init__(self, *args: Any, short: str, stages: Sequence[str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._short, self._stages = short, stages
+        self.params.append(
+            Section(
+                "Output",
+                "--help-all",
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_show_all,
+                help="Show the help with what each option is for, stage by stage.",
+            )
+        )
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the short text, unless all is asked for."""
+        whole, self.help = self.help, self.help if _ALL in ctx.meta else self._short
+        try:
+            super().format_help_text(ctx, formatter)
+        finally:
+            self.help = whole
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names of the options by section, unless all is asked for."""
+        if _ALL in ctx.meta:
+            super().format_options(ctx, formatter)
+            return
+        sections: dict[str, list[str]] = {}
+        for one in self.get_params(ctx):
+            if isinstance(one, click.Option) and setting_named(one.name or "") is None:
+                section = one.section if isinstance(one, Section) else "Output"
+                sections.setdefault(section, []).append("/".join(one.opts))
+        suffixes = [f"-{one.suffix}" for one in STAGE_OPTIONS]
+        of_stages = f"Each stage, by its name ({', '.join(map(option_prefix, self._stages))})"
+        for section, names in (
+            *sections.items(),
+            (of_stages, ["--<stage>" + suffixes[0], *suffixes[1:]]),
+        ):
+            with formatter.section(section):
+                indent = " " * formatter.current_indent
+                for line in _wrapped(names, formatter.width - len(indent)):
+                    formatter.write(f"{indent}{line}\n")
+
+
+_ALL: Final = "fsm_orchestrator.help_all"
+
+
+def _show_all(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    """Print the whole help and end."""
+    if is_asked and not ctx.resilient_parsing:
+        ctx.meta[_ALL] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
+
+
+def _wrapped(names: Sequence[str], width: int) -> list[str]:
+    """Return names in lines; none is broken at its dashes."""
+    return textwrap.wrap("  ".join(names), width, break_on_hyphens=False)
+
+
+class ManyAfterFrom(SectionedCommand):
+    """A command whose `--from` takes every word up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat `--from` before each word that belongs to it."""
+        words: list[str] = []
+        is_from = False
+        for word in args:
+            if word.startswith("-"):
+                is_from = word == "--from"
+                words += [] if is_from else [word]
+            else:
+                words += ["--from", word] if is_from else [word]
+        if is_from and args[-1:] == ["--from"]:
+            words.append("--from")
+        return super().parse_args(ctx, words)
 
 
 def _unexpected(ctx: click.Context, word: str) -> str:

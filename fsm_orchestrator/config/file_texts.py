@@ -1,0 +1,141 @@
+"""The commands and paths of a config file, as the run has them: filled in, and absolute."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+from fsm_orchestrator.config.templates import Facts, TemplateError, escaped, filled, is_absolute
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
+from fsm_orchestrator.errors import LifecycleError, UsageError
+from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.lifecycle.source import is_name
+
+TEXT_KEYS: Final = ("bin", "args", "expected_artifacts", "cwd")
+"""The keys of a stage whose texts may have templates."""
+
+
+def texts_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the texts of a key that has one or several."""
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
+def is_path(key: str, text: str) -> bool:
+    """Return whether a text is a path: a command without a `/` is looked up on PATH."""
+    return key != "args" and (key != "bin" or os.sep in text)
+
+
+def from_file(config: RunConfig, stage: str) -> tuple[str, ...]:
+    """Return which of a stage's keys with templates the config file decides."""
+    file = config.config_file
+    keys = () if file is None else file.keys
+    return tuple(key for key in TEXT_KEYS if f"stage.{stage}.{key}" in keys)
+
+
+def in_force(
+    config: RunConfig, run_id: str, kept_secrets: Collection[str]
+) -> Mapping[str, StageGiven]:
+    """Return what is given for each stage, with the texts of the config file as the run has them.
+
+    Raises:
+        UsageError: a template cannot be filled in.
+    """
+    if config.config_file is None:
+        return config.stages
+    declared = (key for given in config.stages.values() for key in given.secrets or ())
+    facts = Facts(str(config.output_path), run_id, frozenset((*kept_secrets, *declared)))
+    return {stage: _stage(config, stage, facts) for stage in config.stages}
+
+
+def _stage(config: RunConfig, stage: str, facts: Facts) -> StageGiven:
+    given = config.stages[stage]
+    changes: dict[str, Any] = {}
+    for key in from_file(config, stage):
+        value = getattr(given, key)
+        texts = tuple(_text(config, stage, key, text, facts) for text in texts_of(value))
+        changes[key] = texts[0] if isinstance(value, str) else texts
+    return given.model_copy(update=changes) if changes else given
+
+
+def _text(config: RunConfig, stage: str, key: str, text: str, facts: Facts) -> str:
+    file = config.config_file
+    assert file is not None  # noqa: S101 - who asks has one
+    try:
+        done = filled(text, facts)
+    except TemplateError as error:
+        raise _refusal(file.path, stage, key, str(error)) from None
+    if not done and key != "args":
+        raise _refusal(file.path, stage, key, "it is empty once its templates are filled in")
+    return str(Path(file.base, done)) if is_path(key, done) else done
+
+
+def _refusal(path: str, stage: str, key: str, why: str) -> UsageError:
+    return UsageError(
+        f"{path}: key 'stage.{stage}.{key}': {why}",
+        remedy="correct the file, or set what it takes from the environment",
+    )
+
+
+def as_in_a_file(config: RunConfig, stage: str) -> StageGiven:
+    """Return what is given for a stage as a config file says it from the operator's directory.
+
+    Templates of the config file stay; the braces of what was given otherwise are no templates.
+    """
+    given, in_file = config.stages[stage], from_file(config, stage)
+    changes: dict[str, Any] = {}
+    for key in TEXT_KEYS:
+        value = getattr(given, key)
+        texts = tuple(
+            _rebased(config, key, text) if key in in_file else escaped(text)
+            for text in texts_of(value)
+        )
+        changes[key] = texts[0] if isinstance(value, str) else value if value is None else texts
+    return given.model_copy(update=changes)
+
+
+def _rebased(config: RunConfig, key: str, text: str) -> str:
+    file = config.config_file
+    is_left = file is None or file.base == config.directory
+    if file is None or is_left or not is_path(key, text) or is_absolute(text):
+        return text
+    return os.path.join(escaped(file.base), text)
+
+
+def relative_texts(config: RunConfig, stage: str) -> tuple[str, ...]:
+    """Return the keys of a stage with a path in the config file that is relative to it."""
+    given = config.stages.get(stage)
+    return tuple(
+        key
+        for key in from_file(config, stage)
+        if any(
+            is_path(key, text) and not is_absolute(text) for text in texts_of(getattr(given, key))
+        )
+    )
+
+
+def named_lifecycle(config: RunConfig) -> Lifecycle:
+    """Read the lifecycle that was asked for.
+
+    Raises:
+        LifecycleError: there is none, it cannot be read, or it is refused.
+    """
+    named, file = config.lifecycle or DEFAULT_LIFECYCLE, config.config_file
+    try:
+        return reading.find(named, Path(config.directory))
+    except LifecycleError as error:
+        is_from_file = file is not None and "lifecycle" in file.keys
+        if is_from_file and not is_name(named) and not os.path.lexists(named):
+            error.args = (f"{error}; `lifecycle` is {said_relative(config)}",)
+        raise
+
+
+def said_relative(config: RunConfig) -> str:
+    """Return to what the relative paths of the config file are relative, as a phrase."""
+    file = config.config_file
+    if file is None or file.base != os.path.dirname(file.path):
+        return f"relative to the directory in which the command was typed, {config.directory}"
+    return f"relative to {file.path}"
