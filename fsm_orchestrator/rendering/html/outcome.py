@@ -19,6 +19,7 @@ class Headline:
         look: the look of its standing.
         closure_ready: the value in the report, and whether it still holds.
         may_close: whether a supervisor may close the run.
+        started_at: when the first invocation began.
         since_name: what the time since which it has stood there is called.
         at_work: the time that the command was at work in all.
     """
@@ -26,6 +27,7 @@ class Headline:
     look: Look
     closure_ready: str
     may_close: bool
+    started_at: str
     since_name: str
     at_work: str
 
@@ -39,6 +41,7 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
         look=STANDINGS[explanation.standing],
         closure_ready=("true" if is_done else stale) if was_ready else "false",
         may_close=was_ready and is_done,
+        started_at=view.invocations[0].started_at,
         since_name=_since_name(explanation.standing),
         at_work=_at_work(view),
     )
