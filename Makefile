@@ -1,20 +1,32 @@
 # Two commands do all the set-up: `make demo` and `make test`. Each makes the virtual environment it needs.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first Python that will do; another one with `make demo PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test soak bench check schemas diagrams docs golden test-lowest format clean
 
+# What is missing is said before anything is installed.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@test -n '$(PYTHON)' || { echo 'make: no Python 3.11 or later: install one, or name it:' \
+	  'make demo PYTHON=/path/to/python' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'make: $(PYTHON) is not' \
+	  'Python 3.11 or later: name another one: make demo PYTHON=/path/to/python' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { echo 'make: $(PYTHON) cannot make virtual' \
+	  'environments: install its venv package (python3-venv on Debian)' >&2; exit 1; }
+	'$(PYTHON)' -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[demo]'
+	@echo 'Installing the program, and what the demo needs, into $(VENV): less than a minute.'
+	$(PIP) install --editable '.[demo]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[dev,demo]'
+	@echo 'Installing the program, and what its tests need, into $(VENV): about a minute.'
+	$(PIP) install --editable '.[dev,demo]'
 	touch $@
 
 demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, failed, resumed, done

@@ -1,8 +1,41 @@
 """Runs binaries as stages of a declared, gated state machine.
 
-The Python interface: `run`, `resume`, `load_report`, `RunConfig`, `StageGiven`; `KeeperPool` for
-programs that make many runs; `load_lifecycle`, `verify`, `diff`; and the errors of
-`fsm_orchestrator.errors`. Loaded when first used: `--help` and `--version` need none of it.
+    from fsm_orchestrator import RunConfig, StageGiven, run
+
+    report = run(
+        RunConfig(
+            output_directory="out/release",
+            gates={"policy": "allow", "ci": "success", "review": "approved"},
+            stages={
+                "manager": StageGiven(bin="./plan.sh"),
+                "executor": StageGiven(bin="./apply.sh"),
+            },
+        )
+    )
+    if not report.closure_ready:
+        print(report.terminal_state, report.exit_code)
+
+Run:
+    RunConfig, StageGiven   what to run, and where
+    run, resume             run it to its end, or go on with it; both return the Report
+    Interrupts, Listener    end a run from elsewhere; be called with every event
+    KeeperPool              lends keepers to a program that makes many runs
+
+Look:
+    load_report, Report     the record of a run
+    Outcome                 how it ended: done, blocked, failed or timeout
+
+Design:
+    load_lifecycle, Lifecycle   a declared machine, read and proved
+    verify, diff                what is proved of one; what changed between two
+
+Errors:
+    OrchestratorError       the base of all; its `remedy` says what to do
+    UsageError, LifecycleError, BusyError, CheckpointError, ReportError, OperationError,
+    RecordingError, InternalError: see `fsm_orchestrator.errors`
+
+Each is described by `help()`, as `help(fsm_orchestrator.run)`. A name is loaded when it is first
+used: `--help` and `--version` need none of them.
 """
 
 from __future__ import annotations
@@ -14,19 +47,45 @@ if TYPE_CHECKING:
     from fsm_orchestrator.api import load_report, resume, run
     from fsm_orchestrator.config.run_config import RunConfig, StageGiven
     from fsm_orchestrator.constants import __version__
+    from fsm_orchestrator.errors import (
+        BusyError,
+        CheckpointError,
+        InternalError,
+        LifecycleError,
+        OperationError,
+        OrchestratorError,
+        RecordingError,
+        ReportError,
+        UsageError,
+    )
     from fsm_orchestrator.lifecycle.diff import diff
     from fsm_orchestrator.lifecycle.model import Lifecycle
     from fsm_orchestrator.lifecycle.reading import load_lifecycle
     from fsm_orchestrator.lifecycle.verification import verify
+    from fsm_orchestrator.processes.interrupts import Interrupts
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
+    from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.record.report import Report
+    from fsm_orchestrator.vocabulary import Outcome
 
 __all__ = [
+    "BusyError",
+    "CheckpointError",
+    "InternalError",
+    "Interrupts",
     "KeeperPool",
     "Lifecycle",
+    "LifecycleError",
+    "Listener",
+    "OperationError",
+    "OrchestratorError",
+    "Outcome",
+    "RecordingError",
     "Report",
+    "ReportError",
     "RunConfig",
     "StageGiven",
+    "UsageError",
     "__version__",
     "diff",
     "load_lifecycle",
@@ -37,11 +96,23 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "BusyError": "errors",
+    "CheckpointError": "errors",
+    "InternalError": "errors",
+    "Interrupts": "processes.interrupts",
     "KeeperPool": "processes.keeper_pool",
     "Lifecycle": "lifecycle.model",
+    "LifecycleError": "errors",
+    "Listener": "record.event_log",
+    "OperationError": "errors",
+    "OrchestratorError": "errors",
+    "Outcome": "vocabulary",
+    "RecordingError": "errors",
     "Report": "record.report",
+    "ReportError": "errors",
     "RunConfig": "config.run_config",
     "StageGiven": "config.run_config",
+    "UsageError": "errors",
     "__version__": "constants",
     "diff": "lifecycle.diff",
     "load_lifecycle": "lifecycle.reading",

@@ -86,7 +86,10 @@ def _leave_out_unused() -> None:
     modules: dict[str, Any] = sys.modules
     for name in ("rich", "better_exceptions", "colorama"):
         modules.setdefault(name, None)
-    sys.modules.setdefault("asyncio", _Later("asyncio"))
+    coroutines = _Later("asyncio")
+    # logging asks for the current task (Python 3.12 and later), and structlog makes a log record.
+    coroutines.__dict__["current_task"] = lambda: coroutines.in_use().current_task()
+    sys.modules.setdefault("asyncio", coroutines)
     metadata = _Later("importlib.metadata")
     # It is asked for this function by name; to be asked for its path would be a use as well.
     metadata.__dict__["entry_points"] = lambda **given: (
@@ -106,6 +109,16 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         """Return what the module itself has by that name."""
         return getattr(self.load(), name)
+
+    def in_use(self) -> Any:
+        """Return the module itself if it has been loaded.
+
+        Raises:
+            RuntimeError: it has not, as asyncio raises it where no loop runs.
+        """
+        if sys.modules.get(self.__name__) is self:
+            raise RuntimeError("no running event loop")
+        return self.load()
 
     def load(self) -> Any:
         """Import the module itself, and put it in its own place."""

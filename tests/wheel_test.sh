@@ -55,4 +55,10 @@ package = pathlib.Path(fsm_orchestrator.__file__).parent
 assert (package / "py.typed").is_file(), "py.typed is not in the wheel"
 assert importlib.resources.files("fsm_orchestrator.states").joinpath("governed_run.toml").is_file()
 PY
+# In a checkout, the code that lies there runs, with the lifecycles that lie there, installed copy or not.
+sed -i 's/^title = .*/title = "the one of the checkout"/' "$folder/states/governed_run.toml"
+cd "$folder"
+"$folder/venv/bin/python" -m fsm_orchestrator lifecycle governed_run | grep -q 'the one of the checkout'
+"$folder/venv/bin/python" -c 'from fsm_orchestrator.lifecycle.reading import shipped
+assert shipped("governed_run").title == "the one of the checkout"'
 echo "the wheel works in an empty environment"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -34,11 +35,26 @@ def is_name(value: object) -> bool:
     )
 
 
+def _checkout_folder() -> Path | None:
+    """Return where the built-in lifecycles lie in a checkout; None for an installed package.
+
+    In a checkout `states` lies beside the package, not in it, and whether an installed copy
+    answers to its name there depends on how that was installed.
+    """
+    package = Path(__file__).parents[1]
+    folder = package.with_name("states")
+    in_checkout = not (package / "states").exists() and (folder / "__init__.py").exists()
+    return folder if in_checkout else None
+
+
 def shipped_names() -> tuple[str, ...]:
     """Return the names of the built-in lifecycles, sorted."""
-    from importlib.resources import files as resource_files  # noqa: PLC0415 - slow, and rare
+    if (folder := _checkout_folder()) is not None:
+        entries: Iterable[str] = os.listdir(folder)
+    else:
+        from importlib.resources import files as resource_files  # noqa: PLC0415 - slow, and rare
 
-    entries = (entry.name for entry in resource_files(_PACKAGE).iterdir())
+        entries = (entry.name for entry in resource_files(_PACKAGE).iterdir())
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX)))
 
 
@@ -50,6 +66,8 @@ def shipped_text(name: str) -> bytes:
     """
     if not is_name(name):
         raise FileNotFoundError(2, "no built-in lifecycle of that name", name)
+    if (folder := _checkout_folder()) is not None:
+        return (folder / (name + _SUFFIX)).read_bytes()
     package = import_module(_PACKAGE)
     loader = None if package.__spec__ is None else package.__spec__.loader
     if isinstance(loader, SourceFileLoader):  # spares every start the import below
