@@ -159,6 +159,20 @@ def test_fixed_clock_leaves_out_machine_and_hour(tmp_path: Path) -> None:
     assert f" on {socket.gethostname()} (" in made
 
 
+def test_page_names_who_started_and_who_gave_the_gates(tmp_path: Path) -> None:
+    """The top names who started the run and where; the table, who gave each signal, and when."""
+    out = run(tmp_path, *stages())
+    page, now = page_at(out), inspect_run(out).report.gate_decisions[0].given
+    assert now is not None
+    assert now.host == socket.gethostname()
+    who = f"{now.user} on {now.host}"
+    assert f"started by{who}" in words(next(page.all("header")))
+    rows = [words(row) for row in next(part(page, "gates").all("tbody")).all("tr")]
+    assert len(rows) == 3
+    when = f"{now.at[:10]} {now.at[11:23]} UTC"
+    assert all(f"given by flag {who} {when}" in row for row in rows)
+
+
 def test_run_with_a_fixed_clock_has_a_timeline(tmp_path: Path) -> None:
     """Where no time was measured the bars stand in a row, and the page says why."""
     page = page_at(run(tmp_path, *stages(), "--fixed-clock", "2026-01-31T00:00:00Z"))
