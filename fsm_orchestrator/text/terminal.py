@@ -39,10 +39,9 @@ def shown_line(line: str) -> str:
 
 def coloured_line(line: str) -> str:
     """Return the same with its colours, which end with it."""
-    pieces = _COLOUR.split(_without_erased(latest_state(line)))
+    pieces = coloured_pieces(line)
     has_colour = len(pieces) > 1
-    for index in range(0, len(pieces), 2):  # the others are the colours
-        pieces[index] = printable(_SEQUENCE.sub("", pieces[index]))
+    pieces[::2] = map(printable, pieces[::2])
     return "".join(pieces) + (_RESET if has_colour else "")
 
 
@@ -54,6 +53,13 @@ def without_colours(text: str) -> tuple[str, str]:
     begun = _COLOUR_BEGUN.search(text)
     end = len(text) if begun is None else begun.start()
     return _COLOUR.sub("", text[:end]), text[end:]
+
+
+def coloured_pieces(line: str) -> list[str]:
+    """Return the pieces of a line, text and colour in turn, text first; it may hide things."""
+    pieces = _COLOUR.split(_without_erased(latest_state(line)))
+    pieces[::2] = (_SEQUENCE.sub("", piece) for piece in pieces[::2])
+    return pieces
 
 
 def last_lines(text: str, count: int) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import select
@@ -185,6 +186,42 @@ def _browser(tmp_path_factory: pytest.TempPathFactory, proxy: Proxy) -> Iterator
     chromium.close()
 
 
+def _forty_stages(path: Path) -> tuple[str, ...]:
+    """Write a lifecycle of forty stages in a row; return the options of its binaries."""
+    names = [f"step_{number:02d}" for number in range(1, 41)]
+    states = [("pending", "initial"), ("gating", "gate"), *((one, "stage") for one in names)]
+    ends = ("done", "blocked", "failed", "timeout")
+    steps = [("start", ["pending"], "gating", ""), ("gates_passed", ["gating"], names[0], "")]
+    steps += [("stage_succeeded", [one], after, "") for one, after in itertools.pairwise(names)]
+    last = [names[-1]]
+    steps += [
+        ("stage_succeeded", last, "failed", 'unless = "artifacts_intact"'),
+        ("stage_succeeded", last, "blocked", 'unless = "gates_hold"'),
+        ("stage_succeeded", last, "done", ""),
+        ("gates_refused", ["gating"], "blocked", ""),
+        ("stage_failed", names, "failed", ""),
+        ("stage_timed_out", names, "timeout", ""),
+        ("run_aborted", ["pending", "gating", *names], "failed", ""),
+        ("resume", ["pending", "gating", *names, *ends[1:]], "gating", ""),
+    ]
+    lines = ["schema_version = 1", 'name = "long"', 'title = "Forty stages"']
+    lines += ['initial = "pending"', 'gates_guard = "stages"']
+    for name, kind in states:
+        lines += ["[[state]]", f'name = "{name}"', f'kind = "{kind}"']
+        lines += ['gates = ["policy", "ci", "review"]'] * (kind == "gate")
+    for end in ends:
+        lines += ["[[state]]", f'name = "{end}"', 'kind = "terminal"', f'outcome = "{end}"']
+    for trigger, sources, dest, more in steps:
+        lines += ["[[transition]]", f'trigger = "{trigger}"', f"source = {json.dumps(sources)}"]
+        lines += [f'dest = "{dest}"', 'why = "so it goes"', more]
+    path.write_text("\n".join(lines))
+    return tuple(
+        word
+        for one in names
+        for word in shell(one.replace("_", "-"), "exit 4" if one == "step_30" else "echo up")
+    )
+
+
 @pytest.fixture(name="pages", scope="module")
 def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Pages of runs that ended each in its own way, one of them hostile."""
@@ -200,6 +237,11 @@ def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             *("--lifecycle", "reviewed_run", *PASSING, *stages()),
             *shell("reviewer", "test -e twice && exit 0; touch twice; exit 10"),
         ),
+        "coloured": (
+            *PASSING,
+            *stages("exit 0", "seq 90 >&2; printf '\\033[31mno space\\033[0m left' >&2; exit 4"),
+        ),
+        "forty": ("--lifecycle", "./forty.toml", *PASSING, *_forty_stages(folder / "forty.toml")),
         deep: (
             *(*PASSING, *shell("manager", "cat hostile; cat hostile >&2; exit 3")),
             *("--manager-arg", evil, "--manager-expected-artifact", f"{evil[-200:]}.json"),
@@ -208,20 +250,20 @@ def _pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pages = {}
     for out, options in runs.items():
         orchestrate(out, *options, cwd=folder)
-        name = out if out in {"blocked", "timeout", "looped"} else "hostile"
+        name = "hostile" if out == deep else out
         page = folder / f"{name}.html"
         assert orchestrate("report", out, "--html", page, cwd=folder).code == 0
         pages[name] = page
     return pages
 
 
-ALL: Final = ("blocked", "timeout", "looped", "hostile")
+ALL: Final = ("blocked", "timeout", "looped", "coloured", "hostile")
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_page_fits_the_window(browser: Chromium, pages: dict[str, Path], name: str) -> None:
-    """At 400 and at 1600 pixels nothing is wider than the page, in light and in dark."""
-    for width in (400, 1600):
+    """From 390 to 1600 pixels nothing is wider than the page, in light and in dark."""
+    for width in (390, 800, 1280, 1600):
         for scheme, is_dark in (("light", False), ("dark", True)):
             browser.show(pages[name], width=width, scheme=scheme)
             for one in ("document.documentElement", "document.body"):
@@ -318,6 +360,56 @@ def test_paper_hides_nothing(browser: Chromium, pages: dict[str, Path]) -> None:
     )
     assert browser.value(hidden) == 0
     assert browser.value("getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+@pytest.mark.parametrize("size", [(1600, 900), (1280, 720), (390, 844)], ids=str)
+def test_failure_is_on_the_first_screen(
+    browser: Chromium, pages: dict[str, Path], size: tuple[int, int]
+) -> None:
+    """Cause, last words, what to do and the command are seen before anything is scrolled."""
+    width, height = size
+    browser.show(pages["coloured"], width=width)
+    at = "(one => { const box = document.querySelector(one).getBoundingClientRect();"
+    at += " return [box.top, box.bottom] })"
+    for one in ("h1", ".lead", ".standing .output", ".remedies", ".command"):
+        top, bottom = browser.value(f"{at}({one!r})")
+        assert 0 <= top < bottom <= height, one
+    quoted = browser.value("document.querySelector('.standing .output').innerText")
+    assert quoted.splitlines()[-1] == "no space left"
+    last = "document.querySelector('.standing .output .tinted').getBoundingClientRect().bottom"
+    assert browser.value(last) <= browser.value(f"{at}('.standing .output')")[1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_are_drawn_under_the_policy(
+    browser: Chromium, pages: dict[str, Path], scheme: str
+) -> None:
+    """The red of a stage is red on the page, in light and in dark, in spite of the policy."""
+    browser.show(pages["coloured"], scheme=scheme)
+    colour = browser.value("getComputedStyle(document.querySelector('.tinted')).color")
+    red, green, blue = (int(one) for one in colour.strip("rgb()").split(","))
+    assert red > green + 60
+    assert red > blue + 60
+    assert browser.seen("Log.entryAdded") == []
+
+
+def test_index_leads_to_a_stage_and_opens_it(browser: Chromium, pages: dict[str, Path]) -> None:
+    """What succeeded is folded, what failed is open; a link of the index opens what it leads to."""
+    browser.show(pages["coloured"])
+    is_open = "[...document.querySelectorAll('.stage-card')].map(one => one.open)"
+    assert browser.value(is_open) == [False, True]
+    assert browser.value("document.querySelectorAll('.index a').length") == 2
+    browser.value("document.querySelector('.index a').click()")
+    assert browser.value(is_open) == [True, True]
+    top = browser.value("document.querySelector('#stage-manager').getBoundingClientRect().top")
+    assert 0 <= top < 900
+
+
+def test_forty_stages_fit_six_screens(browser: Chromium, pages: dict[str, Path]) -> None:
+    """A run of forty stages is at most six screens of 900 pixels."""
+    browser.show(pages["forty"])
+    assert browser.value("document.querySelectorAll('.stage-card').length") == 40
+    assert browser.value("document.documentElement.scrollHeight") <= 6 * 900
 
 
 def test_one_click_selects_the_command(browser: Chromium, pages: dict[str, Path]) -> None:

@@ -30,7 +30,7 @@ def test_every_standing_has_a_sound_page(name: str, tmp_path: Path) -> None:
     assert next(page.all("h1")).text == expected
     keys = [one.attributes["id"] for one in page.all("section") if "id" in one.attributes]
     assert keys == [
-        *("next", "why", "path", "timeline", "gates", "stages", "history", "origin"),
+        *("next", "why", "timeline", "gates", "stages", "path", "history", "origin"),
     ]
     assert words(part(page, "why"))
     closure = {
@@ -54,7 +54,9 @@ def test_working_run_is_shown_at_work(tmp_path: Path) -> None:
         assert [words(one) for one in page.all("pre", "command")] == [
             "fsm-orchestrator logs out --follow"
         ]
-        assert [one.attributes["class"] for one in page.all("span", "bar")] == ["bar open info"]
+        assert [one.attributes["class"] for one in page.all("span", "bar")] == [
+            *("bar judged good", "bar open info"),
+        ]
         assert "at work" in words(part(page, "stages"))
     finally:
         process.terminate()
@@ -157,10 +159,24 @@ def test_fixed_clock_leaves_out_machine_and_hour(tmp_path: Path) -> None:
     assert f" on {socket.gethostname()} (" in made
 
 
+def test_page_names_who_started_and_who_gave_the_gates(tmp_path: Path) -> None:
+    """The top names who started the run and where; the table, who gave each signal, and when."""
+    out = run(tmp_path, *stages())
+    page, now = page_at(out), inspect_run(out).report.gate_decisions[0].given
+    assert now is not None
+    assert now.host == socket.gethostname()
+    who = f"{now.user} on {now.host}"
+    assert f"started by{who}" in words(next(page.all("header")))
+    rows = [words(row) for row in next(part(page, "gates").all("tbody")).all("tr")]
+    assert len(rows) == 3
+    when = f"{now.at[:10]} {now.at[11:23]} UTC"
+    assert all(f"given by flag {who} {when}" in row for row in rows)
+
+
 def test_run_with_a_fixed_clock_has_a_timeline(tmp_path: Path) -> None:
     """Where no time was measured the bars stand in a row, and the page says why."""
     page = page_at(run(tmp_path, *stages(), "--fixed-clock", "2026-01-31T00:00:00Z"))
-    assert len(list(page.all("span", "bar"))) == 2
+    assert len(list(page.all("span", "bar"))) == 3
     assert "No time was measured" in words(part(page, "timeline"))
 
 
@@ -171,7 +187,7 @@ def test_attempts_are_told_with_artifacts(tmp_path: Path) -> None:
     (table,) = page.all("table", "artifacts")
     digest = "6b51d431df5d7f141cbececcf79edf3dd861c3b4069f0b11661a3eefacbba918"
     assert [words(one) for one in table.all("td")] == ["2", digest]
-    names = [one.text for one in next(page.all("details")).all("dt")]
+    names = [one.text for one in next(part(page, "stages").all("details")).all("dt")]
     assert names == ["why", "command", "in", "exit code", "used"]
 
 

@@ -26,9 +26,15 @@ from fsm_orchestrator.record.report import LifecycleName
 from fsm_orchestrator.rendering.diagram import image
 from fsm_orchestrator.rendering.diagram.change_marks import both_of, marks_of_change
 from fsm_orchestrator.rendering.diagram.dot import dot_text
-from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
+from fsm_orchestrator.rendering.diagram.mermaid import (
+    ARROWS_MAX,
+    CHARACTERS_MAX,
+    is_too_large,
+    mermaid_text,
+)
 from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
+from fsm_orchestrator.rendering.diagram.simple import simple
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import DiffVerdict, ExitCode
 
@@ -43,6 +49,7 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     ".txt": "text",
 }
 """The format that a file's name asks for."""
+SIMPLE: Final = "simple"
 _OF_DIFF_ONLY: Final = ("text", "markdown")
 
 
@@ -50,6 +57,11 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
     """Draw what was asked for; return 1 when a change loosens."""
     name, output, pair = (parameters[key] for key in ("lifecycle", "run", "pair"))
     if pair is not None:
+        if parameters["style"] == SIMPLE:
+            raise UsageError(
+                "--style simple leaves out conditions, which a difference may be about",
+                remedy="leave it out, or draw OLD and NEW one by one",
+            )
         if output is not None:
             raise UsageError("--run and --diff exclude each other", remedy="give one of them")
         if name is not None:
@@ -61,13 +73,27 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
         picture = _picture_of_run(output, name)
     else:
         picture = picture_of(reading.find(name or DEFAULT_LIFECYCLE, Path()))
+    full = picture
+    picture = simple(full) if parameters["style"] == SIMPLE else full
     form = _format(parameters, "mermaid")
     if form in _OF_DIFF_ONLY:
         raise UsageError(
             f"the format {form} is for --diff", remedy="choose mermaid, dot, svg or png"
         )
     _deliver(parameters, form, lambda: _drawing(picture, form))
+    if form == "mermaid" and is_too_large(picture):
+        _warn_of_size(is_simple_enough=picture is full and not is_too_large(simple(full)))
     return ExitCode.DONE
+
+
+def _warn_of_size(*, is_simple_enough: bool) -> None:
+    """Say that code hosts will not draw what was written, and what they would."""
+    svg = "take --format svg"
+    console.complain(
+        f"warning: code hosts draw Mermaid of up to {CHARACTERS_MAX:,} characters and"
+        f" {ARROWS_MAX} arrows; this has more",
+        f"take --style simple; or {svg}" if is_simple_enough else svg,
+    )
 
 
 def _diff_command(parameters: Mapping[str, Any]) -> int:
@@ -76,6 +102,9 @@ def _diff_command(parameters: Mapping[str, Any]) -> int:
     found = diff(old, new)
     form = _format(parameters, "text")
     _deliver(parameters, form, lambda: _change(found, form))
+    picture = picture_of(both_of(found), marks_of_change(found))
+    if form in {"mermaid", "markdown"} and is_too_large(picture):
+        _warn_of_size(is_simple_enough=False)
     return ExitCode.FAILED if found.verdict is DiffVerdict.LOOSENS else ExitCode.DONE
 
 

@@ -215,6 +215,12 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
             type=FilePath("FILE"),
             help="Write it to FILE instead of stdout.",
         ),
+        Once(
+            section,
+            "--style",
+            type=click.Choice(("full", "simple")),
+            help="simple: states and outcomes alone, to be seen at a glance (default: full).",
+        ),
         Once(section, "--run", type=Directory("OUT"), help="Show where the run in OUT went."),
         Once(
             section,

@@ -212,6 +212,7 @@ the extra `diagrams`: pip install 'fsm-orchestrator[diagrams]'.
 \b
 Examples:
   fsm-orchestrator diagram reviewed_run -o reviewed_run.svg
+  fsm-orchestrator diagram reviewed_run --style simple -o meeting.svg
   fsm-orchestrator diagram --run ./out -o run.png
   fsm-orchestrator diagram --diff old.toml ./new.toml --format markdown
 

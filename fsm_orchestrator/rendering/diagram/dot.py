@@ -5,7 +5,7 @@ Pure: image.py has Graphviz draw it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -25,7 +25,7 @@ _SHAPES: Final[Mapping[Shape, tuple[str, str, str]]] = {
     Shape.STAGE: ("box", "filled", 'fillcolor="#e8f0fe"'),
     Shape.DONE: ("box", "rounded,filled", 'peripheries=2 penwidth=2 fillcolor="#e3f5e5"'),
     Shape.ENDED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fdeaea"'),
-    Shape.GROUP: ("plaintext", "", "fontsize=10 height=0.2 margin=0.04"),
+    Shape.GROUP: ("box", "", 'color="transparent" fontsize=10 height=0.2 margin=0.04'),
 }
 """The form, the style and the other attributes of each kind of node."""
 _LINES: Final[Mapping[Line, str]] = {
@@ -51,6 +51,14 @@ _ARROW_MARKS: Final[Mapping[Mark, str]] = {
 }
 _DASHED: Final = (Mark.UNTAKEN, Mark.REMOVED)
 _LABEL_WIDTH: Final = 26
+_TITLE_POINTS: Final = 12
+_DETAIL_POINTS: Final = 10
+_WIDE: Final = 0.6
+_WIDE_BOLD: Final = 0.7
+"""The width of a character, as part of its height, in Verdana and DejaVu Sans."""
+_HEXAGON: Final = 1.4
+_POINTS_IN_INCH: Final = 72
+_MARGIN: Final = 0.2
 
 
 def dot_text(picture: Picture) -> str:
@@ -76,22 +84,33 @@ def _heading(picture: Picture) -> str:
     if any(node.mark is not Mark.NONE for node in picture.nodes):
         legend = ""
     small = [line for line in (*picture.captions, legend) if line]
-    return _lines(f"<B>{escape(picture.name)}</B>: {escape(picture.title)}", small)
+    return _lines([f"<B>{escape(picture.name)}</B>", escape(picture.title)], small)
 
 
 def _node(node: Node) -> str:
     title = escape(node.title)
     title = f"<I>{title}</I>" if node.shape is Shape.GROUP else f"<B>{title}</B>"
     form, style, others = _SHAPES[node.shape]
+    others += f" width={_width(node):.2f}"
     if style and node.mark in _DASHED:
         style += ",dashed"
     mark = _NODE_MARKS.get(node.mark, "")
     tip = _quoted(node.tip)
-    label = _lines(title, node.details)
+    label = _lines([title], node.details)
     return (
         f'{_quoted(node.key)} [shape={form} style="{style}" {others}{mark} tooltip={tip}'
         f" label=<{label}>]"
     )
+
+
+def _width(node: Node) -> float:
+    """Return the inches that a node's words take in a wide font, whatever fonts there are here."""
+    points = [
+        len(node.title) * _TITLE_POINTS * _WIDE_BOLD,
+        *(len(line) * _DETAIL_POINTS * _WIDE for line in node.details),
+    ]
+    slope = _HEXAGON if node.shape is Shape.GATE else 1
+    return max(points) * slope / _POINTS_IN_INCH + _MARGIN
 
 
 def _arrow(arrow: Arrow) -> str:
@@ -118,8 +137,8 @@ def _ranks(picture: Picture) -> list[str]:
     return [f"  {{ rank=max; {names} }}"] if ends else []
 
 
-def _lines(title: str, details: tuple[str, ...] | list[str]) -> str:
-    rows = [title, *(f'<FONT POINT-SIZE="10">{escape(line)}</FONT>' for line in details)]
+def _lines(titles: Sequence[str], details: Sequence[str]) -> str:
+    rows = [*titles, *(f'<FONT POINT-SIZE="10">{escape(line)}</FONT>' for line in details)]
     cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
     return f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{cells}</TABLE>'
 

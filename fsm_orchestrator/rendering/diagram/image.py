@@ -10,12 +10,16 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from fsm_orchestrator.errors import InternalError, UsageError
 
 _PROLOGUE: Final = re.compile(r"\A.*?(?=<svg\b)", re.DOTALL)
+_GROUP: Final = re.compile(r'<g id="[^"]*" class="(\w+)"')
+_SHAPE: Final = re.compile(r"<(?:polygon|path|ellipse)\b")
+_X: Final = re.compile(r"(-?[\d.]+),-?[\d.]+")
+_STARTED: Final = re.compile(r'text-anchor="start" x="[^"]*"')
 _COMMENT: Final = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
@@ -25,8 +29,27 @@ def svg_text(dot: str) -> str:
     Raises:
         UsageError: pygraphviz is not installed.
     """
-    svg = _drawn_by_graphviz(dot, "svg").decode()
-    return _COMMENT.sub("", _PROLOGUE.sub("", svg)).rstrip("\n") + "\n"
+    svg = _COMMENT.sub("", _PROLOGUE.sub("", _drawn_by_graphviz(dot, "svg").decode()))
+    return "".join(_centred(svg.rstrip("\n").split("\n")))
+
+
+def _centred(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines with the words of nodes and of the heading in the middle of their shapes.
+
+    Graphviz begins each where it ends in the middle with the font that it measured, which a reader
+    need not have.
+    """
+    middle, is_in_arrow = None, False
+    for line in lines:
+        if (group := _GROUP.match(line)) is not None:
+            middle, is_in_arrow = None, group[1] == "edge"
+        elif middle is None and _SHAPE.match(line):
+            xs = [float(x) for x in _X.findall(line)]
+            middle = (min(xs) + max(xs)) / 2 if xs else None
+        if middle is None or is_in_arrow:
+            yield f"{line}\n"
+        else:
+            yield _STARTED.sub(f'text-anchor="middle" x="{middle:.2f}"', line, count=1) + "\n"
 
 
 def png_bytes(dot: str) -> bytes:

@@ -54,6 +54,9 @@ _RESERVED: Final = frozenset(
     )
 )
 """Words that Mermaid does not take as an id; none of them has a capital."""
+CHARACTERS_MAX: Final = 50_000
+ARROWS_MAX: Final = 500
+"""The most that Mermaid draws where nobody has set it otherwise, as on code hosts."""
 _SPECIAL: Final = re.compile(r'[#"<>&%{}`\\;]')
 
 
@@ -73,6 +76,11 @@ def mermaid_text(picture: Picture) -> str:
     return "\n".join(lines) + "\n"
 
 
+def is_too_large(picture: Picture) -> bool:
+    """Return whether code hosts refuse to draw the picture."""
+    return len(mermaid_text(picture)) > CHARACTERS_MAX or len(picture.arrows) + 1 > ARROWS_MAX
+
+
 def _node(node: Node) -> str:
     opening, closing = _BRACKETS[node.shape]
     label = _escaped_lines((node.title, *node.details))
@@ -84,7 +92,8 @@ def _node(node: Node) -> str:
 def _arrow(arrow: Arrow) -> str:
     line = _MARKED_LINES.get(arrow.mark, _LINES[arrow.line])
     label = _escaped_lines(tuple(one.text for one in arrow.labels))
-    return f'{_id(arrow.source)} {line}|"{label}"| {_id(arrow.dest)}'
+    words = f'|"{label}"|' if label else ""
+    return f"{_id(arrow.source)} {line}{words} {_id(arrow.dest)}"
 
 
 def _classes(node: Node) -> list[str]:

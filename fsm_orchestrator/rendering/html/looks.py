@@ -64,6 +64,9 @@ FATES: Final[Mapping[StageFate, Look]] = {
     StageFate.NOT_REACHED: Look("not reached", Tone.PLAIN, "none"),
 }
 REWORK: Final = Look("asked for rework", Tone.INFO, "back")
+GATES_PASSED: Final = Look("passed", Tone.GOOD, "check")
+GATES_REFUSED: Final = Look("refused", Tone.WARN, "barred")
+WAITED: Final = Look("waited for the retry", Tone.PLAIN, "clock")
 AT_WORK: Final = Look("at work", Tone.INFO, "work")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fsm_orchestrator.config.stage_record import env_digest
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.rendering.html.colours import Span, plain_of, spans_of
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
@@ -27,13 +28,15 @@ class Output:
         stream: `stderr` or `stdout`.
         said: what part of it is shown.
         path: its log below OUT; None when there is none.
-        text: what is shown; None when values that it may hold could not be masked.
+        spans: what is shown; None when values that it may hold could not be masked.
+        is_cut: whether there is more of it in the log.
     """
 
     stream: str
     said: str
     path: str | None
-    text: str | None
+    spans: tuple[Span, ...] | None
+    is_cut: bool = False
 
 
 class Outputs:
@@ -75,13 +78,21 @@ class Outputs:
             if tail is not None and tail.size_bytes:
                 text, is_cut = _shown(tail)
                 shown = f"The end of {name}" if is_cut else f"All of {name}"
-                return Output(name, f"{shown}, {tail.size_bytes:,} bytes in", path, text)
+                said = f"{shown}, {tail.size_bytes:,} bytes in"
+                return Output(name, said, path, self._spans(text), is_cut)
         if kept:
             said = f"The last lines of {name}, as the report quotes them"
-            return Output(name, said, path, kept)
+            return Output(name, said, path, self._spans(kept), is_cut=True)
         if log is None or may_quote or not _size_bytes(log):
             return None
         return Output(name, "", path, None)
+
+    def _spans(self, text: str) -> tuple[Span, ...]:
+        """Return the spans of what was masked; a value that only colours had parted is masked."""
+        spans = spans_of(text)
+        plain = plain_of(spans)
+        masked = self._masker.masked_end(plain)
+        return spans if masked == plain else (Span(masked),)
 
 
 def _shown(tail: Tail) -> tuple[str, bool]:

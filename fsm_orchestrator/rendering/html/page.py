@@ -13,10 +13,12 @@ from typing import Final
 from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, __version__
 from fsm_orchestrator.explanation.explain import explain
-from fsm_orchestrator.explanation.gate_table import gate_row, kept_signal_lines
+from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.explanation.gate_table import gate_row, giver_of, kept_signal_lines
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.environment import page_environment
 from fsm_orchestrator.rendering.html.history import history_of
+from fsm_orchestrator.rendering.html.last_words import last_words_of
 from fsm_orchestrator.rendering.html.looks import OUTCOMES, look_of_gate
 from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
@@ -32,6 +34,8 @@ _CONTAINMENT: Final[Mapping[Containment | None, str]] = {
     Containment.PROCESS_GROUP: "only what stayed in a stage's process group was ended with it",
     None: "no stage was run in the latest invocation",
 }
+_SHOWN_ELSEWHERE: Final = (FactName.STDERR,)
+"""Evidence that the top of the page and the stage itself show."""
 
 
 def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
@@ -44,6 +48,7 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
     """
     template = page_environment().get_template("page.html")
     explanation = explain(view, shown)
+    stages = stages_of(view, explanation)
     return template.render(
         policy=POLICY,
         explanation=explanation,
@@ -57,7 +62,10 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         kept_signals=kept_signal_lines([one.decision for one in explanation.gates], None),
         look_of_gate=look_of_gate,
         outcomes=OUTCOMES,
-        stages=stages_of(view, explanation),
+        giver_of=giver_of,
+        stages=stages,
+        last_words=last_words_of(stages),
+        shown_elsewhere=_SHOWN_ELSEWHERE,
         history=history_of(view),
         containment=_CONTAINMENT[view.report.containment],
         origin=_origin(clock or SystemClock()),

@@ -14,6 +14,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.rendering.html.picture import picture_of_run
 
 STEPS_SHOWN_MAX: Final = 120
+_STATES_OPEN_MAX: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Path:
     picture: str | None
     needs_extra: bool
     trouble: str | None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the picture is no longer than a screen or two."""
+        return self.lifecycle is not None and len(self.lifecycle.states) <= _STATES_OPEN_MAX
 
 
 def path_of(view: InspectedRun) -> Path:

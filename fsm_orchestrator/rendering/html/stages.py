@@ -18,12 +18,14 @@ from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import FATES, Look, look_of, look_of_open
 from fsm_orchestrator.rendering.html.output import Output, Outputs
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.text.phrases import counted, span_words
+from fsm_orchestrator.vocabulary import StageFate, StageStatus
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
 _SHOWN_BY_THEMSELVES: Final = frozenset({FactName.STDERR, FactName.ARTIFACT, FactName.LOG})
 """Facts that the page shows in more detail."""
+_OPEN: Final = (StageFate.FAILED, StageFate.INTERRUPTED, StageFate.RUNNING)
 
 _Executions = Mapping[tuple[int, str, int], StageExecution]
 
@@ -47,6 +49,19 @@ class ShownStage:
     record: ExplainedStage
     fate: Look
     attempts: Latest[ShownAttempt]
+    took_ms: int | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is what the reader came for; the others are folded."""
+        return self.record.fate in _OPEN
+
+    @property
+    def summary(self) -> str:
+        """How often it was run and how long that took, as far as it is known."""
+        count = len(self.attempts.shown) + max(0, self.attempts.left_out)
+        took = "" if self.took_ms is None else span_words(self.took_ms)
+        return ", ".join(filter(None, (counted(count, "attempt") if count > 1 else "", took)))
 
 
 def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
@@ -78,7 +93,11 @@ def _stage(
         )
         for one in ran.shown
     ]
-    return ShownStage(stage, FATES[stage.fate], Latest(shown, ran.left_out))
+    spans = [one.duration_ms for (_, name, _), one in executions.items() if name == stage.stage]
+    took_ms = sum(spans) if spans else None
+    is_told_by_attempt = stage.fate is StageFate.FAILED and shown  # it may have timed out
+    fate = shown[-1].look if is_told_by_attempt else FATES[stage.fate]
+    return ShownStage(stage, fate, Latest(shown, ran.left_out), took_ms)
 
 
 def _attempt(

@@ -1,4 +1,4 @@
-"""The timeline of a run: a bar for each attempt, and the same in a table.
+"""The timeline of a run: a lane for each gate state and stage, and the same in a table.
 
 All bars have one scale, and the time between invocations is left out: a run that was resumed the
 next day is as readable as one that went through.
@@ -6,41 +6,76 @@ next day is as readable as one that went through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
+from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
-from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
+from fsm_orchestrator.rendering.html.axis import Tick, ticks_of
 from fsm_orchestrator.rendering.html.latest import Latest, latest
-from fsm_orchestrator.rendering.html.looks import Look, look_of, look_of_open
+from fsm_orchestrator.rendering.html.looks import (
+    GATES_PASSED,
+    GATES_REFUSED,
+    WAITED,
+    Look,
+    look_of,
+    look_of_open,
+)
 from fsm_orchestrator.text.phrases import span_ms, span_words
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.vocabulary import StageStatus, Trigger
 
 BARS_SHOWN_MAX: Final = 150
-_WIDTH_MIN_PERCENT: Final = 0.6
+_WIDTH_MIN_PERCENT: Final = 0.4
+_GATES: Final = {Trigger.GATES_PASSED: GATES_PASSED, Trigger.GATES_REFUSED: GATES_REFUSED}
+
+
+class BarKind(StrEnum):
+    """What a bar is of, which is also its class in the style sheet."""
+
+    ATTEMPT = "closed"
+    OPEN = "open"
+    """An attempt whose end nobody saw."""
+    SKIP = "skipped"
+    WAIT = "wait"
+    GATE = "judged"
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One attempt, or a stage that was skipped. `took_ms` is None where nobody knows."""
+    """An attempt, a stage that was skipped, the wait before a retry, or a verdict of the gates.
 
+    `name` is of a stage or gate state, `attempt` 0 where there is none, and `took_ms` None where
+    nobody knows.
+    """
+
+    kind: BarKind
     invocation: int
-    stage: str
+    name: str
     attempt: int
     look: Look
     started_at: str
     after_ms: int
     took_ms: int | None
-    is_skip: bool
 
     @property
     def took(self) -> str:
         """`12 ms`, or what there is to say instead."""
-        if self.is_skip:
+        if self.kind in {BarKind.SKIP, BarKind.GATE}:
             return "\u2013"
         return "not known" if self.took_ms is None else span_words(self.took_ms)
+
+    @property
+    def tip(self) -> str:
+        """All of it in a line."""
+        attempt = f", attempt {self.attempt}" if self.attempt else ""
+        took = f" {self.took}" if self.took_ms else ""
+        after = f"{span_words(self.after_ms)} after the start"
+        return f"{self.name}{attempt}: {self.look.word}{took}, {after}"
 
     def style(self, longest_ms: int) -> str:
         """Return where it is drawn, where the full width stands for `longest_ms`."""
@@ -48,10 +83,31 @@ class Bar:
         if longest_ms:
             left = 100 * self.after_ms / longest_ms
             width = 100 * (self.took_ms or 0) / longest_ms
-        if self.took_ms is None and not self.is_skip:
+        if self.kind is BarKind.OPEN:
             width = 100 - left  # nobody saw its end
         width = max(width, _WIDTH_MIN_PERCENT)
         return f"left:{min(left, 100 - width):.2f}%;width:{width:.2f}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """All bars of one stage or gate state in one invocation, in order."""
+
+    name: str
+    invocation: int
+    invocation_began: str
+    bars: Sequence[Bar]
+
+    @property
+    def end(self) -> str:
+        """How it ended, when it began and how long it took: `failed, 12 s, at 0.3 s`."""
+        last = self.bars[-1]
+        words = [last.look.word]
+        if last.kind is not BarKind.GATE and last.kind is not BarKind.SKIP:
+            if last.attempt > 1 or len(self.bars) > 1:
+                words[0] += f" in attempt {last.attempt}"
+            words.append("end not known" if last.took_ms is None else last.took)
+        return ", ".join((*words, f"at {span_words(self.bars[0].after_ms)}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +115,9 @@ class Timeline:
     """The latest bars. `longest_ms` is what the full width stands for; 0 if none was measured."""
 
     bars: Latest[Bar]
+    lanes: Sequence[Lane]
+    ticks: Sequence[Tick]
     longest_ms: int
-
-    @property
-    def full_width(self) -> str:
-        """The time that the full width stands for."""
-        return span_words(self.longest_ms)
 
     @property
     def is_divided(self) -> bool:
@@ -75,41 +128,87 @@ class Timeline:
 def timeline_of(view: InspectedRun) -> Timeline:
     """Return the timeline of a run."""
     bars = latest(list(_bars(view)), BARS_SHOWN_MAX)
-    return Timeline(bars, max((bar.after_ms + (bar.took_ms or 0) for bar in bars.shown), default=0))
+    longest_ms = max((bar.after_ms + (bar.took_ms or 0) for bar in bars.shown), default=0)
+    began = {visit.number: visit.started_at for visit in view.invocations}
+    lanes: dict[tuple[int, str], list[Bar]] = {}
+    for bar in bars.shown:
+        lanes.setdefault((bar.invocation, bar.name), []).append(bar)
+    return Timeline(
+        bars=bars,
+        lanes=[
+            Lane(name, invocation, began[invocation], of)
+            for (invocation, name), of in lanes.items()
+        ],
+        ticks=ticks_of(longest_ms),
+        longest_ms=longest_ms,
+    )
 
 
 def _bars(view: InspectedRun) -> Iterator[Bar]:
-    for visit in view.invocations:
-        yield from _finished_bars(visit)
-    if view.open_attempt is not None:
-        yield _open_bar(view, view.open_attempt)
+    """Yield the bars of each invocation by their start."""
+    visits = view.invocations
+    for visit in visits:
+        found = [
+            *(_gate_bar(visit, one) for one in visit.transitions if one.trigger in _GATES),
+            *_attempt_bars(visit),
+        ]
+        if view.open_attempt is not None and visit is visits[-1]:
+            found.append(_open_bar(view, visit, view.open_attempt))
+        yield from sorted(found, key=lambda bar: bar.after_ms)
 
 
-def _finished_bars(visit: InvocationRecord) -> Iterator[Bar]:
-    for one in visit.stage_executions:
-        if one.attempt:
-            is_seen = one.status is not StageStatus.INTERRUPTED or one.duration_ms > 0
-            yield Bar(
-                invocation=visit.number,
-                stage=one.stage,
-                attempt=one.attempt,
-                look=look_of(one.status, one.ending),
-                started_at=one.started_at,
-                after_ms=span_ms(visit.started_at, one.started_at),
-                took_ms=one.duration_ms if is_seen else None,
-                is_skip=one.status is StageStatus.SKIPPED,
-            )
-
-
-def _open_bar(view: InspectedRun, attempt: AttemptRecord) -> Bar:
-    visit = view.invocations[-1]
+def _gate_bar(visit: InvocationRecord, one: TransitionRecord) -> Bar:
+    after_ms = span_ms(visit.started_at, one.at)
     return Bar(
+        BarKind.GATE, visit.number, one.source, 0, _GATES[one.trigger], one.at, after_ms, None
+    )
+
+
+def _attempt_bars(visit: InvocationRecord) -> Iterator[Bar]:
+    before: StageExecution | None = None
+    for one in visit.stage_executions:
+        if not one.attempt:
+            continue
+        if before is not None and before.stage == one.stage and before.attempt + 1 == one.attempt:
+            wait = _wait_bar(visit, before, one)
+            if wait.took_ms:
+                yield wait
+        yield _attempt_bar(visit, one)
+        before = one
+
+
+def _wait_bar(visit: InvocationRecord, before: StageExecution, one: StageExecution) -> Bar:
+    """Return the bar between two attempts of a stage that was tried again."""
+    began = datetime.fromisoformat(before.started_at) + timedelta(milliseconds=before.duration_ms)
+    since = timestamp(began)
+    after_ms, took_ms = span_ms(visit.started_at, since), span_ms(since, one.started_at)
+    return Bar(BarKind.WAIT, visit.number, one.stage, 0, WAITED, since, after_ms, took_ms)
+
+
+def _attempt_bar(visit: InvocationRecord, one: StageExecution) -> Bar:
+    is_seen = one.status is not StageStatus.INTERRUPTED or one.duration_ms > 0
+    is_skip = one.status is StageStatus.SKIPPED
+    kind = BarKind.SKIP if is_skip else BarKind.ATTEMPT if is_seen else BarKind.OPEN
+    return Bar(
+        kind=kind,
         invocation=visit.number,
-        stage=attempt.stage,
+        name=one.stage,
+        attempt=one.attempt,
+        look=look_of(one.status, one.ending),
+        started_at=one.started_at,
+        after_ms=span_ms(visit.started_at, one.started_at),
+        took_ms=one.duration_ms if is_seen else None,
+    )
+
+
+def _open_bar(view: InspectedRun, visit: InvocationRecord, attempt: AttemptRecord) -> Bar:
+    return Bar(
+        kind=BarKind.OPEN,
+        invocation=visit.number,
+        name=attempt.stage,
         attempt=attempt.attempt,
         look=look_of_open(is_working=view.standing.is_held),
         started_at=attempt.started_at,
         after_ms=span_ms(visit.started_at, attempt.started_at),
         took_ms=None,
-        is_skip=False,
     )

@@ -1,0 +1,152 @@
+"""The simple style, and what keeps a picture legible: wide fonts, limits of code hosts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.rendering.diagram.dot import dot_text
+from fsm_orchestrator.rendering.diagram.image import svg_text
+from fsm_orchestrator.rendering.diagram.mermaid import ARROWS_MAX, CHARACTERS_MAX, mermaid_text
+from fsm_orchestrator.rendering.diagram.picture import picture_of
+from fsm_orchestrator.rendering.diagram.simple import CAPTION, simple
+from tests.support.command import PASSING, orchestrate, stages
+
+SVG = "{http://www.w3.org/2000/svg}"
+ARROW = re.compile(r'^    (\w+) [=.-]+>(?:\|"(.*)"\|)? (\w+)$', re.MULTILINE)
+FORMATS = ("mermaid", "dot", "svg", "png")
+
+
+@pytest.mark.parametrize("name", reading.shipped_names())
+def test_simple_style_shows_states_and_outcomes_alone(name: str) -> None:
+    """Every state is there; no condition, resume, abort or detail is; the picture says so."""
+    declared = reading.shipped(name)
+    text = mermaid_text(simple(picture_of(declared)))
+    assert all(f"    {state}" in text for state in declared.states)
+    assert CAPTION in text
+    for word in (
+        'resume"',
+        "run_aborted",
+        "unless",
+        "at most",
+        "exit 10",
+        "policy, ci",
+        "EveryState",
+    ):
+        assert word not in text, word
+
+
+def test_simple_style_says_what_happens_in_plain_words() -> None:
+    """Its arrows are those of the way to done, unlabelled, and of each other outcome, in a word."""
+    text = mermaid_text(simple(picture_of(reading.shipped("reviewed_run"))))
+    assert [(one, label, dest) for one, label, dest in ARROW.findall(text)] == [
+        ("Start", "", "pending"),
+        ("pending", "", "gating"),
+        ("gating", "passed", "manager"),
+        ("manager", "", "executor"),
+        ("executor", "", "reviewer"),
+        ("reviewer", "", "done"),
+        ("gating", "refused", "blocked"),
+        ("reviewer", "rework", "executor"),
+        ("reviewer", "too much rework", "failed"),
+        ("EveryStage", "failed", "failed"),
+        ("EveryStage", "timed out", "timeout"),
+    ]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_has_the_simple_style(form: str, tmp_path: Path) -> None:
+    """`--style simple` is taken by each format, and is less than the full picture."""
+    pytest.importorskip("pygraphviz")
+    sizes = []
+    for style in ("full", "simple"):
+        options = ("--format", form, "--style", style, "-o", f"{style}.out")
+        assert orchestrate("diagram", "reviewed_run", *options, cwd=tmp_path).code == 0
+        sizes.append((tmp_path / f"{style}.out").stat().st_size)
+    assert sizes[1] < sizes[0]
+
+
+def test_simple_picture_of_a_run_shows_where_it_went(tmp_path: Path) -> None:
+    """What the run took is shown although it is a condition, and where it ended."""
+    options = (*stages("touch left", "rm left"), "--manager-expected-artifact", "left")
+    assert orchestrate("out", *PASSING, *options, cwd=tmp_path).code == 1
+    text = orchestrate("diagram", "--run", "out", "--style", "simple", cwd=tmp_path).stdout
+    assert "ended here" in text
+    assert re.search(r"    executor ==>\|\"not artifacts_intact\"\| failed", text)
+
+
+def test_difference_has_no_simple_style(tmp_path: Path) -> None:
+    """A difference may be about conditions: it is refused to leave them out."""
+    pair = ("--diff", "governed_run", "reviewed_run")
+    ended = orchestrate("diagram", *pair, "--style", "simple", cwd=tmp_path)
+    assert ended.code == 2
+    assert "--style simple leaves out conditions, which a difference may be about" in ended.stderr
+
+
+@pytest.mark.parametrize("name", reading.shipped_names())
+def test_words_stand_in_the_middle_whatever_the_font(name: str) -> None:
+    """Each word of a state is anchored in the middle of its shape, and there is room."""
+    pytest.importorskip("pygraphviz")
+    root = ET.fromstring(svg_text(dot_text(picture_of(reading.shipped(name)))))  # noqa: S314
+    nodes = [one for one in root.iter(f"{SVG}g") if one.get("class") == "node"]
+    assert len(nodes) > len(reading.shipped(name).states)
+    for node in nodes:
+        shape = next(
+            one for one in node.iter() if one.get("points") or one.get("d") or one.get("cx")
+        )
+        place = shape.get("points") or shape.get("d") or ""
+        xs = [float(one) for one in re.findall(r"(-?[\d.]+),-?[\d.]+", place)]
+        for text in node.iter(f"{SVG}text"):
+            assert text.get("text-anchor") == "middle"
+            middle = (min(xs) + max(xs)) / 2
+            assert float(text.get("x", "")) == pytest.approx(middle, abs=0.01)
+            room = max(xs) - min(xs)
+            assert room >= 0.6 * float(text.get("font-size", "")) * len(text.text or "")
+    heading = list(root[0].iter(f"{SVG}text"))[:2]
+    assert {one.get("text-anchor") for one in heading} == {"middle"}
+
+
+def large(count: int) -> str:
+    """A lifecycle of so many stages, each with an end of its own beside those of all."""
+    names = [f"stage_with_a_long_name_to_be_read_{number}" for number in range(count)]
+    text = 'schema_version = 1\nname = "large"\ntitle = "Many"\ninitial = "pending"\n'
+    text += 'gates_guard = "stages"\n[[state]]\nname = "pending"\nkind = "initial"\n'
+    text += '[[state]]\nname = "gating"\nkind = "gate"\ngates = ["policy", "ci", "review"]\n'
+    for name in names:
+        text += f'[[state]]\nname = "{name}"\nkind = "stage"\nrework_exit_code = 10\n'
+    for end in ("done", "blocked", "failed", "timeout"):
+        text += f'[[state]]\nname = "{end}"\nkind = "terminal"\noutcome = "{end}"\n'
+    steps = [("start", "pending", "gating", ""), ("gates_passed", "gating", names[0], "")]
+    steps += [("gates_refused", "gating", "blocked", "")]
+    for one, after in zip(names, [*names[1:], "done"], strict=True):
+        last = after == "done"
+        steps += [("stage_succeeded", one, "failed", 'unless = "artifacts_intact"')] * last
+        steps += [("stage_succeeded", one, "blocked", 'unless = "gates_hold"')] * last
+        steps += [("stage_succeeded", one, after, "")]
+        steps += [("rework_requested", one, names[0], "at_most = 2")]
+        steps += [("rework_requested", one, "failed", "")]
+        steps += [("stage_failed", one, "failed", ""), ("stage_timed_out", one, "timeout", "")]
+    places = ["pending", "gating", *names]
+    steps += [("run_aborted", one, "failed", "") for one in places]
+    steps += [("resume", one, "gating", "") for one in (*places, "blocked", "failed", "timeout")]
+    for trigger, source, dest, more in steps:
+        text += f'[[transition]]\ntrigger = "{trigger}"\nsource = "{source}"\ndest = "{dest}"\n'
+        text += f'why = "so it goes"\n{more}\n'
+    return text
+
+
+def test_what_code_hosts_do_not_draw_is_said(tmp_path: Path) -> None:
+    """More than 50,000 characters are written with a warning that says what to take instead."""
+    assert (CHARACTERS_MAX, ARROWS_MAX) == (50_000, 500)
+    (tmp_path / "large.toml").write_text(large(150))
+    ended = orchestrate("diagram", "./large.toml", cwd=tmp_path)
+    assert ended.code == 0
+    assert len(ended.stdout) > CHARACTERS_MAX
+    assert "code hosts draw Mermaid of up to 50,000 characters and 500 arrows" in ended.stderr
+    assert "--format svg" in ended.stderr
+    small = orchestrate("diagram", "reviewed_run", cwd=tmp_path)
+    assert (small.code, small.stderr) == (0, "")

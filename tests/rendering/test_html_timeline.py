@@ -1,0 +1,86 @@
+"""The timeline of a page: an axis of round times, lanes with attempts, gates and waits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.rendering.html.axis import TICKS_MAX, ticks_of
+from tests.rendering.html_cases import page_at, part, run, words
+from tests.support.command import orchestrate, stages
+
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("longest_ms", "expected"),
+    [
+        (2, ["0", "1 ms", "2 ms"]),
+        (1, ["0", "1 ms"]),
+        (835, ["0", "200 ms", "400 ms", "600 ms", "800 ms"]),
+        (6_000, ["0", "1 s", "2 s", "3 s", "4 s", "5 s", "6 s"]),
+        (100_000, ["0", "15 s", "30 s", "45 s", "1 min", "1 min 15 s", "1 min 30 s"]),
+        (5 * HOUR, ["0", "1 h 00 min", "2 h 00 min", "3 h 00 min", "4 h 00 min", "5 h 00 min"]),
+        (72 * HOUR, ["0", "12 h 00 min", "1 d", "1 d 12 h", "2 d", "2 d 12 h", "3 d"]),
+        (0, []),
+    ],
+)
+def test_axis_has_round_times(longest_ms: int, expected: list[str]) -> None:
+    """From two milliseconds to three days the ticks are round, few, and in their places."""
+    ticks = ticks_of(longest_ms)
+    assert [one.word for one in ticks] == expected
+    assert not ticks or ticks[0].style == "left:0.00%"
+
+
+def test_axis_is_short_whatever_the_time() -> None:
+    """No span of time makes many ticks, and none but no time makes fewer than two."""
+    for power in range(1, 44):
+        assert 2 <= len(ticks_of(2**power - 1)) <= TICKS_MAX
+
+
+@pytest.mark.usefixtures("private_state")
+def test_gates_attempts_and_waits_have_bars(tmp_path: Path) -> None:
+    """A retried stage has its attempts and the wait between them in one lane, behind the gates."""
+    script = "test -e once && exit 0; touch once; exit 75"
+    retry = ("--manager-max-attempts", "2", "--manager-retry-exit-code", "75")
+    wait = ("--manager-backoff-ms", "120")
+    page = page_at(run(tmp_path, *stages(script), *retry, *wait))
+    timeline = part(page, "timeline")
+    lanes = [one for one in timeline.all("div", "lane") if list(one.all("span", "track"))]
+    assert [words(next(one.all("span", "lane-name"))) for one in lanes] == [
+        *("gating", "manager", "executor"),
+    ]
+    kinds = [
+        [bar.attributes["class"].split()[1:] for bar in one.all("span", "bar")] for one in lanes
+    ]
+    assert kinds == [
+        [["judged", "good"]],
+        [["closed", "bad"], ["wait", "plain"], ["closed", "good"]],
+        [["closed", "good"]],
+    ]
+    tip = list(lanes[1].all("span", "bar"))[1].attributes["title"]
+    took = re.fullmatch(r"manager: waited for the retry (\d+) ms, \d+ ms after the start", tip)
+    assert took is not None
+    assert int(took[1]) >= 120
+    end = words(next(lanes[1].all("span", "lane-end")))
+    assert re.fullmatch(r"success in attempt 2, [\d.]+ m?s, at [\d.]+ m?s", end)
+    assert words(next(timeline.all("div", "axis"))).startswith("0")
+
+
+@pytest.mark.usefixtures("private_state")
+def test_each_invocation_has_its_start(tmp_path: Path) -> None:
+    """Lanes of a resume stand under its number and its start; a refusal is a bar of its own."""
+    assert orchestrate("out", "--policy-status", "allow", *stages(), cwd=tmp_path).code == 3
+    rest = ("--ci-status", "success", "--review-status", "approved")
+    assert orchestrate("out", "--resume", *rest, cwd=tmp_path).code == 0
+    timeline = part(page_at(tmp_path / "out"), "timeline")
+    heads = [words(one) for one in timeline.all("div", "lane-head")]
+    assert [re.sub(r" 0 .*from ", " ", one).split(" ", 2)[:2] for one in heads] == [
+        ["invocation", "1"],
+        ["invocation", "2"],
+    ]
+    assert all(re.search(r"from \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$", one) for one in heads)
+    classes = [one.attributes["class"] for one in timeline.all("span", "bar")]
+    assert classes[:2] == ["bar judged warn", "bar judged good"]
