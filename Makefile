@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test soak bench check schemas diagrams docs golden test-lowest format clean
+.PHONY: demo test soak bench check schemas diagrams images docs golden test-lowest format clean
 
 # What is missing is said before anything is installed.
 $(VENV)/bin/python:
@@ -60,9 +60,13 @@ schemas: $(VENV)/.dev  ## the published JSON Schemas in docs/schemas
 diagrams: $(VENV)/.dev  ## the pictures of the built-in lifecycles, in diagrams
 	$(BIN)/python -m tests.tools.lifecycle_pictures diagrams
 
-docs: $(VENV)/.dev  ## what is made from the code: docs/cli.md, the map of the rooms in CONTRIBUTING.md
+images: $(VENV)/.dev  ## the pictures in docs/images, of real commands on a terminal
+	$(BIN)/python -m tests.tools.pictures docs/images
+
+docs: $(VENV)/.dev  ## what is made from the code: docs/cli.md, the map of the rooms, what the examples of all pages print
 	$(BIN)/python -m tests.tools.cli_reference docs/cli.md
 	$(BIN)/python -m tests.tools.room_map CONTRIBUTING.md
+	REWRITE_GOLDEN=1 $(BIN)/pytest -q -n 2 tests/contracts/test_documents.py tests/contracts/test_*_guide.py
 
 golden: $(VENV)/.dev  ## the file of all error messages, to be read before it is committed
 	REWRITE_GOLDEN=1 $(BIN)/pytest -q tests/contracts/test_errors.py

@@ -1,9 +1,16 @@
 """Documents whose sessions are run as they stand, and print what they say they print.
 
 `REWRITE_GOLDEN=1` writes what the commands print into the document, to be read before it is
-committed. In a block of kind `console`, `$ ` begins a command, a line that ends in a backslash goes
-on, and what follows is its stdout. `<!-- exits: N -->` before a block is what its commands exit
-with.
+committed. Outputs that differ only in times, run ids and process ids are the same, and stay. In a
+block of kind `console`, `$ ` begins a command, a line that ends in a backslash goes on, and what
+follows is its stdout. Before a block may stand
+
+- `<!-- exits: N -->`: what its commands exit with; 0 or 1 if nothing is said;
+- `<!-- file: NAME -->`: the block is written to that file, and may be started if it has a `#!`;
+- `<!-- edit: NAME -->`: the block is a change of that file, in added, removed and kept lines;
+- `<!-- not run -->`: the block is only to be read.
+
+A block of kind `python` that is no file is run, and the block after it is what it prints.
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.command import environment, shell_environment
+from tests.support.command import shell_environment
 from tests.support.patience import PATIENCE_SECONDS
 
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
@@ -25,14 +32,14 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])\d+(?:\.\d+)? ?(?:ms|s)\b")
 
 
-def settled(text: str, directory: Path) -> str:
+def settled(text: str) -> str:
     """Return output without what differs from run to run."""
-    text = RUN_ID.sub("20261122T102116.150828Z-fb2d6d8e", text.replace(str(directory), "/work"))
+    text = RUN_ID.sub("20261122T102116.150828Z-fb2d6d8e", text)
     text = TIME.sub("2026-11-22T10:21:16.150Z", text)
     text = re.sub(r"\b(process|pid)( +)\d+( on \S+?(?=,))?", r"\1\g<2>4711", text)
     text = re.sub(r"\b\d+ MiB of memory", "10 MiB of memory", text)
     text = re.sub(r"wrote (\S+): \d+ bytes", r"wrote \1: 40000 bytes", text)
-    return TOOK.sub("3ms", text)
+    return TOOK.sub("3 ms", text)
 
 
 def comparable(text: str) -> str:
@@ -64,7 +71,7 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
             check=False,
         )
         assert done.returncode in exit_codes, f"{command}\n{done.stdout}\n{done.stderr}"
-        seen.append(f"$ {command}\n{settled(done.stdout, directory)}")
+        seen.append(f"$ {command}\n{done.stdout.replace(str(directory), '/work')}")
     return "".join(seen)
 
 
@@ -77,27 +84,60 @@ def follow(guide: Path) -> None:
 
 
 def _follow(guide: Path, directory: Path) -> None:
-    text, rewritten, last_output = guide.read_text(), "", 0
+    text, rewritten, last_output, printed = guide.read_text(), "", 0, None
+    _python_command(directory.parent)
     for found in BLOCK.finditer(text):
         note, kind, block = found["note"] or "", found["kind"], found["text"]
-        if note.startswith("edit: "):
+        now = None
+        if printed is not None:
+            now, printed = printed, None
+        elif note.startswith("edit: "):
             edit(directory / note.removeprefix("edit: "), block)
+        elif note.startswith("file: "):
+            write(directory / note.removeprefix("file: "), block)
+        elif note == "not run":
+            continue
         elif kind == "console":
             codes = re.findall(r"\d+", note) if note.startswith("exits: ") else ["0", "1"]
             now = session(block, directory, frozenset(map(int, codes)))
-            rewritten += text[last_output : found.start("text")] + now
-            last_output = found.end("text")
-            if "REWRITE_GOLDEN" not in os.environ:
-                assert comparable(now) == comparable(TOOK.sub("3ms", block)), f"seen now:\n{now}"
         elif kind == "python":
-            done = subprocess.run(
-                [sys.executable, "-c", block],
-                cwd=directory,
-                env=environment(),
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            assert f"prints\n\n```\n{done.stdout}```" in text
+            printed = output_of(block, directory)
+        if now is not None:
+            is_same = comparable(settled(now)) == comparable(settled(block))
+            rewritten += text[last_output : found.start("text")] + (block if is_same else now)
+            last_output = found.end("text")
+            assert is_same or "REWRITE_GOLDEN" in os.environ, f"seen now:\n{now}"
+    assert printed is None, "the document does not show what its last Python block prints"
     if "REWRITE_GOLDEN" in os.environ:
         guide.write_text(rewritten + text[last_output:])
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that a document shows; a script can then be started."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    if text.startswith("#!"):
+        path.chmod(0o755)
+
+
+def output_of(script: str, directory: Path) -> str:
+    """Run a Python script, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=directory,
+        env=shell_environment(directory.parent),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout.replace(str(directory), "/work")
+
+
+def _python_command(folder: Path) -> None:
+    """Let `python` be this interpreter, beside `fsm-orchestrator`."""
+    command = folder / "bin" / "python"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    command.chmod(0o755)

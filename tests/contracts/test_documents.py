@@ -1,0 +1,92 @@
+"""The README and the pages of docs/: their examples run as they stand, their links lead somewhere.
+
+Some pages have a test of their own beside this one: `test_*_guide.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import orchestrate
+from tests.support.guide import BLOCK, follow
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+FOLLOWED = [
+    ROOT / "README.md",
+    *(DOCS / f"{name}.md" for name in ("agents", "ci", "glossary", "performance", "python")),
+]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(DOCS.glob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    ROOT / "states" / "README.md",
+    ROOT / "diagrams" / "README.md",
+]
+README_LINES_MAX = 150
+
+
+def name_of(page: Path) -> str:
+    """The path of a page, as a test's id has it."""
+    return str(page.relative_to(ROOT))
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that the headings of a page make."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
+
+
+@pytest.mark.parametrize("page", FOLLOWED, ids=name_of)
+def test_examples_do_and_print_what_the_page_says(page: Path) -> None:
+    """Every command, file and script of the page, in its order, in one directory."""
+    follow(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there, and a heading in it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    broken = []
+    for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        path = (page.parent / target).resolve() if target else page
+        if not path.exists() or (anchor and anchor not in anchors_of(path)):
+            broken.append(f"{target}#{anchor}")
+    assert broken == []
+
+
+def test_index_names_every_page() -> None:
+    """docs/README.md leads to every page beside it."""
+    index = (DOCS / "README.md").read_text()
+    pages = [path.name for path in DOCS.glob("*.md") if path.name != "README.md"]
+    assert [name for name in pages if f"]({name})" not in index] == []
+
+
+def test_readme_is_short() -> None:
+    """What does not fit belongs in docs/."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES_MAX
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_settings_files_pass_the_check(page: Path, tmp_path: Path) -> None:
+    """Each block of TOML that has settings of a run is a config file without a fault."""
+    for found in BLOCK.finditer(page.read_text()):
+        if found["kind"] == "toml" and "[stage." in found["text"]:
+            (tmp_path / "run.toml").write_text(found["text"])
+            checked = orchestrate("config", "check", "run.toml", cwd=tmp_path)
+            assert checked.code == 0, checked.stderr
+
+
+def test_every_job_types_what_the_page_has_tried() -> None:
+    """Each script that the job of docs/ci.md starts is started in the session of the page."""
+    page = (DOCS / "ci.md").read_text()
+    (job,) = [found["text"] for found in BLOCK.finditer(page) if found["kind"] == "yaml"]
+    run = re.findall(r"^ *(?:- )?run: (.*)$", job, re.MULTILINE)
+    ours = [line for line in run if line.startswith("ci/")]
+    assert ours
+    assert [one for one in ours if not re.search(rf"^(\$ |  ){one}$", page, re.MULTILINE)] == []
