@@ -31,6 +31,11 @@ GENERATED: Final = "<!-- made by `make images`; do not edit -->\n"
 _SHOWN_DIRECTORY: Final = "/srv/release"
 """Stands in a picture for the directory that the command was typed in."""
 _SIGNALS: Final = "--policy-status allow --ci-status success"
+_INIT: Final = "fsm-orchestrator init . --stages plan,apply --approve-before apply"
+_MIGRATION: Final = (
+    "echo applying 2 of 3: add an index; until test -e go; do sleep 0.05; done; echo applied 3"
+)
+"""A stage that works until its picture is taken."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,18 @@ SCENES: Final = (
         before=("fsm-orchestrator init .",),
     ),
     Scene(
+        "watch",
+        "a run at work",
+        f"fsm-orchestrator run out --config run.toml \\\n  {_SIGNALS} --review-status approved",
+        before=(_INIT, f"printf '#!/bin/sh\\n{_MIGRATION}\\n' > apply.sh"),
+        until="applying 2 of 3",
+    ),
+    Scene(
         "blocked",
         "why a run is blocked",
         "fsm-orchestrator explain out",
         before=(
-            "fsm-orchestrator init .",
+            _INIT,
             f"fsm-orchestrator run out --config run.toml {_SIGNALS} || true",
         ),
     ),

@@ -7,20 +7,17 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line
+from fsm_orchestrator.cli.new_files import CONFIG_NAME, SCRIPT_MODE, TEXT_MODE, NewFile
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.vocabulary import ExitCode
-
-CONFIG_NAME: Final = "run.toml"
-SCRIPT_MODE: Final = 0o777
-TEXT_MODE: Final = 0o666
 
 _SHIPPED: Final = {
     CONFIG_NAME: TEXT_MODE,
@@ -28,13 +25,6 @@ _SHIPPED: Final = {
     "executor.sh": SCRIPT_MODE,
 }
 """The files for the default lifecycle, each a copy of the one in `init_files`, with their modes."""
-
-
-class NewFile(NamedTuple):
-    """A file to be written."""
-
-    content: bytes
-    mode: int
 
 
 def init_command(parameters: Mapping[str, Any]) -> int:

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.cli.commands.init import CONFIG_NAME, SCRIPT_MODE, TEXT_MODE, NewFile
 from fsm_orchestrator.cli.formatting import command_line
+from fsm_orchestrator.cli.new_files import CONFIG_NAME, SCRIPT_MODE, TEXT_MODE, NewFile
 from fsm_orchestrator.config.templates import escaped
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
