@@ -317,14 +317,6 @@ class EventName(StrEnum):
     RUN_CRASHED = "run.crashed"
 
 
-class DiffVerdict(StrEnum):
-    """The effect of a change on the guarantees of a lifecycle."""
-
-    LOOSENS = "loosens"
-    TIGHTENS = "tightens"
-    NEITHER = "neither"
-
-
 class SchemaName(StrEnum):
     """The shapes that have a published JSON Schema."""
 

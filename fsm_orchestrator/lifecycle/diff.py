@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -31,11 +32,19 @@ from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.proof import done_without_stages
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.lifecycle.walks import Walk
-from fsm_orchestrator.vocabulary import DiffVerdict, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import GatesGuard, Outcome
 
 _DONE: Final = ""
 """The target for all states with outcome done, whatever their names; no state is named ""."""
 _rank: Final = attrgetter("rank")
+
+
+class DiffVerdict(StrEnum):
+    """The effect of a change on the guarantees of a lifecycle."""
+
+    LOOSENS = "loosens"
+    TIGHTENS = "tightens"
+    NEITHER = "neither"
 
 
 class LostFacts(NamedTuple):

@@ -9,11 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, assert_never
 
 from fsm_orchestrator.lifecycle.changes import BoundChange, Change, EdgeOrder, RetriedCodes
-from fsm_orchestrator.lifecycle.diff import Effect, GainedFacts, LifecycleDiff, LostFacts
+from fsm_orchestrator.lifecycle.diff import (
+    DiffVerdict,
+    Effect,
+    GainedFacts,
+    LifecycleDiff,
+    LostFacts,
+)
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Edge
-from fsm_orchestrator.vocabulary import DiffVerdict, GatesGuard
+from fsm_orchestrator.vocabulary import GatesGuard
 
 _MEANINGS: Final = {
     DiffVerdict.LOOSENS: "the old lifecycle guaranteed more",

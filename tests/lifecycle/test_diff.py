@@ -9,13 +9,13 @@ import pytest
 
 from fsm_orchestrator.lifecycle import changes
 from fsm_orchestrator.lifecycle.changes import EdgeOrder
-from fsm_orchestrator.lifecycle.diff import diff
+from fsm_orchestrator.lifecycle.diff import DiffVerdict, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text, effect_text, reason_text
 from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind
 from fsm_orchestrator.lifecycle.labels import trace
 from fsm_orchestrator.lifecycle.reading import read
 from fsm_orchestrator.lifecycle.verification import verify
-from fsm_orchestrator.vocabulary import DiffVerdict, Guard, Trigger
+from fsm_orchestrator.vocabulary import Guard, Trigger
 from tests.lifecycle.diff_cases import (
     BROKEN_ARTIFACTS,
     GATES,

@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fsm_orchestrator.lifecycle.diff import LostFacts, diff
+from fsm_orchestrator.lifecycle.diff import DiffVerdict, LostFacts, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
 from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Guarantees
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
-from fsm_orchestrator.vocabulary import DiffVerdict, Gate, Guard, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Gate, Guard, StateKind, Trigger
 from tests.lifecycle.diff_cases import GATES, TO_MANAGER, difference, facts_of_cause, stage
 from tests.lifecycle.test_proof import walks_of
 from tests.lifecycle.test_verification import any_lifecycle, looping

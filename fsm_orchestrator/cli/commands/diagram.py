@@ -19,7 +19,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     output_directory_of,
 )
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.lifecycle.diff import LifecycleDiff, diff
+from fsm_orchestrator.lifecycle.diff import DiffVerdict, LifecycleDiff, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.record.report import LifecycleName
@@ -36,7 +36,7 @@ from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
 from fsm_orchestrator.rendering.diagram.simple import simple
 from fsm_orchestrator.text.phrases import printable
-from fsm_orchestrator.vocabulary import DiffVerdict, ExitCode
+from fsm_orchestrator.vocabulary import ExitCode
 
 _SUFFIXES: Final[Mapping[str, str]] = {
     ".mmd": "mermaid",
