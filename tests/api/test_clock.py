@@ -137,7 +137,7 @@ def test_run_ids_of_the_same_moment_are_unique() -> None:
 def test_runs_get_ids_in_the_order_in_which_they_start(tmp_path: Path) -> None:
     """Two commands, two ids; the later one sorts last, also with the archive's names."""
     for _ in range(3):
-        orchestrate("out", cwd=tmp_path)
+        orchestrate("./out", *PASSING, cwd=tmp_path)
     archived = {path.name for path in (tmp_path / "out" / "archive").iterdir()}
     last = report_of(tmp_path / "out")["run_id"]
     assert len(archived) == 2

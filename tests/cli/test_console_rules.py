@@ -97,7 +97,7 @@ def test_symbols_are_ascii_where_others_might_not_be_seen(
         monkeypatch.setenv(name, value)
     assert console.has_unicode() is has
     marks = [style.plain(style.symbol(mark)) for mark in Mark]
-    assert marks == (["✓", "✗", "!", "↻", "-"] if has else ["ok", "x", "!", "~", "-"])
+    assert marks == (["✓", "✗", "!", "↻", "→", "-"] if has else ["ok", "x", "!", "~", ">", "-"])
 
 
 def test_painted_text_is_aligned_and_can_drive_no_terminal() -> None:

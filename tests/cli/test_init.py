@@ -50,7 +50,7 @@ def test_without_a_later_approval_all_gates_come_first(
     """Then nothing runs before all three have passed."""
     made = orchestrate("init", "new", "--stages", "plan,apply", *options, cwd=tmp_path)
     assert typed(made.stdout, tmp_path / "new") == [0, 0]
-    verified = orchestrate("verify", "new/lifecycle.toml", cwd=tmp_path)
+    verified = orchestrate("verify", "-v", "new/lifecycle.toml", cwd=tmp_path)
     assert "no path to a stage without every mandatory gate" in verified.stdout
 
 

@@ -37,7 +37,7 @@ def test_stages_are_redrawn_in_place(tmp_path: Path, columns: int) -> None:
         gates, running = terminal.shown[-4], terminal.shown[-3]
         assert "review approved" in gates
         assert " manager " in running
-        assert " s of 30 s" in running
+        assert "s of 30s" in running
         assert terminal.shown[-1] == "· executor"
         assert terminal.is_cursor_shown
         assert terminal.cursor == (terminal.shown.index(running), 0)

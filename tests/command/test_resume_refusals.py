@@ -274,7 +274,7 @@ def test_a_new_run_archives_the_earlier_one_whole(tmp_path: Path) -> None:
     first = run_files(output)
     assert len(first) == 7
 
-    assert orchestrate("out", "--run-id", "second", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "second", cwd=tmp_path).code == 3
 
     assert run_files(output / "archive" / "first") == first
     report = report_of(output)
@@ -282,18 +282,18 @@ def test_a_new_run_archives_the_earlier_one_whole(tmp_path: Path) -> None:
     assert (report["earlier_invocations"], report["closure_ready"]) == ([], False)
     assert not (output / "logs").exists()
     second = run_files(output)
-    assert orchestrate("out", "--run-id", "third", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "third", cwd=tmp_path).code == 3
     assert run_files(output / "archive" / "second") == second
     assert run_files(output / "archive" / "first") == first
 
 
 def test_a_run_id_that_is_taken_is_refused(tmp_path: Path) -> None:
     """Neither the current run's id nor an archived one's is given twice."""
-    orchestrate("out", "--run-id", "first", cwd=tmp_path)
+    orchestrate("./out", "--run-id", "first", cwd=tmp_path)
     assert "first" in refused("out", "--run-id", "first", *PASSING, *stages(), cwd=tmp_path)
-    orchestrate("out", "--run-id", "second", cwd=tmp_path)
+    orchestrate("./out", "--run-id", "second", cwd=tmp_path)
     assert "first" in refused("out", "--run-id", "first", *PASSING, *stages(), cwd=tmp_path)
-    assert orchestrate("out", "--run-id", "third", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "third", cwd=tmp_path).code == 3
 
 
 def test_a_refused_new_run_leaves_the_earlier_one_where_it_is(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_loading_the_package_looks_at_nothing_that_differs_between_commands() ->
     assert found.stdout.splitlines() == [str(len(there) - len(["__init__", "__main__"]))]
 
 
-NOW: Final = " ago|this page"
+NOW: Final = r" ago|this page|, for \d"
 """What a line holds that tells when the command was run."""
 READERS: Final = (
     *(("status", "out"), ("status", "out", "--json"), ("explain", "out"), ("logs", "out")),

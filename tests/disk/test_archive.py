@@ -61,7 +61,7 @@ def test_archiving_cut_short_is_finished_in_one_place(
         patch.setattr(moving, "move", move)
         with pytest.raises(KilledError):
             archive.archive_run(out, archive.present_files(out.path))
-    assert orchestrate("out", "--run-id", "second", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "second", cwd=tmp_path).code == 3
     assert tree_of(tmp_path / "out" / "archive" / "first") == held
     assert archive.archived_run_ids(tmp_path / "out") == {"first"}
 
@@ -69,11 +69,11 @@ def test_archiving_cut_short_is_finished_in_one_place(
 def test_two_runs_of_one_name_stay_apart(tmp_path: Path) -> None:
     """An archived run is never mixed with another that claims its name: both are kept."""
     held = earlier_run(tmp_path)
-    assert orchestrate("out", "--run-id", "second", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "second", cwd=tmp_path).code == 3
     for name in (CHECKPOINT, REPORT):
         path = tmp_path / "out" / name
         path.write_bytes(path.read_bytes().replace(b"second", b"first"))
-    assert orchestrate("out", "--run-id", "third", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "third", cwd=tmp_path).code == 3
     assert tree_of(tmp_path / "out" / "archive" / "first") == held
     assert archive.archived_run_ids(tmp_path / "out") == {"first", "first.2"}
 
@@ -81,7 +81,7 @@ def test_two_runs_of_one_name_stay_apart(tmp_path: Path) -> None:
 def test_status_shows_an_archived_run(tmp_path: Path) -> None:
     """`--run-id` tells how an earlier run ended, for a person and a program; 0 when it is there."""
     earlier_run(tmp_path)
-    assert orchestrate("out", "--run-id", "second", cwd=tmp_path).code == 3
+    assert orchestrate("./out", "--run-id", "second", cwd=tmp_path).code == 3
     assert "archived  first" in orchestrate("status", "out", cwd=tmp_path).stdout
     shown = orchestrate("status", "out", "--run-id", "first", cwd=tmp_path)
     assert shown.code == 0

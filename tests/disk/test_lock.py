@@ -217,7 +217,7 @@ def test_plan_and_status_during_a_run(tmp_path: Path) -> None:
             ended = orchestrate("plan", "./out", *options, cwd=tmp_path)
             assert ended.code == 0
             assert "75" in ended.stdout
-            assert who in ended.stdout
+            assert who in " ".join(ended.stdout.split())
         ended = orchestrate("status", "./out", cwd=tmp_path)
         assert ended.code == 0
         assert who in ended.stdout

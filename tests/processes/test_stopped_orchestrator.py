@@ -222,7 +222,7 @@ def test_suspended_run_stands_still_and_goes_on(suspects: Callable[[], Suspect],
         run.stop(signal.SIGTSTP)
         assert (run.stage.status(), other.status()) == (2 * (psutil.STATUS_STOPPED,))
         said = orchestrate("status", "out", cwd=run.directory).stdout
-        assert said.startswith("suspended: run ")
+        assert said.startswith("! suspended: run ")
         assert f"kill -CONT {run.process.pid}\n" in said
         time.sleep(haste_ms / 1000 + 0.1)
         (run.directory / "go").touch()

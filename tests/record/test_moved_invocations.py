@@ -247,7 +247,7 @@ def test_run_that_is_archived_takes_its_file_along(tmp_path: Path) -> None:
     assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
     assert not (output / INVOCATIONS).exists()
     assert len(moved_of(output / "archive" / run_id)) == count
-    ended = orchestrate("explain", "out", "--run-id", run_id, cwd=tmp_path)
+    ended = orchestrate("explain", "--all", "out", "--run-id", run_id, cwd=tmp_path)
     assert f"what invocations 1 to {count} did is in {INVOCATIONS}" in ended.stdout
     page = orchestrate("report", "out", "--run-id", run_id, "--html", "-", cwd=tmp_path).stdout
     assert f"Invocations 1 to {count} are in {INVOCATIONS}" in page

@@ -115,7 +115,7 @@ def test_every_report_has_all_fields_in_their_order(tmp_path: Path) -> None:
         ((), 3),
     )
     for options, code in ways:
-        assert orchestrate("out", *options, cwd=tmp_path).code == code
+        assert orchestrate("./out", *options, cwd=tmp_path).code == code
         text = (output / REPORT).read_bytes()
         assert text.endswith(b"}\n")
         assert_ordered(json.loads(text.decode(), object_pairs_hook=spoken_twice))
@@ -171,7 +171,7 @@ def test_a_run_that_did_not_reach_done_says_so_and_why(
     tmp_path: Path, options: tuple[str, ...], code: int, state: str, status: str | None
 ) -> None:
     """Terminal state, exit code, reason codes only when blocked, an error for what went wrong."""
-    assert orchestrate("out", *options, cwd=tmp_path).code == code
+    assert orchestrate("./out", *options, cwd=tmp_path).code == code
     report = report_of(tmp_path / "out")
     assert (report["terminal_state"], report["exit_code"]) == (state, code)
     assert (report["closure_ready"], report["current_state"]) == (False, state)

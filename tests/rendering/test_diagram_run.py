@@ -54,7 +54,7 @@ def lines_of(text: str, state: str) -> list[str]:
     """The lines in the node of a state, times without their number."""
     found = re.search(rf'^    {state}\W+"(.*?)"', text, re.MULTILINE)
     assert found is not None
-    return re.sub(r"[\d.]+ m?s\b", "TIME", found[1]).split("<br/>")
+    return re.sub(r"[\d.]+ ?m?s\b", "TIME", found[1]).split("<br/>")
 
 
 def test_states_tell_their_visits_and_attempts(out: Path) -> None:

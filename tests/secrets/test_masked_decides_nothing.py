@@ -21,7 +21,7 @@ def test_a_plan_looks_for_no_program_at_a_masked_path(tmp_path: Path) -> None:
     tool.chmod(0o755)
     options = ("--manager-bin", str(tool), "--manager-secret", "TOKEN")
     assert orchestrate("out", *PASSING[:-2], *options, cwd=tmp_path, env=NOW).code == 3
-    planned = orchestrate("plan", "out", "--resume", cwd=tmp_path)
+    planned = orchestrate("plan", "--all", "out", "--resume", cwd=tmp_path)
     assert (planned.code, "***/tool" in planned.stdout) == (0, True)
     assert "does not exist" not in planned.stdout
     assert orchestrate("out", "--resume", *PASSING[-2:], cwd=tmp_path, env=NOW).code == 0

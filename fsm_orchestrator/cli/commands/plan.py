@@ -93,7 +93,8 @@ class _View:
         """
         what = "resume of run" if plan.execution_mode is ExecutionMode.RESUME else "new run"
         yield from self._said(f"plan: {what} {plan.run_id} of {plan.lifecycle}", indent="")
-        yield Line(f"  in {copyable(plan.output_directory)}; a plan starts and writes nothing")
+        yield Line(f"  in {copyable(plan.output_directory)}")
+        yield Line("  a plan starts and writes nothing")
         if holder is not None:
             yield from self._said(f"would be refused now (exit 75): held by {holder}")
         if plan.archives_earlier_run:

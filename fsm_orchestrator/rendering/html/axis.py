@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.units import exact_span
 
 _SECOND: Final = 1_000
 _MINUTE: Final = 60 * _SECOND
@@ -48,4 +48,4 @@ def _word(at_ms: int) -> str:
         return f"{days} d"
     if days:
         return f"{days} d {rest // _HOUR} h"
-    return span_words(at_ms)
+    return exact_span(at_ms)
