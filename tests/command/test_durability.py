@@ -203,7 +203,7 @@ def test_report_of_an_earlier_run_does_not_stand_for_a_failed_one(
     assert report["terminal_state"] == "failed"
     assert report["closure_ready"] is False
     assert str(path) in own_failures(report)[OBSTACLES[name].operation]
-    assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("failed: ")
+    assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("✗ failed: ")
 
 
 def test_what_is_in_the_place_of_an_earlier_runs_logs_is_archived(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_is_in_the_place_of_an_earlier_runs_logs_is_archived(tmp_path: Path
     assert statuses(report) == [("manager", "failed")]
     assert (out / "archive/earlier/logs").read_text() == "precious"
     assert (out / "logs/manager.1.stderr.log").is_file()
-    assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("failed: ")
+    assert orchestrate("status", "./out", cwd=tmp_path).stdout.startswith("✗ failed: ")
 
 
 # Something happens to a file while a stage runs

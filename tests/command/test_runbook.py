@@ -51,7 +51,7 @@ def test_dry_run_quickstart(tmp_path: Path) -> None:
     """The dry-run command reaches done, with both artifacts, all gates passed, nothing blocked."""
     ended = typed(DRY_RUN, tmp_path)
     assert ended.code == 0
-    assert ended.stdout.startswith("done: ")
+    assert ended.stdout.startswith("✓ done: ")
     report = assert_required_artifacts(tmp_path / "out")
     assert report["terminal_state"] == "done"
     assert report["execution_mode"] == "run"

@@ -77,9 +77,9 @@ def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
     assert (ended.code, ended.stderr) == (0, "")
     assert tree_of(tmp_path) == before
     _, done, blocked, failed = ended.stdout.splitlines()
-    assert re.fullmatch(r"runs/a-done +done +\S+ \S+ +executor 1 +all well", done)
-    assert re.match(r"runs/b-blocked +blocked +\S+ \S+ +- +GATE_POLICY\S+, GATE_CI", blocked)
-    assert re.fullmatch(r"runs/c-failed +failed +\S+ \S+ +manager 1 +broken", failed)
+    assert re.fullmatch(r"✓ runs/a-done +done +\S+ +executor 1 +all well", done)
+    assert re.match(r"! runs/b-blocked +blocked +\S+ +- +GATE_POLICY\S+, GATE_CI", blocked)
+    assert re.fullmatch(r"✗ runs/c-failed +failed +\S+ +manager 1 +broken", failed)
 
 
 def test_status_of_several_directories_keeps_their_order(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_status_of_several_directories_keeps_their_order(tmp_path: Path) -> None
     three_runs(tmp_path)
     names = ["runs/c-failed", "runs/a-done"]
     ended = orchestrate("status", *names, cwd=tmp_path)
-    assert [line.split()[0] for line in ended.stdout.splitlines()[1:]] == names
+    assert [line.split()[1] for line in ended.stdout.splitlines()[1:]] == names
 
 
 def test_status_of_many_as_json(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_run_that_cannot_be_read_is_told_among_the_others(tmp_path: Path) -> Non
     ended = orchestrate("status", "runs", cwd=tmp_path)
     assert ended.code == 1
     _, spoilt, blocked, _ = ended.stdout.splitlines()
-    assert re.match(r"runs/a-done +unreadable ", spoilt)
+    assert re.match(r"✗ runs/a-done +unreadable ", spoilt)
     assert "cannot read" in spoilt
     assert " blocked " in blocked
 
@@ -136,7 +136,7 @@ def test_every_screen_names_a_standing_alike(tmp_path: Path) -> None:
     orchestrate("out", "--resume", cwd=tmp_path)
     words = "done, but not ready to close"
     assert f"{words}: " in orchestrate("status", "out", cwd=tmp_path).stdout.splitlines()[0]
-    assert orchestrate("explain", "out", cwd=tmp_path).stdout.startswith(f"{words}: ")
+    assert orchestrate("explain", "out", cwd=tmp_path).stdout.startswith(f"! {words}: ")
     several = orchestrate("status", "out", "out", cwd=tmp_path).stdout.splitlines()[1:]
     assert [re.split("  +", line)[1] for line in several] == [words, words]
     page = orchestrate("report", "out", "--html", "-", cwd=tmp_path).stdout
@@ -163,7 +163,7 @@ def test_hostile_last_line_stays_a_line(tmp_path: Path) -> None:
     script = "printf 'key hunter2-hunter2 \\033[2J\\r\\n'; exit 1"
     options = (*stages(script), "--manager-env", "KEY=hunter2-hunter2")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
-    orchestrate("second", cwd=tmp_path)
+    orchestrate("./second", cwd=tmp_path)
     ended = orchestrate("status", "out", "second", cwd=tmp_path)
     assert "hunter2" not in ended.stdout
     assert r"key *** \x1b[2J" in ended.stdout
@@ -173,9 +173,9 @@ def test_last_line_that_cannot_be_masked_any_more_is_not_shown(tmp_path: Path) -
     """After a run with values is done those are forgotten: what it printed is not shown then."""
     options = (*stages("echo hunter2-hunter2"), "--manager-env", "KEY=hunter2-hunter2")
     orchestrate("out", *PASSING, *options, cwd=tmp_path)
-    orchestrate("second", cwd=tmp_path)
+    orchestrate("./second", cwd=tmp_path)
     ended = orchestrate("status", "out", "second", cwd=tmp_path)
-    assert re.search(r"^out +done ", ended.stdout, re.MULTILINE)
+    assert re.search(r"^✓ out +done ", ended.stdout, re.MULTILINE)
     assert "hunter2" not in ended.stdout
 
 
@@ -259,7 +259,9 @@ def test_lock_that_names_another_process_ends_nobody(tmp_path: Path) -> None:
         bystander.wait()
 
 
-@pytest.mark.parametrize("words", [("stop", "nowhere"), ("stop",), ("logs", "nowhere"), ("logs",)])
+@pytest.mark.parametrize(
+    "words", [("stop", "nowhere"), ("stop",), ("logs", "nowhere"), ("status", "nowhere")]
+)
 def test_what_is_no_directory_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
     """A typing mistake is a usage error."""
     assert orchestrate(*words, cwd=tmp_path).code == 2
@@ -276,13 +278,13 @@ def test_logs_are_prefixed_by_stage_in_the_order_of_work(tmp_path: Path) -> None
     ended = orchestrate("logs", "out", cwd=tmp_path)
     assert ended.code == 0
     assert ended.stdout.splitlines() == [
-        "manager  | planned",
-        "executor | try",
-        "executor ! no",
-        "executor | try",
+        "manager    | planned",
+        "executor   | try",
+        "executor   ! no",
+        "executor.2 | try",
     ]
     one = orchestrate("logs", "out", "executor", "--attempt", "2", cwd=tmp_path)
-    assert one.stdout == "executor | try\n"
+    assert one.stdout == "executor.2 | try\n"
 
 
 def test_last_lines_of_each_log(tmp_path: Path) -> None:
@@ -375,7 +377,7 @@ def test_logs_show_neither_secrets_nor_control_characters(tmp_path: Path) -> Non
         capture_output=True,
         check=True,
     )
-    assert piped.stdout == b"manager | a *** \x1b[31m \xff\x00 z\n"
+    assert piped.stdout == b"manager | a ***  \xff\x00 z\n"
 
 
 def test_value_stays_masked_when_the_run_becomes_done(tmp_path: Path) -> None:

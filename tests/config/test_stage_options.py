@@ -23,7 +23,7 @@ from fsm_orchestrator.model.stage_options import (
 )
 from tests.tools.cli_reference import all_commands, options_of
 
-README: Final = Path(__file__).parents[2] / "README.md"
+REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference.md"
 NUMBERS: Final = [one for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)]
 
 
@@ -84,9 +84,9 @@ def test_prescan_knows_every_option_that_takes_a_value() -> None:
     assert {name for _, name in taking} >= VALUE_OPTIONS
 
 
-def test_readme_names_options_of_a_stage_as_they_are() -> None:
-    """The options in the table of the README are the rows', with what stands for their values."""
-    cells = re.findall(r"^\| (`--manager-.*?) \| ", README.read_text(), re.MULTILINE)
+def test_reference_names_options_of_a_stage_as_they_are() -> None:
+    """The options in the table of the reference are the rows', with what stands for their values."""
+    cells = re.findall(r"^\| (`--manager-.*?) \| ", REFERENCE.read_text(), re.MULTILINE)
     shown = [one for cell in cells for one in re.findall(r"`--manager-([^`]*)`", cell)]
     rows = set()
     for row in STAGE_OPTIONS:

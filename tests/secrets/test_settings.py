@@ -142,7 +142,7 @@ def test_a_setting_is_masked_in_quoted_output_alone(tmp_path: Path) -> None:
         *("--manager-env", "PR_NUMBER=1234", "--manager-env", "BUILD_PROFILE=release"),
         *("--manager-env", "ROLE=manager", "--manager-env", "EXIT=code 3"),
     )
-    planned = orchestrate("plan", "out", *PASSING, *options, cwd=tmp_path)
+    planned = orchestrate("plan", "--all", "out", *PASSING, *options, cwd=tmp_path)
     ended = orchestrate("out", *PASSING, *options, "--log-output", cwd=tmp_path)
     logs = orchestrate("logs", "out", cwd=tmp_path)
     (execution,) = report_of(tmp_path / "out")["stage_executions"]
