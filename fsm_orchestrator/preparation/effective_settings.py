@@ -74,6 +74,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
         defaults |= {
             "run_id": None,
             "resume": False,
+            "resume_or_start": False,
             "on_changed_stage": OnChangedStage.REFUSE.value,
             "rerun": (),
             "keep_secrets": False,

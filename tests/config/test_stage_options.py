@@ -85,7 +85,7 @@ def test_prescan_knows_every_option_that_takes_a_value() -> None:
 
 
 def test_reference_names_options_of_a_stage_as_they_are() -> None:
-    """The options in the table of the reference are the rows', with what stands for their values."""
+    """The options in the table of the reference are the rows', and what stands for their values."""
     cells = re.findall(r"^\| (`--manager-.*?) \| ", REFERENCE.read_text(), re.MULTILINE)
     shown = [one for cell in cells for one in re.findall(r"`--manager-([^`]*)`", cell)]
     rows = set()

@@ -19,7 +19,8 @@ _ABSENT = re.compile(
 )
 """A line that says what is wrong with the path in it."""
 _ROW = re.compile(
-    r"^(?: +(?:report|log|postmortem) {2,}| {2}in (?=/|\$'))((?:\$')?\.?/.*?)(?: \([a-z_\[\].]+\))?$"
+    r"^(?: +(?:report|log|postmortem) {2,}| {2}in (?=/|\$'))"
+    r"((?:\$')?\.?/.*?)(?: \([a-z_\[\].]+\))?$"
 )
 """A row of a table that names a file to look at."""
 _RECORDED = re.compile(r"^ +(?:command|in|expects|artifact|missing|stale) {2,}")
