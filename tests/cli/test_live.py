@@ -73,7 +73,7 @@ def test_ctrl_c_is_answered_at_once(tmp_path: Path) -> None:
     with Terminal("out", *PASSING, *stages(stubborn), *grace, cwd=tmp_path) as terminal:
         terminal.until_shown("│ ready")
         terminal.type("\x03")
-        terminal.until_shown("stopping manager, up to 1 min; again to kill")
+        terminal.until_shown("stopping manager, up to 1m; again to kill")
         terminal.type("\x03")
         assert terminal.end() == 130
         assert b"killing manager" in terminal.raw or terminal.process.returncode == 130
@@ -161,7 +161,7 @@ def test_jobs_and_dumb_terminals_get_lines(tmp_path: Path, env: dict[str, str]) 
     arguments = ("out", *PASSING, *stages())
     with Terminal(*arguments, cwd=tmp_path, env={**env, "NO_COLOR": "1"}) as terminal:
         assert terminal.end() == 0
-        assert "manager: started, attempt 1" in terminal.all_lines
+        assert "manager: started, attempt 1, limit 30s (the default)" in terminal.all_lines
         assert b"\x1b" not in terminal.raw
 
 

@@ -246,7 +246,9 @@ def test_plan_of_a_done_run_judges_its_artifacts(
     plan = planned("out", "--resume", cwd=tmp_path)
     assert plan["stages"][0]["artifacts"] == []
     told = orchestrate("plan", "out", "--resume", cwd=tmp_path).stdout
-    assert f"would end: done, but not ready to close (exit 1): {plan['closing_refused']}" in told
+    assert f"would end: done, but not ready to close (exit 1): {plan['closing_refused']}" in (
+        " ".join(told.split())
+    )
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     (failure,) = [one for one in report_of(tmp_path / "out")["stage_executions"] if one["error"]]
     assert failure["error"] == plan["closing_refused"]

@@ -49,8 +49,8 @@ def test_frame_fits_its_screen(monkeypatch: pytest.MonkeyPatch, width: int, heig
     assert all(shown_cells(line) < width for line in lines)
     assert not any("\x1b[2J" in line for line in lines)
     if width >= 80:
-        assert plain(lines[0]).endswith("stage_03  3.2 s of 30 s  attempt 1 of 3")
-        assert plain(lines[2]) == "stopping stage_03, up to 2 s; again to kill"
+        assert plain(lines[0]).endswith("stage_03  3.2s of 30s  attempt 1 of 3")
+        assert plain(lines[2]) == "stopping stage_03, up to 2s; again to kill"
         view.requests = 2
         assert stopping_words(view) == "killing stage_03"
 
@@ -103,7 +103,7 @@ def test_log_says_now_and_then_that_a_stage_still_runs(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "\nmanager: still running after 1 s, of 30 s\n" in done.stderr
+    assert "\nmanager: still running after 1s, of 30s\n" in done.stderr
 
 
 def lines_of(ended: Ended) -> list[str]:
