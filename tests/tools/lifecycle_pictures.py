@@ -8,7 +8,7 @@ coordinates.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -114,15 +114,19 @@ def _page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def main(directory: str) -> None:
+def renew(stale: Iterable[tuple[Path, str]], texts: Mapping[str, str]) -> None:
     """Write the files that are not as they should be; remove those that should not be there."""
-    texts = expected_files()
-    for path, trouble in list(stale_files(Path(directory))):
+    for path, trouble in list(stale):
         sys.stdout.write(f"{path} {trouble}\n")
         if path.name in texts:
             path.write_text(texts[path.name])
         else:
             path.unlink()
+
+
+def main(directory: str) -> None:
+    """Bring the files of a directory up to date."""
+    renew(stale_files(Path(directory)), expected_files())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from fsm_orchestrator.rendering.diagram.image import svg_text
 from fsm_orchestrator.rendering.diagram.picture import picture_of
 from tests.tools import terminal
 from tests.tools.lifecycle_pictures import drawn as drawn_lifecycle
+from tests.tools.lifecycle_pictures import renew
 
 COLUMNS: Final = 84
 LIFECYCLE: Final = "lifecycle.svg"
@@ -165,14 +166,9 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def main(directory: str) -> None:
-    """Write the pictures that are not as they should be; remove those of nothing."""
+    """Bring the pictures of a directory up to date."""
     texts = expected_pictures()
-    for path, trouble in list(stale_pictures(Path(directory), texts)):
-        sys.stdout.write(f"{path} {trouble}\n")
-        if path.name in texts:
-            path.write_text(texts[path.name])
-        else:
-            path.unlink()
+    renew(stale_pictures(Path(directory), texts), texts)
 
 
 if __name__ == "__main__":
