@@ -16,28 +16,30 @@ durable, a report a supervisor can trust.
   fsm-orchestrator status [OUT]  where a run stands
   fsm-orchestrator verify FILE   what a lifecycle promises, proved
 """
-SHORT_HELP: Final[Mapping[str, str]] = {
-    "run": """Run the stages of a lifecycle behind their gates, or resume the run in OUT.
-
-\b
+_RUN_EXAMPLE: Final = """\b
 Example:
   fsm-orchestrator run ./out \\
     --policy-status allow --ci-status success --review-status approved \\
     --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
     --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
   fsm-orchestrator run ./out --resume
-
-\b
-With a config file, which `fsm-orchestrator init` writes:
-  fsm-orchestrator run ./out --config run.toml --ci-status success ...
-
-\b
+"""
+_RUN_EXIT_CODES: Final = """\b
 Exit codes:
   0 done       2 usage error or refused request: nothing was written
   1 failed     75 busy: another orchestrator works in OUT
   3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
   124 timeout  70 internal error, a bug
-""",
+"""
+SHORT_HELP: Final[Mapping[str, str]] = {
+    "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
+
+{_RUN_EXAMPLE}
+\b
+With a config file, which `fsm-orchestrator init` writes:
+  fsm-orchestrator run ./out --config run.toml --ci-status success ...
+
+{_RUN_EXIT_CODES}""",
     "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
 
 \b
@@ -47,26 +49,13 @@ Example:
 }
 """What `--help` says of the commands with more options than a screen holds; `HELP` is for all."""
 HELP: Final[Mapping[str, str]] = {
-    "run": """Run the stages of a lifecycle behind their gates, or resume a run.
+    "run": f"""Run the stages of a lifecycle behind their gates, or resume a run.
 
 OUT holds the run: report, checkpoint, events, logs. It is created if needed; an earlier run in it
 is moved to OUT/archive.
 
-\b
-Example:
-  fsm-orchestrator run ./out \\
-    --policy-status allow --ci-status success --review-status approved \\
-    --manager-bin /bin/sh --manager-arg -c --manager-arg 'echo planned' \\
-    --executor-bin /bin/sh --executor-arg -c --executor-arg 'echo applied'
-  fsm-orchestrator run ./out --resume
-
-\b
-Exit codes:
-  0 done       2 usage error or refused request: nothing was written
-  1 failed     75 busy: another orchestrator works in OUT
-  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
-  124 timeout  70 internal error, a bug
-""",
+{_RUN_EXAMPLE}
+{_RUN_EXIT_CODES}""",
     "plan": """Show what a run or a resume would do, per gate and stage, and why.
 
 Takes the options of `run`, and shows a line for each stage; with --all, each command, limit and
