@@ -12,7 +12,7 @@ from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.model.execution import own_failure
-from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
+from fsm_orchestrator.preparation.preparation import clock_of, new_run_id, origin_of
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_report
@@ -77,6 +77,7 @@ def record_refusal(
         transitions=(),
         containment=None,
         warnings=(),
+        origin=origin_of(config.directory, clock, masker),
         started_at=now,
         finished_at=now,
         invocations_moved=0,
