@@ -47,6 +47,7 @@ def record_refusal(
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
     mode = ExecutionMode.RESUME if config.resume or config.resume_or_start else ExecutionMode.RUN
     masker = Masker(config.known_secrets())
+    origin = origin_of(config.directory, clock, masker)
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
     with contextlib.closing(EventFile(home)) as event_file:
         log = build_logger(clock, masker, event_file, listener)
@@ -58,6 +59,7 @@ def record_refusal(
             operation=operation,
             execution_mode=mode.value,
             execution=failure,
+            origin=origin,
         )
         event_file.sync()
     report = Report(
@@ -77,7 +79,7 @@ def record_refusal(
         transitions=(),
         containment=None,
         warnings=(),
-        origin=origin_of(config.directory, clock, masker),
+        origin=origin,
         started_at=now,
         finished_at=now,
         invocations_moved=0,

@@ -263,6 +263,9 @@ class RunRefused(Event):
         description="Whether a new run or a resume was asked for."
     )
     execution: StageExecution = Field(description="The refusal, as the report has it.")
+    origin: InvocationOrigin | None = Field(
+        description="Who started it, where, and at which revision; null with --fixed-clock."
+    )
 
 
 class RunEnded(RunEvent):

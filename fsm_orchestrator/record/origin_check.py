@@ -129,7 +129,7 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
 
 
 def given_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """Find signals of one invocation that were not given at once, and origins that make no sense."""
+    """Find signals of one invocation that were not given at once, and origins without sense."""
     found: dict[int, SignalGiven] = {}
     for at, given, latest in _signals_given(checkpoint):
         if given.invocation > latest:

@@ -8,7 +8,8 @@ from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.origin_words import revision_of, starter_of
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look
-from fsm_orchestrator.text.phrases import counted, span_ms, span_words
+from fsm_orchestrator.text.phrases import counted, span_ms
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
 
 
