@@ -45,7 +45,7 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
     is_done = explanation.standing is Standing.DONE
     was_ready = view.report.closure_ready
     stale = "true when the report was written, and not any more"
-    first, origin = view.invocations[0], view.report.origin
+    first = view.invocations[0]
     return Headline(
         look=STANDINGS[explanation.standing],
         closure_ready=("true" if is_done else stale) if was_ready else "false",
@@ -53,10 +53,20 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
         started_name="started" if first.number == 1 else f"invocation {first.number} started",
         started_at=first.started_at,
         started_by=None if first.origin is None else starter_of(first.origin),
-        revision=None if origin is None else revision_of(origin),
+        revision=_revision(view),
         since_name=_since_name(explanation.standing),
         at_work=_at_work(view),
     )
+
+
+def _revision(view: InspectedRun) -> str | None:
+    """Return the revision of the latest invocation, and whether all had that one."""
+    origin = view.report.origin
+    if origin is None:
+        return None
+    said = {revision_of(one.origin) for one in view.invocations if one.origin is not None}
+    shown = revision_of(origin)
+    return shown if said == {shown} else f"{shown}; another for earlier invocations"
 
 
 def _since_name(standing: Standing) -> str:
