@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fsm_orchestrator.text.phrases import printable, span_words
+from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.text.terminal import shown_line
-from fsm_orchestrator.text.units import exact_span
+from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import EventName, OutputStream, StageStatus
 
 

@@ -12,6 +12,7 @@ from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.explanation.explanation import Explanation, Fact
 from fsm_orchestrator.explanation.facts import FactForm
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
+from fsm_orchestrator.explanation.origin_words import origin_line
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import StageFate
 
@@ -41,6 +42,11 @@ def _head(explanation: Explanation, typed: str, width: int) -> Iterator[str]:
     lifecycle = explanation.lifecycle or "unknown"
     yield from sentences(f"in {typed}, state {state} of {lifecycle}", width)
     yield from sentences(f"since {explanation.since} ({age(explanation.since)} ago)", width)
+    if explanation.origin is not None:
+        count = explanation.invocations
+        number = "" if count == 1 else f"invocation {count} was "
+        line = f"{number}started by {origin_line(explanation.origin)}"
+        yield from sentences(printable(line), width)
 
 
 def _why(explanation: Explanation, width: int) -> Iterator[str]:

@@ -10,7 +10,8 @@ from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.text.cells import wrapped
 from fsm_orchestrator.text.hidden import shell_line, shell_words
-from fsm_orchestrator.text.phrases import printable, span_ms, span_words
+from fsm_orchestrator.text.phrases import printable, span_ms
+from fsm_orchestrator.text.units import span_words
 
 
 def command_line(*words: str) -> str:

@@ -28,8 +28,8 @@ from fsm_orchestrator.cli.stage_lines import (
 )
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, symbol, toned
 from fsm_orchestrator.text.cells import cut, padded, wrapped
-from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.text.terminal import shown_line
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageStatus
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

@@ -8,7 +8,8 @@ from typing import Any, Final
 from fsm_orchestrator.cli.console import has_unicode
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, plain, shown_cells, symbol
 from fsm_orchestrator.text.cells import cut, padded, wrapped
-from fsm_orchestrator.text.phrases import counted, printable, span_words
+from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 NAME_CELLS_MAX: Final = 24

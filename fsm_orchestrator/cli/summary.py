@@ -20,8 +20,9 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
 from fsm_orchestrator.text.hidden import copyable, shell_line
-from fsm_orchestrator.text.phrases import counted, printable, span_ms, span_words
+from fsm_orchestrator.text.phrases import counted, printable, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:

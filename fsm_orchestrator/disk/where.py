@@ -1,4 +1,4 @@
-"""The current directory, which may be gone, and paths against it."""
+"""The current directory, which may be gone, paths against it, and what is above it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def current_directory() -> str:
             f"the current directory cannot be told: {reason(error)}",
             remedy="change to a directory that you may enter",
         ) from error
+
+
+def nearest_with(directory: Path, name: str) -> Path | None:
+    """Return the nearest directory, at or above one, that has an entry of that name."""
+    for one in (directory, *directory.parents):
+        if os.path.lexists(one / name):
+            return one
+    return None
 
 
 def absolute(typed: str) -> Path:

@@ -86,6 +86,7 @@ class RunContext:
             invocation=draft.invocation.number,
             lifecycle=draft.lifecycle.name,
             lifecycle_sha256=draft.lifecycle_sha256,
+            origin=draft.invocation.origin,
             rerun=list(draft.invocation.rerun),
             stages=list(draft.lifecycle.stages),
             started_at=draft.invocation.started_at,

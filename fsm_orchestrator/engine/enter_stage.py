@@ -22,8 +22,8 @@ from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.text.phrases import counted, span_words
-from fsm_orchestrator.text.units import exact_span
+from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,

@@ -30,7 +30,7 @@ from fsm_orchestrator.errors import (
     OrchestratorError,
     UsageError,
 )
-from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.preparation.preparation import Preparation, origin_of
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.home import home_of
@@ -126,11 +126,12 @@ def _drive(
 
 
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
-    """Let the record say which directory it belongs to from now on."""
-    checkpoint = preparation.checkpoint
-    started_in = checkpoint.home.started_in
-    now = home_of(home.path, home.identity, preparation.masker, started_in)
-    return preparation._replace(checkpoint=checkpoint.model_copy(update={"home": now}))
+    """Let the record say which directory it belongs to from now on, and who is at work on it."""
+    checkpoint, masker = preparation.checkpoint, preparation.masker
+    now = home_of(home.path, home.identity, masker, checkpoint.home.started_in)
+    origin = origin_of(preparation.config.directory, preparation.clock, masker)
+    begun = checkpoint.with_invocation(origin=origin)
+    return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
 
 
 def _remove_stale(home: OutputLock) -> None:

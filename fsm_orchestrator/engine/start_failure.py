@@ -12,7 +12,7 @@ from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.model.execution import own_failure
-from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
+from fsm_orchestrator.preparation.preparation import clock_of, new_run_id, origin_of
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_report
@@ -47,6 +47,7 @@ def record_refusal(
     run_id = archive.earlier_run_id(output) or new_run_id(clock)
     mode = ExecutionMode.RESUME if config.resume or config.resume_or_start else ExecutionMode.RUN
     masker = Masker(config.known_secrets())
+    origin = origin_of(config.directory, clock, masker)
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
     with contextlib.closing(EventFile(home)) as event_file:
         log = build_logger(clock, masker, event_file, listener)
@@ -58,6 +59,7 @@ def record_refusal(
             operation=operation,
             execution_mode=mode.value,
             execution=failure,
+            origin=origin,
         )
         event_file.sync()
     report = Report(
@@ -77,6 +79,7 @@ def record_refusal(
         transitions=(),
         containment=None,
         warnings=(),
+        origin=origin,
         started_at=now,
         finished_at=now,
         invocations_moved=0,

@@ -10,8 +10,8 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import shell_line
-from fsm_orchestrator.text.phrases import span_words
 from fsm_orchestrator.text.terminal import last_lines
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageStatus
 
 TAIL_LINES_MAX: Final = 5

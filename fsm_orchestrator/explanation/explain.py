@@ -32,6 +32,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         exit_code=report.exit_code,
         since=view.since,
         invocations=view.invocation_count,
+        origin=report.origin,
         invocations_moved=report.invocations_moved,
         causes=causes_of(view, directory, now_wrong, changed),
         next_step=next_step_of(view, shown, now_wrong),

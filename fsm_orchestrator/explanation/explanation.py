@@ -13,6 +13,7 @@ from pydantic import Field
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.invocation import InvocationOrigin
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import StageFate, Standing
@@ -100,6 +101,12 @@ class Explanation(StrictModel):
     )
     since: Timestamp = Field(description="Since when it has stood there, in UTC.")
     invocations: Count = Field(description="How many times the command was started for the run.")
+    origin: InvocationOrigin | None = Field(
+        description=(
+            "Who started the latest invocation, where, and at which revision; null with"
+            " --fixed-clock."
+        )
+    )
     invocations_moved: Count = Field(
         description=(
             "Number of the last invocation that is left out here, with those before it: they are in"

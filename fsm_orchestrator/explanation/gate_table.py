@@ -36,14 +36,6 @@ def gate_row(decision: GateDecision, *, is_judged: bool = True) -> GateRow:
     )
 
 
-def giver_of(given: SignalGiven) -> str:
-    """Return who gave a signal, and on which machine; with a fixed clock nobody is named."""
-    if given.uid is None:
-        return "not recorded"
-    name = given.user or f"uid {given.uid}"
-    return name if given.host is None else f"{name} on {given.host}"
-
-
 def kept_signal_lines(decisions: Iterable[GateDecision], until: str | None) -> list[str]:
     """Return when and by whom the kept signals were given, one line for those given together.
 

@@ -27,6 +27,7 @@ Many = FailFast()
 """For long lists: validation stops at the first wrong entry. All errors of a list made to be wrong
 would take a hundred thousand times the file's size."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+GitCommit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 
 
 class StrictModel(BaseModel):

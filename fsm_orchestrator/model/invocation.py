@@ -4,9 +4,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fsm_orchestrator.model.base import Count, Many, Ordinal, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.base import (
+    Count,
+    GitCommit,
+    Many,
+    Ordinal,
+    StateName,
+    StrictModel,
+    Timestamp,
+)
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.vocabulary import Containment, ExecutionMode, Gate, GateSource, Trigger
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    ExecutionMode,
+    Gate,
+    GateSource,
+    RevisionProblem,
+    Trigger,
+)
 
 
 class TransitionRecord(StrictModel):
@@ -39,6 +54,33 @@ class SignalGiven(StrictModel):
     )
 
 
+class InvocationOrigin(StrictModel):
+    """Who started an invocation, on which machine, and what git had checked out there.
+
+    The revision is for people to see: it is read from git's files, not proved, and does not say
+    whether files were changed.
+    """
+
+    user: str | None = Field(description="Name of the user; null without a name.")
+    uid: Count = Field(description="Id of that user.")
+    host: str = Field(description="Name of the machine.")
+    displayed_commit: GitCommit | None = Field(
+        description=(
+            "The commit that git's files name in the directory that the command was started in; for"
+            " people, it proves nothing, and null where displayed_problem says why."
+        )
+    )
+    displayed_branch: str | None = Field(
+        description=(
+            "The branch that was checked out there, known secret values masked; null for a commit"
+            " without one, or when it is not known."
+        )
+    )
+    displayed_problem: RevisionProblem | None = Field(
+        description="Why the commit is not known; null when it is."
+    )
+
+
 class GateDecision(StrictModel):
     """The decision of one gate."""
 
@@ -68,6 +110,9 @@ class InvocationRecord(StrictModel):
         description="Whether a new run or a resume was asked for."
     )
     version: str = Field(description="Version of the program at work.")
+    origin: InvocationOrigin | None = Field(
+        description="Who started it, where, and at which revision; null with --fixed-clock."
+    )
     started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     finished_at: Timestamp | None = Field(
         description="When it ended, in UTC; null while it works, and for ever if it was killed."

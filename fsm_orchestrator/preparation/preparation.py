@@ -21,10 +21,11 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
+from fsm_orchestrator.disk.where import nearest_with
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.model.invocation import InvocationRecord, SignalGiven
+from fsm_orchestrator.model.invocation import InvocationOrigin, InvocationRecord, SignalGiven
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
@@ -42,10 +43,12 @@ from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     GatesGuard,
     InputKind,
+    RevisionProblem,
     Trigger,
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.disk.checkout import CheckedOut
     from fsm_orchestrator.preparation.changes import Change
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
@@ -122,6 +125,7 @@ def new_invocation(
         number=number,
         execution_mode=mode,
         version=__version__,
+        origin=None,
         started_at=timestamp(clock.now()),
         finished_at=None,
         exit_code=None,
@@ -264,10 +268,39 @@ def signal_given(config: RunConfig, clock: Clock, invocation: int) -> SignalGive
     at = timestamp(clock.now())
     if clock.is_fixed:
         return SignalGiven(at=at, invocation=invocation, user=None, uid=None, host=None)
-    uid = os.getuid()
-    return SignalGiven(
-        at=at, invocation=invocation, user=_user_name(uid), uid=uid, host=os.uname().nodename
+    user, uid, host = _person()
+    return SignalGiven(at=at, invocation=invocation, user=user, uid=uid, host=host)
+
+
+def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin | None:
+    """Return who starts an invocation in a directory, and what git has checked out there.
+
+    None with a fixed clock, so that equal runs have equal records.
+    """
+    if clock.is_fixed:
+        return None
+    user, uid, host = _person()
+    found: CheckedOut | None = None
+    if (above := nearest_with(Path(directory), ".git")) is not None:
+        from fsm_orchestrator.disk.checkout import checked_out  # noqa: PLC0415 - only in a checkout
+
+        found = checked_out(above)
+    problem = RevisionProblem.NO_REPOSITORY if found is None else found.problem
+    branch = None if found is None else found.branch
+    return InvocationOrigin(
+        user=user,
+        uid=uid,
+        host=host,
+        displayed_commit=None if found is None else found.commit,
+        displayed_branch=None if branch is None else masker.mask(branch),
+        displayed_problem=problem,
     )
+
+
+def _person() -> tuple[str | None, int, str]:
+    """Return the name and id of the user, and the name of the machine."""
+    uid = os.getuid()
+    return _user_name(uid), uid, os.uname().nodename
 
 
 def _user_name(uid: int) -> str | None:

@@ -19,7 +19,8 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.processes.snapshots import ZOMBIE, ProcessSnapshot
-from fsm_orchestrator.text.phrases import counted, span_words
+from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.units import span_words
 
 SUMMARY_CHARACTERS_MAX: Final = 300
 

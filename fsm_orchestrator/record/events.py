@@ -21,7 +21,7 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
-from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
+from fsm_orchestrator.model.invocation import GateDecision, InvocationOrigin, TransitionRecord
 from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
 
 
@@ -60,13 +60,13 @@ class RunStarted(RunEvent):
     lifecycle_sha256: Sha256 = Field(
         description="SHA-256 of the lifecycle's states and edges, in hexadecimal."
     )
+    origin: InvocationOrigin | None = Field(
+        description="Who started it, where, and at which revision; null with --fixed-clock."
+    )
     rerun: tuple[StateName, ...] = Field(
         description="Completed stages that are to be run again, as asked."
     )
-    stages: tuple[StateName, ...] | None = Field(
-        default=None,
-        description="The stages of the lifecycle, in its order; left out by earlier versions.",
-    )
+    stages: tuple[StateName, ...] = Field(description="The stages of the lifecycle, in its order.")
     started_at: Timestamp = Field(description="When the invocation began, in UTC.")
     version: str = Field(description="Version of the program at work.")
 
@@ -97,35 +97,22 @@ class StageStarted(StageEvent):
         description="The program's arguments in order; known secret values are masked."
     )
     reason: str = Field(description="Why the stage is run, as a sentence.")
-    timeout_ms: Ordinal | None = Field(
-        default=None,
-        description=(
-            "The time that the attempt has, in milliseconds; left out by earlier versions, as the"
-            " next three."
-        ),
+    timeout_ms: Ordinal = Field(description="The time that the attempt has, in milliseconds.")
+    is_default_timeout: bool = Field(
+        description="Whether nothing was said of that limit, so that it is the default."
     )
-    kill_grace_ms: Count | None = Field(
-        default=None,
-        description=(
-            "The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
-        ),
+    kill_grace_ms: Count = Field(
+        description="The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
     )
-    attempt_of_cycle: Ordinal | None = Field(
-        default=None,
-        description="Number of the attempt since the stage was last sent back, from 1.",
+    attempt_of_cycle: Ordinal = Field(
+        description="Number of the attempt since the stage was last sent back, from 1."
     )
-    max_attempts: Ordinal | None = Field(
-        default=None, description="The number of attempts that the stage has in all."
-    )
+    max_attempts: Ordinal = Field(description="The number of attempts that the stage has in all.")
     containment: Containment = Field(
         description=(
             "How far the ending of its processes reaches: every process that comes of it"
             " (subreaper), or those that stay in its group and session (process_group)."
         )
-    )
-    is_default_timeout: bool = Field(
-        default=False,
-        description="Whether nothing was said of that limit, so that it is the default.",
     )
 
 
@@ -276,6 +263,9 @@ class RunRefused(Event):
         description="Whether a new run or a resume was asked for."
     )
     execution: StageExecution = Field(description="The refusal, as the report has it.")
+    origin: InvocationOrigin | None = Field(
+        description="Who started it, where, and at which revision; null with --fixed-clock."
+    )
 
 
 class RunEnded(RunEvent):

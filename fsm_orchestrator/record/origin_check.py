@@ -129,7 +129,7 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
 
 
 def given_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    """Find signals of one invocation that are not said to be given at one time by one user."""
+    """Find signals of one invocation that were not given at once, and origins without sense."""
     found: dict[int, SignalGiven] = {}
     for at, given, latest in _signals_given(checkpoint):
         if given.invocation > latest:
@@ -141,6 +141,12 @@ def given_problems(checkpoint: Checkpoint) -> Iterator[str]:
     for index, signal in enumerate(checkpoint.gate_signals):
         if judged.get(signal.gate, signal.given) != signal.given:
             yield f"gate_signals[{index}].given: the gate was judged by another"
+    for index, one in enumerate(checkpoint.invocations):
+        origin = one.origin
+        if origin is not None and (origin.displayed_commit is None) is not bool(
+            origin.displayed_problem
+        ):
+            yield f"invocations[{index}].origin: has a commit or a problem, and not both"
 
 
 def _signals_given(checkpoint: Checkpoint) -> Iterator[tuple[str, SignalGiven, int]]:

@@ -16,7 +16,12 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.invocation import (
+    GateDecision,
+    InvocationOrigin,
+    InvocationRecord,
+    TransitionRecord,
+)
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
@@ -98,6 +103,11 @@ class Report(StrictModel):
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
+    )
+    origin: InvocationOrigin | None = Field(
+        description=(
+            "Who started this invocation, where, and at which revision; null with --fixed-clock."
+        )
     )
     started_at: Timestamp = Field(description="When this invocation began, in UTC.")
     finished_at: Timestamp | None = Field(

@@ -10,7 +10,6 @@ from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.text import hidden, units
 
 printable: Final = hidden.printable
-span_words: Final = units.span_words
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
@@ -94,7 +93,7 @@ def ago(since: str, until: str) -> str:
     """Return how long before `until` a recorded time was: `17 days ago`, `3 h 05 min ago`."""
     milliseconds = span_ms(since, until)
     days = milliseconds // DAY_MS
-    return f"{counted(days, 'day') if days > 1 else span_words(milliseconds)} ago"
+    return f"{counted(days, 'day') if days > 1 else units.span_words(milliseconds)} ago"
 
 
 def listed(words: Sequence[str]) -> str:

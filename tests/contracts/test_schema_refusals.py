@@ -82,10 +82,6 @@ def test_forged_checkpoint_is_refused(rich: Path, tmp_path: Path) -> None:
 MAY_LACK: Final = {
     "run.warning": ("stage",),
     "run.ended": ("containment",),
-    "run.started": ("stages",),
-    "stage.started": (
-        *("timeout_ms", "is_default_timeout", "kill_grace_ms", "attempt_of_cycle", "max_attempts"),
-    ),
 }
 """The keys that events of a file may lack."""
 

@@ -34,6 +34,7 @@ FILES: Final = {
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
     "cli/parser/prescan.py": "arguments of the command line",
+    "disk/checkout.py": "files of git",
     "disk/peek.py": "the beginning of a checkpoint's JSON",
     "processes/executable_file.py": "the first line of a script, the head of a program",
     "processes/freezing.py": "files in /proc",

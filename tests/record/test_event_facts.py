@@ -42,6 +42,7 @@ def begun(line: Document) -> Document:
         "number": line["invocation"],
         "execution_mode": line["execution_mode"],
         "version": line["version"],
+        "origin": line["origin"],
         "started_at": line["started_at"],
         "finished_at": None,
         "exit_code": None,
@@ -350,6 +351,7 @@ def test_event_of_a_refusal_tells_why(tmp_path: Path) -> None:
     assert line["execution"] == failure
     assert line["operation"] == failure["command"]
     assert line["execution_mode"] == report["execution_mode"]
+    assert line["origin"] == report["origin"]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ ENVELOPE: dict[str, Any] = {
     "execution": own_failure(
         "a", Operation.CHECKPOINT_LOAD, error="no", at="2026-01-31T09:05:00.250Z"
     ).model_dump(mode="json"),
+    "origin": None,
 }
 
 

@@ -145,6 +145,16 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
         },
         "origins.files[0]: nothing that the run has comes from it",
     ),
+    "commit that could not be read": (
+        "done",
+        {"invocations.0.origin.displayed_commit": "a" * 40},
+        "invocations[0].origin: has a commit or a problem",
+    ),
+    "no commit, and no reason": (
+        "done",
+        {"invocations.0.origin.displayed_problem": None},
+        "invocations[0].origin: has a commit or a problem",
+    ),
     "secret that the run does not have": (
         "done",
         {"stages.executor.secret_digests": {"TOKEN": "0" * 64}},

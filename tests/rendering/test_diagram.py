@@ -27,7 +27,7 @@ from fsm_orchestrator.rendering.diagram.change_marks import both_of, marks_of_ch
 from fsm_orchestrator.rendering.diagram.dot import dot_text
 from fsm_orchestrator.rendering.diagram.mermaid import mermaid_text
 from fsm_orchestrator.rendering.diagram.picture import Line, picture_of
-from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.units import span_words
 from tests.support.command import COMMAND, environment, orchestrate
 from tests.support.other_python import other_python
 from tests.tools import lifecycle_pictures

@@ -8,11 +8,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from fsm_orchestrator import load_report
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.rendering.diagram.dot import dot_text
 from fsm_orchestrator.rendering.diagram.image import svg_text
 from fsm_orchestrator.rendering.diagram.mermaid import ARROWS_MAX, CHARACTERS_MAX, mermaid_text
-from fsm_orchestrator.rendering.diagram.picture import picture_of
+from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
+from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
 from fsm_orchestrator.rendering.diagram.simple import CAPTION, simple
 from tests.support.command import PASSING, orchestrate, stages
 
@@ -91,10 +93,51 @@ def test_difference_has_no_simple_style(tmp_path: Path) -> None:
 def test_words_stand_in_the_middle_whatever_the_font(name: str) -> None:
     """Each word of a state is anchored in the middle of its shape, and there is room."""
     pytest.importorskip("pygraphviz")
-    root = ET.fromstring(svg_text(dot_text(picture_of(reading.shipped(name)))))  # noqa: S314
-    nodes = [one for one in root.iter(f"{SVG}g") if one.get("class") == "node"]
-    assert len(nodes) > len(reading.shipped(name).states)
-    for node in nodes:
+    root = drawn(picture_of(reading.shipped(name)))
+    assert len(nodes_of(root)) > len(reading.shipped(name).states)
+    assert_words_are_centred(root)
+    heading = list(root[0].iter(f"{SVG}text"))[:2]
+    assert {one.get("text-anchor") for one in heading} == {"middle"}
+
+
+def test_words_of_what_was_not_visited_stand_in_the_middle_too(tmp_path: Path) -> None:
+    """The dashes of a state's border are no place that its words could stand at."""
+    pytest.importorskip("pygraphviz")
+    assert orchestrate("./out", cwd=tmp_path).code == 3
+    report = load_report(tmp_path / "out")
+    lifecycle = reading.shipped("governed_run")
+    root = drawn(picture_of(lifecycle, marks_of_run(lifecycle, report)))
+    dashed = [one for one in root.iter() if one.get("stroke-dasharray")]
+    assert len(dashed) > 4
+    assert_words_are_centred(root)
+
+
+def test_blocked_does_not_look_like_failed() -> None:
+    """An end that waits for somebody has the colour of the gates, in every format."""
+    picture = picture_of(reading.shipped("governed_run"))
+    dot = {
+        line.split(" ")[2]: line for line in dot_text(picture).splitlines() if " [shape=" in line
+    }
+    assert 'fillcolor="#fff4d6"' in dot['"blocked"']
+    assert 'fillcolor="#fdeaea"' in dot['"failed"']
+    text = mermaid_text(picture)
+    assert '    blocked[["blocked"]]:::blocked' in text
+    assert '    failed[["failed"]]:::ended' in text
+
+
+def drawn(picture: Picture) -> ET.Element:
+    """The SVG of a picture."""
+    return ET.fromstring(svg_text(dot_text(picture)))  # noqa: S314
+
+
+def nodes_of(root: ET.Element) -> list[ET.Element]:
+    """The nodes of a drawing."""
+    return [one for one in root.iter(f"{SVG}g") if one.get("class") == "node"]
+
+
+def assert_words_are_centred(root: ET.Element) -> None:
+    """Every word of a node is anchored in the middle of its shape, and there is room."""
+    for node in nodes_of(root):
         shape = next(
             one for one in node.iter() if one.get("points") or one.get("d") or one.get("cx")
         )
@@ -106,8 +149,6 @@ def test_words_stand_in_the_middle_whatever_the_font(name: str) -> None:
             assert float(text.get("x", "")) == pytest.approx(middle, abs=0.01)
             room = max(xs) - min(xs)
             assert room >= 0.6 * float(text.get("font-size", "")) * len(text.text or "")
-    heading = list(root[0].iter(f"{SVG}text"))[:2]
-    assert {one.get("text-anchor") for one in heading} == {"middle"}
 
 
 def large(count: int) -> str:

@@ -159,6 +159,23 @@ def test_fixed_clock_leaves_out_machine_and_hour(tmp_path: Path) -> None:
     assert f" on {socket.gethostname()} (" in made
 
 
+def test_page_names_the_revision(tmp_path: Path) -> None:
+    """The top, the history and the origin name it; what is hostile in a branch is text."""
+    (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/<b>&\n")
+    out = run(tmp_path, *stages())
+    page = page_at(out)
+    assert "git revision<b>&, which had no commit yet" in words(next(page.all("header")))
+    (tmp_path / ".git" / "HEAD").write_text(f"{'c' * 40}\n")
+    orchestrate("out", "--resume", cwd=tmp_path)
+    page = page_at(out)
+    top = words(next(page.all("header")))
+    assert f"git revisioncommit {'c' * 12}; another for earlier invocations" in top
+    assert f"commit {'c' * 40}, read from git's files" in words(part(page, "origin"))
+    rows = [words(row) for row in next(part(page, "history").all("tbody")).all("tr")]
+    assert [f"at commit {'c' * 12}" in row for row in rows] == [False, True]
+
+
 def test_page_names_who_started_and_who_gave_the_gates(tmp_path: Path) -> None:
     """The top names who started the run and where; the table, who gave each signal, and when."""
     out = run(tmp_path, *stages())

@@ -29,6 +29,8 @@ BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+STARTER = re.compile(r"^(  by +)\S+ on \S+$", re.MULTILINE)
+"""Who started a run, and where: another on each machine."""
 TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])\d+(?:\.\d+)? ?(?:ms|s)\b")
 
 
@@ -71,7 +73,8 @@ def session(block: str, directory: Path, exit_codes: frozenset[int]) -> str:
             check=False,
         )
         assert done.returncode in exit_codes, f"{command}\n{done.stdout}\n{done.stderr}"
-        seen.append(f"$ {command}\n{done.stdout.replace(str(directory), '/work')}")
+        printed = STARTER.sub(r"\1operator on host", done.stdout.replace(str(directory), "/work"))
+        seen.append(f"$ {command}\n{printed}")
     return "".join(seen)
 
 

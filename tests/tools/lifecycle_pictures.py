@@ -31,8 +31,8 @@ _ABOUT: Final = (
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _TITLE: Final = "{http://www.w3.org/1999/xlink}title"
 
-Drawn = tuple[str, str, str, tuple[str, ...]]
-"""What a person sees of a part of an SVG: what it is, whose, its tooltip, its words."""
+Drawn = tuple[str, str, str, tuple[str, ...], tuple[str, ...]]
+"""What a person sees of a part of an SVG: what it is, whose, its tooltip, words, colours."""
 
 
 def expected_files() -> dict[str, str]:
@@ -79,7 +79,8 @@ def _part(group: ET.Element) -> Drawn:
     tip = next((one.get(_TITLE, "") for one in inside if one.tag == f"{_SVG}a"), "")
     texts = [one for one in inside if one.tag == f"{_SVG}text"]
     words = tuple(f"{(one.text or '').strip()} ({one.get('text-anchor')})" for one in texts)
-    return (group.get("class", ""), title, tip, words)
+    colours = (one.get(key, "") for one in inside for key in ("fill", "stroke"))
+    return (group.get("class", ""), title, tip, words, tuple(sorted({*colours})))
 
 
 def _trouble(path: Path, expected: str) -> str:

@@ -24,7 +24,8 @@ from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refus
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
-from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable, span_words
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     ExitCode,

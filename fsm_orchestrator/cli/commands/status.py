@@ -81,7 +81,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         console.stdout().show(_archived_text(view))
     else:
         earlier = _archived_line(sorted(archive.archived_run_ids(output)))
-        console.stdout().show(text_of(view, typed) + earlier)
+        console.stdout().show(text_of(view, typed) + _origin_line(view) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
@@ -142,6 +142,15 @@ def _archived_line(run_ids: list[str]) -> str:
     shown = ", ".join(run_ids[-ARCHIVED_SHOWN_MAX:])
     total = "" if len(run_ids) <= ARCHIVED_SHOWN_MAX else f"{len(run_ids)} in all; "
     return f"  archived  {shown} ({total}--run-id shows one)\n"
+
+
+def _origin_line(view: InspectedRun) -> str:
+    """Return who started the latest invocation, where, and at which revision."""
+    if view.report.origin is None:
+        return ""
+    from fsm_orchestrator.explanation.origin_words import origin_line
+
+    return f"  by       {printable(origin_line(view.report.origin))}\n"
 
 
 def text_of(view: InspectedRun, typed: str) -> str:

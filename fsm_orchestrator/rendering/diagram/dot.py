@@ -10,7 +10,7 @@ from html import escape
 from typing import Final
 
 from fsm_orchestrator.rendering.diagram.labels import Label
-from fsm_orchestrator.rendering.diagram.picture import Arrow, Line, Mark, Node, Picture, Shape
+from fsm_orchestrator.rendering.diagram.picture import ENDS, Arrow, Line, Mark, Node, Picture, Shape
 
 _FONT: Final = "Helvetica"
 _GREY: Final = "#555555"
@@ -24,6 +24,7 @@ _SHAPES: Final[Mapping[Shape, tuple[str, str, str]]] = {
     Shape.GATE: ("hexagon", "filled", 'fillcolor="#fff4d6" margin="0.02,0.02"'),
     Shape.STAGE: ("box", "filled", 'fillcolor="#e8f0fe"'),
     Shape.DONE: ("box", "rounded,filled", 'peripheries=2 penwidth=2 fillcolor="#e3f5e5"'),
+    Shape.BLOCKED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fff4d6"'),
     Shape.ENDED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fdeaea"'),
     Shape.GROUP: ("box", "", 'color="transparent" fontsize=10 height=0.2 margin=0.04'),
 }
@@ -95,6 +96,8 @@ def _node(node: Node) -> str:
     if style and node.mark in _DASHED:
         style += ",dashed"
     mark = _NODE_MARKS.get(node.mark, "")
+    if node.shape is Shape.GROUP:
+        mark += ' color="transparent"'  # it is no state, whatever became of its arrows
     tip = _quoted(node.tip)
     label = _lines([title], node.details)
     return (
@@ -132,7 +135,7 @@ def _wrapped(label: Label) -> list[str]:
 
 def _ranks(picture: Picture) -> list[str]:
     """Put all ends in one row at the foot of the picture, in the order of their outcomes."""
-    ends = [node for node in picture.nodes if node.shape in {Shape.DONE, Shape.ENDED}]
+    ends = [node for node in picture.nodes if node.shape in ENDS]
     names = " ".join(f"{_quoted(node.key)};" for node in ends)
     return [f"  {{ rank=max; {names} }}"] if ends else []
 

@@ -17,7 +17,7 @@ from fsm_orchestrator.errors import InternalError, UsageError
 
 _PROLOGUE: Final = re.compile(r"\A.*?(?=<svg\b)", re.DOTALL)
 _GROUP: Final = re.compile(r'<g id="[^"]*" class="(\w+)"')
-_SHAPE: Final = re.compile(r"<(?:polygon|path|ellipse)\b")
+_SHAPE: Final = re.compile(r'<(?:polygon|path)\b.* (?:points|d)="([^"]*)"')
 _X: Final = re.compile(r"(-?[\d.]+),-?[\d.]+")
 _STARTED: Final = re.compile(r'text-anchor="start" x="[^"]*"')
 _COMMENT: Final = re.compile(r"<!--.*?-->\n?", re.DOTALL)
@@ -43,9 +43,9 @@ def _centred(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         if (group := _GROUP.match(line)) is not None:
             middle, is_in_arrow = None, group[1] == "edge"
-        elif middle is None and _SHAPE.match(line):
-            xs = [float(x) for x in _X.findall(line)]
-            middle = (min(xs) + max(xs)) / 2 if xs else None
+        elif middle is None and (shape := _SHAPE.match(line)) is not None:
+            xs = [float(x) for x in _X.findall(shape[1])]
+            middle = (min(xs) + max(xs)) / 2
         if middle is None or is_in_arrow:
             yield f"{line}\n"
         else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.text.phrases import span_words
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Guard, StateKind
 
 

@@ -16,6 +16,7 @@ _BRACKETS: Final[Mapping[Shape, tuple[str, str]]] = {
     Shape.GATE: ("{{", "}}"),
     Shape.STAGE: ("[", "]"),
     Shape.DONE: ("(((", ")))"),
+    Shape.BLOCKED: ("[[", "]]"),
     Shape.ENDED: ("[[", "]]"),
     Shape.GROUP: ("[", "]"),
 }
@@ -37,6 +38,7 @@ _CLASSES: Final[Mapping[str, str]] = {
     "gate": "fill:#fff4d6,stroke:#7a5c00,color:#000",
     "stage": "fill:#e8f0fe,stroke:#1f4e9c,color:#000",
     "done": "fill:#e3f5e5,stroke:#1b6b2a,stroke-width:3px,color:#000",
+    "blocked": "fill:#fff4d6,stroke:#7a5c00,stroke-width:2px,color:#000",
     "ended": "fill:#fdeaea,stroke:#8f1f1f,color:#000",
     "group": "fill:none,stroke:none,font-style:italic",
     "note": "fill:none,stroke:none",

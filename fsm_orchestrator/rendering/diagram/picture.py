@@ -36,6 +36,8 @@ class Shape(StrEnum):
     GATE = "gate"
     STAGE = "stage"
     DONE = "done"
+    BLOCKED = "blocked"
+    """An end that waits for somebody: no failure."""
     ENDED = "ended"
     GROUP = "group"
     """Many states at once, as the source of an arrow that leaves them all."""
@@ -187,7 +189,7 @@ def _warnings(lifecycle: Lifecycle) -> Iterable[str]:
 
 
 def _node(state: State, marks: Marks) -> Node:
-    shape = Shape.DONE if state.outcome is Outcome.DONE else _SHAPES[state.kind]
+    shape = _SHAPES[state.kind] if state.outcome is None else _ENDS[state.outcome]
     mark = marks.on_state(state.name)
     details = (*details_of(state), *marks.lines.get(state.name, ()))
     return Node(
@@ -205,8 +207,14 @@ _SHAPES: Final[Mapping[StateKind, Shape]] = {
     StateKind.INITIAL: Shape.INITIAL,
     StateKind.GATE: Shape.GATE,
     StateKind.STAGE: Shape.STAGE,
-    StateKind.TERMINAL: Shape.ENDED,
 }
+_ENDS: Final[Mapping[Outcome, Shape]] = {
+    Outcome.DONE: Shape.DONE,
+    Outcome.BLOCKED: Shape.BLOCKED,
+    Outcome.FAILED: Shape.ENDED,
+    Outcome.TIMEOUT: Shape.ENDED,
+}
+ENDS: Final = frozenset(_ENDS.values())
 _TIPS: Final[Mapping[StateKind, str]] = {
     StateKind.INITIAL: "every run begins here",
     StateKind.GATE: "its gates are judged",

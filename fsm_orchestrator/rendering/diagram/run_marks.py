@@ -15,7 +15,8 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.diagram.picture import Mark, Marks
-from fsm_orchestrator.text.phrases import span_ms, span_words
+from fsm_orchestrator.text.phrases import span_ms
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind, Trigger
 
 ATTEMPTS_SHOWN_MAX: Final = 3

@@ -12,7 +12,7 @@ from typing import Final
 
 from fsm_orchestrator.lifecycle.model import Edge
 from fsm_orchestrator.rendering.diagram.labels import Label
-from fsm_orchestrator.rendering.diagram.picture import Arrow, Mark, Node, Picture, Shape
+from fsm_orchestrator.rendering.diagram.picture import ENDS, Arrow, Mark, Node, Picture, Shape
 from fsm_orchestrator.vocabulary import Trigger
 
 CAPTION: Final = "simple: conditions, resumes and aborts are left out"
@@ -28,7 +28,6 @@ _WORDS: Final[Mapping[Trigger, str]] = {
     Trigger.RESUME: "resumed",
 }
 """What each trigger is called; where all goes well, nothing has to be said."""
-_ENDS: Final = (Shape.DONE, Shape.ENDED)
 
 
 def simple(picture: Picture) -> Picture:
@@ -66,4 +65,4 @@ def _word(edge: Edge) -> str:
 
 
 def _node(node: Node) -> Node:
-    return node if node.shape in _ENDS else replace(node, details=())
+    return node if node.shape in ENDS else replace(node, details=())

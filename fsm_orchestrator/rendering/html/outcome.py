@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsm_orchestrator.explanation.explanation import Explanation
-from fsm_orchestrator.explanation.gate_table import giver_of
+from fsm_orchestrator.explanation.origin_words import revision_of, starter_of
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.looks import STANDINGS, Look
-from fsm_orchestrator.text.phrases import counted, span_ms, span_words
+from fsm_orchestrator.text.phrases import counted, span_ms
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Standing
 
 
@@ -20,8 +21,10 @@ class Headline:
         look: the look of its standing.
         closure_ready: the value in the report, and whether it still holds.
         may_close: whether a supervisor may close the run.
-        started_at: when the first invocation began.
-        started_by: who gave it the gates' signals, and on which machine; None when nobody is named.
+        started_name: what the beginning of the first invocation that is kept here is called.
+        started_at: when that was.
+        started_by: who started it, and on which machine; None with a fixed clock.
+        revision: what was checked out for the latest invocation; None with a fixed clock.
         since_name: what the time since which it has stood there is called.
         at_work: the time that the command was at work in all.
     """
@@ -29,8 +32,10 @@ class Headline:
     look: Look
     closure_ready: str
     may_close: bool
+    started_name: str
     started_at: str
     started_by: str | None
+    revision: str | None
     since_name: str
     at_work: str
 
@@ -40,23 +45,28 @@ def headline_of(view: InspectedRun, explanation: Explanation) -> Headline:
     is_done = explanation.standing is Standing.DONE
     was_ready = view.report.closure_ready
     stale = "true when the report was written, and not any more"
+    first = view.invocations[0]
     return Headline(
         look=STANDINGS[explanation.standing],
         closure_ready=("true" if is_done else stale) if was_ready else "false",
         may_close=was_ready and is_done,
-        started_at=view.invocations[0].started_at,
-        started_by=_started_by(view),
+        started_name="started" if first.number == 1 else f"invocation {first.number} started",
+        started_at=first.started_at,
+        started_by=None if first.origin is None else starter_of(first.origin),
+        revision=_revision(view),
         since_name=_since_name(explanation.standing),
         at_work=_at_work(view),
     )
 
 
-def _started_by(view: InspectedRun) -> str | None:
-    """Return who started the run, as far as the signals that were given then name them."""
-    decisions = (one for visit in view.invocations for one in visit.gate_decisions)
-    given = (one.given for one in decisions if one.given is not None)
-    first = next((one for one in given if one.invocation == 1 and one.uid is not None), None)
-    return None if first is None else giver_of(first)
+def _revision(view: InspectedRun) -> str | None:
+    """Return the revision of the latest invocation, and whether all had that one."""
+    origin = view.report.origin
+    if origin is None:
+        return None
+    said = {revision_of(one.origin) for one in view.invocations if one.origin is not None}
+    shown = revision_of(origin)
+    return shown if said == {shown} else f"{shown}; another for earlier invocations"
 
 
 def _since_name(standing: Standing) -> str:

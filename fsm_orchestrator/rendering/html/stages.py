@@ -18,7 +18,8 @@ from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.rendering.html.latest import Latest, latest
 from fsm_orchestrator.rendering.html.looks import FATES, Look, look_of, look_of_open
 from fsm_orchestrator.rendering.html.output import Output, Outputs
-from fsm_orchestrator.text.phrases import counted, span_words
+from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageFate, StageStatus
 
 ATTEMPTS_SHOWN_MAX: Final = 20

@@ -26,7 +26,8 @@ from fsm_orchestrator.rendering.html.looks import (
     look_of,
     look_of_open,
 )
-from fsm_orchestrator.text.phrases import span_ms, span_words
+from fsm_orchestrator.text.phrases import span_ms
+from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageStatus, Trigger
 
 BARS_SHOWN_MAX: Final = 150
