@@ -9,6 +9,7 @@ from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_fact
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.stages import explained_gates
+from fsm_orchestrator.explanation.state_now import StateNow
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
@@ -17,32 +18,27 @@ from fsm_orchestrator.inspection.inspected_run import (
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Operation, Outcome, StageStatus, Standing, Trigger
 
 _SIGNAL_BASE: Final = 128
 
 
-def causes_of(
-    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
-) -> tuple[Cause, ...]:
+def causes_of(view: InspectedRun, directory: str, now: StateNow) -> tuple[Cause, ...]:
     """Return the causes, the first cause first.
 
     Args:
         view: the run.
         directory: its directory, as it is to be shown.
-        now_wrong: sentences on artifacts of a done run that are wrong by now.
-        changed: sentences on artifacts of a done run that are valid, but have changed.
+        now: what has become of it since it was done.
     """
-    causes = tuple(_causes(view, directory, now_wrong, changed))
+    causes = tuple(_causes(view, directory, now))
     said = " ".join(cause.in_full for cause in causes)
     if view.trouble is None or view.trouble in said:
         return causes
     return (*causes, Cause(sentence=view.trouble, facts=()))
 
 
-def _causes(
-    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
-) -> Iterator[Cause]:
+def _causes(view: InspectedRun, directory: str, now: StateNow) -> Iterator[Cause]:
     match view.standing:
         case Standing.WORKING:
             yield _working(view)
@@ -55,7 +51,7 @@ def _causes(
         case Standing.FAILED | Standing.TIMEOUT:
             yield from _failures(view, directory)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            yield from _done(view, directory, now_wrong, changed)
+            yield from _done(view, directory, now)
         case standing:
             assert_never(standing)
 
@@ -135,15 +131,15 @@ def _failure(execution: StageExecution, directory: str) -> Cause:
     )
 
 
-def _done(
-    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
-) -> Iterator[Cause]:
-    for sentence in (*now_wrong, *changed):
+def _done(view: InspectedRun, directory: str, now: StateNow) -> Iterator[Cause]:
+    for sentence in (*now.wrong, *now.changed):
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:
-            yield _failure(execution, directory)
-    if view.standing is Standing.DONE and not now_wrong:
+            # What is wrong with the artifacts is said above, as it is now.
+            if not (now.wrong and execution.operation is Operation.CLOSURE_VERIFY):
+                yield _failure(execution, directory)
+    if view.standing is Standing.DONE and not now.wrong:
         yield Cause(sentence=_why_done(view), facts=())
 
 

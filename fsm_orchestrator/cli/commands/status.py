@@ -37,6 +37,7 @@ from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
+    from fsm_orchestrator.explanation.state_now import StateNow
 
 ARCHIVED_SHOWN_MAX: Final = 3
 LINE_WIDTH_MIN: Final = 20
@@ -67,6 +68,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     view = inspect_run(output, run_id)
     trouble = None if view.holder is not None else view.trouble
     if as_json:
+        now = _now(view)
         document = {
             "output_directory": str(view.directory),
             "is_running": view.holder is not None,
@@ -74,6 +76,8 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
             "changed_files": list(_changed_files(view)),
+            "now_wrong": list(now.wrong),
+            "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
         console.stdout().write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -161,13 +165,17 @@ def text_of(view: InspectedRun, typed: str) -> str:
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
         return "\n".join([f"{symbol(mark_of(view.standing))} {head}", *columns(rows), ""])
-    offer = _offer(view, typed)
+    now = _now(view)
+    offer = _offer(view, typed, now)
     if report.terminal_state is not None:
-        text = summary_of(report, view.directory, offer, Shape(shown_path(typed)))
+        if now.wrong:
+            report = report.model_copy(update={"closure_ready": False})
+        shape = Shape(shown_path(typed), now_wrong=now.wrong)
+        text = summary_of(report, view.directory, offer, shape)
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
-    text += "".join(f"  note: {printable(one)}\n" for one in _changed_files(view))
+    text += "".join(f"  note: {printable(one)}\n" for one in (*now.changed, *_changed_files(view)))
     for one in (view.relocation_sentence, view.trouble):
         text += "" if one is None else f"  {printable(one)}\n"
     return text
@@ -182,10 +190,17 @@ def _changed_files(view: InspectedRun) -> Iterator[str]:
     yield from (one.sentence for one in changed_files_of(view))
 
 
-def _offer(view: InspectedRun, typed: str) -> Offer | None:
+def _now(view: InspectedRun) -> StateNow:
+    """Return what has become of a run since it was done."""
+    from fsm_orchestrator.explanation.state_now import state_now
+
+    return state_now(view)
+
+
+def _offer(view: InspectedRun, typed: str, now: StateNow) -> Offer | None:
     """Return what to type next. A run that may be closed leaves nothing, and is not tried."""
-    if view.report.closure_ready:
+    if view.report.closure_ready and not now.wrong:
         return None
     from fsm_orchestrator.explanation.next_step import offer_of
 
-    return offer_of(view, shown_path(typed))
+    return offer_of(view, shown_path(typed), now)
