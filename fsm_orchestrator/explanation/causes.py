@@ -9,11 +9,11 @@ from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_fact
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.stages import explained_gates
-from fsm_orchestrator.explanation.state_now import StateNow
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
     InspectedRun,
+    StateNow,
 )
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import StageExecution

@@ -12,8 +12,7 @@ from fsm_orchestrator.explanation.changed_files import changed_files_of
 from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
-from fsm_orchestrator.explanation.state_now import state_now
-from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, state_now
 from fsm_orchestrator.vocabulary import Standing
 
 

@@ -18,9 +18,8 @@ from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
-from fsm_orchestrator.explanation.state_now import StateNow, state_now
 from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force

@@ -20,9 +20,11 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     InspectedRun,
+    StateNow,
     continuing,
     inspect_run,
     output_directory_of,
+    state_now,
 )
 from fsm_orchestrator.inspection.overview import (
     RunOverview,
@@ -37,7 +39,6 @@ from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
-    from fsm_orchestrator.explanation.state_now import StateNow
 
 ARCHIVED_SHOWN_MAX: Final = 3
 LINE_WIDTH_MIN: Final = 20
@@ -68,7 +69,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     view = inspect_run(output, run_id)
     trouble = None if view.holder is not None else view.trouble
     if as_json:
-        now = _now(view)
+        now = state_now(view)
         document = {
             "output_directory": str(view.directory),
             "is_running": view.holder is not None,
@@ -165,7 +166,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
         return "\n".join([f"{symbol(mark_of(view.standing))} {head}", *columns(rows), ""])
-    now = _now(view)
+    now = state_now(view)
     offer = _offer(view, typed, now)
     if report.terminal_state is not None:
         if now.wrong:
@@ -188,13 +189,6 @@ def _changed_files(view: InspectedRun) -> Iterator[str]:
     from fsm_orchestrator.explanation.changed_files import changed_files_of
 
     yield from (one.sentence for one in changed_files_of(view))
-
-
-def _now(view: InspectedRun) -> StateNow:
-    """Return what has become of a run since it was done."""
-    from fsm_orchestrator.explanation.state_now import state_now
-
-    return state_now(view)
 
 
 def _offer(view: InspectedRun, typed: str, now: StateNow) -> Offer | None:
