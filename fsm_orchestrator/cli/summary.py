@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -45,12 +46,14 @@ class Shape(NamedTuple):
         width: of a line.
         has_stages: whether stages and warnings are already on the same screen.
         now_wrong: what keeps a run that is done from being closed by now.
+        words: what the stage that is to blame printed last, where its stderr says nothing.
     """
 
     typed: str
     width: int = UNBOUNDED
     has_stages: bool = False
     now_wrong: tuple[str, ...] = ()
+    words: Sequence[str] = ()
 
 
 def summary_of(
@@ -194,11 +197,11 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
             continue  # said above, as it is now
         said = f"{one.name}: {one.error or one.status.value}"
         lines += _bounded(sentences(said, width), width)
-        words = _words(one, width) or words
+        words = _words(last_lines(one.stderr_tail, WORDS_MAX), width) or words
     last = report.transitions[-1] if report.transitions else None
     if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
         lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
-    return lines, words
+    return lines, words or _words(shape.words, width)
 
 
 def _gate_lines(report: Report) -> list[str]:
@@ -215,10 +218,9 @@ def _gate_lines(report: Report) -> list[str]:
     return [*columns(rows), *(f"  {one}" for one in kept)]
 
 
-def _words(execution: StageExecution, width: int) -> list[str]:
-    tail = last_lines(execution.stderr_tail, WORDS_MAX)
+def _words(said: Sequence[str], width: int) -> list[str]:
     room = max(8, width - 7)
-    return [paint(f"    | {cut(shown_line(one), room, ellipsis())}", Tone.DIM) for one in tail]
+    return [paint(f"    | {cut(shown_line(one), room, ellipsis())}", Tone.DIM) for one in said]
 
 
 def _bounded(lines: list[str], width: int) -> list[str]:

@@ -6,7 +6,8 @@ does: what is offered here is accepted there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,9 +27,11 @@ from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix
 from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
 
+NAMED_MAX: Final = 3
+"""How many stages that share what would become of them are named."""
 BEGIN_AGAIN: Final = "begin again: type the whole command of the run once more"
 _RAISED: Final = {
     Ending.TIMED_OUT: ("timeout_ms", MILLISECONDS_MAX),
@@ -195,7 +198,18 @@ def _with_lost_values(
 
 
 def _effects(plan: Plan) -> tuple[str, ...]:
-    effects = [f"{_VERBS[one.action]} {one.stage} ({one.reason})" for one in plan.stages]
+    """Return what would be done, in order; stages that share it and its reason are one effect."""
+    alike = itertools.groupby(plan.stages, lambda one: (one.action, one.reason))
+    effects = [
+        f"{_VERBS[action]} {_named([one.stage for one in stages])} ({reason})"
+        for (action, reason), stages in alike
+    ]
     if plan.outcome is not Outcome.DONE:
         effects.append(f"end {plan.outcome.value}")
     return tuple(effects)
+
+
+def _named(stages: Sequence[str]) -> str:
+    if len(stages) <= NAMED_MAX:
+        return listed(stages)
+    return f"{counted(len(stages), 'stage')}, {stages[0]} to {stages[-1]}"

@@ -253,3 +253,25 @@ def test_checkpoint_and_private_file_are_read_once(
     assert main.run_command_line([name, "out", *options]) == 0
     assert [path.name for path in read].count(CHECKPOINT_FILE) == 1
     assert [path.parent for path in read].count(state_directory(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("screen", ["summary", "status", "explain", "explain --all"])
+def test_last_words_are_those_of_stdout_where_stderr_is_empty(screen: str, tmp_path: Path) -> None:
+    """What a program says of its failure is quoted, masked, wherever it says it."""
+    script = "seq 20; echo the host is gone, $TOKEN; exit 3"
+    options = (*shell("manager", script), "--manager-secret", "TOKEN")
+    ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env=SESAME)
+    assert ended.code == 1
+    if screen != "summary":
+        name, *more = screen.split()
+        ended = orchestrate(name, "out", *more, cwd=tmp_path, env=SESAME)
+    assert "| 20\n" in ended.stdout
+    assert "| the host is gone, ***\n" in ended.stdout
+    assert "| 10\n" not in ended.stdout
+    again = orchestrate("explain", "out", cwd=tmp_path)  # the value is not known here
+    assert "host" not in again.stdout
+    both = shell("manager", "echo out; echo err >&2; exit 3")
+    assert orchestrate("both", *PASSING, *both, cwd=tmp_path).code == 1
+    quoted = orchestrate("explain", "both", cwd=tmp_path).stdout
+    assert "| err\n" in quoted
+    assert "| out\n" not in quoted

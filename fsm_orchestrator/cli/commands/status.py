@@ -12,7 +12,14 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
 from fsm_orchestrator.cli.style import Mark, ellipsis, shown_cells, symbol
-from fsm_orchestrator.cli.summary import Shape, headline, next_rows, refusal_lines, summary_of
+from fsm_orchestrator.cli.summary import (
+    WORDS_MAX,
+    Shape,
+    headline,
+    next_rows,
+    refusal_lines,
+    summary_of,
+)
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
@@ -171,7 +178,7 @@ def text_of(view: InspectedRun, typed: str) -> str:
     if report.terminal_state is not None:
         if now.wrong:
             report = report.model_copy(update={"closure_ready": False})
-        shape = Shape(shown_path(typed), now_wrong=now.wrong)
+        shape = Shape(shown_path(typed), now_wrong=now.wrong, words=_words(view))
         text = summary_of(report, view.directory, offer, shape)
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
@@ -189,6 +196,15 @@ def _changed_files(view: InspectedRun) -> Iterator[str]:
     from fsm_orchestrator.explanation.changed_files import changed_files_of
 
     yield from (one.sentence for one in changed_files_of(view))
+
+
+def _words(view: InspectedRun) -> list[str]:
+    """Return what the stage that is to blame printed to stdout, where its stderr says nothing."""
+    if not view.report.failures:
+        return []
+    from fsm_orchestrator.inspection.quoting import words_in_stdout
+
+    return words_in_stdout(view, WORDS_MAX)
 
 
 def _offer(view: InspectedRun, typed: str, now: StateNow) -> Offer | None:

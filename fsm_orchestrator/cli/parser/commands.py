@@ -245,10 +245,12 @@ def _config() -> click.Group:
     show = SectionedCommand(
         "show",
         help="Print the settings of a run that were set, and where; with --all, every one.\n\n"
-        "For a config file, as a new run would take it; for OUT, as a resume would.\n\n"
-        "\b\nExample:\n  fsm-orchestrator config show run.toml",
+        "For a config file, as a new run would take it; for OUT, as a resume would. With OUT after"
+        " a file, as a new run in OUT would.\n\n"
+        "\b\nExample:\n  fsm-orchestrator config show run.toml ./out",
         params=[
             _argument("out_or_file", FilePath("OUT|FILE")),
+            _argument("output_directory", Directory("OUT"), "[OUT]", required=False),
             _in_full("Show every setting that a run would use, defaults included."),
             _json(),
         ],
