@@ -216,7 +216,8 @@ def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_pat
     again = orchestrate(*command, cwd=tmp_path)
     assert again.code == case.code_then, again.stdout
     assert tuple(spawned(report_of(tmp_path / "out"))) == case.runs_then
-    would_run = [one.split()[1] for one in explanation.next_step.would if one.startswith("run ")]
+    would_run = re.findall(r"^run (.*?) \(", "\n".join(explanation.next_step.would), re.MULTILINE)
+    would_run = [name for one in would_run for name in one.split(" and ")]
     would_fail = [one for one in explanation.next_step.would if one.startswith("fail in ")]
     if case.would_fail_in is None:
         assert (tuple(would_run), would_fail) == (case.runs_then, [])

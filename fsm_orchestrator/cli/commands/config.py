@@ -17,7 +17,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.spelled_out import NAMES_OF
 from fsm_orchestrator.model.stage_options import BOUNDS
-from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
+from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings, setting
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.text.hidden import shell_line
@@ -58,7 +58,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
         settings = effective_settings(preparation, read.origin, read.content)
         settings = tuple(_with_templates(settings, preparation, is_out_known=output is not None))
     if parameters["as_json"]:
-        rows = [setting.model_dump(mode="json") for setting in settings]
+        rows = [one.model_dump(mode="json") for one in settings]
         console.stdout().write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     else:
         out = console.stdout()
@@ -129,17 +129,15 @@ def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool)
         yield Line(f"{counted(left, 'other')} {have}: {command}", is_dim=True)
 
 
-def _as_typed(setting: Setting) -> Setting:
+def _as_typed(one: Setting) -> Setting:
     """Return a setting as people type it: `timeout` and `2m` for `timeout_ms` and 120000."""
-    *path, key = setting.key.split(".")
+    *path, key = one.path
     bounds = BOUNDS.get(key)
     if bounds is None or bounds.measure is None:
-        return setting
-    source = f"as {NAMES_OF[key]}" if setting.source == f"as {key}" else setting.source
-    value = as_typed(setting.value, bounds.measure) if type(setting.value) is int else setting.value
-    return Setting(
-        key=".".join((*path, NAMES_OF[key])), value=value, source=source, is_set=setting.is_set
-    )
+        return one
+    source = f"as {NAMES_OF[key]}" if one.source == f"as {key}" else one.source
+    value = as_typed(one.value, bounds.measure) if type(one.value) is int else one.value
+    return setting((*path, NAMES_OF[key]), value, source, is_set=one.is_set)
 
 
 def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:
