@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -9,14 +10,17 @@ from fsm_orchestrator.cli.formatting import age, columns, command_lines, sentenc
 from fsm_orchestrator.cli.screen import shortened
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import INVOCATIONS_FILE
-from fsm_orchestrator.explanation.explanation import Explanation, Fact
+from fsm_orchestrator.explanation.explanation import ExplainedStage, Explanation, Fact
 from fsm_orchestrator.explanation.facts import FactForm
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
 from fsm_orchestrator.explanation.origin_words import origin_line
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.vocabulary import StageFate
 
 ATTEMPTS_SHOWN_MAX: Final = 20
+FOLDED_FROM: Final = 8
+"""Of so many stages, those that have nothing to tell share a line with their neighbours."""
+_COMPLETED_AND_SKIPPED: Final = 2
 
 
 def text_in_full(explanation: Explanation, typed: str, width: int) -> list[str]:
@@ -84,21 +88,48 @@ def _gates(explanation: Explanation, width: int) -> list[str]:
 
 
 def _stages(explanation: Explanation, width: int) -> Iterator[str]:
-    for stage in explanation.stages:
-        fate = stage.fate.value.replace("_", " ")
-        # An interruption is recorded with its own word before the reason.
-        is_said = stage.fate is StageFate.INTERRUPTED
-        because = stage.because if is_said else f"{fate}: {stage.because}"
-        yield from sentences(f"{stage.stage}: {because}", width)
-        if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
-            yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier attempts are in --json"
-        for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:
-            if one.facts:
-                title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
-                yield from sentences(title, width, indent="    ", hanging="      ")
-                yield from _facts(one.facts, width, indent="      ")
+    folds = itertools.groupby(explanation.stages, _fold_of)
+    for fold, stages in folds:
+        group = list(stages)
+        if fold is None or len(explanation.stages) < FOLDED_FROM or len(group) == 1:
+            for one in group:
+                yield from _stage(one, width)
+        else:
+            names = ", ".join(one.stage for one in group)
+            yield from sentences(f"{counted(len(group), 'stage')} {fold}: {names}", width)
     if last := explanation.invocations_moved:
         yield from sentences(f"what invocations 1 to {last} did is in {INVOCATIONS_FILE}", width)
+
+
+def _fold_of(stage: ExplainedStage) -> str | None:
+    """Return what a stage has in common with its neighbours; None where it has more to tell."""
+    match stage.fate:
+        case StageFate.NOT_REACHED | StageFate.PASSED_OVER if not stage.attempts:
+            return f"{_words(stage.fate)}, because {stage.because}"
+        case StageFate.SKIPPED if len(stage.attempts) <= _COMPLETED_AND_SKIPPED:
+            return f"skipped: {stage.because}"
+        case StageFate.SUCCEEDED if len(stage.attempts) == 1:
+            return "succeeded in the first attempt; --json has what each did"
+        case _:
+            return None
+
+
+def _words(fate: StageFate) -> str:
+    return fate.value.replace("_", " ")
+
+
+def _stage(stage: ExplainedStage, width: int) -> Iterator[str]:
+    # An interruption is recorded with its own word before the reason.
+    is_said = stage.fate is StageFate.INTERRUPTED
+    because = stage.because if is_said else f"{_words(stage.fate)}: {stage.because}"
+    yield from sentences(f"{stage.stage}: {because}", width)
+    if len(stage.attempts) > ATTEMPTS_SHOWN_MAX:
+        yield f"    {len(stage.attempts) - ATTEMPTS_SHOWN_MAX} earlier attempts are in --json"
+    for one in stage.attempts[-ATTEMPTS_SHOWN_MAX:]:
+        if one.facts:
+            title = f"invocation {one.invocation}, attempt {one.attempt}: {one.ending}"
+            yield from sentences(title, width, indent="    ", hanging="      ")
+            yield from _facts(one.facts, width, indent="      ")
 
 
 def _facts(
@@ -116,10 +147,8 @@ def _facts(
             text = f"{indent}{name:<{name_width}}  {mark}{printable(line)}".rstrip()
             may_cut = is_brief and fact.form in {FactForm.COMMAND, FactForm.OUTPUT}
             if fact.form is FactForm.PROSE:
-                hanging = " " * (len(indent) + name_width + 2)
-                yield from sentences(
-                    f"{name:<{name_width}}  {line}", width, indent=indent, hanging=hanging
-                )
+                lead = f"{indent}{name:<{name_width}}  "
+                yield from sentences(line, width, indent=lead, hanging=" " * len(lead))
             else:
                 yield shortened(text, width) if may_cut else text
 

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 import click
@@ -90,10 +90,19 @@ def _answer_shell(instruction: str) -> int:
 
 
 def _said(error: click.UsageError) -> str:
-    """Return what is wrong; of options that may have been meant, the nearest first."""
-    if not isinstance(error, click.NoSuchOption) or not error.possibilities:
+    """Return what is wrong; of an unknown option also the one that was probably meant."""
+    if not isinstance(error, click.NoSuchOption):
         return error.format_message()
-    return f"{error.message} (did you mean {' or '.join(map(repr, error.possibilities))}?)"
+    from fsm_orchestrator.text.phrases import suggestion
+
+    return f"no option {error.option_name}{suggestion(error.option_name, _options(error))}"
+
+
+def _options(error: click.NoSuchOption) -> Iterator[str]:
+    """Yield the long options of the command; of two names of one, the first."""
+    params = () if error.ctx is None else error.ctx.command.get_params(error.ctx)
+    for one in params:
+        yield from [name for name in one.opts if len(name) > len("-x")][:1]
 
 
 def _hint(error: click.UsageError) -> str:
@@ -105,4 +114,7 @@ def _hint(error: click.UsageError) -> str:
         if stage is not None:
             return own_stages([stage])
     command = error.ctx.command_path if error.ctx is not None else f"{PRODUCT} run"
+    missing = error.param if isinstance(error, click.MissingParameter) else None
+    if missing is not None and missing.name == "output_directory":
+        return f"name a directory for the run, such as ./out; see {command} --help"
     return f"see {command} --help"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,7 +24,7 @@ from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import counted, printable, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -45,11 +46,15 @@ class Shape(NamedTuple):
         typed: the output directory as commands name it.
         width: of a line.
         has_stages: whether stages and warnings are already on the same screen.
+        now_wrong: what keeps a run that is done from being closed by now.
+        words: what the stage that is to blame printed last, where its stderr says nothing.
     """
 
     typed: str
     width: int = UNBOUNDED
     has_stages: bool = False
+    now_wrong: tuple[str, ...] = ()
+    words: Sequence[str] = ()
 
 
 def summary_of(
@@ -60,7 +65,7 @@ def summary_of(
     head = _head(report, shape.width)
     stages = [] if shape.has_stages else _stage_lines(report, shape.width)
     warnings = [] if shape.has_stages else _warning_lines(report, shape.width)
-    causes, words = _cause_lines(report, shape.width)
+    causes, words = _cause_lines(report, shape)
     where = _where_lines(report, output_path, offer, shape)
     blanks = [[""], [""]]
     parts = [head, stages, blanks[0], causes, words, warnings, blanks[1], where]
@@ -179,20 +184,25 @@ def _remark(execution: StageExecution, report: Report) -> str:
     return ", ".join(filter(None, (attempt, said.replace("_", " "), before)))
 
 
-def _cause_lines(report: Report, width: int) -> tuple[list[str], list[str]]:
+def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     """Return why it ended as it did, and the last words of the stage that is to blame."""
+    width = shape.width
     if report.terminal_state is Outcome.BLOCKED:
         return _gate_lines(report), []
     lines: list[str] = []
     words: list[str] = []
+    for said in shape.now_wrong:
+        lines += _bounded(sentences(said, width), width)
     for one in report.failures:
+        if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
+            continue  # said above, as it is now
         said = f"{one.name}: {one.error or one.status.value}"
         lines += _bounded(sentences(said, width), width)
-        words = _words(one, width) or words
+        words = _words(last_lines(one.stderr_tail, WORDS_MAX), width) or words
     last = report.transitions[-1] if report.transitions else None
     if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
         lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
-    return lines, words
+    return lines, words or _words(shape.words, width)
 
 
 def _gate_lines(report: Report) -> list[str]:
@@ -209,10 +219,9 @@ def _gate_lines(report: Report) -> list[str]:
     return [*columns(rows), *(f"  {one}" for one in kept)]
 
 
-def _words(execution: StageExecution, width: int) -> list[str]:
-    tail = last_lines(execution.stderr_tail, WORDS_MAX)
+def _words(said: Sequence[str], width: int) -> list[str]:
     room = max(8, width - 7)
-    return [paint(f"    | {cut(shown_line(one), room, ellipsis())}", Tone.DIM) for one in tail]
+    return [paint(f"    | {cut(shown_line(one), room, ellipsis())}", Tone.DIM) for one in said]
 
 
 def _bounded(lines: list[str], width: int) -> list[str]:
@@ -263,7 +272,8 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         rows += [("first", one) for one in offer.before]
         indent = " " * (LABEL_CELLS + 4)
         resume = command_lines(offer.words, indent, shape.width)
-        resume[0] = f"  {'resume':<{LABEL_CELLS}}  {resume[0].lstrip()}"
+        label = "again" if offer.begins_anew else "resume"
+        resume[0] = f"  {label:<{LABEL_CELLS}}  {resume[0].lstrip()}"
     else:
         resume = refusal_lines(offer)
         rows += next_rows(offer)

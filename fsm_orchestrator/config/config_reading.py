@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fsm_orchestrator.config.closed_sets import word_hint
 from fsm_orchestrator.config.config_file import ConfigFile, GatesGiven
 from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of
 from fsm_orchestrator.config.run_config import StageGiven
@@ -31,7 +32,7 @@ from fsm_orchestrator.model.spelled_out import (
 )
 from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.hidden import shell_line
-from fsm_orchestrator.text.phrases import described, own_stages, suggestion
+from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
 from fsm_orchestrator.vocabulary import RelativeTo
@@ -128,8 +129,12 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
     try:
         data = files.read_bounded(path, CONFIG_BYTES_MAX, is_link_good=True)
     except OSError as error:
+        from fsm_orchestrator.disk.near import toml_files_beside  # noqa: PLC0415 - for a typo
+
+        found = toml_files_beside(path) if isinstance(error, FileNotFoundError) else ()
+        hint = suggestion(path.name, found, likeness=FILE_LIKENESS)
         raise UsageError(
-            f"cannot read the config file {name}: {files.reason(error)}",
+            f"cannot read the config file {name}: {files.reason(error)}{hint}",
             remedy="name a TOML file",
         ) from error
     try:
@@ -189,10 +194,11 @@ def _problems(
 def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
     if problem.is_unknown_key:
         return validation.unknown_key(path, _known_keys(path), shown=".".join(map(str, path)))
-    is_secret = not {"env", "secrets"}.isdisjoint(path)
-    return f"key {_shown(path)}: {validation.expectation(problem)}" + (
-        "" if is_secret else f", not {described(value_at(document, path))}"
-    )
+    said = f"key {_shown(path)}: {validation.expectation(problem)}"
+    if not {"env", "secrets"}.isdisjoint(path):
+        return said
+    value = value_at(document, path)
+    return f"{said}, not {described(value)}{word_hint(path, value)}"
 
 
 def _shown(path: Location) -> str:

@@ -105,18 +105,6 @@ def _rebased(config: RunConfig, key: str, text: str) -> str:
     return os.path.join(escaped(file.base), text)
 
 
-def relative_texts(config: RunConfig, stage: str) -> tuple[str, ...]:
-    """Return the keys of a stage with a path in the config file that is relative to it."""
-    given = config.stages.get(stage)
-    return tuple(
-        key
-        for key in from_file(config, stage)
-        if any(
-            is_path(key, text) and not is_absolute(text) for text in texts_of(getattr(given, key))
-        )
-    )
-
-
 def named_lifecycle(config: RunConfig) -> Lifecycle:
     """Read the lifecycle that was asked for.
 
@@ -137,5 +125,10 @@ def said_relative(config: RunConfig) -> str:
     """Return to what the relative paths of the config file are relative, as a phrase."""
     file = config.config_file
     if file is None or file.base != os.path.dirname(file.path):
-        return f"relative to the directory in which the command was typed, {config.directory}"
+        return relative_to_operator(config)
     return f"relative to {file.path}"
+
+
+def relative_to_operator(config: RunConfig) -> str:
+    """Return to what the relative paths of options are relative, as a phrase."""
+    return f"relative to the directory in which the command was typed, {config.directory}"

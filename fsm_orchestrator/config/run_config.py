@@ -37,6 +37,9 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.text.validation import Problem
+
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 PathText = Annotated[
@@ -98,6 +101,16 @@ def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
             return StageGiven.model_fields
         case _:
             return RunConfig.model_fields
+
+
+def _meant(problem: "Problem", data: Any) -> str:
+    """Return the keyword, or the word, that was probably meant."""
+    if problem.is_unknown_key:
+        return suggestion(str(problem.location[-1]), _known_below(problem.location))
+    from fsm_orchestrator.config.closed_sets import word_hint  # noqa: PLC0415 - rare
+    from fsm_orchestrator.text.toml import value_at  # noqa: PLC0415 - rare
+
+    return word_hint(problem.location, value_at(data, problem.location))
 
 
 class GivenCommand(GivenModel):
@@ -229,12 +242,7 @@ class RunConfig(GivenModel):
         except ValidationError as error:
             from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
-            said = [
-                f"{one.text}{suggestion(str(one.location[-1]), _known_below(one.location))}"
-                if one.is_unknown_key
-                else one.text
-                for one in problems(error)
-            ]
+            said = [f"{one.text}{_meant(one, data)}" for one in problems(error)]
             raise UsageError("\n".join(said)) from None
 
     @field_validator("fixed_clock")
@@ -263,7 +271,8 @@ class RunConfig(GivenModel):
         for gate, status in gates.items():
             values = GATE_RULES[gate].values
             if status not in values:
-                raise ValueError(f"{gate.value} is one of {', '.join(values)}")
+                hint = suggestion(status, values)
+                raise ValueError(f"{gate.value} is one of {', '.join(values)}{hint}")
         return gates
 
     def __repr__(self) -> str:

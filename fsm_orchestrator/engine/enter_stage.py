@@ -208,6 +208,7 @@ class EnterStage:
             on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
             asked_to_end=lambda: self._interrupts.first,
+            given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(self._on_slow_artifact, log),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from fsm_orchestrator.explanation.evidence import evidence_of, open_attempt_facts
+from fsm_orchestrator.explanation.evidence import Evidence, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.stages import explained_gates
@@ -13,36 +13,32 @@ from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
     InspectedRun,
+    StateNow,
 )
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Operation, Outcome, StageStatus, Standing, Trigger
 
 _SIGNAL_BASE: Final = 128
 
 
-def causes_of(
-    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
-) -> tuple[Cause, ...]:
+def causes_of(view: InspectedRun, evidence: Evidence, now: StateNow) -> tuple[Cause, ...]:
     """Return the causes, the first cause first.
 
     Args:
         view: the run.
-        directory: its directory, as it is to be shown.
-        now_wrong: sentences on artifacts of a done run that are wrong by now.
-        changed: sentences on artifacts of a done run that are valid, but have changed.
+        evidence: what its attempts have left.
+        now: what has become of it since it was done.
     """
-    causes = tuple(_causes(view, directory, now_wrong, changed))
+    causes = tuple(_causes(view, evidence, now))
     said = " ".join(cause.in_full for cause in causes)
     if view.trouble is None or view.trouble in said:
         return causes
     return (*causes, Cause(sentence=view.trouble, facts=()))
 
 
-def _causes(
-    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
-) -> Iterator[Cause]:
+def _causes(view: InspectedRun, evidence: Evidence, now: StateNow) -> Iterator[Cause]:
     match view.standing:
         case Standing.WORKING:
             yield _working(view)
@@ -53,9 +49,9 @@ def _causes(
         case Standing.BLOCKED:
             yield from _refusals(view)
         case Standing.FAILED | Standing.TIMEOUT:
-            yield from _failures(view, directory)
+            yield from _failures(view, evidence)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            yield from _done(view, directory, now_wrong, changed)
+            yield from _done(view, evidence, now)
         case standing:
             assert_never(standing)
 
@@ -108,20 +104,20 @@ def _refusals(view: InspectedRun) -> Iterator[Cause]:
         yield Cause(sentence="nothing was started", facts=())
 
 
-def _failures(view: InspectedRun, directory: str) -> Iterator[Cause]:
+def _failures(view: InspectedRun, evidence: Evidence) -> Iterator[Cause]:
     report = view.report
     if report.was_asked_to_end:
         number = (report.exit_code or 0) - _SIGNAL_BASE
         yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
     found = report.failures
     for execution in found:
-        yield _failure(execution, directory)
+        yield _failure(execution, evidence)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
         yield Cause(sentence=last.cause, facts=())
 
 
-def _failure(execution: StageExecution, directory: str) -> Cause:
+def _failure(execution: StageExecution, evidence: Evidence) -> Cause:
     problem = execution.problem
     cause = execution.status.value if problem is None else problem.cause
     if execution.attempt == 0:
@@ -131,19 +127,19 @@ def _failure(execution: StageExecution, directory: str) -> Cause:
     return Cause(
         sentence=sentence,
         details=() if problem is None else problem.details,
-        facts=evidence_of(execution, directory),
+        facts=evidence.of_end(execution),
     )
 
 
-def _done(
-    view: InspectedRun, directory: str, now_wrong: tuple[str, ...], changed: tuple[str, ...]
-) -> Iterator[Cause]:
-    for sentence in (*now_wrong, *changed):
+def _done(view: InspectedRun, evidence: Evidence, now: StateNow) -> Iterator[Cause]:
+    for sentence in (*now.wrong, *now.changed):
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:
-            yield _failure(execution, directory)
-    if view.standing is Standing.DONE and not now_wrong:
+            # What is wrong with the artifacts is said above, as it is now.
+            if not (now.wrong and execution.operation is Operation.CLOSURE_VERIFY):
+                yield _failure(execution, evidence)
+    if view.standing is Standing.DONE and not now.wrong:
         yield Cause(sentence=_why_done(view), facts=())
 
 

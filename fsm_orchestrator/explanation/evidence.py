@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.terminal import last_lines
@@ -19,25 +22,48 @@ SHOWN_MAX: Final = 10
 _MEBIBYTE: Final = 1024 * 1024
 
 
-def evidence_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
-    """Return why an attempt ended as it did. `directory` is the run's, as it is to be shown."""
-    return (
-        *_ending_facts(execution),
-        *_command_facts(execution),
-        *_file_facts(execution, directory),
-    )
+class Evidence:
+    """What the attempts of a run have left.
 
+    `directory` is the run's, as it is to be shown.
+    """
 
-def record_of(execution: StageExecution, directory: str) -> tuple[Fact, ...]:
-    """Return all that is recorded of an attempt that ran, field by field."""
-    return (
-        Fact(name=FactName.WHY, value=execution.reason),
-        *_command_facts(execution),
-        *_ending_facts(execution),
-        *_artifact_facts(execution),
-        *_resource_facts(execution),
-        *_file_facts(execution, directory),
-    )
+    def __init__(self, view: InspectedRun, directory: str) -> None:
+        self._view = view
+        self._directory = directory
+
+    @cached_property
+    def _quoting(self) -> Quoting:
+        return Quoting(self._view)
+
+    def of_end(self, execution: StageExecution) -> tuple[Fact, ...]:
+        """Return why an attempt of the latest invocation ended as it did."""
+        return (
+            *self._ending(execution, self._view.invocation_count),
+            *_command_facts(execution),
+            *_file_facts(execution, self._directory),
+        )
+
+    def of_all(self, execution: StageExecution, invocation: int) -> tuple[Fact, ...]:
+        """Return all that is recorded of an attempt that ran, field by field."""
+        return (
+            Fact(name=FactName.WHY, value=execution.reason),
+            *_command_facts(execution),
+            *self._ending(execution, invocation),
+            *_artifact_facts(execution),
+            *_resource_facts(execution),
+            *_file_facts(execution, self._directory),
+        )
+
+    def _ending(self, execution: StageExecution, invocation: int) -> Iterator[Fact]:
+        """Yield how an attempt ended; what it printed last is in stdout where stderr is empty."""
+        yield from _ending_facts(execution)
+        tail, name = last_lines(execution.stderr_tail, TAIL_LINES_MAX), FactName.STDERR
+        if not tail and execution.status is not StageStatus.SUCCESS:
+            tail = self._quoting.last_of_stdout(execution, invocation, TAIL_LINES_MAX)
+            name = FactName.STDOUT
+        if tail:
+            yield Fact(name=name, value="\n".join(tail))
 
 
 def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
@@ -76,9 +102,6 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
     if execution.leaked_count:
         pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
         yield Fact(name=FactName.LEFT_BEHIND, value=f"{execution.leaked_count} ({pids})")
-    tail = last_lines(execution.stderr_tail, TAIL_LINES_MAX)
-    if tail:
-        yield Fact(name=FactName.STDERR, value="\n".join(tail))
 
 
 def _command_facts(execution: StageExecution) -> Iterator[Fact]:

@@ -25,6 +25,7 @@ _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.BEGAN: FactForm.TIME,
     FactName.COMMAND: FactForm.COMMAND,
     FactName.STDERR: FactForm.OUTPUT,
+    FactName.STDOUT: FactForm.OUTPUT,
 }
 
 

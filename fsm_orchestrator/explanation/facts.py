@@ -30,6 +30,7 @@ class FactName(StrEnum):
     STALE = "stale"
     LEFT_BEHIND = "left behind"
     STDERR = "stderr"
+    STDOUT = "stdout"
     COMMAND = "command"
     IN = "in"
     SETS = "sets"

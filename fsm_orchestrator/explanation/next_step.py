@@ -6,29 +6,33 @@ does: what is offered here is accepted there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX, PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
+from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix
 from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
 
-VALUE_UNKNOWN: Final = "VALUE"
+NAMED_MAX: Final = 3
+"""How many stages that share what would become of them are named."""
+BEGIN_AGAIN: Final = "begin again: type the whole command of the run once more"
 _RAISED: Final = {
     Ending.TIMED_OUT: ("timeout_ms", MILLISECONDS_MAX),
     Ending.WENT_QUIET: ("idle_timeout_ms", MILLISECONDS_MAX),
@@ -42,20 +46,6 @@ _VERBS: Final = {
     PlannedAction.PASS_OVER: "pass over",
     PlannedAction.NOT_REACHED: "not reach",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A command, and the request that it stands for."""
-
-    words: tuple[str, ...]
-    settings: dict[str, Any]
-
-    def config(self, directory: Path) -> RunConfig:
-        """Return what the command would ask for in the output directory."""
-        # No path in it is relative, and the current directory may be gone.
-        places = {"output_directory": directory, "directory": directory}
-        return RunConfig.model_validate({**places, **self.settings})
 
 
 class Offer(NamedTuple):
@@ -73,44 +63,60 @@ class Offer(NamedTuple):
     would: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     refusal: str | None = None
+    begins_anew: bool = False
 
 
-def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> NextStep:
+def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
     """Return what to do next about a run. `shown` is OUT as it is to stand in a command."""
     if view.is_archived:
         gone = "a later run has taken its place: it can be read, not resumed"
         return NextStep(remedies=(gone,), who="nobody", words=None, would=())
-    offer = offer_of(view, shown, now_wrong)
+    offer = offer_of(view, shown, now)
     refusal = () if offer.refusal is None else (offer.refusal,)
     return NextStep(
-        remedies=(*remedies_of(view, now_wrong), *offer.before, *refusal),
-        who=who_can_change(view, now_wrong),
+        remedies=(*remedies_of(view, now.wrong), *offer.before, *refusal),
+        who=who_can_change(view, now.wrong),
         words=offer.words,
         would=offer.would,
     )
 
 
-def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) -> Offer:
-    """Return the next command for a run that is not archived, tried and not done."""
+def offer_of(view: InspectedRun, shown: str, now: StateNow | None = None) -> Offer:
+    """Return the next command for a run that is not archived, tried and not done.
+
+    `now` is what has become of it since it was done, if the caller has looked already.
+    """
+    now = state_now(view) if now is None else now
     match view.standing:
         case Standing.WORKING | Standing.SUSPENDED:
             words = (PRODUCT, "logs", shown, "--follow")
             return Offer(words, ("show what the stages print, until the run has ended",))
-        case Standing.DONE | Standing.NOT_CLOSABLE if not now_wrong and view.report.closure_ready:
+        case Standing.DONE | Standing.NOT_CLOSABLE if now.wrong and view.saved is not None:
+            return _begin_again(view, view.saved, shown)
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
         case _ if view.saved is not None:
             return _resume(view, view.saved, shown)
         case _ if view.report.is_nothing_kept:
-            return Offer(would=("begin again: type the whole command of the run once more",))
+            return Offer(would=(BEGIN_AGAIN,))
         case _:
             return Offer()
+
+
+def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
+    """Return the command of a new run: no stage of one that is done can run again."""
+    found = begin_again(saved, view.directory, shown)
+    if found is None:
+        return Offer(would=(BEGIN_AGAIN,))
+    effects = ("archive this run", *_effects(found.plan))
+    return Offer(found.words, effects, found.before, begins_anew=True)
 
 
 def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
     changed = OnChangedStage.RERUN
-    rerun = _Request(
+    rerun = Request(
         (*plain.words, "--on-changed-stage", changed),
         {**plain.settings, "on_changed_stage": changed},
     )
@@ -129,7 +135,7 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     return Offer(refusal=f"a resume is refused: {said}")
 
 
-def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> _Request:
+def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> Request:
     """Ask for a resume, with what it takes to get past what stopped the run."""
     words: list[str] = [PRODUCT, shown, "--resume"]
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
@@ -140,10 +146,10 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> _
                 words += [f"--{decision.gate.value}-status", passing]
                 settings["gates"][decision.gate] = passing
     for stage, field, limit in _raised_limits(view, checkpoint):
-        option = field.removesuffix("_bytes").replace("_", "-")
-        words += [f"{option_prefix(stage)}-{option}", str(limit)]
+        given = StageGiven.model_validate({field: limit})
+        words += option_words(stage, given)
         settings["stages"][stage] = {field: limit}
-    return _Request(tuple(words), settings)
+    return Request(tuple(words), settings)
 
 
 def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str, int]]:
@@ -162,8 +168,8 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
 
 
 def _with_lost_values(
-    request: _Request, saved: SavedRun, directory: Path
-) -> tuple[_Request, tuple[str, ...]]:
+    request: Request, saved: SavedRun, directory: Path
+) -> tuple[Request, tuple[str, ...]]:
     """Add a place for each value that the command lacks; return also what to do before it.
 
     Raises:
@@ -187,12 +193,23 @@ def _with_lost_values(
         keys = tuple(key for key in record.secret_digests if key in lost.secrets)
         if keys:
             stages.setdefault(stage, {})["secrets"] = dict.fromkeys(keys, VALUE_UNKNOWN)
-    filled = _Request(tuple(words), {**request.settings, "stages": stages})
+    filled = Request(tuple(words), {**request.settings, "stages": stages})
     return filled, () if not lost.secrets else (lost.secrets_step,)
 
 
 def _effects(plan: Plan) -> tuple[str, ...]:
-    effects = [f"{_VERBS[one.action]} {one.stage} ({one.reason})" for one in plan.stages]
+    """Return what would be done, in order; stages that share it and its reason are one effect."""
+    alike = itertools.groupby(plan.stages, lambda one: (one.action, one.reason))
+    effects = [
+        f"{_VERBS[action]} {_named([one.stage for one in stages])} ({reason})"
+        for (action, reason), stages in alike
+    ]
     if plan.outcome is not Outcome.DONE:
         effects.append(f"end {plan.outcome.value}")
     return tuple(effects)
+
+
+def _named(stages: Sequence[str]) -> str:
+    if len(stages) <= NAMED_MAX:
+        return listed(stages)
+    return f"{counted(len(stages), 'stage')}, {stages[0]} to {stages[-1]}"

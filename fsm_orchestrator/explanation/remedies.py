@@ -12,6 +12,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
+GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _OPERATIONS: Final = {
     Operation.CHECKPOINT_LOAD: (
@@ -24,6 +25,7 @@ _OPERATIONS: Final = {
         "this is a bug in fsm-orchestrator: report it with the traceback in the log"
     ),
 }
+_NOT_OF_CLOSING: Final = frozenset(Operation) - {Operation.CLOSURE_VERIFY}
 SIGKILL: Final = signal_name(signal.SIGKILL)
 KILLED_CODE: Final = 128 + signal.SIGKILL
 _KILLED: Final = (
@@ -62,15 +64,23 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED:
-            return ("give a passing signal only when the real check says so",)
+            return (GIVE_SIGNALS,)
         case Standing.FAILED | Standing.TIMEOUT:
             return tuple(dict.fromkeys(_failure_remedies(view)))
         case Standing.DONE if not now_wrong:
             return ("nothing is left to do: the run may be closed",)
-        case Standing.DONE | Standing.NOT_CLOSABLE:
+        case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return (
                 "restore the artifacts as they were, then resume to bring the report up to date",
-                "or start a new run: this one is then archived",
+                "or begin again: no stage of a run that is done can run again; it is then archived",
+                GIVE_SIGNALS,
+            )
+        case Standing.DONE | Standing.NOT_CLOSABLE:
+            own = (one.operation for one in view.report.failures)
+            named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
+            return (
+                *dict.fromkeys(named),
+                "the artifacts are good now: resume to bring the report up to date",
             )
         case standing:
             assert_never(standing)
@@ -93,8 +103,10 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return _who_failed(view)
         case Standing.DONE if not now_wrong:
             return "nobody needs to"
-        case Standing.DONE | Standing.NOT_CLOSABLE:
+        case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
+        case Standing.DONE | Standing.NOT_CLOSABLE:
+            return RESUME_ANYBODY
         case standing:
             assert_never(standing)
 

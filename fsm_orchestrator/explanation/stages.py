@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsm_orchestrator.explanation.evidence import ending_sentence, open_attempt_facts, record_of
+from fsm_orchestrator.explanation.evidence import Evidence, ending_sentence, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import judge
@@ -22,30 +22,30 @@ def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
     return tuple(gate_in_force(one, is_judged=one.gate in decided) for one in decisions)
 
 
-def explained_stages(view: InspectedRun, directory: str) -> tuple[ExplainedStage, ...]:
+def explained_stages(view: InspectedRun, evidence: Evidence) -> tuple[ExplainedStage, ...]:
     """Return the stages of the lifecycle; if that is not known, those that have a record."""
     if view.checkpoint is not None:
         names = view.checkpoint.lifecycle.stages
     else:
         executions = [one for visit in view.invocations for one in visit.stage_executions]
         names = tuple(dict.fromkeys(one.stage for one in executions if one.attempt))
-    return tuple(_explained_stage(view, name, directory) for name in names)
+    return tuple(_explained_stage(view, name, evidence) for name in names)
 
 
-def _explained_stage(view: InspectedRun, stage: str, directory: str) -> ExplainedStage:
+def _explained_stage(view: InspectedRun, stage: str, evidence: Evidence) -> ExplainedStage:
     fate, because = _fate(view, stage)
     return ExplainedStage(
-        stage=stage, fate=fate, because=because, attempts=_attempts(view, stage, directory)
+        stage=stage, fate=fate, because=because, attempts=_attempts(view, stage, evidence)
     )
 
 
-def _attempts(view: InspectedRun, stage: str, directory: str) -> tuple[ExplainedAttempt, ...]:
+def _attempts(view: InspectedRun, stage: str, evidence: Evidence) -> tuple[ExplainedAttempt, ...]:
     found = [
         ExplainedAttempt(
             invocation=visit.number,
             attempt=one.attempt,
             ending=ending_sentence(one),
-            facts=() if one.status is StageStatus.SKIPPED else record_of(one, directory),
+            facts=() if one.status is StageStatus.SKIPPED else evidence.of_all(one, visit.number),
         )
         for visit in view.invocations
         for one in visit.stage_executions
@@ -75,7 +75,7 @@ def _fate(view: InspectedRun, stage: str) -> tuple[StageFate, str]:
     if mine:
         return _fate_of_execution(mine[-1])
     if view.checkpoint is not None and stage in view.checkpoint.invocation.passed_over:
-        return StageFate.PASSED_OVER, "it has no binary"
+        return StageFate.PASSED_OVER, "no binary"
     return StageFate.NOT_REACHED, _why_not_reached(view, stage)
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import archive, files
@@ -23,7 +23,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.record.closure import judge_artifacts
+from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.kept import kept_settings
@@ -133,6 +133,40 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
             return Standing.TIMEOUT
 
 
+class StateNow(NamedTuple):
+    """What differs by now from how a done run was closed, as sentences.
+
+    Attributes:
+        wrong: what keeps it from being closed.
+        changed: what is valid, and not what it was.
+    """
+
+    wrong: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+def state_now(view: InspectedRun) -> StateNow:
+    """Return what has become of a run since it was done; nothing of one that is not.
+
+    An archived run is not judged by what later runs made of its artifacts.
+    """
+    is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
+    if view.saved is None or view.is_archived or not is_done:
+        return StateNow()
+    checkpoint, kept = view.saved.checkpoint, kept_settings(view.saved)
+    verdict = judge_artifacts(checkpoint, kept.completed)
+    if not verdict.is_good:
+        wrong = kept.masker.mask(verdict.summary())
+        return StateNow(wrong=(f"it is done, but expected artifacts are wrong now: {wrong}",))
+    changed = changed_artifacts(checkpoint, verdict, kept.completed)
+    return StateNow(
+        changed=tuple(
+            f"{kept.masker.mask(path)} is valid, but was changed after its stage completed"
+            for path in changed
+        )
+    )
+
+
 def output_directory_of(typed: str) -> Path:
     """Return the output directory that was typed, as an absolute path.
 
@@ -140,11 +174,14 @@ def output_directory_of(typed: str) -> Path:
         UsageError: there is no such directory.
     """
     output = absolute(typed)
-    if not os.path.isdir(output):
-        raise UsageError(
-            f"{output} is not a directory", remedy="name the output directory of a run"
-        )
-    return output
+    if os.path.isdir(output):
+        return output
+    from fsm_orchestrator.disk.near import runs_beside  # noqa: PLC0415 - for a typo
+    from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
+
+    what = "is not a directory" if os.path.lexists(output) else "does not exist"
+    hint = suggestion(output.name, runs_beside(output))
+    raise UsageError(f"{output} {what}{hint}", remedy="name the output directory of a run")
 
 
 def run_directory(output: Path, run_id: str | None) -> Path:
@@ -157,9 +194,14 @@ def run_directory(output: Path, run_id: str | None) -> Path:
         return output
     known = sorted(archive.archived_run_ids(output))
     if run_id not in known:
+        latest = archive.earlier_run_id(output)
+        ids = known if latest is None else [*known, latest]
+        from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
+
+        others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
         raise UsageError(
-            f"there is no run {run_id!r} in {output}",
-            remedy=f"archived are {', '.join(known)}" if known else "nothing is archived there",
+            f"there is no run {run_id!r} in {output}{suggestion(run_id, ids)}",
+            remedy=others if latest is None else f"the run there is {latest}; {others}",
         )
     return output / ARCHIVE_DIRECTORY / run_id
 

@@ -26,7 +26,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
-from fsm_orchestrator.text.phrases import described, suggestion
+from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
 
 shipped_names = lifecycle_names.shipped_names
@@ -120,7 +120,12 @@ def _file_text(path: Path) -> tuple[bytes, str]:
     try:
         text = lifecycle_names.file_text(path)
     except OSError as error:
-        raise LifecycleError(f"{path}: {files.reason(error)}", remedy=_remedy()) from error
+        from fsm_orchestrator.disk.near import toml_files_beside  # noqa: PLC0415 - for a typo
+
+        found = toml_files_beside(path) if isinstance(error, FileNotFoundError) else ()
+        hint = suggestion(path.name, found, likeness=FILE_LIKENESS)
+        said = f"{path}: {files.reason(error)}{hint}"
+        raise LifecycleError(said, remedy=_remedy()) from error
     return text, str(path)
 
 

@@ -95,9 +95,11 @@ def _option_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     owners: dict[str, str] = {}
     for stage in lifecycle.stages:
         for row in STAGE_OPTIONS:
-            option = f"{option_prefix(stage)}-{row.suffix}"
-            owner = owners.setdefault(option, stage)
-            if owner != stage:
+            names = [f"{option_prefix(stage)}-{suffix}" for suffix in row.suffixes]
+            owned = {option: owners.setdefault(option, stage) for option in names}
+            shared = next((one for one in owned.items() if one[1] != stage), None)
+            if shared is not None:
+                option, owner = shared
                 yield of_state(FindingKind.SHARED_OPTION, stage, option=option, owner=owner)
 
 

@@ -296,7 +296,12 @@ def setting_named(parameter: str) -> tuple[StageOption, str] | None:
 
 def stage_of_option(option: str) -> str | None:
     """Return the stage that an option would be of, if there were such a stage."""
-    suffixes = sorted((f"-{one.suffix}" for one in STAGE_OPTIONS), key=len, reverse=True)
-    found = next((one for one in suffixes if option.endswith(one)), None)
+    found = next((one for one in _SUFFIXES if option.endswith(one)), None)
     name = None if found is None else option.removesuffix(found).lstrip("-").replace("-", "_")
     return name or None
+
+
+_SUFFIXES: Final = sorted(
+    (f"-{suffix}" for one in STAGE_OPTIONS for suffix in one.suffixes), key=len, reverse=True
+)
+"""The ends of all options of a stage, the longest first."""

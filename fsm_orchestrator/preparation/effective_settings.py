@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias, assert_never, cast
 
+from pydantic import Field
+
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
@@ -26,13 +28,15 @@ Value: TypeAlias = str | int | bool | tuple[str, ...] | None
 class Setting(StrictModel):
     """One setting: its key as the config file has it, its value, and where it was set.
 
-    `is_set` is whether anybody set it for the run or the stage, rather than left it as it is.
+    `is_set` is whether anybody set it for the run or the stage, rather than left it as it is;
+    `path` are the parts of its key.
     """
 
     key: str
     value: Value
     source: str
     is_set: bool
+    path: tuple[str, ...] = Field(exclude=True)
 
 
 def effective_settings(
@@ -52,14 +56,15 @@ def effective_settings(
     )
 
 
-def _setting(key: str, value: Value, source: str | None) -> Setting:
+def setting(path: tuple[str, ...], value: Value, source: str, *, is_set: bool) -> Setting:
+    """Return a setting with the key that its parts make."""
+    return Setting(key=".".join(path), value=value, source=source, is_set=is_set, path=path)
+
+
+def _setting(path: tuple[str, ...], value: Value, source: str | None) -> Setting:
     """Return a setting; one without a source has its default."""
-    return Setting(
-        key=key,
-        value=value,
-        source=DEFAULT if source is None else source,
-        is_set=source is not None,
-    )
+    shown = DEFAULT if source is None else source
+    return setting(path, value, shown, is_set=source is not None)
 
 
 def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Setting]:
@@ -84,36 +89,34 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
     for key, default in defaults.items():
         value = given.get(key, default)
         value = tuple(value) if isinstance(value, list) else value
-        yield _setting(key, value, origin(key) if key in given else None)
+        yield _setting((key,), value, origin(key) if key in given else None)
 
 
 def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
     checkpoint, config = preparation.checkpoint, preparation.config
     is_given = config.lifecycle is not None or config.resume
     source = origin("lifecycle") if is_given else None
-    yield _setting("lifecycle", checkpoint.lifecycle.name, source)
+    yield _setting(("lifecycle",), checkpoint.lifecycle.name, source)
     for signal in checkpoint.gate_signals:
         is_default = signal.source is GateSource.DEFAULT
         source = None if is_default else origin("gates", signal.gate.value)
-        yield _setting(f"gates.{signal.gate.value}", signal.status, source)
+        yield _setting(("gates", signal.gate.value), signal.status, source)
     for key, kept, default in (
         ("timeout_ms", checkpoint.timeout_ms, DEFAULT_TIMEOUT_MS),
         ("kill_grace_ms", checkpoint.kill_grace_ms, DEFAULT_KILL_GRACE_MS),
     ):
         yield _setting(
-            key, default if kept is None else kept, None if kept is None else origin(key)
+            (key,), default if kept is None else kept, None if kept is None else origin(key)
         )
     is_given = config.on_leak is not None or config.resume
-    yield _setting("on_leak", checkpoint.on_leak.value, origin("on_leak") if is_given else None)
+    yield _setting(("on_leak",), checkpoint.on_leak.value, origin("on_leak") if is_given else None)
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:
     for stage in preparation.checkpoint.lifecycle.stages:
         settings = preparation.settings.get(stage)
         if settings is None:
-            yield Setting(
-                key=f"stage.{stage}.bin", value=None, source="not given: passed over", is_set=False
-            )
+            yield setting(("stage", stage, "bin"), None, "not given: passed over", is_set=False)
             continue
         resolved = _resolved(preparation, stage, settings)
         for option in STAGE_OPTIONS:
@@ -128,8 +131,7 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 source = origin("stage", stage, *option.path) if is_set else _otherwise(option)
             else:
                 continue  # most stages have no retries, and nothing is said of them
-            key = ".".join(("stage", stage, *option.path))
-            yield Setting(key=key, value=shown, source=source, is_set=is_set)
+            yield setting(("stage", stage, *option.path), shown, source, is_set=is_set)
 
 
 def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> dict[str, Resolved]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple, assert_never
 
-from fsm_orchestrator.config.file_texts import relative_texts, said_relative
-from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.gates.judging import have_passed, judge
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, problem_of, trigger_of
@@ -20,8 +18,8 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.startable import foreseen_end
+from fsm_orchestrator.stages.artifacts import NO_ARTIFACTS
 from fsm_orchestrator.stages.environment import environment_of
-from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
@@ -78,16 +76,13 @@ def _failure(
     if problem is None:
         return None
     mask = preparation.masker.mask
-    details = (*problem.details, *_relative(preparation.config, stage))
+    from fsm_orchestrator.stages.problems import how_given  # noqa: PLC0415 - for a failure
+
+    settings = preparation.settings[stage]
+    given = preparation.given_paths_of(stage)
+    details = (*problem.details, *how_given(end, NO_ARTIFACTS, settings, given))
     masked = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
     return ForeseenFailure(ending, status, masked)
-
-
-def _relative(config: RunConfig, stage: str) -> Iterator[str]:
-    """Yield to what the relative paths are relative that a config file gives for the stage."""
-    keys = [key for key in relative_texts(config, stage) if key in {"bin", "cwd"}]
-    if keys:
-        yield f"{listed(keys)} of stage {stage}: {said_relative(config)}"
 
 
 def foreseen_way(preparation: Preparation, failures: Mapping[str, ForeseenFailure]) -> ForeseenWay:

@@ -223,7 +223,7 @@ def _action(
     if foresight.way is not None and stage not in foresight.way.entered:
         return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
     if stage not in preparation.settings:
-        return PlannedAction.PASS_OVER, "it has no binary", ()
+        return PlannedAction.PASS_OVER, "no binary", ()
     failure = foresight.failures.get(stage)
     if failure is not None:
         details = failure.problem.details
@@ -253,7 +253,7 @@ def _why_not_reached(foresight: _Foresight, way: ForeseenWay) -> str:
 def _why_it_runs(preparation: Preparation, stage: str) -> tuple[str, tuple[str, ...]]:
     earlier = preparation.checkpoint.attempts_of(stage)
     if not earlier:
-        return "it has not run yet", ()
+        return "not run yet", ()
     last = earlier[-1]
     cause = last.status.value if last.problem is None else last.problem.cause
     details = () if last.problem is None else last.problem.details

@@ -84,6 +84,12 @@ class Preparation(NamedTuple):
     is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
 
+    def given_paths_of(self, stage: str) -> Mapping[str, str]:
+        """Return how each path of a stage was given that is relative to something, by the path."""
+        from fsm_orchestrator.config.given_paths import given_paths  # noqa: PLC0415 - for a failure
+
+        return given_paths(self.config, stage, self.settings[stage])
+
     def limits_of(self, stage: str) -> Limits:
         """Return what a stage may take."""
         return limits_in_force(self.checkpoint, stage, self.settings[stage])

@@ -73,6 +73,10 @@ class ArtifactsVerdict(NamedTuple):
         )
 
 
+NO_ARTIFACTS: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
+"""The verdict where none was to be judged."""
+
+
 def masked_artifacts(verdict: ArtifactsVerdict, masker: Masker) -> tuple[Artifact, ...]:
     """Return the good artifacts as a record may name them."""
     return tuple(

@@ -22,6 +22,7 @@ from fsm_orchestrator.model.endings import (
     NotSpawned,
     ProcessEnd,
     Signaled,
+    SpawnFailure,
     StageResult,
     TimedOut,
     WentQuiet,
@@ -46,6 +47,7 @@ from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
 from fsm_orchestrator.stages.artifacts import (
+    NO_ARTIFACTS,
     ArtifactsVerdict,
     JudgingCutShortError,
     judge,
@@ -61,7 +63,6 @@ from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
-_NOTHING: Final = ArtifactsVerdict(good=(), missing=(), malformed=(), stale=())
 
 
 @dataclass(kw_only=True)
@@ -80,6 +81,7 @@ class Attempt:
         on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
         asked_to_end: returns the signal by which the run was asked to end; None if it was not.
+        given_paths: returns how each path was given that is relative to something, by the path.
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
     """
@@ -102,6 +104,7 @@ class Attempt:
     on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
     asked_to_end: Callable[[], int | None]
+    given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
     _was_judged: bool = field(init=False, default=True)
     """False when its time was up while its artifacts were judged."""
@@ -153,13 +156,13 @@ class Attempt:
                 may_go_on=judging.may_go_on,
             )
         except JudgingCutShortError:
-            verdict, self._was_judged = _NOTHING, False
+            verdict, self._was_judged = NO_ARTIFACTS, False
             report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
         self._judged_ms = self.clock.elapsed_ms(judging.began)
         signum = self.asked_to_end()
         if signum is not None and isinstance(by_itself, Exited | Signaled):
             report = report._replace(end=Interrupted(signum, by_then=by_itself))
-            verdict, self._was_judged = _NOTHING, True
+            verdict, self._was_judged = NO_ARTIFACTS, True
         if is_kill(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
@@ -275,7 +278,7 @@ class Attempt:
             self.rework_exit_code,
         )
         ending, status = kind_of(result)
-        start_problem = self._start_problem(end)
+        problem, start_problem = self._problem(result, end, verdict)
         names = self.record.stage, self.record.attempt
         stdout_log, stderr_log = log_names(*names)
         return StageExecution(
@@ -286,8 +289,8 @@ class Attempt:
             ending=ending,
             flaky=status is StageStatus.SUCCESS and self.is_retry,
             reason=self.record.reason,
-            **gone_wrong(self._problem(result, verdict, start_problem)),
-            start_problem=None if start_problem is None else start_problem.failure,
+            **gone_wrong(problem),
+            start_problem=start_problem,
             command=masker.mask(self.settings.command),
             args=masker.mask_all(self.settings.args),
             env_keys=tuple(self.settings.variables),
@@ -315,24 +318,21 @@ class Attempt:
             resources=None if self.clock.is_fixed else report.resources,
         )
 
-    def _start_problem(self, end: ProcessEnd) -> NotSpawned | None:
-        """Return what kept the program from being run as it should, as far as that can be told."""
-        if isinstance(end, NotSpawned):
-            return end
-        if not isinstance(end, Exited) or end.code == 0 or os.sep not in self.settings.command:
-            return None
-        from fsm_orchestrator.processes.executable_file import first_line_problem  # noqa: PLC0415 - rare
-
-        return first_line_problem(self.settings.command)
-
     def _problem(
-        self, result: StageResult, verdict: ArtifactsVerdict, start_problem: NotSpawned | None
-    ) -> Problem | None:
-        """Return what went wrong; wrong artifacts are a detail of it, unless they are the cause."""
+        self, result: StageResult, end: ProcessEnd, verdict: ArtifactsVerdict
+    ) -> tuple[Problem | None, SpawnFailure | None]:
+        """Return what went wrong, and what kept the program from being run as it should.
+
+        Wrong artifacts are a detail of it, unless they are the cause.
+        """
         problem, mask = problem_of(result), self.masker.mask
         if problem is None:
-            return None
-        details = list(problem.details)
+            return None, None
+        from fsm_orchestrator.stages.problems import how_given, start_problem_of  # noqa: PLC0415 - rare
+
+        start_problem = start_problem_of(end, self.settings.command)
+        given = how_given(result, verdict, self.settings, self.given_paths())
+        details = [*problem.details, *given]
         if not self._was_judged:
             details = ["its process had ended, its expected artifacts were still being judged"]
         if start_problem is not None and not isinstance(result, NotSpawned):
@@ -343,4 +343,5 @@ class Attempt:
             details.append(f"at that time: {self._black_box}")
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
             details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
-        return Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
+        told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
+        return told, None if start_problem is None else start_problem.failure

@@ -13,6 +13,9 @@ printable: Final = hidden.printable
 
 _SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
+LIKENESS: Final = 0.6
+FILE_LIKENESS: Final = 0.8
+"""Of names of files, whose ends are alike anyway."""
 
 
 def described(value: object) -> str:
@@ -41,12 +44,17 @@ def printable_name(name: str) -> str:
     return name if name.isprintable() and printable(name) == name else ascii(name)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the known word nearest to `word`, or `""`."""
+def suggestion(word: str, known: Iterable[str], *, likeness: float = LIKENESS) -> str:
+    """Return `; did you mean 'x'?` for the known word nearest to `word`, or `""`.
+
+    Capitals are no difference; `likeness`, from 0 to 1, is how near it has to be.
+    """
     from difflib import get_close_matches  # noqa: PLC0415 - only for typos
 
-    nearest = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+    words = list(known)
+    near = (get_close_matches(one, words, 1, likeness) for one in (word, word.lower()))
+    found = next(filter(None, near), None)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def counted(count: int, noun: str) -> str:

@@ -124,11 +124,19 @@ def exact_span(milliseconds: int) -> str:
 
 def exact_size(count: int) -> str:
     """Return `2GiB`, `10MB`, `1234 bytes`: all of it, in the largest unit that it is a whole of."""
+    text = as_typed(count, Measure.BYTES)
+    return f"{text} bytes" if is_bare(text) else text
+
+
+def as_typed(value: int, measure: Measure) -> str:
+    """Return what a person would type for a number: `measured` reads it back."""
+    if measure is Measure.MILLISECONDS:
+        return exact_span(value)
     for unit in ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "kB"):
-        whole, rest = divmod(count, _SIZES[unit.lower()])
+        whole, rest = divmod(value, _SIZES[unit.lower()])
         if whole and not rest:
             return f"{whole}{unit}"
-    return f"{count} bytes"
+    return str(value)
 
 
 def span_words(milliseconds: int) -> str:

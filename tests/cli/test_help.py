@@ -78,7 +78,7 @@ def test_help_of_a_run_fits_a_screen(tmp_path: Path, command: str) -> None:
     options = [one for one in RUN_OPTIONS if not one.startswith(("--manager-", "--executor-"))]
     assert [one for one in (*options, "--help-all") if one not in words] == []
     assert words.count("--<stage>-bin") == 1
-    suffixes = [f"-{one.suffix}" for one in STAGE_OPTIONS[1:]]
+    suffixes = [f"-{one.suffixes[0]}" for one in STAGE_OPTIONS[1:]]
     assert [one for one in suffixes if words.count(one) != 1] == []
     assert "--config run.toml" in shown
 

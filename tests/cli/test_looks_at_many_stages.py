@@ -82,6 +82,28 @@ def test_explain_has_room_for_forty_stages(tmp_path: Path, columns: int) -> None
     assert spawned(report_of(tmp_path / "out")) == ["step_38"]
 
 
+def test_explain_in_full_folds_what_has_nothing_to_tell(tmp_path: Path) -> None:
+    """Of forty stages the one that failed is told in full, its neighbours in a line each."""
+    options = arrange(tmp_path, fails=38)
+    assert orchestrate("out", *options, *PASSING, cwd=tmp_path).code == 1
+    for code, said in ((1, "succeeded in the first attempt"), (0, "skipped: completed by attempt")):
+        seen = orchestrate("explain", "out", "--all", cwd=tmp_path).stdout
+        assert len(seen.splitlines()) <= 70
+        text = " ".join(seen[seen.index("\nstages\n") :].split())
+        assert f"37 stages {said}" in text
+        assert "step_36, step_37 step_38: failed: exited with code 7 invocation 1" in text
+        assert "2 stages not reached, because stage step_38 did not succeed: step_39" in text
+        would = re.search(r"it would ([^\n]*(?:\n    [^\n]*)*)", seen)
+        assert would is not None
+        assert "skip 37 stages, step_01 to step_37 (completed by attempt 1);" in " ".join(
+            would[1].split()
+        )
+        if code:
+            assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
+    for stage in ("step_01", "step_40"):
+        assert f'"stage": "{stage}"' in orchestrate("explain", "out", "--json", cwd=tmp_path).stdout
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the width of a terminal is set as Linux does")
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_status_of_many_runs_fits_the_terminal(tmp_path: Path, columns: int) -> None:

@@ -54,7 +54,7 @@ def test_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
     brief = orchestrate("plan", "./out", *GOOD_RUN, cwd=tmp_path)
     assert brief.code == 0
     assert re.search("(✓|ok) gates passed: policy allow, ci success, review app", brief.stdout)
-    assert re.search("[→>] +manager +would run: it has not run yet\n[→>] +exec", brief.stdout)
+    assert re.search("[→>] +manager +would run: not run yet\n[→>] +exec", brief.stdout)
     assert "/bin/sh -c 'echo planned > planned'" not in brief.stdout
     ended = orchestrate("plan", "./out", *GOOD_RUN, "--all", cwd=tmp_path)
     assert ended.code == 0

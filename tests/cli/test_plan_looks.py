@@ -137,10 +137,13 @@ def test_plan_says_of_a_stage_that_cannot_start_what_the_run_says(
     assert {key: stage[key] for key in ("ending", "status", "error")} == {
         key: execution[key] for key in ("ending", "status", "error")
     }
-    assert (stage["action"], stage["reason"]) == ("fail", execution["error"])
+    problem = execution["problem"]
+    assert (stage["action"], stage["reason"]) == ("fail", problem["cause"])
+    assert stage["details"] == problem["details"]
     assert plan["outcome"] == "failed"
     again = planned("out", "--resume", cwd=tmp_path)
-    assert again["stages"][0]["error"] == execution["error"]
+    kept = [one for one in problem["details"] if not one.startswith("it was given as ")]
+    assert again["stages"][0]["error"] == "; ".join((problem["cause"], *kept))
     assert again["outcome"] == "failed"
 
 

@@ -46,10 +46,13 @@ USAGE_ERRORS: Mapping[str, tuple[Sequence[str], str]] = {
     "option of run for status": (("status", "./out", "--resume"), "--resume"),
     "no value": (("./out", "--manager-bin"), "--manager-bin"),
     "value for a flag": (("./out", "--resume=yes"), "--resume"),
-    "wrong policy": (("./out", "--policy-status", "maybe"), "'allow'"),
-    "wrong ci": (("./out", "--ci-status", "passed"), "'success'"),
-    "wrong review": (("./out", "--review-status", "ok"), "'approved'"),
-    "wrong policy for plan": (("plan", "./out", "--policy-status", "maybe"), "'allow'"),
+    "wrong policy": (("./out", "--policy-status", "maybe"), "one of allow, deny, unknown"),
+    "wrong ci": (("./out", "--ci-status", "passed"), "one of success, pending"),
+    "wrong review": (("./out", "--review-status", "ok"), "one of approved, "),
+    "wrong policy for plan": (
+        ("plan", "./out", "--policy-status", "maybe"),
+        "one of allow, deny, unknown",
+    ),
     "other case": (("./out", "--policy-status", "ALLOW"), "'allow'"),
     "empty gate": (("./out", "--policy-status", ""), "--policy-status"),
     "policy twice": (("./out", *PASSING, "--policy-status", "deny"), "--policy-status"),
@@ -84,11 +87,11 @@ USAGE_ERRORS: Mapping[str, tuple[Sequence[str], str]] = {
     "lifecycle file that is not there": (("./out", "--lifecycle", "./no.toml"), "no.toml"),
     "empty lifecycle": (("./out", "--lifecycle", ""), "--lifecycle"),
     "no time": (("./out", "--fixed-clock", "yesterday"), "yesterday"),
-    "wrong log format": (("./out", "--log-format", "xml"), "'json'"),
-    "wrong change rule": (("./out", "--on-changed-stage", "maybe"), "'rerun'"),
+    "wrong log format": (("./out", "--log-format", "xml"), "one of auto, json, text"),
+    "wrong change rule": (("./out", "--on-changed-stage", "maybe"), "keep, rerun"),
     "change rule without resume": (("./out", "--on-changed-stage", "keep"), "--resume"),
     "rerun without resume": (("./out", "--rerun", "manager"), "--resume"),
-    "status of nothing": (("status", "./out"), "not a directory"),
+    "status of nothing": (("status", "./out"), "does not exist"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tomllib
 from itertools import product
@@ -17,6 +18,7 @@ from fsm_orchestrator.config.config_text import config_text
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.spelled_out import NAMES_OF
 from fsm_orchestrator.text.toml import line_of
 from fsm_orchestrator.vocabulary import Gate, GateSource
 from tests.support.command import Ended, orchestrate, report_of, stages, tree_of
@@ -70,7 +72,8 @@ def test_show_has_every_key_and_tells_first_what_was_set(desk: Path) -> None:
     shown = orchestrate("config", "show", "run.toml", "--all", cwd=desk).stdout
     keys = {line.split()[0] for line in shown.splitlines() if not line.startswith(" ")}
     own = {field.alias or name for name, field in ConfigFile.model_fields.items()}
-    assert own - {"schema_version", "relative_to", "gates", "stage"} <= keys
+    typed = {NAMES_OF.get(key, key) for key in own}
+    assert typed - {"schema_version", "relative_to", "gates", "stage"} <= keys
     (desk / "few.toml").write_text(
         'log_level = "error"\nlog_output = true\n\n[gates]\nci = "success"\n'
     )
@@ -86,6 +89,52 @@ def test_show_has_every_key_and_tells_first_what_was_set(desk: Path) -> None:
     rows = json.loads(orchestrate("config", "show", "few.toml", "--json", cwd=desk).stdout)
     assert [one["key"] for one in rows if one["is_set"]] == ["gates.ci", "log_level", "log_output"]
     assert orchestrate(*shlex.split(first[-1].partition(": ")[2])[1:], cwd=desk).code == 0
+
+
+TEMPLATES = """\
+timeout = "120s"
+[stage.manager]
+bin = "true"
+args = ["{out}/plan", "{run_id}"]
+expected_artifacts = ["{out}/plan.json"]
+output_limit_bytes = 67108864
+retry = {max_attempts = 2, timeouts = true, backoff_ms = 90000}
+"""
+
+
+def test_show_writes_values_as_people_type_them(tmp_path: Path) -> None:
+    """Durations and sizes under the key without the unit; what is only known of a run is named."""
+    (tmp_path / "run.toml").write_text(TEMPLATES)
+    shown = orchestrate("config", "show", "run.toml", cwd=tmp_path).stdout
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines()}
+    assert rows["timeout"] == ["run.toml:1", "2m"]
+    assert rows["stage.manager.output_limit"] == ["run.toml:6", "64MiB"]
+    assert rows["stage.manager.retry.backoff_wait"] == ["run.toml:7", "1m30s"]
+    assert rows["stage.manager.args"][1:] == ["'{out}/plan'", "'{run_id}'"]
+    assert "out-of-config-check" not in shown
+    assert (
+        "\n{out} is the run's directory: fsm-orchestrator config show run.toml OUT fills" in shown
+    )
+    in_full = orchestrate("config", "show", "run.toml", "--all", cwd=tmp_path).stdout
+    assert re.search(r"^stage\.manager\.timeout +as timeout +2m$", in_full, re.MULTILINE)
+    assert re.search(r"^stage\.manager\.retry\.backoff_max +default +1m$", in_full, re.MULTILINE)
+    assert "_ms" not in in_full
+    values = settings(tmp_path, "run.toml")
+    assert values["timeout_ms"] == (120_000, "run.toml:1")
+    assert values["stage.manager.expected_artifacts"][0] == ["{out}/plan.json"]
+
+
+def test_show_fills_in_the_directory_that_is_named(tmp_path: Path) -> None:
+    """With OUT after a file the paths are those of a run there; a run has one already."""
+    (tmp_path / "run.toml").write_text(TEMPLATES)
+    shown = orchestrate("config", "show", "run.toml", "./here", cwd=tmp_path).stdout
+    assert f"  {tmp_path}/here/plan.json\n" in shown
+    assert "{out}" not in shown
+    assert not (tmp_path / "here").exists()
+    assert orchestrate("here", "--config", "run.toml", cwd=tmp_path).code == 3
+    refused = orchestrate("config", "show", "here", "here", cwd=tmp_path)
+    assert refused.code == 2
+    assert "unexpected 'here'" in refused.stderr
 
 
 def test_show_of_a_run_says_once_where_its_settings_are_kept(desk: Path) -> None:

@@ -152,13 +152,47 @@ def test_a_program_that_is_not_there_says_relative_to_what(desk: Path, top: str,
     config(desk, executor, args=["made"], artifacts=[], top=top)
     if top:
         (desk / "tool.sh").symlink_to("project/tool.sh")
-    expected = "bin and cwd of stage executor: " + said.format(desk=desk)
+    expected = "it was given as './gone.sh', " + said.format(desk=desk)
     plan = orchestrate("plan", "out", "--config", "project/run.toml", *PASSING, cwd=desk)
     assert expected in " ".join(plan.stdout.split())
     ended = run(desk, "--log-format", "json")
     assert ended.code == 1
     warning = next(one for one in ended.events if expected in json.dumps(one))
     assert warning["level"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("options", "typed"),
+    [
+        (("--manager-bin", "./gone.sh"), "./gone.sh"),
+        (("--manager-bin", "true", "--manager-cwd", "gone/here"), "gone/here"),
+        (("--manager-bin", "true", "--manager-expected-artifact", "sub/a.json"), "sub/a.json"),
+    ],
+)
+def test_what_is_not_there_says_how_it_was_typed(
+    options: tuple[str, ...], typed: str, tmp_path: Path
+) -> None:
+    """The whole path, what was typed, and what that is relative to: in the record, on screens."""
+    ended = orchestrate("out", *PASSING, *options, cwd=tmp_path)
+    assert ended.code == 1
+    said = (
+        f"it was given as '{typed}', relative to the directory in which the command was typed,"
+        f" {tmp_path}"
+    )
+    (execution,) = report_of(tmp_path / "out")["stage_executions"]
+    assert execution["problem"]["details"] == [said]
+    assert str(tmp_path / typed) in execution["error"]
+    assert execution["error"].endswith(f"; {said}")
+    for screen in (ended, orchestrate("explain", "out", "--all", cwd=tmp_path)):
+        assert said in " ".join(screen.stdout.split())
+
+
+def test_an_absolute_path_says_nothing_of_a_directory(tmp_path: Path) -> None:
+    """There is nothing that it is relative to; a name is looked for on PATH."""
+    for command in (str(tmp_path / "gone.sh"), "no-such-command"):
+        ended = orchestrate("out", *PASSING, "--manager-bin", command, cwd=tmp_path)
+        assert ended.code == 1
+        assert "relative to" not in ended.stdout + ended.stderr
 
 
 # Templates

@@ -98,7 +98,6 @@ ALLOWED: Final = {
     ("cli/parser/bare_words.py", "refuse_bare_word"): "arguments of the command line",
     ("engine/foreign.py", "<module>"): "names of modules",
     ("engine/foreign.py", "is_foreign"): "names of modules",
-    ("explanation/next_step.py", "_resume_request"): "the name of a key, to make an option's of it",
     ("inspection/holder.py", "lockers"): "/proc/locks",
     ("record/home.py", "whereabouts"): "a number in a record",
     ("record/side_file.py", "_chained"): "lines of a file",

@@ -140,13 +140,13 @@ CASES = {
     "timed out": Case(
         begun(*PASSING, *stages("exec sleep 1.2"), "--timeout-ms", "800", code=124),
         Standing.TIMEOUT,
-        ("timed out after 800ms", "postmortem", "--manager-timeout-ms 1600"),
+        ("timed out after 800ms", "postmortem", "--manager-timeout 1.6s"),
         runs_then=("manager", "executor"),
     ),
     "went quiet": Case(
         begun(*PASSING, *stages("sleep 1.2"), "--manager-idle-timeout-ms", "800", code=124),
         Standing.TIMEOUT,
-        ("printed nothing for 800ms", "--manager-idle-timeout-ms 1600"),
+        ("printed nothing for 800ms", "--manager-idle-timeout 1.6s"),
         runs_then=("manager", "executor"),
     ),
     "printed too much": Case(
@@ -216,7 +216,8 @@ def test_first_screen_says_what_happened_why_and_what_to_type(name: str, tmp_pat
     again = orchestrate(*command, cwd=tmp_path)
     assert again.code == case.code_then, again.stdout
     assert tuple(spawned(report_of(tmp_path / "out"))) == case.runs_then
-    would_run = [one.split()[1] for one in explanation.next_step.would if one.startswith("run ")]
+    would_run = re.findall(r"^run (.*?) \(", "\n".join(explanation.next_step.would), re.MULTILINE)
+    would_run = [name for one in would_run for name in one.split(" and ")]
     would_fail = [one for one in explanation.next_step.would if one.startswith("fail in ")]
     if case.would_fail_in is None:
         assert (tuple(would_run), would_fail) == (case.runs_then, [])
@@ -243,7 +244,7 @@ def test_done_run_without_its_artifact_is_not_called_closable(tmp_path: Path) ->
     assert explanation.standing is Standing.NOT_CLOSABLE
     assert "a.json" in screen
     (tmp_path / "b.json").rename(tmp_path / "a.json")
-    again = orchestrate(*typed(screen), cwd=tmp_path)
+    again = orchestrate("out", "--resume", cwd=tmp_path)
     assert again.code == 0
     assert report_of(tmp_path / "out")["closure_ready"] is True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from tests.support.command import (
 ONCE = "test -e once || { touch once; "
 SECRET = ("--manager-env", "MODE=4711")
 PLAN = ("--manager-expected-artifact", "plan.json", *shell("manager", "echo [] > plan.json"))
+SESAME = {"TOKEN": "open-sesame"}
 REFUSED = 2
 
 
@@ -103,7 +105,7 @@ def commands_in(ended: Ended) -> Iterator[tuple[str, ...]]:
     assert ended.code in {0, 1, 3, 124}, ended.stderr
     joined = ended.stdout.replace("\\\n", " ")
     for line in re.findall(
-        r"^ +(?:(?:next|resume) +)?(fsm-orchestrator .*)$", joined, re.MULTILINE
+        r"^ +(?:(?:next|resume|again) +)?(fsm-orchestrator .*)$", joined, re.MULTILINE
     ):
         yield tuple(shlex.split(line)[1:])
 
@@ -116,9 +118,8 @@ def test_every_command_that_is_offered_is_accepted(situation: str, tmp_path: Pat
     offered = {name: list(commands_in(screen)) for name, screen in screens.items()}
     if ended is not None:
         offered["summary"] = list(commands_in(ended))
-    if situation != "done_without_artifact":
-        assert all(len(commands) == 1 for commands in offered.values()), screens
-        assert len({commands[0] for commands in offered.values()}) == 1, offered
+    assert all(len(commands) == 1 for commands in offered.values()), screens
+    assert len({commands[0] for commands in offered.values()}) == 1, offered
     for command in {one for commands in offered.values() for one in commands}:
         planned = orchestrate("plan", *command, cwd=tmp_path)
         assert planned.code == 0, planned.stderr
@@ -138,6 +139,87 @@ def test_a_resume_that_no_form_makes_possible_is_not_offered(tmp_path: Path) -> 
         text = re.sub(r"\s+", " ", screen.stdout)
         assert "a resume is refused: stage 'manager' must run" in text
         assert "--manager-bin" in text
+
+
+def closed(cwd: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    """A run in `out` that is done; then what the manager left is taken away."""
+    ended = orchestrate("out", *options, cwd=cwd, env=env)
+    assert ended.code == 0, ended.stderr
+    (cwd / "plan.json").unlink()
+
+
+def test_done_run_that_cannot_be_closed_begins_again(tmp_path: Path) -> None:
+    """Every screen says what is wrong now; the command does the same work, and closes the run."""
+    wait = ("--manager-timeout-ms", "90000", "--manager-output-limit", "1048577", "--on-leak")
+    retry = ("--executor-max-attempts", "2", "--executor-retry-exit-code", "7")
+    options = (*PLAN, *wait, "fail", *retry, "--executor-env", "KEY=0815")
+    closed(tmp_path, *PASSING, *options, *shell("executor", "exit 0"))
+    for name in ("status", "explain"):
+        seen = orchestrate(name, "out", cwd=tmp_path).stdout
+        assert seen.startswith(("! done, but not ready to close", "!  done, but not"))
+        assert "expected artifacts are wrong now: missing" in seen
+    (command,) = commands_in(orchestrate("status", "out", cwd=tmp_path))
+    joined = " ".join(command)
+    assert "--manager-timeout 1m30s --manager-output-limit 1048577 " in joined
+    assert "--executor-env KEY=VALUE" in joined
+    assert "0815" not in joined
+    document = json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)
+    (wrong,) = document["now_wrong"]
+    assert str(tmp_path / "plan.json") in wrong
+    again = orchestrate(*command, cwd=tmp_path)
+    assert again.code == 0, again.stderr
+    assert (tmp_path / "plan.json").exists()
+    assert orchestrate("status", "out", cwd=tmp_path).stdout.count("done, but") == 0
+
+
+def test_artifact_that_is_good_again_is_closed_by_a_resume(tmp_path: Path) -> None:
+    """A report that says otherwise by now is brought up to date, and nothing is begun again."""
+    closed(tmp_path, *PASSING, *PLAN)
+    assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
+    (tmp_path / "plan.json").write_text("[1]")
+    explained = orchestrate("explain", "out", cwd=tmp_path)
+    assert "  do    the artifacts are good now: resume" in explained.stdout
+    (command,) = commands_in(explained)
+    assert orchestrate(*command, cwd=tmp_path).code == 0
+    status = orchestrate("status", "out", cwd=tmp_path).stdout
+    assert f"note: {tmp_path / 'plan.json'} is valid, but was changed" in status
+
+
+def test_run_of_a_config_file_begins_again_with_it(tmp_path: Path) -> None:
+    """The file has the settings, the command the signals; a file that has changed is not named."""
+    (tmp_path / "run.toml").write_text(
+        "[stage.manager]\nbin = '/bin/sh'\nargs = ['-c', 'echo [] > plan.json']\n"
+        "expected_artifacts = ['plan.json']\n"
+    )
+    closed(tmp_path, *PASSING, "--config", "run.toml")
+    (command,) = commands_in(orchestrate("explain", "out", cwd=tmp_path))
+    assert command == ("out", "--config", "run.toml", *PASSING)
+    with (tmp_path / "run.toml").open("a") as file:
+        file.write("# another\n")
+    (command,) = commands_in(orchestrate("explain", "out", cwd=tmp_path))
+    assert "--config" not in command
+    assert orchestrate(*command, cwd=tmp_path).code == 0
+
+
+def test_command_with_a_secret_in_it_is_not_printed(tmp_path: Path) -> None:
+    """A new run is named, and its command is left to who knows the secret."""
+    options = (*PLAN, "--manager-arg", "open-sesame", "--manager-secret", "TOKEN")
+    closed(tmp_path, *PASSING, *options, env=SESAME)
+    for env in (SESAME, {}):
+        for name in ("status", "explain"):
+            screen = orchestrate(name, "out", cwd=tmp_path, env=env)
+            assert list(commands_in(screen)) == []
+            assert "type the whole command of the run once more" in screen.stdout
+            assert "sesame" not in screen.stdout
+
+
+def test_secret_that_the_environment_lacks_is_named_first(tmp_path: Path) -> None:
+    """The command declares it again; its value is asked for before."""
+    closed(tmp_path, *PASSING, *PLAN, "--manager-secret", "TOKEN", env=SESAME)
+    screen = orchestrate("status", "out", cwd=tmp_path)
+    assert "  first    set TOKEN in the environment of the command\n" in screen.stdout
+    (command,) = commands_in(screen)
+    assert orchestrate(*command, cwd=tmp_path, env={"TOKEN": "other"}).code == 0
 
 
 def test_a_refusal_that_is_quoted_keeps_its_lines(tmp_path: Path) -> None:
@@ -171,3 +253,25 @@ def test_checkpoint_and_private_file_are_read_once(
     assert main.run_command_line([name, "out", *options]) == 0
     assert [path.name for path in read].count(CHECKPOINT_FILE) == 1
     assert [path.parent for path in read].count(state_directory(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("screen", ["summary", "status", "explain", "explain --all"])
+def test_last_words_are_those_of_stdout_where_stderr_is_empty(screen: str, tmp_path: Path) -> None:
+    """What a program says of its failure is quoted, masked, wherever it says it."""
+    script = "seq 20; echo the host is gone, $TOKEN; exit 3"
+    options = (*shell("manager", script), "--manager-secret", "TOKEN")
+    ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env=SESAME)
+    assert ended.code == 1
+    if screen != "summary":
+        name, *more = screen.split()
+        ended = orchestrate(name, "out", *more, cwd=tmp_path, env=SESAME)
+    assert "| 20\n" in ended.stdout
+    assert "| the host is gone, ***\n" in ended.stdout
+    assert "| 10\n" not in ended.stdout
+    again = orchestrate("explain", "out", cwd=tmp_path)  # the value is not known here
+    assert "host" not in again.stdout
+    both = shell("manager", "echo out; echo err >&2; exit 3")
+    assert orchestrate("both", *PASSING, *both, cwd=tmp_path).code == 1
+    quoted = orchestrate("explain", "both", cwd=tmp_path).stdout
+    assert "| err\n" in quoted
+    assert "| out\n" not in quoted

@@ -7,7 +7,9 @@ from operator import attrgetter
 import pytest
 
 from fsm_orchestrator.errors import LifecycleError
+from fsm_orchestrator.lifecycle import rules
 from fsm_orchestrator.lifecycle.reading import parse
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind, StageOption
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.lifecycle_cases import DEFAULT, Case, assert_refused, edge, edited, refused
 
@@ -112,7 +114,7 @@ DECLARATIONS = (
     refused(
         "two stages share an option",
         DEFAULT + state("manager_idle", "stage"),
-        "state 'manager_idle': its option --manager-idle-timeout-ms is also an option of 'manager'",
+        "state 'manager_idle': its option --manager-idle-timeout is also an option of 'manager'",
     ),
     refused(
         "no state has outcome done",
@@ -227,3 +229,20 @@ def test_stage_may_have_its_own_timeout() -> None:
     """The longest wait the system knows is accepted as the timeout of a stage."""
     text = edited((MANAGER, f"{MANAGER}\ntimeout_ms = 2147483647"))
     assert parse(text.encode(), "run.toml").states["manager"].timeout_ms == 2147483647
+
+
+@pytest.mark.parametrize("suffix", [one for row in STAGE_OPTIONS for one in row.suffixes])
+def test_every_name_of_an_option_belongs_to_one_stage(
+    suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name with the unit or without it: a stage whose own option would be called so is refused.
+
+    Told by an option that is made up: `--manager-x-…` of the stage `manager` and of `manager_x`.
+    """
+    made_up = StageOption(f"x-{suffix}", Kind.TEXT, help="", description="")
+    monkeypatch.setattr(rules, "STAGE_OPTIONS", (*STAGE_OPTIONS, made_up))
+    text = DEFAULT + state("manager_x", "stage")
+    with pytest.raises(LifecycleError) as refusal:
+        parse(text.encode(), "made up")
+    said = f"its option --manager-x-{suffix} is also an option of 'manager'"
+    assert said in str(refusal.value)

@@ -361,7 +361,7 @@ def test_stale_files_are_named_and_written_again(tmp_path: Path) -> None:
         (["-o", "run.txt"], "is for --diff"),
         (["--run", "x", "--diff", "a", "b"], "--run and --diff exclude each other"),
         (["governed_run", "--diff", "a", "b"], "--diff takes no LIFECYCLE"),
-        (["--run", "nowhere"], "nowhere is not a directory"),
+        (["--run", "nowhere"], "nowhere does not exist"),
     ],
 )
 def test_refused_requests_write_nothing(

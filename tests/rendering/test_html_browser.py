@@ -424,4 +424,4 @@ def test_one_click_selects_the_command(browser: Chromium, pages: dict[str, Path]
         where = {"x": at[0], "y": at[1], "button": "left", "clickCount": 1}
         browser.call("Input.dispatchMouseEvent", type=kind, **where)
     selected = browser.value("getSelection().toString().trim()")
-    assert selected == "fsm-orchestrator timeout --resume --manager-timeout-ms 600"
+    assert selected == "fsm-orchestrator timeout --resume --manager-timeout 600ms"

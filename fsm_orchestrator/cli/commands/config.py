@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import command_line, sentences, shown_path
@@ -14,15 +14,22 @@ from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.config import config_file, config_reading
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE
-from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.spelled_out import NAMES_OF
+from fsm_orchestrator.model.stage_options import BOUNDS
+from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings, setting
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.units import as_typed
 from fsm_orchestrator.vocabulary import ExitCode
 
 PLACE_HOLDER = "./out-of-config-check"
 """Stands for OUT, which a config file does not name; nothing is read or written there."""
+VALUE_WIDTH_MIN: Final = 20
+"""Where less is left beside the other columns, a value goes on below them."""
+_OUT, _RUN_ID = "{out}", "{run_id}"
 
 
 def check_command(parameters: Mapping[str, Any]) -> int:
@@ -35,16 +42,23 @@ def check_command(parameters: Mapping[str, Any]) -> int:
 
 def show_command(parameters: Mapping[str, Any]) -> int:
     """Print every setting and where it was set, for a config file or a run's directory."""
-    name = parameters["out_or_file"]
+    name, output = parameters["out_or_file"], parameters["output_directory"]
     if os.path.isdir(name):
+        if output is not None:
+            raise UsageError(
+                f"unexpected {output!r}: {name} is a directory, and OUT already",
+                remedy="leave it out, or name a config file before it",
+            )
         preparation = prepare(RunConfig(output_directory=name, resume=True), may_lack_values=True)
         kept_in = str(Path(name) / CHECKPOINT_FILE)
         settings = effective_settings(preparation, lambda *_: kept_in)
     else:
         read = config_reading.load(Path(name), name)
-        settings = effective_settings(_prepared(read), read.origin, read.content)
+        preparation = _prepared(read, output or PLACE_HOLDER)
+        settings = effective_settings(preparation, read.origin, read.content)
+        settings = tuple(_with_templates(settings, preparation, is_out_known=output is not None))
     if parameters["as_json"]:
-        rows = [setting.model_dump(mode="json") for setting in settings]
+        rows = [one.model_dump(mode="json") for one in settings]
         console.stdout().write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     else:
         out = console.stdout()
@@ -52,9 +66,34 @@ def show_command(parameters: Mapping[str, Any]) -> int:
     return ExitCode.DONE
 
 
-def _prepared(read: config_reading.ReadConfig) -> Preparation:
+def _with_templates(
+    settings: Iterable[Setting], preparation: Preparation, *, is_out_known: bool
+) -> Iterator[Setting]:
+    """Yield settings with a template for what is only known of a run: its id, and maybe OUT."""
+    unknown = {preparation.checkpoint.run_id: _RUN_ID}
+    if preparation.config.run_id is not None:
+        unknown.clear()
+    if not is_out_known:
+        unknown[str(preparation.config.output_path)] = _OUT
+
+    def shown(text: str) -> str:
+        for known, template in unknown.items():
+            text = text.replace(known, template)
+        return text
+
+    for one in settings:
+        match one.value:
+            case tuple(texts):
+                yield one.model_copy(update={"value": tuple(map(shown, texts))})
+            case str(text):
+                yield one.model_copy(update={"value": shown(text)})
+            case _:
+                yield one
+
+
+def _prepared(read: config_reading.ReadConfig, output: str = PLACE_HOLDER) -> Preparation:
     """Prepare the file as a new run would, whatever it says about resuming."""
-    flags = RunConfig(output_directory=PLACE_HOLDER)
+    flags = RunConfig(output_directory=output)
     path = flags.absolute(read.name)
     content = read.content.model_copy(
         update=dict.fromkeys(("resume", "resume_or_start", "rerun", "on_changed_stage"))
@@ -65,7 +104,7 @@ def _prepared(read: config_reading.ReadConfig) -> Preparation:
 
 def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool) -> Iterator[Line]:
     """Yield a line for each setting that was set, or for all: key, where it was set, value."""
-    rows = [one for one in settings if one.is_set or in_full]
+    rows = [_as_typed(one) for one in settings if one.is_set or in_full]
     sources = {one.key: printable(one.source) for one in rows}
     if len(set(sources.values())) == 1:
         yield Line(f"from {next(iter(sources.values()))}")
@@ -76,15 +115,29 @@ def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool)
     for one in rows:
         source = f"{sources[one.key]:<{source_width}}  " if source_width else ""
         lead = f"{one.key:<{key_width}}  {source}"
-        for line in sentences(
-            _shown(one.value) or "''", width, indent=lead, hanging=" " * (key_width + 2)
-        ):
+        has_room = width - len(lead) >= VALUE_WIDTH_MIN
+        hanging = " " * (len(lead) if has_room else key_width + 2)
+        for line in sentences(_shown(one.value) or "''", width, indent=lead, hanging=hanging):
             yield Line(line, is_dim=not one.is_set)
+    if any(_OUT in _shown(one.value) for one in rows):
+        command = command_line("config", "show", name, "OUT")
+        yield Line(f"{_OUT} is the run's directory: {command} fills it in", is_dim=True)
     left = len(settings) - len(rows)
     if left:
         command = command_line("config", "show", shown_path(name), "--all")
         have = "has its default" if left == 1 else "have their defaults"
         yield Line(f"{counted(left, 'other')} {have}: {command}", is_dim=True)
+
+
+def _as_typed(one: Setting) -> Setting:
+    """Return a setting as people type it: `timeout` and `2m` for `timeout_ms` and 120000."""
+    *path, key = one.path
+    bounds = BOUNDS.get(key)
+    if bounds is None or bounds.measure is None:
+        return one
+    source = f"as {NAMES_OF[key]}" if one.source == f"as {key}" else one.source
+    value = as_typed(one.value, bounds.measure) if type(one.value) is int else one.value
+    return setting((*path, NAMES_OF[key]), value, source, is_set=one.is_set)
 
 
 def _shown(value: str | int | bool | tuple[str, ...] | None) -> str:

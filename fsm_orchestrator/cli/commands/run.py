@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fsm_orchestrator.api import load_report, run_as_command
@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.held_code import hold_code
 from fsm_orchestrator.cli.progress import Progress, progress_of
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
-from fsm_orchestrator.cli.summary import UNBOUNDED, Shape, summary_of
+from fsm_orchestrator.cli.summary import UNBOUNDED, WORDS_MAX, Shape, summary_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
@@ -66,7 +66,8 @@ def _summary(config: RunConfig, report: Report, progress: Progress) -> str:
         has_stages=progress.is_live and out.is_same_as(console.stderr()),
     )
     try:
-        return summary_of(report, config.output_path, _offer(config, report), shape)
+        offer, words = _offer(config, report)
+        return summary_of(report, config.output_path, offer, shape._replace(words=words))
     except ImportError as error:
         return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
 
@@ -87,15 +88,19 @@ def _show(
         console.complain(str(error), remedy)
 
 
-def _offer(config: RunConfig, report: Report) -> Offer | None:
-    """Return what to type next. A run that may be closed leaves nothing, and is not looked at."""
+def _offer(config: RunConfig, report: Report) -> tuple[Offer | None, Sequence[str]]:
+    """Return what to type next, and what the stage that is to blame said to stdout alone.
+
+    A run that may be closed leaves nothing, and is not looked at.
+    """
     if report.closure_ready:
-        return None
+        return None, ()
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
+    from fsm_orchestrator.inspection.quoting import words_in_stdout
 
     view = inspect_ended(config.output_path, report)
-    return offer_of(view, shown_path(config.output_directory))
+    return offer_of(view, shown_path(config.output_directory)), words_in_stdout(view, WORDS_MAX)
 
 
 def _print_config(config: RunConfig) -> int:

@@ -12,7 +12,14 @@ from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
 from fsm_orchestrator.cli.style import Mark, ellipsis, shown_cells, symbol
-from fsm_orchestrator.cli.summary import Shape, headline, next_rows, refusal_lines, summary_of
+from fsm_orchestrator.cli.summary import (
+    WORDS_MAX,
+    Shape,
+    headline,
+    next_rows,
+    refusal_lines,
+    summary_of,
+)
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
@@ -20,9 +27,11 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     InspectedRun,
+    StateNow,
     continuing,
     inspect_run,
     output_directory_of,
+    state_now,
 )
 from fsm_orchestrator.inspection.overview import (
     RunOverview,
@@ -67,6 +76,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     view = inspect_run(output, run_id)
     trouble = None if view.holder is not None else view.trouble
     if as_json:
+        now = state_now(view)
         document = {
             "output_directory": str(view.directory),
             "is_running": view.holder is not None,
@@ -74,6 +84,8 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
             "changed_files": list(_changed_files(view)),
+            "now_wrong": list(now.wrong),
+            "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
         console.stdout().write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -170,13 +182,17 @@ def text_of(view: InspectedRun, typed: str) -> str:
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
         return "\n".join([f"{symbol(mark_of(view.standing))} {head}", *columns(rows), ""])
-    offer = _offer(view, typed)
+    now = state_now(view)
+    offer = _offer(view, typed, now)
     if report.terminal_state is not None:
-        text = summary_of(report, view.directory, offer, Shape(shown_path(typed)))
+        if now.wrong:
+            report = report.model_copy(update={"closure_ready": False})
+        shape = Shape(shown_path(typed), now_wrong=now.wrong, words=_words(view))
+        text = summary_of(report, view.directory, offer, shape)
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
-    text += "".join(f"  note: {printable(one)}\n" for one in _changed_files(view))
+    text += "".join(f"  note: {printable(one)}\n" for one in (*now.changed, *_changed_files(view)))
     for one in (view.relocation_sentence, view.trouble):
         text += "" if one is None else f"  {printable(one)}\n"
     return text
@@ -191,10 +207,19 @@ def _changed_files(view: InspectedRun) -> Iterator[str]:
     yield from (one.sentence for one in changed_files_of(view))
 
 
-def _offer(view: InspectedRun, typed: str) -> Offer | None:
+def _words(view: InspectedRun) -> list[str]:
+    """Return what the stage that is to blame printed to stdout, where its stderr says nothing."""
+    if not view.report.failures:
+        return []
+    from fsm_orchestrator.inspection.quoting import words_in_stdout
+
+    return words_in_stdout(view, WORDS_MAX)
+
+
+def _offer(view: InspectedRun, typed: str, now: StateNow) -> Offer | None:
     """Return what to type next. A run that may be closed leaves nothing, and is not tried."""
-    if view.report.closure_ready:
+    if view.report.closure_ready and not now.wrong:
         return None
     from fsm_orchestrator.explanation.next_step import offer_of
 
-    return offer_of(view, shown_path(typed))
+    return offer_of(view, shown_path(typed), now)

@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from fsm_orchestrator.cli.parser.names import COMMANDS, FIRST_WORDS, HELP_WORD
+from fsm_orchestrator.cli.parser.names import COMMANDS, FIRST_WORDS, HELP_WORD, VERSION_WORD
 from fsm_orchestrator.constants import PRODUCT
 
 _OTHER_NAMES: Final[Mapping[str, str]] = {
@@ -64,6 +64,8 @@ def as_options(ctx: click.Context, args: Sequence[str]) -> list[str]:
         return ["--version"]
     if any(one.startswith("-") for one in rest):
         raise click.UsageError(f"`help` takes the name of a command ({_how_to_mean(word)})", ctx)
+    if rest and rest[0] in {HELP_WORD, VERSION_WORD}:
+        return ["--help"]
     if rest and rest[0] not in COMMANDS:
         raise click.UsageError(f"no command {rest[0]!r}{_hint(rest[0])}", ctx)
     return [*rest, "--help"]

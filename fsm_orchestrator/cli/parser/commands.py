@@ -22,6 +22,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     Since,
     StageName,
     Whole,
+    Word,
     one_of,
 )
 from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
@@ -205,7 +206,7 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
         Once(
             section,
             "--format",
-            type=click.Choice(_FORMATS),
+            type=Word(_FORMATS),
             help="Default: by the name of FILE, else mermaid; of --diff, text. text and markdown"
             " are for --diff.",
         ),
@@ -218,7 +219,7 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
         Once(
             section,
             "--style",
-            type=click.Choice(("full", "simple")),
+            type=Word(("full", "simple")),
             help="simple: states and outcomes alone, to be seen at a glance (default: full).",
         ),
         Once(section, "--run", type=Directory("OUT"), help="Show where the run in OUT went."),
@@ -244,10 +245,12 @@ def _config() -> click.Group:
     show = SectionedCommand(
         "show",
         help="Print the settings of a run that were set, and where; with --all, every one.\n\n"
-        "For a config file, as a new run would take it; for OUT, as a resume would.\n\n"
-        "\b\nExample:\n  fsm-orchestrator config show run.toml",
+        "For a config file, as a new run would take it; for OUT, as a resume would. With OUT after"
+        " a file, as a new run in OUT would.\n\n"
+        "\b\nExample:\n  fsm-orchestrator config show run.toml ./out",
         params=[
             _argument("out_or_file", FilePath("OUT|FILE")),
+            _argument("output_directory", Directory("OUT"), "[OUT]", required=False),
             _in_full("Show every setting that a run would use, defaults included."),
             _json(),
         ],
@@ -325,5 +328,5 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
     "schema": lambda _: [_argument("name", one_of(SchemaName), "NAME")],
     "init": _init,
     "selftest": _selftest,
-    "completion": lambda _: [_argument("shell", click.Choice(COMPLETION_SHELLS), "SHELL")],
+    "completion": lambda _: [_argument("shell", Word(COMPLETION_SHELLS), "SHELL")],
 }

@@ -11,18 +11,20 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import click
 
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import RUN_ID_PATTERN
 from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
-from fsm_orchestrator.text.phrases import listed
+from fsm_orchestrator.text.phrases import listed, suggestion
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, is_bare, measured
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+_SHOWN_CHARACTERS_MAX: Final = 80
 
 
 class Section(click.Option):
@@ -238,9 +240,22 @@ class Whole(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-def one_of(words: type[StrEnum]) -> click.Choice[str]:
+class Word(click.Choice[str]):
+    """One of some words; a refusal names them all, and the one that was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word, checked."""
+        text, words = str(value), tuple(self.choices)
+        if text not in words:
+            shown = repr(text[:_SHOWN_CHARACTERS_MAX])
+            said = f"{shown} is not one of {', '.join(words)}{suggestion(text, words)}"
+            self.fail(said, param, ctx)
+        return text
+
+
+def one_of(words: type[StrEnum]) -> Word:
     """Return the type for the values of a closed set."""
-    return click.Choice([one.value for one in words])
+    return Word([one.value for one in words])
 
 
 def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
@@ -249,7 +264,7 @@ def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
         case Bounds():
             return Whole(kind)
         case Choices(words):
-            return click.Choice(words)
+            return Word(words)
         case Kind.FILE:
             return FilePath(kind.metavar)
         case Kind.DIRECTORY:

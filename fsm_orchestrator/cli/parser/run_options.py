@@ -19,6 +19,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     Section,
     StageName,
     Whole,
+    Word,
     one_of,
     parameter_type,
 )
@@ -83,7 +84,7 @@ def _gate_options() -> list[click.Parameter]:
         Once(
             "Gates (all three must pass before anything runs)",
             (f"--{gate.value}-status", parameter),
-            type=click.Choice(GATE_RULES[gate].values),
+            type=Word(GATE_RULES[gate].values),
             help=f"Passes: {GATE_RULES[gate].passing}. Not given: {GATE_RULES[gate].default}.",
         )
         for parameter, gate in GATE_PARAMETERS.items()

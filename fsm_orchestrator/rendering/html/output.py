@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fsm_orchestrator.config.stage_record import env_digest
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.rendering.html.colours import Span, plain_of, spans_of
-from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
 
@@ -46,23 +45,12 @@ class Outputs:
         self._logs: Mapping[tuple[str, int, bool], StageLog] = {
             (log.stage, log.attempt, log.is_stderr): log for log in logs_of(view.directory)
         }
-        secrets = NONE_KNOWN
-        if view.saved is not None:
-            checkpoint = view.saved.checkpoint
-            secrets = secrets_in(
-                view.saved.private,
-                checkpoint.secret_keys,
-                is_expected=checkpoint.private_ref is not None,
-            )
-        self._masker = secrets.masker
-        self._has_values = _has_values(view)
-        self._are_values_known = _are_values_known(view, secrets)
-        self._latest = view.invocation_count
+        self._quoting = Quoting(view)
+        self._masker = self._quoting.masker
 
     def of(self, stage: str, attempt: int, invocation: int, kept_stderr: str) -> list[Output]:
         """Return the streams of an attempt, stderr first; `kept_stderr` is the report's quote."""
-        is_latest = invocation == self._latest
-        may_quote = not self._has_values or (self._are_values_known and is_latest)
+        may_quote = self._quoting.may_quote(invocation)
         parts = (
             self._part(name, self._logs.get((stage, attempt, is_stderr)), kept, may_quote=may_quote)
             for name, is_stderr, kept in (("stderr", True, kept_stderr), ("stdout", False, ""))
@@ -110,34 +98,3 @@ def _size_bytes(log: StageLog) -> int:
         return log.path.stat().st_size
     except OSError:
         return 0
-
-
-def _has_values(view: InspectedRun) -> bool:
-    """Return whether any stage was, or may have been, given environment values."""
-    if view.checkpoint is None:
-        return True
-    ran = any(one.env_keys for visit in view.invocations for one in visit.stage_executions)
-    records = view.checkpoint.stages.values()
-    return ran or any(one.variable_names for one in records)
-
-
-def _are_values_known(view: InspectedRun, secrets: KnownSecrets) -> bool:
-    """Return whether every value that a stage has now is known still."""
-    if view.saved is None or secrets.unknown:
-        return False
-    private = view.saved.private
-    key = None if private is None else private.digest_key_bytes
-    return all(
-        secrets.cover(stage, record.variable_names)
-        and all(
-            _is_of_then(name, digest, secrets, key)
-            for name, digest in record.secret_digests.items()
-        )
-        for stage, record in view.saved.checkpoint.stages.items()
-    )
-
-
-def _is_of_then(name: str, digest: str, secrets: KnownSecrets, key: bytes | None) -> bool:
-    """Return whether the value of a secret that a stage was given is among those known."""
-    values = secrets.secrets.get(name, frozenset())
-    return key is not None and digest in {env_digest(key, name, value) for value in values}

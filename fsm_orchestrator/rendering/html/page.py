@@ -35,7 +35,7 @@ _CONTAINMENT: Final[Mapping[Containment | None, str]] = {
     Containment.PROCESS_GROUP: "only what stayed in a stage's process group was ended with it",
     None: "no stage was run in the latest invocation",
 }
-_SHOWN_ELSEWHERE: Final = (FactName.STDERR,)
+_SHOWN_ELSEWHERE: Final = (FactName.STDERR, FactName.STDOUT)
 """Evidence that the top of the page and the stage itself show."""
 
 

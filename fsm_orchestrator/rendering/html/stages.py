@@ -24,7 +24,9 @@ from fsm_orchestrator.vocabulary import StageFate, StageStatus
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
-_SHOWN_BY_THEMSELVES: Final = frozenset({FactName.STDERR, FactName.ARTIFACT, FactName.LOG})
+_SHOWN_BY_THEMSELVES: Final = frozenset(
+    {FactName.STDERR, FactName.STDOUT, FactName.ARTIFACT, FactName.LOG}
+)
 """Facts that the page shows in more detail."""
 _OPEN: Final = (StageFate.FAILED, StageFate.INTERRUPTED, StageFate.RUNNING)
 

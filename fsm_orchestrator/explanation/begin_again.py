@@ -1,0 +1,178 @@
+"""The command that begins a done run again, from what its record keeps: nothing of it can rerun."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fsm_orchestrator.config.config_file import with_file
+from fsm_orchestrator.config.config_reading import load
+from fsm_orchestrator.config.origins import InputFile
+from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
+from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.errors import LifecycleError, OrchestratorError
+from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
+from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.preparation.plan import Plan, plan_of
+from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.kept import kept_settings
+from fsm_orchestrator.text.units import Measure, as_typed
+from fsm_orchestrator.vocabulary import Gate, InputKind, OnLeak, SettingSource
+
+_FILE_BYTES_MAX: Final = 1024 * 1024
+_GATE_KEYS: Final = {f"gates.{gate.value}": gate for gate in Gate}
+
+
+class Beginning(NamedTuple):
+    """A command that would begin again, what it would do, and what to do before it is typed."""
+
+    words: tuple[str, ...]
+    plan: Plan
+    before: tuple[str, ...]
+
+
+def begin_again(saved: SavedRun, directory: Path, shown: str) -> Beginning | None:
+    """Return the command of a new run like the one that is kept, tried as a plan is.
+
+    None where the record does not hold it: a text of it is known only masked, its lifecycle file is
+    not what it was, or it is refused as things are now.
+    """
+    try:
+        found = _of_file(saved, directory, shown) or _in_words(saved, directory, shown)
+        words, config, absent = found
+        plan = plan_of(prepare(config, may_lack_values=True))
+    except (_NotKeptError, OrchestratorError):
+        return None
+    before = (f"set {', '.join(absent)} in the environment of the command",) if absent else ()
+    return Beginning(words, plan, before)
+
+
+_Command = tuple[tuple[str, ...], RunConfig, tuple[str, ...]]
+"""The words, the request that they stand for, and the secrets that the environment lacks."""
+
+
+class _NotKeptError(Exception):
+    """The record does not hold the command."""
+
+
+def _of_file(saved: SavedRun, directory: Path, shown: str) -> _Command | None:
+    """Return the command with the config file that all settings but gates came from, if one did."""
+    checkpoint = saved.checkpoint
+    files = [one for one in checkpoint.origins.files if one.kind is InputKind.CONFIG]
+    by_flag = [
+        key
+        for key, one in checkpoint.origins.by_setting.items()
+        if one.source is SettingSource.FLAG and key not in _GATE_KEYS
+    ]
+    if len(files) != 1 or by_flag or not _is_as_it_was(files[0]):
+        return None
+    (file,) = files
+    here = current_directory()
+    if file.directory != here:  # what the file does not say is relative to the operator's directory
+        return None
+    words, gates = _gate_words(checkpoint, but=checkpoint.origins.keys_of(file))
+    path = Path(file.path)
+    near = str(path.relative_to(here)) if path.is_relative_to(here) else file.path
+    read = load(path, near)
+    flags = RunConfig(output_directory=str(directory), directory=here, gates=gates)
+    config = with_file(flags, read.content, file.path, read.sha256)
+    return (PRODUCT, shown, "--config", near, *words), config, ()
+
+
+def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
+    """Return the command with every setting as an option.
+
+    Raises:
+        _NotKeptError: a setting is known only masked, or the lifecycle is not to be found.
+    """
+    checkpoint, kept = saved.checkpoint, kept_settings(saved)
+    words, settings = [PRODUCT, shown], dict[str, Any]()
+    lifecycle = _lifecycle(checkpoint)
+    if lifecycle is not None:
+        words += ["--lifecycle", lifecycle]
+        settings["lifecycle"] = lifecycle
+    gate_words, settings["gates"] = _gate_words(checkpoint, but=())
+    words += gate_words
+    for option, key in (("--timeout", "timeout_ms"), ("--kill-grace", "kill_grace_ms")):
+        if (value := getattr(checkpoint, key)) is not None:
+            words += [option, as_typed(value, Measure.MILLISECONDS)]
+            settings[key] = value
+    if checkpoint.on_leak is not OnLeak.WARN:
+        words += ["--on-leak", checkpoint.on_leak.value]
+        settings["on_leak"] = checkpoint.on_leak
+    given = {stage: _given(one) for stage, one in kept.stages.items()}
+    for stage, one in given.items():
+        texts = tuple(option_words(stage, one))
+        if any(map(kept.masker.hides, texts)):
+            raise _NotKeptError
+        words += texts
+    settings["stages"] = given
+    absent = [key for one in kept.stages.values() for key in one.missing_secrets]
+    request = Request(tuple(words), settings)
+    return request.words, request.config(directory), tuple(dict.fromkeys(absent))
+
+
+def _given(settings: StageSettings) -> StageGiven:
+    """Return the settings of a stage as they would be given again.
+
+    Raises:
+        _NotKeptError: a text of them is known only masked.
+    """
+    if settings.hidden:
+        raise _NotKeptError
+    return StageGiven(
+        bin=settings.command,
+        args=settings.args or None,
+        env=dict.fromkeys(settings.env, VALUE_UNKNOWN) or None,
+        secrets=dict.fromkeys(settings.secrets) or None,
+        expected_artifacts=settings.expected_artifacts or None,
+        cwd=None if settings.cwd == current_directory() else settings.cwd,
+        retry=None if settings.retry == RetryPolicy() else settings.retry,
+        allow_stale=settings.allow_stale or None,
+        **settings.limits._asdict(),
+    )
+
+
+def _gate_words(
+    checkpoint: Checkpoint, *, but: tuple[str, ...]
+) -> tuple[list[str], dict[Gate, str]]:
+    """Return the signals that pass, but for those that a file gives."""
+    gates = {
+        gate: GATE_RULES[gate].passing
+        for key, gate in _GATE_KEYS.items()
+        if key not in but and any(one.gate is gate for one in checkpoint.gate_signals)
+    }
+    return [word for gate, one in gates.items() for word in (f"--{gate.value}-status", one)], gates
+
+
+def _lifecycle(checkpoint: Checkpoint) -> str | None:
+    """Return how to name the lifecycle; None where it is the default.
+
+    Raises:
+        _NotKeptError: no file has it any more.
+    """
+    name = checkpoint.lifecycle.name
+    with contextlib.suppress(LifecycleError):  # there is no built-in one of that name
+        if shipped(name).sha256 == checkpoint.lifecycle_sha256:
+            return None if name == DEFAULT_LIFECYCLE else name
+    files = [one for one in checkpoint.origins.files if one.kind is InputKind.LIFECYCLE]
+    if not files or not _is_as_it_was(files[-1]):
+        raise _NotKeptError
+    return files[-1].path
+
+
+def _is_as_it_was(file: InputFile) -> bool:
+    try:
+        data = read_bounded(Path(file.path), _FILE_BYTES_MAX)
+    except OSError:
+        return False
+    return hashlib.sha256(data).hexdigest() == file.sha256
