@@ -208,7 +208,7 @@ class EnterStage:
             on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
             asked_to_end=lambda: self._interrupts.first,
-            on_slow_artifact=partial(self._on_slow_artifact, log),
+            on_slow_artifact=partial(context.log_slow_artifact, log),
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
@@ -305,14 +305,6 @@ class EnterStage:
         )
         limit = exact_span(self._preparation.limits_of(stage).slow_after_ms or 0)
         self._context.warn(f"stage {stage!r} is slow: it ran for more than {limit}", stage=stage)
-
-    def _on_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
-        log.emit(
-            EventName.ARTIFACT_SLOW,
-            level="warning",
-            path=self._context.masker.mask(path),
-            elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
-        )
 
     def _on_suspended(self, stage: str, paused_ms: int) -> None:
         self._context.warn(

@@ -25,6 +25,7 @@ from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
 
@@ -90,7 +91,12 @@ def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> 
     )
 
 
-def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) -> Offer:
+def offer_of(
+    view: InspectedRun,
+    shown: str,
+    now_wrong: tuple[str, ...] = (),
+    may_go_on: MayGoOn = always,
+) -> Offer:
     """Return the next command for a run that is not archived, tried and not done."""
     match view.standing:
         case Standing.WORKING | Standing.SUSPENDED:
@@ -99,14 +105,14 @@ def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) ->
         case Standing.DONE | Standing.NOT_CLOSABLE if not now_wrong and view.report.closure_ready:
             return Offer()
         case _ if view.saved is not None:
-            return _resume(view, view.saved, shown)
+            return _resume(view, view.saved, shown, may_go_on)
         case _ if view.report.is_nothing_kept:
             return Offer(would=("begin again: type the whole command of the run once more",))
         case _:
             return Offer()
 
 
-def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
+def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
     changed = OnChangedStage.RERUN
@@ -117,8 +123,9 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     refusals: list[OrchestratorError] = []
     for form in (plain, rerun):
         try:
-            request, first = _with_lost_values(form, saved, view.directory)
-            plan = plan_of(prepare(request.config(view.directory), saved))
+            request, first = _with_lost_values(form, saved, view.directory, may_go_on)
+            preparation = prepare(request.config(view.directory), saved, may_go_on=may_go_on)
+            plan = plan_of(preparation, may_go_on)
         except OrchestratorError as error:
             refusals.append(error)
         else:
@@ -162,7 +169,7 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
 
 
 def _with_lost_values(
-    request: _Request, saved: SavedRun, directory: Path
+    request: _Request, saved: SavedRun, directory: Path, may_go_on: MayGoOn
 ) -> tuple[_Request, tuple[str, ...]]:
     """Add a place for each value that the command lacks; return also what to do before it.
 
@@ -170,7 +177,7 @@ def _with_lost_values(
         OrchestratorError: the command is refused for another reason, or cannot be helped.
     """
     try:
-        prepare(request.config(directory), saved)
+        prepare(request.config(directory), saved, may_go_on=may_go_on)
     except LostValuesError as error:
         lost = error.lost
         if lost.undeclared:
