@@ -37,3 +37,4 @@ class FactName(StrEnum):
     USED = "used"
     LOG = "log"
     POSTMORTEM = "postmortem"
+    NO_POSTMORTEM = "no postmortem"

@@ -46,6 +46,7 @@ from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     ExecutionMode,
     GatesGuard,
+    PostmortemGap,
     Trigger,
     Whereabouts,
 )
@@ -200,7 +201,8 @@ def _prepare_continuation(
     config, found = run.config, run.checkpoint
     clock = clock_of(config)
     settled = found.attempt_interrupted(
-        error="interrupted: its orchestrator ended without recording how it ended"
+        error="interrupted: its orchestrator ended without recording how it ended",
+        no_postmortem=PostmortemGap.ORCHESTRATOR_DIED,
     )
     number = found.invocation.last_number + 1
     signals = signals_in_force(
