@@ -16,8 +16,11 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
 
 
@@ -77,9 +80,11 @@ def run_as_command(
     interrupts: Interrupts,
     listener: Listener,
     on_words: OnWords | None = None,
+    on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
-    caller = Surroundings(interrupts, QuietListener(listener), None, HeldBy.COMMAND, on_words)
+    quiet = QuietListener(listener)
+    caller = Surroundings(interrupts, quiet, None, HeldBy.COMMAND, on_words, on_slow_artifact)
     return run_invocation(config, caller)
 
 

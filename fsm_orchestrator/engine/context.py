@@ -6,6 +6,7 @@ Shared by the modules of this room. Decides nothing.
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any, Final
 
 from fsm_orchestrator.clock import timestamp
@@ -30,6 +31,7 @@ from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError
+from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.vocabulary import Ending, EventName, ExitCode, Operation, Outcome, StageStatus
 
 LAST_WORDS: Final = 8
@@ -67,6 +69,7 @@ class RunContext:
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
         self._listener = caller.listener
         self._interrupts = caller.interrupts
+        self._has_told_slow_artifact = False
         self.is_judging_given_up = False
         """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
 
@@ -100,6 +103,8 @@ class RunContext:
             self.emit_interrupted(
                 leftover, ended_pids, settled.number, settled.stage_executions[-1]
             )
+        if self.preparation.slow_artifact is not None:
+            self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()
         self._note_missing_events()
         for warning in self.recorder.draft.invocation.warnings:
@@ -187,14 +192,33 @@ class RunContext:
         Raises:
             CalledOffError: the run was asked to end meanwhile.
         """
+        judging = Judging(math.inf, self._on_slow_artifact, lambda: self._interrupts.first)
+        draft, settings = self.recorder.draft, self.preparation.settings
         try:
-            return closure.judge_artifacts(
-                self.recorder.draft,
-                self.preparation.settings,
-                may_go_on=lambda _: self._interrupts.first is None,
-            )
+            return closure.judge_artifacts(draft, settings, may_go_on=judging.may_go_on)
         except JudgingCutShortError:
             raise CalledOffError(self._interrupts.first or 0) from None
+
+    def _on_slow_artifact(self, path: str, elapsed_ms: int) -> None:
+        if not self._has_told_slow_artifact:  # they are judged again for the report
+            self._has_told_slow_artifact = True
+            self._tell_slow_artifact(SlowArtifact(path, elapsed_ms))
+
+    def _tell_slow_artifact(self, slow: SlowArtifact) -> None:
+        draft, settings = self.recorder.draft, self.preparation.settings
+        maker = closure.maker_of(draft, settings, slow.path)
+        if maker is not None:
+            log = self.log.bind(stage=maker.stage, attempt=maker.attempt)
+            self.log_slow_artifact(log, slow.path, slow.elapsed_ms)
+
+    def log_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
+        """Log that artifacts take long to judge; the logger knows whose they are."""
+        log.emit(
+            EventName.ARTIFACT_SLOW,
+            level="warning",
+            path=self.masker.mask(path),
+            elapsed_ms=0 if self.clock.is_fixed else elapsed_ms,
+        )
 
     def check_events(self) -> None:
         """Raise if the log could not be written, which ends the run like any other record.

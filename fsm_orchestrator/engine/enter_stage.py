@@ -209,7 +209,7 @@ class EnterStage:
             reader_of=partial(self._reader, record, log),
             asked_to_end=lambda: self._interrupts.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
-            on_slow_artifact=partial(self._on_slow_artifact, log),
+            on_slow_artifact=partial(context.log_slow_artifact, log),
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
@@ -306,14 +306,6 @@ class EnterStage:
         )
         limit = exact_span(self._preparation.limits_of(stage).slow_after_ms or 0)
         self._context.warn(f"stage {stage!r} is slow: it ran for more than {limit}", stage=stage)
-
-    def _on_slow_artifact(self, log: RunLogger, path: str, elapsed_ms: int) -> None:
-        log.emit(
-            EventName.ARTIFACT_SLOW,
-            level="warning",
-            path=self._context.masker.mask(path),
-            elapsed_ms=0 if self._context.clock.is_fixed else elapsed_ms,
-        )
 
     def _on_suspended(self, stage: str, paused_ms: int) -> None:
         self._context.warn(

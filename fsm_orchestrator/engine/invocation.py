@@ -6,6 +6,7 @@ RunConfig → prepare → lock → archive → Driver (machine, callbacks) → R
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.vocabulary import Operation
 
 
@@ -52,11 +54,11 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     lock = OutputLock.acquire(output) if os.path.isdir(output) else None
     try:
         try:
-            preparation = prepare(config)
+            preparation = _prepare(config, caller)
             if lock is None:
                 lock = _claim(output)
                 if os.listdir(output):  # another run has been here meanwhile
-                    preparation = prepare(config)
+                    preparation = _prepare(config, caller)
         except CheckpointError as error:
             if os.path.isdir(output) and not belongings.foreign_names(output):
                 lock = lock or OutputLock.acquire(output)
@@ -70,6 +72,20 @@ def _run_invocation(config: RunConfig, caller: Surroundings) -> Report:
     finally:
         if lock is not None:
             lock.release()
+
+
+def _prepare(config: RunConfig, caller: Surroundings) -> Preparation:
+    """Prepare the request. Once the run is asked to end, artifacts are judged no further."""
+    slow: list[SlowArtifact] = []
+
+    def on_slow(path: str, elapsed_ms: int) -> None:
+        slow.append(SlowArtifact(path, elapsed_ms))
+        if caller.on_slow_artifact is not None:
+            caller.on_slow_artifact(slow[0])
+
+    judging = Judging(math.inf, on_slow, lambda: caller.interrupts.first)
+    preparation = prepare(config, may_go_on=judging.may_go_on)
+    return preparation._replace(slow_artifact=slow[0]) if slow else preparation
 
 
 def _claim(output: Path) -> OutputLock:

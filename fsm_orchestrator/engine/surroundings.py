@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsm_orchestrator.engine.foreign import came_by_signal
@@ -12,6 +12,7 @@ from fsm_orchestrator.vocabulary import HeldBy
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
     from fsm_orchestrator.record.event_log import Listener
+    from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
 
 
@@ -54,3 +55,5 @@ class Surroundings(NamedTuple):
     held_by: HeldBy
     on_words: OnWords | None = None
     """Called with each line that a stage printed last, where somebody watches."""
+    on_slow_artifact: Callable[[SlowArtifact], None] | None = None
+    """Called when artifacts take long to judge before there is a log to say it in."""

@@ -18,7 +18,14 @@ from fsm_orchestrator.inspection.inspected_run import (
 from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Operation, Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import (
+    Operation,
+    Outcome,
+    PostmortemGap,
+    StageStatus,
+    Standing,
+    Trigger,
+)
 
 _SIGNAL_BASE: Final = 128
 
@@ -84,7 +91,8 @@ def _cut_short(view: InspectedRun) -> Cause:
     where = f" while stage {attempt.stage}, attempt {attempt.attempt}, was at work"
     its_end = "not seen; a resume ends what is left of it and reports that"
     note = Fact(name=FactName.ITS_END, value=its_end)
-    return Cause(sentence=f"{what},{where}", facts=(*open_attempt_facts(attempt), note))
+    gap = Fact(name=FactName.NO_POSTMORTEM, value=PostmortemGap.ORCHESTRATOR_DIED.words)
+    return Cause(sentence=f"{what},{where}", facts=(*open_attempt_facts(attempt), note, gap))
 
 
 def _refusals(view: InspectedRun) -> Iterator[Cause]:

@@ -138,6 +138,8 @@ def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
     ):
         if log is not None and _has_content(Path(directory) / log):
             yield Fact(name=name, value=f"{directory.rstrip('/')}/{log}")
+    if execution.no_postmortem is not None:
+        yield Fact(name=FactName.NO_POSTMORTEM, value=execution.no_postmortem.words)
 
 
 def _has_content(path: Path) -> bool:

@@ -22,6 +22,7 @@ _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.WHY: FactForm.PROSE,
     FactName.ITS_END: FactForm.PROSE,
     FactName.USED: FactForm.PROSE,
+    FactName.NO_POSTMORTEM: FactForm.PROSE,
     FactName.BEGAN: FactForm.TIME,
     FactName.COMMAND: FactForm.COMMAND,
     FactName.STDERR: FactForm.OUTPUT,

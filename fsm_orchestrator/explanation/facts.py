@@ -38,3 +38,4 @@ class FactName(StrEnum):
     USED = "used"
     LOG = "log"
     POSTMORTEM = "postmortem"
+    NO_POSTMORTEM = "no postmortem"

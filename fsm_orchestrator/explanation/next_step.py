@@ -27,6 +27,7 @@ from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.phrases import counted, listed, option_prefix
 from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
 
@@ -81,12 +82,17 @@ def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
     )
 
 
-def offer_of(view: InspectedRun, shown: str, now: StateNow | None = None) -> Offer:
+def offer_of(
+    view: InspectedRun,
+    shown: str,
+    now: StateNow | None = None,
+    may_go_on: MayGoOn = always,
+) -> Offer:
     """Return the next command for a run that is not archived, tried and not done.
 
     `now` is what has become of it since it was done, if the caller has looked already.
     """
-    now = state_now(view) if now is None else now
+    now = state_now(view, may_go_on) if now is None else now
     match view.standing:
         case Standing.WORKING | Standing.SUSPENDED:
             words = (PRODUCT, "logs", shown, "--follow")
@@ -96,7 +102,7 @@ def offer_of(view: InspectedRun, shown: str, now: StateNow | None = None) -> Off
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
         case _ if view.saved is not None:
-            return _resume(view, view.saved, shown)
+            return _resume(view, view.saved, shown, may_go_on)
         case _ if view.report.is_nothing_kept:
             return Offer(would=(BEGIN_AGAIN,))
         case _:
@@ -112,7 +118,7 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     return Offer(found.words, effects, found.before, begins_anew=True)
 
 
-def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
+def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
     changed = OnChangedStage.RERUN
@@ -123,8 +129,9 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     refusals: list[OrchestratorError] = []
     for form in (plain, rerun):
         try:
-            request, first = _with_lost_values(form, saved, view.directory)
-            plan = plan_of(prepare(request.config(view.directory), saved))
+            request, first = _with_lost_values(form, saved, view.directory, may_go_on)
+            preparation = prepare(request.config(view.directory), saved, may_go_on=may_go_on)
+            plan = plan_of(preparation, may_go_on)
         except OrchestratorError as error:
             refusals.append(error)
         else:
@@ -168,7 +175,7 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
 
 
 def _with_lost_values(
-    request: Request, saved: SavedRun, directory: Path
+    request: Request, saved: SavedRun, directory: Path, may_go_on: MayGoOn
 ) -> tuple[Request, tuple[str, ...]]:
     """Add a place for each value that the command lacks; return also what to do before it.
 
@@ -176,7 +183,7 @@ def _with_lost_values(
         OrchestratorError: the command is refused for another reason, or cannot be helped.
     """
     try:
-        prepare(request.config(directory), saved)
+        prepare(request.config(directory), saved, may_go_on=may_go_on)
     except LostValuesError as error:
         lost = error.lost
         if lost.undeclared:

@@ -30,6 +30,7 @@ from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
@@ -145,16 +146,20 @@ class StateNow(NamedTuple):
     changed: tuple[str, ...] = ()
 
 
-def state_now(view: InspectedRun) -> StateNow:
+def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     """Return what has become of a run since it was done; nothing of one that is not.
 
-    An archived run is not judged by what later runs made of its artifacts.
+    An archived run is not judged by what later runs made of its artifacts. Where `may_go_on` says
+    no, the artifacts count as they were recorded.
     """
     is_done = view.standing in {Standing.DONE, Standing.NOT_CLOSABLE}
     if view.saved is None or view.is_archived or not is_done:
         return StateNow()
     checkpoint, kept = view.saved.checkpoint, kept_settings(view.saved)
-    verdict = judge_artifacts(checkpoint, kept.completed)
+    try:
+        verdict = judge_artifacts(checkpoint, kept.completed, may_go_on=may_go_on)
+    except JudgingCutShortError:
+        return StateNow()
     if not verdict.is_good:
         wrong = kept.masker.mask(verdict.summary())
         return StateNow(wrong=(f"it is done, but expected artifacts are wrong now: {wrong}",))
@@ -196,7 +201,7 @@ def run_directory(output: Path, run_id: str | None) -> Path:
     if run_id not in known:
         latest = archive.earlier_run_id(output)
         ids = known if latest is None else [*known, latest]
-        from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
+    from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
 
         others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
         raise UsageError(

@@ -24,7 +24,7 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.endings import SpawnFailure, trigger_of
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, Operation, PostmortemGap, StageStatus, Trigger
 
 
 class Artifact(StrictModel):
@@ -193,6 +193,12 @@ class StageExecution(StrictModel):
             " relative to the output directory; null when there is none."
         )
     )
+    no_postmortem: PostmortemGap | None = Field(
+        description=(
+            "Why there is none although it was ended for taking too long, or nobody saw its end;"
+            " null when there is one, or none is due."
+        )
+    )
     leaked_count: Count = Field(
         description="How many processes the attempt left running; they were ended."
     )
@@ -287,6 +293,7 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "exit_code": None,
     "stderr_tail": "",
     "postmortem": None,
+    "no_postmortem": None,
     "leaked_count": 0,
     "leaked_processes": (),
     "resources": None,

@@ -81,7 +81,13 @@ def differences(
         hider: knows what is secret now.
         key_is_lost: whether a setting that was given again cannot be compared, and may be given.
     """
-    before, after = _by_place(then.settings), _by_place(now.settings)
+    yield from text_differences(then.settings, now.settings, hider)
+    yield from _variables(then.record, now.record, key_is_lost=key_is_lost)
+
+
+def text_differences(then: StageSettings, now: StageSettings, hider: Hider) -> Iterator[Change]:
+    """Compare the texts of a stage's settings, as `differences` does."""
+    before, after = _by_place(then), _by_place(now)
     for field in (Compared.COMMAND, Compared.ARGS, Compared.CWD, Compared.EXPECTED_ARTIFACTS):
         old = {place: one for place, one in before.items() if place.field is field}
         new = {place: one for place, one in after.items() if place.field is field}
@@ -89,8 +95,7 @@ def differences(
             _is_same(one, new[place], hider) for place, one in old.items()
         )
         if not are_same:
-            yield _shown(field, then.settings, now.settings, hider)
-    yield from _variables(then.record, now.record, key_is_lost=key_is_lost)
+            yield _shown(field, then, now, hider)
 
 
 def replaced_secrets(then: StageRecord, now: StageRecord) -> tuple[str, ...]:

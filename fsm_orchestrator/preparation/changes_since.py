@@ -6,12 +6,15 @@ They decide nothing: new settings are what a resume is given. They show what nob
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from fsm_orchestrator.config.hidden_text import Place, texts_of
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.preparation.changes import Change, text_differences
 from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import Compared
 
 
@@ -22,44 +25,68 @@ def attempt_warnings(
     return tuple(
         f"stage {stage!r} runs with other settings than before: {difference}"
         for stage in stages
-        if (attempts := settled.attempts_of(stage))
-        for difference in _differences(
-            attempts[-1], run.checkpoint.stages.get(stage), run.records[stage], run.masker
-        )
+        if stage in run.checkpoint.stages and (attempts := settled.attempts_of(stage))
+        for difference in _differences(run, stage, attempts[-1])
     )
 
 
-def _differences(
-    last: StageExecution, kept: StageRecord | None, now: StageRecord, masker: Masker
-) -> Iterator[str]:
-    number = last.attempt
+def _differences(run: ResumableRun, stage: str, last: StageExecution) -> Iterator[str]:
     if not last.command:
         return  # it was interrupted, and what it was is not known any more
-    # What is secret now may not have been then: both are compared as they would be shown now.
-    command, cwd = masker.mask_all((last.command, last.cwd))
-    for field, old, new in (
-        (Compared.COMMAND, command, now.command),
-        (Compared.ARGS, list(masker.mask_all(last.args)), list(now.args)),
-        (Compared.CWD, cwd, now.cwd),
-    ):
-        if old != new:
-            yield f"{field.value}: attempt {number} had {old!r}, now {new!r}"
-    keys, keys_now = set(last.env_keys), set(now.variable_names)
+    kept, now = run.checkpoint.stages[stage], run.records[stage]
+    then = _settings_of(last, kept, run.kept.stages[stage])
+    for change in text_differences(then, run.settings[stage], run.hider):
+        yield _sentence(change, last.attempt)
+    yield from _variables(last, kept, now)
+
+
+def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) -> StageSettings:
+    """Return the settings of an attempt, whose texts are known as they were shown.
+
+    One that holds a secret is the one that was kept, which is known exactly, or by its digest.
+    """
+    artifacts = kept.expected_artifacts
+    hidden = {Place(one.field, one.index) for one in kept.hidden}
+    as_kept = dict(texts_of(kept.command, kept.args, kept.cwd, artifacts))
+    as_used = dict(texts_of(exact.command, exact.args, exact.cwd, exact.expected_artifacts))
+    texts, known = [], set()
+    for place, shown in texts_of(last.command, last.args, last.cwd, artifacts):
+        is_kept = place in hidden and as_kept.get(place) == shown
+        texts.append((place.field, as_used[place] if is_kept else shown))
+        known |= {place} if is_kept else set()
+
+    def listed(field: Compared) -> tuple[str, ...]:
+        return tuple(text for one, text in texts if one is field)
+
+    return replace(
+        exact,
+        command=listed(Compared.COMMAND)[0],
+        args=listed(Compared.ARGS),
+        cwd=listed(Compared.CWD)[0],
+        expected_artifacts=listed(Compared.EXPECTED_ARTIFACTS),
+        hidden=tuple(one for one in exact.hidden if Place(one.field, one.index) in known),
+    )
+
+
+def _sentence(change: Change, attempt: int) -> str:
+    if change.old is None or change.new is None:
+        return f"{change.field.value}: not what attempt {attempt} had, in a part that is not shown"
+    if change.field is Compared.EXPECTED_ARTIFACTS:
+        return f"{change.field.value}: were {change.old}, now {change.new}"
+    return f"{change.field.value}: attempt {attempt} had {change.old}, now {change.new}"
+
+
+def _variables(last: StageExecution, kept: StageRecord, now: StageRecord) -> Iterator[str]:
+    environment, attempt = Compared.ENVIRONMENT.value, f"attempt {last.attempt}"
+    before, after = set(last.env_keys), set(now.variable_names)
     digests = now.env_digests  # another value of a secret is nothing to tell
-    for key in sorted(keys | keys_now):
-        if key not in keys_now:
-            yield f"{Compared.ENVIRONMENT.value}: attempt {number} had {key}, which is not set now"
-        elif key not in keys:
-            yield f"{Compared.ENVIRONMENT.value}: attempt {number} had no {key}, which is set now"
-        elif kept is not None and key in digests and kept.env_digests.get(key) != digests[key]:
+    for key in sorted(before | after):
+        if key not in after:
+            yield f"{environment}: {attempt} had {key}, which is not set now"
+        elif key not in before:
+            yield f"{environment}: {attempt} had no {key}, which is set now"
+        elif key in digests and kept.env_digests.get(key) != digests[key]:
             yield (
-                f"{Compared.ENVIRONMENT.value}: {key} has another value than in attempt {number},"
-                " or one that cannot be compared"
-            )
-    if kept is not None:
-        artifacts = list(masker.mask_all(kept.expected_artifacts))
-        if artifacts != list(now.expected_artifacts):
-            yield (
-                f"{Compared.EXPECTED_ARTIFACTS.value}: were {artifacts}, now"
-                f" {list(now.expected_artifacts)}"
+                f"{environment}: {key} has another value than in {attempt}, or one that cannot be"
+                " compared"
             )

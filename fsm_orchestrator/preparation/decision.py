@@ -32,6 +32,7 @@ from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.kept import KeptSettings, kept_settings
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.vocabulary import Compared, OnChangedStage
 
 
@@ -45,6 +46,8 @@ class ResumableRun:
         records: those, as the checkpoint keeps them.
         key_is_lost: whether values cannot be compared with earlier ones any more.
         replaced_lifecycle: the one it followed, where one with other settings is adopted now.
+        may_go_on: asked while artifacts are judged; where it says no, they count as they were
+            recorded, and the caller starts nothing.
     """
 
     config: RunConfig
@@ -56,6 +59,7 @@ class ResumableRun:
     private: PrivateFile
     key_is_lost: bool
     replaced_lifecycle: Lifecycle | None = None
+    may_go_on: MayGoOn = always
 
     @property
     def masker(self) -> Masker:
@@ -63,7 +67,7 @@ class ResumableRun:
         return self.hider.masker
 
 
-def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
+def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = always) -> ResumableRun:
     """Lay what was given now over what the run has left.
 
     Raises:
@@ -97,6 +101,7 @@ def resumable_run(config: RunConfig, saved: SavedRun) -> ResumableRun:
         private=to_keep,
         key_is_lost=private is None,
         replaced_lifecycle=replaced,
+        may_go_on=may_go_on,
     )
 
 
@@ -180,7 +185,11 @@ def _changes_of(
     """
     changes = _settings_changes(run, completion, may_run=may_run)
     stage = completion.stage
-    verdict = judge_kept(run.kept.stages.get(stage) or run.kept.completed[stage])
+    settings = run.kept.stages.get(stage) or run.kept.completed[stage]
+    try:
+        verdict = judge_kept(settings, run.may_go_on)
+    except JudgingCutShortError:
+        return changes
     if verdict.is_good:
         return changes
     wrong = run.masker.mask(verdict.summary())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,12 @@ from fsm_orchestrator.preparation.foreseen import (
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record.closure import changed_artifacts, changed_sentence, judge_artifacts
 from fsm_orchestrator.record.completion import Completion
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
+from fsm_orchestrator.stages.artifacts import (
+    ArtifactsVerdict,
+    JudgingCutShortError,
+    MayGoOn,
+    always,
+)
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
@@ -101,11 +107,14 @@ class _Foresight(NamedTuple):
     """On the artifacts of a run that is done, as they are now."""
 
 
-def plan_of(preparation: Preparation) -> Plan:
-    """Return the plan of an invocation; a stage that can be started is taken to succeed."""
+def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
+    """Return the plan of an invocation; a stage that can be started is taken to succeed.
+
+    `may_go_on` is asked while artifacts are judged; once it says no, they are taken to be good.
+    """
     checkpoint = preparation.checkpoint
     decisions = judge(checkpoint.gate_signals)
-    foresight = _foresight(preparation)
+    foresight = _foresight(preparation, may_go_on)
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
@@ -124,10 +133,12 @@ def plan_of(preparation: Preparation) -> Plan:
     )
 
 
-def _foresight(preparation: Preparation) -> _Foresight:
+def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
     checkpoint = preparation.checkpoint
     if preparation.first_trigger is None:
-        verdict = judge_artifacts(checkpoint, preparation.settings)
+        verdict = None
+        with contextlib.suppress(JudgingCutShortError):
+            verdict = judge_artifacts(checkpoint, preparation.settings, may_go_on=may_go_on)
         return _Foresight({}, None, do_gates_pass=True, verdict=verdict)
     failures = {
         stage: failure

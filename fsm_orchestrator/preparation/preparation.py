@@ -50,6 +50,7 @@ from fsm_orchestrator.vocabulary import (
 if TYPE_CHECKING:
     from fsm_orchestrator.disk.checkout import CheckedOut
     from fsm_orchestrator.preparation.changes import Change
+    from fsm_orchestrator.stages.judging import SlowArtifact
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
 
@@ -69,6 +70,7 @@ class Preparation(NamedTuple):
         is_copy: whether the record was found in another directory than it was written in, whose
             processes and private file are left alone.
         kept_changes: by completed stage that is skipped all the same, how it differs.
+        slow_artifact: what was judged when all this took long.
     """
 
     config: RunConfig
@@ -83,6 +85,7 @@ class Preparation(NamedTuple):
     archives: bool = False
     is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
+    slow_artifact: SlowArtifact | None = None
 
     def given_paths_of(self, stage: str) -> Mapping[str, str]:
         """Return how each path of a stage was given that is relative to something, by the path."""

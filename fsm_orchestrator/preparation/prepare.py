@@ -45,6 +45,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
 
 
 def prepare(
-    config: RunConfig, saved: SavedRun | None = None, *, may_lack_values: bool = False
+    config: RunConfig,
+    saved: SavedRun | None = None,
+    *,
+    may_lack_values: bool = False,
+    may_go_on: MayGoOn = always,
 ) -> Preparation:
     """Decide what the request would do. Writes nothing.
 
@@ -63,6 +68,8 @@ def prepare(
         config: the request.
         saved: what the run to resume has left, if the caller has read it already.
         may_lack_values: whether it is only to be looked at, so that a secret may be unknown.
+        may_go_on: asked while the artifacts of completed stages are judged; once it has said no,
+            what is returned may only be aborted.
 
     Raises:
         UsageError: the request is wrong or refused.
@@ -85,7 +92,7 @@ def prepare(
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
-    return prepare_resume(config, saved, may_lack_values=may_lack_values)
+    return prepare_resume(config, saved, may_lack_values=may_lack_values, may_go_on=may_go_on)
 
 
 def _was_never_recorded(config: RunConfig) -> bool:

@@ -41,28 +41,34 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     ExecutionMode,
     GatesGuard,
+    PostmortemGap,
     Trigger,
     Whereabouts,
 )
 
 
 def prepare_resume(
-    config: RunConfig, saved: SavedRun | None = None, *, may_lack_values: bool = False
+    config: RunConfig,
+    saved: SavedRun | None = None,
+    *,
+    may_lack_values: bool = False,
+    may_go_on: MayGoOn = always,
 ) -> Preparation:
     """Decide on a resume. Writes nothing.
 
     `saved` is what the run has left, if the caller has read it already; `may_lack_values` says
-    that nothing will be run.
+    that nothing will be run; `may_go_on` is asked while artifacts are judged.
 
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
         UsageError: the request contradicts what the run has done.
     """
-    run = resumable_run(config, saved or load_saved(config.output_path))
+    run = resumable_run(config, saved or load_saved(config.output_path), may_go_on)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -114,7 +120,14 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
     home, output = run.checkpoint.home, str(run.config.output_path)
     if where is Whereabouts.HOME or home.directory == output:
         return
-    verdict = judge_artifacts(run.checkpoint, run.kept.completed)
+    try:
+        verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
+    except JudgingCutShortError as error:
+        raise UsageError(
+            f"the run is done, and its directory came here from {home.directory}; whether its"
+            " artifacts did, was not judged to the end, for that was to end",
+            remedy="resume again; nothing was written",
+        ) from error
     if not verdict.is_good:
         raise UsageError(
             f"the run is done, and its directory came here from {home.directory}, but not all of"
@@ -188,7 +201,8 @@ def _prepare_continuation(
     config, found = run.config, run.checkpoint
     clock = clock_of(config)
     settled = found.attempt_interrupted(
-        error="interrupted: its orchestrator ended without recording how it ended"
+        error="interrupted: its orchestrator ended without recording how it ended",
+        no_postmortem=PostmortemGap.ORCHESTRATOR_DIED,
     )
     number = found.invocation.last_number + 1
     signals = signals_in_force(

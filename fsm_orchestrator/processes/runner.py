@@ -62,6 +62,7 @@ class ProcessReport(NamedTuple):
         kept_bytes: how much of what it printed to stdout and stderr was written into its logs.
         unfinished: the files that what it left could still write to when it was ended, each by
             device and inode.
+        was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
     """
 
     end: ProcessEnd
@@ -71,6 +72,7 @@ class ProcessReport(NamedTuple):
     survivors: tuple[int, ...] = ()
     kept_bytes: tuple[int, int] = (0, 0)
     unfinished: frozenset[tuple[int, int]] = frozenset()
+    was_unheard: bool = False
 
 
 class ProcessRunner:
@@ -218,6 +220,7 @@ class ProcessRunner:
             collected.survivors,
             output.kept_bytes,
             unfinished,
+            was_unheard=output.progress.signalled != 0,
         )
 
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:

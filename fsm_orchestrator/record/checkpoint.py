@@ -39,7 +39,7 @@ from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Outcome, PostmortemGap, StageStatus
 
 
 class Checkpoint(StrictModel):
@@ -269,11 +269,14 @@ class Checkpoint(StrictModel):
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)
 
-    def attempt_interrupted(self, *, error: str) -> Self:
+    def attempt_interrupted(
+        self, *, error: str, no_postmortem: PostmortemGap | None = None
+    ) -> Self:
         """End the open attempt, if there is one, as one whose end nobody saw."""
         if self.open_attempt is None:
             return self
-        return self.attempt_ended(self._interrupted(self.open_attempt, error))
+        execution = self._interrupted(self.open_attempt, error)
+        return self.attempt_ended(execution.model_copy(update={"no_postmortem": no_postmortem}))
 
     @property
     def unsettled_success(self) -> StageExecution | None:

@@ -15,6 +15,7 @@ from fsm_orchestrator.stages.artifacts import (
     ArtifactProblem,
     ArtifactsVerdict,
     MayGoOn,
+    always,
     judge,
     masked_paths,
 )
@@ -23,14 +24,17 @@ from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
 UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
 
 
-def judge_kept(settings: StageSettings) -> ArtifactsVerdict:
+def judge_kept(settings: StageSettings, may_go_on: MayGoOn = always) -> ArtifactsVerdict:
     """Judge the expected artifacts of a completed stage as they are now.
 
     One whose path is not known here counts as missing: nothing is looked for under a masked path.
+
+    Raises:
+        JudgingCutShortError: `may_go_on` said no.
     """
     masked = _unknown_artifacts(settings)
     known = tuple(one for one in settings.expected_artifacts if one not in masked)
-    verdict = judge(known, None, allow_stale=True)
+    verdict = judge(known, None, allow_stale=True, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in masked)
     return verdict._replace(missing=(*verdict.missing, *unknown))
 
@@ -39,7 +43,7 @@ def judge_artifacts(
     checkpoint: Checkpoint,
     settings: Mapping[str, StageSettings],
     *,
-    may_go_on: MayGoOn = lambda _: True,
+    may_go_on: MayGoOn = always,
 ) -> ArtifactsVerdict:
     """Judge whether what the completed stages were expected to leave is present and valid now.
 
@@ -54,6 +58,16 @@ def judge_artifacts(
     verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
     return verdict._replace(missing=(*verdict.missing, *unknown))
+
+
+def maker_of(
+    checkpoint: Checkpoint, settings: Mapping[str, StageSettings], path: str
+) -> Completion | None:
+    """Return the first completion that was to leave an artifact; None where there is none."""
+    for one in checkpoint.completions:
+        if path in (settings.get(one.stage) or _as_recorded(one)).expected_artifacts:
+            return one
+    return None
 
 
 def changed_artifacts(

@@ -146,7 +146,7 @@ class StageSlow(StageEvent):
 
 
 class ArtifactSlow(StageEvent):
-    """An attempt's expected artifacts take longer than a second to judge, and are judged on."""
+    """Expected artifacts of an attempt take longer than a second to judge, and are judged on."""
 
     event: Literal[EventName.ARTIFACT_SLOW] = Field(description="Name of the event.")
     level: Literal["warning"] = Field(description="The level.")

@@ -98,6 +98,11 @@ MayGoOn = Callable[[str], bool]
 """Asked again and again, with the path that is judged, whether a verdict is still wanted."""
 
 
+def always(_path: str) -> bool:
+    """Answer that a verdict is still wanted."""
+    return True
+
+
 class _Kind(Enum):
     """How an artifact can be wrong."""
 
@@ -121,7 +126,7 @@ def judge(
     *,
     allow_stale: bool,
     unfinished: Collection[tuple[int, int]] = (),
-    may_go_on: MayGoOn = lambda _: True,
+    may_go_on: MayGoOn = always,
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
 

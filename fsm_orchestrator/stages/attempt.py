@@ -60,7 +60,7 @@ from fsm_orchestrator.stages.output_files import check_logs, log_names, open_log
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.terminal import last_lines
-from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Operation, PostmortemGap, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
 
@@ -308,6 +308,7 @@ class Attempt:
             stderr_log=stderr_log,
             stderr_tail=stderr_tail,
             postmortem=None if self._black_box is None else postmortem_name(*names),
+            no_postmortem=self._postmortem_gap(report),
             leaked_count=report.leaked_count,
             leaked_processes=tuple(
                 process.model_copy(
@@ -317,6 +318,14 @@ class Attempt:
             ),
             resources=None if self.clock.is_fixed else report.resources,
         )
+
+    def _postmortem_gap(self, report: ProcessReport) -> PostmortemGap | None:
+        """Return why there is no black box, where one is due."""
+        if self._black_box is not None or not isinstance(report.end, TimedOut | WentQuiet):
+            return None
+        if report.was_unheard:
+            return PostmortemGap.ENDED_BY_KEEPER
+        return PostmortemGap.ENDED_BY_ITSELF
 
     def _problem(
         self, result: StageResult, end: ProcessEnd, verdict: ArtifactsVerdict

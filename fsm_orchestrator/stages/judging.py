@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 SLOW_SECONDS: Final = 1.0
 """The time that judging has, however late a stage ends; beyond it, it is slow."""
+
+
+class SlowArtifact(NamedTuple):
+    """An artifact that was judged when judging had taken long: its path, and how long by then."""
+
+    path: str
+    elapsed_ms: int
 
 
 class Judging:

@@ -6,12 +6,21 @@ The artifacts are sparse files of many gigabytes: read they must be, but nothing
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import PASSING, events_of, orchestrate, report_of, shell, start
+from tests.support.command import (
+    PASSING,
+    events_of,
+    orchestrate,
+    report_of,
+    shell,
+    start,
+    tree_of,
+)
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 HUGE = "16G"
@@ -121,3 +130,81 @@ def test_time_of_judging_is_recorded(tmp_path: Path) -> None:
     assert orchestrate("fixed", *PASSING, *options, *fixed, cwd=tmp_path).code == 0
     manager, _ = report_of(tmp_path / "fixed")["stage_executions"]
     assert manager["artifacts_judged_ms"] == 0
+
+
+def test_closing_says_what_it_judges_for_long(tmp_path: Path) -> None:
+    """What takes long at the end of a run is told once, with the attempt that made it."""
+    options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin"))
+    ended = heard(tmp_path, "artifact.slow", 1, *PASSING, *options, signum=signal.SIGINT)
+    assert ended == 130
+    (event,) = slow_events(tmp_path / "out")
+    assert (event["stage"], event["attempt"], event["state"]) == ("manager", 1, "executor")
+    assert event["path"] == str(tmp_path / "work.bin")
+
+
+def failed_with_huge_artifact(directory: Path) -> None:
+    """Fail a run whose manager has completed, and let its artifact become huge."""
+    options = (*writing("8"), *shell("executor", "exit 1"))
+    assert orchestrate("./out", *PASSING, *options, cwd=directory).code == 1
+    os.truncate(directory / "work.bin", 16 * 1024**3)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_preparation_ends_when_the_run_is_asked_to_end(
+    tmp_path: Path, signum: int, code: int
+) -> None:
+    """A resume that judges what is complete says so, and hears a request; it starts nothing."""
+    failed_with_huge_artifact(tmp_path)
+    process = start("./out", "--resume", "--log-format", "text", cwd=tmp_path)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert "still judging the artifacts of completed stages after" in line
+    before = len(events_of(tmp_path / "out"))
+    process.send_signal(signum)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == code
+    report = report_of(tmp_path / "out")
+    assert (report["exit_code"], report["terminal_state"]) == (code, "failed")
+    assert report["stage_executions"] == []
+    assert report["transitions"][-1]["trigger"] == "run_aborted"
+    news = [one["event"] for one in events_of(tmp_path / "out")[before:]]
+    assert news[:2] == ["run.started", "artifact.slow"]
+    assert "stage.started" not in news
+    (event,) = slow_events(tmp_path / "out")
+    assert (event["stage"], event["attempt"]) == ("manager", 1)
+    os.truncate(tmp_path / "work.bin", 8)
+    again = (*shell("executor", "exit 0"), "--on-changed-stage", "keep")
+    assert orchestrate("./out", "--resume", *again, cwd=tmp_path).code == 0
+    assert [one["status"] for one in report_of(tmp_path / "out")["stage_executions"]] == [
+        "skipped",
+        "success",
+    ]
+
+
+def test_command_to_type_next_is_not_tried_for_long(tmp_path: Path) -> None:
+    """The summary of a run that has ended does not read a huge artifact to its end."""
+    options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin; exit 1"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = start("./out", *PASSING, *options, cwd=tmp_path)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert process.returncode == 1
+    assert "fsm-orchestrator ./out --resume" in said
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 4
+
+
+def test_report_of_a_moved_run_stays_when_the_judging_is_ended(tmp_path: Path) -> None:
+    """A done run that was moved is judged before its visit: asked to end, nothing is written."""
+    assert orchestrate("./out", *PASSING, *writing("8"), cwd=tmp_path).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").rename(tmp_path / "elsewhere" / "out")
+    os.truncate(tmp_path / "work.bin", 16 * 1024**3)
+    before = tree_of(tmp_path / "elsewhere")
+    process = start("elsewhere/out", "--resume", "--log-format", "text", cwd=tmp_path)
+    assert process.stderr is not None
+    assert "still judging" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 2
+    assert "not judged to the end" in said
+    assert tree_of(tmp_path / "elsewhere") == before

@@ -376,6 +376,7 @@ def assert_black_box(run: Run, execution: Mapping[str, Any], *, is_still: bool) 
     """It is there for a stage that took too long, and only then; it names every process."""
     is_due = execution["status"] == "timeout"
     assert execution["postmortem"] == (POSTMORTEM if is_due else None)
+    assert execution["no_postmortem"] is None
     assert (run.output / POSTMORTEM).exists() == is_due
     if is_due:
         box = read_json(run.output / POSTMORTEM)

@@ -135,6 +135,8 @@ def test_late_stage_is_no_success(suspects: Callable[[], Suspect], way: str) -> 
     assert run.go_on() == 124
     assert run.execution["ending"] == "timed_out"
     assert run.execution["error"].startswith("timed out after 1.2s; ended ")
+    gaps = {"keeper": ("ended_by_keeper", "ended_by_itself"), "no keeper": ("ended_by_itself",)}
+    assert run.execution["no_postmortem"] in gaps[way]
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])
@@ -152,6 +154,34 @@ def test_stage_is_ended_at_its_limit_by_who_watches(
     assert run.go_on() == 124
     how = "ignored SIGTERM and was killed" if is_deaf else "ended on SIGTERM"
     assert run.execution["error"].startswith(f"timed out after 700ms; {how}")
+    assert (run.execution["postmortem"], run.execution["no_postmortem"]) == (
+        None,
+        "ended_by_keeper",
+    )
+    told = orchestrate("explain", run.output, "--all", cwd=run.directory).stdout
+    assert "no postmortem" in told
+    why = "the keeper ended it, for the orchestrator stood still: nobody looked"
+    assert why in " ".join(told.split())
+
+
+def test_record_says_why_nobody_looked_where_the_orchestrator_died(
+    suspects: Callable[[], Suspect],
+) -> None:
+    """The keeper ends what a killed orchestrator had started, and the record has the reason."""
+    run = suspects()
+    run.start("[ -e pid ] && exit 0; echo $$ > pid; exec sleep 600")
+    run.process.kill()
+    run.process.wait(PATIENCE_SECONDS)
+    wait_until(lambda: has_ended(run.stage), "it is at work")
+    why = "the orchestrator died before it, and with it who would have looked"
+    told = orchestrate("explain", run.output, "--all", cwd=run.directory).stdout
+    assert why in " ".join(told.split())
+    assert orchestrate("./out", "--resume", cwd=run.directory).code == 0
+    report = report_of(run.output)
+    (interrupted,) = report["earlier_invocations"][0]["stage_executions"]
+    assert interrupted["status"] == "interrupted"
+    assert interrupted["no_postmortem"] == "orchestrator_died"
+    assert run.execution["no_postmortem"] is None
 
 
 def test_silence_counts_while_nobody_looks(suspects: Callable[[], Suspect]) -> None:

@@ -45,6 +45,7 @@ NULLABLE: Final = frozenset(
         *("stderr_log", "resources", "gates", "outcome", "guard", "unless"),
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
+        "no_postmortem",
         *("retry", "rework_exit_code", "at_most", "events", "repeats"),
         *("given", "user", "uid", "host"),
     }

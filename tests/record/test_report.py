@@ -57,7 +57,7 @@ EXECUTION_KEYS = (
     *("env_keys", "cwd", "started_at", "duration_ms", "artifacts_judged_ms"),
     *("exit_code", "signal"),
     *("missing_artifacts", "malformed_artifacts", "stale_artifacts", "artifacts"),
-    *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "leaked_count"),
+    *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "no_postmortem", "leaked_count"),
     *("leaked_processes", "resources"),
 )
 DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source", "given")

@@ -69,3 +69,40 @@ def test_a_directory_that_holds_a_secret_is_its_own(tmp_path: Path) -> None:
     (tmp_path / "ready").touch()
     assert orchestrate(VALUE, "--resume", cwd=tmp_path, env=NOW).code == 0
     assert report_of(tmp_path / VALUE)["warnings"] == []
+
+
+def told_of_executor(tmp_path: Path, *given: str, env: dict[str, str]) -> list[str]:
+    """What a resume says of the settings of the executor, which has failed once."""
+    orchestrate("./out", "--resume", *given, cwd=tmp_path, env=env)
+    said = "stage 'executor' runs with other settings than before: "
+    warnings = report_of(tmp_path / "out")["warnings"]
+    return [one.removeprefix(said) for one in warnings if one.startswith(said)]
+
+
+def test_attempts_are_compared_by_value_where_they_look_alike(tmp_path: Path) -> None:
+    """Another secret in the same place is another argument, although both are shown masked."""
+    env = {"TOKEN": VALUE, "OTHER_ONE": OTHER}
+    declared = ("--executor-secret", "TOKEN", "--executor-secret", "OTHER_ONE")
+    words = ("--executor-bin", "/bin/false", "--executor-arg")
+    first = (*words, f"--key={VALUE}", *declared)
+    assert orchestrate("./out", *PASSING, *first, cwd=tmp_path, env=env).code == 1
+    assert told_of_executor(tmp_path, env=env) == []
+    second = (*words, f"--key={OTHER}", *declared)
+    assert told_of_executor(tmp_path, *second, env=env) == [
+        "args: not what attempt 2 had, in a part that is not shown"
+    ]
+    assert told_of_executor(tmp_path, env=env) == []
+
+
+def test_attempts_are_compared_by_value_where_they_look_different(tmp_path: Path) -> None:
+    """The same argument is no other one where what it holds is secret, or known, only now."""
+    words = ("--executor-bin", "/bin/false", "--executor-arg", f"--key={VALUE}")
+    assert orchestrate("./out", *PASSING, *words, cwd=tmp_path).code == 1
+    declared = ("--executor-secret", "TOKEN")
+    assert told_of_executor(tmp_path, *declared, env=NOW) == [
+        "environment: attempt 1 had no TOKEN, which is set now"
+    ]
+    assert told_of_executor(tmp_path, *words, env={}) == [
+        "environment: attempt 2 had TOKEN, which is not set now"
+    ]
+    assert VALUE in (tmp_path / "out" / "orchestrator_checkpoint.json").read_text()

@@ -81,6 +81,7 @@ UNWITNESSED: Final = frozenset(
                 *("artifacts.*.size_bytes", "artifacts_judged_ms", "duration_ms"),
                 *("ending", "error", "exit_code"),
                 *("malformed_artifacts", "missing_artifacts", "stale_artifacts", "postmortem"),
+                "no_postmortem",
                 *(
                     "reason",
                     "start_problem",

@@ -21,10 +21,12 @@ from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.text.units import span_words
+from fsm_orchestrator.vocabulary import ExitCode, LogFormat
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
+    from fsm_orchestrator.stages.judging import SlowArtifact
 
 
 def run_command(parameters: Mapping[str, Any]) -> int:
@@ -43,7 +45,13 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         )
         try:
             with contextlib.closing(progress), naming_next_command(config):
-                report = run_as_command(config, interrupts, progress, progress.on_words)
+                report = run_as_command(
+                    config,
+                    interrupts,
+                    progress,
+                    progress.on_words,
+                    None if request.log_format is LogFormat.JSON else _say_slow_artifact,
+                )
         except OrchestratorError as error:
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):
@@ -53,11 +61,18 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         if request.as_json:
             _show(report.to_json().decode(), config, interrupts)
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
-            _show(_summary(config, report, progress), config, interrupts, is_painted=True)
+            said = _summary(config, report, progress, interrupts)
+            _show(said, config, interrupts, is_painted=True)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
 
 
-def _summary(config: RunConfig, report: Report, progress: Progress) -> str:
+def _say_slow_artifact(slow: SlowArtifact) -> None:
+    """Say why nothing is seen yet. The path may hold a secret that nothing here knows of."""
+    took = span_words(slow.elapsed_ms)
+    console.stderr().write(f"still judging the artifacts of completed stages after {took}\n")
+
+
+def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: Interrupts) -> str:
     """Return the summary. A run is what it is where a library that only this needs is gone."""
     out = console.stdout()
     shape = Shape(
@@ -66,7 +81,7 @@ def _summary(config: RunConfig, report: Report, progress: Progress) -> str:
         has_stages=progress.is_live and out.is_same_as(console.stderr()),
     )
     try:
-        offer, words = _offer(config, report)
+        offer, words = _offer(config, report, interrupts)
         return summary_of(report, config.output_path, offer, shape._replace(words=words))
     except ImportError as error:
         return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
@@ -88,19 +103,29 @@ def _show(
         console.complain(str(error), remedy)
 
 
-def _offer(config: RunConfig, report: Report) -> tuple[Offer | None, Sequence[str]]:
+def _offer(
+    config: RunConfig, report: Report, interrupts: Interrupts
+) -> tuple[Offer | None, Sequence[str]]:
     """Return what to type next, and what the stage that is to blame said to stdout alone.
 
-    A run that may be closed leaves nothing, and is not looked at.
+    A run that may be closed leaves nothing, and is not looked at. The command is tried for a second
+    at most, and not after another request to end: the rest of what would be judged counts as it was
+    recorded.
     """
     if report.closure_ready:
         return None, ()
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
     from fsm_orchestrator.inspection.quoting import words_in_stdout
+    from fsm_orchestrator.stages.judging import Judging
 
     view = inspect_ended(config.output_path, report)
-    return offer_of(view, shown_path(config.output_directory)), words_in_stdout(view, WORDS_MAX)
+    heard = interrupts.count
+    trial = Judging(
+        0, lambda *_: None, lambda: None if interrupts.count == heard else interrupts.first
+    )
+    offer = offer_of(view, shown_path(config.output_directory), may_go_on=trial.may_go_on)
+    return offer, words_in_stdout(view, WORDS_MAX)
 
 
 def _print_config(config: RunConfig) -> int:
