@@ -180,7 +180,8 @@ def _changes_of(
     """
     changes = _settings_changes(run, completion, may_run=may_run)
     stage = completion.stage
-    verdict = judge_kept(run.kept.stages.get(stage) or run.kept.completed[stage])
+    settings = run.kept.stages.get(stage) or run.kept.completed[stage]
+    verdict = judge_kept(settings, completion.artifacts)
     if verdict.is_good:
         return changes
     wrong = run.masker.mask(verdict.summary())
