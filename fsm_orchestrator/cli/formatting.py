@@ -53,19 +53,26 @@ def shown_path(output_directory: str) -> str:
     return f"./{output_directory}" if is_taken else output_directory
 
 
-def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """Return rows as aligned lines; the last column is ragged. A cell may be painted."""
+def columns(
+    rows: Iterable[Sequence[str]], *, indent: str = "  ", widths: list[int] | None = None
+) -> list[str]:
+    """Return rows as aligned lines; the last column is ragged. A cell may be painted.
+
+    `widths` are those of rows before these, and are widened to what these take.
+    """
     table = [[cell if plain(cell) != cell else printable(cell) for cell in row] for row in rows]
     if not table:
         return []
-    widths = [max(shown_cells(row[index]) for row in table) for index in range(len(table[0]))]
+    taken = [[shown_cells(cell) for cell in row] for row in table]
+    widths = [] if widths is None else widths
+    widths[:] = map(max, zip(*taken, widths or taken[0], strict=True))
     return [
         indent
         + "  ".join(
-            cell + " " * (width - shown_cells(cell))
-            for cell, width in zip(row, widths, strict=True)
+            cell + " " * (width - cells)
+            for cell, width, cells in zip(row, widths, cells_of_row, strict=True)
         ).rstrip()
-        for row in table
+        for row, cells_of_row in zip(table, taken, strict=True)
     ]
 
 

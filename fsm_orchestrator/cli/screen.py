@@ -28,11 +28,15 @@ class Line(NamedTuple):
     is_dim: bool = False
 
 
-def shown(lines: Iterable[Line]) -> str:
-    """Return lines as painted text; the texts of marked lines begin below one another."""
+def shown(lines: Iterable[Line], *, mark_width: int = 0) -> str:
+    """Return lines as painted text; the texts of marked lines begin below one another.
+
+    `mark_width` is how much room the marks of lines before these had.
+    """
     every = list(lines)
     symbols = {one.mark: symbol(one.mark) for one in every if one.mark is not None}
     width = max(map(shown_cells, symbols.values()), default=0)
+    width = max(width, mark_width)
     painted = []
     for line in every:
         text = paint(line.text, Tone.DIM) if line.is_dim else printable(line.text)

@@ -62,7 +62,7 @@ def toned(text: str, level: str) -> str:
 
 def plain(text: str) -> str:
     """Return painted text without its colours."""
-    return _COLOURS.sub("", text)
+    return _COLOURS.sub("", text) if "\x1b" in text else text
 
 
 def shown_cells(text: str) -> int:

@@ -7,6 +7,7 @@ the file could be understood at all, and counts every value as lost if not.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest report, checkpoint or lifecycle that is read."""
 PRIVATE_REF_PATTERN: Final = r"[0-9a-f]{32}"
 _BEGINNING_BYTES: Final = 4096
+_DECODER: Final = json.JSONDecoder()
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -53,6 +55,10 @@ class Standpoint(NamedTuple):
 
 
 _NOT_UNDERSTOOD: Final = PrivateFacts(is_known=False)
+_LEADING: Final = frozenset({"private_ref", "secret_keys", *Standpoint._fields})
+"""The members at the beginning of a checkpoint that are looked for."""
+_BEHIND: Final = ',"lifecycle":{'
+"""What stands behind them. No text in JSON has a quotation mark of its own."""
 
 
 def document(path: Path) -> Mapping[str, Any]:
@@ -73,29 +79,31 @@ def run_id(path: Path) -> str | None:
 def leading_run_id(path: Path) -> str | None:
     """Return the run id at the beginning of a report or checkpoint; None if there is none."""
     try:
-        found = _leading_member(beginning(path), "run_id")
-    except (OSError, ValueError, RecursionError):
+        found = leading(beginning(path), frozenset({"run_id"})).get("run_id")
+    except OSError:
         return None
     return found if isinstance(found, str) and re.fullmatch(RUN_ID_PATTERN, found) else None
 
 
-def private_facts(output_directory: Path, text: str | None = None) -> PrivateFacts:
+def private_facts(output_directory: Path, members: Mapping[str, Any] | None = None) -> PrivateFacts:
     """Return what the run in a directory has that is private. Without a checkpoint it is nothing.
 
-    Reads only the beginning of the file if that says it, as in every file we write; `text` is that
-    beginning, where the caller has read it.
+    Reads only the beginning of the file if that says it, as in every file we write; `members` are
+    the leading ones, where the caller has read them.
     """
     path = output_directory / CHECKPOINT_FILE
-    if not os.path.lexists(path):
-        return PrivateFacts()
-    try:
-        text = beginning(path) if text is None else text
-        ref, keys = (_leading_member(text, name) for name in ("private_ref", "secret_keys"))
-    except (OSError, ValueError, RecursionError):
-        whole = document(path)
-        if "private_ref" not in whole or "secret_keys" not in whole:
+    if members is None:
+        if not os.path.lexists(path):
+            return PrivateFacts()
+        try:
+            members = leading(beginning(path))
+        except OSError:
+            members = {}
+    if "private_ref" not in members or "secret_keys" not in members:
+        members = document(path)
+        if "private_ref" not in members or "secret_keys" not in members:
             return _NOT_UNDERSTOOD
-        ref, keys = whole["private_ref"], whole["secret_keys"]
+    ref, keys = members["private_ref"], members["secret_keys"]
     is_ref = isinstance(ref, str) and re.fullmatch(PRIVATE_REF_PATTERN, ref) is not None
     are_keys = isinstance(keys, list) and all(isinstance(one, str) for one in keys)
     if not (is_ref or ref is None) or not are_keys:
@@ -103,13 +111,11 @@ def private_facts(output_directory: Path, text: str | None = None) -> PrivateFac
     return PrivateFacts(ref, tuple(keys))
 
 
-def standpoint(text: str) -> Standpoint | None:
-    """Return where a run stands, by the beginning of its checkpoint; None where it does not say."""
+def standpoint(members: Mapping[str, Any]) -> Standpoint | None:
+    """Return where a run stands, by the leading members of its checkpoint; None if not all say."""
     try:
-        return Standpoint(
-            *(_leading_member(text, name) for name in Standpoint._fields),
-        )
-    except (ValueError, RecursionError):
+        return Standpoint(*(members[name] for name in Standpoint._fields))
+    except KeyError:
         return None
 
 
@@ -126,24 +132,33 @@ def beginning(path: Path) -> str:
         os.close(descriptor)
 
 
-def _leading_member(text: str, key: str) -> Any:
-    """Return the value of a member of the JSON object that a text begins, however it is spaced.
+def leading(text: str, names: frozenset[str] = _LEADING) -> Mapping[str, Any]:
+    """Return members of the JSON object that a text begins, as far as the text has them whole.
+
+    All of `names` that are among them; however it is spaced, and whatever is behind them.
+    """
+    found: dict[str, Any] = {}
+    with contextlib.suppress(ValueError, RecursionError):
+        if (end := text.find(_BEHIND)) >= 0:  # as in every file we write: read at once
+            return dict(json.loads(text[:end] + "}"))
+    with contextlib.suppress(ValueError, RecursionError):
+        at = _after(text, 0, "{")
+        while len(found) < len(names):
+            name, at = _DECODER.raw_decode(text, at)
+            value, end = _DECODER.raw_decode(text, _after(text, at, ":"))
+            at = _after(text, end, ",")  # a number at the end of the text may be cut
+            if isinstance(name, str) and name in names:
+                found.setdefault(name, value)
+    return found
+
+
+def _after(text: str, at: int, mark: str) -> int:
+    """Return where what follows a mark begins, space aside.
 
     Raises:
-        ValueError: the text has no such member, or is cut before the end of its value.
+        ValueError: something else than the mark is there.
     """
-    decoder = json.JSONDecoder()
-
-    def after(at: int, mark: str) -> int:
-        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches everywhere
-        if not text.startswith(mark, at):
-            raise ValueError(f"{mark!r} is missing")
-        return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]  # as above
-
-    at = after(0, "{")
-    while True:
-        name, at = decoder.raw_decode(text, at)
-        value, end = decoder.raw_decode(text, after(at, ":"))
-        at = after(end, ",")  # a number at the end of the text may be cut
-        if name == key:
-            return value
+    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches everywhere
+    if not text.startswith(mark, at):
+        raise ValueError(f"{mark!r} is missing")
+    return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]  # as above

@@ -201,7 +201,7 @@ def run_directory(output: Path, run_id: str | None) -> Path:
     if run_id not in known:
         latest = archive.earlier_run_id(output)
         ids = known if latest is None else [*known, latest]
-    from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
+        from fsm_orchestrator.text.phrases import suggestion  # noqa: PLC0415 - for a typo
 
         others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
         raise UsageError(

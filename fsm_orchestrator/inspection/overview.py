@@ -7,7 +7,9 @@ whole. What else the two say, and whether the run can be resumed, is for `status
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +25,12 @@ from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Ti
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
-from fsm_orchestrator.stages.output_files import StageLog, logs_of
+from fsm_orchestrator.stages.output_files import LatestLog, latest_logs
 from fsm_orchestrator.stages.output_tail import last_line
 from fsm_orchestrator.vocabulary import Outcome, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class RunOverview(StrictModel):
@@ -64,10 +67,15 @@ class RunOverview(StrictModel):
 
 def is_run_directory(directory: Path) -> bool:
     """Return whether a run has left its files here."""
-    try:
-        return any((directory / name).exists() for name in (REPORT_FILE, CHECKPOINT_FILE))
-    except OSError:  # not readable for this user: reported later, never passed over
-        return True
+    for name in (REPORT_FILE, CHECKPOINT_FILE):
+        try:
+            os.stat(os.path.join(directory, name))
+        except OSError as error:
+            if error.errno not in _ABSENT:  # not readable: reported later, never passed over
+                return True
+        else:
+            return True
+    return False
 
 
 def overview_of(directory: Path, shown: str) -> RunOverview:
@@ -79,16 +87,16 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         return RunOverview(**known, trouble=str(error))
     if holder is not None:
         known |= {"run_id": holder.run_id, "standing": standing_of_held(directory, holder)}
-    logs = logs_of(directory)
-    newest = _newest(logs)
-    if newest is not None:
+    logs = latest_logs(directory)
+    if logs:
+        newest = max(logs, key=lambda one: (one.status.st_ctime_ns, one))
         known |= {"stage": newest.stage, "attempt": newest.attempt}
     try:
         report = read_latest_invocation(directory / REPORT_FILE)
     except ReportError as error:
         return RunOverview(**known, trouble=str(error))
-    text = _beginning(directory)
-    if holder is None and _may_be_contradicted(directory, report, text):
+    members = _leading_members(directory)
+    if holder is None and _may_be_contradicted(directory, report, members):
         try:
             view = inspect_run(directory)
         except CommandError as error:
@@ -101,25 +109,27 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
         "since": report.transitions[-1].at if report.transitions else report.started_at,
         "blocked_reason_codes": report.blocked_reason_codes,
         "exit_code": report.exit_code,
-        "last_line": _last_line(directory, logs, report, text),
+        "last_line": _last_line(directory, logs, report, members),
     }
     return RunOverview(**known)
 
 
-def _beginning(directory: Path) -> str | None:
+def _leading_members(directory: Path) -> Mapping[str, Any] | None:
     try:
-        return peek.beginning(directory / CHECKPOINT_FILE)
+        return peek.leading(peek.beginning(directory / CHECKPOINT_FILE))
     except OSError:
         return None
 
 
-def _may_be_contradicted(directory: Path, report: Report, text: str | None) -> bool:
+def _may_be_contradicted(
+    directory: Path, report: Report, members: Mapping[str, Any] | None
+) -> bool:
     """Return whether the beginning of the checkpoint says, or hints at, what the report does not.
 
     In most lifecycles each end has the name of its outcome; others are looked at whole. Without a
     checkpoint, only a run that is said to be done has to be looked at again.
     """
-    here = None if text is None else peek.standpoint(text)
+    here = None if members is None else peek.standpoint(members)
     outcome = report.terminal_state
     if here is None:
         has_none = not os.path.lexists(directory / CHECKPOINT_FILE)
@@ -133,40 +143,35 @@ def _may_be_contradicted(directory: Path, report: Report, text: str | None) -> b
     return not is_named or (report.closure_ready and outcome is not Outcome.DONE)
 
 
-def run_directories(directory: Path) -> tuple[Path, ...]:
-    """Return the run directories right below a directory, by name.
+def run_directories(directory: Path) -> Iterator[Path]:
+    """Return the run directories right below a directory, by name; each is looked for when due.
 
     Raises:
         ReportError: the directory cannot be read.
     """
     try:
-        found = [entry for entry in directory.iterdir() if entry.is_dir()]
+        with os.scandir(directory) as entries:
+            names = sorted(one.name for one in entries if _may_be_directory(one))
     except OSError as error:
         raise ReportError(f"cannot read {directory}: {files.reason(error)}") from error
-    return tuple(sorted(entry for entry in found if is_run_directory(entry)))
+    return filter(is_run_directory, (directory / name for name in names))
+
+
+def _may_be_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links, or what lies behind a link may not be seen
+        return False
 
 
 def _last_line(
-    directory: Path, logs: tuple[StageLog, ...], report: Report, text: str | None
+    directory: Path, logs: Sequence[LatestLog], report: Report, members: Mapping[str, Any] | None
 ) -> str:
     """Return the last printed line; none if it may hold a value that is no longer known."""
-    secrets = known_secrets(directory, text)
+    secrets = known_secrets(directory, members)
     if secrets.are_lost or secrets.unknown:
         return ""
     for execution in report.stage_executions:
         if not secrets.cover(execution.stage, execution.env_keys):
             return ""
-    latest = {log.stage: log.attempt for log in logs}  # sorted: the last attempt of each stage
-    of_latest = [log for log in logs if log.attempt == latest[log.stage]]
-    return last_line(of_latest, secrets.masker)[:LINE_CHARACTERS_MAX]
-
-
-def _newest(logs: tuple[StageLog, ...]) -> StageLog | None:
-    """Return the log of the attempt that began last."""
-    dated = []
-    for log in logs:
-        try:
-            dated.append((log.path.stat().st_ctime_ns, log))
-        except OSError:
-            continue
-    return max(dated)[1] if dated else None
+    return last_line(logs, secrets.masker)[:LINE_CHARACTERS_MAX]

@@ -187,7 +187,7 @@ def _changes_of(
     stage = completion.stage
     settings = run.kept.stages.get(stage) or run.kept.completed[stage]
     try:
-        verdict = judge_kept(settings, run.may_go_on)
+        verdict = judge_kept(settings, completion.artifacts, run.may_go_on)
     except JudgingCutShortError:
         return changes
     if verdict.is_good:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model.execution import StageExecution, own_failure
+from fsm_orchestrator.model.execution import Artifact, StageExecution, own_failure
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.secrets.masking import Masker
@@ -24,8 +24,10 @@ from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
 UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
 
 
-def judge_kept(settings: StageSettings, may_go_on: MayGoOn = always) -> ArtifactsVerdict:
-    """Judge the expected artifacts of a completed stage as they are now.
+def judge_kept(
+    settings: StageSettings, known: Collection[Artifact], may_go_on: MayGoOn = always
+) -> ArtifactsVerdict:
+    """Judge the expected artifacts of a completed stage, which left `known`, as they are now.
 
     One whose path is not known here counts as missing: nothing is looked for under a masked path.
 
@@ -33,8 +35,8 @@ def judge_kept(settings: StageSettings, may_go_on: MayGoOn = always) -> Artifact
         JudgingCutShortError: `may_go_on` said no.
     """
     masked = _unknown_artifacts(settings)
-    known = tuple(one for one in settings.expected_artifacts if one not in masked)
-    verdict = judge(known, None, allow_stale=True, may_go_on=may_go_on)
+    paths = tuple(one for one in settings.expected_artifacts if one not in masked)
+    verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in masked)
     return verdict._replace(missing=(*verdict.missing, *unknown))
 
@@ -55,7 +57,8 @@ def judge_artifacts(
     stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
     masked = [path for one in stages for path in _unknown_artifacts(one)]
     paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True, may_go_on=may_go_on)
+    known = [one for completion in checkpoint.completions for one in completion.artifacts]
+    verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
     return verdict._replace(missing=(*verdict.missing, *unknown))
 

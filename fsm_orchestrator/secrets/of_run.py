@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.secrets import private_file
@@ -61,12 +61,12 @@ NONE_KNOWN: Final = KnownSecrets({}, frozenset(), {}, (), are_lost=True)
 """Known of a run whose checkpoint cannot be understood."""
 
 
-def known_secrets(directory: Path, text: str | None = None) -> KnownSecrets:
+def known_secrets(directory: Path, members: Mapping[str, Any] | None = None) -> KnownSecrets:
     """Return the values of the run in a directory, as far as they are still known.
 
-    `text` is the beginning of its checkpoint, where the caller has read it.
+    `members` are the leading ones of its checkpoint, where the caller has read them.
     """
-    facts = peek.private_facts(directory, text)
+    facts = peek.private_facts(directory, members)
     if not facts.is_known:
         return NONE_KNOWN
     private = None if facts.ref is None else private_file.load(facts.ref, directory)

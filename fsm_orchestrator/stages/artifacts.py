@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, stamp_of, stat_of
-from fsm_orchestrator.stages.strict_json import problem_of
+from fsm_orchestrator.stages.strict_json import judge_name, problem_of
 from fsm_orchestrator.text.phrases import printable_name
 
 if TYPE_CHECKING:
@@ -111,6 +112,15 @@ class _Kind(Enum):
     STALE = "stale"
 
 
+class _Terms(NamedTuple):
+    """What every path is judged by, as in `judge`."""
+
+    snapshot: Snapshot | None
+    unfinished: Collection[tuple[int, int]]
+    known: Collection[Artifact]
+    may_go_on: MayGoOn
+
+
 class _WrongError(Exception):
     """Why one artifact is not good."""
 
@@ -126,6 +136,7 @@ def judge(
     *,
     allow_stale: bool,
     unfinished: Collection[tuple[int, int]] = (),
+    known: Collection[Artifact] = (),
     may_go_on: MayGoOn = always,
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
@@ -137,6 +148,8 @@ def judge(
         allow_stale: whether what the attempt left untouched is good too.
         unfinished: the files, by device and inode, that somebody could still write to who was
             ended then: whatever they hold, it may be a part only.
+        known: what was good before: bytes that the same judge has found to be JSON are digested
+            again, but not judged again.
         may_go_on: asked for each MiB that is read, and before and after each file.
 
     Raises:
@@ -144,10 +157,10 @@ def judge(
     """
     good: list[Artifact] = []
     wrong: dict[_Kind, list[ArtifactProblem]] = {kind: [] for kind in _Kind}
+    terms = _Terms(None if allow_stale else snapshot, unfinished, known, may_go_on)
     for path in dict.fromkeys(paths):
         try:
-            judged = _judge_one(path, None if allow_stale else snapshot, unfinished, may_go_on)
-            good.append(judged)
+            good.append(_judge_one(path, terms))
         except _WrongError as error:
             wrong[error.kind].append(ArtifactProblem(path, error.reason))
     return ArtifactsVerdict(
@@ -158,12 +171,7 @@ def judge(
     )
 
 
-def _judge_one(
-    path: str,
-    snapshot: Snapshot | None,
-    unfinished: Collection[tuple[int, int]],
-    may_go_on: MayGoOn,
-) -> Artifact:
+def _judge_one(path: str, terms: _Terms) -> Artifact:
     """Return the artifact at `path`.
 
     Raises:
@@ -173,11 +181,11 @@ def _judge_one(
         # Looked at before it is opened: opening a device may do something, and a FIFO may wait.
         found = stat_of(path)
         _refuse_other_kinds(found)
-        if (found.st_dev, found.st_ino) in unfinished:
+        if (found.st_dev, found.st_ino) in terms.unfinished:
             raise _WrongError(_Kind.MALFORMED, "still open for writing when its writer was ended")
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
-            return _judge_open(path, descriptor, snapshot, may_go_on)
+            return _judge_open(path, descriptor, terms)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -186,28 +194,50 @@ def _judge_one(
         raise _WrongError(_Kind.MALFORMED, "too little memory to judge it") from error
 
 
-def _judge_open(
-    path: str, descriptor: int, snapshot: Snapshot | None, may_go_on: MayGoOn
-) -> Artifact:
+def _judge_open(path: str, descriptor: int, terms: _Terms) -> Artifact:
     """Judge the file that was opened, whatever is at its path by now."""
     before = os.fstat(descriptor)
     _refuse_other_kinds(before)
-    if snapshot is not None:
-        _refuse_stale(path, before, snapshot)
-    is_json = path.lower().endswith(".json")
-    bytes_max = JSON_BYTES_MAX if is_json else ARTIFACT_BYTES_MAX
+    if terms.snapshot is not None:
+        _refuse_stale(path, before, terms.snapshot)
+    judge = judge_name() if path.lower().endswith(".json") else None
+    bytes_max = ARTIFACT_BYTES_MAX if judge is None else JSON_BYTES_MAX
     if before.st_size > bytes_max:
         raise _WrongError(_Kind.MALFORMED, f"larger than {_size_text(bytes_max)}, not judged")
-    with _AskingFile(descriptor, lambda: _ask(may_go_on, path)) as stream:
-        digest, size_bytes, data = _read(stream, before.st_size, keep=is_json)
+    known = {
+        one.sha256
+        for one in terms.known
+        if (one.size_bytes, one.judged_by) == (before.st_size, judge)
+    }
+
+    ask = partial(_ask, terms.may_go_on, path)
+    digest, data = _read_as_it_was(descriptor, before, ask, keep=judge is not None and not known)
+    problem = None
+    if judge is not None and digest not in known:
+        if known:
+            digest, data = _read_as_it_was(descriptor, before, ask, keep=True)
+        problem = problem_of(data, ask)
+    ask()
+    if problem is not None:
+        raise _WrongError(_Kind.MALFORMED, problem)
+    return Artifact(path=path, sha256=digest, size_bytes=before.st_size, judged_by=judge)
+
+
+def _read_as_it_was(
+    descriptor: int, before: os.stat_result, ask: Callable[[], None], *, keep: bool
+) -> tuple[str, bytes | bytearray]:
+    """Return the digest and, if `keep`, the content of a file.
+
+    Raises:
+        _WrongError: it is not as it was `before`.
+    """
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with _AskingFile(descriptor, ask) as stream:
+        digest, size_bytes, data = _read(stream, before.st_size, keep=keep)
     after = os.fstat(descriptor)
     if size_bytes != after.st_size or stamp_of(after) != stamp_of(before):
         raise _WrongError(_Kind.MALFORMED, "changed while it was read")
-    problem = problem_of(data) if is_json else None
-    _ask(may_go_on, path)
-    if problem is not None:
-        raise _WrongError(_Kind.MALFORMED, problem)
-    return Artifact(path=path, sha256=digest, size_bytes=size_bytes)
+    return digest, data
 
 
 def _ask(may_go_on: MayGoOn, path: str) -> None:

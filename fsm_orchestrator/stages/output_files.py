@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.constants import LOGS_DIRECTORY, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
@@ -29,6 +29,21 @@ class StageLog:
     path: Path
 
 
+class LatestLog(NamedTuple):
+    """A log of the last attempt of a stage, and what it was when it was looked at."""
+
+    attempt: int
+    stage: str
+    is_stderr: bool
+    name: str
+    status: os.stat_result
+
+    @property
+    def log(self) -> StageLog:
+        """The log, to be read."""
+        return StageLog(self.attempt, self.stage, self.is_stderr, Path(self.name))
+
+
 def logs_of(directory: Path) -> tuple[StageLog, ...]:
     """Return the log files in a run's directory, by stage and attempt, stdout before stderr.
 
@@ -46,6 +61,32 @@ def _found(directory: Path) -> Iterator[StageLog]:
         match = _NAME.fullmatch(entry.name)
         if match is not None and entry.is_file(follow_symlinks=False):
             yield StageLog(int(match[2]), match[1], match[3] == "stderr", Path(entry.path))
+
+
+def latest_logs(directory: Path) -> list[LatestLog]:
+    """Return the logs of the last attempt of each stage; of all others only names are read."""
+    latest: dict[str, list[tuple[int, bool, os.DirEntry[str]]]] = {}
+    try:
+        with os.scandir(os.path.join(directory, LOGS_DIRECTORY)) as entries:
+            for entry in entries:
+                match = _NAME.fullmatch(entry.name)
+                if match is None or not entry.is_file(follow_symlinks=False):
+                    continue
+                stage, attempt = match[1], int(match[2])
+                found = latest.setdefault(stage, [])
+                if found and found[0][0] < attempt:
+                    found.clear()
+                if not found or found[0][0] == attempt:
+                    found.append((attempt, match[3] == "stderr", entry))
+    except OSError:
+        return []
+    logs = []
+    for stage, found in latest.items():
+        for attempt, is_stderr, entry in found:
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                logs.append(LatestLog(attempt, stage, is_stderr, entry.path, status))
+    return logs
 
 
 def log_names(stage: str, attempt: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.output_files import StageLog
+from fsm_orchestrator.stages.output_files import LatestLog, StageLog
 from fsm_orchestrator.text.terminal import shown_line
 
 TAIL_BYTES: Final = 4096
@@ -63,18 +63,11 @@ def tail_of(log: StageLog, masker: Masker, *, errors: str = "replace") -> Tail |
         os.close(descriptor)
 
 
-def last_line(logs: Iterable[StageLog], masker: Masker) -> str:
+def last_line(logs: Iterable[LatestLog], masker: Masker) -> str:
     """Return the last line that is not blank of the log written last; empty if there is none."""
-    written = []
-    for log in logs:
-        try:
-            found = log.path.stat()
-        except OSError:
-            continue
-        if found.st_size:
-            written.append((found.st_mtime_ns, log))
-    for _, log in sorted(written, reverse=True):
-        tail = tail_of(log, masker)
+    written = [one for one in logs if one.status.st_size]
+    for one in sorted(written, key=lambda one: (one.status.st_mtime_ns, one), reverse=True):
+        tail = tail_of(one.log, masker)
         lines = [] if tail is None else tail.text.split("\n")[1 if tail.is_cut else 0 :]
         for line in reversed(lines):
             if shown := shown_line(line).strip():

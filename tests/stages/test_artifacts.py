@@ -209,7 +209,7 @@ def test_file_that_fails_to_read_is_malformed() -> None:
 def test_too_little_memory_makes_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be judged for want of memory counts against the stage."""
 
-    def exhaust(_data: bytes) -> str | None:
+    def exhaust(_data: bytes, _between: object) -> str | None:
         raise MemoryError
 
     monkeypatch.setattr(artifacts, "problem_of", exhaust)

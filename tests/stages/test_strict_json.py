@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsm_orchestrator.stages.strict_json import problem_of
+from fsm_orchestrator.stages.strict_json import _SLICE_BYTES, problem_of
 
 MALFORMED = [
     (b" \n", "line 2 column 1: the file ends too early"),
@@ -187,6 +187,49 @@ def test_memory_stays_a_small_multiple_of_the_size(item: bytes) -> None:
     assert peak_bytes < 2 * len(data)
 
 
+@pytest.mark.parametrize("character", ["\u00e9", "\u4e2d", "\U0001f600"])
+@pytest.mark.parametrize("before", range(5))
+def test_character_may_lie_on_the_edge_of_a_slice(character: str, before: int) -> None:
+    """What is decoded in slices is as good, or as bad at the same place, as in one piece."""
+    text = b'"' + b"x" * (_SLICE_BYTES - 1 - before) + character.encode() * 2
+    assert problem_of(text + b'"') is None
+    cut = text[: -len(character.encode())]
+    assert problem_of(cut + b'\xff"') == f"not UTF-8: invalid at byte offset {len(cut)}"
+    torn_at = len(text) - len(character.encode())
+    assert problem_of(text[:-1] + b'"') == f"not UTF-8: invalid at byte offset {torn_at}"
+    assert problem_of(text[:-1]) == f"not UTF-8: invalid at byte offset {torn_at}"
+
+
+def test_memory_of_any_text_stays_a_small_multiple_of_its_size() -> None:
+    """Nor is the text held decoded, where each character would take four bytes."""
+    data = b'["' + "\U0001f600".encode() + b"x" * 16 * 1024**2 + b'"]'
+    assert problem_of(b"[]") is None
+    tracemalloc.start()
+    try:
+        assert problem_of(data) is None
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < len(data)
+
+
+def test_judging_can_be_called_off_between_slices() -> None:
+    """Whoever wants no verdict any more is asked for each slice; the rest is left alone."""
+    data = b'"' + b"x" * 8 * _SLICE_BYTES + b'"'
+    asked: list[int] = []
+
+    def called_off() -> None:
+        asked.append(len(asked))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        problem_of(data, called_off)
+    asked.clear()
+    assert problem_of(data, lambda: asked.append(0)) is None
+    assert len(asked) == 9
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -228,3 +271,29 @@ def test_agrees_with_the_standard_decoder_on_damaged_json(
 def test_agrees_with_the_standard_decoder_on_noise(data: bytes) -> None:
     """Any short row of JSON's own characters gets the strict standard decoder's verdict."""
     assert (problem_of(data) is None) == is_accepted_by_the_standard_decoder(data)
+
+
+@given(st.lists(st.sampled_from(list(b"-+0019.eE")), min_size=1, max_size=9).map(bytes))
+def test_agrees_with_the_standard_decoder_on_numbers(data: bytes) -> None:
+    """Signs, points, exponents and leading zeros get its verdict, alone and in a list."""
+    for document in (data, b"[" + data + b"]", b'{"a":' + data + b',\n"a":-0}'):
+        assert (problem_of(document) is None) == is_accepted_by_the_standard_decoder(document)
+
+
+_ESCAPES = ["\\u", "\\", "d83d", "de00", "D8", "00", "41", "n", "x", '"', "\u00e9", "\t", "\x7f"]
+
+
+@given(st.lists(st.sampled_from(_ESCAPES), max_size=9).map("".join))
+def test_agrees_with_the_standard_decoder_on_escapes(text: str) -> None:
+    """Escapes, halves of surrogate pairs and raw controls get its verdict, as value and as name."""
+    string = f'"{text}"'.encode()
+    for document in (string, b"{" + string + b":1}"):
+        assert (problem_of(document) is None) == is_accepted_by_the_standard_decoder(document)
+
+
+@given(st.binary(max_size=4), st.integers(0, 3))
+def test_agrees_with_the_standard_decoder_on_bytes(noise: bytes, at: int) -> None:
+    """Bytes of any value get its verdict, inside of strings and outside."""
+    for before, after in ((b'["', b'"]'), (b"[1", b"]"), (b"[] ", b" ")):
+        document = before + noise[at:] + after + noise[:at]
+        assert (problem_of(document) is None) == is_accepted_by_the_standard_decoder(document)

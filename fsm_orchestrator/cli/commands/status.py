@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
-from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
-from fsm_orchestrator.cli.style import Mark, ellipsis, shown_cells, symbol
+from fsm_orchestrator.cli.screen import mark_of
+from fsm_orchestrator.cli.style import symbol
 from fsm_orchestrator.cli.summary import (
     WORDS_MAX,
     Shape,
@@ -23,7 +24,7 @@ from fsm_orchestrator.cli.summary import (
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
-from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.errors import CommandError, ReportError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     InspectedRun,
@@ -34,12 +35,9 @@ from fsm_orchestrator.inspection.inspected_run import (
     state_now,
 )
 from fsm_orchestrator.inspection.overview import (
-    RunOverview,
     is_run_directory,
-    overview_of,
     run_directories,
 )
-from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -48,8 +46,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
 
 ARCHIVED_SHOWN_MAX: Final = 3
-LINE_WIDTH_MIN: Final = 20
-PATH_WIDTH_MAX: Final = 4096
 
 
 def status_command(parameters: Mapping[str, Any]) -> int:
@@ -59,16 +55,32 @@ def status_command(parameters: Mapping[str, Any]) -> int:
     outputs = [output_directory_of(one) for one in typed]
     if run_id is not None and len(typed) > 1:
         raise UsageError("--run-id names a run in one OUT, and several were given")
-    below = [() if run_id is not None else _runs_below(output) for output in outputs]
-    if len(typed) == 1 and not below[0]:
+    if len(typed) == 1 and (run_id is not None or not any(_runs_below(outputs[0]))):
         return _one(typed[0], outputs[0], run_id, as_json=as_json)
-    return _many(list(zip(typed, outputs, below, strict=True)), as_json=as_json)
+    from fsm_orchestrator.cli.run_list import write_list
+
+    return write_list(_runs_in(zip(typed, outputs, strict=True)), as_json=as_json)
 
 
-def _runs_below(output: Path) -> tuple[Path, ...]:
+def _runs_in(named: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path]]:
+    """Yield each run in the order given, as it is shown; those of a directory by name.
+
+    A directory that cannot be looked into is one of them: what is wrong with it is in its line.
+    """
+    for name, output in named:
+        is_parent = False
+        with contextlib.suppress(CommandError, ReportError):
+            for run in _runs_below(output):
+                is_parent = True
+                yield os.path.join(name, run.name), run
+        if not is_parent:
+            yield name, output
+
+
+def _runs_below(output: Path) -> Iterator[Path]:
     """Return the run directories below a directory that is not one itself."""
     if is_run_directory(output) or holder_of(output) is not None:
-        return ()
+        return iter(())
     return run_directories(output)
 
 
@@ -95,49 +107,6 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         earlier = _archived_line(sorted(archive.archived_run_ids(output)))
         console.stdout().show(text_of(view, typed) + _origin_line(view) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
-
-
-def _many(named: Sequence[tuple[str, Path, tuple[Path, ...]]], *, as_json: bool) -> int:
-    """Print one line for each run, in the order given; those of a directory by name."""
-    out, runs = console.stdout(), []
-    for name, output, below in named:
-        if below:
-            runs += [overview_of(one, os.path.join(name, one.name)) for one in below]
-        else:
-            runs.append(overview_of(output, name))
-    if as_json:
-        documents = [one.model_dump(mode="json") for one in runs]
-        text = json.dumps({"runs": documents}, indent=2, ensure_ascii=False)
-        out.write(f"{text}\n")
-    else:
-        out.show(shown(_lines(runs, out.width if out.is_terminal else None)))
-    return ExitCode.DONE if all(one.trouble is None for one in runs) else ExitCode.FAILED
-
-
-def _lines(runs: Sequence[RunOverview], width: int | None) -> Iterator[Line]:
-    """Yield a line for each run; none is wider than `width`, and what is cut ends in an ellipsis.
-
-    Of what does not fit the end of a reason or of the last words is left out, and of a long path
-    its middle.
-    """
-    path_width = PATH_WIDTH_MAX if width is None else max(width // 3, LINE_WIDTH_MIN)
-    rows = [("run in", "stands", "for", "stage", "reason or last words")]
-    marks: list[Mark | None] = [None]
-    for one in runs:
-        standing = "unreadable" if one.standing is None else one.standing.words
-        marks.append(Mark.BAD if one.standing is None else mark_of(one.standing))
-        where = one.current_state or "-"
-        if one.standing is not None and one.standing.is_held:
-            standing = f"{standing}: {where}"
-        stage = "-" if one.stage is None else f"{one.stage} {one.attempt}"
-        reason = one.trouble or ", ".join(one.blocked_reason_codes) or one.last_line
-        since = "-" if one.since is None else age(one.since)
-        path = cut_in_middle(printable(one.output_directory), path_width, ellipsis())
-        rows.append((path, standing, since, stage, reason))
-    lead = max(shown_cells(symbol(mark)) for mark in marks if mark is not None) + 1
-    for mark, text in zip(marks, columns(rows, indent=""), strict=True):
-        line = text if width is None else shortened(text, max(width, LINE_WIDTH_MIN) - lead)
-        yield Line(f"{'':<{lead}}{line}" if mark is None else line, mark, is_dim=mark is None)
 
 
 def _archived_text(view: InspectedRun) -> str:
