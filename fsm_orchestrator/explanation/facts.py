@@ -37,3 +37,5 @@ class FactName(StrEnum):
     USED = "used"
     LOG = "log"
     POSTMORTEM = "postmortem"
+    PROBLEM = "problem"
+    EVIDENCE = "evidence"

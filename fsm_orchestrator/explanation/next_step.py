@@ -26,7 +26,14 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
+from fsm_orchestrator.vocabulary import (
+    Ending,
+    GateSource,
+    OnChangedStage,
+    Outcome,
+    PlannedAction,
+    Standing,
+)
 
 VALUE_UNKNOWN: Final = "VALUE"
 _RAISED: Final = {
@@ -135,7 +142,7 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> _
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
         for decision in view.report.gate_decisions:
-            if not decision.passed:
+            if not decision.passed and decision.source is not GateSource.EVIDENCE:
                 passing = GATE_RULES[decision.gate].passing
                 words += [f"--{decision.gate.value}-status", passing]
                 settings["gates"][decision.gate] = passing

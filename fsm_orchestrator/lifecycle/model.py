@@ -162,6 +162,12 @@ class Lifecycle(StrictModel):
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
 
     @cached_property
+    def gates_after_stages(self) -> frozenset[str]:
+        """The names of the gate states that a run can enter after a stage, resumes left out."""
+        reached = {name for stage in self.stages for name in self._onward_from(stage)}
+        return frozenset(name for name in reached if self.states[name].kind is StateKind.GATE)
+
+    @cached_property
     def loops(self) -> tuple[Edge, ...]:
         """The edges that have a bound, `at_most`, in file order."""
         return tuple(edge for edge in self.edges if edge.at_most is not None)
@@ -191,10 +197,15 @@ class Lifecycle(StrictModel):
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """Return `stage` and every stage that can follow in one invocation, in file order."""
-        reached = [stage]
+        reached = self._onward_from(stage)
+        return tuple(name for name in self.stages if name in reached)
+
+    def _onward_from(self, state: str) -> list[str]:
+        """Return a state and every state that can follow in one invocation."""
+        reached = [state]
         for source in reached:
             for edge in self.edges:
                 is_onward = edge.source == source and edge.trigger is not Trigger.RESUME
                 if is_onward and edge.dest not in reached:
                     reached.append(edge.dest)
-        return tuple(name for name in self.stages if name in reached)
+        return reached

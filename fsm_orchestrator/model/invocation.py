@@ -1,12 +1,18 @@
 """The record of one invocation: its gate decisions, transitions and stage executions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from fsm_orchestrator.model.base import Count, Many, Ordinal, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, Gate, GateSource, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import EvidenceRecord
+else:
+    EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
 
 class TransitionRecord(StrictModel):
@@ -49,6 +55,13 @@ class GateDecision(StrictModel):
     source: GateSource = Field(description="Where the signal came from.")
     given: SignalGiven | None = Field(
         description="When and by whom the signal was given; null when it was not given."
+    )
+    evidence: EvidenceRecord | None = Field(
+        default=None,
+        description=(
+            "What the gate's source said, or why a typed signal does not count; null where the"
+            " signal was typed, or was not given."
+        ),
     )
 
 

@@ -6,15 +6,16 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
-from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.gates.judging import have_passed
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.foreseen import (
     ForeseenFailure,
     ForeseenWay,
@@ -37,6 +38,11 @@ from fsm_orchestrator.vocabulary import (
     PlannedAction,
     StageStatus,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
 class PlannedStage(StrictModel):
@@ -81,6 +87,7 @@ class Plan(StrictModel):
     run_id: str
     as_of: str
     lifecycle: str
+    subject: Subject | None
     gates_guard: GatesGuard
     execution_mode: ExecutionMode
     archives_earlier_run: bool
@@ -104,13 +111,14 @@ class _Foresight(NamedTuple):
 def plan_of(preparation: Preparation) -> Plan:
     """Return the plan of an invocation; a stage that can be started is taken to succeed."""
     checkpoint = preparation.checkpoint
-    decisions = judge(checkpoint.gate_signals)
+    decisions = preparation.expected_decisions
     foresight = _foresight(preparation)
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
         as_of=checkpoint.invocation.started_at,
         lifecycle=checkpoint.lifecycle.name,
+        subject=checkpoint.subject,
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
@@ -135,7 +143,7 @@ def _foresight(preparation: Preparation) -> _Foresight:
         if checkpoint.completion_of(stage) is None
         and (failure := foreseen_failure(preparation, stage)) is not None
     }
-    do_pass = have_passed(judge(checkpoint.gate_signals), MANDATORY_GATES)
+    do_pass = have_passed(preparation.expected_decisions, MANDATORY_GATES)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -21,10 +21,10 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
-from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.model.invocation import InvocationRecord, SignalGiven
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, SignalGiven
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
@@ -40,12 +40,14 @@ from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     ExecutionMode,
+    Gate,
     GatesGuard,
     InputKind,
     Trigger,
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.preparation.changes import Change
 
 OUR_VARIABLES: Final = "ORCHESTRATOR_"
@@ -99,14 +101,30 @@ class Preparation(NamedTuple):
         """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
         guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-        do_pass = have_passed(judge(self.checkpoint.gate_signals), MANDATORY_GATES)
+        do_pass = have_passed(self.expected_decisions, MANDATORY_GATES)
         return self.first_trigger is not None and has_work and (do_pass or not guards_stages)
+
+    @property
+    def expected_decisions(self) -> tuple[GateDecision, ...]:
+        """The decisions of the gates, where every source passes: none is asked."""
+        return expected_decisions(self.checkpoint.gate_signals, self.checkpoint.sources)
 
     @property
     def kill_grace_ms(self) -> int:
         """The time, in milliseconds, that leftovers of an attempt have to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
+
+
+def expected_decisions(
+    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+) -> tuple[GateDecision, ...]:
+    """Judge the gates as if every source passed, asking none."""
+    if not sources:
+        return judge(signals)
+    from fsm_orchestrator.preparation.asked_about import expected  # noqa: PLC0415 - rare
+
+    return expected(signals, sources)
 
 
 def new_invocation(

@@ -4,7 +4,7 @@ Reading a file without believing it is checkpoint_reader.py's duty, writing it r
 """
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ from fsm_orchestrator.model.execution import (
     idempotency_key,
 )
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.record.completion import Completion
@@ -39,7 +40,14 @@ from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import Gate, OnLeak, Outcome, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
 class Checkpoint(StrictModel):
@@ -73,6 +81,12 @@ class Checkpoint(StrictModel):
     lifecycle: Lifecycle = Field(description="The lifecycle that the run follows, whole.")
     gate_signals: Annotated[tuple[GateSignal, ...], Many] = Field(
         description="The signal of each gate, in judging order."
+    )
+    sources: dict[Gate, SourceModel] = Field(
+        default_factory=dict, description="The source of each gate's evidence, where it has one."
+    )
+    subject: Subject | None = Field(
+        default=None, description="What the run is about; null where that was not said."
     )
     timeout_ms: Milliseconds | None = Field(
         description=(

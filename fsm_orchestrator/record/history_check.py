@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge, signal_problem
+from fsm_orchestrator.gates.judging import decision_problem, have_passed, signal_problem
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.attempt_check import (
@@ -24,7 +24,7 @@ from fsm_orchestrator.record.folding import is_foldable
 from fsm_orchestrator.record.moving_out import earlier_problems
 from fsm_orchestrator.record.origin_check import given_problems, origin_problems, secret_problems
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, GateSource, Trigger
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
@@ -169,7 +169,8 @@ def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
     if tuple(signal.gate for signal in checkpoint.gate_signals) != MANDATORY_GATES:
         yield "gate_signals: must hold one signal for each gate, in judging order"
     in_force = checkpoint.decisions_in_force(checkpoint.outcome)
-    judged = {one.gate: one.status for one in in_force}
+    by_signal = (one for one in in_force if one.source is not GateSource.EVIDENCE)
+    judged = {one.gate: one.status for one in by_signal}
     for index, signal in enumerate(checkpoint.gate_signals):
         problem = signal_problem(signal)
         if problem is not None:
@@ -184,17 +185,10 @@ def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str
         return
     if tuple(decision.gate for decision in decisions) != MANDATORY_GATES:
         yield f"{where}.gate_decisions: must be none, or one for each gate in judging order"
-    signals = [
-        GateSignal(gate=one.gate, status=one.status, source=one.source, given=one.given)
-        for one in decisions
-    ]
-    for index, (signal, decision) in enumerate(zip(signals, judge(signals), strict=True)):
-        at = f"{where}.gate_decisions[{index}]"
-        problem = signal_problem(signal)
+    for index, decision in enumerate(decisions):
+        problem = decision_problem(decision)
         if problem is not None:
-            yield f"{at}.status: {problem}"
-        if decisions[index] != decision:
-            yield f"{at}: the verdict does not follow from the status"
+            yield f"{where}.gate_decisions[{index}]: {problem}"
 
 
 def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:

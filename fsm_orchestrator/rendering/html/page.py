@@ -14,7 +14,12 @@ from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, __version__
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.facts import FactName
-from fsm_orchestrator.explanation.gate_table import gate_row, giver_of, kept_signal_lines
+from fsm_orchestrator.explanation.gate_table import (
+    evidence_words,
+    gate_row,
+    giver_of,
+    kept_signal_lines,
+)
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.environment import page_environment
 from fsm_orchestrator.rendering.html.history import history_of
@@ -59,6 +64,7 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         path=path_of(view),
         timeline=timeline_of(view),
         gate_row=gate_row,
+        evidence_words=evidence_words,
         kept_signals=kept_signal_lines([one.decision for one in explanation.gates], None),
         look_of_gate=look_of_gate,
         outcomes=OUTCOMES,
