@@ -50,6 +50,9 @@ class _Git:
             raise ToolError(f"{self._top} is the output directory itself")
         if inside.split(os.sep, 1)[0] == os.pardir:
             return (".",)
+        ignored = run_tool(self._words("check-ignore", "--quiet", f"{inside}/"), env=self._env)
+        if ignored.code == 0:  # git refuses to be told of what it leaves out anyway
+            return (".",)
         return (".", f":(exclude,top,literal){inside}")
 
     def head(self) -> str | None:

@@ -57,7 +57,6 @@ class GateDecision(StrictModel):
         description="When and by whom the signal was given; null when it was not given."
     )
     evidence: EvidenceRecord | None = Field(
-        default=None,
         description=(
             "What the gate's source said, or why a typed signal does not count; null where the"
             " signal was typed, or was not given."

@@ -49,7 +49,10 @@ class Lazily(NamedTuple):
     ) -> dict[str, Any]:
         """Return the JSON Schema of the type itself."""
         del schema
-        return handler(self._adapter().core_schema)
+        # Wrapped, so that what the type itself says of its JSON Schema is asked for.
+        return handler(
+            core_schema.no_info_before_validator_function(self.read, self._adapter().core_schema)
+        )
 
     def _adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(getattr(import_module(self.module), self.name))

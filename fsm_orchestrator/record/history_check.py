@@ -24,7 +24,13 @@ from fsm_orchestrator.record.folding import is_foldable
 from fsm_orchestrator.record.moving_out import earlier_problems
 from fsm_orchestrator.record.origin_check import given_problems, origin_problems, secret_problems
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, GateSource, Trigger
+from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    ExecutionMode,
+    GateSource,
+    Guard,
+    Trigger,
+)
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
@@ -82,7 +88,8 @@ def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> 
     for index, transition in enumerate(invocation.transitions):
         at = f"{where}.transitions[{index}]"
         yield from done_here(is_last=False)
-        yield from _transition_problems(replay, transition, at)
+        is_rejudged = _is_rejudged(replay.draft.lifecycle, invocation, index)
+        yield from _transition_problems(replay, transition, at, is_rejudged=is_rejudged)
         yield from _order_problems(transition, at, is_first=index == 0)
         replay.take(transition)
     yield from done_here(is_last=True)
@@ -102,7 +109,26 @@ def _repeats_problems(
         yield f"{where}.repeats: what it did cannot be done again in the same way"
 
 
-def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) -> Iterator[str]:
+def _is_rejudged(lifecycle: Lifecycle, invocation: InvocationRecord, index: int) -> bool:
+    """Say whether sources were asked again after a transition, whose decisions are not kept then.
+
+    Typed signals alone do not change while an invocation works.
+    """
+    if all(one.evidence is None for one in invocation.gate_decisions):
+        return False
+    return any(
+        one.trigger in {Trigger.GATES_PASSED, Trigger.GATES_REFUSED}
+        or any(
+            edge.dest == one.dest and edge.unless is Guard.GATES_HOLD
+            for edge in lifecycle.edges_from(one.source, one.trigger)
+        )
+        for one in invocation.transitions[index + 1 :]
+    )
+
+
+def _transition_problems(
+    replay: Replay, transition: TransitionRecord, at: str, *, is_rejudged: bool
+) -> Iterator[str]:
     state, trigger = replay.draft.current_state, transition.trigger
     if transition.seq != replay.seq + 1:
         yield f"{at}.seq: is {transition.seq}, not {replay.seq + 1}"
@@ -117,7 +143,7 @@ def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) 
             passed = have_passed(decisions, lifecycle.states[state].judged_gates)
             if not decisions:
                 yield f"{at}: no gate decision is recorded"
-            if passed is not (trigger is Trigger.GATES_PASSED):
+            if passed is not (trigger is Trigger.GATES_PASSED) and not is_rejudged:
                 yield f"{at}: the recorded gate decisions say otherwise"
         case (
             Trigger.STAGE_SUCCEEDED

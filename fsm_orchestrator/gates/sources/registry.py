@@ -34,7 +34,8 @@ class _ByKey:
     ) -> dict[str, Any]:
         """Return one alternative a source."""
         del schema
-        return {"oneOf": [handler(TypeAdapter(one).core_schema) for one in SOURCES.values()]}
+        choices = [TypeAdapter(one).core_schema for one in SOURCES.values()]
+        return handler(core_schema.union_schema(choices))
 
 
 def _checked(value: Any) -> SourceModel:
