@@ -15,6 +15,7 @@ from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
+from fsm_orchestrator.gates.demands import with_demands
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
@@ -43,6 +44,8 @@ class Collecting:
         self._runner = runner
         self._known: dict[Gate, EvidenceRecord] = {}
         """What each source has said in this invocation."""
+        self._demanding: tuple[str, ...] = ()
+        """The gate states that were entered in it."""
 
     def on_entering(self, state: State) -> dict[Gate, EvidenceRecord]:
         """Ask the sources of the gates that a state judges; return what all gates are judged by.
@@ -51,7 +54,9 @@ class Collecting:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
-        return self._collected(state.judged_gates, is_last=False)
+        found = self._demanded(self._collected(state.judged_gates, is_last=False), state)
+        self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
+        return self._about_subject(found)
 
     def before_closing(self) -> dict[Gate, EvidenceRecord]:
         """Ask the sources once more, but for those that were not to be asked again.
@@ -60,7 +65,17 @@ class Collecting:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
-        return self._collected(MANDATORY_GATES, is_last=True)
+        found = self._collected(MANDATORY_GATES, is_last=True)
+        for name in self._demanding:
+            found = self._demanded(found, self._context.recorder.draft.lifecycle.states[name])
+        return self._about_subject(found)
+
+    def _demanded(
+        self, found: dict[Gate, EvidenceRecord], state: State
+    ) -> dict[Gate, EvidenceRecord]:
+        draft = self._context.recorder.draft
+        reached = draft.first_reached(state.name)
+        return with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
 
     def _collected(self, gates: Iterable[Gate], *, is_last: bool) -> dict[Gate, EvidenceRecord]:
         draft = self._context.recorder.draft
@@ -77,7 +92,7 @@ class Collecting:
             if gate not in found:
                 detail = "its source has not been asked yet: a later state judges the gate"
                 found[gate] = _without_source(EvidenceProblem.NOT_STARTED, detail)
-        return self._about_subject(found)
+        return found
 
     def _about_subject(self, found: dict[Gate, EvidenceRecord]) -> dict[Gate, EvidenceRecord]:
         """Refuse every gate where the subject of the run is not what it was."""

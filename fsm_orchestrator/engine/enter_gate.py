@@ -65,7 +65,8 @@ class EnterGate:
     def _collecting(self) -> Collecting | None:
         """Return what asks the sources; None where there is nothing to ask or to look at."""
         draft = self._context.recorder.draft
-        if self._made is None and (draft.sources or draft.subject is not None):
+        asks = draft.sources or draft.subject is not None or draft.lifecycle.demands_of_signals
+        if self._made is None and asks:
             from fsm_orchestrator.engine.collecting import Collecting  # noqa: PLC0415 - rare
 
             self._made = Collecting(self._context, self._interrupts, self._runner)

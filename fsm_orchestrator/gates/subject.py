@@ -11,7 +11,7 @@ from typing import Final
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.model.evidence import Subject, SubjectEntry, SubjectGiven
+from fsm_orchestrator.model.evidence import Subject, SubjectEntry, SubjectGiven, SubjectPlaces
 from fsm_orchestrator.processes.tool import ToolError
 from fsm_orchestrator.text.phrases import printable_name
 
@@ -23,7 +23,7 @@ class SubjectError(Exception):
     """A subject cannot be looked at; the message says why."""
 
 
-def resolved(given: SubjectGiven, output: Path) -> Subject:
+def resolved(given: SubjectPlaces, output: Path) -> Subject:
     """Return what is there now; what lies in the output directory `output` does not count for git.
 
     Raises:
@@ -49,7 +49,7 @@ def resolved_at_start(given: SubjectGiven, output: Path) -> Subject:
         UsageError: there is none.
     """
     try:
-        return resolved(given, output)
+        return resolved(given.places, output)
     except SubjectError as error:
         raise UsageError(
             f"the subject of the run cannot be looked at: {error}",

@@ -76,11 +76,23 @@ class SubjectEntry(StrictModel):
         return ", ".join(f"{one} {value[:_SHOWN_MAX]}" for one, value in self.digest.items())
 
 
-class SubjectGiven(StrictModel):
-    """What a run was said to be about."""
+class SubjectPlaces(StrictModel):
+    """Where the subject of a run is looked at."""
+
+    git: str | None = Field(description="A directory in a git work tree; null without one.")
+    files: tuple[str, ...] = Field(description="Files, by their paths.")
+
+
+class SubjectGiven(SubjectPlaces):
+    """What a run is said to be about."""
 
     git: str | None = Field(default=None, description="A directory in a git work tree.")
     files: tuple[str, ...] = Field(default=(), description="Files, by their paths.")
+
+    @property
+    def places(self) -> SubjectPlaces:
+        """The places, as a record keeps them."""
+        return SubjectPlaces(git=self.git, files=self.files)
 
     def based(self, directory: str) -> Self:
         """Return it with absolute paths: a resume from elsewhere looks at the same."""
@@ -92,7 +104,7 @@ class SubjectGiven(StrictModel):
 class Subject(StrictModel):
     """What a run is about, as it was when the run began."""
 
-    given: SubjectGiven = Field(description="Where it is looked at, by absolute paths.")
+    given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
     entries: tuple[SubjectEntry, ...] = Field(description="What was there, as digests.")
 
     @property

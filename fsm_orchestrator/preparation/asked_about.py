@@ -10,11 +10,14 @@ from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.demands import with_demands
 from fsm_orchestrator.gates.judging import GateSignal, judge
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.subject import resolved_at_start
+from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import EvidenceRecord, Subject, nothing_from
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import Gate
 
 
@@ -54,10 +57,21 @@ def _words(subject: Subject) -> str:
 def expected(
     signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
 ) -> tuple[GateDecision, ...]:
-    """Judge the gates as if every source passed: for plans, which ask none."""
-    return judge(signals, {gate: _hoped(one) for gate, one in sources.items()})
+    """Judge the gates as if every source passed, whatever a lifecycle demands of signals."""
+    return judge(signals, {gate: _hoped(one, None) for gate, one in sources.items()})
 
 
-def _hoped(source: SourceModel) -> EvidenceRecord:
+def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
+    """Judge the gates as if every source passed, by what gate states demand: for plans."""
+    signals, subject = checkpoint.gate_signals, checkpoint.subject
+    found = {gate: _hoped(one, subject) for gate, one in checkpoint.sources.items()}
+    for state in states:
+        reached = checkpoint.first_reached(state.name)
+        found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
+    return judge(signals, found)
+
+
+def _hoped(source: SourceModel, subject: Subject | None) -> EvidenceRecord:
+    bound = () if subject is None or not source.can_name_subject else subject.entries
     detail = f"{source.words} would be asked"
-    return nothing_from(source.kind).model_copy(update={"detail": detail})
+    return nothing_from(source.kind).model_copy(update={"detail": detail, "subject": bound})

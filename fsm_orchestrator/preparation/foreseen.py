@@ -115,7 +115,7 @@ def _fact_in(
 ) -> Trigger | None:
     match state.kind:
         case StateKind.GATE:
-            decisions = preparation.expected_decisions
+            decisions = preparation.decisions_in(state)
             do_pass = have_passed(decisions, state.judged_gates)
             return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
         case StateKind.STAGE:

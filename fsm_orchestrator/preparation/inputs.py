@@ -224,7 +224,8 @@ def _run_settings(
         kept, now = checkpoint.sources.get(gate), config.sources.get(gate)
         yield _Said(f"gate.{gate.value}", kept and _source(kept), now and _source(now))
     subject = None if checkpoint.subject is None else checkpoint.subject.given
-    yield _Said("subject", subject, config.subject)
+    now_about = None if config.subject is None else config.subject.places
+    yield _Said("subject", subject, now_about)
     named = named_lifecycle(config)
     followed = checkpoint.lifecycle
     is_same = named.relation_sha256 == followed.relation_sha256

@@ -23,6 +23,7 @@ from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secret
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, SignalGiven
 from fsm_orchestrator.model.limits import Limits
@@ -43,6 +44,7 @@ from fsm_orchestrator.vocabulary import (
     Gate,
     GatesGuard,
     InputKind,
+    StateKind,
     Trigger,
 )
 
@@ -107,7 +109,17 @@ class Preparation(NamedTuple):
     @property
     def expected_decisions(self) -> tuple[GateDecision, ...]:
         """The decisions of the gates, where every source passes: none is asked."""
-        return expected_decisions(self.checkpoint.gate_signals, self.checkpoint.sources)
+        states = self.checkpoint.lifecycle.state
+        return self.decisions_in(*(one for one in states if one.kind is StateKind.GATE))
+
+    def decisions_in(self, *states: State) -> tuple[GateDecision, ...]:
+        """Return the decisions of the gates in gate states, where every source passes."""
+        checkpoint = self.checkpoint
+        if not checkpoint.sources and not checkpoint.lifecycle.demands_of_signals:
+            return judge(checkpoint.gate_signals)
+        from fsm_orchestrator.preparation.asked_about import expected_in  # noqa: PLC0415 - rare
+
+        return expected_in(states, checkpoint)
 
     @property
     def kill_grace_ms(self) -> int:

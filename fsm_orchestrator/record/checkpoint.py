@@ -83,10 +83,10 @@ class Checkpoint(StrictModel):
         description="The signal of each gate, in judging order."
     )
     sources: dict[Gate, SourceModel] = Field(
-        default_factory=dict, description="The source of each gate's evidence, where it has one."
+        description="The source of each gate's evidence, where it has one."
     )
     subject: Subject | None = Field(
-        default=None, description="What the run is about; null where that was not said."
+        description="What the run is about; null where that was not said."
     )
     timeout_ms: Milliseconds | None = Field(
         description=(
@@ -190,6 +190,18 @@ class Checkpoint(StrictModel):
     def completion_of(self, stage: str) -> Completion | None:
         """Return the completion of a stage that is in force."""
         return next((one for one in self.completions if one.stage == stage), None)
+
+    def first_reached(self, state: str) -> int:
+        """Return the invocation that came to a state first, by what is kept; the latest if none."""
+        return next(
+            (
+                invocation.number
+                for invocation in self.invocations
+                for one in invocation.transitions
+                if one.dest == state
+            ),
+            self.invocation.number,
+        )
 
     @property
     def completed(self) -> tuple[Completion, ...]:

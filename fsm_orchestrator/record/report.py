@@ -57,7 +57,6 @@ class Report(StrictModel):
         )
     )
     subject: Subject | None = Field(
-        default=None,
         description="What the run is about, as digests; null where that was not said.",
     )
     execution_mode: ExecutionMode = Field(

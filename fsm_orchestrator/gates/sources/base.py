@@ -128,6 +128,11 @@ class SourceModel(StrictModel):
         raise NotImplementedError
 
     @property
+    def can_name_subject(self) -> bool:
+        """Whether what it answers can say what it is about."""
+        return True
+
+    @property
     def asks_again(self) -> bool:
         """Whether it is asked once more before the run closes."""
         return True

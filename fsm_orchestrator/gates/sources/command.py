@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Final, Self, assert_never
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fsm_orchestrator.constants import (
     DEFAULT_KILL_GRACE_MS,
@@ -31,7 +31,7 @@ from fsm_orchestrator.gates.sources.base import (
     Word,
     answer,
 )
-from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged
+from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.endings import (
     Exited,
@@ -89,6 +89,16 @@ class CommandSource(StatementTerms):
         default=None, description="The directory it runs in; the file's own unless given."
     )
 
+    @model_validator(mode="after")
+    def _terms_are_read(self) -> Self:
+        if self.reads is Reads.EXIT_CODE and (
+            self.signed_by or self.properties or self.accept_warned or self.max_age
+        ):
+            raise ValueError('speaks of a statement, which needs reads = "statement"')
+        if self.signed_by is not None and not self.signed_by.dsse_keys:
+            raise ValueError("is of a command, whose output can be signed by DSSE only")
+        return self
+
     def source(self, tools: Tools) -> _Command:
         """Return the command, ready to be run."""
         return _Command(self, tools)
@@ -99,8 +109,13 @@ class CommandSource(StatementTerms):
         if os.sep in program:
             program = os.path.join(directory, program.removeprefix(f"{os.curdir}{os.sep}"))
         place = os.path.join(directory, self.directory or "")
-        changes = {"command": (program, *arguments), "directory": os.path.normpath(place)}
-        return self.model_copy(update=changes)
+        return self.model_copy(
+            update={
+                "command": (program, *arguments),
+                "directory": os.path.normpath(place),
+                "signed_by": None if self.signed_by is None else self.signed_by.based(directory),
+            }
+        )
 
     @property
     def kind(self) -> SourceKind:
@@ -169,7 +184,7 @@ class _Command:
             raw = self._document(report.end, detail)
             return Evidence(raw, answer(record, problem, detail, subject=bound))
         about = About(Gate(self.tools.gate), subject, work, self.tools.now)
-        return Evidence(printed, judged(printed, self.given, about, record))
+        return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
         """Return what is kept of a command whose output does not count."""

@@ -68,6 +68,11 @@ class JUnitSource(SourceModel):
         )
 
     @property
+    def can_name_subject(self) -> bool:
+        """Whether a report can say what it is about: none does."""
+        return False
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.JUNIT

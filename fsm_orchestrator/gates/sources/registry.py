@@ -34,7 +34,9 @@ class _ByKey:
     ) -> dict[str, Any]:
         """Return one alternative a source."""
         del schema
-        choices = [TypeAdapter(one).core_schema for one in SOURCES.values()]
+        choices: list[CoreSchema | tuple[CoreSchema, str]] = [
+            TypeAdapter(one).core_schema for one in SOURCES.values()
+        ]
         return handler(core_schema.union_schema(choices))
 
 

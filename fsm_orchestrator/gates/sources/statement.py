@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +21,9 @@ from fsm_orchestrator.gates.sources.base import (
     answer,
     based_path,
 )
+from fsm_orchestrator.gates.sources.envelope import RefusedError, envelope_of, json_value
 from fsm_orchestrator.gates.sources.predicates import Asked, Said, known_to, reader_of
+from fsm_orchestrator.gates.sources.signatures import SignedBy, signer_of
 from fsm_orchestrator.gates.sources.times import problem_with_age, problem_with_expiry
 from fsm_orchestrator.gates.subject import unnamed
 from fsm_orchestrator.model.evidence import (
@@ -41,7 +40,6 @@ from fsm_orchestrator.text.validation import problems
 from fsm_orchestrator.vocabulary import Gate
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 _SUBJECTS_MAX: Final = 100_000
 
 
@@ -55,6 +53,9 @@ class StatementTerms(SourceModel):
         default=(), description="The properties that a simple verification result must have."
     )
     max_age: Span | None = Field(default=None, description="How old the evidence may be.")
+    signed_by: SignedBy | None = Field(
+        default=None, description="Who must have signed it; a signature is not looked at without."
+    )
 
 
 class StatementSource(StatementTerms):
@@ -71,7 +72,9 @@ class StatementSource(StatementTerms):
 
     def based(self, directory: str) -> Self:
         """Return the settings with absolute paths."""
-        return self.model_copy(update={"statement": based_path(directory, self.statement)})
+        signed_by = None if self.signed_by is None else self.signed_by.based(directory)
+        path = based_path(directory, self.statement)
+        return self.model_copy(update={"statement": path, "signed_by": signed_by})
 
     @property
     def kind(self) -> SourceKind:
@@ -104,23 +107,6 @@ class _Statement(BaseModel):
     predicate: dict[str, Any]
 
 
-class _Envelope(BaseModel):
-    """A DSSE envelope."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    payloadType: Literal["application/vnd.in-toto+json"]  # noqa: N815 - the format's name
-    payload: str
-
-
-class _RefusedError(Exception):
-    """Evidence does not pass: the problem, and the sentence of it."""
-
-    def __init__(self, problem: EvidenceProblem, detail: str) -> None:
-        super().__init__(detail)
-        self.problem = problem
-
-
 @dataclass(frozen=True)
 class About:
     """What a statement has to be about, and when it is read."""
@@ -131,6 +117,23 @@ class About:
     now: datetime
     made_at: datetime | None = None
     """When its file was written; None where it has none."""
+
+
+def judged_if_signed(
+    raw: bytes,
+    signature: str | None,
+    terms: StatementTerms,
+    about: About,
+    record: EvidenceRecord,
+) -> EvidenceRecord:
+    """Verify the signature of a statement where one is asked for, then judge it."""
+    if terms.signed_by is not None:
+        try:
+            signer = signer_of(raw, signature, terms.signed_by)
+        except RefusedError as refused:
+            return answer(record, refused.problem, str(refused))
+        record = record.model_copy(update={"signer": signer})
+    return judged(raw, terms, about, record)
 
 
 def judged(
@@ -147,7 +150,7 @@ def judged(
         }
         record = record.model_copy(update=known)
         said = _said(statement, terms, about.gate)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         return answer(record, refused.problem, str(refused))
     issued_at = said.issued_at or about.made_at
     record = record.model_copy(
@@ -189,7 +192,7 @@ def _foreign(statement: _Statement, about: About) -> tuple[EvidenceProblem, str]
 def _said(statement: _Statement, terms: StatementTerms, gate: Gate) -> Said:
     reader = reader_of(statement.predicateType, gate)
     if reader is None:
-        raise _RefusedError(
+        raise RefusedError(
             EvidenceProblem.WRONG_PREDICATE,
             f"its predicate is {described(statement.predicateType)}; the gate {gate.value} reads"
             f" {listed(known_to(gate))}",
@@ -198,47 +201,21 @@ def _said(statement: _Statement, terms: StatementTerms, gate: Gate) -> Said:
         return reader(statement.predicate, Asked(gate, terms.accept_warned, terms.properties))
     except ValidationError as error:
         said = f"its predicate is wrong: {problems(error)[0].text}"
-        raise _RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
     except NotAnInstantError as error:
-        raise _RefusedError(EvidenceProblem.NOT_A_STATEMENT, str(error)) from None
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, str(error)) from None
 
 
 def _statement(raw: bytes) -> _Statement:
-    document = _json(raw)
-    if isinstance(document, dict) and "payload" in document:
-        document = _json(_payload(document))
+    document = json_value(raw)
+    envelope = envelope_of(document)
+    if envelope is not None:
+        document = json_value(envelope.raw)
     try:
         return _Statement.model_validate(document, strict=False)
     except ValidationError as error:
         said = f"it is no in-toto statement: {problems(error)[0].text}"
-        raise _RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
-
-
-def _payload(document: dict[str, Any]) -> bytes:
-    try:
-        return base64.b64decode(_Envelope.model_validate(document).payload, validate=True)
-    except (ValidationError, binascii.Error, ValueError):
-        said = f"it is no DSSE envelope of type {PAYLOAD_TYPE}"
-        raise _RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
-
-
-def _json(raw: bytes) -> Any:
-    """Return the value of a JSON text that means one thing only: no key twice, no NaN."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("it has a key twice")
-        return found
-
-    def no_constant(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        return json.loads(raw.decode(), object_pairs_hook=once, parse_constant=no_constant)
-    except (ValueError, RecursionError) as error:
-        what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _RefusedError(EvidenceProblem.NOT_JSON, f"it is not JSON: {what}") from None
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
 
 
 @dataclass(frozen=True)
@@ -258,4 +235,5 @@ class _StatementFile:
             said = f"{printable_name(str(path))}: {files.reason(error)}"
             return Evidence(None, answer(record, EvidenceProblem.NOT_FOUND, said))
         about = About(Gate(self.tools.gate), subject, work, self.tools.now, made_at)
-        return Evidence(raw, judged(raw, self.given, about, record))
+        signature = f"{self.given.statement}.sig"
+        return Evidence(raw, judged_if_signed(raw, signature, self.given, about, record))
