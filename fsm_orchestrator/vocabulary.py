@@ -134,6 +134,7 @@ class GateSource(StrEnum):
     CONFIG = "config"
     CHECKPOINT = "checkpoint"
     DEFAULT = "default"
+    EVIDENCE = "evidence"
 
 
 class SettingSource(StrEnum):
@@ -203,6 +204,7 @@ class Operation(StrEnum):
     EVENTS_VERIFY = "events.verify"
     EVENTS_PERSIST = "events.persist"
     LOGS_PERSIST = "logs.persist"
+    EVIDENCE_PERSIST = "evidence.persist"
     LOCK_ACQUIRE = "lock.acquire"
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"

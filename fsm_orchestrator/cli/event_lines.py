@@ -20,7 +20,9 @@ def line_of(event: Mapping[str, Any]) -> str | None:
 def _gate(event: Mapping[str, Any]) -> str:
     decision = event["decision"]
     verdict = "passed" if decision["passed"] else f"refused, {decision['reason_code']}"
-    return f"gate {decision['gate']}: {decision['status']}: {verdict}"
+    evidence = decision["evidence"]
+    said = "" if evidence is None else f": {evidence['detail']}"
+    return f"gate {decision['gate']}: {decision['status']}: {verdict}{said}"
 
 
 def _stage_started(event: Mapping[str, Any]) -> str:

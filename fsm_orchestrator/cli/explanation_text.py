@@ -12,7 +12,12 @@ from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.explanation.explanation import ExplainedStage, Explanation, Fact
 from fsm_orchestrator.explanation.facts import FactForm
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
+from fsm_orchestrator.explanation.gate_table import (
+    GATE_COLUMNS,
+    evidence_words,
+    gate_row,
+    kept_signal_lines,
+)
 from fsm_orchestrator.explanation.origin_words import origin_line
 from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.vocabulary import StageFate
@@ -45,6 +50,8 @@ def _head(explanation: Explanation, typed: str, width: int) -> Iterator[str]:
     state = explanation.current_state or "unknown"
     lifecycle = explanation.lifecycle or "unknown"
     yield from sentences(f"in {typed}, state {state} of {lifecycle}", width)
+    for about in () if explanation.subject is None else explanation.subject.lines:
+        yield from sentences(f"about {about}", width)
     yield from sentences(f"since {explanation.since} ({age(explanation.since)} ago)", width)
     if explanation.origin is not None:
         count = explanation.invocations
@@ -83,6 +90,12 @@ def _gates(explanation: Explanation, width: int) -> list[str]:
     kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
     return [
         *columns([GATE_COLUMNS, *rows]),
+        *(
+            line
+            for one in decisions
+            if (said := evidence_words(one)) is not None
+            for line in sentences(f"{one.gate.value}: {said}", width)
+        ),
         *(line for one in kept for line in sentences(one, width)),
     ]
 

@@ -93,6 +93,7 @@ def _is_given(value: Any) -> bool:
 def _config(given: Mapping[str, Any]) -> RunConfig:
     stages: dict[str, dict[str, Any]] = {}
     run: dict[str, Any] = {"gates": {}, "directory": current_directory()}
+    subject: dict[str, Any] = {}
     for key, value in given.items():
         found = setting_named(key)
         if found is not None:
@@ -102,8 +103,14 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
                 table = table.setdefault(option.table, {})
             is_by_key = option.kind in {Kind.PAIR, Kind.NAME}
             table[option.key] = dict(value) if is_by_key else value
+        elif key == "subject_git":
+            subject["git"] = value
+        elif key == "subject_file":
+            subject["files"] = list(value)
         elif key in GATE_PARAMETERS:
             run["gates"][GATE_PARAMETERS[key]] = value
         else:
             run[key] = value
+    if subject:
+        run["subject"] = subject
     return RunConfig.model_validate({**run, "stages": stages})

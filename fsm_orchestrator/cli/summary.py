@@ -206,13 +206,17 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
 
 
 def _gate_lines(report: Report) -> list[str]:
-    from fsm_orchestrator.explanation.gate_table import gate_row, kept_signal_lines
+    from fsm_orchestrator.explanation.gate_table import (
+        evidence_words,
+        gate_row,
+        kept_signal_lines,
+    )
 
     rows = []
     for one in report.gate_decisions:
         if not one.passed:
             row = gate_row(one)
-            wanted = f"passes when {row.passes}"
+            wanted = evidence_words(one) or f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
     until = report.finished_at or report.started_at
     kept = kept_signal_lines(report.gate_decisions, until)

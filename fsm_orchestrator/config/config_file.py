@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
@@ -17,6 +17,7 @@ from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConf
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.vocabulary import (
     Gate,
@@ -27,6 +28,13 @@ from fsm_orchestrator.vocabulary import (
     OnLeak,
     RelativeTo,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.evidence import SubjectGiven
+else:
+    SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
+    SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,12 @@ class ConfigFile(GivenModel):
         default=None, alias="json", description="Whether the result is printed as JSON."
     )
     gates: GatesGiven = Field(default_factory=GatesGiven, description="The gates' signals.")
+    gate: Mapping[Gate, SourceModel] = Field(
+        default_factory=dict, description="The source of evidence of each gate, by its name."
+    )
+    subject: SubjectGiven | None = Field(
+        default=None, description="What the run is about; looked at when it begins."
+    )
     stage: Mapping[StateName, StageGiven] = Field(
         default_factory=dict, description="The settings of each stage, by its name."
     )
@@ -154,6 +168,8 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
             "rerun": flags.rerun or file.rerun or (),
             "gates": gates,
             "gate_sources": sources,
+            "sources": {**file.gate, **flags.sources},
+            "subject": file.subject if flags.subject is None else flags.subject,
             "stages": stages,
         }
     )
@@ -168,6 +184,11 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
     base = os.path.dirname(path) if file.relative_to is RelativeTo.FILE else flags.directory
     if file.lifecycle is not None and not is_name(file.lifecycle):
         file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
+    if file.gate:
+        based = {gate: one.based(base) for gate, one in file.gate.items()}
+        file = file.model_copy(update={"gate": based})
+    if file.subject is not None:
+        file = file.model_copy(update={"subject": file.subject.based(base)})
     both = combined(flags, file)
     given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both), base=base)
     return both.model_copy(update={"config_file": given})

@@ -193,7 +193,9 @@ def _problems(
 
 def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
     if problem.is_unknown_key:
-        return validation.unknown_key(path, _known_keys(path), shown=".".join(map(str, path)))
+        return validation.unknown_key(
+            path, _known_keys(path, document), shown=".".join(map(str, path))
+        )
     said = f"key {_shown(path)}: {validation.expectation(problem)}"
     if not {"env", "secrets"}.isdisjoint(path):
         return said
@@ -205,10 +207,16 @@ def _shown(path: Location) -> str:
     return described(".".join(map(str, path)))
 
 
-def _known_keys(path: Location) -> list[str]:
+def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
     match path:
         case ("gates", _):
             return list(GatesGiven.model_fields)
+        case ("gate", str(gate), _):
+            from fsm_orchestrator.gates.sources.registry import known_keys  # noqa: PLC0415 - rare
+
+            return list(known_keys(value_at(document, ("gate", gate))))
+        case ("subject", _):
+            return ["git", "files"]
         case ("stage", _, _):
             return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):

@@ -43,6 +43,13 @@ def config_text(config: RunConfig) -> str:
         document["rerun"] = list(config.rerun)
     if config.gates:
         document["gates"] = {gate.value: status for gate, status in config.gates.items()}
+    if config.subject is not None:
+        document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
+    if config.sources:
+        document["gate"] = {
+            gate.value: one.model_dump(mode="json", exclude_defaults=True)
+            for gate, one in config.sources.items()
+        }
     stages = {name: as_in_a_file(config, name) for name in config.stages}
     if stages:
         document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}

@@ -85,6 +85,9 @@ def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
         if key in given:
             yield key
     yield from (f"gates.{gate}" for gate in given.get("gates", {}))
+    yield from (f"gate.{gate}" for gate in given.get("sources", {}))
+    if "subject" in given:
+        yield "subject"
     for stage, settings in given.get("stages", {}).items():
         for key, value in settings.items():
             if key == "retry":

@@ -30,6 +30,7 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
@@ -48,6 +49,13 @@ PathText = Annotated[
     StringConstraints(pattern=r"^[^\x00]+$"),
 ]
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.evidence import SubjectGiven
+else:
+    SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
+    SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
 
 def _secrets_by_key(given: Any, info: ValidationInfo) -> Any:
@@ -187,6 +195,12 @@ class RunConfig(GivenModel):
         default_factory=dict,
         description="Where the signals came from; a flag, or the program, where it is silent.",
     )
+    sources: Mapping[Gate, SourceModel] = Field(
+        default_factory=dict, description="The source of each gate's evidence, where it has one."
+    )
+    subject: SubjectGiven | None = Field(
+        default=None, description="What the run is about; null means not given."
+    )
     config_file: GivenFile | None = Field(
         default=None,
         description="The config file that some of the settings come from; none unless given.",
@@ -264,6 +278,25 @@ class RunConfig(GivenModel):
                 hint = suggestion(name, known) or f"; the gates are {', '.join(known)}"
                 raise ValueError(f"there is no gate {name!r}{hint}")
         return gates
+
+    @field_validator("subject")
+    @classmethod
+    def _absolute_subject(
+        cls, subject: "SubjectGiven | None", info: ValidationInfo
+    ) -> "SubjectGiven | None":
+        """Make the paths absolute: the subject is looked at again by a resume from elsewhere."""
+        base = info.data.get("directory")
+        if subject is None or base is None:
+            return subject
+        return subject.based(base)
+
+    @field_validator("sources")
+    @classmethod
+    def _absolute_sources(
+        cls, sources: "Mapping[Gate, SourceModel]", info: ValidationInfo
+    ) -> "Mapping[Gate, SourceModel]":
+        base = info.data.get("directory")
+        return sources if base is None else {gate: one.based(base) for gate, one in sources.items()}
 
     @field_validator("gates")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Final
 from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
+    EVIDENCE_DIRECTORY,
     LOGS_DIRECTORY,
     REPORT_FILE,
 )
@@ -28,8 +29,8 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
         return ()
     paths = [output_directory / name for name in RUN_FILES]
     found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
-    logs = output_directory / LOGS_DIRECTORY
-    return (*found, logs) if os.path.lexists(logs) else tuple(found)
+    directories = [output_directory / name for name in (LOGS_DIRECTORY, EVIDENCE_DIRECTORY)]
+    return (*found, *filter(os.path.lexists, directories))
 
 
 def earlier_run_id(output_directory: Path) -> str | None:

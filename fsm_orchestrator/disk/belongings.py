@@ -13,6 +13,7 @@ from typing import Final
 from fsm_orchestrator.constants import (
     CHECKPOINT_FILE,
     EVENTS_FILE,
+    EVIDENCE_DIRECTORY,
     INVOCATIONS_FILE,
     LOCK_FILE,
     LOGS_DIRECTORY,
@@ -32,8 +33,12 @@ _SIGNS: Final = {
 }
 """What is in the beginning of each file if a run of ours wrote it: found in a cut one, too."""
 _LOG_NAME: Final = re.compile(
-    r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
+    r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
 )
+
+_EVIDENCE_NAME: Final = re.compile(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
+_DIRECTORIES: Final = {LOGS_DIRECTORY: _LOG_NAME, EVIDENCE_DIRECTORY: _EVIDENCE_NAME}
+"""The directories of a run, and the names of what a run of ours puts there."""
 
 
 def is_of_a_run(output: Path) -> bool:
@@ -50,9 +55,10 @@ def foreign_names(output: Path) -> tuple[str, ...]:
     is_ours = is_of_a_run(output)
     paths = () if is_ours else (output / name for name in RUN_FILES)
     found = [path.name for path in paths if _holds_something(path)]
-    logs = output / LOGS_DIRECTORY
-    if os.path.lexists(logs) and _is_foreign(logs, is_ours=is_ours):
-        found.append(LOGS_DIRECTORY)
+    for name, pattern in _DIRECTORIES.items():
+        place = output / name
+        if os.path.lexists(place) and _is_foreign(place, pattern, is_ours=is_ours):
+            found.append(name)
     return tuple(found)
 
 
@@ -63,14 +69,14 @@ def _holds_something(path: Path) -> bool:
     return kind_of(status) is not None or status.st_size > 0
 
 
-def _is_foreign(logs: Path, *, is_ours: bool) -> bool:
-    if os.path.islink(logs) or not os.path.isdir(logs):
+def _is_foreign(place: Path, pattern: re.Pattern[str], *, is_ours: bool) -> bool:
+    if os.path.islink(place) or not os.path.isdir(place):
         return not is_ours
     try:
-        names = os.listdir(logs)
+        names = os.listdir(place)
     except OSError:
         return not is_ours
-    return bool(names) and not (is_ours and any(map(_LOG_NAME.fullmatch, names)))
+    return bool(names) and not (is_ours and any(map(pattern.fullmatch, names)))
 
 
 def _beginning(path: Path) -> str:

@@ -83,6 +83,7 @@ class RunContext:
         `ended_pids` are what was left of an interrupted attempt.
         """
         draft = self.recorder.draft
+        about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
         self.log.emit(
             EventName.RUN_STARTED,
             execution_mode=draft.invocation.execution_mode.value,
@@ -94,6 +95,7 @@ class RunContext:
             stages=list(draft.lifecycle.stages),
             started_at=draft.invocation.started_at,
             version=draft.version,
+            **about,
         )
         leftover = self.preparation.leftover
         if leftover is not None and draft.invocation.number == 1:

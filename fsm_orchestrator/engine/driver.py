@@ -14,7 +14,7 @@ from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
-from fsm_orchestrator.engine.enter_gate import do_gates_hold, enter_gate
+from fsm_orchestrator.engine.enter_gate import EnterGate
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
 from fsm_orchestrator.engine.surroundings import Surroundings
@@ -49,6 +49,7 @@ class Driver:
         self._context = RunContext(preparation, home, log, event_file, caller)
         self._recorder = self._context.recorder
         self._stages = EnterStage(self._context, interrupts, runner, caller.on_words)
+        self._gates = EnterGate(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)
         self._machine = self._machine_in(draft.current_state)
 
@@ -60,7 +61,7 @@ class Driver:
             enter_state=self._enter_state,
             guards={
                 Guard.ARTIFACTS_INTACT: self._end.are_artifacts_intact,
-                Guard.GATES_HOLD: partial(do_gates_hold, self._context),
+                Guard.GATES_HOLD: self._gates.do_hold,
             },
             may_repeat=self._may_repeat,
             guard_failed=self._end.guard_failed,
@@ -177,7 +178,7 @@ class Driver:
             case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:
                 return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
             case StateKind.GATE:
-                return enter_gate(self._context, state)
+                return self._gates.enter(state)
             case StateKind.STAGE:
                 return self._stages.enter(state.name)
             case _:

@@ -2,37 +2,78 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.engine.machine import Fact, Verdict
+from fsm_orchestrator.engine.machine import CalledOffError, Fact, Verdict
 from fsm_orchestrator.gates import judging
 from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.vocabulary import EventName, Gate, Trigger
 
-
-def enter_gate(context: RunContext, state: State) -> Fact:
-    """Judge the gates on entering a gate state, and record every decision."""
-    decisions = judging.judge(context.recorder.draft.gate_signals)
-    _note(context, decisions)
-    if judging.have_passed(decisions, state.judged_gates):
-        passed = ", ".join(f"{gate.value} passed" for gate in state.judged_gates)
-        return Fact(Trigger.GATES_PASSED, passed)
-    refused = ", ".join(judging.reason_codes(decisions))
-    return Fact(Trigger.GATES_REFUSED, f"refused: {refused}")
+if TYPE_CHECKING:
+    from fsm_orchestrator.engine.collecting import Collecting
 
 
-def do_gates_hold(context: RunContext) -> Verdict:
-    """Judge the gates once more before the run closes; record the decisions only if one refuses."""
-    decisions = judging.judge(context.recorder.draft.gate_signals)
-    if judging.have_passed(decisions, Gate):
-        return Verdict(holds=True)
-    _note(context, decisions)
-    refused = ", ".join(judging.reason_codes(decisions))
-    return Verdict(holds=False, why=f"closing refused: {refused}")
+class EnterGate:
+    """The gates of one invocation."""
 
+    def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
+        self._context = context
+        self._interrupts = interrupts
+        self._runner = runner
+        self._made: Collecting | None = None
 
-def _note(context: RunContext, decisions: tuple[GateDecision, ...]) -> None:
-    context.recorder.update_invocation(gate_decisions=decisions)
-    for decision in decisions:
-        level = "info" if decision.passed else "warning"
-        context.log.emit(EventName.GATE_DECIDED, level=level, decision=decision)
+    def enter(self, state: State) -> Fact:
+        """Judge the gates on entering a gate state, and record every decision.
+
+        Raises:
+            OperationError: what a source said could not be kept.
+        """
+        try:
+            sources = self._collecting()
+            evidence = judging.NO_EVIDENCE if sources is None else sources.on_entering(state)
+        except CalledOffError as request:
+            return Fact(Trigger.RUN_ABORTED, f"received {signal_name(request.signum)}")
+        decisions = judging.judge(self._context.recorder.draft.gate_signals, evidence)
+        self._note(decisions)
+        if judging.have_passed(decisions, state.judged_gates):
+            passed = ", ".join(f"{gate.value} passed" for gate in state.judged_gates)
+            return Fact(Trigger.GATES_PASSED, passed)
+        refused = ", ".join(judging.reason_codes(decisions))
+        return Fact(Trigger.GATES_REFUSED, f"refused: {refused}")
+
+    def do_hold(self) -> Verdict:
+        """Judge the gates before the run closes; record the decisions only if one refuses.
+
+        Raises:
+            CalledOffError: the run was asked to end meanwhile.
+            OperationError: what a source said could not be kept.
+        """
+        sources = self._collecting()
+        evidence = judging.NO_EVIDENCE if sources is None else sources.before_closing()
+        decisions = judging.judge(self._context.recorder.draft.gate_signals, evidence)
+        if judging.have_passed(decisions, Gate):
+            return Verdict(holds=True)
+        self._note(decisions)
+        refused = ", ".join(judging.reason_codes(decisions))
+        return Verdict(holds=False, why=f"closing refused: {refused}")
+
+    def _collecting(self) -> Collecting | None:
+        """Return what asks the sources; None where there is nothing to ask or to look at."""
+        draft = self._context.recorder.draft
+        asks = draft.sources or draft.subject is not None or draft.lifecycle.demands_of_signals
+        if self._made is None and asks:
+            from fsm_orchestrator.engine.collecting import Collecting  # noqa: PLC0415 - rare
+
+            self._made = Collecting(self._context, self._interrupts, self._runner)
+        return self._made
+
+    def _note(self, decisions: tuple[GateDecision, ...]) -> None:
+        self._context.recorder.update_invocation(gate_decisions=decisions)
+        for decision in decisions:
+            level = "info" if decision.passed else "warning"
+            self._context.log.emit(EventName.GATE_DECIDED, level=level, decision=decision)

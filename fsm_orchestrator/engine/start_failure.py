@@ -68,6 +68,7 @@ def record_refusal(
         version=__version__,
         run_id=run_id,
         lifecycle=None,
+        subject=None,
         execution_mode=mode,
         terminal_state=Outcome.FAILED,
         closure_ready=False,

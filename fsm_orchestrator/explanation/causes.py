@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from fsm_orchestrator.explanation.evidence import Evidence, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.explanation.gate_table import evidence_words
 from fsm_orchestrator.explanation.stages import explained_gates
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
@@ -54,7 +55,7 @@ def _causes(view: InspectedRun, evidence: Evidence, now: StateNow) -> Iterator[C
         case Standing.INTERRUPTED:
             yield _cut_short(view)
         case Standing.BLOCKED:
-            yield from _refusals(view)
+            yield from _refusals(view, evidence.directory)
         case Standing.FAILED | Standing.TIMEOUT:
             yield from _failures(view, evidence)
         case Standing.DONE | Standing.NOT_CLOSABLE:
@@ -95,19 +96,23 @@ def _cut_short(view: InspectedRun) -> Cause:
     return Cause(sentence=f"{what},{where}", facts=(*open_attempt_facts(attempt), note, gap))
 
 
-def _refusals(view: InspectedRun) -> Iterator[Cause]:
+def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
     ran = [one for one in view.report.stage_executions if one.attempt]
     for gate in explained_gates(view):
         decision = gate.decision
         if decision.passed:
             continue
-        yield Cause(
-            sentence=(
-                f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
-                f" {gate.passing} passes"
-            ),
-            facts=(Fact(name=FactName.REASON_CODE, value=decision.reason_code or ""),),
+        sentence = (
+            f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
+            f" {gate.passing} passes"
         )
+        facts = [Fact(name=FactName.REASON_CODE, value=decision.reason_code or "")]
+        if decision.evidence is not None and decision.evidence.problem is not None:
+            from fsm_orchestrator.explanation.evidence_remedies import evidence_facts  # noqa: PLC0415 - rare
+
+            sentence = f"gate {decision.gate.value} refused: {evidence_words(decision)}"
+            facts += evidence_facts(decision.evidence, directory)
+        yield Cause(sentence=sentence, facts=tuple(facts))
     if not ran:
         yield Cause(sentence="nothing was started", facts=())
 

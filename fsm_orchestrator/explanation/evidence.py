@@ -30,7 +30,7 @@ class Evidence:
 
     def __init__(self, view: InspectedRun, directory: str) -> None:
         self._view = view
-        self._directory = directory
+        self.directory = directory
 
     @cached_property
     def _quoting(self) -> Quoting:
@@ -41,7 +41,7 @@ class Evidence:
         return (
             *self._ending(execution, self._view.invocation_count),
             *_command_facts(execution),
-            *_file_facts(execution, self._directory),
+            *_file_facts(execution, self.directory),
         )
 
     def of_all(self, execution: StageExecution, invocation: int) -> tuple[Fact, ...]:
@@ -52,7 +52,7 @@ class Evidence:
             *self._ending(execution, invocation),
             *_artifact_facts(execution),
             *_resource_facts(execution),
-            *_file_facts(execution, self._directory),
+            *_file_facts(execution, self.directory),
         )
 
     def _ending(self, execution: StageExecution, invocation: int) -> Iterator[Fact]:

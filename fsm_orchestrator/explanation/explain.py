@@ -26,6 +26,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         output_directory=str(view.directory),
         run_id=report.run_id,
         lifecycle=None if report.lifecycle is None else report.lifecycle.name,
+        subject=report.subject,
         standing=Standing.NOT_CLOSABLE if now.wrong else view.standing,
         current_state=report.current_state,
         exit_code=report.exit_code,

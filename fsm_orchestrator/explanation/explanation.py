@@ -6,7 +6,7 @@ It has sentences for people and fields for programs; the commands and the page s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
@@ -14,9 +14,15 @@ from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.invocation import InvocationOrigin
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import StageFate, Standing
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.WHY: FactForm.PROSE,
@@ -93,6 +99,9 @@ class Explanation(StrictModel):
     run_id: RunId = Field(description="Identifies the run.")
     lifecycle: StateName | None = Field(
         description="Name of the lifecycle; null when it is not known."
+    )
+    subject: Subject | None = Field(
+        description="What the run is about, as digests; null where that was not said."
     )
     standing: Standing = Field(description="Where the run stands.")
     current_state: StateName | None = Field(

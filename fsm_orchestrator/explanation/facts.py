@@ -39,3 +39,5 @@ class FactName(StrEnum):
     LOG = "log"
     POSTMORTEM = "postmortem"
     NO_POSTMORTEM = "no postmortem"
+    PROBLEM = "problem"
+    EVIDENCE = "evidence"

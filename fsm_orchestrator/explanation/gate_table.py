@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
@@ -31,7 +31,7 @@ def gate_row(decision: GateDecision, *, is_judged: bool = True) -> GateRow:
         gate=decision.gate.value,
         signal=decision.status,
         passes=GATE_RULES[decision.gate].passing,
-        source=_origin_of(decision.source),
+        source=_origin_of(decision),
         verdict=verdict if is_judged else "not judged this time",
     )
 
@@ -48,8 +48,19 @@ def kept_signal_lines(decisions: Iterable[GateDecision], until: str | None) -> l
     return [f"{listed(gates)}: {given_words(one, until)}" for one, gates in gates_of.items()]
 
 
-def _origin_of(source: GateSource) -> str:
-    match source:
+def evidence_words(decision: GateDecision) -> str | None:
+    """Return what the evidence of a gate came to; None where it has none."""
+    evidence = decision.evidence
+    if evidence is None:
+        return None
+    if evidence.problem is not None:
+        return f"{evidence.detail} ({evidence.problem.value})"
+    notes = f" ({'; '.join(evidence.notes)})" if evidence.notes else ""
+    return f"{evidence.detail}{notes}"
+
+
+def _origin_of(decision: GateDecision) -> str:
+    match decision.source:
         case GateSource.FLAG:
             return "given by flag"
         case GateSource.CONFIG:
@@ -58,3 +69,7 @@ def _origin_of(source: GateSource) -> str:
             return "kept from before"
         case GateSource.DEFAULT:
             return "not given"
+        case GateSource.EVIDENCE:
+            return "" if decision.evidence is None else decision.evidence.origin
+        case _:
+            assert_never(decision.source)

@@ -29,7 +29,14 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.phrases import counted, listed, option_prefix
-from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
+from fsm_orchestrator.vocabulary import (
+    Ending,
+    GateSource,
+    OnChangedStage,
+    Outcome,
+    PlannedAction,
+    Standing,
+)
 
 NAMED_MAX: Final = 3
 """How many stages that share what would become of them are named."""
@@ -148,7 +155,7 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
         for decision in view.report.gate_decisions:
-            if not decision.passed:
+            if not decision.passed and decision.source is not GateSource.EVIDENCE:
                 passing = GATE_RULES[decision.gate].passing
                 words += [f"--{decision.gate.value}-status", passing]
                 settings["gates"][decision.gate] = passing

@@ -64,7 +64,7 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED:
-            return (GIVE_SIGNALS,)
+            return tuple(dict.fromkeys(_gate_remedies(view)))
         case Standing.FAILED | Standing.TIMEOUT:
             return tuple(dict.fromkeys(_failure_remedies(view)))
         case Standing.DONE if not now_wrong:
@@ -109,6 +109,16 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return RESUME_ANYBODY
         case standing:
             assert_never(standing)
+
+
+def _gate_remedies(view: InspectedRun) -> Iterator[str]:
+    for decision in view.report.gate_decisions:
+        if decision.evidence is not None and decision.evidence.problem is not None:
+            from fsm_orchestrator.explanation.evidence_remedies import REMEDIES  # noqa: PLC0415 - rare
+
+            yield REMEDIES[decision.evidence.problem]
+        elif not decision.passed:
+            yield GIVE_SIGNALS
 
 
 def _who_failed(view: InspectedRun) -> str:

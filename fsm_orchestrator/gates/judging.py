@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
@@ -9,6 +10,11 @@ from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import EvidenceRecord
+
+NO_EVIDENCE: Final[Mapping[Gate, "EvidenceRecord"]] = MappingProxyType({})
 
 
 class GateSignal(StrictModel):
@@ -47,13 +53,38 @@ def signals_in_force(
     return tuple(signal_for(gate) for gate in MANDATORY_GATES)
 
 
-def judge(signals: Iterable[GateSignal]) -> tuple[GateDecision, ...]:
+def judge(
+    signals: Iterable[GateSignal], evidence: Mapping[Gate, "EvidenceRecord"] = NO_EVIDENCE
+) -> tuple[GateDecision, ...]:
     """Judge every gate, in gate order, whatever the others said.
 
-    A gate without a signal, and a value the gate does not know, are refusals.
+    A gate without a signal, and a value the gate does not know, are refusals. Of a typed signal and
+    evidence the tighter counts.
     """
     by_gate = {signal.gate: signal for signal in signals}
-    return tuple(_decide(by_gate.get(gate, _default(gate))) for gate in MANDATORY_GATES)
+    return tuple(
+        _decide(by_gate.get(gate, _default(gate)), evidence.get(gate)) for gate in MANDATORY_GATES
+    )
+
+
+def decision_problem(decision: GateDecision) -> str | None:
+    """Return what is wrong with a decision that was read from a file; None when nothing is."""
+    if decision.source is GateSource.EVIDENCE:
+        if decision.evidence is None or decision.given is not None:
+            return "is by evidence, but does not say which"
+        signal = _default(decision.gate)
+    else:
+        signal = GateSignal(
+            gate=decision.gate,
+            status=decision.status,
+            source=decision.source,
+            given=decision.given,
+        )
+        if (problem := signal_problem(signal)) is not None:
+            return problem
+    if _decide(signal, decision.evidence) != decision:
+        return "the verdict does not follow from the signal and the evidence"
+    return None
 
 
 def signal_problem(signal: GateSignal) -> str | None:
@@ -73,8 +104,16 @@ def _default(gate: Gate) -> GateSignal:
     return GateSignal(gate=gate, status=status, source=GateSource.DEFAULT, given=None)
 
 
-def _decide(signal: GateSignal) -> GateDecision:
+def _decide(signal: GateSignal, evidence: "EvidenceRecord | None") -> GateDecision:
     rule = GATE_RULES[signal.gate]
+    if evidence is not None:
+        from fsm_orchestrator.gates.evidence_status import status_of  # noqa: PLC0415 - most runs have none
+
+        status = status_of(rule, evidence.problem)
+        if signal.source is GateSource.DEFAULT or not rule.is_tighter(signal.status, status):
+            signal = GateSignal(
+                gate=signal.gate, status=status, source=GateSource.EVIDENCE, given=None
+            )
     passed = signal.status == rule.passing
     return GateDecision(
         gate=signal.gate,
@@ -83,6 +122,7 @@ def _decide(signal: GateSignal) -> GateDecision:
         reason_code=None if passed else rule.reason_code,
         source=signal.source,
         given=signal.given,
+        evidence=evidence,
     )
 
 

@@ -118,7 +118,7 @@ def with_names(lifecycle: Lifecycle, renamed: Mapping[str, str]) -> Lifecycle:
 
 def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
     """Return what changed about the lifecycle as a whole."""
-    keys = ("name", "title", "initial", "gates_guard")
+    keys = ("name", "title", "initial", "gates_guard", "accepts_early_signals")
     changes = (Change(key, getattr(old, key), getattr(new, key)) for key in keys)
     return tuple(change for change in changes if change.was != change.now)
 

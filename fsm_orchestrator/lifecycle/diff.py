@@ -54,6 +54,13 @@ class LostFacts(NamedTuple):
     is_done: bool
 
 
+class EarlySignals(StrEnum):
+    """Whether signals that were typed before there was a result pass a gate state after a stage."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
 class GainedFacts(NamedTuple):
     """Facts that are certain now on entering a state, and were not."""
 
@@ -71,7 +78,7 @@ class Effect:
     """
 
     target: str
-    cause: LostFacts | GainedFacts | BoundChange | Finding | GatesGuard
+    cause: LostFacts | GainedFacts | BoundChange | Finding | GatesGuard | EarlySignals
     walk: Walk | None = None
 
 
@@ -183,11 +190,13 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
             *_broken_promises(before, new),
             *(Effect(one.state, one) for one in bounds if one.is_looser),
             *_changed_guard(before, new, GatesGuard.CLOSURE),
+            *_changed_early_signals(before, new, EarlySignals.ACCEPTED),
         ),
         tightenings=(
             *_gained_guarantees(was, now),
             *(Effect(one.state, one) for one in bounds if not one.is_looser),
             *_changed_guard(before, new, GatesGuard.STAGES),
+            *_changed_early_signals(before, new, EarlySignals.REFUSED),
         ),
     )
 
@@ -244,4 +253,10 @@ def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
 
 def _changed_guard(old: Lifecycle, new: Lifecycle, now: GatesGuard) -> Iterator[Effect]:
     if old.gates_guard is not new.gates_guard is now:
+        yield Effect("", now)
+
+
+def _changed_early_signals(old: Lifecycle, new: Lifecycle, now: EarlySignals) -> Iterator[Effect]:
+    is_accepted = now is EarlySignals.ACCEPTED
+    if old.accepts_early_signals is not new.accepts_early_signals is is_accepted:
         yield Effect("", now)

@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from fsm_orchestrator.lifecycle.changes import BoundChange, Change, EdgeOrder, RetriedCodes
 from fsm_orchestrator.lifecycle.diff import (
     DiffVerdict,
+    EarlySignals,
     Effect,
     GainedFacts,
     LifecycleDiff,
@@ -97,6 +98,10 @@ def reason_text(effect: Effect) -> str:
             return "gates_guard: stages are promised to come after the gates"
         case GatesGuard.CLOSURE:
             return "gates_guard: stages are no longer promised to come after the gates"
+        case EarlySignals.REFUSED:
+            return "accepts_early_signals: a signal has to be given once there is a result"
+        case EarlySignals.ACCEPTED:
+            return "accepts_early_signals: a signal may be given before there is a result"
         case _:
             assert_never(effect.cause)
 

@@ -24,6 +24,7 @@ class FindingKind(Enum):
     # Declarations
     DUPLICATE_STATE = "duplicate name, declared more than once"
     GATES_OUT_OF_PLACE = "key 'gates' is for states of kind gate, not {kind}"
+    EVIDENCE_OUT_OF_PLACE = "key 'evidence' is for states of kind gate, not {kind}"
     NO_GATES = "key 'gates' is empty; leave it out to judge all of them"
     DUPLICATE_GATE = "duplicate {gate!r} in key 'gates'"
     NO_OUTCOME = "key 'outcome' is missing; a terminal state says how the run ended"

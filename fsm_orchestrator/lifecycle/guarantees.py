@@ -21,8 +21,12 @@ class FactKind(StrEnum):
     """The subject of a fact, as the phrase that names it."""
 
     GATE_PASSED = "gate {} passed"
+    GATE_BY_EVIDENCE = "gate {} passed by evidence"
     STAGE_SUCCEEDED = "{!r} succeeded"
     CONDITION_HOLDS = "{} holds"
+
+
+_GATE_KINDS: Final = (FactKind.GATE_PASSED, FactKind.GATE_BY_EVIDENCE)
 
 
 class Fact(NamedTuple):
@@ -39,7 +43,7 @@ class Fact(NamedTuple):
     def rank(self) -> tuple[int, int, str]:
         """The sort key for display: gates in judging order, then stages, then conditions."""
         gates = [gate.value for gate in MANDATORY_GATES]
-        place = gates.index(self.name) if self.kind is FactKind.GATE_PASSED else 0
+        place = gates.index(self.name) if self.kind in _GATE_KINDS else 0
         return list(FactKind).index(self.kind), place, self.name
 
     def __str__(self) -> str:
@@ -136,7 +140,8 @@ def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
     source = lifecycle.states.get(edge.source)
     match (source.kind if source else None, edge.trigger):
         case (StateKind.GATE, Trigger.GATES_PASSED) if source:
-            gained |= {Fact(FactKind.GATE_PASSED, gate.value) for gate in source.judged_gates}
+            kinds = _GATE_KINDS if source.evidence else (FactKind.GATE_PASSED,)
+            gained |= {Fact(kind, gate.value) for kind in kinds for gate in source.judged_gates}
         case (StateKind.STAGE, trigger):
             lost |= _CONDITION_FACTS  # the stage has run and may have changed anything
             if trigger is Trigger.STAGE_SUCCEEDED:

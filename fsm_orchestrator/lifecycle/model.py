@@ -5,6 +5,7 @@ Holds what reading.py reads from files and refuses or accepts.
 
 import hashlib
 import json
+from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
@@ -30,6 +31,12 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LI
 """Text that is printed unchanged: no line breaks, no terminal control codes."""
 
 
+class EvidenceDemand(StrEnum):
+    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
+
+    REQUIRED = "required"
+
+
 class NamedState(StrictModel):
     """The keys of a state that are not about a stage."""
 
@@ -45,6 +52,13 @@ class NamedState(StrictModel):
         default=None,
         description=(
             "The gates that are judged here, only for a gate state; all of them by default."
+        ),
+    )
+    evidence: EvidenceDemand | None = Field(
+        default=None,
+        description=(
+            "Whether its gates pass by evidence alone (required), only for a gate state; a typed"
+            " signal can then refuse, and never pass."
         ),
     )
     outcome: Outcome | None = Field(
@@ -129,6 +143,11 @@ class Lifecycle(StrictModel):
         default=GatesGuard.STAGES,
         description="What the gates guard: every stage by default, or only the closure.",
     )
+    accepts_early_signals: bool = Field(
+        default=False,
+        description="Whether a signal that was typed before a gate state was first reached passes"
+        " one that comes after a stage; it does not by default.",
+    )
     state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)] = Field(
         description="The states, in any order."
     )
@@ -162,6 +181,12 @@ class Lifecycle(StrictModel):
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
 
     @cached_property
+    def gates_after_stages(self) -> frozenset[str]:
+        """The names of the gate states that a run can enter after a stage, resumes left out."""
+        reached = {name for stage in self.stages for name in self._onward_from(stage)}
+        return frozenset(name for name in reached if self.states[name].kind is StateKind.GATE)
+
+    @cached_property
     def loops(self) -> tuple[Edge, ...]:
         """The edges that have a bound, `at_most`, in file order."""
         return tuple(edge for edge in self.edges if edge.at_most is not None)
@@ -170,31 +195,49 @@ class Lifecycle(StrictModel):
     def sha256(self) -> str:
         """The digest of what can happen; title, reasons and formatting do not count."""
         states = [
-            (*state.model_dump(mode="json", exclude={"gates"}).values(), state.judged_gates)
+            (
+                *state.model_dump(mode="json", exclude={"gates", "evidence"}).values(),
+                state.judged_gates,
+            )
             for state in self.state
         ]
-        edges = [edge[:-1] for edge in self.edges]  # without `why`
-        relation = (self.name, self.initial, self.gates_guard, states, edges)
-        return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
+        return self._digest_of(states)
 
     @cached_property
     def relation_sha256(self) -> str:
         """The digest of what the proofs are about: `sha256` without what stages may take."""
-        settings = {*LimitFields.model_fields, "gates", "retry"}
+        settings = {*LimitFields.model_fields, "gates", "evidence", "retry"}
         states = [
             (*state.model_dump(mode="json", exclude=settings).values(), state.judged_gates)
             for state in self.state
         ]
+        return self._digest_of(states)
+
+    def _digest_of(self, states: list[tuple[object, ...]]) -> str:
         edges = [edge[:-1] for edge in self.edges]  # without `why`
-        relation = (self.name, self.initial, self.gates_guard, states, edges)
+        demands = [one.name for one in self.state if one.evidence is not None]
+        relation: tuple[object, ...] = (self.name, self.initial, self.gates_guard, states, edges)
+        if demands or self.accepts_early_signals:
+            relation = (*relation, demands, self.accepts_early_signals)
         return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
+
+    @cached_property
+    def demands_of_signals(self) -> bool:
+        """Whether a typed signal that passes may not count in one of its gate states."""
+        is_early = bool(self.gates_after_stages) and not self.accepts_early_signals
+        return is_early or any(one.evidence is not None for one in self.state)
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """Return `stage` and every stage that can follow in one invocation, in file order."""
-        reached = [stage]
+        reached = self._onward_from(stage)
+        return tuple(name for name in self.stages if name in reached)
+
+    def _onward_from(self, state: str) -> list[str]:
+        """Return a state and every state that can follow in one invocation."""
+        reached = [state]
         for source in reached:
             for edge in self.edges:
                 is_onward = edge.source == source and edge.trigger is not Trigger.RESUME
                 if is_onward and edge.dest not in reached:
                     reached.append(edge.dest)
-        return tuple(name for name in self.stages if name in reached)
+        return reached

@@ -6,13 +6,16 @@ anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from fsm_orchestrator.lifecycle.findings import Finding
+from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Guarantees
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
-from fsm_orchestrator.vocabulary import GatesGuard
+from fsm_orchestrator.text.phrases import listed
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, GatesGuard, Outcome
 
 PROVED: Final = (
     "no path to done without every mandatory gate passed in this invocation",
@@ -39,6 +42,28 @@ def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
 
 def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
-    if lifecycle.gates_guard is GatesGuard.STAGES:
-        return PROVED
-    return (PROVED[0], _CLOSURE_GUARDED, *PROVED[2:])
+    guarded = lifecycle.gates_guard is GatesGuard.STAGES
+    claims = PROVED if guarded else (PROVED[0], _CLOSURE_GUARDED, *PROVED[2:])
+    return (*claims, *_demands(lifecycle))
+
+
+def _demands(lifecycle: Lifecycle) -> Iterator[str]:
+    """Yield what it demands of signals beside that they pass."""
+    done = [
+        facts
+        for name, facts in Guarantees(lifecycle).certain.items()
+        if lifecycle.states[name].outcome is Outcome.DONE
+    ]
+    by_evidence = [
+        gate.value
+        for gate in MANDATORY_GATES
+        if done and all(Fact(FactKind.GATE_BY_EVIDENCE, gate.value) in facts for facts in done)
+    ]
+    if by_evidence:
+        yield f"no path to done without evidence for {listed(by_evidence)}: no typed signal passes"
+    if lifecycle.gates_after_stages:
+        yield (
+            "gates after a stage pass by signals that were typed before it, as declared"
+            if lifecycle.accepts_early_signals
+            else "no gate state after a stage passes by a signal typed before it was reached"
+        )

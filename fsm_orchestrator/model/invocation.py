@@ -1,6 +1,6 @@
 """The record of one invocation: its gate decisions, transitions and stage executions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.vocabulary import (
     Containment,
     ExecutionMode,
@@ -22,6 +23,11 @@ from fsm_orchestrator.vocabulary import (
     RevisionProblem,
     Trigger,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import EvidenceRecord
+else:
+    EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
 
 class TransitionRecord(StrictModel):
@@ -91,6 +97,12 @@ class GateDecision(StrictModel):
     source: GateSource = Field(description="Where the signal came from.")
     given: SignalGiven | None = Field(
         description="When and by whom the signal was given; null when it was not given."
+    )
+    evidence: EvidenceRecord | None = Field(
+        description=(
+            "What the gate's source said, or why a typed signal does not count; null where the"
+            " signal was typed, or was not given."
+        ),
     )
 
 

@@ -101,6 +101,10 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         is_default = signal.source is GateSource.DEFAULT
         source = None if is_default else origin("gates", signal.gate.value)
         yield _setting(("gates", signal.gate.value), signal.status, source)
+    for gate, one in checkpoint.sources.items():
+        yield _setting(("gate", gate.value), one.words, origin("gate", gate.value))
+    if checkpoint.subject is not None:
+        yield _setting(("subject",), checkpoint.subject.lines, origin("subject"))
     for key, kept, default in (
         ("timeout_ms", checkpoint.timeout_ms, DEFAULT_TIMEOUT_MS),
         ("kill_grace_ms", checkpoint.kill_grace_ms, DEFAULT_KILL_GRACE_MS),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, NamedTuple, assert_never
 
-from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.gates.judging import have_passed
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.endings import Exited, NotSpawned, kind_of, problem_of, trigger_of
 from fsm_orchestrator.model.problem import Problem
@@ -110,7 +110,7 @@ def _fact_in(
 ) -> Trigger | None:
     match state.kind:
         case StateKind.GATE:
-            decisions = judge(preparation.checkpoint.gate_signals)
+            decisions = preparation.decisions_in(state)
             do_pass = have_passed(decisions, state.judged_gates)
             return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
         case StateKind.STAGE:
@@ -134,7 +134,7 @@ def _is_open(preparation: Preparation, edge: Edge, taken: Counter[Edge]) -> bool
 def _holds(preparation: Preparation, guard: Guard) -> bool:
     match guard:
         case Guard.GATES_HOLD:
-            return have_passed(judge(preparation.checkpoint.gate_signals), Gate)
+            return have_passed(preparation.expected_decisions, Gate)
         case Guard.ARTIFACTS_INTACT:
             changes = preparation.kept_changes.values()
             return not any(one.field is Compared.ARTIFACTS for kept in changes for one in kept)

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from pydantic import Field
 
@@ -45,6 +45,9 @@ _KEYS: Final = {
 """The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
 _OPTIONS: Final = {InputKind.CONFIG: "--config", InputKind.LIFECYCLE: "--lifecycle"}
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
 
 
 class InputState(StrEnum):
@@ -217,10 +220,20 @@ def _run_settings(
     signals = {one.gate: one.status for one in checkpoint.gate_signals}
     for gate in Gate:
         yield _Said(f"gates.{gate.value}", signals[gate], content.gates.given().get(gate))
+    for gate in Gate:
+        kept, now = checkpoint.sources.get(gate), config.sources.get(gate)
+        yield _Said(f"gate.{gate.value}", kept and _source(kept), now and _source(now))
+    subject = None if checkpoint.subject is None else checkpoint.subject.given
+    now_about = None if config.subject is None else config.subject.places
+    yield _Said("subject", subject, now_about)
     named = named_lifecycle(config)
     followed = checkpoint.lifecycle
     is_same = named.relation_sha256 == followed.relation_sha256
     yield _Said("lifecycle", followed.name, followed.name if is_same else named.name)
+
+
+def _source(source: SourceModel) -> dict[str, Any]:
+    return source.model_dump(mode="json", exclude_defaults=True)
 
 
 def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings]) -> Iterator[_Said]:

@@ -7,15 +7,16 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
-from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.gates.judging import have_passed
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.foreseen import (
     ForeseenFailure,
     ForeseenWay,
@@ -43,6 +44,11 @@ from fsm_orchestrator.vocabulary import (
     PlannedAction,
     StageStatus,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
 class PlannedStage(StrictModel):
@@ -87,6 +93,7 @@ class Plan(StrictModel):
     run_id: str
     as_of: str
     lifecycle: str
+    subject: Subject | None
     gates_guard: GatesGuard
     execution_mode: ExecutionMode
     archives_earlier_run: bool
@@ -113,13 +120,14 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
     `may_go_on` is asked while artifacts are judged; once it says no, they are taken to be good.
     """
     checkpoint = preparation.checkpoint
-    decisions = judge(checkpoint.gate_signals)
+    decisions = preparation.expected_decisions
     foresight = _foresight(preparation, may_go_on)
     return Plan(
         output_directory=str(preparation.config.output_path),
         run_id=checkpoint.run_id,
         as_of=checkpoint.invocation.started_at,
         lifecycle=checkpoint.lifecycle.name,
+        subject=checkpoint.subject,
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
@@ -146,7 +154,7 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
         if checkpoint.completion_of(stage) is None
         and (failure := foreseen_failure(preparation, stage)) is not None
     }
-    do_pass = have_passed(judge(checkpoint.gate_signals), MANDATORY_GATES)
+    do_pass = have_passed(preparation.expected_decisions, MANDATORY_GATES)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
 
 

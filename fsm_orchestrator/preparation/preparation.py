@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,10 +22,16 @@ from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets
 from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
 from fsm_orchestrator.disk.where import nearest_with
-from fsm_orchestrator.gates.judging import have_passed, judge
+from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
+from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord
-from fsm_orchestrator.model.invocation import InvocationOrigin, InvocationRecord, SignalGiven
+from fsm_orchestrator.model.invocation import (
+    GateDecision,
+    InvocationOrigin,
+    InvocationRecord,
+    SignalGiven,
+)
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
@@ -41,14 +47,17 @@ from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     ExecutionMode,
+    Gate,
     GatesGuard,
     InputKind,
     RevisionProblem,
+    StateKind,
     Trigger,
 )
 
 if TYPE_CHECKING:
     from fsm_orchestrator.disk.checkout import CheckedOut
+    from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.preparation.changes import Change
     from fsm_orchestrator.stages.judging import SlowArtifact
 
@@ -111,14 +120,40 @@ class Preparation(NamedTuple):
         """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
         guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-        do_pass = have_passed(judge(self.checkpoint.gate_signals), MANDATORY_GATES)
+        do_pass = have_passed(self.expected_decisions, MANDATORY_GATES)
         return self.first_trigger is not None and has_work and (do_pass or not guards_stages)
+
+    @property
+    def expected_decisions(self) -> tuple[GateDecision, ...]:
+        """The decisions of the gates, where every source passes: none is asked."""
+        states = self.checkpoint.lifecycle.state
+        return self.decisions_in(*(one for one in states if one.kind is StateKind.GATE))
+
+    def decisions_in(self, *states: State) -> tuple[GateDecision, ...]:
+        """Return the decisions of the gates in gate states, where every source passes."""
+        checkpoint = self.checkpoint
+        if not checkpoint.sources and not checkpoint.lifecycle.demands_of_signals:
+            return judge(checkpoint.gate_signals)
+        from fsm_orchestrator.preparation.asked_about import expected_in  # noqa: PLC0415 - rare
+
+        return expected_in(states, checkpoint)
 
     @property
     def kill_grace_ms(self) -> int:
         """The time, in milliseconds, that leftovers of an attempt have to end after SIGTERM."""
         kept = self.checkpoint.kill_grace_ms
         return DEFAULT_KILL_GRACE_MS if kept is None else kept
+
+
+def expected_decisions(
+    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+) -> tuple[GateDecision, ...]:
+    """Judge the gates as if every source passed, asking none."""
+    if not sources:
+        return judge(signals)
+    from fsm_orchestrator.preparation.asked_about import expected  # noqa: PLC0415 - rare
+
+    return expected(signals, sources)
 
 
 def new_invocation(

@@ -137,6 +137,11 @@ def prepare_run(
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
         refuse_lost_values(settings, tuple(settings))
+    subject = None
+    if config.subject is not None:
+        from fsm_orchestrator.preparation.asked_about import subject_of  # noqa: PLC0415 - rare
+
+        subject = subject_of(config)
     values = secret_values(settings)
     masker = Masker(values.values())
     if config.run_id is not None and masker.hides(config.run_id):
@@ -161,6 +166,8 @@ def prepare_run(
         gate_signals=signals_in_force(
             config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1)
         ),
+        sources=dict(config.sources),
+        subject=subject,
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
@@ -11,7 +12,7 @@ from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.judging import have_passed, judge, signals_in_force
+from fsm_orchestrator.gates.judging import have_passed, signals_in_force
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
@@ -29,6 +30,7 @@ from fsm_orchestrator.preparation.lost_values import (
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
+    expected_decisions,
     new_invocation,
     origins_of,
     output_masker,
@@ -50,6 +52,9 @@ from fsm_orchestrator.vocabulary import (
     Trigger,
     Whereabouts,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import Subject
 
 
 def prepare_resume(
@@ -74,6 +79,7 @@ def prepare_resume(
         if not may_lack_values:
             refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
+        _kept_subject(run)
         _refuse_to_judge_elsewhere(run, where)
         return _prepare_done(run, where)
     if not may_lack_values:
@@ -100,7 +106,8 @@ def _may_reach_stages(run: ResumableRun) -> bool:
     config, checkpoint = run.config, run.checkpoint
     signals = signals_in_force(config.gates, checkpoint.gate_signals, config.gate_sources)
     guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-    return not guards_stages or have_passed(judge(signals), MANDATORY_GATES)
+    decisions = expected_decisions(signals, {**checkpoint.sources, **config.sources})
+    return not guards_stages or have_passed(decisions, MANDATORY_GATES)
 
 
 def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
@@ -195,10 +202,24 @@ def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
     )
 
 
+def _kept_subject(run: ResumableRun) -> Subject | None:
+    """Return the subject that the run began with.
+
+    Raises:
+        UsageError: another is given now.
+    """
+    if run.config.subject is None:
+        return run.checkpoint.subject
+    from fsm_orchestrator.preparation.asked_about import kept_subject  # noqa: PLC0415 - rare
+
+    return kept_subject(run.config, run.checkpoint.subject)
+
+
 def _prepare_continuation(
     run: ResumableRun, decision: Decision, warnings: tuple[str, ...], where: Whereabouts
 ) -> Preparation:
     config, found = run.config, run.checkpoint
+    subject = _kept_subject(run)
     clock = clock_of(config)
     settled = found.attempt_interrupted(
         error="interrupted: its orchestrator ended without recording how it ended",
@@ -237,6 +258,8 @@ def _prepare_continuation(
             "private_ref": kept_ref or new_ref,
             "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
+            "sources": {**found.sources, **config.sources},
+            "subject": subject,
             "origins": origins,
             **{key: value for key, value in given.items() if value is not None},
             "stages": dict(run.records),

@@ -4,7 +4,7 @@ Reading a file without believing it is checkpoint_reader.py's duty, writing it r
 """
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ from fsm_orchestrator.model.execution import (
     idempotency_key,
 )
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.record.completion import Completion
@@ -39,7 +40,14 @@ from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.vocabulary import OnLeak, Outcome, PostmortemGap, StageStatus
+from fsm_orchestrator.vocabulary import Gate, OnLeak, Outcome, PostmortemGap, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
 class Checkpoint(StrictModel):
@@ -73,6 +81,12 @@ class Checkpoint(StrictModel):
     lifecycle: Lifecycle = Field(description="The lifecycle that the run follows, whole.")
     gate_signals: Annotated[tuple[GateSignal, ...], Many] = Field(
         description="The signal of each gate, in judging order."
+    )
+    sources: dict[Gate, SourceModel] = Field(
+        description="The source of each gate's evidence, where it has one."
+    )
+    subject: Subject | None = Field(
+        description="What the run is about; null where that was not said."
     )
     timeout_ms: Milliseconds | None = Field(
         description=(
@@ -176,6 +190,18 @@ class Checkpoint(StrictModel):
     def completion_of(self, stage: str) -> Completion | None:
         """Return the completion of a stage that is in force."""
         return next((one for one in self.completions if one.stage == stage), None)
+
+    def first_reached(self, state: str) -> int:
+        """Return the invocation that came to a state first, by what is kept; the latest if none."""
+        return next(
+            (
+                invocation.number
+                for invocation in self.invocations
+                for one in invocation.transitions
+                if one.dest == state
+            ),
+            self.invocation.number,
+        )
 
     @property
     def completed(self) -> tuple[Completion, ...]:

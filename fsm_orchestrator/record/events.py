@@ -6,7 +6,7 @@ does not always have is left out of its line, never null.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
@@ -22,7 +22,13 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationOrigin, TransitionRecord
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
 class Event(StrictModel):
@@ -62,6 +68,10 @@ class RunStarted(RunEvent):
     )
     origin: InvocationOrigin | None = Field(
         description="Who started it, where, and at which revision; null with --fixed-clock."
+    )
+    subject: Subject | None = Field(
+        default=None,
+        description="What the run is about, as digests; left out where that was not said.",
     )
     rerun: tuple[StateName, ...] = Field(
         description="Completed stages that are to be run again, as asked."

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge, signal_problem
+from fsm_orchestrator.gates.judging import decision_problem, have_passed, signal_problem
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.attempt_check import (
@@ -24,7 +24,13 @@ from fsm_orchestrator.record.folding import is_foldable
 from fsm_orchestrator.record.moving_out import earlier_problems
 from fsm_orchestrator.record.origin_check import given_problems, origin_problems, secret_problems
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExecutionMode, Trigger
+from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    ExecutionMode,
+    GateSource,
+    Guard,
+    Trigger,
+)
 
 
 def problem_of(checkpoint: Checkpoint) -> str | None:
@@ -82,7 +88,8 @@ def _walk_problems(replay: Replay, invocation: InvocationRecord, where: str) -> 
     for index, transition in enumerate(invocation.transitions):
         at = f"{where}.transitions[{index}]"
         yield from done_here(is_last=False)
-        yield from _transition_problems(replay, transition, at)
+        is_rejudged = _is_rejudged(replay.draft.lifecycle, invocation, index)
+        yield from _transition_problems(replay, transition, at, is_rejudged=is_rejudged)
         yield from _order_problems(transition, at, is_first=index == 0)
         replay.take(transition)
     yield from done_here(is_last=True)
@@ -102,7 +109,26 @@ def _repeats_problems(
         yield f"{where}.repeats: what it did cannot be done again in the same way"
 
 
-def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) -> Iterator[str]:
+def _is_rejudged(lifecycle: Lifecycle, invocation: InvocationRecord, index: int) -> bool:
+    """Say whether sources were asked again after a transition, whose decisions are not kept then.
+
+    Typed signals alone do not change while an invocation works.
+    """
+    if all(one.evidence is None for one in invocation.gate_decisions):
+        return False
+    return any(
+        one.trigger in {Trigger.GATES_PASSED, Trigger.GATES_REFUSED}
+        or any(
+            edge.dest == one.dest and edge.unless is Guard.GATES_HOLD
+            for edge in lifecycle.edges_from(one.source, one.trigger)
+        )
+        for one in invocation.transitions[index + 1 :]
+    )
+
+
+def _transition_problems(
+    replay: Replay, transition: TransitionRecord, at: str, *, is_rejudged: bool
+) -> Iterator[str]:
     state, trigger = replay.draft.current_state, transition.trigger
     if transition.seq != replay.seq + 1:
         yield f"{at}.seq: is {transition.seq}, not {replay.seq + 1}"
@@ -117,7 +143,7 @@ def _transition_problems(replay: Replay, transition: TransitionRecord, at: str) 
             passed = have_passed(decisions, lifecycle.states[state].judged_gates)
             if not decisions:
                 yield f"{at}: no gate decision is recorded"
-            if passed is not (trigger is Trigger.GATES_PASSED):
+            if passed is not (trigger is Trigger.GATES_PASSED) and not is_rejudged:
                 yield f"{at}: the recorded gate decisions say otherwise"
         case (
             Trigger.STAGE_SUCCEEDED
@@ -169,7 +195,8 @@ def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
     if tuple(signal.gate for signal in checkpoint.gate_signals) != MANDATORY_GATES:
         yield "gate_signals: must hold one signal for each gate, in judging order"
     in_force = checkpoint.decisions_in_force(checkpoint.outcome)
-    judged = {one.gate: one.status for one in in_force}
+    by_signal = (one for one in in_force if one.source is not GateSource.EVIDENCE)
+    judged = {one.gate: one.status for one in by_signal}
     for index, signal in enumerate(checkpoint.gate_signals):
         problem = signal_problem(signal)
         if problem is not None:
@@ -184,17 +211,10 @@ def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str
         return
     if tuple(decision.gate for decision in decisions) != MANDATORY_GATES:
         yield f"{where}.gate_decisions: must be none, or one for each gate in judging order"
-    signals = [
-        GateSignal(gate=one.gate, status=one.status, source=one.source, given=one.given)
-        for one in decisions
-    ]
-    for index, (signal, decision) in enumerate(zip(signals, judge(signals), strict=True)):
-        at = f"{where}.gate_decisions[{index}]"
-        problem = signal_problem(signal)
+    for index, decision in enumerate(decisions):
+        problem = decision_problem(decision)
         if problem is not None:
-            yield f"{at}.status: {problem}"
-        if decisions[index] != decision:
-            yield f"{at}: the verdict does not follow from the status"
+            yield f"{where}.gate_decisions[{index}]: {problem}"
 
 
 def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:

@@ -15,7 +15,13 @@ from fsm_orchestrator.model.invocation import SignalGiven
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, InputKind, OnLeak, SettingSource
+from fsm_orchestrator.vocabulary import (
+    MANDATORY_GATES,
+    GateSource,
+    InputKind,
+    OnLeak,
+    SettingSource,
+)
 
 _RUN_KEYS: Final = ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak")
 _STAGE_KEYS: Final = (
@@ -30,6 +36,8 @@ def origin_problems(checkpoint: Checkpoint) -> Iterator[str]:
     known = {
         *_RUN_KEYS,
         *(f"gates.{gate.value}" for gate in MANDATORY_GATES),
+        *(f"gate.{gate.value}" for gate in MANDATORY_GATES),
+        "subject",
         *(f"stage.{stage}.{key}" for stage in checkpoint.lifecycle.stages for key in _STAGE_KEYS),
     }
     files = {one.invocation for one in origins.files if one.kind is InputKind.CONFIG}
@@ -84,6 +92,11 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
             yield f"origins.by_setting: does not fit {key}, which is {value}"
     if checkpoint.on_leak is not OnLeak.WARN and "on_leak" not in given:
         yield "origins.by_setting: does not say what gave on_leak"
+    if ("subject" in given) is not (checkpoint.subject is not None):
+        yield "origins.by_setting: does not fit the subject"
+    for gate in MANDATORY_GATES:
+        if (f"gate.{gate.value}" in given) is not (gate in checkpoint.sources):
+            yield f"origins.by_setting: does not fit the source of {gate.value}"
     for signal in checkpoint.gate_signals:
         key = f"gates.{signal.gate.value}"
         origin = given.get(key)
@@ -137,7 +150,8 @@ def given_problems(checkpoint: Checkpoint) -> Iterator[str]:
         if found.setdefault(given.invocation, given) != given:
             yield f"{at}: another signal says otherwise of invocation {given.invocation}"
     in_force = checkpoint.decisions_in_force(checkpoint.outcome)
-    judged = {one.gate: one.given for one in in_force}
+    by_signal = (one for one in in_force if one.source is not GateSource.EVIDENCE)
+    judged = {one.gate: one.given for one in by_signal}
     for index, signal in enumerate(checkpoint.gate_signals):
         if judged.get(signal.gate, signal.given) != signal.given:
             yield f"gate_signals[{index}].given: the gate was judged by another"

@@ -1,6 +1,6 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from fsm_orchestrator.model.invocation import (
     InvocationRecord,
     TransitionRecord,
 )
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
@@ -32,6 +33,11 @@ from fsm_orchestrator.vocabulary import (
     Operation,
     Outcome,
 )
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.evidence import Subject
+else:
+    Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
 class LifecycleName(StrictModel):
@@ -54,6 +60,9 @@ class Report(StrictModel):
         description=(
             "The lifecycle that the run follows; null when the checkpoint could not be used."
         )
+    )
+    subject: Subject | None = Field(
+        description="What the run is about, as digests; null where that was not said.",
     )
     execution_mode: ExecutionMode = Field(
         description="Whether this invocation was asked for a new run or for a resume."
@@ -188,6 +197,7 @@ def build_report(
         terminal_state=terminal,
         closure_ready=is_done and artifacts_intact and have_passed(decisions, MANDATORY_GATES),
         current_state=checkpoint.current_state,
+        subject=checkpoint.subject,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, load_report, resume, run
-from fsm_orchestrator.engine import driver, enter_gate
+from fsm_orchestrator.engine import enter_gate
 from fsm_orchestrator.record import recorder
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.command import checkpoint_of, events_of
@@ -139,14 +139,14 @@ def test_error_raised_by_a_guard_passes_on(
     """A guard that fails counts as refused; what a signal handler raises there is no such thing."""
     error = ValueError("of their handler")
     on_signal(error)
-    real = enter_gate.do_gates_hold
+    real = enter_gate.EnterGate.do_hold
 
-    def signalled(context: Any) -> Any:
+    def signalled(self: Any) -> Any:
         os.kill(os.getpid(), signal.SIGUSR1)
-        return real(context)
+        return real(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(driver, "do_gates_hold", signalled)
+        patched.setattr(enter_gate.EnterGate, "do_hold", signalled)
         with pytest.raises(ValueError, match="of their handler"):
             run(config(tmp_path, "exit 0"))
     assert_recorded(tmp_path, error, 1)

@@ -78,7 +78,7 @@ def rows(decisions: Any) -> list[tuple[str, str, bool, str | None, str]]:
     """Decisions as rows, from records and from a report alike."""
     fields = ("gate", "status", "passed", "reason_code", "source")
     dumped = [one if isinstance(one, dict) else one.model_dump(mode="json") for one in decisions]
-    assert all(tuple(one) == (*fields, "given") for one in dumped)
+    assert all(tuple(one) == (*fields, "given", "evidence") for one in dumped)
     return [tuple(one[field] for field in fields) for one in dumped]
 
 

@@ -129,6 +129,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         **kept,
         "run_id": last["run_id"],
         "lifecycle": {"name": start["lifecycle"], "sha256": start["lifecycle_sha256"]},
+        "subject": start.get("subject"),
         "terminal_state": outcome,
         "closure_ready": end.get("closure_ready", False),
         "current_state": last["state"],

@@ -34,7 +34,8 @@ from tests.support.command import (
 )
 
 REPORT_KEYS = (
-    *("schema_version", "product", "version", "run_id", "lifecycle", "execution_mode"),
+    *("schema_version", "product", "version", "run_id", "lifecycle", "subject"),
+    "execution_mode",
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
     *("gate_decisions", "stage_executions", "transitions", "containment", "warnings"),
     *("started_at", "finished_at", "invocations_moved", "earlier_invocations"),

@@ -158,5 +158,7 @@ def _places(cause: Cause, width: int) -> Iterator[_Block]:
 
 def _notices(explanation: Explanation, width: int) -> Iterator[_Block]:
     """Yield what else there is to know of the run, each by itself."""
+    about = () if explanation.subject is None else explanation.subject.lines
+    yield from (_Block(_RANK_NOTICES, labelled("about", one, width)) for one in about)
     told = (*(one.sentence for one in explanation.changed_files), *explanation.warnings)
     yield from (_Block(_RANK_NOTICES, labelled("note", one, width)) for one in told)

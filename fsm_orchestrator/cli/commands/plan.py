@@ -98,6 +98,8 @@ class _View:
         yield Line("  a plan starts and writes nothing")
         if holder is not None:
             yield from self._said(f"would be refused now (exit 75): held by {holder}")
+        for about in () if plan.subject is None else plan.subject.lines:
+            yield from self._said(f"about {about}")
         if plan.archives_earlier_run:
             yield from self._said("the earlier run in this directory would be moved to its archive")
         if plan.gates_guard is GatesGuard.CLOSURE:
@@ -121,7 +123,11 @@ class _View:
         if self._in_full:
             yield from map(Line, columns([GATE_COLUMNS, *map(gate_row, decisions)]))
         else:
-            passed = [f"{one.gate.value} {one.status}" for one in decisions if one.passed]
+            passed = [
+                f"{one.gate.value} {one.status}"
+                for one in decisions
+                if one.passed and one.source is not GateSource.EVIDENCE
+            ]
             if passed:
                 yield Line(f"gates passed: {', '.join(passed)}", Mark.GOOD)
             for one in plan.gates:
@@ -132,6 +138,10 @@ class _View:
                         f" {row.passes} passes",
                         Mark.WAITING,
                     )
+        for decision in decisions:
+            if decision.evidence is not None:
+                said = f"gate {decision.gate.value}: {decision.evidence.detail}"
+                yield from self._said(said, indent="")
         for sentence in kept_signal_lines(decisions, plan.as_of):
             yield from self._said(sentence)
 
@@ -232,7 +242,8 @@ def _passing(argv: Sequence[str], refused: Sequence[GateInForce]) -> list[str]:
 
     A signal of the config file stays: of two the stricter counts.
     """
-    given = [one for one in refused if one.decision.source is not GateSource.CONFIG]
+    asked = {GateSource.CONFIG, GateSource.EVIDENCE}
+    given = [one for one in refused if one.decision.source not in asked]
     options = {f"--{one.decision.gate.value}-status": one.passing for one in given}
     command, *rest = without_options(argv, options)
     signals = [word for pair in options.items() for word in pair]

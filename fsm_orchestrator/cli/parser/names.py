@@ -44,6 +44,8 @@ VALUE_OPTIONS: Final = frozenset(
     {
         *(f"--{gate.value}-status" for gate in Gate),
         "--lifecycle",
+        "--subject-git",
+        "--subject-file",
         "--run-id",
         "--timeout",
         "--timeout-ms",

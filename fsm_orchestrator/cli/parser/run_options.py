@@ -11,6 +11,7 @@ import click
 
 from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
 from fsm_orchestrator.cli.parser.parameters import (
+    Directory,
     FilePath,
     Instant,
     LifecycleSource,
@@ -41,6 +42,7 @@ def run_options(stages: Sequence[str]) -> list[click.Parameter]:
     """Return every option of `run` and `plan` that is about the run."""
     return [
         *_gate_options(),
+        *_subject_options(),
         *(option for stage in stages for option in stage_options(stage)),
         *_history_options(stages),
         *_run_control_options(),
@@ -88,6 +90,26 @@ def _gate_options() -> list[click.Parameter]:
             help=f"Passes: {GATE_RULES[gate].passing}. Not given: {GATE_RULES[gate].default}.",
         )
         for parameter, gate in GATE_PARAMETERS.items()
+    ]
+
+
+def _subject_options() -> list[click.Parameter]:
+    section = "Run"
+    return [
+        Once(
+            section,
+            "--subject-git",
+            type=Directory("DIR"),
+            help="What the run is about: the commit of the git work tree that DIR is in, or a"
+            " digest of its files where they differ from it. Evidence has to name it.",
+        ),
+        Section(
+            section,
+            "--subject-file",
+            multiple=True,
+            type=FilePath("PATH"),
+            help="A file that the run is about, by its SHA-256. Repeatable.",
+        ),
     ]
 
 

@@ -46,6 +46,8 @@ def details_of(state: State) -> Iterator[str]:
     match state.kind:
         case StateKind.GATE:
             yield ", ".join(gate.value for gate in state.judged_gates)
+            if state.evidence is not None:
+                yield "by evidence only"
         case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:
             yield f"outcome: {state.outcome.value}"
         case StateKind.STAGE:

@@ -14,7 +14,7 @@ from fsm_orchestrator.clock import Clock, SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT, __version__
 from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.facts import FactName
-from fsm_orchestrator.explanation.gate_table import gate_row
+from fsm_orchestrator.explanation.gate_table import evidence_words, gate_row
 from fsm_orchestrator.explanation.origin_words import giver_of, origin_line, revision_of, starter_of
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.rendering.html.environment import page_environment
@@ -60,6 +60,7 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         path=path_of(view),
         timeline=timeline_of(view),
         gate_row=gate_row,
+        evidence_words=evidence_words,
         look_of_gate=look_of_gate,
         outcomes=OUTCOMES,
         giver_of=giver_of,

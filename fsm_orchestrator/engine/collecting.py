@@ -1,0 +1,199 @@
+"""Asking the sources of the gates, keeping what they said, and what follows for each gate.
+
+Loaded only by runs that have a source, a subject, or a lifecycle that demands evidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.machine import CalledOffError
+from fsm_orchestrator.gates.demands import with_demands
+from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
+from fsm_orchestrator.gates.sources.times import problem_with_expiry
+from fsm_orchestrator.gates.subject import moved
+from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.model.evidence import (
+    EvidenceProblem,
+    EvidenceRecord,
+    SourceKind,
+    SubjectEntry,
+    nothing_from,
+)
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.text.instants import instant
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Operation
+
+_NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
+
+
+class Collecting:
+    """The asking of sources in one invocation."""
+
+    def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
+        self._context = context
+        self._interrupts = interrupts
+        self._runner = runner
+        self._known: dict[Gate, EvidenceRecord] = {}
+        """What each source has said in this invocation."""
+        self._demanding: tuple[str, ...] = ()
+        """The gate states that were entered in it."""
+
+    def on_entering(self, state: State) -> dict[Gate, EvidenceRecord]:
+        """Ask the sources of the gates that a state judges; return what all gates are judged by.
+
+        Raises:
+            CalledOffError: the run was asked to end meanwhile.
+            RecordingError: what they said could not be kept.
+        """
+        found = self._demanded(self._collected(state.judged_gates, is_last=False), state)
+        self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
+        return self._about_subject(found)
+
+    def before_closing(self) -> dict[Gate, EvidenceRecord]:
+        """Ask the sources once more, but for those that were not to be asked again.
+
+        Raises:
+            CalledOffError: the run was asked to end meanwhile.
+            RecordingError: what they said could not be kept.
+        """
+        found = self._collected(MANDATORY_GATES, is_last=True)
+        for name in self._demanding:
+            found = self._demanded(found, self._context.recorder.draft.lifecycle.states[name])
+        return self._about_subject(found)
+
+    def _demanded(
+        self, found: dict[Gate, EvidenceRecord], state: State
+    ) -> dict[Gate, EvidenceRecord]:
+        draft = self._context.recorder.draft
+        reached = draft.first_reached(state.name)
+        return with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
+
+    def _collected(self, gates: Iterable[Gate], *, is_last: bool) -> dict[Gate, EvidenceRecord]:
+        draft = self._context.recorder.draft
+        for gate in gates:
+            source = draft.sources.get(gate)
+            if source is None:
+                continue
+            if is_last and gate in self._known and not source.asks_again:
+                self._known[gate] = self._expired(self._known[gate])
+            else:
+                self._known[gate] = self._asked(gate)
+        found = dict(self._known)
+        for gate in draft.sources:
+            if gate not in found:
+                detail = "its source has not been asked yet: a later state judges the gate"
+                found[gate] = _without_source(EvidenceProblem.NOT_STARTED, detail)
+        return found
+
+    def _about_subject(self, found: dict[Gate, EvidenceRecord]) -> dict[Gate, EvidenceRecord]:
+        """Refuse every gate where the subject of the run is not what it was."""
+        subject = self._context.recorder.draft.subject
+        why = None if subject is None else moved(subject, self._context.output_directory)
+        if why is None:
+            return found
+        changes = {
+            "problem": EvidenceProblem.WRONG_SUBJECT,
+            "detail": self._context.masker.mask(why),
+        }
+        nothing = nothing_from(SourceKind.FLAG)
+        return {
+            gate: found.get(gate, nothing).model_copy(update=changes) for gate in MANDATORY_GATES
+        }
+
+    def _asked(self, gate: Gate) -> EvidenceRecord:
+        context = self._context
+        draft = context.recorder.draft
+        number = self._next_number(gate)
+        tools = Tools(
+            gate=gate.value,
+            number=number,
+            run_id=context.run_id,
+            output_directory=context.output_directory,
+            home=context.home,
+            runner=self._runner,
+            now=context.clock.now(),
+            mask=context.masker.mask,
+        )
+        try:
+            evidence = draft.sources[gate].source(tools).collect(draft.subject, self._work(gate))
+        except AskedToEndError:
+            raise CalledOffError(self._interrupts.first or 0) from None
+        return self._kept(gate, number, evidence)
+
+    def _work(self, gate: Gate) -> tuple[SubjectEntry, ...]:
+        """Return the artifacts that evidence has to name: of a gate that a stage comes before."""
+        draft = self._context.recorder.draft
+        lifecycle = draft.lifecycle
+        follows = any(
+            gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+        )
+        if not follows:
+            return ()
+        mask = self._context.masker.mask
+        return tuple(
+            SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
+            for completion in draft.completed
+            for one in completion.artifacts
+        )
+
+    def _expired(self, record: EvidenceRecord) -> EvidenceRecord:
+        """Judge once more whether evidence that is not asked for again still holds."""
+        if record.problem is not None or record.expires_at is None:
+            return record
+        expired = problem_with_expiry(instant(record.expires_at), self._context.clock.now())
+        if expired is None:
+            return record
+        return record.model_copy(update={"problem": expired[0], "detail": expired[1]})
+
+    def _next_number(self, gate: Gate) -> int:
+        """Return the next number of a gate's evidence, over all invocations."""
+        place = self._context.output_directory
+        names = [one.name for one in _entries(place / EVIDENCE_DIRECTORY)]
+        numbers = [
+            int(found[2])
+            for one in names
+            if (found := _NAME.fullmatch(one)) and found[1] == gate.value
+        ]
+        return 1 + max(numbers, default=0)
+
+    def _kept(self, gate: Gate, number: int, evidence: Evidence) -> EvidenceRecord:
+        """Keep evidence byte for byte, and say where; what is the same as before is kept once."""
+        record = evidence.record.model_copy(
+            update={"detail": self._context.masker.mask(evidence.record.detail)}
+        )
+        if evidence.raw is None:
+            return record
+        digest = hashlib.sha256(evidence.raw).hexdigest()
+        before = self._known.get(gate)
+        if before is not None and before.statement_sha256 == digest:
+            return record.model_copy(update={"statement_sha256": digest, "file": before.file})
+        name = f"{gate.value}.{number}.json"
+        directory = self._context.output_directory / EVIDENCE_DIRECTORY
+        with (
+            files.recording(Operation.EVIDENCE_PERSIST, directory / name),
+            files.below(self._context.home, EVIDENCE_DIRECTORY) as place,
+        ):
+            files.replace_file(directory / name, evidence.raw, mode=0o600, within=place)
+            files.sync(self._context.home.descriptor)
+        kept = {"statement_sha256": digest, "file": f"{EVIDENCE_DIRECTORY}/{name}"}
+        return record.model_copy(update=kept)
+
+
+def _without_source(problem: EvidenceProblem, detail: str) -> EvidenceRecord:
+    return nothing_from(SourceKind.FLAG).model_copy(update={"problem": problem, "detail": detail})
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []

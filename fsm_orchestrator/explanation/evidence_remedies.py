@@ -1,0 +1,51 @@
+"""What to do about each problem of a gate's evidence, and the words of it. Loaded with evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from fsm_orchestrator.explanation.explanation import Fact
+from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.model.evidence import EvidenceProblem as Problem
+from fsm_orchestrator.model.evidence import EvidenceRecord
+
+REMEDIES: Final[Mapping[Problem, str]] = {
+    Problem.NOT_CONFIGURED: "give the gate a source in the config file: [gate.NAME]",
+    Problem.NOT_FOUND: "have the evidence made, or correct the path that the source names",
+    Problem.NOT_STARTED: "correct the command of the gate, or make its program executable",
+    Problem.TIMED_OUT: "raise the gate's timeout if that is justified, or make its check quick",
+    Problem.EXIT_CODE: "read the log of the gate's command, and mend what it found",
+    Problem.KILLED: "find out what ended the gate's command; its log may say",
+    Problem.OUTPUT_LIMIT: "make the evidence smaller, or raise output_limit",
+    Problem.NOT_JSON: "have the evidence made again: it is not valid JSON",
+    Problem.NOT_A_STATEMENT: "have the evidence made again in the form that the source reads",
+    Problem.WRONG_PREDICATE: "name a statement whose predicate is one that this gate reads",
+    Problem.WRONG_SUBJECT: (
+        "have the evidence made for what the run is about; if that has changed, start a new run"
+    ),
+    Problem.UNBOUND: "declare what the run is about: --subject-git, --subject-file or [subject]",
+    Problem.UNSIGNED: "have the evidence signed, by a key that signed_by names",
+    Problem.BAD_SIGNATURE: "find out who changed the evidence after it was signed",
+    Problem.UNKNOWN_SIGNER: "have it signed by somebody whom signed_by names, or add the signer",
+    Problem.NOT_YET_VALID: "set the clocks of this machine and of the issuer right",
+    Problem.EXPIRED: "have the check made again: what it said has expired",
+    Problem.TOO_OLD: "have the check made again: what it said is too old",
+    Problem.NOTHING_CHECKED: "find out why nothing was tested: no test at all never passes",
+    Problem.CHECK_MISSING: "have the checks made that are missing",
+    Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
+    Problem.CHECK_FAILED: "mend what the failing checks found",
+    Problem.ENGINE_ERROR: "install or mend the tool that the gate needs, which is named above",
+    Problem.UNDEFINED: "correct the query or the policy: it says neither yes nor no",
+    Problem.VACUOUS: "correct the policy: it allows whatever it is asked",
+}
+
+
+def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:
+    """Yield what is known of the evidence of a gate that refused."""
+    if record.problem is not None:
+        yield Fact(name=FactName.PROBLEM, value=record.problem.value)
+    if record.log is not None:
+        yield Fact(name=FactName.LOG, value=f"{directory}/{record.log}")
+    if record.file is not None:
+        yield Fact(name=FactName.EVIDENCE, value=f"{directory}/{record.file}")

@@ -1,0 +1,23 @@
+"""The value of a gate that follows from a problem of its evidence."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsm_orchestrator.gates.rules import GateRule
+from fsm_orchestrator.model.evidence import EvidenceProblem
+
+CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
+"""The problems by which a source has said no, rather than nothing that counts."""
+_PENDING: Final = "pending"
+
+
+def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
+    """Return the value of a gate: the passing one without a problem, else one that refuses."""
+    if problem is None:
+        return rule.passing
+    if problem in CLEAR_NO:
+        return rule.refusals[-1]
+    if problem is EvidenceProblem.CHECK_PENDING and _PENDING in rule.values:
+        return _PENDING
+    return rule.default

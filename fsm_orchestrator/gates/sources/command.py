@@ -1,0 +1,267 @@
+"""A command that answers for a gate: run as a stage is run, and never left running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, Final, Self, assert_never
+
+from pydantic import Field, model_validator
+
+from fsm_orchestrator.constants import (
+    DEFAULT_KILL_GRACE_MS,
+    DEFAULT_TIMEOUT_MS,
+    LOGS_DIRECTORY,
+)
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.base import (
+    EVIDENCE_BYTES_MAX,
+    AskedToEndError,
+    Evidence,
+    Size,
+    Span,
+    Tools,
+    Word,
+    answer,
+)
+from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
+from fsm_orchestrator.gates.subject import variables
+from fsm_orchestrator.model.endings import (
+    Exited,
+    Interrupted,
+    Lost,
+    NotSpawned,
+    OutputExceeded,
+    ProcessEnd,
+    Signaled,
+    TimedOut,
+    WentQuiet,
+    problem_of,
+)
+from fsm_orchestrator.model.evidence import (
+    EvidenceProblem,
+    SourceKind,
+    Subject,
+    SubjectEntry,
+    nothing_from,
+)
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.vocabulary import Gate, Operation
+
+_OURS: Final = "ORCHESTRATOR_"
+OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
+
+
+class Reads(StrEnum):
+    """What counts of a command."""
+
+    EXIT_CODE = "exit_code"
+    STATEMENT = "statement"
+
+
+class CommandSource(StatementTerms):
+    """`command = ["./check.sh"]`: a program of the operator's, run for the answer it gives."""
+
+    command: Annotated[tuple[Word, ...], Field(min_length=1)] = Field(
+        description="The program and its arguments; no shell. A relative path, and its working"
+        " directory, are relative to the file."
+    )
+    reads: Reads = Field(
+        default=Reads.EXIT_CODE,
+        description="What counts: its exit code, where 0 passes, or the statement on its stdout.",
+    )
+    recheck: bool = Field(
+        default=False, description="Whether it is run once more before the run closes."
+    )
+    timeout: Span = Field(default=DEFAULT_TIMEOUT_MS, description="How long it may run.")
+    output_limit: Size = Field(
+        default=OUTPUT_BYTES, description="How much it may print to stdout and stderr together."
+    )
+    directory: Word | None = Field(
+        default=None, description="The directory it runs in; the file's own unless given."
+    )
+
+    @model_validator(mode="after")
+    def _terms_are_read(self) -> Self:
+        if self.reads is Reads.EXIT_CODE and (
+            self.signed_by or self.properties or self.accept_warned or self.max_age
+        ):
+            raise ValueError('speaks of a statement, which needs reads = "statement"')
+        if self.signed_by is not None and not self.signed_by.dsse_keys:
+            raise ValueError("is of a command, whose output can be signed by DSSE only")
+        return self
+
+    def source(self, tools: Tools) -> _Command:
+        """Return the command, ready to be run."""
+        return _Command(self, tools)
+
+    def based(self, directory: str) -> Self:
+        """Return the settings with absolute paths; a bare name is looked up on PATH."""
+        program, *arguments = self.command
+        if os.sep in program:
+            program = os.path.join(directory, program.removeprefix(f"{os.curdir}{os.sep}"))
+        place = os.path.join(directory, self.directory or "")
+        return self.model_copy(
+            update={
+                "command": (program, *arguments),
+                "directory": os.path.normpath(place),
+                "signed_by": None if self.signed_by is None else self.signed_by.based(directory),
+            }
+        )
+
+    @property
+    def kind(self) -> SourceKind:
+        """The kind of the source."""
+        return SourceKind.COMMAND
+
+    @property
+    def words(self) -> str:
+        """The command line."""
+        return f"command {shlex.join(self.command)}"
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether it is run again before the run closes: only where that is asked for."""
+        return self.recheck
+
+
+class _Watch:
+    """Looks on while the command runs, and says nothing."""
+
+    def started(self, pid: int, /) -> None:
+        """Note nothing."""
+
+    def slow(self, elapsed_ms: int) -> None:
+        """Note nothing."""
+
+    def suspended(self, paused_ms: int) -> None:
+        """Note nothing."""
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """Note nothing."""
+
+
+@dataclass(frozen=True)
+class _Command:
+    """One run of the command."""
+
+    given: CommandSource
+    tools: Tools
+
+    def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
+        """Run the command; its exit code counts, or what it printed."""
+        record = nothing_from(SourceKind.COMMAND)
+        with self._outputs() as (stdout, stderr, log):
+            given = self.given
+            limits = Limits(
+                timeout_ms=given.timeout,
+                kill_grace_ms=DEFAULT_KILL_GRACE_MS,
+                output_limit_bytes=given.output_limit,
+            )
+            report = self.tools.runner.run(
+                self._command(subject, work, stdout, stderr), limits, _Watch()
+            )
+            if isinstance(report.end, Interrupted):
+                raise AskedToEndError
+            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, 0)
+        record = record.model_copy(update={"log": log})
+        problem, detail = _problem(report.end)
+        if report.survivors:
+            pids = ", ".join(map(str, report.survivors))
+            problem, detail = EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
+        if problem is not None or given.reads is Reads.EXIT_CODE:
+            bound = () if subject is None else (*subject.entries, *work)
+            raw = self._document(report.end, detail)
+            return Evidence(raw, answer(record, problem, detail, subject=bound))
+        about = About(Gate(self.tools.gate), subject, work, self.tools.now)
+        return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
+
+    def _document(self, end: ProcessEnd, detail: str) -> bytes:
+        """Return what is kept of a command whose output does not count."""
+        mask = self.tools.mask
+        said = {
+            "command": [mask(word) for word in self.given.command],
+            "exit_code": end.code if isinstance(end, Exited) else None,
+            "detail": mask(detail),
+        }
+        return (json.dumps(said, indent=2) + "\n").encode()
+
+    def _command(
+        self, subject: Subject | None, work: tuple[SubjectEntry, ...], stdout: int, stderr: int
+    ) -> Command:
+        tools, directory = self.tools, self.given.directory or os.curdir
+        inherited = {key: one for key, one in os.environ.items() if not key.startswith(_OURS)}
+        program, *arguments = self.given.command
+        return Command(
+            command=program,
+            args=tuple(arguments),
+            cwd=directory,
+            env={
+                **inherited,
+                "PWD": directory,
+                "ORCHESTRATOR_RUN_ID": tools.run_id,
+                "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
+                "ORCHESTRATOR_GATE": tools.gate,
+                **variables(subject, work),
+            },
+            search_path=os.environ.get("PATH"),
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    @contextlib.contextmanager
+    def _outputs(self) -> Iterator[tuple[int, int, str | None]]:
+        """Open the two logs, or files without a name where nothing may be written."""
+        tools = self.tools
+        if tools.home is None:
+            with TemporaryFile() as stdout, TemporaryFile() as stderr:
+                yield stdout.fileno(), stderr.fileno(), None
+            return
+        names = [f"gate.{tools.gate}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
+        descriptors: list[int] = []
+        try:
+            directory = tools.output_directory / LOGS_DIRECTORY
+            with (
+                files.recording(Operation.LOGS_PERSIST, directory),
+                files.below(tools.home, LOGS_DIRECTORY) as logs,
+            ):
+                for name in names:
+                    path = Path(directory, name)
+                    descriptors.append(files.open_append(path, mode=0o600, within=logs))
+            yield descriptors[0], descriptors[1], f"{LOGS_DIRECTORY}/{names[0]}"
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def _problem(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:
+    """Return what the end of a command means for its gate, and the sentence of it."""
+    problem = problem_of(end)
+    said = "it exited with 0" if problem is None else problem.sentence
+    match end:
+        case Exited(code=0):
+            return None, said
+        case Exited():
+            return EvidenceProblem.EXIT_CODE, said
+        case Signaled() | Lost():
+            return EvidenceProblem.KILLED, said
+        case TimedOut() | WentQuiet():
+            return EvidenceProblem.TIMED_OUT, said
+        case OutputExceeded():
+            return EvidenceProblem.OUTPUT_LIMIT, said
+        case NotSpawned():
+            return EvidenceProblem.NOT_STARTED, said
+        case Interrupted():
+            raise AskedToEndError
+        case _:
+            assert_never(end)

@@ -1,0 +1,274 @@
+"""JUnit reports: every file must parse, something must have been tested, and nothing may fail."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import Field
+
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.base import (
+    EVIDENCE_BYTES_MAX,
+    Evidence,
+    PathWord,
+    SourceModel,
+    Span,
+    Tools,
+    answer,
+    based_path,
+)
+from fsm_orchestrator.gates.sources.times import problem_with_age
+from fsm_orchestrator.model.evidence import (
+    Checks,
+    EvidenceProblem,
+    EvidenceRecord,
+    SourceKind,
+    Subject,
+    SubjectEntry,
+    nothing_from,
+)
+from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
+
+FILES_MAX: Final = 10_000
+NAMED_MAX: Final = 5
+_ROOTS: Final = frozenset({"testsuites", "testsuite"})
+_BAD: Final = frozenset({"failure", "error"})
+
+
+class JUnitSource(SourceModel):
+    """`junit = ["reports/*.xml"]`: what a test run has left."""
+
+    junit: Annotated[tuple[PathWord, ...], Field(min_length=1)] = Field(
+        description="The files, by patterns with *, ? and **; relative to the config file."
+    )
+    min_tests: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="How many tests must have passed at least."
+    )
+    max_age: Span | None = Field(
+        default=None, description="How old the oldest of the files may be."
+    )
+
+    def source(self, tools: Tools) -> _JUnit:
+        """Return the source, ready to be read."""
+        return _JUnit(self, tools)
+
+    def based(self, directory: str) -> Self:
+        """Return the settings with absolute patterns."""
+        base = glob.escape(directory)
+        return self.model_copy(
+            update={"junit": tuple(based_path(base, pattern) for pattern in self.junit)}
+        )
+
+    @property
+    def can_name_subject(self) -> bool:
+        """Whether a report can say what it is about: none does."""
+        return False
+
+    @property
+    def kind(self) -> SourceKind:
+        """The kind of the source."""
+        return SourceKind.JUNIT
+
+    @property
+    def words(self) -> str:
+        """The patterns."""
+        return f"JUnit {listed(self.junit)}"
+
+
+class NotJUnitError(Exception):
+    """A file is no JUnit report; the message says why."""
+
+
+@dataclass
+class _Tally:
+    """What is counted while a report is read."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    named: list[str] = field(default_factory=list)
+    """Some of those that failed."""
+
+    def count(self, name: str, *, is_bad: bool, is_skipped: bool) -> None:
+        """Count one test."""
+        if is_bad:
+            self.failed += 1
+            if len(self.named) < NAMED_MAX:
+                self.named.append(described(name))
+        elif is_skipped:
+            self.skipped += 1
+        else:
+            self.passed += 1
+
+
+def read_junit(data: bytes, tally: _Tally) -> None:
+    """Count the tests of a report, without building it; entities are refused.
+
+    A total of a suite that is worse than its tests counts: somebody left them out.
+
+    Raises:
+        NotJUnitError: it is none.
+    """
+    from xml.parsers import expat  # noqa: PLC0415 - only for this source
+
+    parser = expat.ParserCreate()
+    depth, case = 0, None
+    is_bad = is_skipped = False
+    suites: list[int] = []  # failures that a suite says it has, less those that were seen in it
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, case, is_bad, is_skipped
+        depth += 1
+        tag = name.rpartition("}")[2]
+        if depth == 1 and tag not in _ROOTS:
+            raise NotJUnitError(f"its root is {described(tag)}, not testsuites or testsuite")
+        if tag in _ROOTS:
+            suites.append(_number(attributes, "failures") + _number(attributes, "errors"))
+        elif tag == "testcase":
+            case = (depth, ".".join(filter(None, map(attributes.get, ("classname", "name")))))
+            is_bad = is_skipped = False
+        elif tag in _BAD and case is None:
+            tally.count("a suite itself", is_bad=True, is_skipped=False)
+        elif tag in _BAD:
+            is_bad = True
+        elif tag == "skipped":
+            is_skipped = True
+
+    def end(name: str) -> None:
+        nonlocal depth, case
+        if case is not None and case[0] == depth:
+            tally.count(case[1], is_bad=is_bad, is_skipped=is_skipped)
+            case = None
+        elif name in _ROOTS and suites.pop() > tally.failed:
+            tally.count("what a suite says of itself", is_bad=True, is_skipped=False)
+        depth -= 1
+
+    def refuse(*_: object) -> None:
+        raise NotJUnitError("it declares a document type, which no report needs")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise NotJUnitError(f"it is not XML: {error}") from None
+
+
+def _number(attributes: dict[str, str], key: str) -> int:
+    text = attributes.get(key, "0").strip() or "0"
+    if not text.isdecimal() or len(text) > 9:  # noqa: PLR2004 - no report has a thousand million
+        raise NotJUnitError(f"{key} is {described(text)}, which is no count")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class _JUnit:
+    """One look at the reports."""
+
+    given: JUnitSource
+    tools: Tools
+
+    def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
+        """Read every report, and count."""
+        del subject, work  # a report names nothing that it is about
+        record, tally = nothing_from(SourceKind.JUNIT), _Tally()
+        kept: list[dict[str, str]] = []
+        oldest: float | None = None
+        size_bytes = 0
+        try:
+            paths = self._paths()
+            for path in paths:
+                data = files.read_bounded(Path(path), EVIDENCE_BYTES_MAX, is_link_good=True)
+                size_bytes += len(data)
+                if size_bytes > EVIDENCE_BYTES_MAX:
+                    said = f"the reports have more than {EVIDENCE_BYTES_MAX} bytes"
+                    return _refused(record, EvidenceProblem.OUTPUT_LIMIT, said)
+                modified = os.stat(path).st_mtime
+                oldest = modified if oldest is None else min(oldest, modified)
+                at = timestamp(datetime.fromtimestamp(modified, UTC))
+                kept.append(_kept(path, data, at))
+                read_junit(data, tally)
+        except OSError as error:
+            said = f"{printable_name(str(error.filename or path))}: {files.reason(error)}"
+            return _refused(record, EvidenceProblem.NOT_FOUND, said)
+        except NotJUnitError as error:
+            said = f"{printable_name(path)} is no JUnit report: {error}"
+            return _refused(record, EvidenceProblem.NOT_A_STATEMENT, said, _raw(kept))
+        if oldest is None:
+            said = f"no file matches {listed([printable_name(one) for one in self.given.junit])}"
+            return _refused(record, EvidenceProblem.NOT_FOUND, said)
+        made_at = datetime.fromtimestamp(oldest, UTC)
+        record = record.model_copy(
+            update={
+                "issued_at": timestamp(made_at),
+                "is_issued_by_file": True,
+                "checks": Checks(
+                    passed=tally.passed, failed=tally.failed, skipped=tally.skipped, missing=0
+                ),
+            }
+        )
+        aged = problem_with_age(made_at, self.tools.now, self.given.max_age)
+        problem, detail = aged or self._verdict(tally, len(kept))
+        return Evidence(_raw(kept), answer(record, problem, detail))
+
+    def _verdict(self, tally: _Tally, count: int) -> tuple[EvidenceProblem | None, str]:
+        said = f"{counted(tally.passed, 'test')} passed, {tally.failed} failed,"
+        said += f" {tally.skipped} skipped in {counted(count, 'file')}"
+        if tally.failed:
+            more = tally.failed - len(tally.named)
+            named = listed([*tally.named, *([f"{more} more"] if more else [])])
+            return EvidenceProblem.CHECK_FAILED, f"{said}; failed: {named}"
+        if not tally.passed:
+            return EvidenceProblem.NOTHING_CHECKED, said
+        if tally.passed < self.given.min_tests:
+            return EvidenceProblem.CHECK_MISSING, f"{said}, and min_tests is {self.given.min_tests}"
+        return None, said
+
+    def _paths(self) -> list[str]:
+        """Return the files, each once.
+
+        Raises:
+            OSError: a pattern matches too many.
+        """
+        found: dict[str, None] = {}
+        for pattern in self.given.junit:
+            for path in sorted(glob.iglob(pattern, recursive=True)):
+                found[path] = None
+                if len(found) > FILES_MAX:
+                    raise OSError(7, f"matches more than {FILES_MAX} files", pattern)
+        return list(found)
+
+
+def _refused(
+    record: EvidenceRecord, problem: EvidenceProblem, detail: str, raw: bytes | None = None
+) -> Evidence:
+    return Evidence(raw, answer(record, problem, detail))
+
+
+def _kept(path: str, data: bytes, modified_at: str) -> dict[str, str]:
+    """Return a report as it is kept: its text where it has one, else its bytes in base64."""
+    known = {
+        "path": path,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "modified_at": modified_at,
+    }
+    try:
+        return {**known, "text": data.decode()}
+    except UnicodeDecodeError:
+        import base64  # noqa: PLC0415 - rare
+
+        return {**known, "base64": base64.b64encode(data).decode()}
+
+
+def _raw(kept: list[dict[str, str]]) -> bytes:
+    return (json.dumps({"files": kept}, indent=2) + "\n").encode()

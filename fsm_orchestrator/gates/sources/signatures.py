@@ -1,0 +1,225 @@
+"""Whose signature a statement has, by the tools that people have: `ssh-keygen` and `openssl`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.envelope import Envelope, RefusedError, envelope_of, json_value
+from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool
+from fsm_orchestrator.text.phrases import listed, printable_name
+
+NAMESPACE: Final = "fsm-orchestrator.evidence"
+"""Another than that of approvals: a key that signs evidence can approve nothing."""
+KEY_BYTES_MAX: Final = 1024**2
+_INSTALL: Final = {
+    "ssh-keygen": "install OpenSSH's client (openssh-client on Debian)",
+    "openssl": "install openssl",
+}
+_PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+_Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$")]
+
+
+class SignedBy(StrictModel):
+    """Who may sign: people of an SSH `allowed_signers` file, or the keys of DSSE envelopes."""
+
+    allowed_signers: _PathWord | None = Field(
+        default=None,
+        description="The file of keys that ssh-keygen(1) describes; the signature is a file of the"
+        " statement's name with .sig behind it.",
+    )
+    principals: tuple[_Principal, ...] = Field(
+        default=(), description="Who of them may sign, such as ci@example.org."
+    )
+    revoked: _PathWord | None = Field(
+        default=None, description="A file of revoked keys: a list of them, or a KRL."
+    )
+    dsse_keys: tuple[_PathWord, ...] = Field(
+        default=(), description="Files with public keys in PEM; one of them must have signed."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.dsse_keys) is (self.allowed_signers is not None):
+            raise ValueError("needs either allowed_signers or dsse_keys")
+        if self.allowed_signers is not None and not self.principals:
+            raise ValueError("needs the principals of allowed_signers who may sign")
+        if self.allowed_signers is None and (self.principals or self.revoked):
+            raise ValueError("principals and revoked go with allowed_signers")
+        return self
+
+    def based(self, directory: str) -> Self:
+        """Return it with absolute paths."""
+
+        def at(path: str | None) -> str | None:
+            return None if path is None else os.path.join(directory, path)
+
+        return self.model_copy(
+            update={
+                "allowed_signers": at(self.allowed_signers),
+                "revoked": at(self.revoked),
+                "dsse_keys": tuple(os.path.join(directory, one) for one in self.dsse_keys),
+            }
+        )
+
+
+def signer_of(raw: bytes, signature: str | None, by: SignedBy) -> str:
+    """Return who has signed a statement. `signature` is the file of a detached signature.
+
+    Raises:
+        RefusedError: nobody who may.
+    """
+    try:
+        if by.allowed_signers is None:
+            return _signer_of_envelope(raw, by)
+        return _Ssh(raw, signature, by).signer()
+    except ToolError as error:
+        tool = "openssl" if by.allowed_signers is None else "ssh-keygen"
+        hint = f"; {_INSTALL[tool]}" if error.is_missing else ""
+        raise RefusedError(EvidenceProblem.ENGINE_ERROR, f"{error}{hint}") from None
+
+
+class _Ssh:
+    """A detached SSH signature, asked about in steps: ssh-keygen exits alike for all wrongs."""
+
+    def __init__(self, raw: bytes, signature: str | None, by: SignedBy) -> None:
+        self._raw, self._by = raw, by
+        self._signature = signature or ""
+        self._allowed = by.allowed_signers or ""
+
+    def signer(self) -> str:
+        """Return the principal whose signature it is.
+
+        Raises:
+            RefusedError: it is nobody's who may sign.
+        """
+        if not os.path.isfile(self._signature):
+            said = f"there is no signature {printable_name(self._signature)}"
+            raise RefusedError(EvidenceProblem.UNSIGNED, said)
+        for path in filter(None, (self._allowed, self._by.revoked)):
+            _readable(path)
+        if self._ask("check-novalidate") != 0:
+            said = "its signature is not one of these bytes, or for another purpose"
+            raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
+        found = self._signer_by(self._allowed, self._by.revoked)
+        if found is None:
+            raise self._why_not()
+        return found
+
+    def _signer_by(self, allowed: str, revoked: str | None) -> str | None:
+        """Return the principal that a file of signers has for the signature."""
+        more = () if revoked is None else ("-r", revoked)
+        return next(
+            (
+                one
+                for one in self._by.principals
+                if self._ask("verify", "-f", allowed, "-I", one, *more) == 0
+            ),
+            None,
+        )
+
+    def _why_not(self) -> RefusedError:
+        """Find out why a good signature does not count, by asking as if less were demanded."""
+        if self._by.revoked is not None and self._signer_by(self._allowed, None) is not None:
+            return RefusedError(EvidenceProblem.UNKNOWN_SIGNER, "the key that signed it is revoked")
+        for option, problem, said in (
+            ("valid-before", EvidenceProblem.EXPIRED, "the key that signed it has expired"),
+            (
+                "valid-after",
+                EvidenceProblem.NOT_YET_VALID,
+                "the key that signed it is not valid yet",
+            ),
+        ):
+            with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
+                looser = Path(place, "allowed_signers")
+                text = files.read_bounded(Path(self._allowed), KEY_BYTES_MAX, is_link_good=True)
+                looser.write_bytes(_without(option, text))
+                if self._signer_by(str(looser), self._by.revoked) is not None:
+                    return RefusedError(problem, said)
+        people = listed(self._by.principals)
+        said = f"it is signed, but not by {people} as {printable_name(self._allowed)} knows them"
+        return RefusedError(EvidenceProblem.UNKNOWN_SIGNER, said)
+
+    def _ask(self, what: str, *words: str) -> int:
+        command = ("ssh-keygen", "-Y", what, *words, "-n", NAMESPACE, "-s", self._signature)
+        return run_tool(command, given=self._raw).code
+
+
+def _without(option: str, allowed: bytes) -> bytes:
+    """Return a file of signers without an option that limits when a key is valid."""
+    name = option.encode()
+    loosened = re.sub(rb'\b%s="[^"\n]*",?' % name, b"", allowed)
+    return re.sub(rb",(?=[ \t])", b"", loosened)
+
+
+class _Key(NamedTuple):
+    """A public key of a DSSE signer."""
+
+    path: str
+    is_ed25519: bool
+    keyid: str
+
+
+def _keys(by: SignedBy) -> Iterator[_Key]:
+    for path in by.dsse_keys:
+        _readable(path)
+        key = ("openssl", "pkey", "-pubin", "-in", path)
+        described = output_of((*key, "-noout", "-text_pub"))
+        der = output_of((*key, "-outform", "DER"))
+        yield _Key(path, b"ED25519" in described, hashlib.sha256(der).hexdigest())
+
+
+def _signer_of_envelope(raw: bytes, by: SignedBy) -> str:
+    keys = tuple(_keys(by))
+    envelope = envelope_of(json_value(raw))
+    if envelope is None or not envelope.signatures:
+        raise RefusedError(EvidenceProblem.UNSIGNED, "it has no DSSE signature")
+    for key in keys:
+        if _has_signed(key, envelope):
+            return f"{os.path.basename(key.path)} (sha256 {key.keyid[:12]})"
+    named = {one.keyid for one in envelope.signatures}
+    if "" not in named and named.isdisjoint(one.keyid for one in keys):
+        said = "it is signed, but by no key of dsse_keys"
+        raise RefusedError(EvidenceProblem.UNKNOWN_SIGNER, said)
+    said = "no key of dsse_keys has made a signature of it"
+    raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
+
+
+def _has_signed(key: _Key, envelope: Envelope) -> bool:
+    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
+        signed, signature = os.path.join(place, "signed"), os.path.join(place, "signature")
+        Path(signed).write_bytes(envelope.signed_bytes)
+        verify = (
+            ("pkeyutl", "-verify", "-pubin", "-inkey", key.path, "-rawin", "-in", signed)
+            if key.is_ed25519
+            else ("dgst", "-sha256", "-verify", key.path)
+        )
+        last = ("-sigfile", signature) if key.is_ed25519 else ("-signature", signature, signed)
+        for one in envelope.signatures:
+            Path(signature).write_bytes(one.raw)
+            if run_tool(("openssl", *verify, *last)).code == 0:
+                return True
+    return False
+
+
+def _readable(path: str) -> None:
+    """Refuse a file of keys that cannot be read: who may sign is not known then.
+
+    Raises:
+        RefusedError: it cannot be read.
+    """
+    try:
+        files.read_bounded(Path(path), KEY_BYTES_MAX, is_link_good=True)
+    except OSError as error:
+        said = f"{printable_name(path)}: {files.reason(error)}"
+        raise RefusedError(EvidenceProblem.ENGINE_ERROR, said) from None

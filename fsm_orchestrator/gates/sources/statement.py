@@ -1,0 +1,239 @@
+"""An in-toto statement, plain or in a DSSE envelope: read without believing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.base import (
+    EVIDENCE_BYTES_MAX,
+    Evidence,
+    PathWord,
+    SourceModel,
+    Span,
+    Tools,
+    answer,
+    based_path,
+)
+from fsm_orchestrator.gates.sources.envelope import RefusedError, envelope_of, json_value
+from fsm_orchestrator.gates.sources.predicates import Asked, Said, known_to, reader_of
+from fsm_orchestrator.gates.sources.signatures import SignedBy, signer_of
+from fsm_orchestrator.gates.sources.times import problem_with_age, problem_with_expiry
+from fsm_orchestrator.gates.subject import unnamed
+from fsm_orchestrator.model.evidence import (
+    EvidenceProblem,
+    EvidenceRecord,
+    SourceKind,
+    Subject,
+    SubjectEntry,
+    nothing_from,
+)
+from fsm_orchestrator.text.instants import NotAnInstantError
+from fsm_orchestrator.text.phrases import described, listed, printable_name
+from fsm_orchestrator.text.validation import problems
+from fsm_orchestrator.vocabulary import Gate
+
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+_SUBJECTS_MAX: Final = 100_000
+
+
+class StatementTerms(SourceModel):
+    """What a source asks of a statement."""
+
+    accept_warned: bool = Field(
+        default=False, description="Whether a test result with warnings passes."
+    )
+    properties: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        default=(), description="The properties that a simple verification result must have."
+    )
+    max_age: Span | None = Field(default=None, description="How old the evidence may be.")
+    signed_by: SignedBy | None = Field(
+        default=None, description="Who must have signed it; a signature is not looked at without."
+    )
+
+
+class StatementSource(StatementTerms):
+    """`statement = "evidence/ci.json"`: what somebody else has found, as a file."""
+
+    statement: PathWord = Field(
+        description="The file: an in-toto Statement v1, or a DSSE envelope around one; relative to"
+        " the config file."
+    )
+
+    def source(self, tools: Tools) -> _StatementFile:
+        """Return the source, ready to be read."""
+        return _StatementFile(self, tools)
+
+    def based(self, directory: str) -> Self:
+        """Return the settings with absolute paths."""
+        signed_by = None if self.signed_by is None else self.signed_by.based(directory)
+        path = based_path(directory, self.statement)
+        return self.model_copy(update={"statement": path, "signed_by": signed_by})
+
+    @property
+    def kind(self) -> SourceKind:
+        """The kind of the source."""
+        return SourceKind.STATEMENT
+
+    @property
+    def words(self) -> str:
+        """The file."""
+        return f"statement {printable_name(self.statement)}"
+
+
+class _Named(BaseModel):
+    """One thing that a statement is about."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    name: Annotated[str, StringConstraints(max_length=4096)] = ""
+    digest: Annotated[dict[str, str], Field(min_length=1, max_length=20)]
+
+
+class _Statement(BaseModel):
+    """An in-toto statement; its predicate is read by its type."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    subject: Annotated[tuple[_Named, ...], Field(min_length=1, max_length=_SUBJECTS_MAX)]
+    predicateType: str  # noqa: N815 - the format's name
+    predicate: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a statement has to be about, and when it is read."""
+
+    gate: Gate
+    subject: Subject | None
+    work: tuple[SubjectEntry, ...]
+    now: datetime
+    made_at: datetime | None = None
+    """When its file was written; None where it has none."""
+
+
+def judged_if_signed(
+    raw: bytes,
+    signature: str | None,
+    terms: StatementTerms,
+    about: About,
+    record: EvidenceRecord,
+) -> EvidenceRecord:
+    """Verify the signature of a statement where one is asked for, then judge it."""
+    if terms.signed_by is not None:
+        try:
+            signer = signer_of(raw, signature, terms.signed_by)
+        except RefusedError as refused:
+            return answer(record, refused.problem, str(refused))
+        record = record.model_copy(update={"signer": signer})
+    return judged(raw, terms, about, record)
+
+
+def judged(
+    raw: bytes, terms: StatementTerms, about: About, record: EvidenceRecord
+) -> EvidenceRecord:
+    """Judge the bytes of a statement: pure. Whatever is wrong is a problem in the record."""
+    try:
+        statement = _statement(raw)
+        known: dict[str, Any] = {
+            "subject": tuple(
+                SubjectEntry(name=one.name, digest=one.digest)
+                for one in statement.subject[:_SHOWN_SUBJECTS]
+            )
+        }
+        record = record.model_copy(update=known)
+        said = _said(statement, terms, about.gate)
+    except RefusedError as refused:
+        return answer(record, refused.problem, str(refused))
+    issued_at = said.issued_at or about.made_at
+    record = record.model_copy(
+        update={
+            "issuer": said.issuer,
+            "issued_at": None if issued_at is None else timestamp(issued_at),
+            "is_issued_by_file": said.issued_at is None and issued_at is not None,
+            "expires_at": None if said.expires_at is None else timestamp(said.expires_at),
+            "checks": said.checks,
+        }
+    )
+    found = (
+        _foreign(statement, about)
+        or problem_with_expiry(said.expires_at, about.now)
+        or problem_with_age(issued_at, about.now, terms.max_age)
+        or (said.problem, said.detail)
+    )
+    return answer(record, *found)
+
+
+_SHOWN_SUBJECTS: Final = 100
+"""How many of the things that a statement names are kept in the record; the file has all."""
+
+
+def _foreign(statement: _Statement, about: About) -> tuple[EvidenceProblem, str] | None:
+    """Return why a statement is about something else; None where it is about the run."""
+    wanted = (*(() if about.subject is None else about.subject.entries), *about.work)
+    if not wanted:
+        return EvidenceProblem.UNBOUND, "the run has no subject that a statement could name"
+    named = [SubjectEntry(name=one.name, digest=one.digest) for one in statement.subject]
+    missing = unnamed(wanted, named)
+    if not missing:
+        return None
+    shown = [f"{printable_name(one.name)} ({one.digest_words})" for one in missing[:3]]
+    more = [f"{len(missing) - 3} more"] if len(missing) > 3 else []  # noqa: PLR2004 - as above
+    return EvidenceProblem.WRONG_SUBJECT, f"it does not name {listed([*shown, *more])}"
+
+
+def _said(statement: _Statement, terms: StatementTerms, gate: Gate) -> Said:
+    reader = reader_of(statement.predicateType, gate)
+    if reader is None:
+        raise RefusedError(
+            EvidenceProblem.WRONG_PREDICATE,
+            f"its predicate is {described(statement.predicateType)}; the gate {gate.value} reads"
+            f" {listed(known_to(gate))}",
+        )
+    try:
+        return reader(statement.predicate, Asked(gate, terms.accept_warned, terms.properties))
+    except ValidationError as error:
+        said = f"its predicate is wrong: {problems(error)[0].text}"
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
+    except NotAnInstantError as error:
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, str(error)) from None
+
+
+def _statement(raw: bytes) -> _Statement:
+    document = json_value(raw)
+    envelope = envelope_of(document)
+    if envelope is not None:
+        document = json_value(envelope.raw)
+    try:
+        return _Statement.model_validate(document, strict=False)
+    except ValidationError as error:
+        said = f"it is no in-toto statement: {problems(error)[0].text}"
+        raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
+
+
+@dataclass(frozen=True)
+class _StatementFile:
+    """One reading of the file."""
+
+    given: StatementSource
+    tools: Tools
+
+    def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
+        """Read the file, and judge it."""
+        record, path = nothing_from(SourceKind.STATEMENT), Path(self.given.statement)
+        try:
+            raw = files.read_bounded(path, EVIDENCE_BYTES_MAX, is_link_good=True)
+            made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        except OSError as error:
+            said = f"{printable_name(str(path))}: {files.reason(error)}"
+            return Evidence(None, answer(record, EvidenceProblem.NOT_FOUND, said))
+        about = About(Gate(self.tools.gate), subject, work, self.tools.now, made_at)
+        signature = f"{self.given.statement}.sig"
+        return Evidence(raw, judged_if_signed(raw, signature, self.given, about, record))

@@ -1,0 +1,42 @@
+"""Whether evidence holds at a time: not before it was made, not after it has expired."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.text.units import span_words
+
+CLOCK_SKEW: Final = timedelta(minutes=5)
+"""How far our clock may be behind that of whoever made the evidence."""
+
+
+def problem_with_age(
+    issued_at: datetime | None, now: datetime, max_age: int | None
+) -> tuple[EvidenceProblem, str] | None:
+    """Return why evidence of that time does not hold now; None where it does.
+
+    `max_age` is in milliseconds; None where age does not matter.
+    """
+    if issued_at is None:
+        if max_age is None:
+            return None
+        return EvidenceProblem.TOO_OLD, "it does not say when it was made, and max_age is set"
+    if issued_at - now > CLOCK_SKEW:
+        ahead = span_words(round((issued_at - now).total_seconds() * 1000))
+        return EvidenceProblem.NOT_YET_VALID, f"it was made {ahead} from now, by our clock"
+    if max_age is not None and now - issued_at > timedelta(milliseconds=max_age):
+        age = span_words(round((now - issued_at).total_seconds() * 1000))
+        return EvidenceProblem.TOO_OLD, f"it is {age} old, and max_age is {span_words(max_age)}"
+    return None
+
+
+def problem_with_expiry(
+    expires_at: datetime | None, now: datetime
+) -> tuple[EvidenceProblem, str] | None:
+    """Return why evidence has expired; None where it has not."""
+    if expires_at is None or now < expires_at:
+        return None
+    past = span_words(round((now - expires_at).total_seconds() * 1000))
+    return EvidenceProblem.EXPIRED, f"it expired {past} ago"

@@ -1,0 +1,197 @@
+"""What a gate's evidence says, and what it is about. Loaded by runs that have a source."""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, Self
+
+from pydantic import Field
+
+from fsm_orchestrator.model.base import Count, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.text.phrases import printable_name
+
+_SHOWN_MAX: Final = 12
+"""The characters of a digest that are shown to people."""
+
+
+class SourceKind(StrEnum):
+    """What the evidence of a gate comes from."""
+
+    FLAG = "flag"
+    """No source: a signal that was typed, and does not count."""
+    COMMAND = "command"
+    STATEMENT = "statement"
+    JUNIT = "junit"
+
+
+_ORIGINS: Final[Mapping[SourceKind, str]] = {
+    SourceKind.FLAG: "no evidence",
+    SourceKind.COMMAND: "by command",
+    SourceKind.STATEMENT: "by statement",
+    SourceKind.JUNIT: "by JUnit report",
+}
+
+
+class EvidenceProblem(StrEnum):
+    """Why evidence does not pass its gate."""
+
+    NOT_CONFIGURED = "not_configured"
+    NOT_FOUND = "not_found"
+    NOT_STARTED = "not_started"
+    TIMED_OUT = "timed_out"
+    EXIT_CODE = "exit_code"
+    KILLED = "killed"
+    OUTPUT_LIMIT = "output_limit"
+    NOT_JSON = "not_json"
+    NOT_A_STATEMENT = "not_a_statement"
+    WRONG_PREDICATE = "wrong_predicate"
+    WRONG_SUBJECT = "wrong_subject"
+    UNBOUND = "unbound"
+    UNSIGNED = "unsigned"
+    BAD_SIGNATURE = "bad_signature"
+    UNKNOWN_SIGNER = "unknown_signer"
+    NOT_YET_VALID = "not_yet_valid"
+    EXPIRED = "expired"
+    TOO_OLD = "too_old"
+    NOTHING_CHECKED = "nothing_checked"
+    CHECK_MISSING = "check_missing"
+    CHECK_PENDING = "check_pending"
+    CHECK_FAILED = "check_failed"
+    ENGINE_ERROR = "engine_error"
+    UNDEFINED = "undefined"
+    VACUOUS = "vacuous"
+
+
+class SubjectEntry(StrictModel):
+    """One thing that a run, or a piece of evidence, is about."""
+
+    name: str = Field(description="Its name: a path, for people.")
+    digest: dict[str, str] = Field(
+        description="Its digests by algorithm: gitCommit, gitTree or sha256, in hexadecimal."
+    )
+
+    @property
+    def digest_words(self) -> str:
+        """The digests for people: `gitCommit 0a1b2c3d4e5f`."""
+        return ", ".join(f"{one} {value[:_SHOWN_MAX]}" for one, value in self.digest.items())
+
+
+class SubjectPlaces(StrictModel):
+    """Where the subject of a run is looked at."""
+
+    git: str | None = Field(description="A directory in a git work tree; null without one.")
+    files: tuple[str, ...] = Field(description="Files, by their paths.")
+
+
+class SubjectGiven(SubjectPlaces):
+    """What a run is said to be about."""
+
+    git: str | None = Field(default=None, description="A directory in a git work tree.")
+    files: tuple[str, ...] = Field(default=(), description="Files, by their paths.")
+
+    @property
+    def places(self) -> SubjectPlaces:
+        """The places, as a record keeps them."""
+        return SubjectPlaces(git=self.git, files=self.files)
+
+    def based(self, directory: str) -> Self:
+        """Return it with absolute paths: a resume from elsewhere looks at the same."""
+        git = None if self.git is None else os.path.normpath(os.path.join(directory, self.git))
+        files = tuple(os.path.join(directory, path) for path in self.files)
+        return self.model_copy(update={"git": git, "files": files})
+
+
+class Subject(StrictModel):
+    """What a run is about, as it was when the run began."""
+
+    given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
+    entries: tuple[SubjectEntry, ...] = Field(description="What was there, as digests.")
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the run is about, a phrase for each thing."""
+        return tuple(f"{printable_name(one.name)}, {one.digest_words}" for one in self.entries)
+
+
+class Checks(StrictModel):
+    """How many checks there were, by how they came out."""
+
+    passed: Count = Field(description="Those that passed.")
+    failed: Count = Field(description="Those that failed, or could not be made.")
+    skipped: Count = Field(description="Those that were skipped.")
+    missing: Count = Field(description="Those that were asked for, and were not there.")
+
+
+class EvidenceRecord(StrictModel):
+    """What the source of a gate said, and what it comes to."""
+
+    source: SourceKind = Field(description="What the evidence comes from.")
+    problem: EvidenceProblem | None = Field(
+        description="Why it does not pass the gate; null where it does."
+    )
+    detail: str = Field(description="What it comes to, as a sentence.")
+    statement_sha256: Sha256 | None = Field(
+        description="SHA-256 of the evidence as it was kept, in hexadecimal; null without any."
+    )
+    subject: tuple[SubjectEntry, ...] = Field(
+        description="What the evidence itself names as what it is about; empty where it is unbound."
+    )
+    issuer: str | None = Field(
+        description="Who made it, as it says itself; null where it does not."
+    )
+    signer: str | None = Field(
+        description="Whose signature was verified; null where none was asked for."
+    )
+    issued_at: Timestamp | None = Field(
+        description="When it was made; null where that is not known."
+    )
+    is_issued_by_file: bool = Field(
+        description="Whether that time is the modification time of its file: it has none itself."
+    )
+    expires_at: Timestamp | None = Field(description="Until when it holds; null without a limit.")
+    checks: Checks | None = Field(description="The checks that it counts; null where it has none.")
+    log: str | None = Field(
+        description="What its command printed to stdout, a file in the output directory; or null."
+    )
+    file: str | None = Field(
+        description="The evidence, byte for byte, a file in the output directory; or null."
+    )
+
+    @property
+    def origin(self) -> str:
+        """Where the gate's value came from, for people."""
+        return _ORIGINS[self.source]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know who trusts the evidence: what it does not say itself."""
+        found = {
+            "unbound": self.file is not None and not self.subject,
+            "unsigned": self.source is SourceKind.STATEMENT and self.signer is None,
+            f"as old as its file: {self.issued_at}": self.is_issued_by_file,
+        }
+        return tuple(note for note, holds in found.items() if holds)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it names what it is about."""
+        return bool(self.subject)
+
+
+def nothing_from(source: SourceKind) -> EvidenceRecord:
+    """Return a record of evidence of which nothing is known yet."""
+    return EvidenceRecord(
+        source=source,
+        problem=None,
+        detail="",
+        statement_sha256=None,
+        subject=(),
+        issuer=None,
+        signer=None,
+        issued_at=None,
+        is_issued_by_file=False,
+        expires_at=None,
+        checks=None,
+        log=None,
+        file=None,
+    )

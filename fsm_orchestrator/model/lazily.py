@@ -1,0 +1,63 @@
+"""Field types whose models are loaded only where there is a value: most runs have none."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema, to_json
+
+
+class Lazily(NamedTuple):
+    """A type of a module that is loaded when the first value is read, or for its schema.
+
+    Attributes:
+        module: its full name.
+        name: the name of a model, or of a type that stands for several.
+    """
+
+    module: str
+    name: str
+
+    def read(self, value: Any) -> Any:
+        """Return the value as the type has it.
+
+        Raises:
+            pydantic.ValidationError: it is none; the places are those in the document.
+        """
+        adapter = self._adapter()
+        if isinstance(value, dict):
+            return adapter.validate_json(to_json(value))
+        return adapter.validate_python(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """Return a schema that knows the type by its name alone."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(
+            self.read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value, info: value.model_dump(
+                    mode=info.mode, by_alias=info.by_alias, exclude_none=info.exclude_none
+                ),
+                info_arg=True,
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON Schema of the type itself."""
+        del schema
+        # Wrapped, so that what the type itself says of its JSON Schema is asked for.
+        return handler(
+            core_schema.no_info_before_validator_function(self.read, self._adapter().core_schema)
+        )
+
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(getattr(import_module(self.module), self.name))
+
+
+def lazily(module: str, name: str) -> Any:
+    """Return the annotation of a field whose type is loaded only with a value."""
+    return Annotated[Any, Lazily(module, name)]

@@ -1,0 +1,77 @@
+"""What a run is about, and what its gates ask: settled when it begins, kept by each resume.
+
+Loaded only where there is a subject or a source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.demands import with_demands
+from fsm_orchestrator.gates.judging import GateSignal, judge
+from fsm_orchestrator.gates.sources.base import SourceModel
+from fsm_orchestrator.gates.subject import resolved_at_start
+from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.model.evidence import EvidenceRecord, Subject, nothing_from
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.vocabulary import Gate
+
+
+def subject_of(config: RunConfig) -> Subject | None:
+    """Return the subject that a new run begins with.
+
+    Raises:
+        UsageError: it cannot be looked at.
+    """
+    if config.subject is None:
+        return None
+    return resolved_at_start(config.subject, Path(config.output_path))
+
+
+def kept_subject(config: RunConfig, kept: Subject | None) -> Subject | None:
+    """Return the subject of a run that is resumed: the one that it began with.
+
+    Raises:
+        UsageError: another is given now.
+    """
+    if config.subject is None:
+        return kept
+    now = resolved_at_start(config.subject, Path(config.output_path))
+    if kept == now:
+        return kept
+    was = "none" if kept is None else _words(kept)
+    raise UsageError(
+        f"the subject of the run is {was}, and what is given now is {_words(now)}",
+        remedy="leave the subject out, or start a new run without --resume",
+    )
+
+
+def _words(subject: Subject) -> str:
+    return "; ".join(subject.lines)
+
+
+def expected(
+    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+) -> tuple[GateDecision, ...]:
+    """Judge the gates as if every source passed, whatever a lifecycle demands of signals."""
+    return judge(signals, {gate: _hoped(one, None) for gate, one in sources.items()})
+
+
+def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
+    """Judge the gates as if every source passed, by what gate states demand: for plans."""
+    signals, subject = checkpoint.gate_signals, checkpoint.subject
+    found = {gate: _hoped(one, subject) for gate, one in checkpoint.sources.items()}
+    for state in states:
+        reached = checkpoint.first_reached(state.name)
+        found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
+    return judge(signals, found)
+
+
+def _hoped(source: SourceModel, subject: Subject | None) -> EvidenceRecord:
+    bound = () if subject is None or not source.can_name_subject else subject.entries
+    detail = f"{source.words} would be asked"
+    return nothing_from(source.kind).model_copy(update={"detail": detail, "subject": bound})

@@ -1,0 +1,24 @@
+"""Times as documents write them: read without trusting them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+class NotAnInstantError(ValueError):
+    """A text is no time of day with an offset."""
+
+
+def instant(text: str) -> datetime:
+    """Read a time in RFC 3339, which has an offset, as a time in UTC.
+
+    Raises:
+        NotAnInstantError: it is none.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise NotAnInstantError("a time needs an offset, such as Z")
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise NotAnInstantError(f"no time like 2026-01-31T09:00:00Z: {error}") from None
