@@ -25,6 +25,8 @@ from fsm_orchestrator.preparation.precedence import limits_in_force
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
+from fsm_orchestrator.record.closure import size_of_artifacts
+from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import Ending, OnChangedStage, Outcome, PlannedAction, Standing
 
@@ -90,8 +92,17 @@ def next_step_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...]) -> 
     )
 
 
-def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) -> Offer:
-    """Return the next command for a run that is not archived, tried and not done."""
+def offer_of(
+    view: InspectedRun,
+    shown: str,
+    now_wrong: tuple[str, ...] = (),
+    *,
+    bytes_max: int | None = None,
+) -> Offer:
+    """Return the next command for a run that is not archived, tried and not done.
+
+    `bytes_max`: not even tried, where the artifacts to be read for that are larger.
+    """
     match view.standing:
         case Standing.WORKING | Standing.SUSPENDED:
             words = (PRODUCT, "logs", shown, "--follow")
@@ -99,16 +110,24 @@ def offer_of(view: InspectedRun, shown: str, now_wrong: tuple[str, ...] = ()) ->
         case Standing.DONE | Standing.NOT_CLOSABLE if not now_wrong and view.report.closure_ready:
             return Offer()
         case _ if view.saved is not None:
-            return _resume(view, view.saved, shown)
+            is_tried = bytes_max is None or _judged_bytes(view.saved) <= bytes_max
+            return _resume(view, view.saved, shown, is_tried=is_tried)
         case _ if view.report.is_nothing_kept:
             return Offer(would=("begin again: type the whole command of the run once more",))
         case _:
             return Offer()
 
 
-def _resume(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
-    """Return the first form of a resume that would be accepted."""
+def _judged_bytes(saved: SavedRun) -> int:
+    """Return how much a resume has to read of what the completed stages left."""
+    return size_of_artifacts(saved.checkpoint, kept_settings(saved).completed)
+
+
+def _resume(view: InspectedRun, saved: SavedRun, shown: str, *, is_tried: bool) -> Offer:
+    """Return the first form of a resume that would be accepted; the plainest, if none is tried."""
     plain = _resume_request(view, saved.checkpoint, shown)
+    if not is_tried:
+        return Offer(plain.words)
     changed = OnChangedStage.RERUN
     rerun = _Request(
         (*plain.words, "--on-changed-stage", changed),

@@ -17,6 +17,7 @@ from fsm_orchestrator.stages.artifacts import (
     MayGoOn,
     judge,
     masked_paths,
+    size_bytes_of,
 )
 from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
 
@@ -48,12 +49,26 @@ def judge_artifacts(
     Raises:
         JudgingCutShortError: `may_go_on` said no.
     """
-    stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
-    masked = [path for one in stages for path in _unknown_artifacts(one)]
-    paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    verdict = judge(tuple(dict.fromkeys(paths)), None, allow_stale=True, may_go_on=may_go_on)
-    unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
+    paths, masked = _paths_of(checkpoint, settings)
+    verdict = judge(paths, None, allow_stale=True, may_go_on=may_go_on)
+    unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in masked)
     return verdict._replace(missing=(*verdict.missing, *unknown))
+
+
+def size_of_artifacts(checkpoint: Checkpoint, settings: Mapping[str, StageSettings]) -> int:
+    """Return how many bytes `judge_artifacts` would read now, at most."""
+    paths, _ = _paths_of(checkpoint, settings)
+    return sum(map(size_bytes_of, paths))
+
+
+def _paths_of(
+    checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return each path that the completed stages were expected to fill: known, and only masked."""
+    stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
+    masked = dict.fromkeys(path for one in stages for path in _unknown_artifacts(one))
+    paths = dict.fromkeys(path for one in stages for path in one.expected_artifacts)
+    return tuple(path for path in paths if path not in masked), tuple(masked)
 
 
 def changed_artifacts(

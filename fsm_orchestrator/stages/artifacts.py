@@ -149,6 +149,15 @@ def judge(
     )
 
 
+def size_bytes_of(path: str) -> int:
+    """Return how much would be read to judge what is at `path` now, at most."""
+    try:
+        found = stat_of(path)
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
 def _judge_one(
     path: str,
     snapshot: Snapshot | None,

@@ -5,9 +5,12 @@ The artifacts are sparse files of many gigabytes: read they must be, but nothing
 
 from __future__ import annotations
 
+import hashlib
 import os
+import resource
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -69,17 +72,43 @@ def test_judging_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, 
     assert (execution["status"], execution["artifacts"]) == ("interrupted", [])
 
 
-def heard(directory: Path, event: str, count: int, *arguments: str, signum: int) -> int:
-    """Run until an event has come so many times, send a signal, and return the exit code."""
+class Heard(NamedTuple):
+    """How a command ended that was asked to."""
+
+    code: int
+    stdout: str
+    cpu_seconds: float
+
+
+def heard(directory: Path, event: str, count: int, *arguments: str, signum: int) -> Heard:
+    """Run until an event has come so many times, send a signal, and return how it ended."""
     events = directory / "out" / "orchestrator_events.jsonl"
     name = f'"event": "{event}"'
+    before = cpu_seconds(resource.RUSAGE_CHILDREN)
     process = start("out", *arguments, cwd=directory)
     wait_until(
         lambda: events.exists() and events.read_text().count(name) >= count, f"{event} {count}"
     )
     process.send_signal(signum)
-    process.communicate(timeout=PATIENCE_SECONDS)
-    return process.returncode
+    stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    spent = cpu_seconds(resource.RUSAGE_CHILDREN) - before
+    return Heard(process.returncode, stdout, spent)
+
+
+def cpu_seconds(who: int) -> float:
+    """Return the time that processors have spent on this process, or on those it has waited for."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def assert_not_read(ended: Heard) -> None:
+    """Assert that no quarter of what is huge was read, and what the summary offers all the same."""
+    before = cpu_seconds(resource.RUSAGE_SELF)
+    hashlib.sha256(bytes(256 * 1024**2))
+    whole = 64 * (cpu_seconds(resource.RUSAGE_SELF) - before)
+    assert ended.cpu_seconds < whole / 4
+    commands = [line.partition("fsm-orchestrator ")[2] for line in ended.stdout.splitlines()]
+    assert "out --resume" in commands, ended.stdout
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
@@ -87,8 +116,9 @@ def test_closing_ends_when_the_run_is_asked_to_end(tmp_path: Path, signum: int, 
     """Artifacts that are judged once more before done are given up; nothing is done by then."""
     options = (*writing("8"), *shell("executor", f"truncate -s {HUGE} work.bin"))
     ended = heard(tmp_path, "stage.ended", 2, *PASSING, *options, signum=signum)
+    assert_not_read(ended)
     report = report_of(tmp_path / "out")
-    assert (ended, report["exit_code"], report["terminal_state"]) == (code, code, "failed")
+    assert (ended.code, report["exit_code"], report["terminal_state"]) == (code, code, "failed")
     assert report["closure_ready"] is False
     assert [one["status"] for one in report["stage_executions"]] == ["success", "interrupted"]
     assert report["transitions"][-1]["trigger"] == "run_aborted"
@@ -98,9 +128,10 @@ def test_visit_of_a_done_run_ends_when_it_is_asked_to_end(tmp_path: Path) -> Non
     """The run stays done, and that its artifacts were not judged is in the record."""
     assert orchestrate("out", *PASSING, *writing("8"), cwd=tmp_path).code == 0
     os.truncate(tmp_path / "work.bin", 16 * 1024**3)
-    code = heard(tmp_path, "stage.skipped", 1, "--resume", signum=signal.SIGTERM)
+    ended = heard(tmp_path, "stage.skipped", 1, "--resume", signum=signal.SIGTERM)
+    assert_not_read(ended)
     report = report_of(tmp_path / "out")
-    assert (code, report["exit_code"], report["terminal_state"]) == (143, 143, "done")
+    assert (ended.code, report["exit_code"], report["terminal_state"]) == (143, 143, "done")
     assert report["closure_ready"] is False
     *_, failure = report["stage_executions"]
     assert failure["command"] == "closure.verify"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.api import load_report, run_as_command
 from fsm_orchestrator.cli import console
@@ -25,6 +25,11 @@ from fsm_orchestrator.vocabulary import ExitCode
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
+
+
+TRIED_BYTES_MAX: Final = 64 * 1024**2
+"""Beyond so much to be read, the next command is named without being tried: the run has ended, and
+so does its command."""
 
 
 def run_command(parameters: Mapping[str, Any]) -> int:
@@ -95,7 +100,7 @@ def _offer(config: RunConfig, report: Report) -> Offer | None:
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
 
     view = inspect_ended(config.output_path, report)
-    return offer_of(view, shown_path(config.output_directory))
+    return offer_of(view, shown_path(config.output_directory), bytes_max=TRIED_BYTES_MAX)
 
 
 def _print_config(config: RunConfig) -> int:
