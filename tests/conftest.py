@@ -19,7 +19,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
-from tests.support import command, forked
+from tests.support import command, forked, memory
 
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
@@ -34,7 +34,10 @@ settings.load_profile("suite")
 
 
 def pytest_configure() -> None:
-    """Undo what the starter of the session has done to signals, and let bytecode be kept."""
+    """Undo what the starter of the session has done to signals, and let bytecode be kept.
+
+    Temporary files are made in memory.
+    """
     # Thousands of commands are started: each would compile the package anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -44,6 +47,7 @@ def pytest_configure() -> None:
             # A handler, unlike SIG_IGN, is not inherited: `nohup` still shields the session.
             signal.signal(signum, _outlive if signum == signal.SIGHUP else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    memory.work_there()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,8 @@
 """Fork commands from a process that has loaded the package: nine tenths of a short command's time.
 
 Each command begins with `__main__`, in a process of its own that has its own directory,
-environment, umask and output, and ends as any other process does.
+environment, umask and output, and ends as any other process does. Its keepers are forked likewise,
+see `forked_keeper`.
 
 A request is its length in eight bytes, which bring the descriptors of stdout and stderr, then
 JSON. The answers, in eight bytes each, are the process's pid and then its exit code.
@@ -15,9 +16,11 @@ import json
 import os
 import pkgutil
 import runpy
+import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 PACKAGE: Final = "fsm_orchestrator"
@@ -54,8 +57,78 @@ def load() -> None:
         if module.name != main:
             importlib.import_module(module.name)
     del sys.modules[main]
+    complete_models()
+    load_keeper()
     gc.collect()
     gc.freeze()
+
+
+def complete_models() -> None:
+    """Build the validators that pydantic would build when each is first used."""
+    from pydantic import BaseModel  # noqa: PLC0415
+
+    models = [BaseModel]
+    for model in models:
+        models += model.__subclasses__()
+        if model.__module__.startswith(PACKAGE):
+            model.model_rebuild()  # nothing, where it is complete
+
+
+def load_keeper() -> None:
+    """Load what a keeper's own process loads, under the names that it has there."""
+    from fsm_orchestrator.processes import keeper_client  # noqa: PLC0415
+
+    sys.path.append(keeper_client._directory())
+    for name in ("keeper", "ctypes"):
+        importlib.import_module(name)
+    sys.path.pop()
+    os.posix_spawn = forking(keeper_client._BOOT, os.posix_spawn)
+
+
+def forking(boot: str, execute: Callable[..., int]) -> Callable[..., int]:
+    """Return an `os.posix_spawn` that forks the keeper, whose code `boot` is."""
+
+    def spawn(path: str, argv: Sequence[str], env: Mapping[str, str], **how: Any) -> int:
+        if boot not in argv:
+            return execute(path, argv, env, **how)
+        before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        if child := os.fork():
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            return child
+        try:
+            os.posix_spawn = execute
+            sys.argv = ["-c", *argv[argv.index(boot) + 1 :]]
+            become_new(**how)
+            exec(boot, {})  # noqa: S102 - as the interpreter would, had it been executed
+        finally:
+            os._exit(1)
+
+    return spawn
+
+
+def become_new(
+    *,
+    file_actions: Sequence[tuple[Any, ...]],
+    setsid: bool,
+    setsigmask: Iterable[int],
+    setsigdef: Iterable[int],
+) -> None:
+    """Make this process, which was forked, as posix_spawn(3) would have made it."""
+    gc.disable()  # what the parent left to be closed has numbers that are used anew here
+    signal.set_wakeup_fd(-1)
+    for signum in signal.valid_signals():
+        if callable(signal.getsignal(signum)) or signum in setsigdef:
+            signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, setsigmask)
+    if setsid:
+        os.setsid()
+    for action, *given in file_actions:
+        if action == os.POSIX_SPAWN_OPEN:
+            target, *place = given
+            source = os.open(*place)
+        else:
+            source, target = given
+        os.dup2(source, target)
 
 
 def receive(door: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

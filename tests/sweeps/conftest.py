@@ -12,8 +12,9 @@ import pytest
 
 from fsm_orchestrator.engine import invocation
 from tests.support.command import CHECKPOINT
+from tests.support.memory import MEMORY
 from tests.sweeps.checkpoint_cases import ENDINGS, make_runs
-from tests.sweeps.fault_disk import MEMORY, PlainRunner
+from tests.sweeps.fault_disk import PlainRunner
 from tests.sweeps.faults import Desk
 from tests.sweeps.run_model import SOAK
 

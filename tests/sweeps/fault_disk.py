@@ -41,7 +41,6 @@ from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
 from tests.sweeps.faults import OUT, SOAK, Desk, Scenario, Scene, Tree, mend, read_tree
 
-MEMORY: Final = "/dev/shm"
 POINTS_MAX: Final = 500
 STRIDE: Final = 1 if SOAK else 3
 """Of the faults that are told apart by their errno alone, each is put at every third point."""
