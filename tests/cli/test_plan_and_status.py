@@ -148,11 +148,12 @@ def status_of(out: str, *, cwd: Path) -> tuple[Ended, dict[str, Any]]:
 
 
 def test_status_of_a_done_run(tmp_path: Path) -> None:
-    """A done run's status is its summary, exit 0, with the report inside the JSON."""
+    """A done run's status is its summary and who ran it, exit 0; the JSON has the report."""
     ended = orchestrate("./out", *GOOD_RUN, cwd=tmp_path)
     text, document = status_of("./out", cwd=tmp_path)
     assert text.code == 0
-    assert text.stdout == ended.stdout
+    origin = report_of(tmp_path / "out")["origin"]
+    assert text.stdout == f"{ended.stdout}  by       {origin['user']} on {origin['host']}\n"
     assert document["report"] == report_of(tmp_path / "out")
     assert document["is_running"] is False
 

@@ -408,8 +408,22 @@ def test_index_leads_to_a_stage_and_opens_it(browser: Chromium, pages: dict[str,
 def test_forty_stages_fit_six_screens(browser: Chromium, pages: dict[str, Path]) -> None:
     """A run of forty stages is at most six screens of 900 pixels."""
     browser.show(pages["forty"])
-    assert browser.value("document.querySelectorAll('.stage-card').length") == 40
+    assert browser.value("document.querySelectorAll('#stages [id^=stage-]').length") == 40
     assert browser.value("document.documentElement.scrollHeight") <= 6 * 900
+
+
+def test_stages_that_were_not_reached_are_one(browser: Chromium, pages: dict[str, Path]) -> None:
+    """Ten of forty take one line each in the index and among the stages; the link opens them."""
+    browser.show(pages["forty"])
+    assert browser.value("document.querySelectorAll('.stage-card').length") == 31
+    assert browser.value("document.querySelectorAll('.index a').length") == 31
+    last = "[...document.querySelectorAll('.index a')].pop()"
+    assert browser.value(f"{last}.innerText") == "10 not reached"
+    browser.value(f"{last}.click()")
+    assert browser.value("[...document.querySelectorAll('.stage-card')].pop().open")
+    shown = browser.value("document.querySelector('#not-reached').innerText").splitlines()
+    assert shown[0] == "step_31: stage step_30 did not succeed"
+    assert len(shown) == 10
 
 
 def test_one_click_selects_the_command(browser: Chromium, pages: dict[str, Path]) -> None:

@@ -23,7 +23,7 @@ from fsm_orchestrator.rendering.html.last_words import last_words_of
 from fsm_orchestrator.rendering.html.looks import OUTCOMES, look_of_gate
 from fsm_orchestrator.rendering.html.outcome import headline_of
 from fsm_orchestrator.rendering.html.path import path_of
-from fsm_orchestrator.rendering.html.stages import stages_of
+from fsm_orchestrator.rendering.html.stages import stages_of, unreached_in
 from fsm_orchestrator.rendering.html.timeline import timeline_of
 from fsm_orchestrator.text.hidden import shell_words
 from fsm_orchestrator.vocabulary import Containment
@@ -50,6 +50,7 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
     template = page_environment().get_template("page.html")
     explanation = explain(view, shown)
     stages = stages_of(view, explanation)
+    unreached = unreached_in(stages)
     return template.render(
         policy=POLICY,
         explanation=explanation,
@@ -67,7 +68,8 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         starter_of=starter_of,
         revision_of=revision_of,
         origin_line=origin_line,
-        stages=stages,
+        stages=[one for one in stages if one not in unreached],
+        unreached=unreached,
         last_words=last_words_of(stages),
         shown_elsewhere=_SHOWN_ELSEWHERE,
         history=history_of(view),

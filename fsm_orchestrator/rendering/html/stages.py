@@ -24,6 +24,8 @@ from fsm_orchestrator.vocabulary import StageFate, StageStatus
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50
+UNREACHED_SHOWN_MAX: Final = 5
+"""The stages that were not reached and are shown each by itself; more of them are one."""
 _SHOWN_BY_THEMSELVES: Final = frozenset(
     {FactName.STDERR, FactName.STDOUT, FactName.ARTIFACT, FactName.LOG}
 )
@@ -80,6 +82,16 @@ def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
     return [
         _stage(stage, executions, outputs, is_working=is_working) for stage in explanation.stages
     ]
+
+
+def unreached_in(stages: Sequence[ShownStage]) -> list[ShownStage]:
+    """Return the stages that are shown as one, because so many were not reached."""
+    found = [
+        one
+        for one in stages
+        if one.record.fate is StageFate.NOT_REACHED and not one.attempts.shown
+    ]
+    return found if len(found) > UNREACHED_SHOWN_MAX else []
 
 
 def _stage(
