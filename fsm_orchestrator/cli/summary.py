@@ -243,7 +243,7 @@ def _report_path(output_path: Path, shape: Shape) -> str:
 def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: Shape) -> list[str]:
     """Return where to look and what to type: every command works as it is printed."""
     rows: list[tuple[str, str]] = []
-    has_report = (output_path / REPORT_FILE).is_file()  # else that it is not, is said above
+    has_report = os.path.isfile(output_path / REPORT_FILE)  # else that it is not, is said above
     if has_report and not report.closure_ready:
         rows.append(("details", command_line("explain", shape.typed)))
     logs = [

@@ -140,7 +140,7 @@ def run_directories(directory: Path) -> tuple[Path, ...]:
         ReportError: the directory cannot be read.
     """
     try:
-        found = [entry for entry in directory.iterdir() if entry.is_dir()]
+        found = [entry for entry in directory.iterdir() if os.path.isdir(entry)]
     except OSError as error:
         raise ReportError(f"cannot read {directory}: {files.reason(error)}") from error
     return tuple(sorted(entry for entry in found if is_run_directory(entry)))

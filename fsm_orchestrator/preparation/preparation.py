@@ -260,7 +260,9 @@ def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
     return reading.given_file(config.lifecycle, Path(config.directory))
 
 
-def signal_given(config: RunConfig, clock: Clock, invocation: int) -> SignalGiven | None:
+def signal_given(
+    config: RunConfig, clock: Clock, invocation: int, masker: Masker
+) -> SignalGiven | None:
     """Return who gives the gates' signals now, and when; None where none is given."""
     if not config.gates:
         return None
@@ -268,18 +270,17 @@ def signal_given(config: RunConfig, clock: Clock, invocation: int) -> SignalGive
     if clock.is_fixed:
         return SignalGiven(at=at, invocation=invocation, user=None, uid=None, host=None)
     uid = os.getuid()
-    return SignalGiven(
-        at=at, invocation=invocation, user=_user_name(uid), uid=uid, host=os.uname().nodename
-    )
+    user, host = masker.mask_all((_user_name(uid), os.uname().nodename))
+    return SignalGiven(at=at, invocation=invocation, user=user or None, uid=uid, host=host)
 
 
-def _user_name(uid: int) -> str | None:
+def _user_name(uid: int) -> str:
     import pwd  # noqa: PLC0415 - not for a plan or resume without signals
 
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return None
+        return ""
 
 
 def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:

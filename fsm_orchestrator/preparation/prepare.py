@@ -41,6 +41,7 @@ from fsm_orchestrator.preparation.preparation import (
     setting_warnings,
     signal_given,
 )
+from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
@@ -139,11 +140,8 @@ def prepare_run(
         refuse_lost_values(settings, tuple(settings))
     values = secret_values(settings)
     masker = Masker(values.values())
-    if config.run_id is not None and masker.hides(config.run_id):
-        raise UsageError(
-            "the run id holds the value of a declared secret, and it names files and events",
-            remedy="give another --run-id, or none",
-        )
+    origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
+    refuse_shown_secrets(config, declared, settings, origins, values, masker)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))
@@ -159,13 +157,13 @@ def prepare_run(
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(
-            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1)
+            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1, masker)
         ),
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
         stages=records,
-        origins=origins_of(config, NO_ORIGINS, 1, ({}, settings)),
+        origins=origins,
         completions=(),
         open_attempt=None,
         last_event_seq=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,11 @@ def _show(
             out.write(text)
     except OutputError as error:
         there = config.output_path / REPORT_FILE
-        remedy = f"the run is as its report says: {copyable(str(there))}" if there.exists() else ""
+        remedy = (
+            f"the run is as its report says: {copyable(str(there))}"
+            if os.path.exists(there)
+            else ""
+        )
         console.complain(str(error), remedy)
 
 
