@@ -41,7 +41,6 @@ from fsm_orchestrator.preparation.preparation import (
     setting_warnings,
     signal_given,
 )
-from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
@@ -141,7 +140,10 @@ def prepare_run(
     values = secret_values(settings)
     masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
-    refuse_shown_secrets(config, declared, settings, origins, values, masker)
+    if masker.knows_any:
+        from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
+
+        refuse_shown_secrets(config, declared, settings, origins, values, masker)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))

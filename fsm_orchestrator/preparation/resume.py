@@ -37,7 +37,6 @@ from fsm_orchestrator.preparation.preparation import (
     setting_warnings,
     signal_given,
 )
-from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.closure import judge_artifacts
@@ -71,7 +70,8 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     run = resumable_run(config, saved or load_saved(config.output_path), may_go_on)
-    _refuse_shown_secrets(run)
+    if run.masker.knows_any:
+        _refuse_shown_secrets(run)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -98,6 +98,8 @@ def _refuse_shown_secrets(run: ResumableRun) -> None:
     Raises:
         UsageError: one does.
     """
+    from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
+
     config, kept = run.config, run.checkpoint
     number = kept.invocation.last_number + 1
     origins = origins_of(config, kept.origins, number, (run.kept.stages, run.settings))
