@@ -23,7 +23,7 @@ from fsm_orchestrator.constants import (
     REPORT_FILE,
     __version__,
 )
-from fsm_orchestrator.disk import archive, belongings
+from fsm_orchestrator.disk import archive, belongings, files
 from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -190,6 +190,14 @@ def prepare_run(
 def _check_output_directory(output: Path) -> None:
     if os.path.isdir(output):
         return
+    try:
+        os.lstat(output)
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            raise UsageError(
+                f"the output directory {output} cannot be made: {files.reason(error)}",
+                remedy="name a path where a directory can be made",
+            ) from error
     if not (os.path.islink(output) or os.path.exists(output)):
         above = next(parent for parent in output.parents if os.path.exists(parent))
         if not os.path.isdir(above):
