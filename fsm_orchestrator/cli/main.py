@@ -37,10 +37,10 @@ def run_command_line(argv: Sequence[str]) -> int:
         return _dispatch(list(argv))
     except click.UsageError as error:
         message = " ".join(_said(error).split())
-        console.complain(message[:1].lower() + message[1:], _hint(error))
+        _complain(argv, message[:1].lower() + message[1:], _hint(error))
         return ExitCode.USAGE
     except OrchestratorError as error:
-        console.complain(str(error), error.remedy)
+        _complain(argv, str(error), error.remedy)
         return error.exit_code
     except ImportError as error:
         failure = not_loaded(error)
@@ -74,6 +74,13 @@ def _dispatch(argv: list[str]) -> int:
         return ExitCode.USAGE
     console.stdout().write(captured.getvalue())
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _complain(argv: Sequence[str], message: str, remedy: str) -> None:
+    """Write an error that may quote the command line, without the secrets that it declares."""
+    from fsm_orchestrator.cli.argv_secrets import masker_of
+
+    console.complain(*masker_of(argv).mask_all((message, remedy)))
 
 
 def _stages(argv: list[str]) -> Sequence[str]:

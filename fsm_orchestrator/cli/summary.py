@@ -17,6 +17,7 @@ from fsm_orchestrator.cli.stage_lines import (
 )
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, shown_cells, symbol
 from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.disk import peek
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
@@ -257,7 +258,11 @@ def _report_path(output_path: Path, shape: Shape) -> str:
 def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: Shape) -> list[str]:
     """Return where to look and what to type: every command works as it is printed."""
     rows: list[tuple[str, str]] = []
-    has_report = (output_path / REPORT_FILE).is_file()  # else that it is not, is said above
+    # Else that it is not there is said above; another run's may have come to its place.
+    path = output_path / REPORT_FILE
+    has_report = os.path.isfile(path) and (
+        report.closure_ready or peek.leading_run_id(path) == report.run_id
+    )
     if has_report and not report.closure_ready:
         rows.append(("details", command_line("explain", shape.typed)))
     logs = [

@@ -55,7 +55,13 @@ def config_text(config: RunConfig) -> str:
         document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}
     if _has_relative_paths(config.lifecycle, stages.values()):
         document = {"relative_to": RelativeTo.CWD.value, **document}
-    return "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
+    text = "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
+    if masker.hides(text):
+        raise UsageError(
+            "a config file cannot be printed: a name or path in it holds a secret (not shown)",
+            remedy="rename it, or give the secret another value",
+        )
+    return text
 
 
 def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> bool:

@@ -114,6 +114,8 @@ class RunContext:
 
     def _note_missing_events(self) -> None:
         """Warn of events that are gone with their whole file, or went down with the machine."""
+        if self._event_file.failure is not None:
+            return  # what is in it cannot be said
         lost, known = self._event_file.lost, self.recorder.draft.last_event_seq
         if lost is not None and lost.loss is Loss.MISSING:
             self.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")

@@ -17,6 +17,7 @@ from fsm_orchestrator.constants import (
     DEFAULT_BACKOFF_MS_MAX,
     MILLISECONDS_MAX,
 )
+from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.units import Measure, exact_span, is_bare, measured
 from fsm_orchestrator.vocabulary import Backoff
 
@@ -42,12 +43,12 @@ class Bounds(NamedTuple):
             ValueError: it is none, or not within the bounds; the message quotes what was read.
         """
         if self.measure is None and not is_bare(text):
-            raise ValueError(f"{text[:40]!r} is not {self.text}")
+            raise ValueError(f"{quoted(text)} is not {self.text}")
         value = int(text) if self.measure is None else measured(text, self.measure)
         if self.least <= value <= self.most:
             return value
         means = "is" if is_bare(text) else f"is {value},"
-        raise ValueError(f"{text[:40]!r} {means} not {self.text}")
+        raise ValueError(f"{quoted(text)} {means} not {self.text}")
 
 
 class Choices(NamedTuple):

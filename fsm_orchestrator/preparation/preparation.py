@@ -305,14 +305,16 @@ def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
     return reading.given_file(config.lifecycle, Path(config.directory))
 
 
-def signal_given(config: RunConfig, clock: Clock, invocation: int) -> SignalGiven | None:
+def signal_given(
+    config: RunConfig, clock: Clock, invocation: int, masker: Masker
+) -> SignalGiven | None:
     """Return who gives the gates' signals now, and when; None where none is given."""
     if not config.gates:
         return None
     at = timestamp(clock.now())
     if clock.is_fixed:
         return SignalGiven(at=at, invocation=invocation, user=None, uid=None, host=None)
-    user, uid, host = _person()
+    user, uid, host = _person(masker)
     return SignalGiven(at=at, invocation=invocation, user=user, uid=uid, host=host)
 
 
@@ -323,7 +325,7 @@ def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin 
     """
     if clock.is_fixed:
         return None
-    user, uid, host = _person()
+    user, uid, host = _person(masker)
     found: CheckedOut | None = None
     if (above := nearest_with(Path(directory), ".git")) is not None:
         from fsm_orchestrator.disk.checkout import checked_out  # noqa: PLC0415 - only in a checkout
@@ -341,19 +343,20 @@ def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin 
     )
 
 
-def _person() -> tuple[str | None, int, str]:
-    """Return the name and id of the user, and the name of the machine."""
+def _person(masker: Masker) -> tuple[str | None, int, str]:
+    """Return the name and id of the user, and the name of the machine; no secret in either."""
     uid = os.getuid()
-    return _user_name(uid), uid, os.uname().nodename
+    user, host = masker.mask_all((_user_name(uid), os.uname().nodename))
+    return user or None, uid, host
 
 
-def _user_name(uid: int) -> str | None:
+def _user_name(uid: int) -> str:
     import pwd  # noqa: PLC0415 - not for a plan or resume without signals
 
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return None
+        return ""
 
 
 def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:

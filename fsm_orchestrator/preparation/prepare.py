@@ -23,7 +23,7 @@ from fsm_orchestrator.constants import (
     REPORT_FILE,
     __version__,
 )
-from fsm_orchestrator.disk import archive, belongings
+from fsm_orchestrator.disk import archive, belongings, files
 from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -144,11 +144,11 @@ def prepare_run(
         subject = subject_of(config)
     values = secret_values(settings)
     masker = Masker(values.values())
-    if config.run_id is not None and masker.hides(config.run_id):
-        raise UsageError(
-            "the run id holds the value of a declared secret, and it names files and events",
-            remedy="give another --run-id, or none",
-        )
+    origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
+    if masker.knows_any:
+        from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
+
+        refuse_shown_secrets(config, declared, settings, origins, values, masker)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))
@@ -164,7 +164,7 @@ def prepare_run(
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(
-            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1)
+            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1, masker)
         ),
         sources=dict(config.sources),
         subject=subject,
@@ -172,7 +172,7 @@ def prepare_run(
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
         stages=records,
-        origins=origins_of(config, NO_ORIGINS, 1, ({}, settings)),
+        origins=origins,
         completions=(),
         open_attempt=None,
         last_event_seq=0,
@@ -197,6 +197,14 @@ def prepare_run(
 def _check_output_directory(output: Path) -> None:
     if os.path.isdir(output):
         return
+    try:
+        os.lstat(output)
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            raise UsageError(
+                f"the output directory {output} cannot be made: {files.reason(error)}",
+                remedy="name a path where a directory can be made",
+            ) from error
     if not (os.path.islink(output) or os.path.exists(output)):
         above = next(parent for parent in output.parents if os.path.exists(parent))
         if not os.path.isdir(above):

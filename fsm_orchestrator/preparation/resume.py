@@ -35,6 +35,7 @@ from fsm_orchestrator.preparation.preparation import (
     origins_of,
     output_masker,
     secret_keys,
+    secret_values,
     setting_warnings,
     signal_given,
 )
@@ -74,6 +75,8 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     run = resumable_run(config, saved or load_saved(config.output_path), may_go_on)
+    if run.masker.knows_any:
+        _refuse_shown_secrets(run)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -93,6 +96,21 @@ def prepare_resume(
     if not may_lack_values and _may_reach_stages(run):
         refuse_lost_values(run.settings, stages_to_run(run.checkpoint, decision.rerun))
     return _prepare_continuation(run, decision, warnings, where)
+
+
+def _refuse_shown_secrets(run: ResumableRun) -> None:
+    """Refuse names that hold the value of a secret, of those also that are kept.
+
+    Raises:
+        UsageError: one does.
+    """
+    from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
+
+    config, kept = run.config, run.checkpoint
+    number = kept.invocation.last_number + 1
+    origins = origins_of(config, kept.origins, number, (run.kept.stages, run.settings))
+    values = {**run.kept.secrets, **secret_values(run.settings)}
+    refuse_shown_secrets(config, kept.lifecycle, run.settings, origins, values, run.masker)
 
 
 def _not_in(
@@ -226,9 +244,8 @@ def _prepare_continuation(
         no_postmortem=PostmortemGap.ORCHESTRATOR_DIED,
     )
     number = found.invocation.last_number + 1
-    signals = signals_in_force(
-        config.gates, found.gate_signals, config.gate_sources, signal_given(config, clock, number)
-    )
+    given_now = signal_given(config, clock, number, run.masker)
+    signals = signals_in_force(config.gates, found.gate_signals, config.gate_sources, given_now)
     origins = origins_of(config, found.origins, number, (run.kept.stages, run.settings))
     to_run = _to_run(run, decision.rerun)
     invocation = new_invocation(

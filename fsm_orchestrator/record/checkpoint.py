@@ -10,6 +10,7 @@ from pydantic import Field
 
 from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
@@ -116,10 +117,11 @@ class Checkpoint(StrictModel):
         )
     )
     last_event_seq: Count = Field(
+        le=BYTES_MAX,
         description=(
             "Number of the last event that had been written; what was not durable by then may be"
             " missing after a power cut."
-        )
+        ),
     )
     events: EventsMark | None = Field(
         description=(

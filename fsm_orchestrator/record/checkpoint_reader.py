@@ -23,7 +23,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.text.phrases import described
+from fsm_orchestrator.text.phrases import described, quoted
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.relocation import Relocation
@@ -178,7 +178,7 @@ def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+            raise ValueError(f"the key {quoted(key)} stands twice in one object")
         document[key] = value
     return document
 

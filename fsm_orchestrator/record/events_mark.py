@@ -25,12 +25,14 @@ CHUNK_BYTES: Final = 64 * 1024
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """The longest line that is looked at: no event comes near it."""
 _NEWLINE: Final = b"\n"
+_KEYS: Final = ("at", "event", "schema_version")
+"""The keys that every line of ours has, beside its number."""
 
 
 class EventsMark(StrictModel):
     """The end of the events file when an invocation ended, durable by then."""
 
-    last_seq: Ordinal = Field(description="Number of the last event.")
+    last_seq: Ordinal = Field(le=BYTES_MAX, description="Number of the last event.")
     size_bytes: Ordinal = Field(description="Size of the file up to that event, in bytes.")
     last_line_sha256: Sha256 = Field(
         description="SHA-256 of that event's line without its newline, in hexadecimal."
@@ -123,10 +125,14 @@ def start_of_line(descriptor: int, before: int) -> int:
 
 
 def seq_of(line: bytes) -> int | None:
-    """Return the number of an event's line; None if it is no line of ours."""
+    """Return the number of an event's line; None if it is no line of ours.
+
+    That a stage appended is as if it were not there, unless it is made to look like ours.
+    """
     with contextlib.suppress(ValueError, RecursionError):
         event = json.loads(line)
-        seq = event.get("seq") if isinstance(event, dict) else None
+        is_ours = isinstance(event, dict) and all(key in event for key in _KEYS)
+        seq = event.get("seq") if is_ours else None
         if type(seq) is int and 0 < seq <= BYTES_MAX:
             return seq
     return None

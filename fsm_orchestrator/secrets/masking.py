@@ -47,6 +47,11 @@ class Masker:
         self._pattern = _pattern_of(self._texts)
         self.longest_bytes = max((len(one.encode(errors="replace")) for one in texts), default=0)
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether there is anything to be masked."""
+        return self._pattern is not None
+
     def mask(self, text: str) -> str:
         """Return `text` with every known value replaced by `***`."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)

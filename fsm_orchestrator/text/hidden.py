@@ -24,6 +24,7 @@ HIDDEN: Final = re.compile(
     "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
 """A character that is hidden, or that hides others."""
+QUOTED_CHARACTERS_MAX: Final = 200
 _BYTE_ESCAPE: Final = 0xDC00
 """What `surrogateescape` adds to a byte that is no UTF-8."""
 
@@ -72,3 +73,10 @@ def _dollar_quoted(word: str) -> str:
     plain = {byte: chr(byte) for byte in range(0x20, 0x7F) if chr(byte) not in "'\\"}
     inside = "".join(plain.get(byte, f"\\x{byte:02x}") for byte in data)
     return f"$'{inside}'"
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, or how long it is: of one that is cut no secret can be masked."""
+    if len(text) <= QUOTED_CHARACTERS_MAX:
+        return repr(text)
+    return f"a text of {len(text)} characters"

@@ -10,8 +10,8 @@ from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.text import hidden, units
 
 printable: Final = hidden.printable
+quoted: Final = hidden.quoted
 
-_SHOWN_CHARACTERS_MAX: Final = 60
 _SHOWN_BITS_MAX: Final = 64
 LIKENESS: Final = 0.6
 FILE_LIKENESS: Final = 0.8
@@ -24,7 +24,7 @@ def described(value: object) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return _shortened(repr(value))
+            return quoted(value)
         case int() if value.bit_length() > _SHOWN_BITS_MAX:
             return "a very large number"  # Python refuses to write out the largest ones
         case int() | float():
@@ -80,12 +80,6 @@ def own_stages(names: Iterable[str]) -> str:
         f"for stages of your own: `{PRODUCT} init . --stages {stages or 'plan,apply'}` writes a"
         " lifecycle that has them, and `--lifecycle ./FILE` runs one"
     )
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= _SHOWN_CHARACTERS_MAX:
-        return text
-    return text[: _SHOWN_CHARACTERS_MAX - 3] + "..."
 
 
 DAY_MS: Final = 24 * 60 * 60 * units.SECOND_MS

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from fsm_orchestrator.text.hidden import quoted
+
 SECOND_MS: Final = 1_000
 _DURATIONS: Final[Mapping[str, int]] = {
     "d": 24 * 60 * 60 * SECOND_MS,
@@ -33,7 +35,6 @@ _BARE: Final = re.compile(r"-?[0-9]{1,16}")
 _PART: Final = re.compile(rf"{_NUMBER}(ms|[dhms])")
 _WHOLE_DURATION: Final = re.compile(rf"(?:{_PART.pattern})+")
 _SIZE: Final = re.compile(rf"{_NUMBER}([a-z]+)", re.ASCII | re.IGNORECASE)
-_SHOWN_CHARACTERS_MAX: Final = 40
 
 
 class Measure(StrEnum):
@@ -70,8 +71,7 @@ def measured(text: str, measure: Measure) -> int:
         return int(text)
     value = _milliseconds(text) if measure is Measure.MILLISECONDS else _bytes(text)
     if value is None:
-        shown = text[:_SHOWN_CHARACTERS_MAX]
-        raise NotMeasuredError(f"{shown!r} is no {measure.value}: {_TO_WRITE[measure]}")
+        raise NotMeasuredError(f"{quoted(text)} is no {measure.value}: {_TO_WRITE[measure]}")
     return value
 
 

@@ -6,15 +6,14 @@ Values of the document are never among them: one of them may be a secret.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
-from fsm_orchestrator.text.phrases import described, suggestion
+from fsm_orchestrator.text.hidden import QUOTED_CHARACTERS_MAX
+from fsm_orchestrator.text.phrases import described, quoted, suggestion
 
 Location: TypeAlias = tuple[int | str, ...]
-
-_PART_CHARACTERS_MAX: Final = 80
 
 
 class Problem(NamedTuple):
@@ -38,7 +37,8 @@ class Problem(NamedTuple):
     @property
     def text(self) -> str:
         """The problem after its place: `stages.manager.bin: input should be a valid string`."""
-        where = ".".join(str(part)[:_PART_CHARACTERS_MAX] for part in self.location)
+        parts = map(str, self.location)
+        where = ".".join(one if len(one) <= QUOTED_CHARACTERS_MAX else quoted(one) for one in parts)
         what = "unknown key" if self.is_unknown_key else _lowered(self.message)
         return f"{where}: {what}" if where else what
 

@@ -121,13 +121,16 @@ def test_signals_that_were_blocked_at_the_start_end_the_run(
 
 def mounted(command: str) -> tuple[str, ...]:
     """Mounts of its own, with another /proc; the test is skipped where that may not be had."""
-    unshare = shutil.which("unshare")
-    if unshare is None or os.getuid() != 0:
-        pytest.skip("needs the rights to mount")
-    prefix = (unshare, "-m", "/bin/sh", "-c", f'{command} || exit 99; exec "$@"', "sh")
+    unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
+    if unshare is None or setpriv is None:
+        pytest.skip("needs unshare and setpriv")
+    # An ordinary user mounts in a world of its own, where it is root, and sees its own processes.
+    world = ("-m",) if os.getuid() == 0 else ("-rmpf", "--kill-child", "--mount-proc")
+    prefix = (unshare, *world, "/bin/sh", "-c", f'{command} || exit 99; exec "$@"', "sh")
     if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no such /proc can be mounted here")
-    return prefix
+    # Who has the right to trace sees all: what is hidden is hidden from ordinary users.
+    return (*prefix, setpriv, "--bounding-set=-all", "--inh-caps=-all", "--")
 
 
 KINDS: Final[Mapping[str, str]] = {

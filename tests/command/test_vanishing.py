@@ -140,3 +140,24 @@ def test_current_directory_that_may_not_be_entered(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
         if done.returncode != 2:
             assert report_of(free / "out")["exit_code"] == done.returncode
+
+
+def test_report_of_another_run_is_not_named_as_this_one_s(tmp_path: Path) -> None:
+    """Where a stage has put another run's directory, neither its report nor its resume is named."""
+    assert orchestrate("./other", *PASSING, *stages("exit 0", "exit 3"), cwd=tmp_path).code == 1
+    script = "sleep 0.3; mv out gone; cp -R other out"
+    ended = orchestrate("./out", *PASSING, *stages(script), "--log-format", "text", cwd=tmp_path)
+    assert ended.code == 1
+    assert "another directory is in the place" in ended.stdout
+    for word in ("report ", "resume ", "details "):
+        assert f"\n  {word}" not in ended.stdout
+    assert report_of(tmp_path / "out") == report_of(tmp_path / "other")
+
+
+def test_name_that_no_directory_can_have_is_refused(tmp_path: Path) -> None:
+    """Nothing is said of a checkpoint where nothing can be."""
+    ended = orchestrate(f"./{'n' * 300}", *PASSING, *stages(), cwd=tmp_path)
+    assert ended.code == 2
+    assert "cannot be made: file name too long" in ended.stderr
+    assert "checkpoint" not in ended.stderr
+    assert os.listdir(tmp_path) == []

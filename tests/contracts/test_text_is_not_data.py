@@ -108,6 +108,7 @@ ALLOWED: Final = {
     ("preparation/preparation.py", "setting_warnings"): "names of environment variables",
     ("processes/keeper_pool.py", "<module>"): "names in Python's module resource",
     ("processes/keeper_pool.py", "_status"): "/proc/self/status",
+    ("cli/argv_secrets.py", "_values"): "the command line",
     ("processes/postmortem.py", "_last_line"): "what a stage prints",
     ("record/events_mark.py", "line_before"): "the lines of a log",
     ("schemas.py", "_without_notes"): "docstrings of models",

@@ -126,13 +126,42 @@ def test_lines_that_others_add_are_left_and_numbers_go_on(tmp_path: Path) -> Non
     """What stands behind our last event, whatever it is, neither counts nor harms."""
     events = blocked(tmp_path)
     last = numbers(tmp_path)[-1]
-    foreign = b'{"seq": 1e400}\n{"seq": NaN}\n[1]\n' + b"x" * 200_000 + b"\n" + b"torn" * 50_000
+    foreign = (
+        b'{"seq": 1e400}\n{"seq": NaN}\n{"seq": 2}\n{"seq": 1, "seq": 3}\n[1]\n'
+        + b"x" * 200_000
+        + b"\n"
+        + b"torn" * 50_000
+    )
     with events.open("ab") as stream:
         stream.write(foreign)
     assert orchestrate("out", "--resume", *DENIED, cwd=tmp_path).code == 3
     kept, added = events.read_bytes().split(b"x" * 200_000 + b"\n")
     assert kept.endswith(b"[1]\n")
     assert json.loads(added.splitlines()[0])["seq"] == last + 1
+    assert report_of(tmp_path / "out")["warnings"] == []
+
+
+@pytest.mark.parametrize("number", [2**53, 10**26])
+def test_number_that_no_event_can_have_is_refused(tmp_path: Path, number: int) -> None:
+    """A record that was edited so does not have events numbered beyond what readers can count."""
+    blocked(tmp_path)
+    path = tmp_path / "out" / CHECKPOINT
+    last = checkpoint_of(tmp_path / "out")["last_event_seq"]
+    text = path.read_text()
+    path.write_text(text.replace(f'"last_event_seq":{last}', f'"last_event_seq":{number}'))
+    ended = orchestrate("out", "--resume", *DENIED, cwd=tmp_path)
+    assert (ended.code, "last_event_seq" in ended.stderr) == (1, True)
+
+
+def test_events_that_cannot_be_read_are_not_said_to_be_gone(tmp_path: Path) -> None:
+    """A directory in the place of the events is named; nothing is said of what was in them."""
+    events = blocked(tmp_path)
+    events.rename(tmp_path / "kept")
+    events.mkdir()
+    assert orchestrate("out", "--resume", *DENIED, cwd=tmp_path).code == 1
+    report = report_of(tmp_path / "out")
+    assert report["warnings"] == []
+    assert report["stage_executions"][0]["command"] == "events.persist"
 
 
 def test_record_says_where_the_events_end(tmp_path: Path) -> None:

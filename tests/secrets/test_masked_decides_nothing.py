@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.secrets.secret_cases import OTHER, VALUE, places_of
-from tests.support.command import PASSING, checkpoint_of, orchestrate, report_of, stages
+from tests.support.command import PASSING, orchestrate, report_of, stages
 
 NOW = {"TOKEN": VALUE}
 
@@ -59,16 +59,6 @@ def test_a_report_that_is_made_again_tells_what_is_there(
     assert ("and the expected artifacts are there" in explained.stdout) is (env == NOW)
     resumed = orchestrate("out", "--resume", cwd=tmp_path, env=env)
     assert resumed.code == {"": 2, VALUE: 0, OTHER: 1}[env.get("TOKEN", "")]
-
-
-def test_a_directory_that_holds_a_secret_is_its_own(tmp_path: Path) -> None:
-    """OUT is named openly and is never taken for another one because its name is masked."""
-    options = (*stages("exit 0", "test -e ready"), "--manager-secret", "TOKEN")
-    assert orchestrate(VALUE, *PASSING, *options, cwd=tmp_path, env=NOW).code == 1
-    assert checkpoint_of(tmp_path / VALUE)["home"]["directory"] == str(tmp_path / VALUE)
-    (tmp_path / "ready").touch()
-    assert orchestrate(VALUE, "--resume", cwd=tmp_path, env=NOW).code == 0
-    assert report_of(tmp_path / VALUE)["warnings"] == []
 
 
 def told_of_executor(tmp_path: Path, *given: str, env: dict[str, str]) -> list[str]:

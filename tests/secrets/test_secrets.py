@@ -203,6 +203,6 @@ def test_run_id_that_holds_a_secret_is_refused_unseen(tmp_path: Path) -> None:
     )
     ended = orchestrate("out", *PASSING, *options, cwd=tmp_path, env={"API_TOKEN": "hunter2secret"})
     assert ended.code == 2
-    assert "the run id holds the value of a declared secret" in ended.stderr
+    assert "the value of secret API_TOKEN stands in the run id" in ended.stderr
     assert "hunter2secret" not in ended.stderr + ended.stdout
     assert not (tmp_path / "out").exists()

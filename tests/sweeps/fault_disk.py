@@ -212,6 +212,7 @@ class Fault(StrEnum):
     """How one operation fails."""
 
     FULL = "ENOSPC"
+    OVER_QUOTA = "EDQUOT"
     BROKEN = "EIO"
     FORBIDDEN = "EACCES"
     READ_ONLY = "EROFS"
@@ -327,8 +328,7 @@ def undisturbed(desk: Desk, config: RunConfig) -> Report:
 def before_the_step(scenario: Scenario, desk: Desk) -> Scene:
     """The scene that the scenario's invocation begins with."""
     desk.clear()
-    if scenario.before is not None:
-        undisturbed(desk, scenario.before(desk))
+    scenario.run_before(desk, lambda config: undisturbed(desk, config))
     return desk.scene()
 
 

@@ -14,7 +14,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -24,11 +23,11 @@ from fsm_orchestrator.disk.files import TEMPORARY_SUFFIX
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord
-from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Gate, GatesGuard, GateSource, Outcome, StageStatus
 from tests.support.command import CHECKPOINT, EVENTS, REPORT, events_of
+from tests.sweeps.histories import checkpoint_in, history_of
 
 SOAK: Final = bool(os.environ.get("SOAK"))
 """Whether every point is taken, however long it takes."""
@@ -170,11 +169,22 @@ def going_on(desk: Desk) -> RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """An invocation to be disturbed, and what was run in the same directory before it."""
+    """An invocation to be disturbed, and what was run in the same directory before it.
+
+    `resumes` is how often what was run before is resumed.
+    """
 
     command: Callable[[Desk], RunConfig]
     before: Callable[[Desk], RunConfig] | None = None
     is_resume: bool = False
+    resumes: int = 0
+
+    def run_before(self, desk: Desk, act: Callable[[RunConfig], object]) -> None:
+        """Do what comes before the invocation to be disturbed."""
+        if self.before is not None:
+            act(self.before(desk))
+        for _ in range(self.resumes):
+            act(going_on(desk))
 
     def step(self, desk: Desk) -> RunConfig:
         """Return the invocation to be disturbed."""
@@ -194,7 +204,16 @@ class Scenario:
 
 def failing_once(desk: Desk) -> RunConfig:
     """Return a run whose executor fails at its first attempt."""
-    return whole(desk, executor='[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ] || exit 3')
+    return whole(desk, executor=failing(1))
+
+
+def failing(times: int) -> str:
+    """Return a script that fails at its first attempts."""
+    return f'[ "$ORCHESTRATOR_ATTEMPT" -gt {times} ] || exit 3'
+
+
+KEPT_MAX, KEPT_MIN = 3, 2
+"""How many invocations a record keeps in these sweeps, and when the others were moved."""
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -204,22 +223,16 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "failing": Scenario(lambda desk: whole(desk, executor="exit 3")),
     "archiving": Scenario(whole, before=lambda desk: whole(desk, run_id=EARLIER)),
     "done again": Scenario(whole, before=whole, is_resume=True),
+    "moving old ones": Scenario(
+        lambda desk: whole(desk, executor=failing(KEPT_MAX)),
+        before=lambda desk: whole(desk, executor=failing(KEPT_MAX)),
+        is_resume=True,
+        resumes=KEPT_MAX - 1,
+    ),
 }
 
 
 # What is on disk
-
-
-def checkpoint_in(directory: Path) -> Checkpoint | None:
-    """Return the checkpoint in a directory, None if there is none. A bad one fails the test."""
-    path = directory / CHECKPOINT
-    return _parsed(path.read_bytes()) if path.exists() else None
-
-
-@lru_cache(maxsize=8)
-def _parsed(checkpoint: bytes) -> Checkpoint:
-    """Read a checkpoint once: it is looked at several times, and reading is most of the work."""
-    return checkpoint_reader.parse(checkpoint, CHECKPOINT)
 
 
 def report_in(directory: Path) -> Report | None:
@@ -250,8 +263,8 @@ def assert_truth(scenario: Scenario, desk: Desk, before: Scene) -> None:
         assert SECRET.encode() not in (content or b""), name
     kept, told = checkpoint_in(desk.out), report_in(desk.out)
     if told is not None and told.current_state is not None:  # else it only says what was refused
-        _assert_told_is_kept(told, kept)
-    known = sum((_attempts(one) for one in _checkpoints(desk.out)), Counter[str]())
+        _assert_told_is_kept(told, kept, desk.out)
+    known = sum((_attempts(*one) for one in _checkpoints(desk.out)), Counter[str]())
     starts = desk.starts()
     assert all(starts[stage] <= known[stage] for stage in STAGES), (starts, known)
     if scenario.before is not None:
@@ -260,7 +273,7 @@ def assert_truth(scenario: Scenario, desk: Desk, before: Scene) -> None:
         assert not starts
 
 
-def _assert_told_is_kept(told: Report, kept: Checkpoint | None) -> None:
+def _assert_told_is_kept(told: Report, kept: Checkpoint | None, directory: Path) -> None:
     if kept is None:
         assert told.terminal_state is Outcome.FAILED
         assert own_failures(told)
@@ -269,7 +282,8 @@ def _assert_told_is_kept(told: Report, kept: Checkpoint | None) -> None:
     assert told.run_id == kept.run_id
     walked = [one for earlier in told.earlier_invocations for one in earlier.transitions]
     walked += told.transitions
-    assert walked == [one for x in kept.invocations for one in x.transitions][: len(walked)]
+    history = history_of(kept, directory)[told.invocations_moved :]
+    assert walked == [one for x in history for one in x.transitions][: len(walked)]
     state = walked[-1].dest if walked else kept.lifecycle.initial
     assert told.current_state == state
     says_own_failure = told.terminal_state is Outcome.FAILED and bool(own_failures(told))
@@ -281,18 +295,18 @@ def _assert_told_is_kept(told: Report, kept: Checkpoint | None) -> None:
         assert kept.current_state == state
 
 
-def _checkpoints(out: Path) -> Iterator[Checkpoint]:
+def _checkpoints(out: Path) -> Iterator[tuple[Checkpoint, Path]]:
     for directory in (out, *out.glob("archive/*")):
         kept = checkpoint_in(directory)
         if kept is not None:
-            yield kept
+            yield kept, directory
 
 
-def _attempts(kept: Checkpoint) -> Counter[str]:
+def _attempts(kept: Checkpoint, directory: Path) -> Counter[str]:
     """Count the attempts of each stage that a checkpoint knows of."""
     found = Counter(
         execution.stage
-        for invocation in kept.invocations
+        for invocation in history_of(kept, directory)
         for execution in invocation.stage_executions
         if execution.attempt > 0 and execution.status is not StageStatus.SKIPPED
     )
@@ -338,6 +352,7 @@ Act = Callable[[RunConfig], Report | OrchestratorError]
 
 PLAIN: Final = {
     "earlier_invocations",  # the disturbed one, or none where nothing of it was durable
+    "invocations_moved",  # likewise: the disturbed one may have moved some
     "run_id",  # another where the command was typed again
     "execution_mode",  # likewise
     "started_at",

@@ -22,6 +22,7 @@ from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.processes.command import TOKEN_VARIABLE
+from fsm_orchestrator.record import moving_out
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Outcome
 from tests.support.patience import PATIENCE_SECONDS
@@ -39,6 +40,8 @@ from tests.sweeps.fault_disk import (
     undisturbed,
 )
 from tests.sweeps.faults import (
+    KEPT_MAX,
+    KEPT_MIN,
     OUT,
     SCENARIOS,
     Desk,
@@ -47,14 +50,21 @@ from tests.sweeps.faults import (
     Tree,
     assert_truth,
     at,
-    checkpoint_in,
     normalised,
     own_failures,
     read_tree,
     whole,
 )
+from tests.sweeps.histories import checkpoint_in
 
 # The sweeps
+
+
+@pytest.fixture(autouse=True)
+def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record keeps few invocations: after some resumes the old ones are moved."""
+    monkeypatch.setattr(moving_out, "KEPT_MAX", KEPT_MAX)
+    monkeypatch.setattr(moving_out, "KEPT_MIN", KEPT_MIN)
 
 
 class Crash(StrEnum):
@@ -143,7 +153,7 @@ def test_fault_anywhere_is_told_and_mended(
 ) -> None:
     """Whichever operation fails, the run says so or has no harm of it, and its resume mends it.
 
-    Each of EIO, EACCES and EROFS begins at another operation: together they take all of them.
+    EDQUOT, EIO, EACCES and EROFS begin at other operations: together they take all of them.
     Where they begin follows from the seed that pytest-randomly says at the top.
     """
     shift = int(request.config.getoption("randomly_seed", 0))

@@ -25,10 +25,22 @@ import pytest
 
 from fsm_orchestrator import RunConfig, load_report, run
 from fsm_orchestrator.errors import InternalError, OrchestratorError
+from fsm_orchestrator.record.earlier import KEPT_MAX
 from fsm_orchestrator.record.report import Report
 from tests.support.command import CHECKPOINT, COMMAND, environment
 from tests.support.patience import PATIENCE_SECONDS
-from tests.sweeps.faults import EARLIER, SOAK, Desk, Scenario, Scene, assert_truth, at, mend, whole
+from tests.sweeps.faults import (
+    EARLIER,
+    SOAK,
+    Desk,
+    Scenario,
+    Scene,
+    assert_truth,
+    at,
+    failing,
+    mend,
+    whole,
+)
 
 GONE_SECONDS_MAX: Final = 1.0
 RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
@@ -67,14 +79,24 @@ def lingering_run(desk: Desk, run_id: str | None = None) -> RunConfig:
 
 def failing_once(desk: Desk) -> RunConfig:
     """A run whose executor fails at its first attempt and lingers at the next."""
-    script = f'[ "$ORCHESTRATOR_ATTEMPT" -gt 1 ] || exit 3; {lingering(desk)}true'
-    return whole(desk, executor=script)
+    return failing_often(desk, 1)
+
+
+def failing_often(desk: Desk, times: int) -> RunConfig:
+    """A run whose executor fails at its first attempts and lingers at the next."""
+    return whole(desk, executor=f"{failing(times)}; {lingering(desk)}true")
 
 
 SCENARIOS: Final = {
     "done": Scenario(lingering_run),
     "resumed": Scenario(failing_once, before=failing_once, is_resume=True),
     "archiving": Scenario(lingering_run, before=lambda desk: lingering_run(desk, EARLIER)),
+    "moving old ones": Scenario(
+        lambda desk: failing_often(desk, KEPT_MAX),
+        before=lambda desk: failing_often(desk, KEPT_MAX),
+        is_resume=True,
+        resumes=KEPT_MAX - 1,
+    ),
 }
 
 
@@ -214,8 +236,7 @@ def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 def begun(scenario: Scenario, desk: Desk) -> Scene:
     """The scene that the scenario's invocation begins with."""
     desk.clear()
-    if scenario.before is not None:
-        undisturbed(scenario.before(desk))
+    scenario.run_before(desk, undisturbed)
     return desk.scene()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import UNBOUNDED, WORDS_MAX, Shape, summary_of
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.disk import peek
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -99,7 +101,11 @@ def _show(
             out.write(text)
     except OutputError as error:
         there = config.output_path / REPORT_FILE
-        remedy = f"the run is as its report says: {copyable(str(there))}" if there.exists() else ""
+        remedy = (
+            f"the run is as its report says: {copyable(str(there))}"
+            if os.path.exists(there)
+            else ""
+        )
         console.complain(str(error), remedy)
 
 
@@ -114,6 +120,8 @@ def _offer(
     """
     if report.closure_ready:
         return None, ()
+    if peek.leading_run_id(config.output_path / CHECKPOINT_FILE) not in {None, report.run_id}:
+        return None, ()  # another run has come to its place
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
     from fsm_orchestrator.inspection.quoting import words_in_stdout

@@ -18,7 +18,7 @@ import click
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import RUN_ID_PATTERN
 from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
-from fsm_orchestrator.text.phrases import listed, suggestion
+from fsm_orchestrator.text.phrases import listed, quoted, suggestion
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, is_bare, measured
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class RunIdentifier(click.ParamType[str]):
         """Return the id, checked."""
         if not re.fullmatch(RUN_ID_PATTERN, str(value)):
             self.fail(
-                f"{str(value)[:80]!r}: a run id is 1 to 64 letters, digits, dots, underscores and"
+                f"{quoted(str(value))}: a run id is 1 to 64 letters, digits, dots, underscores and"
                 " dashes, and begins with a letter or digit",
                 param,
                 ctx,
@@ -135,7 +135,7 @@ class Instant(click.ParamType[datetime]):
             instant = datetime.fromisoformat(str(value))
             return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{str(value)[:80]!r} is not a time like 2026-01-31T09:00:00Z", param, ctx)
+            self.fail(f"{quoted(str(value))} is not a time like 2026-01-31T09:00:00Z", param, ctx)
 
 
 class Since(Instant):
@@ -154,7 +154,7 @@ class Since(Instant):
         try:
             return super().convert(value, param, ctx)
         except click.UsageError:
-            said = f"{str(value)[:80]!r} is neither a time like 2026-01-31T09:00:00Z nor a span"
+            said = f"{quoted(str(value))} is neither a time like 2026-01-31T09:00:00Z nor a span"
             self.fail(f"{said} like 10m or 1h30m, which is how long ago it was", param, ctx)
 
 
