@@ -196,7 +196,13 @@ def _report(_stages: Sequence[str]) -> list[click.Parameter]:
         type=FilePath("FILE"),
         help="Write the report as one self-contained web page; - writes it to stdout.",
     )
-    return [_place(), html, _earlier_run()]
+    as_json = Section(
+        "Output",
+        ("--json", "as_json"),
+        is_flag=True,
+        help="Print the JSON on a terminal, too.",
+    )
+    return [_place(), html, _earlier_run(), as_json]
 
 
 def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
@@ -207,8 +213,8 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
             section,
             "--format",
             type=Word(_FORMATS),
-            help="Default: by the name of FILE, else mermaid; of --diff, text. text and markdown"
-            " are for --diff.",
+            help="Default: by the name of FILE, else text on a terminal and for --diff, and mermaid"
+            " elsewhere. markdown is for --diff.",
         ),
         Once(
             section,
@@ -325,7 +331,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
         _json(),
     ],
     "diagram": _diagram,
-    "schema": lambda _: [_argument("name", one_of(SchemaName), "NAME")],
+    "schema": lambda _: [_argument("name", one_of(SchemaName), "[NAME]", required=False)],
     "init": _init,
     "selftest": _selftest,
     "completion": lambda _: [_argument("shell", Word(COMPLETION_SHELLS), "SHELL")],
