@@ -90,9 +90,14 @@ def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
     if offer is None:
         return []
     if offer.words is not None:
-        first = [("first", one) for one in offer.before]
-        return [*first, ("next", shell_line(offer.words))]
+        return [*_first_rows(offer), ("next", shell_line(offer.words))]
     return [("then", "; ".join(offer.would))] if offer.would else []
+
+
+def _first_rows(offer: Offer) -> list[tuple[str, str]]:
+    """Return what to do, and what must hold, before the command is typed."""
+    caution = () if offer.caution is None else (offer.caution,)
+    return [("first", one) for one in (*offer.before, *caution)]
 
 
 def refusal_lines(offer: Offer | None) -> list[str]:
@@ -268,7 +273,7 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
     if offer is not None and offer.words is not None:
-        rows += [("first", one) for one in offer.before]
+        rows += _first_rows(offer)
         indent = " " * (LABEL_CELLS + 4)
         resume = command_lines(offer.words, indent, shape.width)
         label = "again" if offer.begins_anew else "resume"
