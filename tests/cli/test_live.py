@@ -149,7 +149,7 @@ def test_plain_colours_and_symbols(tmp_path: Path) -> None:
     """Without colours, and without UTF-8, the same lines say the same."""
     env = {"NO_COLOR": "1", "LC_ALL": "C"}
     with Terminal("out", *PASSING, *stages(WAITING), cwd=tmp_path, env=env) as terminal:
-        terminal.until_shown("- executor")
+        terminal.until_shown("-  executor")
         go(tmp_path)
         assert terminal.end() == 0
         assert_once(terminal, "ok manager", "ok executor", "ok done")
