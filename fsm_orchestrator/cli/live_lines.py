@@ -70,7 +70,7 @@ def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
             verb = "resume of" if one.is_resume else "run"
             return wrapped(f"{verb} {one.run_id} ({one.lifecycle})", width)
         case Gates():
-            return gates_line(one.decisions, width)
+            return gates_line(one.decisions, width, have_passed=one.have_passed)
         case EndedStage():
             return [_ended_line(view, one, width)]
         case SkippedStages():

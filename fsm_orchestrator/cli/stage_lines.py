@@ -72,10 +72,14 @@ def folded_line(names: Sequence[str], what: str, width: int) -> str:
     return f"{lead(Mark.LEFT_OUT)}{paint(said, Tone.DIM)}"
 
 
-def gates_line(decisions: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """Return the verdicts of the gates on one line, or on more where they do not fit."""
-    all_pass = all(one["passed"] for one in decisions)
-    mark = Mark.GOOD if all_pass else Mark.WAITING
+def gates_line(
+    decisions: Sequence[Mapping[str, Any]], width: int, *, have_passed: bool
+) -> list[str]:
+    """Return the verdicts of the gates on one line, or on more where they do not fit.
+
+    Where those that count have passed, one that does not stands back.
+    """
+    mark, tone = (Mark.GOOD, Tone.DIM) if have_passed else (Mark.WAITING, Mark.WAITING.tone)
     dot = " · " if has_unicode() else ", "
     said = [f"{one['gate']} {one['status']}" for one in decisions]
     line = f"{lead(mark)}gates  {dot.join(said)}"
@@ -84,7 +88,7 @@ def gates_line(decisions: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         lines = wrapped("gates  " + ", ".join(said), width - len(below), hanging="  ")
         return [f"{lead(mark)}{lines[0]}", *(below + one for one in lines[1:])]
     pieces = [
-        word if one["passed"] else paint(word, Mark.WAITING.tone)
+        word if one["passed"] else paint(word, tone)
         for one, word in zip(decisions, said, strict=True)
     ]
     return [f"{lead(mark)}gates  {dot.join(pieces)}"]
