@@ -69,10 +69,24 @@ def _calls(module: str, function: str) -> Callable[..., int]:
     return callback
 
 
+class _Positional(click.Argument):
+    """An argument that is called the same in a message, whether it may be left out or not."""
+
+    def __init__(self, name: str, called: str, **settings: Any) -> None:
+        super().__init__([name], **settings)
+        self._called = called
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return what it is called in a message."""
+        del ctx
+        return f"'{self._called}'"
+
+
 def _argument(
-    name: str, kind: click.ParamType[Any], metavar: str = "", **settings: Any
+    name: str, kind: click.ParamType[Any], metavar: str = "", called: str = "", **settings: Any
 ) -> click.Argument:
-    return click.Argument([name], type=kind, metavar=metavar or kind.name, **settings)
+    shown = metavar or kind.name
+    return _Positional(name, called or kind.name, type=kind, metavar=shown, **settings)
 
 
 def _output_directory() -> click.Argument:
@@ -331,8 +345,8 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
         _json(),
     ],
     "diagram": _diagram,
-    "schema": lambda _: [_argument("name", one_of(SchemaName), "[NAME]", required=False)],
+    "schema": lambda _: [_argument("name", one_of(SchemaName), "[NAME]", "NAME", required=False)],
     "init": _init,
     "selftest": _selftest,
-    "completion": lambda _: [_argument("shell", Word(COMPLETION_SHELLS), "SHELL")],
+    "completion": lambda _: [_argument("shell", Word(COMPLETION_SHELLS), "SHELL", "SHELL")],
 }
