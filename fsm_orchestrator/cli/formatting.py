@@ -8,10 +8,12 @@ from fsm_orchestrator.cli.parser.names import FIRST_WORDS
 from fsm_orchestrator.cli.style import plain, shown_cells
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT
-from fsm_orchestrator.text.cells import wrapped
+from fsm_orchestrator.text.cells import cells, wrapped
 from fsm_orchestrator.text.hidden import shell_line, shell_words
 from fsm_orchestrator.text.phrases import printable, span_ms
 from fsm_orchestrator.text.units import span_words
+
+_SPACE_AND_BACKSLASH = len("  \\")
 
 
 def command_line(*words: str) -> str:
@@ -34,7 +36,7 @@ def command_lines(words: Sequence[str], indent: str, width: int) -> list[str]:
             pieces.append(word)
     lines = [""]
     for piece in pieces:
-        if lines[-1] and len(indent) + len(lines[-1]) + len(piece) + 3 > width:
+        if lines[-1] and cells(indent + lines[-1] + piece) + _SPACE_AND_BACKSLASH > width:
             lines[-1] += " \\"
             lines.append(f"  {piece}")
         else:

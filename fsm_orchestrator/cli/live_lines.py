@@ -26,7 +26,7 @@ from fsm_orchestrator.cli.stage_lines import (
     stage_line,
     took_words,
 )
-from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, symbol, toned
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, in_lead, lead, lead_cells, paint, toned
 from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
@@ -70,7 +70,7 @@ def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
             verb = "resume of" if one.is_resume else "run"
             return wrapped(f"{verb} {one.run_id} ({one.lifecycle})", width)
         case Gates():
-            return gates_line(one.decisions, width)
+            return gates_line(one.decisions, width, have_passed=one.have_passed)
         case EndedStage():
             return [_ended_line(view, one, width)]
         case SkippedStages():
@@ -117,12 +117,13 @@ def _running_line(view: RunView, running: RunningStage, now: float, width: int) 
     name = padded(running.name, name_cells(view.stages))
     attempts = attempts_words(running.attempt, running.of_attempts)
     if running.again_at is not None:
-        head = f"{symbol(Mark.AGAIN)} {name}"
+        head = f"{lead(Mark.AGAIN)}{name}"
         left = paint(f"again in {elapsed_words(running.again_at - now)}", Tone.CYAN)
         return _joined([head, left, attempts, " ".join(running.error.split())], width)
     turn = int(now * TURNS_A_SECOND)
     spinner = SPINNER if has_unicode() else SPINNER_ASCII
-    head = f"{paint(spinner[turn % len(spinner)], Tone.CYAN)} {paint(name, Tone.BOLD)}"
+    sign = paint(spinner[turn % len(spinner)], Tone.CYAN)
+    head = f"{in_lead(sign)}{paint(name, Tone.BOLD)}"
     elapsed = elapsed_words(now - running.began_at)
     return _joined([head, f"{elapsed} of {span_words(running.limit_ms)}", attempts], width)
 
@@ -150,10 +151,12 @@ def _to_come_lines(view: RunView, room: int, width: int) -> list[str]:
         return []
     shown = names if len(names) <= room else names[: room - 1]
     dot = "·" if has_unicode() else "-"
-    lines = [paint(cut(f"{dot} {name}", width, ellipsis()), Tone.DIM) for name in shown]
+    lines = [paint(cut(f"{in_lead(dot)}{name}", width, ellipsis()), Tone.DIM) for name in shown]
     left = len(names) - len(shown)
     if left:
-        lines.append(paint(cut(f"  and {left} more to come", width, ellipsis()), Tone.DIM))
+        lines.append(
+            paint(cut(f"{' ' * lead_cells()}and {left} more to come", width, ellipsis()), Tone.DIM)
+        )
     return lines
 
 

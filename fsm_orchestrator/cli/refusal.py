@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.cli.formatting import shown_path
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.vocabulary import OnChangedStage
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
 
 
 @contextlib.contextmanager
@@ -18,9 +22,11 @@ def naming_next_command(config: RunConfig) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        words = _accepted_words(config) if _is_plain(config) else None
-        if words is not None:
-            error.remedy = "\n  ".join(filter(None, (error.remedy, f"next: {shlex.join(words)}")))
+        offer = _accepted(config) if _is_plain(config) else None
+        if offer is not None and offer.words is not None:
+            caution = "" if offer.caution is None else f"first: {offer.caution}"
+            said = (error.remedy, caution, f"next: {shlex.join(offer.words)}")
+            error.remedy = "\n  ".join(filter(None, said))
         raise
 
 
@@ -30,12 +36,11 @@ def _is_plain(config: RunConfig) -> bool:
     return config.resume and not any(asked) and config.on_changed_stage is OnChangedStage.REFUSE
 
 
-def _accepted_words(config: RunConfig) -> tuple[str, ...] | None:
+def _accepted(config: RunConfig) -> Offer | None:
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_run
 
     try:
-        view = inspect_run(config.output_path)
-        return offer_of(view, shown_path(config.output_directory)).words
+        return offer_of(inspect_run(config.output_path), shown_path(config.output_directory))
     except OrchestratorError:
         return None

@@ -15,7 +15,7 @@ from typing import Final
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import age, columns
 from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
-from fsm_orchestrator.cli.style import Mark, ellipsis, shown_cells, symbol
+from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
 from fsm_orchestrator.inspection.overview import RunOverview, overview_of
 from fsm_orchestrator.text.cells import cut_in_middle
 from fsm_orchestrator.text.phrases import printable
@@ -77,7 +77,6 @@ class _Table:
         self._path_width = PATH_WIDTH_MAX if width is None else max(width // 3, LINE_WIDTH_MIN)
         self._ellipsis = ellipsis()
         self._widths: list[int] = []
-        self._mark_width = 0
 
     def text_of(self, runs: Sequence[RunOverview]) -> str:
         """Return the lines of more runs as painted text, under the head if they are the first."""
@@ -88,14 +87,11 @@ class _Table:
         if not self._widths:
             rows.insert(0, ("run in", "stands", "for", "stage", "reason or last words"))
             marks.insert(0, None)
-        used = (shown_cells(symbol(mark)) for mark in set(marks) if mark is not None)
-        self._mark_width = max(self._mark_width, *used)
         lines = columns(rows, indent="", widths=self._widths)
-        return shown(map(self._line, marks, lines), mark_width=self._mark_width)
+        return shown(map(self._line, marks, lines))
 
     def _line(self, mark: Mark | None, text: str) -> Line:
-        lead = self._mark_width + 1
-        line = text
+        lead, line = lead_cells(), text
         if self._width is not None:
             line = shortened(text, max(self._width, LINE_WIDTH_MIN) - lead)
         return Line(f"{'':<{lead}}{line}" if mark is None else line, mark, is_dim=mark is None)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from fsm_orchestrator.vocabulary import Ending, EventName, Gate, StageStatus
+from fsm_orchestrator.vocabulary import Ending, EventName, Gate, StageStatus, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,10 @@ class SkippedStages:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The verdicts of a gate state."""
+    """The verdicts on all gates, and whether those that count in this state have passed."""
 
     decisions: tuple[Mapping[str, Any], ...]
+    have_passed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,8 @@ class RunView:
         if name not in _KEEPS_OPEN:
             self._settle_stage()
         if name is not EventName.GATE_DECIDED:
-            self._settle_gates()
+            followed = event.get("transition", {}).get("trigger")
+            self._settle_gates(do_pass=followed == Trigger.GATES_PASSED)
         if name not in _KEEPS_SKIPS:
             self._settle_skips()
         match name:
@@ -138,9 +140,9 @@ class RunView:
                 is_resume = event["execution_mode"] == "resume"
                 self.settled.append(Begun(event["run_id"], event["lifecycle"], is_resume))
             case EventName.GATE_DECIDED:
-                self._gates.append(event["decision"])
                 if len(self._gates) == len(Gate):
                     self._settle_gates()
+                self._gates.append(event["decision"])
             case EventName.STAGE_STARTED:
                 self._start(event, now)
             case EventName.STAGE_RETRYING:
@@ -217,9 +219,10 @@ class RunView:
             self.settled.append(self._ended)
             self._ended = self.running = None
 
-    def _settle_gates(self) -> None:
+    def _settle_gates(self, *, do_pass: bool = False) -> None:
         if self._gates:
-            self.settled.append(Gates(tuple(self._gates)))
+            every = all(one["passed"] for one in self._gates)
+            self.settled.append(Gates(tuple(self._gates), do_pass or every))
             self._gates.clear()
 
     def _settle_skips(self) -> None:

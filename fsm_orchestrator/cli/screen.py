@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.cli.console import Console
 from fsm_orchestrator.cli.formatting import command_lines, sentences
-from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, shown_cells, symbol
-from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, paint
+from fsm_orchestrator.text.cells import cells, cut
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import Standing
 
@@ -28,21 +28,13 @@ class Line(NamedTuple):
     is_dim: bool = False
 
 
-def shown(lines: Iterable[Line], *, mark_width: int = 0) -> str:
-    """Return lines as painted text; the texts of marked lines begin below one another.
-
-    `mark_width` is how much room the marks of lines before these had.
-    """
-    every = list(lines)
-    symbols = {one.mark: symbol(one.mark) for one in every if one.mark is not None}
-    width = max(map(shown_cells, symbols.values()), default=0)
-    width = max(width, mark_width)
+def shown(lines: Iterable[Line]) -> str:
+    """Return lines as painted text; the texts of marked lines begin below one another."""
     painted = []
-    for line in every:
+    for line in lines:
         text = paint(line.text, Tone.DIM) if line.is_dim else printable(line.text)
         if line.mark is not None:
-            mark = symbols[line.mark]
-            text = f"{mark}{' ' * (width - shown_cells(mark))} {text}"
+            text = f"{lead(line.mark)}{text}"
         painted.append(f"{text}\n")
     return "".join(painted)
 
@@ -70,15 +62,18 @@ def labelled_command(label: str, words: Sequence[str], width: int) -> list[str]:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return text that fits in `width`, of a longer one its first words and an ellipsis."""
+    """Return text that fits in `width`, of a longer one its first words and an ellipsis.
+
+    A word is cut where most of the line would be lost without it: some languages have no spaces.
+    """
     if cells(text) <= width:
         return text
     more = ellipsis()
-    head = text[: max(width - len(more) - 1, 1)]
-    while cells(head) > width - len(more) - 1 and len(head) > 1:
-        head = head[:-1]
+    room = max(width - len(more) - 1, 1)
+    head = cut(text, room, "")
     words, space, _ = head.rpartition(" ")
-    return f"{words if space and words.strip() else head} {more}"
+    is_most = bool(space and words.strip()) and cells(words) * 2 >= room
+    return f"{words} {more}" if is_most else cut(text, width, more)
 
 
 def folded(names: Sequence[str], width: int) -> str:

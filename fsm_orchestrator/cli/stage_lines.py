@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fsm_orchestrator.cli.console import has_unicode
-from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, plain, shown_cells, symbol
+from fsm_orchestrator.cli.style import (
+    Mark,
+    Tone,
+    ellipsis,
+    lead,
+    lead_cells,
+    paint,
+    plain,
+    shown_cells,
+)
 from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.phrases import counted, printable
 from fsm_orchestrator.text.units import span_words
@@ -39,7 +48,7 @@ def name_cells(names: Sequence[str]) -> int:
 def stage_line(mark: Mark, name: str, column: int, took: str, remark: str, width: int) -> str:
     """Return one line about a stage: what does not fit is left out at its end."""
     tone = None if mark is Mark.GOOD else mark.tone
-    head = f"{symbol(mark)} {padded(name, column)}  {took}".rstrip()
+    head = f"{lead(mark)}{padded(name, column)}  {took}".rstrip()
     if not remark:
         return shortened(head, width)
     room = width - shown_cells(head) - 2
@@ -60,26 +69,30 @@ def folded_line(names: Sequence[str], what: str, width: int) -> str:
     """Return one line about stages that were not run."""
     verb = f"{names[0]} {what}" if len(names) == 1 else f"{counted(len(names), 'stage')} {what}"
     listed = "" if len(names) == 1 else f": {', '.join(names)}"
-    said = cut(printable(f"{verb}{listed}"), width - 2, ellipsis())
-    return f"{symbol(Mark.LEFT_OUT)} {paint(said, Tone.DIM)}"
+    said = cut(printable(f"{verb}{listed}"), width - lead_cells(), ellipsis())
+    return f"{lead(Mark.LEFT_OUT)}{paint(said, Tone.DIM)}"
 
 
-def gates_line(decisions: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """Return the verdicts of the gates on one line, or on more where they do not fit."""
-    all_pass = all(one["passed"] for one in decisions)
-    mark = Mark.GOOD if all_pass else Mark.WAITING
+def gates_line(
+    decisions: Sequence[Mapping[str, Any]], width: int, *, have_passed: bool
+) -> list[str]:
+    """Return the verdicts of the gates on one line, or on more where they do not fit.
+
+    Where those that count have passed, one that does not stands back.
+    """
+    mark, tone = (Mark.GOOD, Tone.DIM) if have_passed else (Mark.WAITING, Mark.WAITING.tone)
     dot = " · " if has_unicode() else ", "
     said = [f"{one['gate']} {one['status']}" for one in decisions]
-    line = f"{symbol(mark)} gates  {dot.join(said)}"
+    line = f"{lead(mark)}gates  {dot.join(said)}"
     if shown_cells(line) > width:
-        lead = " " * (shown_cells(symbol(mark)) + 1)
-        lines = wrapped("gates  " + ", ".join(said), width - len(lead), hanging="  ")
-        return [f"{symbol(mark)} {lines[0]}", *(lead + one for one in lines[1:])]
+        below = " " * lead_cells()
+        lines = wrapped("gates  " + ", ".join(said), width - len(below), hanging="  ")
+        return [f"{lead(mark)}{lines[0]}", *(below + one for one in lines[1:])]
     pieces = [
-        word if one["passed"] else paint(word, Mark.WAITING.tone)
+        word if one["passed"] else paint(word, tone)
         for one, word in zip(decisions, said, strict=True)
     ]
-    return [f"{symbol(mark)} gates  {dot.join(pieces)}"]
+    return [f"{lead(mark)}gates  {dot.join(pieces)}"]
 
 
 def took_words(took_ms: int) -> str:

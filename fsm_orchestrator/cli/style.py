@@ -75,6 +75,21 @@ def symbol(mark: Mark) -> str:
     return paint(mark.value[0] if has_unicode() else mark.value[1], mark.tone)
 
 
+def lead(mark: Mark) -> str:
+    """Return the symbol of a mark with what parts it from its text, which then stands in line."""
+    return in_lead(symbol(mark))
+
+
+def in_lead(sign: str) -> str:
+    """Return a sign in the cells that a mark takes before its text."""
+    return sign + " " * (lead_cells() - shown_cells(sign))
+
+
+def lead_cells() -> int:
+    """Return how many cells a mark and the gap behind it take."""
+    return 2 if has_unicode() else 3
+
+
 def ellipsis() -> str:
     """Return what stands for text that is left out."""
     return "…" if has_unicode() else "..."

@@ -15,13 +15,13 @@ from fsm_orchestrator.cli.stage_lines import (
     stage_line,
     took_words,
 )
-from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, paint, shown_cells, symbol
+from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, lead_cells, paint, symbol
 from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
-from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, printable, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.text.units import span_words
@@ -87,14 +87,29 @@ def headline(report: Report) -> str:
     return f"{standing.words}: run {report.run_id}{remark}"
 
 
-def next_rows(offer: Offer | None) -> list[tuple[str, str]]:
-    """Return the command to type next; where there is none, what else to do."""
+def next_lines(offer: Offer | None, width: int) -> list[str]:
+    """Return what to do first, and the command to type; where there is none, what else to do."""
     if offer is None:
         return []
     if offer.words is not None:
-        first = [("first", one) for one in offer.before]
-        return [*first, ("next", shell_line(offer.words))]
-    return [("then", "; ".join(offer.would))] if offer.would else []
+        return [*_rows(_first_rows(offer)), *_command_lines("next", offer.words, width)]
+    rows = _rows([("then", "; ".join(offer.would))]) if offer.would else []
+    return [*rows, *refusal_lines(offer)]
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"  {label:<{LABEL_CELLS}}  {text}" for label, text in rows]
+
+
+def _command_lines(label: str, words: Sequence[str], width: int) -> list[str]:
+    first, *rest = command_lines(words, " " * (LABEL_CELLS + 4), width)
+    return [f"  {label:<{LABEL_CELLS}}  {first.lstrip()}", *rest]
+
+
+def _first_rows(offer: Offer) -> list[tuple[str, str]]:
+    """Return what to do, and what must hold, before the command is typed."""
+    caution = () if offer.caution is None else (offer.caution,)
+    return [("first", one) for one in (*offer.before, *caution)]
 
 
 def refusal_lines(offer: Offer | None) -> list[str]:
@@ -134,10 +149,10 @@ def _head(report: Report, width: int) -> list[str]:
     took = ""
     if report.finished_at is not None:
         took = f" in {span_words(span_ms(report.started_at, report.finished_at))}"
-    lead = " " * (shown_cells(symbol(mark)) + 1)
+    below = " " * lead_cells()
     said = f"{standing.words}: run {report.run_id}{took}{remark}"
-    first, *rest = sentences(said, width, indent=lead, hanging=lead)
-    return [f"{symbol(mark)} {paint(first[len(lead) :], mark.tone)}", *rest]
+    first, *rest = sentences(said, width, indent=below, hanging=below)
+    return [f"{lead(mark)}{paint(first[len(below) :], mark.tone)}", *rest]
 
 
 def _stage_lines(report: Report, width: int) -> list[str]:
@@ -157,9 +172,13 @@ def _stage_lines(report: Report, width: int) -> list[str]:
         lines.append(folded_line(skipped, "skipped: completed before", width))
     good = [one.stage for one in shown[:-2] if one.status is StageStatus.SUCCESS]
     if len(shown) > STAGES_MAX and len(good) > 1:
-        said = cut(f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}", width - 4, "…")
+        said = cut(
+            f"{counted(len(good), 'stage')} succeeded: {', '.join(good)}",
+            width - 2 - lead_cells(),
+            "…",
+        )
         said = said if ellipsis() == "…" else said.replace("…", "...")
-        lines.append(f"{symbol(Mark.GOOD)} {said}")
+        lines.append(f"{lead(Mark.GOOD)}{said}")
         shown = [one for one in shown if one.stage not in good]
     column = name_cells([one.stage for one in shown])
     for one in shown:
@@ -277,13 +296,8 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         rows.append(("output", command_line("logs", shape.typed, logs[-1].stage)))
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
-    if offer is not None and offer.words is not None:
-        rows += [("first", one) for one in offer.before]
-        indent = " " * (LABEL_CELLS + 4)
-        resume = command_lines(offer.words, indent, shape.width)
-        label = "again" if offer.begins_anew else "resume"
-        resume[0] = f"  {label:<{LABEL_CELLS}}  {resume[0].lstrip()}"
-    else:
-        resume = refusal_lines(offer)
-        rows += next_rows(offer)
-    return [*(f"  {label:<{LABEL_CELLS}}  {text}" for label, text in rows), *resume]
+    if offer is None or offer.words is None:
+        return [*_rows(rows), *next_lines(offer, shape.width)]
+    label = "again" if offer.begins_anew else "resume"
+    first = _first_rows(offer)
+    return [*_rows([*rows, *first]), *_command_lines(label, offer.words, shape.width)]

@@ -127,7 +127,9 @@ def _failures(view: InspectedRun, evidence: Evidence) -> Iterator[Cause]:
         yield _failure(execution, evidence)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
-        yield Cause(sentence=last.cause, facts=())
+        # Why it was not sent back once more; that it asked for it is said above.
+        said = (last.cause, *last.details)[-1] if found else last.cause
+        yield Cause(sentence=said, facts=())
 
 
 def _failure(execution: StageExecution, evidence: Evidence) -> Cause:

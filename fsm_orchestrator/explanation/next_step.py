@@ -17,7 +17,7 @@ from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX, PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
-from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
+from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who_can_change
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
@@ -72,6 +72,7 @@ class Offer(NamedTuple):
     before: tuple[str, ...] = ()
     refusal: str | None = None
     begins_anew: bool = False
+    caution: str | None = None
 
 
 def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
@@ -122,7 +123,7 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     if found is None:
         return Offer(would=(BEGIN_AGAIN,))
     effects = ("archive this run", *_effects(found.plan))
-    return Offer(found.words, effects, found.before, begins_anew=True)
+    return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
 
 
 def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:
@@ -143,7 +144,8 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn)
             refusals.append(error)
         else:
             refusal = str(refusals[0]) if refusals else None
-            return Offer(request.words, _effects(plan), first, refusal)
+            caution = GIVE_SIGNALS if request.settings["gates"] else None
+            return Offer(request.words, _effects(plan), first, refusal, caution=caution)
     refused = refusals[0]
     said = str(refused) if not refused.remedy else f"{refused}; {refused.remedy}"
     return Offer(refusal=f"a resume is refused: {said}")

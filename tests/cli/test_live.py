@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.command import PASSING, events_of, shell, stages
+from tests.support.command import PASSING, events_of, report_of, shell, stages
 from tests.support.screen import Terminal
 
 WAITING = "until [ -e go ]; do sleep 0.05; done"
@@ -69,14 +69,16 @@ def test_keys_and_sizes_disturb_nothing(tmp_path: Path) -> None:
 def test_ctrl_c_is_answered_at_once(tmp_path: Path) -> None:
     """With the grace that the stage has; a second one kills, and says so."""
     stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
-    grace = ("--kill-grace-ms", "60000")
+    grace = ("--kill-grace", "10m")
     with Terminal("out", *PASSING, *stages(stubborn), *grace, cwd=tmp_path) as terminal:
         terminal.until_shown("│ ready")
         terminal.type("\x03")
-        terminal.until_shown("stopping manager, up to 1m; again to kill")
+        terminal.until_shown("stopping manager, up to 10m; again to kill")
         terminal.type("\x03")
         assert terminal.end() == 130
-        assert b"killing manager" in terminal.raw or terminal.process.returncode == 130
+        (execution,) = report_of(tmp_path / "out")["stage_executions"]
+        assert execution["status"] == "interrupted"
+        assert execution["duration_ms"] < 600_000  # killed: it never ends by itself, nor on SIGTERM
         assert_once(terminal, "! manager", "! failed: run ")
         assert terminal.is_cursor_shown
         assert not any("stopping" in line for line in terminal.all_lines)
@@ -147,7 +149,7 @@ def test_plain_colours_and_symbols(tmp_path: Path) -> None:
     """Without colours, and without UTF-8, the same lines say the same."""
     env = {"NO_COLOR": "1", "LC_ALL": "C"}
     with Terminal("out", *PASSING, *stages(WAITING), cwd=tmp_path, env=env) as terminal:
-        terminal.until_shown("- executor")
+        terminal.until_shown("-  executor")
         go(tmp_path)
         assert terminal.end() == 0
         assert_once(terminal, "ok manager", "ok executor", "ok done")

@@ -137,3 +137,37 @@ def test_blocked_is_not_the_colour_of_failed(tmp_path: Path) -> None:
     assert "\x1b[31m" not in blocked.stdout
     failed = orchestrate("bad", *PASSING, *stages("exit 1"), cwd=tmp_path, env=env)
     assert failed.stdout.startswith("\x1b[31m✗\x1b[0m ")
+
+
+def test_caution_stands_before_the_signals_that_are_offered(tmp_path: Path) -> None:
+    """Wherever a command gives passing signals, and nowhere else; the end of a run stays short."""
+    caution = "give a passing signal only when the real check says so"
+    ended = orchestrate("out", *stages(), cwd=tmp_path, env=NOT_ASKED)
+    assert ended.code == 3
+    for screen in (ended, orchestrate("status", "out", cwd=tmp_path, env=NOT_ASKED)):
+        lines = lines_of(screen)
+        assert len(lines) <= 12
+        assert lines[-2] == f"  first    {caution}"
+        assert "--review-status approved" in lines[-1]
+    explained = orchestrate("explain", "out", cwd=tmp_path)
+    assert " ".join(explained.stdout.split()).count(caution) == 1
+    failed = orchestrate("bad", *PASSING, *stages("exit 1"), cwd=tmp_path, env=NOT_ASKED)
+    assert "first" not in failed.stdout
+
+
+def test_gates_that_do_not_count_yet_are_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate state that goes on is good, whatever the gates say that a later one asks."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("TERM", "xterm")
+    decisions = [("policy", "allow", True), ("ci", "success", True), ("review", "missing", False)]
+    for trigger, sign in (("gates_passed", "✓"), ("gates_refused", "!")):
+        view = RunView()
+        for gate, status, passed in decisions:
+            decision = {"gate": gate, "status": status, "passed": passed}
+            view.note({"event": "gate.decided", "decision": decision}, 0.0)
+        view.note({"event": "transition", "transition": {"trigger": trigger}}, 0.0)
+        (gates,) = view.settled
+        (line,) = settled_lines(view, gates, 80)
+        assert plain(line) == f"{sign} gates  policy allow · ci success · review missing"
+        is_yellow = "\x1b[33mreview missing" in line
+        assert is_yellow is (trigger == "gates_refused")

@@ -256,7 +256,7 @@ def test_timeout_is_remedied_by_more_time(tmp_path: Path) -> None:
     (execution,) = report["stage_executions"]
     assert (execution["stage"], execution["status"]) == ("manager", "timeout")
     assert "150ms" in execution["error"]
-    assert "--manager-timeout-ms" in ended.stdout
+    assert "--manager-timeout 300ms" in ended.stdout
     assert not (tmp_path / "executed").exists()
 
     (tmp_path / "may_end").touch()

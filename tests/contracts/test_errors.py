@@ -29,7 +29,6 @@ TITLES_AND_COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "run",
             "statsu demo",
             "explain demo",
-            "schema",
             "schema reprot",
             "config",
             "config chek run.toml",

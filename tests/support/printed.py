@@ -42,7 +42,7 @@ def commands_in(text: str) -> Iterator[tuple[str, ...]]:
 
 def paths_in(text: str) -> Iterator[tuple[str, str]]:
     """Return each path that a screen says is there, of a row whole; and its line."""
-    lines = text.splitlines()
+    lines = text.replace("\\\n", " ").splitlines()  # a command may be broken anywhere
     for number, line in enumerate(lines):
         row = _ROW.match(line)
         around = " ".join(lines[max(0, number - 1) : number + 2])  # a sentence may be wrapped

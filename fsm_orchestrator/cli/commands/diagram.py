@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import command_line, shown_path
+from fsm_orchestrator.cli.screen import prose_width, shown
+from fsm_orchestrator.cli.style import plain
+from fsm_orchestrator.cli.summary import UNBOUNDED
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.kinds import refuse_odd_place
@@ -22,7 +26,7 @@ from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import DiffVerdict, LifecycleDiff, diff
 from fsm_orchestrator.lifecycle.diff_text import diff_markdown, diff_text
 from fsm_orchestrator.lifecycle.model import Lifecycle
-from fsm_orchestrator.record.report import LifecycleName
+from fsm_orchestrator.record.report import LifecycleName, Report
 from fsm_orchestrator.rendering.diagram import image
 from fsm_orchestrator.rendering.diagram.change_marks import both_of, marks_of_change
 from fsm_orchestrator.rendering.diagram.dot import dot_text
@@ -50,7 +54,7 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 }
 """The format that a file's name asks for."""
 SIMPLE: Final = "simple"
-_OF_DIFF_ONLY: Final = ("text", "markdown")
+_OF_DIFF_ONLY: Final = "markdown"
 
 
 def diagram_command(parameters: Mapping[str, Any]) -> int:
@@ -69,21 +73,45 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
                 f"unexpected {name!r}: --diff takes no LIFECYCLE", remedy="leave it out"
             )
         return _diff_command(parameters)
+    report = None
     if output is not None:
-        picture = _picture_of_run(output, name)
+        picture, report = _picture_of_run(output, name)
     else:
         picture = picture_of(reading.find(name or DEFAULT_LIFECYCLE, Path()))
     full = picture
     picture = simple(full) if parameters["style"] == SIMPLE else full
-    form = _format(parameters, "mermaid")
-    if form in _OF_DIFF_ONLY:
+    form = _format(parameters, "text" if console.stdout().is_terminal else "mermaid")
+    if form == _OF_DIFF_ONLY:
         raise UsageError(
-            f"the format {form} is for --diff", remedy="choose mermaid, dot, svg or png"
+            f"the format {form} is for --diff", remedy="choose mermaid, dot, svg, png or text"
         )
+    if form == "text":
+        _show(parameters, full, report)
+        return ExitCode.DONE
     _deliver(parameters, form, lambda: _drawing(picture, form))
     if form == "mermaid" and is_too_large(picture):
         _warn_of_size(is_simple_enough=picture is full and not is_too_large(simple(full)))
     return ExitCode.DONE
+
+
+def _show(parameters: Mapping[str, Any], picture: Picture, report: Report | None) -> None:
+    """Write the states as lines of text: to the terminal painted, with what to type next."""
+    from fsm_orchestrator.cli.diagram_screen import text_of
+
+    out = console.stdout()
+    if parameters["output"] is not None or not out.is_terminal:
+        text = shown(text_of(picture, UNBOUNDED, (), report))
+        _deliver(parameters, "text", lambda: plain(text).encode())
+        return
+    name, output = parameters["lifecycle"], parameters["run"]
+    of = [] if name is None else [shown_path(name)]
+    if output is not None:
+        of += ["--run", output]
+        rows = [("why", command_line("explain", shown_path(output)))]
+    else:
+        rows = [("prove", command_line("verify", *(of or [DEFAULT_LIFECYCLE])))]
+    drawn = command_line("diagram", *of, "-o", f"{picture.name}.svg")
+    out.show(shown(text_of(picture, prose_width(out), [("draw", drawn), *rows], report)))
 
 
 def _warn_of_size(*, is_simple_enough: bool) -> None:
@@ -117,7 +145,7 @@ def _change(found: LifecycleDiff, form: str) -> bytes:
     return _drawing(picture, form)
 
 
-def _picture_of_run(output: str, name: str | None) -> Picture:
+def _picture_of_run(output: str, name: str | None) -> tuple[Picture, Report]:
     view = inspect_run(output_directory_of(output))
     report = view.report
     has_checkpoint = os.path.lexists(view.directory / CHECKPOINT_FILE)  # one may draw a report
@@ -129,7 +157,7 @@ def _picture_of_run(output: str, name: str | None) -> Picture:
             remedy="its checkpoint could not be used; see the report's warnings",
         )
     followed = _followed(view, report.lifecycle, name)
-    return picture_of(followed, marks_of_run(followed, report))
+    return picture_of(followed, marks_of_run(followed, report)), report
 
 
 def _followed(view: InspectedRun, wanted: LifecycleName, name: str | None) -> Lifecycle:

@@ -12,8 +12,9 @@ from typing import Any, Final
 import click
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import command_line
+from fsm_orchestrator.cli.formatting import command_line, sentences
 from fsm_orchestrator.cli.new_files import CONFIG_NAME, SCRIPT_MODE, TEXT_MODE, NewFile
+from fsm_orchestrator.cli.screen import prose_width
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.text.hidden import shell_line
@@ -53,9 +54,12 @@ def init_command(parameters: Mapping[str, Any]) -> int:
         )
         told = _told_of_shipped(typed)
     names = asked.files if is_own else _SHIPPED
-    wrote = f"{typed}: wrote {', '.join(names)}; {CONFIG_NAME} explains each setting\n\n"
+    out = console.stdout()
+    wrote = f"{typed}: wrote {', '.join(names)}; {CONFIG_NAME} explains each setting"
+    if out.is_terminal:
+        wrote = "\n".join(sentences(wrote, prose_width(out), indent="", hanging="  "))
     enter = f"  cd {shell_line((typed,))}\n" if is_own and typed != os.curdir else ""
-    console.stdout().write(wrote + enter + told)
+    out.write(f"{wrote}\n\n{enter}{told}")
     return ExitCode.DONE
 
 

@@ -161,7 +161,7 @@ def _told(stages: Sequence[_Stage], has_approval: bool) -> str:
     lines = [said if shells else "", f"  {verify}\n"]
     if has_approval:
         resume = command_line("run", "./out", "--resume", "--review-status", "approved")
-        lines.append(f"  {run} {signals}\n")
+        lines.append(f"  {run} \\\n    {signals}\n")
         lines.append("\nIt waits for the approval, exit code 3; once somebody has looked:\n\n")
         lines.append(f"  {resume}\n")
     else:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.kinds import refuse_odd_place
 from fsm_orchestrator.disk.where import absolute
-from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
     InspectedRun,
     inspect_run,
     output_directory_of,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExitCode
 
 
@@ -31,10 +34,18 @@ def _told(view: InspectedRun) -> ExitCode:
 def report_command(parameters: Mapping[str, Any]) -> int:
     """Print or write the report; one that cannot be read or written is an error."""
     typed, run_id, page = (parameters[key] for key in ("output_directory", "run_id", "html"))
+    if page is not None and parameters["as_json"]:
+        raise UsageError("--json and --html exclude each other", remedy="give one of them")
     output = output_directory_of(typed)
     if page is None:
-        view = inspect_run(output, run_id)
-        console.stdout().write(view.report.to_json().decode())
+        view, out = inspect_run(output, run_id), console.stdout()
+        if parameters["as_json"] or not out.is_terminal:
+            out.write(view.report.to_json().decode())
+        else:
+            from fsm_orchestrator.cli.report_screen import lines_of
+
+            earlier = () if run_id is None else ("--run-id", run_id)
+            out.show(shown(lines_of(view, shown_path(typed), earlier, prose_width(out))))
         return _told(view)
     from fsm_orchestrator.rendering.html.page import page_of
 
@@ -51,5 +62,8 @@ def report_command(parameters: Mapping[str, Any]) -> int:
             remedy="name a file in a directory that you may write to",
         ) from error
     size = os.stat(page).st_size
-    console.stdout().write(f"wrote {page}: {size} bytes, self-contained\n")
+    out = console.stdout()
+    out.write(f"wrote {page}: {size} bytes, self-contained\n")
+    if out.is_terminal:
+        out.write(f"  open  {copyable(f'file://{quote(str(absolute(page)))}')}\n")
     return ExitCode.DONE

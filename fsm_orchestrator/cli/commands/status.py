@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.cli import console
-from fsm_orchestrator.cli.formatting import age, columns, command_line, shown_path
+from fsm_orchestrator.cli.formatting import age, columns, command_line, sentences, shown_path
 from fsm_orchestrator.cli.screen import mark_of
-from fsm_orchestrator.cli.style import symbol
+from fsm_orchestrator.cli.style import lead, lead_cells
 from fsm_orchestrator.cli.summary import (
+    UNBOUNDED,
     WORDS_MAX,
     Shape,
     headline,
-    next_rows,
-    refusal_lines,
+    next_lines,
     summary_of,
 )
 from fsm_orchestrator.constants import REPORT_FILE
@@ -87,6 +87,8 @@ def _runs_below(output: Path) -> Iterator[Path]:
 def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
     view = inspect_run(output, run_id)
     trouble = None if view.holder is not None else view.trouble
+    out = console.stdout()
+    width = out.width if out.is_terminal else UNBOUNDED
     if as_json:
         now = state_now(view)
         document = {
@@ -100,21 +102,21 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
-        console.stdout().write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     elif view.is_archived:
-        console.stdout().show(_archived_text(view))
+        out.show(_archived_text(view, width))
     else:
         earlier = _archived_line(sorted(archive.archived_run_ids(output)))
-        console.stdout().show(text_of(view, typed) + _origin_line(view) + earlier)
+        out.show(text_of(view, typed, width) + _origin_line(view) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
-def _archived_text(view: InspectedRun) -> str:
+def _archived_text(view: InspectedRun, width: int) -> str:
     report = view.report
     if report.terminal_state is None:
         path = copyable(str(view.directory / REPORT_FILE))
         return f"{headline(report)}; archived\n  report  {path}\n"
-    return summary_of(report, view.directory, None)
+    return summary_of(report, view.directory, None, Shape(str(view.directory), width))
 
 
 def _archived_line(run_ids: list[str]) -> str:
@@ -134,8 +136,8 @@ def _origin_line(view: InspectedRun) -> str:
     return f"  by       {printable(origin_line(view.report.origin))}\n"
 
 
-def text_of(view: InspectedRun, typed: str) -> str:
-    """Return where a run stands as text."""
+def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
+    """Return where a run stands as text, in lines of `width` as far as words and paths allow."""
     report = view.report
     if view.holder is not None:
         attempt = view.open_attempt
@@ -150,21 +152,28 @@ def text_of(view: InspectedRun, typed: str) -> str:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
-        return "\n".join([f"{symbol(mark_of(view.standing))} {head}", *columns(rows), ""])
+        return "\n".join([*_headed(view.standing, head, width), *columns(rows), ""])
     now = state_now(view)
     offer = _offer(view, typed, now)
     if report.terminal_state is not None:
         if now.wrong:
             report = report.model_copy(update={"closure_ready": False})
-        shape = Shape(shown_path(typed), now_wrong=now.wrong, words=_words(view))
+        shape = Shape(shown_path(typed), width, now_wrong=now.wrong, words=_words(view))
         text = summary_of(report, view.directory, offer, shape)
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
-        text = "\n".join([said, *columns(next_rows(offer)), *refusal_lines(offer), ""])
-    text += "".join(f"  note: {printable(one)}\n" for one in (*now.changed, *_changed_files(view)))
-    for one in (view.relocation_sentence, view.trouble):
-        text += "" if one is None else f"  {printable(one)}\n"
-    return text
+        head_lines = _headed(Standing.INTERRUPTED, said, width)
+        text = "\n".join([*head_lines, *next_lines(offer, width), ""])
+    notes = [f"note: {one}" for one in (*now.changed, *_changed_files(view))]
+    told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
+    return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
+
+
+def _headed(standing: Standing, said: str, width: int) -> list[str]:
+    """Return a sentence behind the mark of where a run stands."""
+    mark, below = mark_of(standing), " " * lead_cells()
+    first, *rest = sentences(said, width, indent=below, hanging=below)
+    return [f"{lead(mark)}{first[len(below) :]}", *rest]
 
 
 def _changed_files(view: InspectedRun) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.formatting import sentences
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
-from fsm_orchestrator.cli.style import Mark
+from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
@@ -69,7 +69,10 @@ def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
     )
     verdict = f"refused, {counted(len(findings), 'finding')}" if findings else "proved"
     name = source if source == lifecycle.name else f"{lifecycle.name} ({source})"
-    yield Line(f"{name}: {verdict}: {', '.join(counts)}", Mark.BAD if findings else Mark.GOOD)
+    said = f"{name}: {verdict}: {', '.join(counts)}"
+    first, *rest = sentences(said, width - lead_cells(), indent="", hanging="      ")
+    yield Line(first, Mark.BAD if findings else Mark.GOOD)
+    yield from map(Line, rest)
     if in_full and not findings:
         for claim in proved(lifecycle):
             yield from map(Line, sentences(f"- {claim}", width, indent="    ", hanging="      "))

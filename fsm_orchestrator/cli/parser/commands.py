@@ -69,10 +69,24 @@ def _calls(module: str, function: str) -> Callable[..., int]:
     return callback
 
 
+class _Positional(click.Argument):
+    """An argument that is called the same in a message, whether it may be left out or not."""
+
+    def __init__(self, name: str, called: str, **settings: Any) -> None:
+        super().__init__([name], **settings)
+        self._called = called
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return what it is called in a message."""
+        del ctx
+        return f"'{self._called}'"
+
+
 def _argument(
-    name: str, kind: click.ParamType[Any], metavar: str = "", **settings: Any
+    name: str, kind: click.ParamType[Any], metavar: str = "", called: str = "", **settings: Any
 ) -> click.Argument:
-    return click.Argument([name], type=kind, metavar=metavar or kind.name, **settings)
+    shown = metavar or kind.name
+    return _Positional(name, called or kind.name, type=kind, metavar=shown, **settings)
 
 
 def _output_directory() -> click.Argument:
@@ -196,7 +210,13 @@ def _report(_stages: Sequence[str]) -> list[click.Parameter]:
         type=FilePath("FILE"),
         help="Write the report as one self-contained web page; - writes it to stdout.",
     )
-    return [_place(), html, _earlier_run()]
+    as_json = Section(
+        "Output",
+        ("--json", "as_json"),
+        is_flag=True,
+        help="Print the JSON on a terminal, too.",
+    )
+    return [_place(), html, _earlier_run(), as_json]
 
 
 def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
@@ -207,8 +227,8 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
             section,
             "--format",
             type=Word(_FORMATS),
-            help="Default: by the name of FILE, else mermaid; of --diff, text. text and markdown"
-            " are for --diff.",
+            help="Default: by the name of FILE, else text on a terminal and for --diff, and mermaid"
+            " elsewhere. markdown is for --diff.",
         ),
         Once(
             section,
@@ -325,8 +345,8 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
         _json(),
     ],
     "diagram": _diagram,
-    "schema": lambda _: [_argument("name", one_of(SchemaName), "NAME")],
+    "schema": lambda _: [_argument("name", one_of(SchemaName), "[NAME]", "NAME", required=False)],
     "init": _init,
     "selftest": _selftest,
-    "completion": lambda _: [_argument("shell", Word(COMPLETION_SHELLS), "SHELL")],
+    "completion": lambda _: [_argument("shell", Word(COMPLETION_SHELLS), "SHELL", "SHELL")],
 }

@@ -114,7 +114,8 @@ Exit codes:
 """,
     "report": """Print the report of the run in OUT as JSON, or write it as a web page with --html.
 
-Without OUT, of the run in the current directory.
+On a terminal what a supervisor asks of it is shown instead. Without OUT, of the run in the current
+directory.
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 
 \b
@@ -187,7 +188,8 @@ SHELL is bash, zsh or fish. For completion in every new shell, add one line to i
 """,
     "schema": f"""Print the JSON Schema of a file that the program writes or reads.
 
-NAME is one of {", ".join(SchemaName)}.
+NAME is one of {", ".join(SchemaName)};
+without it, they are listed.
 
 \b
 Example:
