@@ -92,7 +92,6 @@ class SideMark(StrictModel):
         )
     )
     seen: Sha256 | None = Field(
-        None,
         description=(
             "What tells that the file was not touched since all of it was known to be so: a digest"
             " of this mark and of the file's inode number and times of change. Null, or another one"

@@ -123,10 +123,10 @@ def test_mark_that_was_edited_is_not_believed(output: Path) -> None:
         checkpoint_reader.load(output)
 
 
-def test_record_of_an_earlier_program_is_checked_whole(output: Path, read_whole: list[int]) -> None:
-    """One that does not say whether the file was touched."""
+def test_mark_that_does_not_know_is_no_excuse(output: Path, read_whole: list[int]) -> None:
+    """Where nothing could tell whether the file was touched, it is read whole."""
     document = checkpoint_of(output)
-    del document["earlier"]["file"]["seen"]
+    document["earlier"]["file"]["seen"] = None
     (output / CHECKPOINT).write_text(json.dumps(document))
     assert checkpoint_reader.load(output).earlier is not None
     assert len(read_whole) == 1
