@@ -34,7 +34,6 @@ class Artifact(StrictModel):
     sha256: Sha256 = Field(description="SHA-256 of the file's bytes, in hexadecimal.")
     size_bytes: Count = Field(description="Size of the file, in bytes.")
     judged_by: str | None = Field(
-        None,
         description=(
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
             " was not expected to be JSON. The same bytes are not judged again by the same."

@@ -99,14 +99,14 @@ def _load(output_directory: Path) -> Checkpoint:
             f"cannot read {path}: {files.reason(error)}", remedy=REMEDY
         ) from error
     checkpoint = parse(data, str(path))
-    lost = side_file.problem_of(output_directory, checkpoint.earlier)
+    earlier, lost = side_file.checked(output_directory, checkpoint.earlier)
     if lost is not None:
         raise CheckpointError(
             f"cannot resume from {path}: {lost}",
             remedy="put the file back as it was, or start a new run without --resume (what is here"
             " is archived)",
         )
-    return checkpoint
+    return checkpoint.model_copy(update={"earlier": earlier})
 
 
 def parse(data: bytes, name: str) -> Checkpoint:

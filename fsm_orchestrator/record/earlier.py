@@ -91,6 +91,13 @@ class SideMark(StrictModel):
             " it (of nothing, for the first) and the line, without its newline."
         )
     )
+    seen: Sha256 | None = Field(
+        description=(
+            "What tells that the file was not touched since all of it was known to be so: a digest"
+            " of this mark and of the file's inode number and times of change. Null, or another one"
+            " now: it is read whole again."
+        )
+    )
 
 
 class Earlier(StrictModel):

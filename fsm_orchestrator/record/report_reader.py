@@ -40,7 +40,7 @@ def read_latest_invocation(file: Path) -> Report:
     return _read(file, lambda: _without_earlier(file))
 
 
-def _read(file: Path, data: Callable[[], bytes]) -> Report:
+def _read(file: Path, data: Callable[[], bytes | bytearray]) -> Report:
     try:
         return Report.model_validate_json(data())
     except FileNotFoundError:
@@ -54,9 +54,9 @@ def _read(file: Path, data: Callable[[], bytes]) -> Report:
     raise ReportError(f"cannot read {file}: {reason}", remedy="a resume of the run writes it again")
 
 
-def _without_earlier(file: Path) -> bytes:
+def _without_earlier(file: Path) -> bytearray:
     """Return the bytes of a report up to its earlier invocations, closed as if there were none."""
-    data = b""
+    data = bytearray()
     descriptor = files.open_regular(file)
     try:
         while len(data) <= RECORD_BYTES_MAX and (chunk := os.read(descriptor, _CHUNK_BYTES)):
@@ -64,7 +64,8 @@ def _without_earlier(file: Path) -> bytes:
             data += chunk
             found = data.find(_EARLIER, searched_from)
             if found >= 0:
-                return data[:found] + _EARLIER + b"]}"
+                data[found:] = _EARLIER + b"]}"
+                break
     finally:
         os.close(descriptor)
     return data

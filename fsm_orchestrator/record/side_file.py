@@ -1,6 +1,7 @@
 """The file of old invocations: added to before the checkpoint drops them, then checked by its mark.
 
 A crash between the two leaves lines that no mark counts: they are cut when the next ones are added.
+A file that was not touched since all of it was checked is not read again, but for its last line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,8 +19,22 @@ from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.record.earlier import Earlier, MovedInvocation, SideMark
 from fsm_orchestrator.record.events_mark import CHUNK_BYTES, line_before
+from fsm_orchestrator.stages.artifact_snapshot import file_clock_ns, next_tick_ns
 
 _OURS: Final = b'{"invocation":'
+_SECOND_NS: Final = 1_000_000_000
+
+
+class Checked(NamedTuple):
+    """What is kept of old invocations, held against their file.
+
+    Attributes:
+        earlier: the same, with what tells the next reader that the file was checked.
+        problem: what became of the file, for a person; None if nothing did.
+    """
+
+    earlier: Earlier | None
+    problem: str | None = None
 
 
 def append(
@@ -46,6 +61,8 @@ def append(
         lines = [one.model_dump_json().encode() for one in moved]
         files.write_all(descriptor, b"".join(line + b"\n" for line in lines))
         files.sync(descriptor)
+        next_tick_ns()  # whoever writes to it from now on, leaves another time
+        status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
     if mark is None:
@@ -53,44 +70,64 @@ def append(
     digest = "" if mark is None else mark.sha256
     for line in lines:
         digest = hashlib.sha256(digest.encode() + line).hexdigest()
-    return SideMark(
+    added = SideMark(
         lines=len(lines) + (0 if mark is None else mark.lines),
         size_bytes=size_bytes + sum(len(line) + 1 for line in lines),
         sha256=digest,
+        seen=None,
     )
+    return added.model_copy(update={"seen": _seen(added, status)})
 
 
-def problem_of(directory: Path, earlier: Earlier | None) -> str | None:
-    """Return what became of the old invocations of a record, for a person; None if nothing did."""
+def checked(directory: Path, earlier: Earlier | None) -> Checked:
+    """Hold what a record keeps of its old invocations against their file."""
     if earlier is None:
-        return None
+        return Checked(None)
     path, mark = directory / INVOCATIONS_FILE, earlier.file
     last = earlier.totals.last_number
     has = f"the record of invocations 1 to {last} is in it, in {mark.size_bytes} bytes"
     try:
         descriptor = files.open_regular(path)
     except FileNotFoundError:
-        return f"{path} is gone: {has}"
+        return Checked(earlier, f"{path} is gone: {has}")
     except OSError as error:
-        return f"cannot read {path}: {files.reason(error)}"
+        return Checked(earlier, f"cannot read {path}: {files.reason(error)}")
     try:
-        size_bytes = os.fstat(descriptor).st_size
-        if size_bytes < mark.size_bytes:
-            return f"{path} was cut to {size_bytes} bytes: {has}"
-        if _chained(descriptor, mark.size_bytes) != (mark.lines, mark.sha256):
-            return f"{path} was changed: {has}"
+        status = os.fstat(descriptor)
+        seen = _seen(mark, status)
+        if status.st_size < mark.size_bytes:
+            return Checked(earlier, f"{path} was cut to {status.st_size} bytes: {has}")
+        if seen is None or seen != mark.seen:
+            if _chained(descriptor, mark.size_bytes) != (mark.lines, mark.sha256):
+                return Checked(earlier, f"{path} was changed: {has}")
+            if seen != _seen(mark, os.fstat(descriptor)):  # somebody writes to it just now
+                seen = None
         line = line_before(descriptor, mark.size_bytes)
     except OSError as error:
-        return f"cannot read {path}: {files.reason(error)}"
+        return Checked(earlier, f"cannot read {path}: {files.reason(error)}")
     finally:
         os.close(descriptor)
     try:
         moved = MovedInvocation.model_validate_json(line)
     except ValidationError:
-        return f"{path} was changed: its last line is no invocation"
+        return Checked(earlier, f"{path} was changed: its last line is no invocation")
     if moved.totals != earlier.totals or moved.invocation.last_number != last:
-        return f"earlier.totals: is not what the last line of {path} says"
-    return None
+        return Checked(earlier, f"earlier.totals: is not what the last line of {path} says")
+    known = mark.model_copy(update={"seen": seen})
+    return Checked(earlier.model_copy(update={"file": known}))
+
+
+def _seen(mark: SideMark, status: os.stat_result) -> str | None:
+    """Return what will tell an untouched file by; None where its times cannot.
+
+    They cannot while a write would leave the same ones: for a tick of the clock that files are
+    stamped by, or where that counts seconds only.
+    """
+    times = status.st_mtime_ns, status.st_ctime_ns
+    if all(one % _SECOND_NS == 0 for one in times) or max(times) >= file_clock_ns():
+        return None
+    facts = (mark.lines, mark.size_bytes, mark.sha256, status.st_ino, status.st_size, *times)
+    return hashlib.sha256(" ".join(map(str, facts)).encode()).hexdigest()
 
 
 def _chained(descriptor: int, size_bytes: int) -> tuple[int, str]:

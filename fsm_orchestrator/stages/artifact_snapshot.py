@@ -80,8 +80,8 @@ def take_snapshot(paths: Sequence[str]) -> Snapshot:
     up to 2 s. Returns at once when there are no paths.
     """
     if not paths:
-        return Snapshot(taken_at_ns=_file_clock_ns(), stamps={}, watch=WriteWatch(()))
-    taken_at_ns = _next_tick_ns()
+        return Snapshot(taken_at_ns=file_clock_ns(), stamps={}, watch=WriteWatch(()))
+    taken_at_ns = next_tick_ns()
     stamps = _stamps_at(paths)
     watch = WriteWatch(path for path, at in stamps.items() if at and _is_regular(path))
     unsettled_ns = max(
@@ -104,7 +104,7 @@ def _unsettled_ns(at: Stamp, *, is_watched: bool) -> int:
     youngest_ns = max(at.mtime_ns, at.ctime_ns)
     is_coarse = at.mtime_ns % _SECOND_NS == at.ctime_ns % _SECOND_NS == 0
     settle_ns = _COARSE_STAMPS_SETTLE_NS if is_coarse and not is_watched else _STAMPS_SETTLE_NS
-    return min(youngest_ns + settle_ns - _file_clock_ns(), settle_ns)
+    return min(youngest_ns + settle_ns - file_clock_ns(), settle_ns)
 
 
 def _is_regular(path: str) -> bool:
@@ -138,7 +138,7 @@ def stamp_of(info: os.stat_result) -> Stamp:
     return Stamp(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
-def _next_tick_ns() -> int:
+def next_tick_ns() -> int:
     """Wait until nothing written from now on is stamped as early as anything until now.
 
     Returns:
@@ -148,11 +148,11 @@ def _next_tick_ns() -> int:
     # Newer kernels give some files a finer stamp: so the coarse clock has to pass the fine one.
     # Nothing read here is reported as a time: it is only compared with what files bear.
     began_ns = time.time_ns()
-    while (tick_ns := _file_clock_ns()) <= began_ns and time.monotonic() < give_up_at_seconds:
+    while (tick_ns := file_clock_ns()) <= began_ns and time.monotonic() < give_up_at_seconds:
         time.sleep(0.0005)
     return tick_ns
 
 
-def _file_clock_ns() -> int:
+def file_clock_ns() -> int:
     """Return the earliest stamp that a file written now can bear."""
     return time.clock_gettime_ns(_FILE_CLOCK)

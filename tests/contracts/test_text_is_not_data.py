@@ -119,6 +119,7 @@ ALLOWED: Final = {
     ("selftest/sweep.py", "_ended"): "notes that a script of the self-test writes",
     ("stages/artifacts.py", "_judge_open"): "a path that an operator named",
     ("stages/output_files.py", "_found"): "names of files",
+    ("stages/output_files.py", "latest_logs"): "names of files",
     ("text/units.py", "measured"): "what an operator wrote",
     ("text/units.py", "is_bare"): "what an operator wrote",
     ("text/units.py", "_milliseconds"): "what an operator wrote",

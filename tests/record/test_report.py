@@ -86,7 +86,7 @@ def assert_ordered(report: dict[str, Any]) -> None:
         assert tuple(execution) == EXECUTION_KEYS
         assert_said_twice(execution)
         for artifact in execution["artifacts"]:
-            assert tuple(artifact) == ("path", "sha256", "size_bytes")
+            assert tuple(artifact) == ("path", "sha256", "size_bytes", "judged_by")
         if execution["resources"] is not None:
             assert tuple(execution["resources"]) == (
                 *("user_seconds", "system_seconds", "rss_bytes_max"),

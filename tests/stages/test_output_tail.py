@@ -9,7 +9,7 @@ import pytest
 
 from fsm_orchestrator.disk.files import open_append
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.stages.output_files import StageLog
+from fsm_orchestrator.stages.output_files import LatestLog, StageLog
 from fsm_orchestrator.stages.output_tail import TAIL_BYTES, last_line, read_tail, tail_of
 
 VALUE = "open-sesame-4711"
@@ -19,6 +19,11 @@ def log_of(path: Path, data: bytes) -> StageLog:
     """A log with this content."""
     path.write_bytes(data)
     return StageLog(1, "manager", is_stderr=False, path=path)
+
+
+def latest(log: StageLog) -> LatestLog:
+    """The same as a stage's last."""
+    return LatestLog(log.attempt, log.stage, log.is_stderr, str(log.path), log.path.stat())
 
 
 @pytest.mark.parametrize("after", range(TAIL_BYTES - len(VALUE) - 1, TAIL_BYTES + 2))
@@ -46,9 +51,11 @@ def test_tail_begins_where_it_is_told_to(tmp_path: Path) -> None:
 
 def test_log_that_cannot_be_read_has_no_tail(tmp_path: Path) -> None:
     """A log that is gone is None, and has no last line."""
-    log = StageLog(1, "manager", is_stderr=False, path=tmp_path / "gone")
+    log = log_of(tmp_path / "gone", b"said\n")
+    seen = latest(log)
+    log.path.unlink()
     assert tail_of(log, Masker(())) is None
-    assert last_line([log], Masker(())) == ""
+    assert last_line([seen], Masker(())) == ""
 
 
 @pytest.mark.parametrize(
@@ -65,13 +72,13 @@ def test_log_that_cannot_be_read_has_no_tail(tmp_path: Path) -> None:
 )
 def test_last_line_is_whole_and_masked(data: bytes, shown: str, tmp_path: Path) -> None:
     """The last line with something in it; one whose beginning is not known is left out."""
-    assert last_line([log_of(tmp_path / "log", data)], Masker([VALUE])) == shown
+    assert last_line([latest(log_of(tmp_path / "log", data))], Masker([VALUE])) == shown
 
 
 def test_last_line_is_of_the_log_written_last(tmp_path: Path) -> None:
     """The younger log counts, unless it is empty."""
     old, new = log_of(tmp_path / "old", b"old\n"), log_of(tmp_path / "new", b"new\n")
     os.utime(old.path, ns=(0, 1))
-    assert last_line([new, old], Masker(())) == "new"
+    assert last_line([latest(new), latest(old)], Masker(())) == "new"
     new.path.write_bytes(b"")
-    assert last_line([new, old], Masker(())) == "old"
+    assert last_line([latest(new), latest(old)], Masker(())) == "old"
