@@ -11,31 +11,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
-from pydantic.functional_validators import ModelWrapValidatorHandler
-
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
+from fsm_orchestrator.model.declared import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+)
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError, ValidationInfo
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
@@ -47,7 +45,7 @@ PathText = Annotated[
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
 
 
-def _secrets_by_key(given: Any, info: ValidationInfo) -> Any:
+def _secrets_by_key(given: Any, info: "ValidationInfo") -> Any:
     """Take a list of names, or, from a program only, a mapping that has values."""
     if isinstance(given, list | tuple):
         if not all(isinstance(one, str) and one and "=" not in one for one in given):
@@ -102,8 +100,6 @@ def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
 
 class GivenCommand(GivenModel):
     """The command given for a stage; null means not given."""
-
-    model_config = ConfigDict(defer_build=True)
 
     bin: PathText | None = unset("bin")
     args: tuple[Text, ...] | None = unset("args")
@@ -220,22 +216,18 @@ class RunConfig(GivenModel):
         ),
     )
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_as_usage(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Raise what is wrong as UsageError: a configuration is the caller's."""
-        try:
-            return handler(data)
-        except ValidationError as error:
-            from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
+    def refusal(cls, error: "ValidationError") -> UsageError:
+        """Return what is wrong as UsageError: a configuration is the caller's."""
+        from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
-            said = [
-                f"{one.text}{suggestion(str(one.location[-1]), _known_below(one.location))}"
-                if one.is_unknown_key
-                else one.text
-                for one in problems(error)
-            ]
-            raise UsageError("\n".join(said)) from None
+        said = [
+            f"{one.text}{suggestion(str(one.location[-1]), _known_below(one.location))}"
+            if one.is_unknown_key
+            else one.text
+            for one in problems(error)
+        ]
+        return UsageError("\n".join(said))
 
     @field_validator("fixed_clock")
     @classmethod

@@ -8,10 +8,9 @@ import json
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
-from pydantic import ConfigDict, Field, StringConstraints
-
 from fsm_orchestrator.constants import CYCLES_MAX
 from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import (
@@ -32,8 +31,6 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LI
 
 class NamedState(StrictModel):
     """The keys of a state that are not about a stage."""
-
-    model_config = ConfigDict(defer_build=True)
 
     name: StateName = Field(
         description=(

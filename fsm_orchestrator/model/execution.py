@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import (
     Count,
     Many,
@@ -22,6 +20,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import SpawnFailure, trigger_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger

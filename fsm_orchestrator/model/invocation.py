@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import Count, Many, Ordinal, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, Gate, GateSource, Trigger
 

@@ -14,12 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pydantic import Field
-
 from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
+from fsm_orchestrator.model.declared import Field
 
 CHUNK_BYTES: Final = 64 * 1024
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024

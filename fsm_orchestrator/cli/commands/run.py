@@ -21,7 +21,7 @@ from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExitCode
+from fsm_orchestrator.vocabulary import EventName, ExitCode
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -37,13 +37,12 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         request = request_from(options)
         config = request.config
         adopt_orphans()
-        hold_code()
         progress = progress_of(
             request.log_format, request.log_level, config.output_path, interrupts
         )
         try:
             with contextlib.closing(progress), naming_next_command(config):
-                report = run_as_command(config, interrupts, progress, progress.on_words)
+                report = run_as_command(config, interrupts, _Holding(progress), progress.on_words)
         except OrchestratorError as error:
             if request.as_json and error.exit_code is ExitCode.FAILED:
                 with contextlib.suppress(ReportError):
@@ -55,6 +54,21 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
             _show(_summary(config, report, progress), config, interrupts, is_painted=True)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+class _Holding:
+    """Has the code held that the run may still need, once its first stage is at work."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._is_held = False
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on. A run without a stage is over before anything can be upgraded."""
+        if not self._is_held and event["event"] == EventName.STAGE_STARTED:
+            self._is_held = True
+            hold_code()
+        self._progress(event)
 
 
 def _summary(config: RunConfig, report: Report, progress: Progress) -> str:
