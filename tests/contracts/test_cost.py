@@ -81,7 +81,7 @@ class Model(BaseModel):
     field: int = Field(description="text")
 """
 _RUNNING: Final = (
-    f"{_TEXT}\nimport _ctypes, dataclasses, hashlib, pwd, socket, structlog, transitions"
+    f"{_TEXT}\nimport _ctypes, dataclasses, hashlib, pwd, socket\nimport structlog, transitions"
 )
 # Nothing that is done here needs these; some are loaded by a library that is not kept from it.
 _HEAVY: Final = (
@@ -123,7 +123,7 @@ LOADS: Final = {
     # A good run is over before pydantic would be loaded; 151 of ours keep what is rare in modules
     # that are loaded when it is met.
     "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 151, 303, (*_HEAVY, *_RARE, *_JUDGING)),
-    # Help and version answer before a person notices, from a shell's prompt or a script's check. One
+    # Help and version answer before a person notices, from a prompt or a script's check. One
     # module spares them the compilation of all patterns, one a part of pathlib that is for URIs.
     "help": Loads(("--help",), _TEXT, 17, 120, (*_HEAVY, *_CORE)),
     "help of run": Loads(("run", "--help"), _TEXT, 36, 153, (*_HEAVY, *_CORE)),
