@@ -103,9 +103,9 @@ class Model(metaclass=_Declaring):
         return refused
 
     @classmethod
-    def model_validate(cls, given: Any) -> Self:
+    def model_validate(cls, given: Any, *, strict: bool | None = None) -> Self:
         """Return the model of what was given."""
-        if type(given) is dict and all(type(key) is str for key in given):
+        if strict is None and type(given) is dict and all(type(key) is str for key in given):
             made = cls.__new__(cls)
             try:
                 fill(made, given)
@@ -114,7 +114,7 @@ class Model(metaclass=_Declaring):
             else:
                 return made
         with cls._refusing():
-            parsed: Self = cls._parser().validate_python(given)
+            parsed: Self = cls._parser().validate_python(given, strict=strict)
         return parsed
 
     @classmethod

@@ -79,7 +79,7 @@ class Declaration:
 
     def __getattr__(self, name: str) -> Any:
         """Return what pydantic knows of a field: its description, its alias."""
-        if name.startswith("__"):
+        if name[:2] == "__":
             raise AttributeError(name)
         given = self.given if isinstance(self.given, Word) else Word("Field", (), {})
         return getattr(given.made(), name)
