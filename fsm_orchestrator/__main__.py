@@ -87,6 +87,12 @@ def _leave_out_unused() -> None:
     modules: dict[str, Any] = sys.modules
     for name in ("rich", "better_exceptions", "colorama"):
         modules.setdefault(name, None)
+    # click only straightens help texts with it; most of ours are straight.
+    inspecting = _Later("inspect")
+    inspecting.__dict__["cleandoc"] = lambda text: (
+        text if text.isprintable() and text == text.strip() else inspecting.load().cleandoc(text)
+    )
+    sys.modules.setdefault("inspect", inspecting)
     # pathlib can make URIs; nothing here does.
     quoting = _Later("urllib.parse")
     quoting.__dict__["quote_from_bytes"] = lambda *given: quoting.load().quote_from_bytes(*given)

@@ -3,7 +3,6 @@
 Holds what reading.py reads from files and refuses or accepts.
 """
 
-import hashlib
 import json
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
@@ -13,6 +12,7 @@ from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     Gate,
@@ -172,7 +172,7 @@ class Lifecycle(StrictModel):
         ]
         edges = [edge[:-1] for edge in self.edges]  # without `why`
         relation = (self.name, self.initial, self.gates_guard, states, edges)
-        return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
+        return sha256_of(json.dumps(relation).encode())
 
     @cached_property
     def relation_sha256(self) -> str:
@@ -184,7 +184,7 @@ class Lifecycle(StrictModel):
         ]
         edges = [edge[:-1] for edge in self.edges]  # without `why`
         relation = (self.name, self.initial, self.gates_guard, states, edges)
-        return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
+        return sha256_of(json.dumps(relation).encode())
 
     def stages_from(self, stage: str) -> tuple[str, ...]:
         """Return `stage` and every stage that can follow in one invocation, in file order."""

@@ -6,7 +6,6 @@ over all walks. The first layer that finds anything reports all that it finds.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +25,7 @@ from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.accepting import plainly
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError
 
@@ -84,7 +84,7 @@ def given_file(name_or_path: str, directory: Path) -> tuple[str, str] | None:
     if lifecycle_names.is_name(name_or_path):
         return None
     text, path = _found(name_or_path, directory)
-    return path, hashlib.sha256(text).hexdigest()
+    return path, sha256_of(text)
 
 
 def shipped(name: str) -> Lifecycle:

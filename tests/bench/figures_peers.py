@@ -61,7 +61,7 @@ def peers_figure(bench: Bench) -> Sequence[Row]:
                 ours=rates[OURS.name],
                 floor=rates[one.name],
                 floor_is=f"{one.name} (here more is better)",
-                note=one.note,
+                note=one.note if threads == 1 else "",
             )
             for one in found
         ]

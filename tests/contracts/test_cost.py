@@ -74,15 +74,20 @@ with contextlib.redirect_stdout(io.StringIO()):
     click.Command("one", help="Some text.").main(["--help"], standalone_mode=False)
 """
 _COMPLETION: Final = f"{_TEXT}\nimport click.shell_completion"
-_MODELS: Final = f"""{_TEXT}
+_DIGEST: Final = """
+try:
+    import _sha2
+except ImportError:
+    import _sha256
+"""
+_MODELS: Final = f"""{_TEXT}{_DIGEST}
 import hashlib, secrets, shlex, socket
 from pydantic import BaseModel, Field
 class Model(BaseModel):
     field: int = Field(description="text")
 """
-_RUNNING: Final = (
-    f"{_TEXT}\nimport _ctypes, dataclasses, hashlib, pwd, socket\nimport structlog, transitions"
-)
+_LIBRARIES: Final = "import _ctypes, dataclasses, hashlib, pwd, socket, structlog, transitions"
+_RUNNING: Final = f"{_TEXT}{_DIGEST}{_LIBRARIES}"
 # Nothing that is done here needs these; some are loaded by a library that is not kept from it.
 _HEAVY: Final = (
     *("argparse", "asyncio", "concurrent", "ctypes", "difflib", "email", "http"),
@@ -90,7 +95,9 @@ _HEAVY: Final = (
     *("sqlite3", "ssl", "subprocess", "tempfile", "tomli_w", "unittest", "urllib.request", "xml"),
     "zipfile",
 )
-_JUDGING: Final = ("pydantic", "pydantic_core", "model.parsed")
+_JUDGING: Final = (
+    *("pydantic", "pydantic_core", "model.parsed", "hashlib", "inspect", "ipaddress"),
+)
 """What only judges, explains and reads back: nothing that is plainly good needs it."""
 _CORE: Final = ("pydantic", "pydantic_core", "structlog", "transitions")
 _RARE: Final = (
@@ -120,23 +127,23 @@ _COMPLETING: Final = {
     COMPLETION_VARIABLE: "bash_complete",
 }
 LOADS: Final = {
-    # A good run is over before pydantic would be loaded; 151 of ours keep what is rare in modules
+    # A good run is over before pydantic would be loaded; 152 of ours keep what is rare in modules
     # that are loaded when it is met.
-    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 151, 303, (*_HEAVY, *_RARE, *_JUDGING)),
+    "run": Loads(("./new", *PASSING, *TRUE), _RUNNING, 152, 296, (*_HEAVY, *_RARE, *_JUDGING)),
     # Help and version answer before a person notices, from a prompt or a script's check. One
     # module spares them the compilation of all patterns, one a part of pathlib that is for URIs.
     "help": Loads(("--help",), _TEXT, 17, 120, (*_HEAVY, *_CORE)),
     "help of run": Loads(("run", "--help"), _TEXT, 36, 153, (*_HEAVY, *_CORE)),
-    "version": Loads(("--version",), _TEXT, 17, 111, (*_HEAVY, *_CORE)),
+    "version": Loads(("--version",), _TEXT, 17, 105, (*_HEAVY, *_CORE)),
     # A key press waits for completion.
-    "completion": Loads((), _COMPLETION, 38, 148, (*_HEAVY, *_CORE), _COMPLETING),
+    "completion": Loads((), _COMPLETION, 38, 142, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look. What is
     # read back is judged by pydantic; five modules are our models' declaration and its form there.
     "status": Loads(
-        ("status", "./out"), _MODELS, 118, 308, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("status", "./out"), _MODELS, 119, 310, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 115, 305, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 116, 307, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 24

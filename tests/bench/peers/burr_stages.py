@@ -6,8 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-os.environ["BURR_TELEMETRY"] = "off"  # before it is imported
-os.environ["HAMILTON_TELEMETRY_ENABLED"] = "false"
+os.environ["BURR_TELEMETRY_ENABLED"] = "false"  # before it is imported
 
 from burr.core import ApplicationBuilder, State, action, default
 from burr.core.persistence import SQLitePersister
