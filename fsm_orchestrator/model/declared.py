@@ -41,7 +41,10 @@ class _Declaring(type):
             judges |= getattr(base, "__judges__", {})
         module = namespace["__module__"]
         for field, annotation in namespace.get("__annotations__", {}).items():
-            fields[field] = Declaration(annotation, namespace.pop(field, MISSING), module)
+            given = namespace.pop(field, MISSING)
+            if type(given).__module__ == "pydantic.fields":
+                raise TypeError(f"{name}.{field}: declare it with the Field of {__name__}")
+            fields[field] = Declaration(annotation, given, module)
         judges |= {key: one for key, one in namespace.items() if isinstance(one, Judge)}
         namespace |= {
             "model_config": config | namespace.get("model_config", {}),

@@ -3,8 +3,8 @@
 One record, three renderings: a transition, a gate decision or a stage execution has one model
 here, and checkpoint, report and event carry that same model. Frozen; unknown keys are refused.
 
-Modules of models evaluate their annotations at once (no `from __future__ import annotations`):
-pydantic would compile each of them from its text, at every start.
+Modules of models evaluate their annotations at once (no `from __future__ import annotations`): each
+would be compiled from its text, at every start.
 """
 
 import re

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fsm_orchestrator import RunConfig, StageGiven, run
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
@@ -20,6 +20,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import find
 from fsm_orchestrator.model.accepting import NotPlainError, fill, plainly
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.execution import Artifact, Resources
 from fsm_orchestrator.model.parsed import parser_of, serializer_of
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -210,6 +211,14 @@ def test_wrong_value_is_refused_as_pydantic_refuses_it() -> None:
         Artifact(path=1, sha256="x", size_bytes=True)  # type: ignore[arg-type]
     places = [one["loc"] for one in caught.value.errors()]
     assert places == [("path",), ("sha256",), ("size_bytes",)]
+
+
+def test_field_of_pydantic_itself_is_refused_where_it_is_declared() -> None:
+    """It would be taken for a default: the words of the package are to be used."""
+    with pytest.raises(TypeError, match=r"Wrong\.name: declare it with the Field of"):
+
+        class Wrong(StrictModel):
+            name: str = Field()
 
 
 def test_good_run_loads_no_pydantic_and_a_wrong_option_does(tmp_path: Path) -> None:
