@@ -82,16 +82,29 @@ def _leave_out_unused() -> None:
     pydantic finds no plugin: none that happens to be installed may watch or change what is kept.
     """
     import importlib  # noqa: PLC0415 - see _isolate
+    import urllib  # noqa: PLC0415
 
     modules: dict[str, Any] = sys.modules
     for name in ("rich", "better_exceptions", "colorama"):
         modules.setdefault(name, None)
+    # click only straightens help texts with it; most of ours are straight.
+    inspecting = _Later("inspect")
+    inspecting.__dict__["cleandoc"] = lambda text: (
+        text if text.isprintable() and text == text.strip() else inspecting.load().cleandoc(text)
+    )
+    sys.modules.setdefault("inspect", inspecting)
+    # pathlib can make URIs; nothing here does.
+    quoting = _Later("urllib.parse")
+    quoting.__dict__["quote_from_bytes"] = lambda *given: quoting.load().quote_from_bytes(*given)
+    quoting.__dict__["__path__"] = []  # to be asked for it would be a use
+    if sys.modules.setdefault("urllib.parse", quoting) is quoting:
+        vars(urllib)["parse"] = quoting  # where `import urllib.parse` looks for it
     coroutines = _Later("asyncio")
     # logging asks for the current task (Python 3.12 and later), and structlog makes a log record.
     coroutines.__dict__["current_task"] = lambda: coroutines.in_use().current_task()
     sys.modules.setdefault("asyncio", coroutines)
     metadata = _Later("importlib.metadata")
-    # It is asked for this function by name; to be asked for its path would be a use as well.
+    # It is asked for this function by name.
     metadata.__dict__["entry_points"] = lambda **given: (
         () if given == {"group": "pydantic"} else metadata.load().entry_points(**given)
     )

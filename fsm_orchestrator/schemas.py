@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import (
     DictSchema,
@@ -25,6 +24,7 @@ from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
 from fsm_orchestrator.processes.postmortem import Postmortem
@@ -109,7 +109,7 @@ class _Shape:
 def schema_text(name: SchemaName) -> str:
     """Return the JSON Schema of a shape: indented, always the same, with a newline at the end."""
     shape = _SHAPES[name]
-    adapter: TypeAdapter[Any] = TypeAdapter(shape.model)
+    adapter = adapter_of(shape.model)
     if shape.is_written_whole:
         made = adapter.json_schema(mode="serialization", schema_generator=_WrittenGenerator)
     else:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import select
 import time
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OutputError
+from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.phrases import printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ READER_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET})
 WIDTH_OF_FILES: Final = 80
 """How wide lines are where no terminal says how wide it is."""
 WIDTH_MIN: Final = 20
-_COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+_COLOUR: Final = late_pattern(r"(\x1b\[[0-9;]*m)")
 
 
 def _is_on(name: str) -> bool:

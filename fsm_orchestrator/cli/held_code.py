@@ -1,7 +1,7 @@
 """Keeps what a run may still have to load: the package may be upgraded while its stages work.
 
 Rare modules are imported when they are met. By then their files may be those of another version, or
-gone. So their code is read before the first stage, and only run when it is needed.
+gone. So their code is read as soon as the first stage is at work, and only run when it is needed.
 """
 
 from __future__ import annotations

@@ -6,14 +6,12 @@ Knows no terminal. Times are those of the monotonic clock of whoever tells it th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.vocabulary import Ending, EventName, Gate, StageStatus, Trigger
 
 
-@dataclass(frozen=True, slots=True)
-class RunningStage:
+class RunningStage(NamedTuple):
     """The stage that the run is at.
 
     Attributes:
@@ -33,8 +31,7 @@ class RunningStage:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EndedStage:
+class EndedStage(NamedTuple):
     """A stage that is over for now."""
 
     name: str
@@ -46,24 +43,21 @@ class EndedStage:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedStages:
+class SkippedStages(NamedTuple):
     """Stages, one after another, that were not run: completed before, or without a program."""
 
     names: tuple[str, ...]
     is_passed_over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Gates:
+class Gates(NamedTuple):
     """The verdicts on all gates, and whether those that count in this state have passed."""
 
     decisions: tuple[Mapping[str, Any], ...]
     have_passed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """The beginning of an invocation."""
 
     run_id: str
@@ -71,8 +65,7 @@ class Begun:
     is_resume: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A line of text that stays: a warning, an error, what a stage prints."""
 
     text: str
@@ -83,7 +76,6 @@ Settled = EndedStage | SkippedStages | Gates | Begun | Said
 """What has been decided and stays on the screen."""
 
 
-@dataclass(slots=True)
 class RunView:
     """What a run is at, and what of it is settled but not yet shown.
 
@@ -94,15 +86,16 @@ class RunView:
         settled: the lines that are to be shown next, once and for all.
     """
 
-    stages: tuple[str, ...] = ()
-    seen: set[str] = field(default_factory=set)
-    running: RunningStage | None = None
-    requests: int = 0
-    settled: list[Settled] = field(default_factory=list)
-    _gates: list[Mapping[str, Any]] = field(default_factory=list)
-    _ended: EndedStage | None = None
-    _skipped: list[str] = field(default_factory=list)
-    _is_passed_over: bool = False
+    def __init__(self) -> None:
+        self.stages: tuple[str, ...] = ()
+        self.seen: set[str] = set()
+        self.running: RunningStage | None = None
+        self.requests = 0
+        self.settled: list[Settled] = []
+        self._gates: list[Mapping[str, Any]] = []
+        self._ended: EndedStage | None = None
+        self._skipped: list[str] = []
+        self._is_passed_over = False
 
     @property
     def to_come(self) -> tuple[str, ...]:
@@ -113,8 +106,7 @@ class RunView:
         """Let the clocks stand still for as long as the run did."""
         if self.running is not None:
             again_at = self.running.again_at
-            self.running = replace(
-                self.running,
+            self.running = self.running._replace(
                 began_at=self.running.began_at + seconds,
                 again_at=None if again_at is None else again_at + seconds,
             )
@@ -122,7 +114,7 @@ class RunView:
     def printed(self, words: str) -> None:
         """Note the last line that the stage at work has printed."""
         if self.running is not None:
-            self.running = replace(self.running, words=words)
+            self.running = self.running._replace(words=words)
 
     def note(self, event: Mapping[str, Any], now: float) -> None:
         """Take an event in."""
@@ -185,8 +177,7 @@ class RunView:
     def _retry(self, event: Mapping[str, Any], now: float) -> None:
         failed, self._ended = self._ended, None
         if self.running is not None and failed is not None:
-            self.running = replace(
-                self.running,
+            self.running = self.running._replace(
                 attempt=self.running.attempt + 1,
                 began_at=now,
                 again_at=now + event["wait_ms"] / 1000,

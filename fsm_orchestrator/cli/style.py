@@ -6,12 +6,12 @@ written to (`Console.show`), which leaves them out of a file.
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import Final
 
 from fsm_orchestrator.cli.console import has_unicode
 from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.phrases import printable
 
 
@@ -46,7 +46,7 @@ class Mark(Enum):
 
 
 _OF_LEVEL: Final = {"warning": Tone.YELLOW, "error": Tone.RED, "critical": Tone.RED}
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_COLOURS: Final = late_pattern(r"\x1b\[[0-9;]*m")
 
 
 def paint(text: str, tone: Tone) -> str:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, Field
-from pydantic_core import CoreSchema, core_schema
-
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
+from fsm_orchestrator.model.declared import ConfigDict, Field
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.vocabulary import (
@@ -43,7 +41,9 @@ class _SignalOf:
 
     gate: Gate
 
-    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> Any:
+        from pydantic_core import core_schema  # noqa: PLC0415 - only where pydantic judges
+
         return core_schema.literal_schema(list(GATE_RULES[self.gate].values))
 
 

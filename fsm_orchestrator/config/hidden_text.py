@@ -7,22 +7,17 @@ then only a keyed digest tells whether a text is the same.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterator, Mapping
 from typing import Annotated, NamedTuple
 
-from pydantic import ConfigDict, Field
-
 from fsm_orchestrator.model.base import Many, StateName, StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import Compared
 
 
 class SecretReference(StrictModel):
     """A secret, by the stage that it was declared for and its name."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     stage: StateName = Field(description="The stage that the secret was declared for.")
     key: str = Field(description="Its name.")
@@ -34,8 +29,6 @@ SecretValues = Mapping[SecretReference, str]
 
 class HiddenText(StrictModel):
     """A text of a stage's settings that holds a secret."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     field: Compared = Field(description="The setting that the text is of.")
     index: Annotated[int, Field(ge=0)] = Field(
@@ -109,7 +102,9 @@ class Hider:
 
 def keyed_digest(digest_key: bytes, text: str) -> str:
     """Return the HMAC-SHA-256 of a text, in hexadecimal."""
-    return hmac.new(digest_key, text.encode(), hashlib.sha256).hexdigest()
+    import hmac  # noqa: PLC0415 - most runs are given no variable and no secret
+
+    return hmac.digest(digest_key, text.encode(), "sha256").hex()
 
 
 def texts_of(

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints
-
 from fsm_orchestrator.model.base import Many, Ordinal, Sha256, StateName, StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.vocabulary import InputKind, SettingSource
 
 _SettingKey = Annotated[
@@ -21,8 +20,6 @@ _SettingKey = Annotated[
 class GivenFile(StrictModel):
     """A config file that an invocation is given."""
 
-    model_config = ConfigDict(defer_build=True)
-
     path: str = Field(description="Its absolute path.")
     sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
     keys: tuple[str, ...] = Field(description="The settings that it decides, by key.")
@@ -31,8 +28,6 @@ class GivenFile(StrictModel):
 
 class InputFile(StrictModel):
     """A file that an invocation was given, as it was then."""
-
-    model_config = ConfigDict(defer_build=True)
 
     kind: InputKind = Field(description="What the file is.")
     path: str = Field(description="Its absolute path.")

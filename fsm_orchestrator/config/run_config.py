@@ -11,25 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
-from pydantic.functional_validators import ModelWrapValidatorHandler
-
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import RunId, StateName
+from fsm_orchestrator.model.declared import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+)
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
@@ -39,6 +34,8 @@ from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError, ValidationInfo
+
     from fsm_orchestrator.text.validation import Problem
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -58,7 +55,7 @@ else:
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
 
-def _secrets_by_key(given: Any, info: ValidationInfo) -> Any:
+def _secrets_by_key(given: Any, info: "ValidationInfo") -> Any:
     """Take a list of names, or, from a program only, a mapping that has values."""
     if isinstance(given, list | tuple):
         if not all(isinstance(one, str) and one and "=" not in one for one in given):
@@ -111,20 +108,17 @@ def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
             return RunConfig.model_fields
 
 
-def _meant(problem: "Problem", data: Any) -> str:
+def _meant(problem: "Problem", given: Any) -> str:
     """Return the keyword, or the word, that was probably meant."""
     if problem.is_unknown_key:
         return suggestion(str(problem.location[-1]), _known_below(problem.location))
     from fsm_orchestrator.config.closed_sets import word_hint  # noqa: PLC0415 - rare
-    from fsm_orchestrator.text.toml import value_at  # noqa: PLC0415 - rare
 
-    return word_hint(problem.location, value_at(data, problem.location))
+    return word_hint(problem.location, given)
 
 
 class GivenCommand(GivenModel):
     """The command given for a stage; null means not given."""
-
-    model_config = ConfigDict(defer_build=True)
 
     bin: PathText | None = unset("bin")
     args: tuple[Text, ...] | None = unset("args")
@@ -247,17 +241,14 @@ class RunConfig(GivenModel):
         ),
     )
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_as_usage(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Raise what is wrong as UsageError: a configuration is the caller's."""
-        try:
-            return handler(data)
-        except ValidationError as error:
-            from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
+    def refusal(cls, error: "ValidationError") -> UsageError:
+        """Return what is wrong as UsageError: a configuration is the caller's."""
+        from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
-            said = [f"{one.text}{_meant(one, data)}" for one in problems(error)]
-            raise UsageError("\n".join(said)) from None
+        given = [one["input"] for one in error.errors(include_url=False, include_context=False)]
+        said = zip(problems(error), given, strict=True)
+        return UsageError("\n".join(f"{one.text}{_meant(one, value)}" for one, value in said))
 
     @field_validator("fixed_clock")
     @classmethod
@@ -282,7 +273,7 @@ class RunConfig(GivenModel):
     @field_validator("subject")
     @classmethod
     def _absolute_subject(
-        cls, subject: "SubjectGiven | None", info: ValidationInfo
+        cls, subject: "SubjectGiven | None", info: "ValidationInfo"
     ) -> "SubjectGiven | None":
         """Make the paths absolute: the subject is looked at again by a resume from elsewhere."""
         base = info.data.get("directory")
@@ -293,7 +284,7 @@ class RunConfig(GivenModel):
     @field_validator("sources")
     @classmethod
     def _absolute_sources(
-        cls, sources: "Mapping[Gate, SourceModel]", info: ValidationInfo
+        cls, sources: "Mapping[Gate, SourceModel]", info: "ValidationInfo"
     ) -> "Mapping[Gate, SourceModel]":
         base = info.data.get("directory")
         return sources if base is None else {gate: one.based(base) for gate, one in sources.items()}

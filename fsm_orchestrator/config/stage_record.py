@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
-
 from fsm_orchestrator.config.hidden_text import (
     HiddenText,
     Hider,
@@ -22,6 +20,7 @@ from fsm_orchestrator.config.hidden_text import (
 from fsm_orchestrator.config.run_config import Text
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import Many, StrictModel
+from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
@@ -31,8 +30,6 @@ from fsm_orchestrator.vocabulary import Compared
 
 class RecordedCommand(StrictModel):
     """The command of a stage as the checkpoint keeps it."""
-
-    model_config = ConfigDict(defer_build=True)
 
     command: str = Field(
         description="The binary: an absolute path, or a name looked up on PATH; masked."

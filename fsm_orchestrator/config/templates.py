@@ -6,20 +6,20 @@ Only an opening brace is special. A text is taken apart once, and filled in when
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from fsm_orchestrator.secrets.declared import asked, looks_secret
+from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.phrases import described, printable_name
 
 KNOWN: Final = "{out}, {run_id} and {env:NAME}; a brace itself is written {{"
 FILLED_CHARACTERS_MAX: Final = 131_071
 """The longest argument that Linux passes on: MAX_ARG_STRLEN, without the byte that ends it."""
 
-_BRACE: Final = re.compile(r"\{(?:\{|([^{}]*)\})?")
-_VARIABLE: Final = re.compile(r"env:([^=]+)")
+_BRACE: Final = late_pattern(r"\{(?:\{|([^{}]*)\})?")
+_VARIABLE: Final = late_pattern(r"env:([^=]+)")
 
 
 class Fact(StrEnum):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from typing import Final
 
 from fsm_orchestrator.disk.held import HeldDirectory
@@ -60,7 +59,7 @@ def _open_nameless(directory: HeldDirectory) -> int:
     if hasattr(os, "O_TMPFILE"):
         with contextlib.suppress(OSError):  # not every file system can
             return os.open(".", flags | os.O_TMPFILE, 0o600, dir_fd=directory.descriptor)
-    name = f".{secrets.token_hex(16)}.tmp"
+    name = f".{os.urandom(16).hex()}.tmp"
     flags |= os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(name, flags, 0o600, dir_fd=directory.descriptor)
     os.unlink(name, dir_fd=directory.descriptor)

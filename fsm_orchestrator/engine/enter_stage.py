@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -278,7 +278,7 @@ class EnterStage:
             cycle=draft.cycle_of(stage),
             attempt=number,
             reason=reason,
-            token=secrets.token_hex(16),
+            token=os.urandom(16).hex(),
             started_at=self._context.now(),
             pid=None,
             pid_identity=None,

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field
-
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.invocation import InvocationOrigin
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.inputs import InputChange

@@ -1,9 +1,8 @@
 """The shape in which a gate is shown: its decision, and what would pass."""
 
-from pydantic import Field
-
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.invocation import GateDecision
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field
-
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import Field
-
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files, peek
 from fsm_orchestrator.disk.lock import holder_of
@@ -22,6 +20,7 @@ from fsm_orchestrator.errors import CommandError, ReportError
 from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.inspection.inspected_run import inspect_run, standing_of
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets

@@ -3,18 +3,17 @@
 Holds what reading.py reads from files and refuses or accepts.
 """
 
-import hashlib
 import json
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
-from pydantic import ConfigDict, Field, StringConstraints
-
 from fsm_orchestrator.constants import CYCLES_MAX
 from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     Gate,
@@ -39,8 +38,6 @@ class EvidenceDemand(StrEnum):
 
 class NamedState(StrictModel):
     """The keys of a state that are not about a stage."""
-
-    model_config = ConfigDict(defer_build=True)
 
     name: StateName = Field(
         description=(
@@ -219,7 +216,7 @@ class Lifecycle(StrictModel):
         relation: tuple[object, ...] = (self.name, self.initial, self.gates_guard, states, edges)
         if demands or self.accepts_early_signals:
             relation = (*relation, demands, self.accepts_early_signals)
-        return hashlib.sha256(json.dumps(relation).encode()).hexdigest()
+        return sha256_of(json.dumps(relation).encode())
 
     @cached_property
     def demands_of_signals(self) -> bool:

@@ -6,7 +6,6 @@ over all walks. The first layer that finds anything reports all that it finds.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +13,6 @@ from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
-
-from pydantic import ValidationError
 
 from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.disk import files
@@ -25,9 +22,12 @@ from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
+from fsm_orchestrator.model import declared
+from fsm_orchestrator.model.accepting import plainly
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, suggestion
-from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError, table_of
+from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError
 
 shipped_names = lifecycle_names.shipped_names
 
@@ -84,7 +84,7 @@ def given_file(name_or_path: str, directory: Path) -> tuple[str, str] | None:
     if lifecycle_names.is_name(name_or_path):
         return None
     text, path = _found(name_or_path, directory)
-    return path, hashlib.sha256(text).hexdigest()
+    return path, sha256_of(text)
 
 
 def shipped(name: str) -> Lifecycle:
@@ -149,8 +149,9 @@ def _shaped(text: bytes, source: str) -> Lifecycle:
         raise _refusal(source, [problem])
     spelled, wrong = _spelled_out(data)
     try:
-        lifecycle = Lifecycle.model_validate_json(_json(spelled, source))
-    except ValidationError as error:
+        plain: Lifecycle | None = plainly(Lifecycle, spelled)
+        lifecycle = plain or Lifecycle.model_validate_json(_json(spelled, source))
+    except declared.ValidationError as error:
         from fsm_orchestrator.lifecycle.shape import shape_problems  # noqa: PLC0415 - rare
 
         raise _refusal(source, shape_problems(error, spelled, wrong)) from error
@@ -198,14 +199,18 @@ def check(lifecycle: Lifecycle, source: str) -> None:
 def _table(text: bytes, source: str) -> dict[str, Any]:
     """Return the file's table, with a `source` that is a single name made a list."""
     try:
-        data = table_of(text)
+        data = dict(lifecycle_names.table_in(text))
     except NotATableError as error:
         raise _refusal(source, [str(error)]) from error
     transitions = data.get("transition")
-    for transition in transitions if isinstance(transitions, list) else []:
-        if isinstance(transition, dict) and isinstance(transition.get("source"), str):
-            transition["source"] = [transition["source"]]
+    if isinstance(transitions, list):
+        data["transition"] = [_with_sources(one) for one in transitions]
     return data
+
+
+def _with_sources(transition: Any) -> Any:
+    is_single = isinstance(transition, dict) and isinstance(transition.get("source"), str)
+    return {**transition, "source": [transition["source"]]} if is_single else transition
 
 
 def _json(data: dict[str, Any], source: str) -> str:

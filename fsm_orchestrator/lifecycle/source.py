@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.disk.files import read_bounded
@@ -97,6 +98,16 @@ def text_of(name_or_path: str, directory: Path) -> bytes:
     return file_text(directory / name_or_path)
 
 
+@lru_cache(maxsize=1)
+def table_in(text: bytes) -> Mapping[str, Any]:
+    """Return the table that a text spells; the options and the run are made of the same one.
+
+    Raises:
+        NotATableError: as `table_of`.
+    """
+    return table_of(text)
+
+
 def stage_names(text: bytes) -> tuple[str, ...]:
     """Return the names of the stages, in file order; none if the text is not understood.
 
@@ -104,7 +115,7 @@ def stage_names(text: bytes) -> tuple[str, ...]:
     options of its stages are missing.
     """
     try:
-        return stages_among(table_of(text).get("state"))
+        return stages_among(table_in(text).get("state"))
     except NotATableError:
         return ()
 

@@ -1,5 +1,7 @@
 """The shapes that all other rooms speak in: executions, invocations, endings, problems, limits.
 
-Face: every module; shapes only, no input or output.
+Face: every module but `words` and `dumping`; shapes only, no input or output. Models are
+declared in the words of `declared`, which are pydantic's: what is plainly good is taken and written
+without loading pydantic, everything else by it.
 May import: `text`, constants, vocabulary.
 """

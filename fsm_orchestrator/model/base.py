@@ -2,9 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
-
 from fsm_orchestrator.constants import RUN_ID_PATTERN, STATE_NAME_PATTERN
+from fsm_orchestrator.model.declared import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+)
 
 
 def _refuse_bool(value: Any) -> Any:

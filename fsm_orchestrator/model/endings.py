@@ -10,7 +10,6 @@ dataclass takes eight times as long to define.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
@@ -119,11 +118,10 @@ class ReworkRequested(NamedTuple):
     code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Leaked:
-    """The process exited and left `count` others running, which counts as failed here."""
+class Leaked(NamedTuple):
+    """The process exited and left `others` running, which counts as failed here."""
 
-    count: int
+    others: int
     code: int = 0
 
 
@@ -222,8 +220,8 @@ def problem_of(result: StageResult) -> Problem | None:
             cause = f"how it ended is not known: {detail}"
         case ReworkRequested(code=code):
             cause = f"asked for rework, by exit code {code}"
-        case Leaked(count=count, code=code):
-            left = counted(count, "process")
+        case Leaked(others=others, code=code):
+            left = counted(others, "process")
             cause = f"exited with code {code}, but left {left} running (--on-leak fail)"
         case ArtifactsWrong(summary=summary, code=code):
             cause = f"exited with code {code}, but its expected artifacts are wrong: {summary}"

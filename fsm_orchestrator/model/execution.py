@@ -3,15 +3,13 @@
 One record, three renderings: a transition, a gate decision or a stage execution has one model
 here, and checkpoint, report and event carry that same model. Frozen; unknown keys are refused.
 
-Modules of models evaluate their annotations at once (no `from __future__ import annotations`):
-pydantic would compile each of them from its text, at every start.
+Modules of models evaluate their annotations at once (no `from __future__ import annotations`): each
+would be compiled from its text, at every start.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
-
-from pydantic import Field
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -22,6 +20,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import SpawnFailure, trigger_of
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import Ending, Operation, PostmortemGap, StageStatus, Trigger

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import (
     Count,
     GitCommit,
@@ -13,6 +11,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.vocabulary import (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import GetJsonSchemaHandler, TypeAdapter
-from pydantic_core import CoreSchema, core_schema, to_json
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler, TypeAdapter
+    from pydantic_core import CoreSchema
 
 
 class Lazily(NamedTuple):
@@ -26,6 +27,8 @@ class Lazily(NamedTuple):
         Raises:
             pydantic.ValidationError: it is none; the places are those in the document.
         """
+        from pydantic_core import to_json  # noqa: PLC0415 - only with a value
+
         adapter = self._adapter()
         if isinstance(value, dict):
             return adapter.validate_json(to_json(value))
@@ -33,6 +36,8 @@ class Lazily(NamedTuple):
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         """Return a schema that knows the type by its name alone."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - pydantic asks
+
         del source, handler
         return core_schema.no_info_plain_validator_function(
             self.read,
@@ -48,6 +53,8 @@ class Lazily(NamedTuple):
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Return the JSON Schema of the type itself."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - pydantic asks
+
         del schema
         # Wrapped, so that what the type itself says of its JSON Schema is asked for.
         return handler(
@@ -55,6 +62,8 @@ class Lazily(NamedTuple):
         )
 
     def _adapter(self) -> TypeAdapter[Any]:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - only with a value
+
         return TypeAdapter(getattr(import_module(self.module), self.name))
 
 

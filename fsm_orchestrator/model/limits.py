@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from fsm_orchestrator.constants import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_OUTPUT_LIMIT_BYTES,
     DEFAULT_TIMEOUT_MS,
 )
+from fsm_orchestrator.model.declared import BaseModel, Field
 from fsm_orchestrator.model.stage_options import (
     BOUNDS,
     GRACE_MILLISECONDS,
@@ -65,9 +64,6 @@ DEFAULT_LIMITS: Final = Limits(
 
 class LimitFields(BaseModel):
     """The keys of a model that has the limits of a stage."""
-
-    # Models with these keys are parts of others, which need no parser of the part alone.
-    model_config = ConfigDict(defer_build=True)
 
     timeout_ms: Milliseconds | None = unset("timeout_ms")
     kill_grace_ms: GraceMilliseconds | None = unset("kill_grace_ms")

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import Many, StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.phrases import with_details
 
 

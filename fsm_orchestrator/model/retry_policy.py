@@ -5,10 +5,9 @@
 
 from typing import Annotated, Final
 
-from pydantic import Field, Strict
-
 from fsm_orchestrator.constants import DEFAULT_BACKOFF_MS, DEFAULT_BACKOFF_MS_MAX
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field, Strict
 from fsm_orchestrator.model.endings import signal_number
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import GraceMilliseconds, number, unset

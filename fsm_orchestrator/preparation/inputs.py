@@ -12,8 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
-from pydantic import Field
-
 from fsm_orchestrator.config.config_file import ConfigFile, with_file
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
@@ -25,6 +23,7 @@ from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.preparation.decision import ResumableRun

@@ -8,7 +8,6 @@ resume.py.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -224,7 +223,7 @@ def private_of(
     keeps = keep_secrets or (kept is not None and kept.keeps_secrets)
     return PrivateFile(
         run_id=run_id,
-        digest_key=secrets.token_hex(32) if kept is None else kept.digest_key,
+        digest_key=os.urandom(32).hex() if kept is None else kept.digest_key,
         keeps_secrets=keeps,
         stages=secrets_of(settings, with_secrets=keeps),
     )
@@ -386,4 +385,4 @@ def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -
 def new_run_id(clock: Clock) -> str:
     """Return an id that is unique and sorts by time."""
     at = clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return f"{at.replace('-', '').replace(':', '')}-{secrets.token_hex(4)}"
+    return f"{at.replace('-', '').replace(':', '')}-{os.urandom(4).hex()}"

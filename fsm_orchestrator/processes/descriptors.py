@@ -12,9 +12,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import Count, StrictModel
+from fsm_orchestrator.model.declared import Field
 
 
 class OpenFile(StrictModel):

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import (
     Ordinal,
     RunId,
@@ -18,6 +16,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.processes.snapshots import ZOMBIE, ProcessSnapshot
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import span_words

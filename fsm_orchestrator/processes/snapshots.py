@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import psutil
-from pydantic import Field
 
 from fsm_orchestrator.model.base import Count, Ordinal, StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.processes.descriptors import OpenFile, OpenSocket, descriptors, socket_of
 from fsm_orchestrator.processes.table import age_seconds
 from fsm_orchestrator.secrets.masking import Masker

@@ -6,8 +6,6 @@ Reading a file without believing it is checkpoint_reader.py's duty, writing it r
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
-
 from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.constants import BYTES_MAX
@@ -22,6 +20,7 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,

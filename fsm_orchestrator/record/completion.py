@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.base import Many, Ordinal, StateName, StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import Artifact
 
 

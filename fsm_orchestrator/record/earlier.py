@@ -6,8 +6,6 @@ time. What still counts of them are totals, the completions in force, and a few 
 
 from typing import Annotated, Final
 
-from pydantic import Field
-
 from fsm_orchestrator.lifecycle.model import Edge
 from fsm_orchestrator.model.base import (
     Count,
@@ -17,6 +15,7 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.record.completion import Completion

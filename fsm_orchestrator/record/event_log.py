@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, NamedTuple
 
 import structlog
-from pydantic import BaseModel
 
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.constants import EVENTS_FILE, SCHEMA_VERSION
 from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.record.events_mark import (
     EventsMark,
     LostEvents,

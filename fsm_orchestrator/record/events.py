@@ -6,9 +6,8 @@ does not always have is left out of its line, never null.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
-
-from pydantic import Field, TypeAdapter
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -20,6 +19,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
@@ -332,8 +332,6 @@ EventLine: TypeAlias = Annotated[
 ]
 """Any line of the log; `event` says which."""
 
-_EVENT_LINE: Final[TypeAdapter[EventLine]] = TypeAdapter(EventLine)
-
 
 def parse_event(line: bytes) -> EventLine:
     """Read a line of the log.
@@ -341,4 +339,12 @@ def parse_event(line: bytes) -> EventLine:
     Raises:
         pydantic.ValidationError: it is no line that this version of the program writes.
     """
-    return _EVENT_LINE.validate_json(line)
+    event: EventLine = _parser().validate_json(line)
+    return event
+
+
+@cache
+def _parser() -> Any:
+    from fsm_orchestrator.model.parsed import adapter_of  # noqa: PLC0415 - only to read
+
+    return adapter_of(EventLine)

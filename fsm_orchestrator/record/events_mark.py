@@ -7,19 +7,18 @@ what is marked. Reads only.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pydantic import Field
-
 from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
+from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.text.digest import sha256_of
 
 CHUNK_BYTES: Final = 64 * 1024
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -73,7 +72,7 @@ class LostEvents(NamedTuple):
 
 def mark_of(last_seq: int, size_bytes: int, last_line: bytes) -> EventsMark:
     """Return the mark of a file that ends with a line."""
-    digest = hashlib.sha256(last_line.rstrip(_NEWLINE)).hexdigest()
+    digest = sha256_of(last_line.rstrip(_NEWLINE))
     return EventsMark(last_seq=last_seq, size_bytes=size_bytes, last_line_sha256=digest)
 
 

@@ -8,11 +8,10 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
-
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import Whereabouts
 

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
 from fsm_orchestrator.model.base import (
@@ -15,6 +13,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import (
     GateDecision,

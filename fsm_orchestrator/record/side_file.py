@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pydantic import ValidationError
-
 from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model import declared
 from fsm_orchestrator.record.earlier import Earlier, MovedInvocation, SideMark
 from fsm_orchestrator.record.events_mark import CHUNK_BYTES, line_before
 from fsm_orchestrator.stages.artifact_snapshot import file_clock_ns, next_tick_ns
@@ -109,7 +108,7 @@ def checked(directory: Path, earlier: Earlier | None) -> Checked:
         os.close(descriptor)
     try:
         moved = MovedInvocation.model_validate_json(line)
-    except ValidationError:
+    except declared.ValidationError:
         return Checked(earlier, f"{path} was changed: its last line is no invocation")
     if moved.totals != earlier.totals or moved.invocation.last_number != last:
         return Checked(earlier, f"earlier.totals: is not what the last line of {path} says")

@@ -8,8 +8,9 @@ import re
 from typing import Final
 
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.text.late_pattern import late_pattern
 
-_CREDENTIAL: Final = re.compile(
+_CREDENTIAL: Final = late_pattern(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY"
     r"|_(?:KEY|PASS|PWD|PAT|AUTH)$",
     re.IGNORECASE,

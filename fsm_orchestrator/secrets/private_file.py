@@ -8,19 +8,18 @@ that repeating a command after `done` can be recognised. Old files are pruned.
 
 import contextlib
 import os
-import re
-import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
-
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk import files, stale
 from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
+from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.base import SchemaVersion, StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.text.late_pattern import late_pattern
 
 PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -28,7 +27,7 @@ AGE_DAYS_MAX = 30
 FILES_MAX = 1000
 DAYS_AGREEING = 3
 _DAY_SECONDS = 86_400
-_NAME = re.compile(rf"{PRIVATE_REF_PATTERN}\.json")
+_NAME = late_pattern(rf"{PRIVATE_REF_PATTERN}\.json")
 
 
 class StageSecrets(StrictModel):
@@ -60,7 +59,7 @@ class PrivateFile(StrictModel):
 
 def new_private_ref() -> str:
     """Make a name for a run's private file that says nothing about the run."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 class NoStateDirectoryError(OSError):
@@ -101,7 +100,7 @@ def load(ref: str, output_directory: Path) -> PrivateFile | None:
     try:
         data = files.read_bounded(_path(ref, output_directory), FILE_BYTES_MAX)
         return PrivateFile.model_validate_json(data)
-    except (OSError, ValidationError):
+    except (OSError, declared.ValidationError):
         return None
 
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from pydantic import Field
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.errors import BusyError, OperationError
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import TimedOut, WentQuiet
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command

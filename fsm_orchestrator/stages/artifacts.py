@@ -8,7 +8,6 @@ regular files are opened. Never writes, and decides nothing about the stage.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Collection, Sequence
@@ -264,6 +263,8 @@ def _read(stream: FileIO, size_bytes: int, *, keep: bool) -> tuple[str, int, byt
 
     Reads little further than that, however fast the file grows.
     """
+    import hashlib  # noqa: PLC0415 - most stages have no artifacts
+
     digest = hashlib.sha256()
     # What is kept has a place of its own: joining pieces would hold all of it twice.
     room = bytearray(size_bytes + 1 if keep else _READ_BYTES)

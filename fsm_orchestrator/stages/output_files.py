@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,13 +12,13 @@ from fsm_orchestrator.constants import LOGS_DIRECTORY, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
-_NAME: Final = re.compile(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
+_NAME: Final = late_pattern(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class StageLog:
+class StageLog(NamedTuple):
     """A log file of one attempt."""
 
     attempt: int

@@ -1,5 +1,6 @@
 """TOML, JSON and English as text. Knows nothing of runs.
 
-Face: `toml`, `json_output`, `phrases`, `hidden`, `terminal`, `validation`.
+Face: `toml`, `json_output`, `phrases`, `hidden`, `terminal`, `validation`, `digest`,
+`late_pattern`.
 May import: nothing of this package.
 """

@@ -6,11 +6,12 @@ that is to be copied into a shell.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-HIDDEN: Final = re.compile(
+from fsm_orchestrator.text.late_pattern import late_pattern
+
+HIDDEN: Final = late_pattern(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
     "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u2028\u2029"  # soft hyphen, marks, separators

@@ -7,20 +7,20 @@ is spelled out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from fsm_orchestrator.text.hidden import printable
+from fsm_orchestrator.text.late_pattern import late_pattern
 
-_SEQUENCE: Final = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[A-GKhlm]")
+_SEQUENCE: Final = late_pattern(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[A-GKhlm]")
 """A control sequence that is part of a line: a colour, erasing in it, moving or hiding the cursor.
 What clears a screen or names a window is not: it is shown."""
-_COLOUR: Final = re.compile(r"(\x1b\[[0-9;:]*m)")
+_COLOUR: Final = late_pattern(r"(\x1b\[[0-9;:]*m)")
 """One that changes only how the next characters look (SGR)."""
-_COLOUR_BEGUN: Final = re.compile(r"\x1b(?:\[[0-9;:]*)?\Z")
-_TO_LINE_START: Final = re.compile(r"\r|\x1b\[[01]?G")
-_ERASED: Final = re.compile(r"[^\x08]\x08")
+_COLOUR_BEGUN: Final = late_pattern(r"\x1b(?:\[[0-9;:]*)?\Z")
+_TO_LINE_START: Final = late_pattern(r"\r|\x1b\[[01]?G")
+_ERASED: Final = late_pattern(r"[^\x08]\x08")
 _RESET: Final = "\x1b[0m"
 
 

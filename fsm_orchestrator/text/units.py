@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from fsm_orchestrator.text.hidden import quoted
+from fsm_orchestrator.text.late_pattern import late_pattern
 
 SECOND_MS: Final = 1_000
 _DURATIONS: Final[Mapping[str, int]] = {
@@ -31,10 +32,10 @@ _SIZES: Final[Mapping[str, int]] = {
 }
 """The units of a size in bytes, in lower case."""
 _NUMBER: Final = r"([0-9]{1,16})(?:\.([0-9]{1,6}))?"
-_BARE: Final = re.compile(r"-?[0-9]{1,16}")
-_PART: Final = re.compile(rf"{_NUMBER}(ms|[dhms])")
-_WHOLE_DURATION: Final = re.compile(rf"(?:{_PART.pattern})+")
-_SIZE: Final = re.compile(rf"{_NUMBER}([a-z]+)", re.ASCII | re.IGNORECASE)
+_BARE: Final = late_pattern(r"-?[0-9]{1,16}")
+_PART: Final = late_pattern(rf"{_NUMBER}(ms|[dhms])")
+_WHOLE_DURATION: Final = late_pattern(rf"(?:{_PART.pattern})+")
+_SIZE: Final = late_pattern(rf"{_NUMBER}([a-z]+)", re.ASCII | re.IGNORECASE)
 
 
 class Measure(StrEnum):

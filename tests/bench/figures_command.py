@@ -2,41 +2,96 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+from tests.bench import environments
+from tests.bench.environments import Environment
 from tests.bench.figure import Bench, Row, Unit
-from tests.bench.measure import interleaved, launch
+from tests.bench.figures_peers import FOLDER, is_installed
+from tests.bench.measure import Launched, interleaved, launch
 from tests.bench.runs_of_ours import PASSING_FLAGS
 
 LIBRARIES = ("pydantic", "transitions", "structlog")
 
 
 def command_figure(bench: Bench) -> Sequence[Row]:
-    """A run of two stages that do nothing, in a fresh output directory each time."""
+    """A run of two stages that do nothing, where the program is alone and where rich is beside it.
+
+    structlog loads rich where it is, and so does the floor.
+    """
+    alone = environments.with_the_program(bench.scratch / "alone")
+    peer = environments.made(bench.scratch / "doit", "doit") if is_installed("doit") else None
+    rows = _rows_of(bench, alone, "alone", peer)
+    if peer is None:
+        rows.append(Row(label="beside doit", trouble="skipped: the extra `bench` has it"))
+    beside = environments.with_the_program(bench.scratch / "beside", "rich")
+    return [*rows, *_rows_of(bench, beside, "with rich", None), *_start_rows(bench, alone)]
+
+
+def _rows_of(bench: Bench, where: Environment, beside: str, doit: Environment | None) -> list[Row]:
     stages = ("--manager-bin", bench.true, "--executor-bin", bench.true)
 
-    def ours() -> float:
-        return launch([*bench.command, str(bench.fresh()), *PASSING_FLAGS, *stages]).seconds
+    def ours() -> Launched:
+        return launch([where.command, str(bench.fresh()), *PASSING_FLAGS, *stages])
 
-    own, imports, spawns = interleaved(
+    def imports() -> Launched:
+        return launch([where.python, "-c", f"import {', '.join(LIBRARIES)}"])
+
+    def peer() -> Launched:
+        if doit is None:
+            return imports()
+        directory = bench.fresh()
+        directory.mkdir()
+        given = ("-f", str(FOLDER / "dodo.py"), "--db-file", str(directory / "db"))
+        return launch([str(doit.folder / "bin" / "doit"), *given], cwd=directory)
+
+    own, floor, others = interleaved(bench.times(20), ours, imports, peer)
+    label = f"run of two stages, {beside}"
+    libraries = f"python -c 'import {', '.join(LIBRARIES)}'"
+    compared = [(floor, libraries, 1.4)]
+    if doit is not None:
+        compared.append((others, "doit with the same two stages", 1.2))
+    return [
+        Row(
+            label=f"{label}{kind}",
+            ours=[getattr(one, of) for one in own],
+            floor=[getattr(one, of) for one in samples],
+            floor_is=name,
+            target=target,
+        )
+        for samples, name, target in compared
+        for kind, of in (("", "seconds"), (": CPU time", "cpu_seconds"))
+    ]
+
+
+def _start_rows(bench: Bench, where: Environment) -> list[Row]:
+    """How long it takes until the first stage is there, and what spawning alone takes."""
+    date = shutil.which("date") or "date"
+
+    def ours() -> float:
+        out = bench.fresh()
+        stages = ("--manager-bin", date, "--manager-arg=+%s%N", "--executor-bin", bench.true)
+        began_at = launch([where.command, str(out), *PASSING_FLAGS, *stages]).began_at_ns
+        told = (out / "logs" / "manager.1.stdout.log").read_text()
+        return (int(told) - began_at) / 1e9
+
+    def imports() -> float:
+        return launch([where.python, "-c", f"import {', '.join(LIBRARIES)}"]).seconds
+
+    own, floor, spawns = interleaved(
         bench.times(20),
         ours,
-        _python(f"import {', '.join(LIBRARIES)}"),
+        imports,
         _seconds("/bin/sh", "-c", f"'{bench.true}'; '{bench.true}'; :"),
     )
-    label = "run of two stages, whole command"
-    return (
-        Row(
-            label=label,
-            ours=own,
-            floor=imports,
-            floor_is=f"python -c 'import {', '.join(LIBRARIES)}'",
-            target=1.4,
-        ),
+    label = "until the first stage runs, alone"
+    return [
+        Row(label=label, ours=own, floor=floor, floor_is="those imports"),
         Row(label=label, ours=own, floor=spawns, floor_is="sh -c 'true; true', both spawned"),
-    )
+    ]
 
 
 def help_figure(bench: Bench) -> Sequence[Row]:

@@ -1,4 +1,7 @@
-"""Starts one command and prints what it took: nanoseconds, peak memory in bytes, wait status.
+"""Starts one command and prints what it took.
+
+That is nanoseconds, peak memory in bytes, wait status, nanoseconds on a processor, and when it
+began by the wall clock.
 
 A small process between the suite and the command: Linux counts the memory of whoever starts a
 process into that process's peak, and the suite is large. Run as a script, by itself.
@@ -15,12 +18,16 @@ def main() -> None:
     """Run `sys.argv[1:]` with the null device for input and output."""
     null = os.open(os.devnull, os.O_RDWR)
     quiet = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
+    began_at = time.time_ns()
     began = time.perf_counter_ns()
     pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
     _, status, usage = os.wait4(pid, 0)
     nanoseconds = time.perf_counter_ns() - began
     unit_bytes = 1 if sys.platform == "darwin" else 1024
-    sys.stdout.write(f"{nanoseconds} {usage.ru_maxrss * unit_bytes} {status}\n")
+    of_processor = round((usage.ru_utime + usage.ru_stime) * 1e9)
+    sys.stdout.write(
+        f"{nanoseconds} {usage.ru_maxrss * unit_bytes} {status} {of_processor} {began_at}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -22,11 +22,15 @@ class Launched:
 
     Attributes:
         rss_bytes: the peak of the command, or of a process that it waited for if that is larger.
+        cpu_seconds: its time on a processor, and that of all that it waited for.
+        began_at_ns: when it was started, by the wall clock.
     """
 
     seconds: float
     rss_bytes: int
     code: int
+    cpu_seconds: float
+    began_at_ns: int
 
 
 def launch(argv: Sequence[str], *, cwd: Path | None = None, expected: int = 0) -> Launched:
@@ -49,8 +53,14 @@ def launch_any(argv: Sequence[str], *, cwd: Path | None = None) -> Launched:
         stdout=subprocess.PIPE,
         check=True,
     ).stdout.split()
-    nanoseconds, rss_bytes, status = map(int, told)
-    return Launched(nanoseconds / 1e9, rss_bytes, os.waitstatus_to_exitcode(status))
+    nanoseconds, rss_bytes, status, cpu_nanoseconds, began_at = map(int, told)
+    return Launched(
+        seconds=nanoseconds / 1e9,
+        rss_bytes=rss_bytes,
+        code=os.waitstatus_to_exitcode(status),
+        cpu_seconds=cpu_nanoseconds / 1e9,
+        began_at_ns=began_at,
+    )
 
 
 def timed(call: Callable[[], object]) -> float:

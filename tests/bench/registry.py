@@ -8,6 +8,7 @@ from tests.bench.figure import Figure
 from tests.bench.figures_command import command_figure, help_figure
 from tests.bench.figures_many import resume_history_figure, status_many_figure
 from tests.bench.figures_output import output_figure
+from tests.bench.figures_peers import peers_figure
 from tests.bench.figures_records import json_figure, records_figure, transition_figure
 from tests.bench.figures_runs import runs_figure, threads_figure
 from tests.bench.figures_stages import artifacts_figure, latency_figure, output_memory_figure
@@ -26,4 +27,5 @@ FIGURES: Final = (
     Figure("status-many", status_many_figure),
     Figure("resume-history", resume_history_figure),
     Figure("threads", threads_figure),
+    Figure("peers", peers_figure),
 )

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -200,12 +200,20 @@ def test_package_on_the_python_path_is_the_one_that_runs(tmp_path: Path) -> None
         assert report_of(cwd / "out")["version"] == "9.9.9"
 
 
-@pytest.mark.parametrize("missing", ["click", "pydantic"])
-def test_library_that_is_not_installed_is_a_designed_error(missing: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "options"),
+    [
+        ("click", ()),
+        ("pydantic", ("--fixed-clock", "2026-01-02T03:04:05Z")),  # what it has to judge
+    ],
+)
+def test_library_that_is_not_installed_is_a_designed_error(
+    missing: str, options: Sequence[str], tmp_path: Path
+) -> None:
     """A library that cannot be loaded is named, and neither a traceback nor a bug is shown."""
     python = other_python(tmp_path / "other", **{missing: "import not_there_either"})
     done = subprocess.run(
-        [python, "-m", "fsm_orchestrator", "out", *PASSING, *PRINTER],
+        [python, "-m", "fsm_orchestrator", "out", *PASSING, *PRINTER, *options],
         cwd=tmp_path,
         env=BARE,
         capture_output=True,

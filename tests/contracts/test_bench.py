@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bare, table
+from tests.bench import bare, figures_peers, table
 from tests.bench.__main__ import measured
 from tests.bench.figure import Bench, Figure, Row
 from tests.bench.registry import FIGURES
@@ -89,3 +89,52 @@ def test_bare_work_is_as_many_operations_as_the_run_does(
     assert replayed == durable
     number = bare.counts(durable)
     assert number[bare.Kind.FSYNC_FILE] >= number[bare.Kind.RENAME] >= 2 * len(report.transitions)
+
+
+def test_peer_that_is_not_installed_is_skipped_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are there are measured with each number of threads; the table names the others."""
+    asked: list[tuple[str, int]] = []
+
+    def rate(_: Bench, peer: figures_peers.Peer, threads: int) -> float:
+        asked.append((peer.name, threads))
+        return 2.0 if peer is figures_peers.OURS else 1.0
+
+    monkeypatch.setattr(figures_peers, "is_installed", lambda module: module == "dbos")
+    monkeypatch.setattr(figures_peers, "_rate", rate)
+    results = measured([Figure("peers", figures_peers.peers_figure)], tmp_path, is_quick=True)
+    rows = [row for _, row in results]
+    assert asked == [(one, number) for number in (1, 2, 4, 16) for one in ("ours", "DBOS")]
+    assert [row.ratio for row in rows if not row.trouble] == [2.0] * 4
+    said = [f"{row.label}: {row.trouble}" for row in rows if row.trouble]
+    assert [one.partition(" is")[0] for one in said] == [
+        "beside Burr: skipped: burr",
+        "beside LangGraph: skipped: langgraph.checkpoint.sqlite",
+    ]
+    assert not any(row.has_failed for row in rows)
+
+
+def test_module_in_a_package_that_is_not_there_is_not_installed() -> None:
+    """Nor is it looked for by an import, which would load what is above it."""
+    assert figures_peers.is_installed("json.decoder")
+    assert not figures_peers.is_installed("no_such_package.part")
+
+
+def test_our_own_program_beside_the_peers_makes_its_runs(tmp_path: Path) -> None:
+    """Two to load what is loaded late, and as many as asked for, all of them done."""
+    program = (sys.executable, "-m", "tests.bench.peers.ours")
+    done = subprocess.run(
+        [*program, tmp_path, "2", "4", "/bin/true"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert float(done.stdout) > 0
+    reports = [
+        json.loads(one.read_bytes()) for one in tmp_path.glob("*/orchestrator_run_report.json")
+    ]
+    assert [one["closure_ready"] for one in reports] == [True] * 6

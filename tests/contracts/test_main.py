@@ -15,7 +15,16 @@ import sys
 import asyncio, importlib.metadata
 from importlib.metadata import entry_points
 assert type(sys.modules["asyncio"]).__name__ == "_Later"
-import structlog, pydantic
+import structlog, pathlib, click
+assert type(sys.modules["inspect"]).__name__ == "_Later"
+click.Option(["--one"], help="straight")
+assert type(sys.modules["inspect"]).__name__ == "_Later"
+assert click.Option(["--one"], help="a\\n    b").help == "a\\nb"
+assert type(sys.modules["inspect"]).__name__ == "module"
+import urllib.parse, inspect
+assert pathlib.Path("/a b").as_uri() == "file:///a%20b"
+assert urllib.parse.quote("a b") == "a%20b" and inspect.isfunction(command.start)
+import pydantic
 assert type(sys.modules["asyncio"]).__name__ == "_Later"
 class Model(pydantic.BaseModel):
     x: int

@@ -36,6 +36,7 @@ FILES: Final = {
     "cli/parser/prescan.py": "arguments of the command line",
     "disk/checkout.py": "files of git",
     "disk/peek.py": "the beginning of a checkpoint's JSON",
+    "model/accepting.py": "values of fields, held against their pattern",
     "processes/executable_file.py": "the first line of a script, the head of a program",
     "processes/freezing.py": "files in /proc",
     "processes/memory_kills.py": "files of control groups and in /proc",

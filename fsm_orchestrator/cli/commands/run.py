@@ -24,7 +24,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExitCode, LogFormat
+from fsm_orchestrator.vocabulary import EventName, ExitCode, LogFormat
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -41,7 +41,6 @@ def run_command(parameters: Mapping[str, Any]) -> int:
         request = request_from(options)
         config = request.config
         adopt_orphans()
-        hold_code()
         progress = progress_of(
             request.log_format, request.log_level, config.output_path, interrupts
         )
@@ -50,7 +49,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
                 report = run_as_command(
                     config,
                     interrupts,
-                    progress,
+                    _Holding(progress),
                     progress.on_words,
                     None if request.log_format is LogFormat.JSON else _say_slow_artifact,
                 )
@@ -72,6 +71,21 @@ def _say_slow_artifact(slow: SlowArtifact) -> None:
     """Say why nothing is seen yet. The path may hold a secret that nothing here knows of."""
     took = span_words(slow.elapsed_ms)
     console.stderr().write(f"still judging the artifacts of completed stages after {took}\n")
+
+
+class _Holding:
+    """Has the code held that the run may still need, once its first stage is at work."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._is_held = False
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on. A run without a stage is over before anything can be upgraded."""
+        if not self._is_held and event["event"] == EventName.STAGE_STARTED:
+            self._is_held = True
+            hold_code()
+        self._progress(event)
 
 
 def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: Interrupts) -> str:

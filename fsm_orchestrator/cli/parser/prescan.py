@@ -7,7 +7,6 @@ for the option. Imports nothing that `--help` does not need, and leaves errors t
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,13 +17,14 @@ from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
+from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.toml import NotATableError, table_of
 from fsm_orchestrator.vocabulary import RelativeTo
 
 _VALUE_SUFFIXES: Final = [
     suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
 ]
-_STAGE_OPTION: Final = re.compile(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
+_STAGE_OPTION: Final = late_pattern(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
 
 
 class Prescan(NamedTuple):

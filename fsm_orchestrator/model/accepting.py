@@ -1,0 +1,164 @@
+"""Takes values that are plainly what their field declares.
+
+What is taken here, pydantic would take, and make the same of it; what is not may still be good, or
+wrong, and is for pydantic to judge. So nothing here refuses, converts or explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from fsm_orchestrator.model.checking import (
+    Check,
+    NotPlainError,
+    check_of,
+    judged,
+    says_nothing,
+    take_none,
+)
+from fsm_orchestrator.model.words import MISSING, Declaration, Word
+
+_Judging = Callable[[Any, Mapping[str, Any]], Any]
+_KNOWN_CHECKS: Final[dict[Any, Check]] = {}
+"""The checks of what several fields declare."""
+
+
+class _Info(NamedTuple):
+    """What a validator of a field may look at beside its value: the fields before it."""
+
+    data: Mapping[str, Any]
+
+
+class _Field(NamedTuple):
+    """How a field is filled.
+
+    Attributes:
+        before, after: the validators around the check, as bound functions of the value and of the
+            values of the fields before it.
+        default: `MISSING` where the field has to be given, or is made by a factory.
+    """
+
+    name: str
+    check: Check
+    before: tuple[_Judging, ...]
+    after: tuple[_Judging, ...]
+    default: Any
+    factory: Callable[[], Any] | None
+
+
+class _Plan(NamedTuple):
+    """How a model is filled; `judges` look at it when it is."""
+
+    fields: tuple[_Field, ...]
+    judges: tuple[Callable[[Any], Any], ...]
+
+
+def fill(model: Any, given: Mapping[str, Any], *, from_json: bool = False) -> None:
+    """Give a new model its values.
+
+    Raises:
+        NotPlainError: not all of them are plainly good; the model is as it was.
+    """
+    plan = _plan_of(type(model), from_json)
+    values: dict[str, Any] = {}
+    known = 0
+    for name, check, before, after, default, factory in plan.fields:
+        value = given.get(name, MISSING)
+        if value is MISSING:
+            if factory is not None:
+                value = factory()
+            elif default is MISSING:
+                raise NotPlainError
+            else:
+                value = default
+        else:
+            known += 1
+            for judge in before:
+                value = judged(judge, value, values)
+            value = check(value)
+            for judge in after:
+                value = judged(judge, value, values)
+        values[name] = value
+    if known != len(given):
+        raise NotPlainError
+    put(model, values, set(given))
+    for look in plan.judges:
+        if judged(look, model) is not model:
+            raise NotPlainError
+
+
+def plainly(cls: Any, document: Mapping[str, Any]) -> Any:
+    """Return the model of what a document has; None where that is for pydantic to judge."""
+    try:
+        return cls.plainly_made(document, from_json=True)
+    except NotPlainError:
+        return None
+
+
+def put(model: Any, values: dict[str, Any], given: set[str]) -> None:
+    """Set what pydantic sets of a model that it has made."""
+    object.__setattr__(model, "__dict__", values)
+    object.__setattr__(model, "__pydantic_fields_set__", given)
+    object.__setattr__(model, "__pydantic_extra__", None)
+    object.__setattr__(model, "__pydantic_private__", None)
+
+
+def _plan_of(cls: Any, from_json: bool) -> _Plan:
+    plans = cls.__plans__
+    if from_json not in plans:
+        plans[from_json] = _planned(cls, from_json)
+    plan: _Plan = plans[from_json]
+    return plan
+
+
+def _planned(cls: Any, from_json: bool) -> _Plan:
+    """Return how a model is filled; one that is beyond this has a field that takes nothing."""
+    around: dict[tuple[str, str], list[_Judging]] = {}
+    judges = []
+    for judge in cls.__judges__.values():
+        mode = judge.word.options.get("mode", "after")
+        bound = judge.__get__(None, cls)
+        if judge.word.name == "model_validator" and mode == "after":
+            judges.append(bound)
+        elif judge.word.name == "field_validator" and mode in {"before", "after"}:
+            for name in judge.word.args:
+                around.setdefault((name, mode), []).append(_judging(bound))
+        else:
+            around[("", mode)] = []
+    extra = cls.model_config.get("extra")
+    is_known = extra == "forbid" and not any(name == "" for name, _ in around)
+    is_strict = bool(cls.model_config.get("strict"))
+    fields = []
+    for name, declaration in cls.__declared__.items():
+        before = tuple(reversed(around.get((name, "before"), [])))
+        after = tuple(around.get((name, "after"), []))
+        default, factory = _default(declaration)
+        check = _check_of(declaration, from_json, is_strict) if is_known else take_none
+        fields.append(_Field(name, check, before, after, default, factory))
+    return _Plan(tuple(fields), tuple(judges))
+
+
+def _judging(bound: Any) -> _Judging:
+    """Return a validator of a field as one that is always given the values before it."""
+    if bound.__func__.__code__.co_argcount == len(("cls", "value", "info")):
+        return lambda value, values: bound(value, _Info(values))
+    return lambda value, _values: bound(value)
+
+
+def _default(declaration: Declaration) -> tuple[Any, Callable[[], Any] | None]:
+    given = declaration.given
+    if not isinstance(given, Word):
+        return given, None
+    default = given.args[0] if given.args else given.options.get("default", MISSING)
+    return (MISSING if default is ... else default), given.options.get("default_factory")
+
+
+def _check_of(declaration: Declaration, from_json: bool, is_strict: bool) -> Check:
+    words = [one for one in (declaration.given,) if isinstance(one, Word) and not says_nothing(one)]
+    if words:
+        return check_of(declaration.annotation, words, from_json, is_strict)
+    key = (declaration.annotation, from_json, is_strict)
+    if key not in _KNOWN_CHECKS:
+        _KNOWN_CHECKS[key] = check_of(key[0], words, from_json, is_strict)
+    return _KNOWN_CHECKS[key]

@@ -1,0 +1,245 @@
+"""Checks of single values: each takes what is plainly of the type that a field declares.
+
+What is taken here, pydantic would take, and make the same of it; nothing is refused or explained.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any, Final
+
+from fsm_orchestrator.model.words import Word
+from fsm_orchestrator.text.late_pattern import late_pattern
+
+Check = Callable[[Any], Any]
+"""Returns a value as the model has it, or raises NotPlainError."""
+_SAYING_NOTHING: Final = frozenset({"default", "default_factory", "description", "strict"})
+"""Options of a field that refuse no value whose type is the one declared."""
+_JUDGED: Final = frozenset({"ge", "le", "max_length", "min_length", "pattern"})
+
+
+class NotPlainError(Exception):
+    """A value is not plainly what is declared."""
+
+
+def judged(judge: Callable[..., Any], *values: Any) -> Any:
+    """Return what a validator makes of a value.
+
+    Raises:
+        NotPlainError: it refuses it.
+    """
+    try:
+        return judge(*values)
+    except (ValueError, AssertionError) as error:
+        raise NotPlainError from error
+
+
+def says_nothing(one: Word) -> bool:
+    """Return whether no option of a field refuses a value of the declared type."""
+    return one.options.keys() <= _SAYING_NOTHING
+
+
+def take_none(_value: Any) -> Any:
+    """Take nothing: what is declared is beyond this.
+
+    Raises:
+        NotPlainError: always.
+    """
+    raise NotPlainError
+
+
+def check_of(annotation: Any, words: list[Any], from_json: bool, is_strict: bool) -> Check:
+    """Return the check of what an annotation declares; one that takes nothing if it is unknown."""
+    if typing.get_origin(annotation) is Annotated:
+        words = [*annotation.__metadata__, *words]
+        annotation = annotation.__origin__
+    limits: dict[str, Any] = {}
+    before = []
+    for one in words:
+        if not isinstance(one, Word):
+            return take_none
+        match one.name:
+            case "Field" | "StringConstraints":
+                options = {k: v for k, v in one.options.items() if k not in _SAYING_NOTHING}
+                if not options.keys() <= _JUDGED:
+                    return take_none
+                limits |= options
+            case "BeforeValidator":
+                before.append(one.args[0])
+            case "FailFast" | "Strict" | "WithJsonSchema":
+                pass
+            case _:
+                return take_none
+    check = _bounded(_of_type(annotation, from_json, is_strict), limits)
+    if not before:
+        return check
+    if len(before) > 1 or before[0].__code__.co_argcount != 1:
+        return take_none
+    return lambda value: check(judged(before[0], value))
+
+
+def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
+    """Return a check that also holds the limits; None of them says a thing of null."""
+    if not limits:
+        return check
+    pattern = limits.get("pattern")
+    # Where a text ends with a line break, Python's `$` matches before it.
+    matches = None if pattern is None else late_pattern(pattern, re.ASCII)
+    least, most = limits.get("ge", -math.inf), limits.get("le", math.inf)
+    shortest, longest = limits.get("min_length", 0), limits.get("max_length", math.inf)
+
+    def bounded(value: Any) -> Any:
+        value = check(value)
+        if isinstance(value, str):
+            if matches is not None and (value.endswith("\n") or not matches.search(value)):
+                raise NotPlainError
+            if not shortest <= len(value) <= longest:
+                raise NotPlainError
+        elif isinstance(value, tuple | dict):
+            if not shortest <= len(value) <= longest or matches is not None:
+                raise NotPlainError
+        elif value is not None and not (isinstance(value, int) and least <= value <= most):
+            raise NotPlainError
+        return value
+
+    return bounded
+
+
+def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:
+    """Return the check of a type, whatever limits it has."""
+    origin = typing.get_origin(annotation)
+    args = typing.get_args(annotation)
+
+    def below(one: Any) -> Check:
+        return check_of(one, [], from_json, is_strict)
+
+    if annotation in _CHECKS:
+        return _CHECKS[annotation]
+    if origin in {types.UnionType, typing.Union}:
+        return _any_of([below(one) for one in args])
+    if origin is typing.Literal:
+        return _literal(args)
+    if origin is tuple and args[1:] == (...,):
+        return _tuple(below(args[0]), list if from_json else tuple)
+    if origin in {dict, Mapping}:
+        return _dict(below(args[0]), below(args[1]))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return _enum(annotation, from_json)
+    if hasattr(annotation, "__declared__"):
+        return _model(annotation, from_json, takes_dict=from_json or not is_strict)
+    return take_none
+
+
+def _text(value: Any) -> Any:
+    if type(value) is not str:
+        raise NotPlainError
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise NotPlainError from None
+    return value
+
+
+def _exactly(kind: type) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            raise NotPlainError
+        return value
+
+    return check
+
+
+def _finite(value: Any) -> Any:
+    if type(value) is not float or not math.isfinite(value):
+        raise NotPlainError
+    return value
+
+
+_CHECKS: Final[Mapping[Any, Check]] = {
+    str: _text,
+    int: _exactly(int),
+    bool: _exactly(bool),
+    float: _finite,
+    datetime: _exactly(datetime),
+    types.NoneType: _exactly(types.NoneType),
+    None: _exactly(types.NoneType),
+}
+
+
+def _any_of(checks: list[Check]) -> Check:
+    """Return the check of a union: of the one member that takes the value."""
+
+    def check(value: Any) -> Any:
+        taken = []
+        for one in checks:
+            try:
+                taken.append(one(value))
+            except NotPlainError:
+                continue
+        if len(taken) != 1:
+            raise NotPlainError
+        return taken[0]
+
+    return check
+
+
+def _literal(allowed: tuple[Any, ...]) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) not in {str, int} or (type(value), value) not in known:
+            raise NotPlainError
+        return value
+
+    known = {(type(one), one) for one in allowed}
+    return check
+
+
+def _enum(kind: Any, from_json: bool) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        if from_json and type(value) is str:
+            try:
+                return kind(value)
+            except ValueError:
+                raise NotPlainError from None
+        raise NotPlainError
+
+    return check
+
+
+def _tuple(each: Check, kind: type[list[Any] | tuple[Any, ...]]) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            raise NotPlainError
+        return tuple([each(one) for one in value])
+
+    return check
+
+
+def _dict(of_key: Check, of_value: Check) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not dict:
+            raise NotPlainError
+        return {of_key(key): of_value(one) for key, one in value.items()}
+
+    return check
+
+
+def _model(cls: Any, from_json: bool, *, takes_dict: bool) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is cls and not from_json:
+            return value
+        if takes_dict and type(value) is dict and all(type(key) is str for key in value):
+            if not from_json and cls.model_config.get("strict"):
+                raise NotPlainError
+            return cls.plainly_made(value, from_json=from_json)
+        raise NotPlainError
+
+    return check

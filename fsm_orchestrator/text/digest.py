@@ -1,0 +1,23 @@
+"""SHA-256 of what is small, without OpenSSL: loading it takes longer than to digest a megabyte."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+_OWN: Final = ("_sha2", "_sha256", "hashlib")
+"""Where Python has its own: from 3.12, before that, and in a build without."""
+
+
+def _sha256() -> Any:
+    for name in _OWN[:-1]:
+        try:
+            return import_module(name).sha256
+        except ImportError:
+            continue
+    return import_module(_OWN[-1]).sha256
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of a few bytes, in hexadecimal."""
+    return str(_sha256()(data).hexdigest())

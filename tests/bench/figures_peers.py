@@ -1,0 +1,103 @@
+"""Figures beside what others would take for the same two stages: runs a second in one process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.bench.environments import CHECKOUT
+from tests.bench.figure import Bench, Row, Unit
+
+THREADS: Final = (1, 2, 4, 16)
+FOLDER: Final = Path(__file__).with_name("peers")
+SECONDS_MAX: Final = 300
+
+
+class Peer(NamedTuple):
+    """A program that others would take.
+
+    Attributes:
+        module: what is imported of it.
+        program: its module in `peers`.
+    """
+
+    name: str
+    module: str
+    program: str
+    note: str
+
+
+OURS: Final = Peer("ours", "fsm_orchestrator", "ours", "")
+PEERS: Final = (
+    Peer("Burr", "burr", "burr_stages", "Burr saves its state in SQLite after each action"),
+    Peer(
+        "LangGraph",
+        "langgraph.checkpoint.sqlite",
+        "langgraph_stages",
+        "LangGraph writes a checkpoint to SQLite before each next step",
+    ),
+    Peer("DBOS", "dbos", "dbos_stages", "DBOS writes workflow and steps to SQLite"),
+)
+
+
+def peers_figure(bench: Bench) -> Sequence[Row]:
+    """Each peer and we, in alternation, with some threads."""
+    rows = []
+    found = [one for one in PEERS if is_installed(one.module)]
+    for threads in THREADS:
+        rates: dict[str, list[float]] = {one.name: [] for one in (OURS, *found)}
+        for _ in range(bench.times(5, quick=1)):
+            for one in (OURS, *found):
+                rates[one.name].append(_rate(bench, one, threads))
+        said = f"{threads} thread{'s' * (threads > 1)}"
+        rows += [
+            Row(
+                label=said,
+                unit=Unit.RUNS_PER_SECOND,
+                ours=rates[OURS.name],
+                floor=rates[one.name],
+                floor_is=f"{one.name} (here more is better)",
+                note=one.note if threads == 1 else "",
+            )
+            for one in found
+        ]
+    return [*rows, *(_missing(one) for one in PEERS if one not in found)]
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported here."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor the package that it is in
+        return False
+
+
+def _missing(peer: Peer) -> Row:
+    return Row(
+        label=f"beside {peer.name}",
+        trouble=f"skipped: {peer.module} is not installed; the extra `bench` has it",
+    )
+
+
+def _rate(bench: Bench, peer: Peer, threads: int) -> float:
+    """Return how many runs a second a peer gets done; its files are its own."""
+    directory = bench.fresh()
+    directory.mkdir()
+    runs = bench.times(64, quick=8)
+    program = (sys.executable, "-m", f"tests.bench.peers.{peer.program}")
+    done = subprocess.run(
+        [*program, directory, str(threads), str(runs), bench.true],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or [""])[-1]
+        raise RuntimeError(f"{peer.name} with {threads} threads: {said}")
+    return float(done.stdout.splitlines()[-1])

@@ -1,0 +1,41 @@
+"""Does a piece of work again and again in some threads, and prints how often a second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+
+class Asked(NamedTuple):
+    """What the program was asked for on its command line."""
+
+    directory: str
+    threads: int
+    runs: int
+    true: str
+
+
+def asked() -> Asked:
+    """Return what was asked for."""
+    directory, threads, runs, true = sys.argv[1:]
+    return Asked(directory, int(threads), int(runs), true)
+
+
+def spawned(true: str) -> int:
+    """Run a stage; return its exit code."""
+    return subprocess.run([true], check=True).returncode
+
+
+def tell(wanted: Asked, run: Callable[[int], object]) -> None:
+    """Call `run` with the number of each run, and print the rate."""
+    for number in (-2, -1):
+        run(number)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(wanted.threads) as pool:
+        for done in [pool.submit(run, number) for number in range(wanted.runs)]:
+            done.result()
+    sys.stdout.write(f"{wanted.runs / (time.perf_counter() - began)}\n")

@@ -1,0 +1,19 @@
+"""The digest of small data is SHA-256, whichever Python has it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from fsm_orchestrator.text import digest
+
+
+@pytest.mark.parametrize("places", [digest._OWN, digest._OWN[1:], ("none_of_it", "hashlib")])
+@pytest.mark.parametrize("data", [b"", b"a", b"\0" * 100_000])
+def test_digest_is_sha256(
+    data: bytes, places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From each of the places where it may be found."""
+    monkeypatch.setattr(digest, "_OWN", places)
+    assert digest.sha256_of(data) == hashlib.sha256(data).hexdigest()
