@@ -98,8 +98,8 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         yield _setting(f"gates.{signal.gate.value}", signal.status, source)
     for gate, one in checkpoint.sources.items():
         yield _setting(f"gate.{gate.value}", one.words, origin("gate", gate.value))
-    if checkpoint.subject is not None:
-        yield _setting("subject", checkpoint.subject.lines, origin("subject"))
+    about = None if checkpoint.subject is None else checkpoint.subject.lines
+    yield _setting("subject", about, None if about is None else origin("subject"))
     for key, kept, default in (
         ("timeout_ms", checkpoint.timeout_ms, DEFAULT_TIMEOUT_MS),
         ("kill_grace_ms", checkpoint.kill_grace_ms, DEFAULT_KILL_GRACE_MS),

@@ -46,7 +46,7 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         *("retry", "rework_exit_code", "at_most", "events", "repeats"),
-        *("given", "user", "uid", "host"),
+        *("given", "user", "uid", "host", "evidence", "subject"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""
@@ -56,7 +56,8 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
     **dict.fromkeys(("outcome", "guard", "unless", "at_most", *LIMIT_FIELDS), (None,)),
-    **dict.fromkeys(("retry", "rework_exit_code"), (None,)),
+    **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
+    "accepts_early_signals": (False,),
 }
 """What it says when a key is not in a lifecycle."""
 OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {
