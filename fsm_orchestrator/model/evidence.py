@@ -58,8 +58,6 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
-    UNDEFINED = "undefined"
-    VACUOUS = "vacuous"
 
 
 class SubjectEntry(StrictModel):
