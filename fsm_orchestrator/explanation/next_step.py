@@ -19,6 +19,7 @@ from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import remedies_of, who_can_change
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -142,7 +143,7 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> _
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
         for decision in view.report.gate_decisions:
-            if not decision.passed and decision.source is not GateSource.EVIDENCE:
+            if _takes_signal(decision):
                 passing = GATE_RULES[decision.gate].passing
                 words += [f"--{decision.gate.value}-status", passing]
                 settings["gates"][decision.gate] = passing
@@ -151,6 +152,13 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> _
         words += [f"{option_prefix(stage)}-{option}", str(limit)]
         settings["stages"][stage] = {field: limit}
     return _Request(tuple(words), settings)
+
+
+def _takes_signal(decision: GateDecision) -> bool:
+    """Return whether a signal that is typed can open a gate."""
+    if decision.evidence is None or decision.source is not GateSource.EVIDENCE:
+        return not decision.passed
+    return decision.evidence.is_early_signal
 
 
 def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str, int]]:

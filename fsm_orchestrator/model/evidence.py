@@ -25,7 +25,7 @@ class SourceKind(StrEnum):
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
-    SourceKind.FLAG: "no evidence",
+    SourceKind.FLAG: "not by evidence",
     SourceKind.COMMAND: "by command",
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
@@ -154,6 +154,11 @@ class EvidenceRecord(StrictModel):
     file: str | None = Field(
         description="The evidence, byte for byte, a file in the output directory; or null."
     )
+
+    @property
+    def is_early_signal(self) -> bool:
+        """Whether it is a typed signal that came too early: to be given again."""
+        return self.source is SourceKind.FLAG and self.problem is EvidenceProblem.TOO_OLD
 
     @property
     def origin(self) -> str:
