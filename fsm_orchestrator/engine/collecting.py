@@ -15,7 +15,7 @@ from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
-from fsm_orchestrator.gates.demands import with_demands
+from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
@@ -24,11 +24,11 @@ from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,
     SourceKind,
-    SubjectEntry,
     nothing_from,
 )
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.work import work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Operation
 
@@ -100,19 +100,13 @@ class Collecting:
         why = None if subject is None else moved(subject, self._context.output_directory)
         if why is None:
             return found
-        changes = {
-            "problem": EvidenceProblem.WRONG_SUBJECT,
-            "detail": self._context.masker.mask(why),
-        }
-        nothing = nothing_from(SourceKind.FLAG)
-        return {
-            gate: found.get(gate, nothing).model_copy(update=changes) for gate in MANDATORY_GATES
-        }
+        return about_another(found, self._context.masker.mask(why))
 
     def _asked(self, gate: Gate) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
+        work = work_for(draft, gate, context.masker.mask)
         tools = Tools(
             gate=gate.value,
             number=number,
@@ -124,26 +118,10 @@ class Collecting:
             mask=context.masker.mask,
         )
         try:
-            evidence = draft.sources[gate].source(tools).collect(draft.subject, self._work(gate))
+            evidence = draft.sources[gate].source(tools).collect(draft.subject, work)
         except AskedToEndError:
             raise CalledOffError(self._interrupts.first or 0) from None
         return self._kept(gate, number, evidence)
-
-    def _work(self, gate: Gate) -> tuple[SubjectEntry, ...]:
-        """Return the artifacts that evidence has to name: of a gate that a stage comes before."""
-        draft = self._context.recorder.draft
-        lifecycle = draft.lifecycle
-        follows = any(
-            gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
-        )
-        if not follows:
-            return ()
-        mask = self._context.masker.mask
-        return tuple(
-            SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
-            for completion in draft.completed
-            for one in completion.artifacts
-        )
 
     def _expired(self, record: EvidenceRecord) -> EvidenceRecord:
         """Judge once more whether evidence that is not asked for again still holds."""

@@ -169,7 +169,7 @@ class EvidenceRecord(StrictModel):
     def notes(self) -> tuple[str, ...]:
         """What a reader should know who trusts the evidence: what it does not say itself."""
         found = {
-            "unbound": self.file is not None and not self.subject,
+            "unbound": self.source is not SourceKind.FLAG and not self.subject,
             "unsigned": self.source is SourceKind.STATEMENT and self.signer is None,
             f"as old as its file: {self.issued_at}": self.is_issued_by_file,
         }

@@ -63,10 +63,12 @@ class Evidence(NamedTuple):
     Attributes:
         raw: the evidence itself, to be kept byte for byte; None where there is none.
         record: what it comes to; where it is kept is not in it yet.
+        output: what a command has printed last, where that is kept in no log.
     """
 
     raw: bytes | None
     record: EvidenceRecord
+    output: str = ""
 
 
 class Source(Protocol):
