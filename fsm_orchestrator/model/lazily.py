@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema, to_json
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler, TypeAdapter
 
 
 class Lazily(NamedTuple):
@@ -55,6 +57,8 @@ class Lazily(NamedTuple):
         )
 
     def _adapter(self) -> TypeAdapter[Any]:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - only with a value
+
         return TypeAdapter(getattr(import_module(self.module), self.name))
 
 
