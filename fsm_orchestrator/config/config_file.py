@@ -16,8 +16,7 @@ from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.source import is_name
-from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
-from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName, lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.vocabulary import (
     Gate,

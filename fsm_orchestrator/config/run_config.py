@@ -29,8 +29,7 @@ from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.model.base import RunId, StateName
-from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.base import RunId, StateName, lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret

@@ -28,7 +28,7 @@ from fsm_orchestrator.model.evidence import (
 )
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.work import work_for
+from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Operation
 
@@ -74,7 +74,7 @@ class Collecting:
         self, found: dict[Gate, EvidenceRecord], state: State
     ) -> dict[Gate, EvidenceRecord]:
         draft = self._context.recorder.draft
-        reached = draft.first_reached(state.name)
+        reached = first_reached(draft, state.name)
         return with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
 
     def _collected(self, gates: Iterable[Gate], *, is_last: bool) -> dict[Gate, EvidenceRecord]:

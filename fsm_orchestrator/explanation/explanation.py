@@ -12,8 +12,7 @@ from pydantic import Field
 
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
-from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
-from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp, lazily
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import StageFate, Standing

@@ -13,7 +13,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.work import work_for
+from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.vocabulary import Gate, StateKind
 
 
@@ -62,7 +62,7 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
         runner.close()
     for state in checkpoint.lifecycle.state:
         if state.kind is StateKind.GATE:
-            reached = checkpoint.first_reached(state.name)
+            reached = first_reached(checkpoint, state.name)
             signals = checkpoint.gate_signals
             found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
     subject = checkpoint.subject

@@ -4,9 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fsm_orchestrator.model.base import Count, Many, Ordinal, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.base import (
+    Count,
+    Many,
+    Ordinal,
+    StateName,
+    StrictModel,
+    Timestamp,
+    lazily,
+)
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, Gate, GateSource, Trigger
 
 if TYPE_CHECKING:

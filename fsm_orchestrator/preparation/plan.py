@@ -13,9 +13,8 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import have_passed
-from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.base import StrictModel, lazily
 from fsm_orchestrator.model.execution import Artifact
-from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.foreseen import (
     ForeseenFailure,
     ForeseenWay,

@@ -20,6 +20,7 @@ from fsm_orchestrator.model.base import (
     Sha256,
     StateName,
     StrictModel,
+    lazily,
 )
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
@@ -30,7 +31,6 @@ from fsm_orchestrator.model.execution import (
     idempotency_key,
 )
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
-from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.record.completion import Completion
@@ -190,18 +190,6 @@ class Checkpoint(StrictModel):
     def completion_of(self, stage: str) -> Completion | None:
         """Return the completion of a stage that is in force."""
         return next((one for one in self.completions if one.stage == stage), None)
-
-    def first_reached(self, state: str) -> int:
-        """Return the invocation that came to a state first, by what is kept; the latest if none."""
-        return next(
-            (
-                invocation.number
-                for invocation in self.invocations
-                for one in invocation.transitions
-                if one.dest == state
-            ),
-            self.invocation.number,
-        )
 
     @property
     def completed(self) -> tuple[Completion, ...]:

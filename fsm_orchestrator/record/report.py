@@ -14,10 +14,10 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
     Timestamp,
+    lazily,
 )
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
-from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (

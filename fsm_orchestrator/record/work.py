@@ -1,4 +1,4 @@
-"""The work of a run: the artifacts that its completed stages have left, for evidence to name."""
+"""What evidence is judged against: the work of a run, and when it came to a gate state."""
 
 from __future__ import annotations
 
@@ -23,4 +23,17 @@ def work_for(
         SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
         for completion in checkpoint.completed
         for one in completion.artifacts
+    )
+
+
+def first_reached(checkpoint: Checkpoint, state: str) -> int:
+    """Return the invocation that came to a state first, by what is kept; the latest if none."""
+    return next(
+        (
+            invocation.number
+            for invocation in checkpoint.invocations
+            for one in invocation.transitions
+            if one.dest == state
+        ),
+        checkpoint.invocation.number,
     )
