@@ -16,7 +16,10 @@ import pytest
 
 from fsm_orchestrator.cli.parser.run_options import output_options
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
-from fsm_orchestrator.record.events import EventLine, from, fsm_orchestrator, stages, output_lines, import, LINE_BYTES_MAX, LINES_MAX, GUIDE, Path, __file__.parents[2] / "docs" / "events.md"
+from fsm_orchestrator.record.events import EventLine
+from fsm_orchestrator.stages.output_lines import LINE_BYTES_MAX, LINES_MAX
+
+GUIDE = Path(__file__).parents[2] / "docs" / "events.md"
 MODELS: tuple[type[Event], ...] = get_args(get_args(EventLine)[0])
 COMMON = (*StageEvent.model_fields, "event", "level")
 """What is told once, of all events or of those about a run or a stage."""
