@@ -98,6 +98,8 @@ class RunView:
     running: RunningStage | None = None
     requests: int = 0
     settled: list[Settled] = field(default_factory=list)
+    waiting: str | None = None
+    """What a gate waits for; None while none does."""
     _gates: list[Mapping[str, Any]] = field(default_factory=list)
     _ended: EndedStage | None = None
     _skipped: list[str] = field(default_factory=list)
@@ -132,6 +134,8 @@ class RunView:
             self._settle_gates()
         if name not in _KEEPS_SKIPS:
             self._settle_skips()
+        waits = name is EventName.GATE_WAITING
+        self.waiting = f"gate {event['gate']} waits: {event['detail']}" if waits else None
         match name:
             case EventName.RUN_STARTED:
                 self.stages = tuple(event["stages"])

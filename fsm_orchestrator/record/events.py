@@ -21,7 +21,14 @@ from fsm_orchestrator.model.base import (
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
-from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    EventName,
+    ExecutionMode,
+    Gate,
+    Outcome,
+    OutputStream,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
@@ -63,6 +70,17 @@ class TransitionTaken(RunEvent):
     event: Literal[EventName.TRANSITION] = Field(description="Name of the event.")
     level: Literal["info"] = Field(description="The level.")
     transition: TransitionRecord = Field(description="The transition, as the checkpoint has it.")
+
+
+class GateWaiting(RunEvent):
+    """The evidence of a gate is not there yet, and its source will be asked again."""
+
+    event: Literal[EventName.GATE_WAITING] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="The level.")
+    gate: Gate = Field(description="The gate.")
+    problem: str = Field(description="What is not there yet, as in the evidence of a decision.")
+    detail: str = Field(description="The same as a sentence; known secret values are masked.")
+    wait_ms: Count = Field(description="The wait before it is asked again, in milliseconds.")
 
 
 class GateDecided(RunEvent):
@@ -298,6 +316,7 @@ class RunCrashed(RunEvent):
 EventLine: TypeAlias = Annotated[
     RunStarted
     | TransitionTaken
+    | GateWaiting
     | GateDecided
     | StageStarted
     | StageOutput

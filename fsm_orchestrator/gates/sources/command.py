@@ -163,6 +163,7 @@ class _Command:
         """Run the command; its exit code counts, or what it printed."""
         record = nothing_from(SourceKind.COMMAND)
         with self._outputs() as (stdout, stderr, log):
+            start = os.fstat(stdout).st_size  # it may have been asked before
             given = self.given
             limits = Limits(
                 timeout_ms=given.timeout,
@@ -174,7 +175,7 @@ class _Command:
             )
             if isinstance(report.end, Interrupted):
                 raise AskedToEndError
-            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, 0)
+            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
             said = "" if log is not None else _last_words(stdout) + _last_words(stderr)
         record = record.model_copy(update={"log": log})
         problem, detail = _problem(report.end)
