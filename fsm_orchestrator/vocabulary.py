@@ -335,6 +335,7 @@ class EventName(StrEnum):
 
     RUN_STARTED = "run.started"
     TRANSITION = "transition"
+    GATE_WAITING = "gate.waiting"
     GATE_DECIDED = "gate.decided"
     STAGE_STARTED = "stage.started"
     STAGE_OUTPUT = "stage.output"

@@ -54,6 +54,10 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.RUN_STARTED: lambda event: (
         f"{event['execution_mode']} {event['run_id']} ({event['lifecycle']})"
     ),
+    EventName.GATE_WAITING: lambda event: (
+        f"gate {event['gate']}: not there yet, asked again in {span_words(event['wait_ms'])}:"
+        f" {event['detail']}"
+    ),
     EventName.GATE_DECIDED: _gate,
     EventName.STAGE_STARTED: _stage_started,
     EventName.STAGE_OUTPUT: _output,

@@ -92,6 +92,7 @@ class RunView:
         self.running: RunningStage | None = None
         self.requests = 0
         self.settled: list[Settled] = []
+        self.waiting: str | None = None  # what a gate waits for
         self._gates: list[Mapping[str, Any]] = []
         self._ended: EndedStage | None = None
         self._skipped: list[str] = []
@@ -126,6 +127,8 @@ class RunView:
             self._settle_gates(do_pass=followed == Trigger.GATES_PASSED)
         if name not in _KEEPS_SKIPS:
             self._settle_skips()
+        waits = name is EventName.GATE_WAITING
+        self.waiting = f"gate {event['gate']} waits: {event['detail']}" if waits else None
         match name:
             case EventName.RUN_STARTED:
                 self.stages = tuple(event["stages"])

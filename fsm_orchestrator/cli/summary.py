@@ -208,7 +208,7 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     """Return why it ended as it did, and the last words of the stage that is to blame."""
     width = shape.width
     if report.terminal_state is Outcome.BLOCKED:
-        return _gate_lines(report), []
+        return _gate_lines(report, width), []
     lines: list[str] = []
     words: list[str] = []
     for said in shape.now_wrong:
@@ -225,22 +225,24 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     return lines, words or _words(shape.words, width)
 
 
-def _gate_lines(report: Report) -> list[str]:
+def _gate_lines(report: Report, width: int) -> list[str]:
     from fsm_orchestrator.explanation.gate_table import (
         evidence_words,
         gate_row,
         kept_signal_lines,
     )
 
-    rows = []
+    rows, said = [], []
     for one in report.gate_decisions:
         if not one.passed:
             row = gate_row(one)
-            wanted = evidence_words(one) or f"passes when {row.passes}"
+            said += [] if (why := evidence_words(one)) is None else [f"{row.gate}: {why}"]
+            wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
     until = report.finished_at or report.started_at
     kept = kept_signal_lines(report.gate_decisions, until)
-    return [*columns(rows), *(f"  {one}" for one in kept)]
+    whys = [line for one in said for line in _bounded(sentences(one, width), width)]
+    return [*columns(rows), *whys, *(f"  {one}" for one in kept)]
 
 
 def _words(said: Sequence[str], width: int) -> list[str]:

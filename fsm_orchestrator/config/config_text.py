@@ -45,6 +45,13 @@ def config_text(config: RunConfig) -> str:
         document["gates"] = {gate.value: status for gate, status in config.gates.items()}
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
+    for gate, source in config.sources.items():
+        if masker.hides(source.words):
+            raise UsageError(
+                f"a config file cannot be printed: the source of the gate {gate.value} holds a"
+                " secret",
+                remedy="let its command read the secret from its environment",
+            )
     if config.sources:
         document["gate"] = {
             gate.value: one.model_dump(mode="json", exclude_defaults=True)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,7 @@ from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
-from fsm_orchestrator.gates.demands import with_demands
+from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
@@ -24,15 +26,28 @@ from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,
     SourceKind,
-    SubjectEntry,
     nothing_from,
 )
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Operation
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, EventName, Gate, Operation
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
+
+FIRST_PAUSE_SECONDS: Final = 0.5
+PAUSE_GROWTH: Final = 1.5
+PAUSE_SECONDS_MAX: Final = 60.0
+_NOT_THERE_YET: Final = frozenset(
+    {
+        EvidenceProblem.NOT_FOUND,
+        EvidenceProblem.CHECK_MISSING,
+        EvidenceProblem.CHECK_PENDING,
+    }
+)
+"""What `wait` waits for; everything else is final."""
 
 
 class Collecting:
@@ -74,7 +89,7 @@ class Collecting:
         self, found: dict[Gate, EvidenceRecord], state: State
     ) -> dict[Gate, EvidenceRecord]:
         draft = self._context.recorder.draft
-        reached = draft.first_reached(state.name)
+        reached = first_reached(draft, state.name)
         return with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
 
     def _collected(self, gates: Iterable[Gate], *, is_last: bool) -> dict[Gate, EvidenceRecord]:
@@ -100,19 +115,13 @@ class Collecting:
         why = None if subject is None else moved(subject, self._context.output_directory)
         if why is None:
             return found
-        changes = {
-            "problem": EvidenceProblem.WRONG_SUBJECT,
-            "detail": self._context.masker.mask(why),
-        }
-        nothing = nothing_from(SourceKind.FLAG)
-        return {
-            gate: found.get(gate, nothing).model_copy(update=changes) for gate in MANDATORY_GATES
-        }
+        return about_another(found, self._context.masker.mask(why))
 
     def _asked(self, gate: Gate) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
+        work = work_for(draft, gate, context.masker.mask)
         tools = Tools(
             gate=gate.value,
             number=number,
@@ -123,27 +132,39 @@ class Collecting:
             now=context.clock.now(),
             mask=context.masker.mask,
         )
-        try:
-            evidence = draft.sources[gate].source(tools).collect(draft.subject, self._work(gate))
-        except AskedToEndError:
-            raise CalledOffError(self._interrupts.first or 0) from None
+        source = draft.sources[gate]
+        deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                evidence = source.source(tools).collect(draft.subject, work)
+            except AskedToEndError:
+                raise CalledOffError(self._interrupts.first or 0) from None
+            left_seconds = deadline - time.monotonic()
+            if evidence.record.problem not in _NOT_THERE_YET or left_seconds <= 0:
+                break
+            self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
+            pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
+            tools = replace(tools, now=context.clock.now())
         return self._kept(gate, number, evidence)
 
-    def _work(self, gate: Gate) -> tuple[SubjectEntry, ...]:
-        """Return the artifacts that evidence has to name: of a gate that a stage comes before."""
-        draft = self._context.recorder.draft
-        lifecycle = draft.lifecycle
-        follows = any(
-            gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+    def _pause(self, gate: Gate, record: EvidenceRecord, seconds: float) -> None:
+        """Say that a gate waits, and wait.
+
+        Raises:
+            CalledOffError: the run was asked to end meanwhile.
+        """
+        self._context.log.emit(
+            EventName.GATE_WAITING,
+            gate=gate.value,
+            problem="" if record.problem is None else record.problem.value,
+            detail=self._context.masker.mask(record.detail),
+            wait_ms=0 if self._context.clock.is_fixed else round(seconds * 1000),
         )
-        if not follows:
-            return ()
-        mask = self._context.masker.mask
-        return tuple(
-            SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
-            for completion in draft.completed
-            for one in completion.artifacts
-        )
+        until = time.monotonic() + seconds
+        while self._interrupts.first is None and time.monotonic() < until:
+            readable([self._interrupts.fileno()], until)
+        if self._interrupts.first is not None:
+            raise CalledOffError(self._interrupts.first)
 
     def _expired(self, record: EvidenceRecord) -> EvidenceRecord:
         """Judge once more whether evidence that is not asked for again still holds."""

@@ -15,6 +15,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import (
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
+    EVIDENCE_DIRECTORY,
     INVOCATIONS_FILE,
     LOGS_DIRECTORY,
     REPORT_FILE,
@@ -153,11 +154,12 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
 def _remove_stale(home: OutputLock) -> None:
     """Remove the temporary files that a killed orchestrator has left."""
     stale.remove_stale(home.path, CHECKPOINT_FILE, REPORT_FILE, INVOCATIONS_FILE, within=home)
-    with (
-        contextlib.suppress(OSError),
-        files.below(home, LOGS_DIRECTORY, may_make=False) as logs,
-    ):
-        stale.remove_stale(logs.path, within=logs)
+    for name in (LOGS_DIRECTORY, EVIDENCE_DIRECTORY):
+        with (
+            contextlib.suppress(OSError),
+            files.below(home, name, may_make=False) as place,
+        ):
+            stale.remove_stale(place.path, within=place)
 
 
 def _sync_above(output: Path) -> None:

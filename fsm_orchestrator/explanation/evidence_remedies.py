@@ -36,8 +36,6 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
     Problem.CHECK_FAILED: "mend what the failing checks found",
     Problem.ENGINE_ERROR: "install or mend the tool that the gate needs, which is named above",
-    Problem.UNDEFINED: "correct the query or the policy: it says neither yes nor no",
-    Problem.VACUOUS: "correct the policy: it allows whatever it is asked",
 }
 
 

@@ -21,6 +21,7 @@ from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -157,7 +158,7 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
         for decision in view.report.gate_decisions:
-            if not decision.passed and decision.source is not GateSource.EVIDENCE:
+            if _takes_signal(decision):
                 passing = GATE_RULES[decision.gate].passing
                 words += [f"--{decision.gate.value}-status", passing]
                 settings["gates"][decision.gate] = passing
@@ -166,6 +167,13 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
         words += option_words(stage, given)
         settings["stages"][stage] = {field: limit}
     return Request(tuple(words), settings)
+
+
+def _takes_signal(decision: GateDecision) -> bool:
+    """Return whether a signal that is typed can open a gate."""
+    if decision.evidence is None or decision.source is not GateSource.EVIDENCE:
+        return not decision.passed
+    return decision.evidence.is_early_signal
 
 
 def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple[str, str, int]]:

@@ -113,7 +113,9 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
 
 def _gate_remedies(view: InspectedRun) -> Iterator[str]:
     for decision in view.report.gate_decisions:
-        if decision.evidence is not None and decision.evidence.problem is not None:
+        if decision.evidence is not None and decision.evidence.is_early_signal:
+            yield "look at what the stages have left, and give the signal again if it is good"
+        elif decision.evidence is not None and decision.evidence.problem is not None:
             from fsm_orchestrator.explanation.evidence_remedies import REMEDIES  # noqa: PLC0415 - rare
 
             yield REMEDIES[decision.evidence.problem]

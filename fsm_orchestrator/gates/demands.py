@@ -16,7 +16,7 @@ from fsm_orchestrator.model.evidence import (
     SourceKind,
     nothing_from,
 )
-from fsm_orchestrator.vocabulary import Gate
+from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate
 
 
 def with_demands(
@@ -41,6 +41,12 @@ def with_demands(
                 if early is not None:
                     taken[signal.gate] = early
     return taken
+
+
+def about_another(found: Mapping[Gate, EvidenceRecord], why: str) -> dict[Gate, EvidenceRecord]:
+    """Return evidence by which every gate refuses: the subject of the run is not what it was."""
+    nothing, problem = nothing_from(SourceKind.FLAG), EvidenceProblem.WRONG_SUBJECT
+    return {gate: _refused(found.get(gate, nothing), problem, why) for gate in MANDATORY_GATES}
 
 
 def _required(record: EvidenceRecord | None, gate: Gate) -> EvidenceRecord:

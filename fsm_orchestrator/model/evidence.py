@@ -25,7 +25,7 @@ class SourceKind(StrEnum):
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
-    SourceKind.FLAG: "no evidence",
+    SourceKind.FLAG: "not by evidence",
     SourceKind.COMMAND: "by command",
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
@@ -58,8 +58,6 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
-    UNDEFINED = "undefined"
-    VACUOUS = "vacuous"
 
 
 class SubjectEntry(StrictModel):
@@ -158,6 +156,11 @@ class EvidenceRecord(StrictModel):
     )
 
     @property
+    def is_early_signal(self) -> bool:
+        """Whether it is a typed signal that came too early: to be given again."""
+        return self.source is SourceKind.FLAG and self.problem is EvidenceProblem.TOO_OLD
+
+    @property
     def origin(self) -> str:
         """Where the gate's value came from, for people."""
         return _ORIGINS[self.source]
@@ -166,7 +169,7 @@ class EvidenceRecord(StrictModel):
     def notes(self) -> tuple[str, ...]:
         """What a reader should know who trusts the evidence: what it does not say itself."""
         found = {
-            "unbound": self.file is not None and not self.subject,
+            "unbound": self.source is not SourceKind.FLAG and not self.subject,
             "unsigned": self.source is SourceKind.STATEMENT and self.signer is None,
             f"as old as its file: {self.issued_at}": self.is_issued_by_file,
         }

@@ -18,6 +18,7 @@ from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import EvidenceRecord, Subject, nothing_from
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.work import first_reached
 from fsm_orchestrator.vocabulary import Gate
 
 
@@ -66,7 +67,7 @@ def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDe
     signals, subject = checkpoint.gate_signals, checkpoint.subject
     found = {gate: _hoped(one, subject) for gate, one in checkpoint.sources.items()}
     for state in states:
-        reached = checkpoint.first_reached(state.name)
+        reached = first_reached(checkpoint, state.name)
         found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
     return judge(signals, found)
 

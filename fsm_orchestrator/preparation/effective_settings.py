@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias, assert_never, cast
 
-from pydantic import Field
-
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, Choices, Kind, StageOption
 from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -103,8 +102,8 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         yield _setting(("gates", signal.gate.value), signal.status, source)
     for gate, one in checkpoint.sources.items():
         yield _setting(("gate", gate.value), one.words, origin("gate", gate.value))
-    if checkpoint.subject is not None:
-        yield _setting(("subject",), checkpoint.subject.lines, origin("subject"))
+    about = None if checkpoint.subject is None else checkpoint.subject.lines
+    yield _setting(("subject",), about, None if about is None else origin("subject"))
     for key, kept, default in (
         ("timeout_ms", checkpoint.timeout_ms, DEFAULT_TIMEOUT_MS),
         ("kill_grace_ms", checkpoint.kill_grace_ms, DEFAULT_KILL_GRACE_MS),

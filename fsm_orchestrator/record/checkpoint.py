@@ -192,18 +192,6 @@ class Checkpoint(StrictModel):
         """Return the completion of a stage that is in force."""
         return next((one for one in self.completions if one.stage == stage), None)
 
-    def first_reached(self, state: str) -> int:
-        """Return the invocation that came to a state first, by what is kept; the latest if none."""
-        return next(
-            (
-                invocation.number
-                for invocation in self.invocations
-                for one in invocation.transitions
-                if one.dest == state
-            ),
-            self.invocation.number,
-        )
-
     @property
     def completed(self) -> tuple[Completion, ...]:
         """The completions in force, in the lifecycle's order of stages."""

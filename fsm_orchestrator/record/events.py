@@ -12,45 +12,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from fsm_orchestrator.model.base import (
     Count,
     Ordinal,
-    RunId,
-    SchemaVersion,
     Sha256,
     StateName,
-    StrictModel,
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
+from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
+from fsm_orchestrator.vocabulary import (
+    Containment,
+    EventName,
+    ExecutionMode,
+    Gate,
+    Outcome,
+    OutputStream,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
 else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
-
-
-class Event(StrictModel):
-    """The fields of every line."""
-
-    schema_version: SchemaVersion = Field(description="Version of this format.")
-    seq: Ordinal = Field(description="Number of the line in its file, from 1 without gaps.")
-    at: Timestamp = Field(description="When it was logged, in UTC.")
-    run_id: RunId = Field(description="Identifies the run, over all its invocations.")
-
-
-class RunEvent(Event):
-    """The fields of every line of a run that began."""
-
-    state: StateName = Field(description="The last state that was made durable.")
-
-
-class StageEvent(RunEvent):
-    """The fields of every line about an attempt of a stage."""
-
-    stage: StateName = Field(description="Name of the stage.")
-    attempt: Ordinal = Field(description="Number of the attempt, from 1 over all invocations.")
 
 
 class RunStarted(RunEvent):
@@ -87,6 +70,17 @@ class TransitionTaken(RunEvent):
     event: Literal[EventName.TRANSITION] = Field(description="Name of the event.")
     level: Literal["info"] = Field(description="The level.")
     transition: TransitionRecord = Field(description="The transition, as the checkpoint has it.")
+
+
+class GateWaiting(RunEvent):
+    """The evidence of a gate is not there yet, and its source will be asked again."""
+
+    event: Literal[EventName.GATE_WAITING] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="The level.")
+    gate: Gate = Field(description="The gate.")
+    problem: str = Field(description="What is not there yet, as in the evidence of a decision.")
+    detail: str = Field(description="The same as a sentence; known secret values are masked.")
+    wait_ms: Count = Field(description="The wait before it is asked again, in milliseconds.")
 
 
 class GateDecided(RunEvent):
@@ -312,6 +306,7 @@ class RunCrashed(RunEvent):
 EventLine: TypeAlias = Annotated[
     RunStarted
     | TransitionTaken
+    | GateWaiting
     | GateDecided
     | StageStarted
     | StageOutput

@@ -35,6 +35,7 @@ FILES: Final = {
     "cli/parser/parameters.py": "values of options",
     "cli/parser/prescan.py": "arguments of the command line",
     "disk/checkout.py": "files of git",
+    "gates/git_subject.py": "what git prints, names of environment variables, paths",
     "disk/peek.py": "the beginning of a checkpoint's JSON",
     "model/accepting.py": "values of fields, held against their pattern",
     "processes/executable_file.py": "the first line of a script, the head of a program",
@@ -61,6 +62,12 @@ FILES: Final = {
 
 ALLOWED: Final = {
     ("__main__.py", "_load_package"): "names of files",
+    ("engine/collecting.py", "Collecting._next_number"): "names in a directory",
+    ("gates/sources/command.py", "CommandSource.based"): "a path that an operator named",
+    ("gates/sources/command.py", "_Command._command"): "names of environment variables",
+    ("gates/sources/junit.py", "read_junit.start"): "names in an XML file",
+    ("gates/sources/signatures.py", "_without"): "a file of SSH keys",
+    ("processes/tool.py", "run_tool"): "what a tool prints",
     ("cli/commands/explain.py", "_evidence"): "lays out lines, whatever they say",
     ("cli/explanation_text.py", "_facts"): "lays out lines, whatever they say",
     ("cli/explanation_text.py", "_paragraphs"): "lays out lines, whatever they say",

@@ -51,7 +51,8 @@ KEYS = (
         TITLE,
         f"{TITLE}\nowner = 1",
         "unknown key 'owner'; known keys:"
-        " schema_version, name, title, initial, gates_guard, state, transition",
+        " schema_version, name, title, initial, gates_guard,"
+        " accepts_early_signals, state, transition",
     ),
     refused(
         "misspelt key",
@@ -76,7 +77,7 @@ KEYS = (
         "a command",
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
-        "state 'manager': unknown key 'command'; known keys: name, kind, gates, outcome,"
+        "state 'manager': unknown key 'command'; known keys: name, kind, gates, evidence, outcome,"
         f" {', '.join(with_short_names(LIMIT_FIELDS))}, retry, rework_exit_code",
     ),
     refused(

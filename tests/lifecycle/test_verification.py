@@ -132,7 +132,9 @@ def test_what_is_proved_is_said_as_declared() -> None:
     """Where gates guard only the closure, nothing is claimed about stages behind gates."""
     assert proved(read("governed_run", Path())) == PROVED
     closure = proved(read("closure_gated", Path()))
-    assert len(closure) == len(PROVED)
+    *claims, declared = closure
+    assert len(claims) == len(PROVED)
+    assert declared == "gates after a stage pass by signals that were typed before it, as declared"
     assert not any("no path to a stage" in claim for claim in closure)
 
 

@@ -19,8 +19,9 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import find
+from fsm_orchestrator.model.accepting import fill, plainly
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.checking import NotPlainError, fill, plainly
+from fsm_orchestrator.model.checking import NotPlainError
 from fsm_orchestrator.model.execution import Artifact, Resources
 from fsm_orchestrator.model.parsed import parser_of, serializer_of
 from fsm_orchestrator.record.checkpoint import Checkpoint

@@ -47,7 +47,7 @@ NULLABLE: Final = frozenset(
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
         *("retry", "rework_exit_code", "at_most", "events", "repeats"),
-        *("given", "user", "uid", "host", "origin"),
+        *("given", "user", "uid", "host", "origin", "evidence", "subject"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""
@@ -57,7 +57,8 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
     **dict.fromkeys(("outcome", "guard", "unless", "at_most", *LIMIT_FIELDS), (None,)),
-    **dict.fromkeys(("retry", "rework_exit_code"), (None,)),
+    **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
+    "accepts_early_signals": (False,),
 }
 """What it says when a key is not in a lifecycle."""
 OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {

@@ -61,7 +61,7 @@ EXECUTION_KEYS = (
     *("stdout_log", "stderr_log", "stderr_tail", "postmortem", "no_postmortem", "leaked_count"),
     *("leaked_processes", "resources"),
 )
-DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source", "given")
+DECISION_KEYS = ("gate", "status", "passed", "reason_code", "source", "given", "evidence")
 TRANSITION_KEYS = ("seq", "trigger", "source", "dest", "at", "cause", "details")
 LEAVING = "sleep 60 & echo '{}' > plan.json"
 PLAN = ("--manager-expected-artifact", "plan.json")

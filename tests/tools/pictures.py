@@ -66,8 +66,12 @@ SCENES: Final = (
     Scene(
         "watch",
         "a run at work",
-        f"fsm-orchestrator run out --config run.toml \\\n  {_SIGNALS} --review-status approved",
-        before=(_INIT, f"printf '#!/bin/sh\\n{_MIGRATION}\\n' > apply.sh"),
+        "fsm-orchestrator out --resume --review-status approved",
+        before=(
+            _INIT,
+            f"printf '#!/bin/sh\\n{_MIGRATION}\\n' > apply.sh",
+            f"fsm-orchestrator run out --config run.toml {_SIGNALS} || true",
+        ),
         until="applying 2 of 3",
     ),
     Scene(

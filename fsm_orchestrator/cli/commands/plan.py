@@ -18,8 +18,14 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
-from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, gate_row, kept_signal_lines
+from fsm_orchestrator.explanation.gate_table import (
+    GATE_COLUMNS,
+    GateRow,
+    gate_row,
+    kept_signal_lines,
+)
 from fsm_orchestrator.gates.in_force import GateInForce
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refuse_unwritable
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
@@ -121,7 +127,7 @@ class _View:
         """Yield the gates: those that pass in one line, unless all is to be shown."""
         decisions = [gate.decision for gate in plan.gates]
         if self._in_full:
-            yield from map(Line, columns([GATE_COLUMNS, *map(gate_row, decisions)]))
+            yield from map(Line, columns([GATE_COLUMNS, *map(_planned_row, decisions)]))
         else:
             passed = [
                 f"{one.gate.value} {one.status}"
@@ -208,6 +214,13 @@ class _View:
                 title = f"once the real checks pass, and the config file says {said}:"
         yield from self._said(title)
         yield from map(Line, command_lines((PRODUCT, *words), "    ", self._width))
+
+
+def _planned_row(decision: GateDecision) -> GateRow:
+    """Return the row of a gate; of a source that would be asked nobody knows what it says."""
+    row = gate_row(decision)
+    is_asked = decision.source is GateSource.EVIDENCE and decision.passed
+    return row._replace(signal="?", verdict="to be asked") if is_asked else row
 
 
 def _groups(stages: Sequence[PlannedStage], *, may_fold: bool) -> Iterator[Sequence[PlannedStage]]:

@@ -330,6 +330,16 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
         _in_full("Show all that is known, each gate and each attempt of each stage included."),
         _json(),
     ],
+    "gates": lambda _: [
+        _argument("output_directory", Directory("OUT"), "[OUT]", required=False),
+        Once(
+            "Run",
+            "--config",
+            type=FilePath("FILE"),
+            help="Ask for a run that this config file would make, instead of the run in OUT.",
+        ),
+        _json(),
+    ],
     "logs": _logs,
     "stop": _stop,
     "report": _report,

@@ -75,6 +75,20 @@ keeps it from closing, and the last line printed. With --run-id, shows how an ar
 Example:
   fsm-orchestrator status ./out
 """,
+    "gates": """Ask the sources of all gates, as a run would, and show what they say.
+
+For the run in OUT, or for one that a config file would make. Starts no stage, writes nothing, and
+takes no lock. Of a command that refuses, what it printed last is shown.
+
+\b
+Exit codes:
+  0 every gate passes
+  3 a gate refuses
+
+\b
+Example:
+  fsm-orchestrator gates --config run.toml
+""",
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
 

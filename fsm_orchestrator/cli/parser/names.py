@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "plan": "Show what a run would do.",
     "status": "Show where runs stand.",
     "explain": "Explain why a run stands where it does.",
+    "gates": "Ask what the gates would say now.",
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
@@ -30,7 +31,7 @@ FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "stop", "init"),
-    "Look": ("status", "explain", "logs", "report"),
+    "Look": ("status", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
 }

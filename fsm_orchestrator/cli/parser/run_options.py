@@ -42,8 +42,8 @@ def run_options(stages: Sequence[str]) -> list[click.Parameter]:
     """Return every option of `run` and `plan` that is about the run."""
     return [
         *_gate_options(),
-        *_subject_options(),
         *(option for stage in stages for option in stage_options(stage)),
+        *_subject_options(),
         *_history_options(stages),
         *_run_control_options(),
     ]

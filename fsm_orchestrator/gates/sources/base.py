@@ -63,10 +63,12 @@ class Evidence(NamedTuple):
     Attributes:
         raw: the evidence itself, to be kept byte for byte; None where there is none.
         record: what it comes to; where it is kept is not in it yet.
+        output: what a command has printed last, where that is kept in no log.
     """
 
     raw: bytes | None
     record: EvidenceRecord
+    output: str = ""
 
 
 class Source(Protocol):
@@ -133,9 +135,24 @@ class SourceModel(StrictModel):
         return True
 
     @property
+    def wait_ms(self) -> int:
+        """How long it is asked again while its answer is not there yet, in milliseconds."""
+        return getattr(self, "wait", None) or 0
+
+    @property
     def asks_again(self) -> bool:
         """Whether it is asked once more before the run closes."""
         return True
+
+
+class WaitingModel(SourceModel):
+    """The settings of a source that may have to be asked more than once."""
+
+    wait: Span | None = Field(
+        default=None,
+        description="How long to ask again while the answer is not there yet; not at all unless"
+        " given.",
+    )
 
 
 def based_path(directory: str, path: str) -> str:

@@ -58,6 +58,7 @@ from fsm_orchestrator.vocabulary import Gate, Operation
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
+TAIL_BYTES: Final = 4096
 
 
 class Reads(StrEnum):
@@ -162,6 +163,7 @@ class _Command:
         """Run the command; its exit code counts, or what it printed."""
         record = nothing_from(SourceKind.COMMAND)
         with self._outputs() as (stdout, stderr, log):
+            start = os.fstat(stdout).st_size  # it may have been asked before
             given = self.given
             limits = Limits(
                 timeout_ms=given.timeout,
@@ -173,7 +175,8 @@ class _Command:
             )
             if isinstance(report.end, Interrupted):
                 raise AskedToEndError
-            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, 0)
+            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
+            said = "" if log is not None else _last_words(stdout) + _last_words(stderr)
         record = record.model_copy(update={"log": log})
         problem, detail = _problem(report.end)
         if report.survivors:
@@ -182,7 +185,7 @@ class _Command:
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)
             raw = self._document(report.end, detail)
-            return Evidence(raw, answer(record, problem, detail, subject=bound))
+            return Evidence(raw, answer(record, problem, detail, subject=bound), said)
         about = About(Gate(self.tools.gate), subject, work, self.tools.now)
         return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
 
@@ -242,6 +245,13 @@ class _Command:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+
+
+def _last_words(descriptor: int) -> str:
+    size_bytes = os.fstat(descriptor).st_size
+    return os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES)).decode(
+        errors="replace"
+    )
 
 
 def _problem(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:

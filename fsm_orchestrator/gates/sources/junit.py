@@ -19,9 +19,9 @@ from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
     Evidence,
     PathWord,
-    SourceModel,
     Span,
     Tools,
+    WaitingModel,
     answer,
     based_path,
 )
@@ -43,7 +43,7 @@ _ROOTS: Final = frozenset({"testsuites", "testsuite"})
 _BAD: Final = frozenset({"failure", "error"})
 
 
-class JUnitSource(SourceModel):
+class JUnitSource(WaitingModel):
     """`junit = ["reports/*.xml"]`: what a test run has left."""
 
     junit: Annotated[tuple[PathWord, ...], Field(min_length=1)] = Field(

@@ -15,9 +15,9 @@ from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
     Evidence,
     PathWord,
-    SourceModel,
     Span,
     Tools,
+    WaitingModel,
     answer,
     based_path,
 )
@@ -43,7 +43,7 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 _SUBJECTS_MAX: Final = 100_000
 
 
-class StatementTerms(SourceModel):
+class StatementTerms(WaitingModel):
     """What a source asks of a statement."""
 
     accept_warned: bool = Field(

@@ -1,0 +1,39 @@
+"""What evidence is judged against: the work of a run, and when it came to a gate state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fsm_orchestrator.model.evidence import SubjectEntry
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.vocabulary import Gate
+
+
+def work_for(
+    checkpoint: Checkpoint, gate: Gate, mask: Callable[[str], str]
+) -> tuple[SubjectEntry, ...]:
+    """Return the artifacts that evidence for a gate has to name: if a stage comes before it."""
+    lifecycle = checkpoint.lifecycle
+    follows = any(
+        gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+    )
+    if not follows:
+        return ()
+    return tuple(
+        SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
+        for completion in checkpoint.completed
+        for one in completion.artifacts
+    )
+
+
+def first_reached(checkpoint: Checkpoint, state: str) -> int:
+    """Return the invocation that came to a state first, by what is kept; the latest if none."""
+    return next(
+        (
+            invocation.number
+            for invocation in checkpoint.invocations
+            for one in invocation.transitions
+            if one.dest == state
+        ),
+        checkpoint.invocation.number,
+    )
