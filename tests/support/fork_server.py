@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -95,7 +96,10 @@ def forking(boot: str, execute: Callable[..., int]) -> Callable[..., int]:
         if boot not in argv:
             return execute(path, argv, env, **how)
         before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        if child := os.fork():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: none is missed
+            child = os.fork()
+        if child:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return child
         try:
