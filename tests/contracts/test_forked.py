@@ -17,8 +17,9 @@ import pytest
 from tests.support import forked
 from tests.support.command import COMMAND, PASSING, Ended, environment, orchestrate, stages, start
 from tests.support.patience import PATIENCE_SECONDS, wait_until
+from tests.support.spans import SPAN
 
-SPAN = r" +[0-9.]+m?s\b"
+SPANS = rf" +{SPAN}\b"
 """How long something took, in a column: each time another, and another count of spaces."""
 FROM_KEEPER = "ls /proc/self/fd; grep -s -e ^Sig[BI] -e ^Uid -e ^Groups -e ^Cpus /proc/self/status"
 SEEN = (
@@ -67,7 +68,7 @@ def test_stage_and_records_see_no_difference(tmp_path: Path) -> None:
             cwd.mkdir()
             ended = command("out", *PASSING, *stages(SEEN), "--run-id", "one", cwd=cwd)
             assert ended.code == 1
-            said = re.sub(SPAN, " SPAN", ended.stdout + ended.stderr)
+            said = re.sub(SPANS, " SPAN", ended.stdout + ended.stderr)
             said = re.sub(r"[0-9]+|(?<=token\": \")[0-9a-f]+", "", said)
             seen.append(((tmp_path / "seen").read_text(), said))
             cwd.rename(tmp_path / str(number))
