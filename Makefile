@@ -32,8 +32,9 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, failed, resumed, done
 	$(BIN)/python examples/lint_fix/demo.py demo-out
 
+# A test waits for processes about as long as it computes: twice as many workers as a small machine has processors.
 test: $(VENV)/.dev  ## the test suite
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
 # Takes a few minutes. `make test` takes only some of these points: a third of the faults that differ by their errno
 # alone, a sample of the kills, few of the moments at which an orchestrator may be killed, a third of the commands for
@@ -75,7 +76,7 @@ test-lowest:  ## the test suite against the lowest version of each dependency th
 	$(PYTHON) -m venv .venv-lowest
 	sed -n '/^dependencies/,/^]/s/.*"\([a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml > .venv-lowest/lowest.txt
 	.venv-lowest/bin/pip install --quiet --editable '.[dev,demo]' --constraint .venv-lowest/lowest.txt
-	.venv-lowest/bin/pytest -n 2
+	.venv-lowest/bin/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

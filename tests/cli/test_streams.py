@@ -173,10 +173,11 @@ def full_pipe() -> tuple[int, int]:
 
 SHORT_PATIENCE = """\
 import sys
-from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli import console, log_stream
 from fsm_orchestrator.cli.main import run_command_line
 
 console.RESULT_PATIENCE_SECONDS = console.LOG_PATIENCE_SECONDS
+log_stream.LAST_PATIENCE_SECONDS = console.LOG_PATIENCE_SECONDS
 sys.exit(run_command_line(sys.argv[1:]))
 """
 

@@ -15,11 +15,17 @@ from typing import Final
 import pytest
 
 from tests.support import forked
-from tests.support.command import COMMAND, PASSING, Ended, environment, orchestrate, stages
+from tests.support.command import COMMAND, PASSING, Ended, environment, orchestrate, stages, start
+from tests.support.patience import PATIENCE_SECONDS, wait_until
+from tests.support.spans import SPAN
 
-SPAN = r" +[0-9.]+m?s\b"
+SPANS = rf" +{SPAN}\b"
 """How long something took, in a column: each time another, and another count of spaces."""
-SEEN = "{ env | grep -v ^ORCHESTRATOR_ | sort; pwd; umask; ulimit -a; } > ../seen; exit 3"
+FROM_KEEPER = "ls /proc/self/fd; grep -s -e ^Sig[BI] -e ^Uid -e ^Groups -e ^Cpus /proc/self/status"
+SEEN = (
+    f"{{ env | grep -v ^ORCHESTRATOR_ | sort; pwd; umask; ulimit -a; {FROM_KEEPER}; }} > ../seen;"
+    " exit 3"
+)
 
 
 def executed(*arguments: str, cwd: Path) -> Ended:
@@ -62,7 +68,7 @@ def test_stage_and_records_see_no_difference(tmp_path: Path) -> None:
             cwd.mkdir()
             ended = command("out", *PASSING, *stages(SEEN), "--run-id", "one", cwd=cwd)
             assert ended.code == 1
-            said = re.sub(SPAN, " SPAN", ended.stdout + ended.stderr)
+            said = re.sub(SPANS, " SPAN", ended.stdout + ended.stderr)
             said = re.sub(r"[0-9]+|(?<=token\": \")[0-9a-f]+", "", said)
             seen.append(((tmp_path / "seen").read_text(), said))
             cwd.rename(tmp_path / str(number))
@@ -70,6 +76,18 @@ def test_stage_and_records_see_no_difference(tmp_path: Path) -> None:
         os.umask(before)
     assert seen[0] == seen[1]
     assert "0027" in seen[0][0]
+
+
+def test_command_that_is_left_running_takes_signals(tmp_path: Path) -> None:
+    """It is told apart from one that has ended, is asked to end, and says how it did."""
+    with start("out", *PASSING, *stages("touch up; exec sleep 600"), cwd=tmp_path) as process:
+        wait_until((tmp_path / "up").exists)
+        assert process.poll() is None
+        assert f"process {process.pid} on" in orchestrate("status", "out", cwd=tmp_path).stdout
+        process.send_signal(signal.SIGTERM)
+        stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert "received SIGTERM" in stdout
+    assert (process.returncode, process.poll()) == (143, 143)
 
 
 def test_command_that_takes_too_long_is_killed(tmp_path: Path) -> None:

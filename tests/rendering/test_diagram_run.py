@@ -25,6 +25,7 @@ from tests.support.command import (
     shell,
     stages,
 )
+from tests.support.spans import SPAN
 
 REWORKED: Final = (
     *("--lifecycle", "reviewed_run", *PASSING),
@@ -54,7 +55,7 @@ def lines_of(text: str, state: str) -> list[str]:
     """The lines in the node of a state, times without their number."""
     found = re.search(rf'^    {state}\W+"(.*?)"', text, re.MULTILINE)
     assert found is not None
-    return re.sub(r"[\d.]+ ?m?s\b", "TIME", found[1]).split("<br/>")
+    return re.sub(rf"{SPAN}\b", "TIME", found[1]).split("<br/>")
 
 
 def test_states_tell_their_visits_and_attempts(out: Path) -> None:

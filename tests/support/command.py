@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fsm_orchestrator.cli.main import run_command_line
 from tests.support import forked
@@ -101,16 +101,20 @@ def orchestrate(
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def start(*arguments: str | Path, cwd: Path, **settings: Any) -> subprocess.Popen[str]:
-    """Start the command and leave it running; the caller ends it."""
+def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start the command and leave it running; the caller ends it. Forked like `orchestrate`."""
+    words, base = [*map(str, arguments)], environment()
+    given = environment(XDG_STATE_HOME=str(cwd / "state"))
+    if forked.can_fork(words, cwd=cwd, env=given, base=base):
+        process = forked.start(words, cwd=cwd, env=given, base=base)
+        return cast("subprocess.Popen[str]", process)  # all of it that is used here
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
+        [*COMMAND, *words],
         cwd=cwd,
-        env=environment(XDG_STATE_HOME=str(cwd / "state")),
+        env=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **settings,
     )
 
 

@@ -4,22 +4,26 @@ Each command begins with `__main__`, in a process of its own that has its own di
 environment, umask and output, and ends as any other process does. Its keepers are forked likewise,
 see `forked_keeper`.
 
-A request is its length in eight bytes, which bring the descriptors of stdout and stderr, then
-JSON. The answers, in eight bytes each, are the process's pid and then its exit code.
+A request is its length in eight bytes, which bring the descriptors of stdout, of stderr, and of
+the socket for the answers, then JSON. The answers, in eight bytes each, are the process's pid and
+then its exit code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -92,7 +96,10 @@ def forking(boot: str, execute: Callable[..., int]) -> Callable[..., int]:
         if boot not in argv:
             return execute(path, argv, env, **how)
         before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        if child := os.fork():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: none is missed
+            child = os.fork()
+        if child:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return child
         try:
@@ -133,7 +140,7 @@ def become_new(
 
 def receive(door: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Return the next request and its descriptors; None when there will be none."""
-    head, descriptors, _, _ = socket.recv_fds(door, NUMBER_BYTES, 2)
+    head, descriptors, _, _ = socket.recv_fds(door, NUMBER_BYTES, 3)
     if not head:
         return None
     return json.loads(door.recv(decoded(head), socket.MSG_WAITALL)), descriptors
@@ -155,19 +162,50 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
 
 def serve(door: socket.socket) -> bool:
     """Answer requests; true in a process that is to be a command, false after the last request."""
-    while (received := receive(door)) is not None:
-        request, descriptors = received
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
+    while True:
+        ready, _, _ = select.select([door.fileno(), woken], (), ())
+        if woken in ready:
+            os.read(woken, NUMBER_BYTES)
+            tell_ends(running)
+        if door.fileno() not in ready:
+            continue
+        if (received := receive(door)) is None:
+            return False
+        request, (*outputs, answers) = received
         child = os.fork()
         if child == 0:
-            door.close()
-            become(request, descriptors)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in (woken, waker, answers):
+                os.close(descriptor)
+            for one in (door, *running.values()):
+                one.close()
+            become(request, outputs)
             return True
-        for descriptor in descriptors:
+        for descriptor in outputs:
             os.close(descriptor)
-        door.sendall(encoded(child))
-        _, status = os.waitpid(child, 0)
-        door.sendall(encoded(os.waitstatus_to_exitcode(status)))
-    return False
+        running[child] = socket.socket(fileno=answers)
+        tell(running[child], child)
+
+
+def tell_ends(running: dict[int, socket.socket]) -> None:
+    """Tell the exit code of each command that has ended, and forget it."""
+    for pid in tuple(running):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            with running.pop(pid) as answers:
+                tell(answers, os.waitstatus_to_exitcode(status))
+
+
+def tell(answers: socket.socket, number: int) -> None:
+    """Send a number, to whoever still wants to know it."""
+    with contextlib.suppress(BrokenPipeError):
+        answers.sendall(encoded(number))
 
 
 if __name__ == "__main__":

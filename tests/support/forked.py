@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import json
+import math
 import os
 import resource
+import select
 import selectors
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
 
@@ -59,11 +63,84 @@ def start_now(env: Mapping[str, str]) -> Start:
     )
 
 
+class Process:
+    """A command that runs, used as `subprocess.Popen` is; it takes no input."""
+
+    def __init__(
+        self, arguments: Sequence[str], answers: socket.socket, readers: tuple[int, int]
+    ) -> None:
+        self.args = [*arguments]
+        self.returncode: int | None = None
+        self._answers = answers
+        self.stdout, self.stderr = (os.fdopen(reader, encoding="utf-8") for reader in readers)
+        self.pid = self._number()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stdout.close()
+        self.stderr.close()
+        self.wait()
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code once it has ended."""
+        if self.returncode is None:
+            if not select.select([self._answers], (), (), timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = self._number()
+            self._answers.close()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Return what came out of it once that is closed and it has ended."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        if self.stdout.closed:
+            seen = [b"", b""]
+        else:
+            try:
+                seen = _read_all([self.stdout.fileno(), self.stderr.fileno()], deadline)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
+            self.stdout.close()
+            self.stderr.close()
+        self.wait(None if timeout is None else max(0.0, deadline - time.monotonic()))
+        stdout, stderr = map(_text, seen)
+        return stdout, stderr
+
+    def send_signal(self, signum: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _number(self) -> int:
+        data = self._answers.recv(NUMBER_BYTES, socket.MSG_WAITALL)
+        if len(data) < NUMBER_BYTES:
+            raise ConnectionError("the server of forked commands is gone")
+        return decoded(data)
+
+
 class ForkServer:
-    """A server, and the way to it; it runs one command at a time."""
+    """A server, and the way to it."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.start = start_now(env)
+        self._guard = threading.Lock()
         self._door, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -77,35 +154,25 @@ class ForkServer:
             )
         atexit.register(self.close)
 
-    def run(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the command to its end, and until its output is closed, as `subprocess.run` does.
-
-        After an exception the server is closed, and the command killed.
-        """
-        outputs = [os.pipe(), os.pipe()]
+    def command(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Process:
+        """Start the command."""
+        answers, theirs = socket.socketpair()
+        readers, writers = zip(os.pipe(), os.pipe(), strict=True)
+        os.umask(umask := os.umask(0))
+        request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "umask": umask}
+        body = json.dumps(request).encode()
         try:
-            self._send(arguments, cwd, env, [writer for _, writer in outputs])
-            pid = self._number()
-            deadline = time.monotonic() + timeout
-            try:
-                seen = _read_all([reader for reader, _ in outputs], deadline)
-                self._door.settimeout(max(0.001, deadline - time.monotonic()))
-                code = self._number()
-            except BaseException:
-                os.kill(pid, signal.SIGKILL)
-                raise
-            self._door.settimeout(None)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, TimeoutError):
-                raise subprocess.TimeoutExpired([*arguments], timeout) from None
-            raise
+            with theirs, self._guard:
+                handed = [*writers, theirs.fileno()]
+                socket.send_fds(self._door, [encoded(len(body))], handed)
+                self._door.sendall(body)
+        except BrokenPipeError:
+            said = self._process.communicate()[1].decode()
+            raise ConnectionError(f"its server ended: {self._process.returncode} {said}") from None
         finally:
-            for reader, _ in outputs:
-                os.close(reader)
-        return subprocess.CompletedProcess([*arguments], code, *map(_text, seen))
+            for writer in writers:
+                os.close(writer)
+        return Process(arguments, answers, readers)
 
     def close(self) -> None:
         """End the server."""
@@ -113,35 +180,15 @@ class ForkServer:
         self._process.communicate()
         atexit.unregister(self.close)
 
-    def _send(
-        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], writers: Sequence[int]
-    ) -> None:
-        """Ask for a command, handing over where its output goes."""
-        os.umask(umask := os.umask(0))
-        request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "umask": umask}
-        body = json.dumps(request).encode()
-        try:
-            socket.send_fds(self._door, [encoded(len(body))], writers)
-            self._door.sendall(body)
-        finally:
-            for writer in writers:
-                os.close(writer)
-
-    def _number(self) -> int:
-        data = self._door.recv(NUMBER_BYTES, socket.MSG_WAITALL)
-        if len(data) < NUMBER_BYTES:
-            raise ConnectionError(self._process.communicate()[1].decode())
-        return decoded(data)
-
 
 IS_POSSIBLE: Final = hasattr(socket, "send_fds") and "FRESH" not in os.environ
-_idle: list[ForkServer] = []
+_servers: list[ForkServer] = []
 
 
 def prepare(base: Mapping[str, str]) -> None:
     """Start a server ahead of need: a test that looks at its own children must not meet it."""
-    if not _idle and IS_POSSIBLE:
-        _idle.append(ForkServer(base))
+    if not _servers and IS_POSSIBLE:
+        _servers.append(ForkServer(base))
 
 
 def can_fork(
@@ -155,12 +202,20 @@ def can_fork(
     start = start_now(env)
     return (
         IS_POSSIBLE
-        and all(server.start == start for server in _idle)
+        and all(server.start == start for server in _servers)
         and start == start_now(base)
         and cwd.is_dir()
         and os.access(cwd, os.X_OK)
         and _can_be_given([*arguments, *env, *env.values()])
     )
+
+
+def start(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], base: Mapping[str, str]
+) -> Process:
+    """Start the command in a process forked from a server that was started with `base`."""
+    prepare(base)
+    return _servers[0].command(arguments, cwd, env)
 
 
 def run(
@@ -171,14 +226,14 @@ def run(
     base: Mapping[str, str],
     timeout: float,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end in a process forked from a server that was started with `base`."""
-    try:
-        server = _idle.pop()
-    except IndexError:
-        server = ForkServer(base)
-    done = server.run(arguments, cwd, env, timeout)
-    _idle.append(server)
-    return done
+    """Run the command to its end, and until its output is closed, as `subprocess.run` does."""
+    with start(arguments, cwd=cwd, env=env, base=base) as process:
+        try:
+            stdout, stderr = process.communicate(timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.wait(), stdout, stderr)
 
 
 def _can_be_given(words: Sequence[str]) -> bool:
@@ -194,7 +249,8 @@ def _read_all(readers: Sequence[int], deadline: float) -> list[bytes]:
         for reader in readers:
             selector.register(reader, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
+            ready = selector.select(None if left == math.inf else max(0.0, left))
             if not ready:
                 raise TimeoutError
             for key, _ in ready:

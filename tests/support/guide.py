@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.support.command import shell_environment
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.spans import SPAN
 
 BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
@@ -31,7 +32,7 @@ RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 STARTER = re.compile(r"^(  by +)\S+ on \S+$", re.MULTILINE)
 """Who started a run, and where: another on each machine."""
-TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])\d+(?:\.\d+)? ?(?:ms|s)\b")
+TOOK = re.compile(r"(?<!timed out after )(?<!timeout  )(?<![\d.])" + SPAN + r"\b")
 
 
 def settled(text: str) -> str:

@@ -27,7 +27,7 @@ Imports = dict[str, set[str]]
 
 def imports_between_rooms() -> Imports:
     """Return the rooms that each room imports, directly."""
-    graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
+    graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
     rooms = {room_of(module) for module in graph.modules if module != PACKAGE} - NOT_ROOMS
     found: Imports = {room: set() for room in rooms}
     for module in graph.modules:

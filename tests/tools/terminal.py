@@ -28,6 +28,8 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from tests.support.spans import SPAN
+
 ROWS: Final = 60
 PLAIN: Final = Console(file=io.StringIO(), _environ={})
 _THEME: Final = TerminalTheme(
@@ -76,7 +78,9 @@ _BLINK: Final = 5
 _EXTENDED: Final = (38, 48)
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}")
 _CLOCK: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?Z?|\b\d\d:\d\d:\d\d\b")
-_DURATION: Final = re.compile(r"\b\d+(\.\d+)? ?(ms|s|m|min|h)\b( \d+ ?(ms|s|m|min)\b)?")
+_DURATION: Final = re.compile(
+    rf"\b(?:\d+(?:\.\d+)? ?(?:ms|s|m|min|h)\b(?: \d+ ?(?:ms|s|m|min)\b)?|{SPAN}\b)"
+)
 _PID: Final = re.compile(r"\bpid \d+")
 _SPINNER: Final = re.compile("[\u2801-\u28ff]")
 
