@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.constants import REPORT_FILE, __version__
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import have_passed, judge, signals_in_force
@@ -62,18 +63,25 @@ def prepare_resume(
         CheckpointError: there is no checkpoint, or it cannot be used.
         UsageError: the request contradicts what the run has done.
     """
-    run = resumable_run(config, saved or load_saved(config.output_path))
+    saved = saved or load_saved(config.output_path)
+    found = saved.as_kept if saved.rebuilt is None else None
+    return _prepared(config, saved, may_lack_values=may_lack_values)._replace(found=found)
+
+
+def _prepared(config: RunConfig, saved: SavedRun, *, may_lack_values: bool) -> Preparation:
+    run = resumable_run(config, saved)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
             refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
         _refuse_to_judge_elsewhere(run, where)
-        return _prepare_done(run, where)
+        return _prepare_done(run, where, _rebuilding_warnings(saved, config.output_path))
     if not may_lack_values:
         refuse_unknown_artifacts(_not_in(run.kept.completed, run.config.rerun))
     decision = decide(run)
     warnings = (
+        *_rebuilding_warnings(saved, config.output_path),
         *setting_warnings(config, run.settings),
         *_relocation_warnings(run.checkpoint, where),
     )
@@ -95,6 +103,11 @@ def _may_reach_stages(run: ResumableRun) -> bool:
     signals = signals_in_force(config.gates, checkpoint.gate_signals, config.gate_sources)
     guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
     return not guards_stages or have_passed(judge(signals), MANDATORY_GATES)
+
+
+def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
+    """Warn that the record is not the one that its checkpoint had."""
+    return () if saved.rebuilt is None else (saved.rebuilt.sentence(output / CHECKPOINT_FILE),)
 
 
 def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
@@ -151,7 +164,7 @@ def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> Resum
     )
 
 
-def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
+def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ...]) -> Preparation:
     """Prepare a visit, which does nothing but record that every completed stage is skipped."""
     config, checkpoint = run.config, run.checkpoint
     clock = clock_of(config)
@@ -161,6 +174,7 @@ def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
         clock,
         warnings=run.masker.mask_all(
             (
+                *warnings,
                 *setting_warnings(config, run.settings),
                 *_relocation_warnings(checkpoint, where),
                 *_report_warnings(run),
@@ -187,9 +201,7 @@ def _prepare_continuation(
 ) -> Preparation:
     config, found = run.config, run.checkpoint
     clock = clock_of(config)
-    settled = found.attempt_interrupted(
-        error="interrupted: its orchestrator ended without recording how it ended"
-    )
+    settled = found.attempt_interrupted()
     number = found.invocation.last_number + 1
     signals = signals_in_force(
         config.gates, found.gate_signals, config.gate_sources, signal_given(config, clock, number)

@@ -4,7 +4,7 @@ Reading a file without believing it is checkpoint_reader.py's duty, writing it r
 """
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field
 
@@ -40,6 +40,9 @@ from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
+
+UNSEEN: Final = "interrupted: its orchestrator ended without recording how it ended"
+"""The error of an attempt whose end nobody saw."""
 
 
 class Checkpoint(StrictModel):
@@ -241,12 +244,16 @@ class Checkpoint(StrictModel):
         return self.invocations if has_looped else folded(self.invocations)
 
     def taken(self, transition: TransitionRecord, **invocation_changes: Any) -> Self:
-        """Take a transition; a loop leaves no completion in force of the stages that it repeats."""
+        """Take a transition; a loop leaves no completion in force of the stages that it repeats.
+
+        An attempt that was begun and never made is none.
+        """
         transitions = (*self.invocation.transitions, transition)
         draft = self.with_invocation(transitions=transitions, **invocation_changes)
         changes = {
             "current_state": transition.dest,
             "completions": self._in_force_without(self.repeated_by(transition)),
+            "open_attempt": None,
         }
         return draft.model_copy(update=changes)
 
@@ -269,7 +276,7 @@ class Checkpoint(StrictModel):
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)
 
-    def attempt_interrupted(self, *, error: str) -> Self:
+    def attempt_interrupted(self, *, error: str = UNSEEN) -> Self:
         """End the open attempt, if there is one, as one whose end nobody saw."""
         if self.open_attempt is None:
             return self

@@ -13,38 +13,20 @@ from pydantic import Field, TypeAdapter
 from fsm_orchestrator.model.base import (
     Count,
     Ordinal,
-    RunId,
-    SchemaVersion,
     Sha256,
     StateName,
-    StrictModel,
     Timestamp,
 )
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
+from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
+from fsm_orchestrator.record.record_events import (
+    AttemptBegun,
+    InvocationsMoved,
+    RecordBegun,
+    RecordKept,
+)
 from fsm_orchestrator.vocabulary import Containment, EventName, ExecutionMode, Outcome, OutputStream
-
-
-class Event(StrictModel):
-    """The fields of every line."""
-
-    schema_version: SchemaVersion = Field(description="Version of this format.")
-    seq: Ordinal = Field(description="Number of the line in its file, from 1 without gaps.")
-    at: Timestamp = Field(description="When it was logged, in UTC.")
-    run_id: RunId = Field(description="Identifies the run, over all its invocations.")
-
-
-class RunEvent(Event):
-    """The fields of every line of a run that began."""
-
-    state: StateName = Field(description="The last state that was made durable.")
-
-
-class StageEvent(RunEvent):
-    """The fields of every line about an attempt of a stage."""
-
-    stage: StateName = Field(description="Name of the stage.")
-    attempt: Ordinal = Field(description="Number of the attempt, from 1 over all invocations.")
 
 
 class RunStarted(RunEvent):
@@ -311,8 +293,11 @@ class RunCrashed(RunEvent):
 
 EventLine: TypeAlias = Annotated[
     RunStarted
+    | RecordBegun
+    | RecordKept
     | TransitionTaken
     | GateDecided
+    | AttemptBegun
     | StageStarted
     | StageOutput
     | StageSlow
@@ -323,6 +308,7 @@ EventLine: TypeAlias = Annotated[
     | StageSkipped
     | RunWarning
     | AttemptInterrupted
+    | InvocationsMoved
     | ClosureRefused
     | RecordingFailed
     | RunRefused

@@ -12,7 +12,7 @@ import json
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
 
 CHUNK_BYTES: Final = 64 * 1024
+FOREIGN_LINES_MAX: Final = 1_000
+"""The lines that are passed over in search of an event of ours."""
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """The longest line that is looked at: no event comes near it."""
 _NEWLINE: Final = b"\n"
@@ -122,11 +124,17 @@ def start_of_line(descriptor: int, before: int) -> int:
     return 0
 
 
-def seq_of(line: bytes) -> int | None:
-    """Return the number of an event's line; None if it is no line of ours."""
+def document_of(line: bytes) -> dict[str, Any] | None:
+    """Return what an event's line holds; None if it is no line of ours."""
     with contextlib.suppress(ValueError, RecursionError):
-        event = json.loads(line)
+        event: Any = json.loads(line)
         seq = event.get("seq") if isinstance(event, dict) else None
         if type(seq) is int and 0 < seq <= BYTES_MAX:
-            return seq
+            return dict(event)
     return None
+
+
+def seq_of(line: bytes) -> int | None:
+    """Return the number of an event's line; None if it is no line of ours."""
+    event = document_of(line)
+    return None if event is None else int(event["seq"])

@@ -15,7 +15,8 @@ from typing import get_args
 import pytest
 
 from fsm_orchestrator.cli.parser.run_options import output_options
-from fsm_orchestrator.record.events import Event, EventLine, RunEvent, StageEvent
+from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
+from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.stages.output_lines import LINE_BYTES_MAX, LINES_MAX
 
 GUIDE = Path(__file__).parents[2] / "docs" / "events.md"

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fsm_orchestrator import RunConfig, StageGiven, load_report
+from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.disk.files import TEMPORARY_SUFFIX
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.execution import StageExecution
@@ -211,20 +212,32 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 
 def checkpoint_in(directory: Path) -> Checkpoint | None:
-    """Return the checkpoint in a directory, None if there is none. A bad one fails the test."""
-    path = directory / CHECKPOINT
-    return _parsed(path.read_bytes()) if path.exists() else None
+    """Return the record in a directory, as a resume finds it; None if there is none.
+
+    One that is torn, and whose events were lost before any step was durable, is none: nothing has
+    been started then, and `assert_truth` holds that. Any other bad one fails the test.
+    """
+    files = (CHECKPOINT, EVENTS, INVOCATIONS_FILE)
+    content = [
+        path.read_bytes() if path.exists() else b"" for path in map(directory.joinpath, files)
+    ]
+    return _loaded(directory, *content) if (directory / CHECKPOINT).exists() else None
 
 
 @lru_cache(maxsize=8)
-def _parsed(checkpoint: bytes) -> Checkpoint:
-    """Read a checkpoint once: it is looked at several times, and reading is most of the work."""
-    return checkpoint_reader.parse(checkpoint, CHECKPOINT)
+def _loaded(directory: Path, *content: bytes) -> Checkpoint | None:
+    """Read a record once: it is looked at several times, and reading is most of the work."""
+    try:
+        return checkpoint_reader.load(directory)
+    except checkpoint_reader.TornError:
+        assert b'"transition"' not in content[1], "there are steps in the events"
+        return None
 
 
 def report_in(directory: Path) -> Report | None:
-    """Return the report in a directory, None if there is none. A bad one fails the test."""
-    return load_report(directory) if (directory / REPORT).exists() else None
+    """Return the report in a directory; None if there is none, or a power cut took its content."""
+    path = directory / REPORT
+    return load_report(directory) if path.exists() and path.stat().st_size else None
 
 
 def begun_checkpoint(desk: Desk) -> Checkpoint | None:
@@ -354,9 +367,12 @@ OF_A_STAGE: Final = {
 }
 
 
-OF_THE_DISTURBANCE: Final = ("had been written", "runs with other settings than before")
-"""What only the warnings of a run that was disturbed say: events went down with the machine, and
-values that are gone were given again."""
+OF_THE_DISTURBANCE: Final = (
+    *("had been written", "runs with other settings than before"),
+    *("behind the events", "was torn"),
+)
+"""What only the warnings of a run that was disturbed say: events went down with the machine, values
+that are gone were given again, and the record was made again from the events."""
 
 
 def normalised(report: Report) -> dict[str, Any]:
