@@ -31,6 +31,7 @@ _SIGNS: Final = {
     LOCK_FILE: '"run_id"',
 }
 """What is in the beginning of each file if a run of ours wrote it: found in a cut one, too."""
+_BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = re.compile(
     r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
 )
@@ -44,8 +45,9 @@ def is_of_a_run(output: Path) -> bool:
 def foreign_names(output: Path) -> tuple[str, ...]:
     """Return what has a name of ours in the directory, and no run of ours made.
 
-    A directory in a file's place is not among them: the run itself says that it is in the way. An
-    empty file holds nothing of anybody: a power cut leaves some.
+    A directory in a file's place is not among them: the run itself says that it is in the way. A
+    file that is empty, or begins with a block of zeros, holds nothing of anybody: a power cut
+    leaves some.
     """
     is_ours = is_of_a_run(output)
     paths = () if is_ours else (output / name for name in RUN_FILES)
@@ -60,7 +62,12 @@ def _holds_something(path: Path) -> bool:
     if not os.path.lexists(path) or os.path.isdir(path):
         return False
     status = os.lstat(path)
-    return kind_of(status) is not None or status.st_size > 0
+    if kind_of(status) is not None:
+        return True
+    try:
+        return status.st_size > 0 and bool(peek.beginning(path)[:_BLOCK_BYTES].strip("\0"))
+    except OSError:
+        return True
 
 
 def _is_foreign(logs: Path, *, is_ours: bool) -> bool:

@@ -233,8 +233,8 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 def _unreadable(data: bytes, name: str, why: str) -> CheckpointError:
     """Return the error of a file that is no JSON: torn, if a power cut can have left it so."""
-    is_of_ours = data.startswith(_BEGINNING[: len(data)])
-    is_torn = not data.strip(b"\0") or (is_of_ours and (_HOLE in data or not data.endswith(_END)))
+    is_cut = data.startswith(_BEGINNING[: len(data)]) and not data.endswith(_END)
+    is_torn = is_cut or _HOLE in data or not data.strip(b"\0")
     kind = TornError if is_torn else CheckpointError
     return kind(f"cannot resume from {name}: {why}", remedy=REMEDY)
 

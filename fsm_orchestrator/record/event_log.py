@@ -24,6 +24,7 @@ from fsm_orchestrator.record.events_mark import (
     FOREIGN_LINES_MAX,
     EventsMark,
     LostEvents,
+    hole_in,
     line_before,
     lost_events,
     mark_of,
@@ -214,9 +215,15 @@ class EventFile:
             os.close(self._descriptor)
 
     def _repair(self) -> int:
-        """Cut a torn last line; return the number of the last event, 0 if there is none."""
+        """Cut what a crash has torn; return the number of the last event, 0 if there is none.
+
+        That is the last line, and, where a power cut has left a hole in what was not durable, all
+        from there.
+        """
         size_bytes = os.fstat(self._descriptor).st_size
-        end = start_of_line(self._descriptor, size_bytes)
+        durable_bytes = 0 if self.mark is None else self.mark.size_bytes
+        whole = size_bytes if self.lost else hole_in(self._descriptor, durable_bytes, size_bytes)
+        end = start_of_line(self._descriptor, whole)
         if end < size_bytes:
             files.truncate(self._descriptor, end)
         for _ in range(FOREIGN_LINES_MAX):

@@ -112,6 +112,17 @@ def line_before(descriptor: int, end: int) -> bytes:
     return line if line.endswith(_NEWLINE) else b""
 
 
+def hole_in(descriptor: int, start: int, end: int) -> int:
+    """Return the offset of the first byte that no line can have between two; `end` if none is."""
+    while start < end:
+        chunk = os.pread(descriptor, min(CHUNK_BYTES, end - start), start)
+        found = chunk.find(b"\0")
+        if found >= 0:
+            return start + found
+        start += max(1, len(chunk))
+    return end
+
+
 def start_of_line(descriptor: int, before: int) -> int:
     """Return the offset behind the last newline that stands before another offset; 0 if none."""
     end = max(0, before)

@@ -141,6 +141,10 @@ class Disk:
                 return call(*args)
         return None
 
+    def node_of(self, path: Path) -> File | Directory:
+        """What is called so now."""
+        return self._nodes[path.stat().st_ino]
+
     def torn(self, descriptor: int, data: bytes) -> Tree:
         """What is there when a write ends half-way."""
         written = str(self._paths[descriptor].relative_to(self.root))
