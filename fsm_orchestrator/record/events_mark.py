@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -92,12 +93,17 @@ def lost_events(
     except FileNotFoundError:
         return LostEvents(Loss.MISSING, path, mark)
     try:
-        size_bytes = os.fstat(descriptor).st_size
-        if size_bytes < mark.size_bytes:
-            return LostEvents(Loss.SHORTER, path, mark, size_bytes)
-        line = line_before(descriptor, mark.size_bytes)
+        return lost_in(descriptor, path, mark)
     finally:
         os.close(descriptor)
+
+
+def lost_in(descriptor: int, path: Path, mark: EventsMark) -> LostEvents | None:
+    """Hold the open events file against its mark; as `lost_events`."""
+    size_bytes = os.fstat(descriptor).st_size
+    if size_bytes < mark.size_bytes:
+        return LostEvents(Loss.SHORTER, path, mark, size_bytes)
+    line = line_before(descriptor, mark.size_bytes)
     if mark_of(mark.last_seq, mark.size_bytes, line) != mark:
         return LostEvents(Loss.CHANGED, path, mark, size_bytes)
     return None
@@ -110,6 +116,23 @@ def line_before(descriptor: int, end: int) -> bytes:
         return b""
     line = os.pread(descriptor, end - start, start)
     return line if line.endswith(_NEWLINE) else b""
+
+
+def lines_backwards(descriptor: int, end: int) -> Iterator[bytes]:
+    """Yield the whole lines before an offset of an open file, the last one first."""
+    rest = b""
+    while end > 0:
+        start = max(0, end - CHUNK_BYTES)
+        chunk = os.pread(descriptor, end - start, start) + rest
+        first = chunk.find(_NEWLINE) + 1 if start else 0
+        if start and first in {0, len(chunk)}:  # no line is whole yet
+            rest = chunk
+            if len(rest) > LINE_BYTES_MAX:
+                return
+        else:
+            rest = chunk[:first]
+            yield from reversed(chunk[first:].split(_NEWLINE)[:-1])
+        end = start
 
 
 def hole_in(descriptor: int, start: int, end: int) -> int:

@@ -7,12 +7,13 @@ one that lacks the last step. Any other difference is nothing that this program 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -23,8 +24,8 @@ from fsm_orchestrator.record.events_mark import (
     FOREIGN_LINES_MAX,
     LINE_BYTES_MAX,
     document_of,
-    line_before,
-    lost_events,
+    lines_backwards,
+    lost_in,
     start_of_line,
 )
 from fsm_orchestrator.text.phrases import counted
@@ -33,6 +34,24 @@ from fsm_orchestrator.vocabulary import EventName
 if TYPE_CHECKING:
     from fsm_orchestrator.record.events import EventLine
 
+TOLD: Final = frozenset(
+    {
+        *(EventName.RECORD_BEGUN, EventName.RECORD_KEPT, EventName.INVOCATIONS_MOVED),
+        *(EventName.TRANSITION, EventName.GATE_DECIDED, EventName.WARNING),
+        *(EventName.ATTEMPT_BEGUN, EventName.ATTEMPT_INTERRUPTED),
+        *(EventName.STAGE_ENDED, EventName.STAGE_SKIPPED, EventName.STAGE_RETRYING),
+        *(EventName.CLOSURE_REFUSED, EventName.RECORDING_FAILED, EventName.RUN_ENDED),
+    }
+)
+"""The events that tell of the record; the others only say how it came to it."""
+STEPS: Final = frozenset(
+    {
+        *(EventName.TRANSITION, EventName.ATTEMPT_BEGUN, EventName.STAGE_RETRYING),
+        EventName.RUN_ENDED,
+    }
+)
+"""Those of them that can make what was before them count."""
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ELOOP})
 _READ_BYTES: Final = 1024 * 1024
 
 
@@ -86,17 +105,17 @@ def caught_up(checkpoint: Checkpoint, directory: Path) -> Rebuilt | None:
             otherwise.
         OSError: they cannot be read.
     """
-    path = directory / EVENTS_FILE
-    if lost_events(path, checkpoint.events) is not None:
-        return None  # it is told when the run is resumed
+    path, mark = directory / EVENTS_FILE, checkpoint.events
     try:
         descriptor = files.open_regular(path)
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None  # it is told when the run is resumed
+        raise
     try:
-        size_bytes = os.fstat(descriptor).st_size
-        later, end = _lines_after(descriptor, size_bytes, checkpoint.last_event_seq)
-        _check_last_step(checkpoint, descriptor, end)
+        if mark is not None and lost_in(descriptor, path, mark) is not None:
+            return None  # likewise
+        later = _lines_behind(checkpoint, descriptor)
     finally:
         os.close(descriptor)
     return _followed(checkpoint, later)
@@ -109,10 +128,10 @@ def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
         if line.seq != expected:
             break  # a hole: what is behind it was not durable
         following.append(line)
-    from fsm_orchestrator.record.redo import STEPS, TOLD, ContradictionError, Redo  # noqa: PLC0415 - rare
-
     if all(line.name not in STEPS for line in following):
         return None
+    from fsm_orchestrator.record.redo import ContradictionError, Redo  # noqa: PLC0415 - rare
+
     redo = Redo(checkpoint)
     try:
         for line in following:
@@ -131,7 +150,7 @@ def made_again(directory: Path) -> Rebuilt | None:
     Raises:
         OSError: they cannot be read.
     """
-    from fsm_orchestrator.record.redo import TOLD, ContradictionError, Redo  # noqa: PLC0415 - rare
+    from fsm_orchestrator.record.redo import ContradictionError, Redo  # noqa: PLC0415 - rare
 
     descriptor = files.open_regular(directory / EVENTS_FILE)
     redo, expected = Redo(None), 0
@@ -161,46 +180,42 @@ def _parsed(text: bytes) -> EventLine:
         raise ContradictionError("they have a line that this program does not write") from error
 
 
-def _lines_after(descriptor: int, size_bytes: int, seq: int) -> tuple[list[_Line], int]:
-    """Return the whole lines behind event `seq`, and where that one ends."""
-    end, foreign = start_of_line(descriptor, size_bytes), 0
-    found: list[_Line] = []
-    while end > 0 and foreign < FOREIGN_LINES_MAX:
-        text = line_before(descriptor, end)
-        line = _line_of(text)
-        if line is not None and line.seq <= seq:
-            break
-        if line is None:
-            foreign += 1
-        else:
-            found.append(line)
-        end = end - len(text) if text else start_of_line(descriptor, end - 1)
-    return found[::-1], end
+def _lines_behind(checkpoint: Checkpoint, descriptor: int) -> list[_Line]:
+    """Return the whole lines behind the last event that a checkpoint knows of.
 
-
-def _check_last_step(checkpoint: Checkpoint, descriptor: int, end: int) -> None:
-    """Hold the last transition that the events have, up to the checkpoint's own, against it.
+    The last transition before them is held against it.
 
     Raises:
         ContradictedError: the record has another in its place, or none.
     """
-    for _ in range(FOREIGN_LINES_MAX):
-        text = line_before(descriptor, end)
-        if not text:
-            return
+    found: list[_Line] = []
+    others = 0
+    end = start_of_line(descriptor, os.fstat(descriptor).st_size)
+    for text in lines_backwards(descriptor, end):
         line = _line_of(text)
-        if line is not None and line.name == EventName.TRANSITION:
+        if line is not None and line.seq > checkpoint.last_event_seq:
+            found.append(line)
+        elif line is not None and line.name == EventName.TRANSITION:
+            _check_last_step(checkpoint, json.loads(text))
             break
-        end -= len(text)
-    else:
+        else:
+            others += 1
+            if others > FOREIGN_LINES_MAX:
+                break
+    return found[::-1]
+
+
+def _check_last_step(checkpoint: Checkpoint, told: dict[str, Any]) -> None:
+    transition = told.get("transition")
+    if told.get("run_id") != checkpoint.run_id or not isinstance(transition, dict):
         return
-    told = json.loads(text)
-    if told.get("run_id") != checkpoint.run_id or not isinstance(told.get("transition"), dict):
-        return
-    seq, dest = (told["transition"].get(key) for key in ("seq", "dest"))
+    seq, dest = transition.get("seq"), transition.get("dest")
     kept = next((one for one in checkpoint.transitions if one.seq == seq), None)
-    is_moved = checkpoint.last_seq >= seq and all(one.seq > seq for one in checkpoint.transitions)
-    if (kept is None and not is_moved) or (kept is not None and kept.dest != dest):
+    if kept is not None:
+        is_so = kept.dest == dest
+    else:  # it has been moved out, or one of several that were folded
+        is_so = type(seq) is int and seq <= checkpoint.last_seq
+    if not is_so:
         raise ContradictedError(f"their transition {seq} is to {dest!r}")
 
 

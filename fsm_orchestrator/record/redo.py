@@ -8,7 +8,7 @@ such line of an invocation never became the run's. Pure.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -34,25 +34,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
-from fsm_orchestrator.vocabulary import Containment, Ending, EventName
-
-TOLD: Final = frozenset(
-    {
-        *(EventName.RECORD_BEGUN, EventName.RECORD_KEPT, EventName.INVOCATIONS_MOVED),
-        *(EventName.TRANSITION, EventName.GATE_DECIDED, EventName.WARNING),
-        *(EventName.ATTEMPT_BEGUN, EventName.ATTEMPT_INTERRUPTED),
-        *(EventName.STAGE_ENDED, EventName.STAGE_SKIPPED, EventName.STAGE_RETRYING),
-        *(EventName.CLOSURE_REFUSED, EventName.RECORDING_FAILED, EventName.RUN_ENDED),
-    }
-)
-"""The events that tell of the record; the others only say how it came to it."""
-STEPS: Final = frozenset(
-    {
-        *(EventName.TRANSITION, EventName.ATTEMPT_BEGUN, EventName.STAGE_RETRYING),
-        EventName.RUN_ENDED,
-    }
-)
-"""Those of them that can make what was before them count."""
+from fsm_orchestrator.vocabulary import Containment, Ending
 
 
 class ContradictionError(ValueError):
