@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ _SIGNS: Final = {
     LOCK_FILE: '"run_id"',
 }
 """What is in the beginning of each file if a run of ours wrote it: found in a cut one, too."""
+_BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = re.compile(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
 )
@@ -43,14 +45,22 @@ _DIRECTORIES: Final = {LOGS_DIRECTORY: _LOG_NAME, EVIDENCE_DIRECTORY: _EVIDENCE_
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    return any(sign in _beginning(output / name) for name, sign in _SIGNS.items())
+    names: Collection[str]
+    try:
+        names = _SIGNS.keys() & set(os.listdir(output))
+    except FileNotFoundError:
+        return False
+    except OSError:  # one may look at what is in a directory that one may not list
+        names = _SIGNS.keys()
+    return any(_SIGNS[name] in _beginning(output / name) for name in names)
 
 
 def foreign_names(output: Path) -> tuple[str, ...]:
     """Return what has a name of ours in the directory, and no run of ours made.
 
-    A directory in a file's place is not among them: the run itself says that it is in the way. An
-    empty file holds nothing of anybody: a power cut leaves some.
+    A directory in a file's place is not among them: the run itself says that it is in the way. A
+    file that is empty, or begins with a block of zeros, holds nothing of anybody: a power cut
+    leaves some.
     """
     is_ours = is_of_a_run(output)
     paths = () if is_ours else (output / name for name in RUN_FILES)
@@ -66,7 +76,12 @@ def _holds_something(path: Path) -> bool:
     if not os.path.lexists(path) or os.path.isdir(path):
         return False
     status = os.lstat(path)
-    return kind_of(status) is not None or status.st_size > 0
+    if kind_of(status) is not None:
+        return True
+    try:
+        return status.st_size > 0 and bool(peek.beginning(path)[:_BLOCK_BYTES].strip("\0"))
+    except OSError:
+        return True
 
 
 def _is_foreign(place: Path, pattern: re.Pattern[str], *, is_ours: bool) -> bool:

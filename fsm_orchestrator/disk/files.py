@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from fsm_orchestrator.vocabulary import Operation
 
 TEMPORARY_SUFFIX: Final = ".tmp"
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FDATASYNC: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -57,7 +57,7 @@ def perform(
 
 
 class StagedFile(NamedTuple):
-    """Bytes that are durable beside `path` under a temporary name, waiting to take its place."""
+    """Bytes beside `path` under a temporary name, waiting to take its place."""
 
     path: Path
     temporary: Path
@@ -87,9 +87,14 @@ class StagedFile(NamedTuple):
 
 
 def stage_file(
-    path: Path, data: bytes, *, mode: int = 0o666, within: HeldDirectory | None = None
+    path: Path,
+    data: bytes,
+    *,
+    mode: int = 0o666,
+    within: HeldDirectory | None = None,
+    is_durable: bool = True,
 ) -> StagedFile:
-    """Write `data` durably under a temporary name in the directory of `path`.
+    """Write `data` under a temporary name in the directory of `path`, durably unless told else.
 
     The temporary name is new and cannot be guessed, so nothing can lie in wait for it. What a kill
     leaves behind is removed by stale.py. `mode` is subject to the umask.
@@ -99,7 +104,8 @@ def stage_file(
         descriptor = make_new(staged.temporary, mode=mode, within=within)
         try:
             write_all(descriptor, data)
-            sync(descriptor)
+            if is_durable:
+                sync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -264,6 +270,11 @@ def sync(descriptor: int) -> None:
     perform(SystemCall.FSYNC, os.fsync, descriptor)
 
 
+def sync_data(descriptor: int) -> None:
+    """Make what was written to an open file durable, and of its own facts the size alone."""
+    perform(SystemCall.FSYNC, _FDATASYNC, descriptor)
+
+
 def remove(path: Path) -> None:
     """Remove a file if there is one."""
     with contextlib.suppress(FileNotFoundError):
@@ -280,20 +291,6 @@ def open_lock(path: Path, *, may_make: bool, within: HeldDirectory | None = None
     """Open a regular file to be locked and written; return its descriptor."""
     flags = os.O_RDWR | (os.O_CREAT if may_make else 0)
     return _open_regular(_place(path, within), flags, is_link_good=False)
-
-
-def lock(descriptor: int) -> None:
-    """Take the exclusive lock of an open file or directory, without waiting.
-
-    Raises:
-        BlockingIOError: another process has it.
-    """
-    perform(SystemCall.LOCK, fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def unlock(descriptor: int) -> None:
-    """Release what `lock` took, even if another process has a copy of the descriptor."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def open_regular(

@@ -33,6 +33,7 @@ class HeldDirectory:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
+        self._name = os.fspath(path)  # once: it is confirmed before each operation
 
     @property
     def identity(self) -> Identity:
@@ -45,5 +46,5 @@ class HeldDirectory:
         Raises:
             OSError: it was removed or moved, or something else has taken its place.
         """
-        if identity_of(os.stat(self.path)) != self.identity:
+        if identity_of(os.stat(self._name)) != self.identity:
             raise OSError(errno.ESTALE, MOVED, str(self.path))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -128,7 +129,7 @@ class OutputLock(HeldDirectory):
         for descriptor in (self.file, self.descriptor):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
-                    files.unlock(descriptor)  # a forked process may have a copy of it
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked process may have a copy of it
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
 
@@ -175,7 +176,8 @@ def _flock(descriptor: int, path: Path) -> None:
     """
     for _ in range(LOOKERS_TRIES):
         try:
-            files.lock(descriptor)
+            exclusively = fcntl.LOCK_EX | fcntl.LOCK_NB
+            files.perform(SystemCall.LOCK, fcntl.flock, descriptor, exclusively)
         except BlockingIOError:
             holder = _read_holder(path)
             if holder.pid is not None:

@@ -28,6 +28,7 @@ from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
+from fsm_orchestrator.record.settings_part import settings_since
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError
@@ -97,6 +98,7 @@ class RunContext:
             version=draft.version,
             **about,
         )
+        self._log_record()
         leftover = self.preparation.leftover
         if leftover is not None and draft.invocation.number == 1:
             self.emit_interrupted(leftover, ended_pids, None, None)
@@ -112,6 +114,20 @@ class RunContext:
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
 
+    def _log_record(self) -> None:
+        """Log what the record begins with: what is new in it, where the log has the rest."""
+        found, draft = self.preparation.found, self.recorder.draft
+        draft = draft.with_invocation(warnings=())  # they are logged one by one
+        if found is None or found.home != draft.home or not self._event_file.is_continued:
+            self.log.emit(EventName.RECORD_KEPT, level="debug", record=draft)
+            return
+        self.log.emit(
+            EventName.RECORD_BEGUN,
+            level="debug",
+            invocation=draft.invocation,
+            settings=settings_since(found, draft),
+        )
+
     def _note_missing_events(self) -> None:
         """Warn of events that are gone with their whole file, or went down with the machine."""
         if self._event_file.failure is not None:
@@ -125,6 +141,16 @@ class RunContext:
                 f" {self._event_file.found_seq}, and {known} had been written: the machine went"
                 " down before they were on disk, or they were removed"
             )
+
+    def move_old_invocations(self) -> None:
+        """Move the oldest invocations out of a long record.
+
+        Raises:
+            RecordingError: they cannot be moved.
+        """
+        moved = self.recorder.move_old_invocations()
+        if moved is not None:
+            self.log.emit(EventName.INVOCATIONS_MOVED, level="debug", file=moved)
 
     def check_earlier_events(self) -> None:
         """Raise if the events of earlier invocations were cut or changed.
@@ -240,6 +266,11 @@ class RunContext:
             self._event_file.recover()
         return is_freed
 
+    def log_record_again(self) -> None:
+        """Log the whole record, if events could not be written meanwhile and now they can."""
+        if self._event_file.has_gaps and self._event_file.failure is None:
+            self.log.emit(EventName.RECORD_KEPT, level="debug", record=self.recorder.draft)
+
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""
         failure = own_failure(self.run_id, operation, error=self.masker.mask(error), at=self.now())
@@ -303,7 +334,7 @@ class RunContext:
         self.recorder.update_invocation(**self.ending(exit_code))
 
     def emit_end(self, outcome: Outcome) -> None:
-        """Log that the invocation has ended, and make the log durable.
+        """Log that the invocation has ended.
 
         `outcome` is what the report says; that report has been made, and its end is in the draft.
         """
@@ -318,4 +349,7 @@ class RunContext:
             finished_at=ended.finished_at,
             **({} if reach is None else {"containment": reach.value}),
         )
+
+    def sync_events(self) -> None:
+        """Make the log durable; what cannot be is as if it had not been logged."""
         self._event_file.sync()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import assert_never
 
 from fsm_orchestrator.disk.lock import OutputLock
+from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
@@ -21,6 +22,7 @@ from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
 from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of, signal_name
+from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -48,7 +50,10 @@ class Driver:
         self._interrupts = interrupts
         self._context = RunContext(preparation, home, log, event_file, caller)
         self._recorder = self._context.recorder
-        self._stages = EnterStage(self._context, interrupts, runner, caller.on_words)
+        self._beginnings = Beginnings(self._context, interrupts, runner)
+        self._stages = EnterStage(
+            self._context, interrupts, runner, self._beginnings, caller.on_words
+        )
         self._gates = EnterGate(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)
         self._machine = self._machine_in(draft.current_state)
@@ -80,7 +85,7 @@ class Driver:
             if failure is not None:
                 raise failure
             self._context.check_earlier_events()
-            self._recorder.move_old_invocations()
+            self._context.move_old_invocations()
             match self._first_trigger:
                 case None:
                     self._end.visit_done(self._stages)
@@ -132,7 +137,7 @@ class Driver:
     # -- the machine's callbacks ------------------------------------------------------------
 
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
-        """Make the transition durable, in checkpoint, report and log; raising, it is not taken."""
+        """Make the transition durable, in log, checkpoint and report; raising, it is not taken."""
         self._context.note_listener()
         before, log_before = self._recorder.draft, self._context.log
         mask = self._context.masker.mask
@@ -148,21 +153,38 @@ class Driver:
         )
         outcome = before.lifecycle.states[dest].outcome
         changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)
-        self._recorder.take(record, partial(self._last_look, fact.trigger, outcome), **changes)
-        self._context.log = self._context.log.bind(state=dest)
-        self._context.log.emit(EventName.TRANSITION, transition=record)
-        if outcome is not None:
-            self._context.emit_end(outcome)
+        self._recorder.draft = before.taken(record, **changes)
         try:
-            self._context.check_events()
-        except OperationError:
-            self._recorder.undo(before)
-            self._context.log = log_before
+            attempt = self._beginnings.on_entering(before.lifecycle.states[dest])
+            self._context.log = log_before.bind(state=dest)
+            self._recorder.keep(
+                partial(self._log_step, record, attempt, outcome),
+                is_durable=not self._is_settled_by_the_next(fact.trigger, dest),
+                last_look=partial(self._last_look, fact.trigger, outcome),
+            )
+        except BaseException:
+            self._recorder.draft, self._context.log = before, log_before
             raise
-        if outcome is not None:
-            self._recorder.seal()
         if outcome is Outcome.DONE:
             self._context.forget_secrets()
+
+    def _log_step(
+        self, record: TransitionRecord, attempt: AttemptRecord | None, outcome: Outcome | None
+    ) -> None:
+        """Log a transition with the attempt that it begins, or the end that it brings."""
+        self._context.log.emit(EventName.TRANSITION, transition=record)
+        if attempt is not None:
+            self._beginnings.log(attempt)
+        if outcome is not None:
+            self._context.emit_end(outcome)
+
+    def _is_settled_by_the_next(self, trigger: Trigger, dest: str) -> bool:
+        """Say whether a transition need not be durable before the next one is.
+
+        The start of an invocation at its gates permits nothing that a crash could lose.
+        """
+        kind = self._recorder.draft.lifecycle.states[dest].kind
+        return trigger in {Trigger.START, Trigger.RESUME} and kind is StateKind.GATE
 
     def _last_look(self, trigger: Trigger, outcome: Outcome | None) -> None:
         """Call off what would settle a success, or close the run, if that is to end by now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from functools import partial
 from typing import Any, assert_never
 
 from fsm_orchestrator.engine.context import RunContext
@@ -66,11 +67,7 @@ class RunEnd:
             if completion is not None:
                 stages.skip(completion)
         self._context.finish(self._code_of_visit())
-        self._context.check_events()
-        self._recorder.save_with_report()
-        self._context.emit_end(Outcome.DONE)
-        self._context.check_events()
-        self._recorder.seal()
+        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
         self._context.forget_secrets()
 
     def _code_of_visit(self) -> ExitCode:
@@ -128,6 +125,7 @@ class RunEnd:
             failure, execution=self._context.add_own_failure(failure.operation, str(failure))
         )
         outcome = None if self._recorder.draft.is_done else Outcome.FAILED
+        self._context.log_record_again()
         try:
             is_kept = failure.operation in KEEP_CHECKPOINT
             if not is_kept or (has_room and failure.operation is Operation.CHECKPOINT_PERSIST):
@@ -138,6 +136,7 @@ class RunEnd:
         self._context.finish(ExitCode.FAILED)
         self._recorder.write_report_if_possible(outcome)
         self._context.emit_end(outcome or Outcome.DONE)
+        self._context.sync_events()
         return self._recorder.report(outcome)
 
     def cut_short(self, error: BaseException, machine: RunMachine) -> None:
@@ -182,9 +181,8 @@ class RunEnd:
             machine.fire(Fact(Trigger.RUN_ABORTED, cause))
             return
         self._context.finish(ExitCode.FAILED)
-        self._recorder.save_with_report(outcome)
-        self._context.emit_end(outcome or Outcome.DONE)
-        self._recorder.seal()
+        emit = partial(self._context.emit_end, outcome or Outcome.DONE)
+        self._recorder.keep(emit, outcome=outcome)
 
     def _emit_failure(self, failure: OperationError, **bound: Any) -> None:
         self._context.log.emit(

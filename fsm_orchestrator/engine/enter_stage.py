@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
-from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of, skipped
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.foreseen import foreseen_failure
@@ -48,8 +47,10 @@ class EnterStage:
         context: RunContext,
         interrupts: Interrupts,
         runner: ProcessRunner,
+        beginnings: Beginnings,
         on_words: OnWords | None,
     ) -> None:
+        self._beginnings = beginnings
         self._on_words = on_words
         self._interrupts = interrupts
         self._runner = runner
@@ -113,14 +114,16 @@ class EnterStage:
     def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy, retry: int) -> bool:
         """Record the failed attempt, and wait as the policy says; False when asked to end."""
         delay_ms = policy.wait_ms(retry)
-        self._recorder.save()
-        self._context.log.emit(
-            EventName.STAGE_RETRYING,
-            level="warning",
-            stage=failed.stage,
-            attempt=failed.attempt,
-            wait_ms=delay_ms,
-            max_attempts=policy.max_attempts,
+        self._recorder.keep(
+            partial(
+                self._context.log.emit,
+                EventName.STAGE_RETRYING,
+                level="warning",
+                stage=failed.stage,
+                attempt=failed.attempt,
+                wait_ms=delay_ms,
+                max_attempts=policy.max_attempts,
+            )
         )
         deadline = time.monotonic() + delay_ms / 1000
         while self._interrupts.first is None and time.monotonic() < deadline:
@@ -146,15 +149,10 @@ class EnterStage:
         )
 
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
-        reach = self._note_reach()
-        attempt = self._next_attempt(stage)
-        settings = self._preparation.settings[stage]
-        if not settings.is_known:
-            raise InternalError(f"values are missing for {stage!r}, which must run")
+        attempt = self._beginnings.here(stage)
         limits = self._preparation.limits_of(stage)
+        settings = self._preparation.settings[stage]
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
-        self._recorder.draft = self._recorder.draft.attempt_begun(attempt)
-        self._recorder.save()
         log.emit(
             EventName.STAGE_STARTED,
             command=self._context.masker.mask(settings.command),
@@ -164,7 +162,7 @@ class EnterStage:
             kill_grace_ms=limits.kill_grace_ms,
             attempt_of_cycle=1 + self._recorder.draft.attempts_made(stage),
             max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
-            containment=reach.value,
+            containment=self._beginnings.reach.value,
             is_default_timeout=self._preparation.has_default_timeout(stage),
         )
         self._context.check_events()
@@ -229,19 +227,6 @@ class EnterStage:
                 stage=execution.stage,
             )
 
-    def _note_reach(self) -> Containment:
-        """Record how far the ending of processes reaches here, before there is one."""
-        reach = self._runner.reach()
-        if self._recorder.draft.invocation.containment is Containment.PROCESS_GROUP:
-            reach = Containment.PROCESS_GROUP  # the record is about all of the invocation
-        self._recorder.update_invocation(containment=reach)
-        if self._runner.unable:
-            self._context.warn(
-                "processes that leave their group and session cannot be found and ended here:"
-                f" {self._runner.unable}"
-            )
-        return reach
-
     def _note_loss(self, stage: str) -> None:
         """Record that the ending of processes did not reach as far as it was said to."""
         self._recorder.update_invocation(containment=Containment.PROCESS_GROUP)
@@ -264,35 +249,13 @@ class EnterStage:
         if attempt is not None:
             end_leftovers(attempt, 0)
 
-    def _next_attempt(self, stage: str) -> AttemptRecord:
-        draft = self._recorder.draft
-        number = draft.next_attempt(stage)
-        reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
-        if number > 1 and draft.cycle_of(stage) > 1 and not draft.attempts_made(stage):
-            reason = "sent back for rework"
-        if stage in draft.invocation.rerun:
-            reason = "run again as asked"
-        keeper = self._runner.keeper()
-        return AttemptRecord(
-            stage=stage,
-            cycle=draft.cycle_of(stage),
-            attempt=number,
-            reason=reason,
-            token=os.urandom(16).hex(),
-            started_at=self._context.now(),
-            pid=None,
-            pid_identity=None,
-            keeper_pid=None if keeper is None else keeper.pid,
-            keeper_identity=None if keeper is None else keeper.identity,
-        )
-
     def _on_started(self, pid: int) -> None:
         draft = self._recorder.draft
         if draft.open_attempt is not None:
             known = {"pid": pid, "pid_identity": identity(pid)}
             attempt = draft.open_attempt.model_copy(update=known)
             self._recorder.draft = draft.attempt_begun(attempt)
-            self._recorder.save()
+            self._recorder.refresh()
 
     def _on_slow(
         self, stage: str, log: RunLogger, elapsed_ms: int, stdout_tail: str, stderr_tail: str

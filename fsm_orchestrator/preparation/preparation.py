@@ -70,6 +70,7 @@ class Preparation(NamedTuple):
         checkpoint: the record to begin with; its last invocation is this one.
         masker: of secrets, for all that is written.
         output_masker: of secrets and settings, for what stages print.
+        found: the record that it goes on from, as it was found; None for a new run.
         settings: settings of every stage that has a binary, exact where the stage is to run.
         first_trigger: the first fact; None when a done run is resumed and nothing is to happen.
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
@@ -93,6 +94,7 @@ class Preparation(NamedTuple):
     archives: bool = False
     is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
+    found: Checkpoint | None = None
     slow_artifact: SlowArtifact | None = None
 
     def given_paths_of(self, stage: str) -> Mapping[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.constants import REPORT_FILE, __version__
+from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import have_passed, signals_in_force
@@ -49,7 +50,6 @@ from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     ExecutionMode,
     GatesGuard,
-    PostmortemGap,
     Trigger,
     Whereabouts,
 )
@@ -74,7 +74,16 @@ def prepare_resume(
         CheckpointError: there is no checkpoint, or it cannot be used.
         UsageError: the request contradicts what the run has done.
     """
-    run = resumable_run(config, saved or load_saved(config.output_path), may_go_on)
+    saved = saved or load_saved(config.output_path)
+    found = saved.as_kept if saved.rebuilt is None else None
+    preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
+    return preparation._replace(found=found)
+
+
+def _prepared(
+    config: RunConfig, saved: SavedRun, may_go_on: MayGoOn, *, may_lack_values: bool
+) -> Preparation:
+    run = resumable_run(config, saved, may_go_on)
     if run.masker.knows_any:
         _refuse_shown_secrets(run)
     where = whereabouts(run.checkpoint.home, config.output_path)
@@ -84,11 +93,12 @@ def prepare_resume(
         refuse_contradiction(run)
         _kept_subject(run)
         _refuse_to_judge_elsewhere(run, where)
-        return _prepare_done(run, where)
+        return _prepare_done(run, where, _rebuilding_warnings(saved, config.output_path))
     if not may_lack_values:
         refuse_unknown_artifacts(_not_in(run.kept.completed, run.config.rerun))
     decision = decide(run)
     warnings = (
+        *_rebuilding_warnings(saved, config.output_path),
         *setting_warnings(config, run.settings),
         *_relocation_warnings(run.checkpoint, where),
     )
@@ -126,6 +136,11 @@ def _may_reach_stages(run: ResumableRun) -> bool:
     guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
     decisions = expected_decisions(signals, {**checkpoint.sources, **config.sources})
     return not guards_stages or have_passed(decisions, MANDATORY_GATES)
+
+
+def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
+    """Warn that the record is not the one that its checkpoint had."""
+    return () if saved.rebuilt is None else (saved.rebuilt.sentence(output / CHECKPOINT_FILE),)
 
 
 def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
@@ -189,7 +204,7 @@ def _keep_completed_settings(run: ResumableRun, rerun: tuple[str, ...]) -> Resum
     )
 
 
-def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
+def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ...]) -> Preparation:
     """Prepare a visit, which does nothing but record that every completed stage is skipped."""
     config, checkpoint = run.config, run.checkpoint
     clock = clock_of(config)
@@ -199,6 +214,7 @@ def _prepare_done(run: ResumableRun, where: Whereabouts) -> Preparation:
         clock,
         warnings=run.masker.mask_all(
             (
+                *warnings,
                 *setting_warnings(config, run.settings),
                 *_relocation_warnings(checkpoint, where),
                 *_report_warnings(run),
@@ -239,10 +255,7 @@ def _prepare_continuation(
     config, found = run.config, run.checkpoint
     subject = _kept_subject(run)
     clock = clock_of(config)
-    settled = found.attempt_interrupted(
-        error="interrupted: its orchestrator ended without recording how it ended",
-        no_postmortem=PostmortemGap.ORCHESTRATOR_DIED,
-    )
+    settled = found.attempt_unseen()
     number = found.invocation.last_number + 1
     given_now = signal_given(config, clock, number, run.masker)
     signals = signals_in_force(config.gates, found.gate_signals, config.gate_sources, given_now)

@@ -4,7 +4,7 @@ Reading a file without believing it is checkpoint_reader.py's duty, writing it r
 """
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 else:
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+
+UNSEEN: Final = "interrupted: its orchestrator ended without recording how it ended"
+"""The error of an attempt whose end nobody saw."""
 
 
 class Checkpoint(StrictModel):
@@ -256,12 +259,16 @@ class Checkpoint(StrictModel):
         return self.invocations if has_looped else folded(self.invocations)
 
     def taken(self, transition: TransitionRecord, **invocation_changes: Any) -> Self:
-        """Take a transition; a loop leaves no completion in force of the stages that it repeats."""
+        """Take a transition; a loop leaves no completion in force of the stages that it repeats.
+
+        An attempt that was begun and never made is none.
+        """
         transitions = (*self.invocation.transitions, transition)
         draft = self.with_invocation(transitions=transitions, **invocation_changes)
         changes = {
             "current_state": transition.dest,
             "completions": self._in_force_without(self.repeated_by(transition)),
+            "open_attempt": None,
         }
         return draft.model_copy(update=changes)
 
@@ -283,6 +290,10 @@ class Checkpoint(StrictModel):
             )
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)
+
+    def attempt_unseen(self) -> Self:
+        """End the open attempt, if there is one, as one whose orchestrator died over it."""
+        return self.attempt_interrupted(error=UNSEEN, no_postmortem=PostmortemGap.ORCHESTRATOR_DIED)
 
     def attempt_interrupted(
         self, *, error: str, no_postmortem: PostmortemGap | None = None

@@ -18,9 +18,10 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.record import history_check, side_file
+from fsm_orchestrator.record import history_check, rebuilding, side_file
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import output_of
+from fsm_orchestrator.record.rebuilding import Rebuilt
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import described, quoted
@@ -32,9 +33,17 @@ SMALL_BYTES_MAX: Final = 1024 * 1024
 ENTRIES_MAX: Final = 250_000
 """More than a program can be given arguments, or a file of the largest size has invocations."""
 KEYS_MAX: Final = 10_000
+_BEGINNING: Final = b'{"schema_version":'
+_END: Final = b"}\n"
+_HOLE: Final = bytes(512)
+"""What is in a block of a file that was not written yet when the power was cut."""
 REMEDY = (
     "put a good checkpoint back, or start a new run without --resume (what is here is archived)"
 )
+
+
+class TornError(CheckpointError):
+    """The file is what a power cut leaves of one that was not synced: cut, or with holes."""
 
 
 class SavedRun(NamedTuple):
@@ -44,11 +53,15 @@ class SavedRun(NamedTuple):
         checkpoint: its record.
         private: its private file; None where it had none, or it cannot be used any more.
         relocation: how its paths have changed since it was written; None where they have not.
+        rebuilt: how the record was made again from the events; None where it was not.
+        as_kept: the record as it was found, its paths as they were.
     """
 
     checkpoint: Checkpoint
     private: PrivateFile | None
     relocation: Relocation | None = None
+    rebuilt: Rebuilt | None = None
+    as_kept: Checkpoint | None = None
 
 
 def load_saved(output_directory: Path) -> SavedRun:
@@ -57,13 +70,12 @@ def load_saved(output_directory: Path) -> SavedRun:
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
     """
-    checkpoint = _load(output_directory)
+    checkpoint, rebuilt = _load(output_directory)
     ref = checkpoint.private_ref
     private = None if ref is None else private_file.load(ref, output_directory)
     relocation = _relocation(checkpoint, output_directory)
-    if relocation is None:
-        return SavedRun(checkpoint, private)
-    return SavedRun(relocation.checkpoint(checkpoint), private, relocation)
+    here = checkpoint if relocation is None else relocation.checkpoint(checkpoint)
+    return SavedRun(here, private, relocation, rebuilt, checkpoint)
 
 
 def load(output_directory: Path) -> Checkpoint:
@@ -72,7 +84,7 @@ def load(output_directory: Path) -> Checkpoint:
     Raises:
         CheckpointError: there is none, or it cannot be used.
     """
-    checkpoint = _load(output_directory)
+    checkpoint, _ = _load(output_directory)
     relocation = _relocation(checkpoint, output_directory)
     return checkpoint if relocation is None else relocation.checkpoint(checkpoint)
 
@@ -85,7 +97,7 @@ def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
     return relocation_of(checkpoint, directory)
 
 
-def _load(output_directory: Path) -> Checkpoint:
+def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
     path = output_directory / CHECKPOINT_FILE
     try:
         data = files.read_bounded(path, RECORD_BYTES_MAX)
@@ -98,7 +110,7 @@ def _load(output_directory: Path) -> Checkpoint:
         raise CheckpointError(
             f"cannot read {path}: {files.reason(error)}", remedy=REMEDY
         ) from error
-    checkpoint = parse(data, str(path))
+    checkpoint, rebuilt = _up_to_date(data, path)
     earlier, lost = side_file.checked(output_directory, checkpoint.earlier)
     if lost is not None:
         raise CheckpointError(
@@ -106,7 +118,33 @@ def _load(output_directory: Path) -> Checkpoint:
             remedy="put the file back as it was, or start a new run without --resume (what is here"
             " is archived)",
         )
-    return checkpoint.model_copy(update={"earlier": earlier})
+    return checkpoint.model_copy(update={"earlier": earlier}), rebuilt
+
+
+def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:
+    """Read a checkpoint, and what its events have beyond it."""
+    try:
+        found = parse(data, str(path))
+        rebuilt = rebuilding.caught_up(found, path.parent)
+    except TornError:
+        try:
+            rebuilt = rebuilding.made_again(path.parent)
+        except OSError:
+            rebuilt = None
+        if rebuilt is None:
+            raise
+    except rebuilding.ContradictedError as error:
+        _refuse(str(path), f"the events beside it say otherwise: {error}")
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot resume from {path}: the events beside it cannot be read:"
+            f" {files.reason(error)}",
+            remedy=REMEDY,
+        ) from error
+    else:
+        if rebuilt is None:
+            return found, None
+    return _proved(rebuilt.checkpoint, f"{path} and its events"), rebuilt
 
 
 def parse(data: bytes, name: str) -> Checkpoint:
@@ -116,7 +154,7 @@ def parse(data: bytes, name: str) -> Checkpoint:
         CheckpointError: it cannot be used.
     """
     if not data.strip():
-        _refuse(name, "it is empty")
+        raise _unreadable(data, name, "it is empty")
     _check_envelope(data, name)
     try:
         checkpoint = Checkpoint.model_validate_json(data)
@@ -124,6 +162,11 @@ def parse(data: bytes, name: str) -> Checkpoint:
         from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
         _refuse(name, problems(error)[0].text)
+    return _proved(checkpoint, name)
+
+
+def _proved(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Refuse a record that no run leaves."""
     try:
         reading.check(checkpoint.lifecycle, name)
     except LifecycleError as error:
@@ -143,7 +186,8 @@ def _check_envelope(data: bytes, name: str) -> None:
     except UnicodeDecodeError as error:
         _refuse(name, f"byte {error.start} is not UTF-8")
     except json.JSONDecodeError as error:
-        _refuse(name, f"line {error.lineno} column {error.colno}: {error.msg.lower()}")
+        said = f"line {error.lineno} column {error.colno}: {error.msg.lower()}"
+        raise _unreadable(data, name, said) from error
     except RecursionError:
         _refuse(name, "it is nested too deeply")
     except ValueError as error:
@@ -185,6 +229,14 @@ def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _unreadable(data: bytes, name: str, why: str) -> CheckpointError:
+    """Return the error of a file that is no JSON: torn, if a power cut can have left it so."""
+    is_cut = data.startswith(_BEGINNING[: len(data)]) and not data.endswith(_END)
+    is_torn = is_cut or _HOLE in data or not data.strip(b"\0")
+    kind = TornError if is_torn else CheckpointError
+    return kind(f"cannot resume from {name}: {why}", remedy=REMEDY)
 
 
 def _refuse(name: str, why: str) -> NoReturn:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -20,8 +21,10 @@ from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import RecordingError
 from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.record.events_mark import (
+    FOREIGN_LINES_MAX,
     EventsMark,
     LostEvents,
+    hole_in,
     line_before,
     lost_events,
     mark_of,
@@ -34,8 +37,6 @@ from fsm_orchestrator.vocabulary import EventName, Operation
 
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
-FOREIGN_LINES_MAX: Final = 1_000
-"""The lines that are passed over in search of the last event of ours."""
 _SENTENCES: Final = frozenset({"message", "error", "reason"})
 """The sentences, which may quote anything. Names are never masked, whatever a value is."""
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
@@ -48,8 +49,14 @@ class EventFile:
     failure, to open or to write, is kept in `failure` for the run to find; nothing is written
     after it.
 
+    The file is the run's write-ahead log. What is written while it is `held` waits, and is appended
+    in one piece; unless it was, and all that belongs to it was done, none of it was written.
+
     Attributes:
-        mark: the end of the file when it was durable last; None before that.
+        mark: the end of the file when an invocation ended; None before that.
+        is_continued: whether the file was found as the record says that it was left, so that it
+            has all of the run since its start or since the last `record.kept`.
+        has_gaps: whether events could not be written meanwhile.
         last_seq: the number of the last event. `last_seq` and `mark` of the constructor are those
             of the run's record: numbers go on from there, whatever became of the file.
         found_seq: the number of the last event that was in the file when it was opened.
@@ -66,38 +73,91 @@ class EventFile:
         self.mark = mark
         self.lost: LostEvents | None = None
         self.found_seq = 0
+        self.is_continued = False
+        self.has_gaps = False
         self._descriptor = -1
-        self._last_line = b""
+        self._held: list[bytes] | None = None
+        self._waiting: list[Callable[[], None]] = []
+        self._kept_bytes: int | None = None
+        self._are_names_durable = False
         try:
             moving.take_own_copy(EVENTS_FILE, home)
             self.lost = lost_events(self.path, mark, within=home)
             self._descriptor = files.open_append(self.path, within=home)
             self.found_seq = self._repair()
             self.last_seq = max(last_seq, self.found_seq)
+            end = os.fstat(self._descriptor).st_size, self.last_seq
+            self.is_continued = (
+                mark is not None and self.lost is None and (mark.size_bytes, mark.last_seq) == end
+            )
         except OSError as error:
             self.failure = self._error(error)
         self._given_seq = self.last_seq
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Append one event. A failure is kept, not raised."""
+        """Append one event, or hold it back. A failure is kept, not raised."""
         if self.failure is not None:
             return
         line = json_line(event).encode()
-        here = os.fstat(self._descriptor)
-        size_bytes = here.st_size
+        if self._held is not None:
+            self._held.append(line)
+            return
+        with contextlib.suppress(RecordingError):
+            self._append(line)
+
+    def when_kept(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once what was written before is in the file."""
+        if self._held is None:
+            tell()
+        else:
+            self._waiting.append(tell)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold back what is written, until `append_held`; if anything is raised, take it back."""
+        before = self.last_seq
+        self._held, self._kept_bytes = [], None
         try:
-            self._home.confirm()
-            at = self._home.descriptor
-            there = os.stat(EVENTS_FILE, dir_fd=at, follow_symlinks=False)
-            if identity_of(here) != identity_of(there):
-                raise FileNotFoundError(2, "the file was replaced while the run worked")
-            files.write_all(self._descriptor, line)
+            yield
+        except BaseException:
+            self._held, self._waiting = None, []
+            self._take_back(before)
+            raise
+        waiting, self._held, self._waiting = self._waiting, None, []
+        for tell in waiting:
+            tell()
+
+    def append_held(self, *, is_durable: bool) -> None:
+        """Append what is held back; `is_durable`: and make it so, with all that was before it.
+
+        Raises:
+            RecordingError: it could not be done, now or once before.
+        """
+        if self.failure is not None:
+            raise self.failure
+        self._append(b"".join(self._held or ()))
+        if not is_durable:
+            return
+        try:
+            files.sync_data(self._descriptor)
+            if not self._are_names_durable:
+                files.sync_directory(self._home.path, within=self._home)
+                self._are_names_durable = True
         except OSError as error:
             self.failure = self._error(error)
-            with contextlib.suppress(OSError):
-                files.truncate(self._descriptor, size_bytes)
-        else:
-            self.last_seq, self._last_line = event["seq"], line
+            raise self.failure from error
+
+    @property
+    def seq_then(self) -> int:
+        """The number of the last event once what is held back is in the file."""
+        return self.last_seq if self.failure is not None else self._given_seq
+
+    def mark_then(self) -> EventsMark | None:
+        """Return the mark of the file once what is held back is in it."""
+        if self.failure is not None or not self._held:
+            return self.mark
+        size_bytes = os.fstat(self._descriptor).st_size + sum(map(len, self._held))
+        return mark_of(self._given_seq, size_bytes, self._held[-1])
 
     def next_seq(self) -> int:
         """Return the number for the next event."""
@@ -107,7 +167,7 @@ class EventFile:
     def recover(self) -> None:
         """Write on after a failure; events that could not be written are as if not logged."""
         if self._descriptor >= 0:
-            self.failure = None
+            self.failure, self.has_gaps = None, True
             self._given_seq = self.last_seq
 
     def sync(self) -> None:
@@ -115,12 +175,39 @@ class EventFile:
         if self.failure is not None:
             return
         try:
-            files.sync(self._descriptor)
-            if self._last_line:
-                size_bytes = os.fstat(self._descriptor).st_size
-                self.mark = mark_of(self.last_seq, size_bytes, self._last_line)
+            files.sync_data(self._descriptor)
         except OSError as error:
             self.failure = self._error(error)
+
+    def _append(self, data: bytes) -> None:
+        """Append whole lines, or nothing.
+
+        Raises:
+            RecordingError: it could not be done.
+        """
+        here = os.fstat(self._descriptor)
+        try:
+            self._home.confirm()
+            at = self._home.descriptor
+            there = os.stat(EVENTS_FILE, dir_fd=at, follow_symlinks=False)
+            if identity_of(here) != identity_of(there):
+                raise FileNotFoundError(2, "the file was replaced while the run worked")
+            self._kept_bytes = here.st_size
+            files.write_all(self._descriptor, data)
+        except OSError as error:
+            self.failure = self._error(error)
+            with contextlib.suppress(OSError):
+                files.truncate(self._descriptor, here.st_size)
+            raise self.failure from error
+        self.last_seq = self._given_seq
+
+    def _take_back(self, last_seq: int) -> None:
+        """Cut off what was appended and did not come to hold, durably if that can be done."""
+        if self._kept_bytes is not None:
+            with contextlib.suppress(OSError):
+                files.truncate(self._descriptor, self._kept_bytes)
+                files.sync_data(self._descriptor)
+        self.last_seq = self._given_seq = last_seq
 
     def close(self) -> None:
         """Close the file."""
@@ -128,9 +215,15 @@ class EventFile:
             os.close(self._descriptor)
 
     def _repair(self) -> int:
-        """Cut a torn last line; return the number of the last event, 0 if there is none."""
+        """Cut what a crash has torn; return the number of the last event, 0 if there is none.
+
+        That is the last line, and, where a power cut has left a hole in what was not durable, all
+        from there.
+        """
         size_bytes = os.fstat(self._descriptor).st_size
-        end = start_of_line(self._descriptor, size_bytes)
+        durable_bytes = 0 if self.mark is None else self.mark.size_bytes
+        whole = size_bytes if self.lost else hole_in(self._descriptor, durable_bytes, size_bytes)
+        end = start_of_line(self._descriptor, whole)
         if end < size_bytes:
             files.truncate(self._descriptor, end)
         for _ in range(FOREIGN_LINES_MAX):
@@ -158,7 +251,7 @@ class _Sinks(NamedTuple):
     def emit(self, event: Mapping[str, Any]) -> None:
         self.event_file.write(event)
         if self.listener is not None:
-            self.listener(event)
+            self.event_file.when_kept(partial(self.listener, event))
 
 
 class RunLogger(structlog.BoundLoggerBase):

@@ -21,6 +21,12 @@ from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
+from fsm_orchestrator.record.record_events import (
+    AttemptBegun,
+    InvocationsMoved,
+    RecordBegun,
+    RecordKept,
+)
 from fsm_orchestrator.vocabulary import (
     Containment,
     EventName,
@@ -305,9 +311,12 @@ class RunCrashed(RunEvent):
 
 EventLine: TypeAlias = Annotated[
     RunStarted
+    | RecordBegun
+    | RecordKept
     | TransitionTaken
     | GateWaiting
     | GateDecided
+    | AttemptBegun
     | StageStarted
     | StageOutput
     | StageSlow
@@ -318,6 +327,7 @@ EventLine: TypeAlias = Annotated[
     | StageSkipped
     | RunWarning
     | AttemptInterrupted
+    | InvocationsMoved
     | ClosureRefused
     | RecordingFailed
     | RunRefused

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.disk import files
@@ -21,6 +22,8 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.digest import sha256_of
 
 CHUNK_BYTES: Final = 64 * 1024
+FOREIGN_LINES_MAX: Final = 1_000
+"""The lines that are passed over in search of an event of ours."""
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """The longest line that is looked at: no event comes near it."""
 _NEWLINE: Final = b"\n"
@@ -91,12 +94,17 @@ def lost_events(
     except FileNotFoundError:
         return LostEvents(Loss.MISSING, path, mark)
     try:
-        size_bytes = os.fstat(descriptor).st_size
-        if size_bytes < mark.size_bytes:
-            return LostEvents(Loss.SHORTER, path, mark, size_bytes)
-        line = line_before(descriptor, mark.size_bytes)
+        return lost_in(descriptor, path, mark)
     finally:
         os.close(descriptor)
+
+
+def lost_in(descriptor: int, path: Path, mark: EventsMark) -> LostEvents | None:
+    """Hold the open events file against its mark; as `lost_events`."""
+    size_bytes = os.fstat(descriptor).st_size
+    if size_bytes < mark.size_bytes:
+        return LostEvents(Loss.SHORTER, path, mark, size_bytes)
+    line = line_before(descriptor, mark.size_bytes)
     if mark_of(mark.last_seq, mark.size_bytes, line) != mark:
         return LostEvents(Loss.CHANGED, path, mark, size_bytes)
     return None
@@ -111,6 +119,34 @@ def line_before(descriptor: int, end: int) -> bytes:
     return line if line.endswith(_NEWLINE) else b""
 
 
+def lines_backwards(descriptor: int, end: int) -> Iterator[bytes]:
+    """Yield the whole lines before an offset of an open file, the last one first."""
+    rest = b""
+    while end > 0:
+        start = max(0, end - CHUNK_BYTES)
+        chunk = os.pread(descriptor, end - start, start) + rest
+        first = chunk.find(_NEWLINE) + 1 if start else 0
+        if start and first in {0, len(chunk)}:  # no line is whole yet
+            rest = chunk
+            if len(rest) > LINE_BYTES_MAX:
+                return
+        else:
+            rest = chunk[:first]
+            yield from reversed(chunk[first:].split(_NEWLINE)[:-1])
+        end = start
+
+
+def hole_in(descriptor: int, start: int, end: int) -> int:
+    """Return the offset of the first byte that no line can have between two; `end` if none is."""
+    while start < end:
+        chunk = os.pread(descriptor, min(CHUNK_BYTES, end - start), start)
+        found = chunk.find(b"\0")
+        if found >= 0:
+            return start + found
+        start += max(1, len(chunk))
+    return end
+
+
 def start_of_line(descriptor: int, before: int) -> int:
     """Return the offset behind the last newline that stands before another offset; 0 if none."""
     end = max(0, before)
@@ -123,15 +159,21 @@ def start_of_line(descriptor: int, before: int) -> int:
     return 0
 
 
-def seq_of(line: bytes) -> int | None:
-    """Return the number of an event's line; None if it is no line of ours.
+def document_of(line: bytes) -> dict[str, Any] | None:
+    """Return what an event's line holds; None if it is no line of ours.
 
     That a stage appended is as if it were not there, unless it is made to look like ours.
     """
     with contextlib.suppress(ValueError, RecursionError):
-        event = json.loads(line)
+        event: Any = json.loads(line)
         is_ours = isinstance(event, dict) and all(key in event for key in _KEYS)
         seq = event.get("seq") if is_ours else None
         if type(seq) is int and 0 < seq <= BYTES_MAX:
-            return seq
+            return dict(event)
     return None
+
+
+def seq_of(line: bytes) -> int | None:
+    """Return the number of an event's line; None if it is no line of ours."""
+    event = document_of(line)
+    return None if event is None else int(event["seq"])

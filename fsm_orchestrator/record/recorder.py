@@ -1,6 +1,6 @@
-"""The run's record on disk: every change to it goes through here, checkpoint before report.
+"""The run's record on disk: every change to it goes through here, events before both files.
 
-The record is kept as a draft in memory; `save` and `take` make it durable. What could not be
+The record is kept as a draft in memory; `keep` makes a step of it durable. What could not be
 made durable did not happen: the draft goes back to the last durable state, keeping only facts.
 """
 
@@ -17,9 +17,10 @@ from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
 from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
@@ -52,7 +53,6 @@ class Recorder:
         self.latest: Report | None = None
         """The report that was made last to be written."""
         self._on_disk: bytes | None = None
-        self._on_disk_before: bytes | None = None
         with contextlib.suppress(OSError):
             self._on_disk = files.read_bounded(self._checkpoint_path, RECORD_BYTES_MAX)
 
@@ -68,22 +68,23 @@ class Recorder:
         """Add a warning to this invocation's record in the draft."""
         self.update_invocation(warnings=(*self.draft.invocation.warnings, warning))
 
-    def move_old_invocations(self) -> None:
+    def move_old_invocations(self) -> SideMark | None:
         """Move the oldest invocations to the file for them, if there are too many.
 
-        They are durable there before a checkpoint is written that has them no more.
+        They are durable there before a checkpoint is written that has them no more. Returns the
+        end of that file; None where nothing was moved.
 
         Raises:
             RecordingError: they cannot be written; the draft has them still.
         """
         if self.draft.invocation.number == 1:
-            return
+            return None
         from fsm_orchestrator.record import side_file  # noqa: PLC0415 - not for a new run
         from fsm_orchestrator.record.moving_out import divided  # noqa: PLC0415 - likewise
 
         division = divided(self.draft)
         if division is None:
-            return
+            return None
         earlier = self.draft.earlier
         path = self._home.path / INVOCATIONS_FILE
         with files.recording(Operation.CHECKPOINT_PERSIST, path):
@@ -91,99 +92,124 @@ class Recorder:
                 self._home, None if earlier is None else earlier.file, division.moved
             )
         self.draft = division.with_mark(mark)
+        return mark
 
-    def save(self) -> None:
-        """Make the draft's checkpoint durable.
+    def refresh(self) -> None:
+        """Let the checkpoint say what the draft says, for readers while the machine is up.
+
+        Not synced: a power cut leaves the one before, or none that can be read. What must outlive
+        it is in the events.
 
         Raises:
-            RecordingError: it cannot be; `operation` is `checkpoint.persist`.
+            RecordingError: it cannot be written; `operation` is `checkpoint.persist`.
         """
-        data = self._checkpoint_bytes()
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
-            files.replace_file(self._checkpoint_path, data, within=self._home)
-        self._note_on_disk(data)
+            data = self._checkpoint_bytes(self._events.mark)
+            staged = self._staged(self._checkpoint_path, data)
+            try:
+                staged.commit()
+            finally:
+                staged.discard()
+        self._on_disk = data
 
-    def seal(self) -> None:
-        """Note where the events end, once the invocation's last one is durable.
-
-        Too late for the invocation to fail: what cannot be noted is as if it had been killed here.
-        """
-        try:
-            self.save()
-        except OperationError:
-            self._put_back(self._on_disk)
-
-    def take(
+    def keep(
         self,
-        transition: TransitionRecord,
+        emit: Callable[[], None],
+        *,
+        outcome: Outcome | None = None,
+        is_durable: bool = True,
         last_look: Callable[[], None] = lambda: None,
-        **invocation_changes: Any,
     ) -> None:
-        """Make a transition durable, checkpoint first, then the report.
+        """Keep a step of the run: what `emit` logs of it is durable first, then both files say it.
 
-        `last_look` is called when all that is left to do is to put both in their places; if it
-        raises, nothing has happened.
+        The step is in the events, in one piece, before the files say it, so that a resume finds it
+        there whatever became of them. At the end of an invocation both are made durable as well.
+
+        Args:
+            emit: logs the step, the line that makes it count last.
+            outcome: as in `build_report`.
+            is_durable: whether to wait until the step is; else it is with the next one.
+            last_look: called when nothing is left to do but to keep it; if it raises, nothing has
+                happened.
 
         Raises:
-            RecordingError: it could not be made durable; the draft does not hold it.
+            RecordingError: the step could not be kept: it has not happened. `operation` says what
+                could not be written.
         """
         before = self.draft
-        self.draft = before.taken(transition, **invocation_changes)
         try:
-            self.save_with_report(last_look=last_look)
+            self.latest = told = self.report(outcome)
+            with self._events.held():
+                emit()
+                self._replace_both(told, is_durable=is_durable, last_look=last_look)
         except BaseException:
             self.draft = before
             raise
 
-    def undo(self, before: Checkpoint) -> None:
-        """Forget a transition that was taken, for want of another record of it."""
-        self.draft = before
-        self._put_back(self._on_disk_before)
-
-    def save_with_report(
-        self, outcome: Outcome | None = None, last_look: Callable[[], None] = lambda: None
+    def _replace_both(
+        self, told: Report, *, is_durable: bool, last_look: Callable[[], None]
     ) -> None:
-        """Make the draft and its report durable; `outcome` as in `build_report`.
+        """Append what is held back, and let both files take their places, the checkpoint first.
 
-        Both are written under temporary names first, so that a full disk is found before either
-        takes its place; the checkpoint takes its place first, for the report must never say
-        what a resume would not find.
-
-        Raises:
-            RecordingError: `operation` says which of the two could not be written.
+        They lie under temporary names by then, so that a full disk is found before.
         """
-        data = self._checkpoint_bytes()
+        mark = self._events.mark_then() if self._is_last else self._events.mark
+        data = self._checkpoint_bytes(mark)
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
-            checkpoint = files.stage_file(self._checkpoint_path, data, within=self._home)
+            checkpoint = self._staged(self._checkpoint_path, data)
         try:
-            report = self._stage_report(outcome)
+            report = self._stage_report(told)
             try:
                 last_look()
-                self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
-                if report is not None:
-                    self._commit(Operation.REPORT_PERSIST, report)
-            except RecordingError:
-                self._put_back(self._on_disk)
-                raise
+                self._let_both_take_place(checkpoint, report, is_durable=is_durable)
             finally:
                 if report is not None:
                     report.discard()
         finally:
             checkpoint.discard()
-        self._note_on_disk(data)
+        self._on_disk, self._events.mark = data, mark
 
-    def _note_on_disk(self, data: bytes) -> None:
-        self._on_disk_before, self._on_disk = self._on_disk, data
+    def _let_both_take_place(
+        self, checkpoint: files.StagedFile, report: files.StagedFile | None, *, is_durable: bool
+    ) -> None:
+        try:
+            self._append(is_durable=is_durable or self._is_last)
+            self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
+            if report is not None:
+                self._commit(Operation.REPORT_PERSIST, report)
+            if self._is_synced:
+                self._sync_names()
+        except BaseException:
+            self._put_back()
+            raise
 
-    def _put_back(self, data: bytes | None) -> None:
+    @property
+    def _is_last(self) -> bool:
+        """Whether the draft is of an invocation that has ended."""
+        return self.draft.invocation.finished_at is not None
+
+    @property
+    def _is_synced(self) -> bool:
+        """Whether both files are to be durable by themselves: at the end, or without the events."""
+        return self._is_last or self.is_degraded
+
+    def _append(self, *, is_durable: bool) -> None:
+        """Append the step to the events; where they are lost already, the checkpoint has it."""
+        try:
+            self._events.append_held(is_durable=is_durable)
+        except RecordingError:
+            if not self.is_degraded:
+                raise
+
+    def _put_back(self) -> None:
         """Restore what the checkpoint said before, if that can be done at all.
 
         It may have taken its place before the failure: what is reported as failed must not be
         found done.
         """
-        if data is not None:
+        if self._on_disk is not None:
             with contextlib.suppress(OSError):
-                files.replace_file(self._checkpoint_path, data, within=self._home)
+                files.replace_file(self._checkpoint_path, self._on_disk, within=self._home)
 
     def report(self, outcome: Outcome | None = None) -> Report:
         """Return the draft's report; `outcome` as in `build_report`. A done run is judged anew."""
@@ -214,36 +240,35 @@ class Recorder:
         """Whether the report that was made last to be written says that the run may be closed."""
         return not self.is_degraded and self.latest is not None and self.latest.closure_ready
 
-    def _stage_report(self, outcome: Outcome | None) -> files.StagedFile | None:
+    def _stage_report(self, report: Report) -> files.StagedFile | None:
         """Stage the report; return None where it cannot be written and that is known already."""
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
-            self.latest = self.report(outcome)
-            data = self._report_bytes(self.latest)
-            return files.stage_file(self._report_path, data, within=self._home)
+            return self._staged(self._report_path, self._report_bytes(report))
         except OSError as error:
             if self.is_degraded:
                 return None
             raise _error(Operation.REPORT_PERSIST, self._report_path, error) from error
 
-    def _commit(self, operation: Operation, staged: files.StagedFile) -> None:
-        """Let a staged file take its place, durably.
+    def _staged(self, path: Path, data: bytes) -> files.StagedFile:
+        return files.stage_file(path, data, within=self._home, is_durable=self._is_synced)
 
-        The name of a report that another will follow becomes durable with the next checkpoint,
-        which is in the same directory: until then a power cut leaves the report before it.
-        """
+    def _commit(self, operation: Operation, staged: files.StagedFile) -> None:
+        """Let a staged file take its place."""
         try:
             staged.commit()
-            is_last = self.draft.invocation.finished_at is not None
-            if operation is Operation.CHECKPOINT_PERSIST or is_last:
-                files.sync_directory(staged.path.parent, within=self._home)
         except OSError as error:
             if operation is not Operation.REPORT_PERSIST or not self.is_degraded:
                 raise _error(operation, staged.path, error) from error
 
-    def _checkpoint_bytes(self) -> bytes:
-        events = {"last_event_seq": self._events.last_seq, "events": self._events.mark}
+    def _sync_names(self) -> None:
+        """Make the places durable that both files have taken."""
+        with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
+            files.sync_directory(self._home.path, within=self._home)
+
+    def _checkpoint_bytes(self, mark: EventsMark | None) -> bytes:
+        events = {"last_event_seq": self._events.seq_then, "events": mark}
         self.draft = self.draft.model_copy(update=events)
         data = self.draft.model_dump_json().encode() + b"\n"
         if len(data) > BYTES_MAX and not self.is_degraded:

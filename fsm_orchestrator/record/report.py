@@ -1,6 +1,6 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
 else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+
+_KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
+"""The operations that a step is kept by."""
 
 
 class LifecycleName(StrictModel):
@@ -162,14 +165,14 @@ class Report(StrictModel):
 
     @property
     def is_nothing_kept(self) -> bool:
-        """Whether the run's first checkpoint could not be written, so that nothing was spawned."""
+        """Whether the run's first step could not be kept, so that nothing was spawned."""
         return (
             self.terminal_state is Outcome.FAILED
             and not self.transitions
             and not self.earlier_invocations
             and not self.invocations_moved
             and all(one.attempt == 0 for one in self.stage_executions)
-            and any(one.operation is Operation.CHECKPOINT_PERSIST for one in self.stage_executions)
+            and any(one.operation in _KEEPING for one in self.stage_executions)
         )
 
     def to_json(self) -> bytes:

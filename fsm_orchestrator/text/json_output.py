@@ -10,6 +10,8 @@ from fsm_orchestrator.text.hidden import HIDDEN
 
 def escaped(text: str) -> str:
     """Escape every hidden character in JSON text, which JSON leaves as they are."""
+    if text.isascii() and "\x7f" not in text:  # as nearly always: JSON has escaped the others
+        return text
     return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 

@@ -99,7 +99,7 @@ def test_error_raised_while_a_stage_runs_is_an_interruption(
     assert_recorded(tmp_path, error, code)
 
 
-@pytest.mark.parametrize("name", ["save", "take", "save_with_report", "_commit", "_note_on_disk"])
+@pytest.mark.parametrize("name", ["refresh", "keep", "_replace_both", "_append", "_commit"])
 def test_error_raised_at_any_step_of_recording_leaves_a_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -78,7 +78,7 @@ def records_figure(bench: Bench) -> Sequence[Row]:
     bare = bench.scratch / "bare"
     rows = []
     for label, name, write in (
-        ("checkpoint write", CHECKPOINT_FILE, recorder.save),
+        ("checkpoint write", CHECKPOINT_FILE, recorder.refresh),
         ("report write", REPORT_FILE, recorder.write_report_if_possible),
     ):
         data = (output / name).read_bytes()

@@ -1,4 +1,4 @@
-"""The order of writes as the kernel sees it: persist before spawn, sync before rename."""
+"""The order of writes as the kernel sees it: the events first, then both files, then the spawn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fsm_orchestrator.disk import files
-from tests.support.command import CHECKPOINT, COMMAND, PASSING, environment
+from tests.support.command import CHECKPOINT, COMMAND, EVENTS, PASSING, REPORT, environment
 
-TRACED = "execve,rename,renameat,renameat2,fsync,write"
+TRACED = "execve,rename,renameat,renameat2,fsync,fdatasync,write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,16 @@ def calls_in(trace: str) -> Iterator[Call]:
             text = unfinished.pop(pid) + resumed[1]
             if text.startswith("execve("):
                 continue
-        if re.match(r"(execve|rename\w*|fsync|write)\(.*\) += \d+$", text):
+        if re.match(r"(execve|rename\w*|fsync|fdatasync|write)\(.*\) += \d+$", text):
             yield call_in(text)
 
 
 def call_in(text: str) -> Call:
     """The call in a line of a trace: what was started, synced or written, where it was renamed."""
     name = text.partition("(")[0]
-    if name in {"fsync", "write"}:
+    if name in {"fsync", "fdatasync", "write"}:
         path, data = re.findall(r"^\w+\(\d+<([^>]*)>(?:, \"(.*)\", \d+)?\)", text)[0]
+        name = name.replace("fdatasync", "fsync")
         return Call(name, path, data.encode().decode("unicode_escape").encode("latin-1"))
     quoted = re.findall(r"\"([^\"]*)\"", text)
     if name == "execve":
@@ -117,51 +119,72 @@ def make_tools(cwd: Path) -> tuple[str, ...]:
     return tuple(options)
 
 
+def events_in(call: Call) -> list[dict[str, Any]]:
+    """Return the events in what was written."""
+    return [json.loads(line) for line in call.data.splitlines()]
+
+
 @pytest.mark.usefixtures("tracing")
 def test_persist_comes_before_spawn(tmp_path: Path) -> None:
-    """A stage is spawned once its attempt is written, synced, renamed and its directory synced."""
+    """A stage is spawned once its transition and attempt are appended in one piece, and synced."""
     out = tmp_path / "out"
-    checkpoint_path = str(out / CHECKPOINT)
     calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
     names = [(call.name, call.path) for call in calls]
-    begin = 0
+    events, begin = str(out / EVENTS), 0
     for stage in ("manager", "executor"):
         spawned = names.index(("execve", str(tmp_path / f"{stage}-tool")))
-        before = names[begin:spawned]
-        written, temporary = [
-            (index, path)
-            for index, (name, path) in enumerate(before)
-            if name == "write" and is_temporary_of(checkpoint_path, path)
-        ][-1]
-        checkpoint = json.loads(calls[begin + written].data)
-        assert checkpoint["current_state"] == stage
-        assert checkpoint["open_attempt"]["stage"] == stage
-        synced = before.index(("fsync", temporary), written)
-        renamed = before.index(("rename", checkpoint_path), synced)
-        assert calls[begin + renamed].source == temporary
-        assert ("fsync", str(out)) in before[renamed:]
+        [step] = [
+            begin + index
+            for index, call in enumerate(calls[begin:spawned])
+            if (call.name, call.path) == ("write", events) and b"attempt.begun" in call.data
+        ]
+        transition, attempt = events_in(calls[step])
+        assert transition["transition"]["dest"] == attempt["record"]["stage"] == stage
+        synced = names.index(("fsync", events), step, spawned)
+        assert ("rename", str(out / CHECKPOINT)) in names[synced:spawned]
+        assert ("fsync", str(out)) in names[:spawned]  # the events' own name
         begin = spawned
+    assert ("fsync", str(tmp_path)) in names[
+        : names.index(("execve", str(tmp_path / "manager-tool")))
+    ]
 
 
 @pytest.mark.usefixtures("tracing")
-def test_every_rename_is_between_two_syncs(tmp_path: Path) -> None:
-    """Before each rename the new file was synced, and after it, before any spawn, its directory."""
-    out = tmp_path / "out"
-    synced: set[str] = set()
-    renamed = 0
-    is_directory_synced = True
+def test_checkpoint_says_nothing_that_is_not_synced(tmp_path: Path) -> None:
+    """Each time that it takes its place, the steps that it knows of are on the disk.
+
+    But for the first: a run that only begins to judge its gates has done nothing.
+    """
+    checkpoint, events = (str(tmp_path / "out" / name) for name in (CHECKPOINT, EVENTS))
+    content: dict[str, bytes] = {}
+    written, durable, renamed = 0, 0, 0
     for call in traced(["./out", *make_tools(tmp_path)], tmp_path):
-        path = Path(call.path)
-        if call.name == "fsync":
-            synced.add(call.path)
-            is_directory_synced |= path == out
-        elif call.name == "rename" and path.parent == out:
-            assert is_temporary_of(call.path, call.source)
-            assert call.source in synced
-            synced.remove(call.source)
-            is_directory_synced = False
-            renamed += 1
-        elif path.name.endswith("-tool"):
-            assert is_directory_synced
-    assert is_directory_synced
-    assert renamed > 8
+        match call.name, call.path:
+            case "write", path if path == events:
+                written = events_in(call)[-1]["seq"]
+            case "fsync", path if path == events:
+                durable = written
+            case "write", path:
+                content[path] = call.data
+            case "rename", path if path == checkpoint:
+                kept = json.loads(content[call.source])
+                steps = kept["invocations"][-1]["transitions"]
+                is_step = kept["open_attempt"] is None or kept["open_attempt"]["pid"] is None
+                assert durable == kept["last_event_seq"] or len(steps) == 1 or not is_step
+                renamed += 1
+    assert renamed == 6  # four transitions, two pids
+
+
+@pytest.mark.usefixtures("tracing")
+def test_both_files_are_durable_at_the_end(tmp_path: Path) -> None:
+    """Synced before they take their places for the last time, and their directory after it."""
+    out = tmp_path / "out"
+    calls = traced(["./out", *make_tools(tmp_path)], tmp_path)
+    names = [(call.name, call.path) for call in calls]
+    for name in (CHECKPOINT, REPORT):
+        last = max(index for index, one in enumerate(names) if one == ("rename", str(out / name)))
+        assert is_temporary_of(calls[last].path, calls[last].source)
+        assert ("fsync", calls[last].source) in names[:last]
+        assert ("fsync", str(out)) in names[last:]
+    synced = [name for name, _ in names if name == "fsync"]
+    assert len(synced) == 8  # docs/durability.md says what each of them buys

@@ -67,9 +67,17 @@ print("[", ",".join(told), "]")
 """
 FLAT: Final = {
     # Runs apart; in one directory, where each archives the one before it; resumes of one run.
-    "apart": {"fsync": 25, "replace": 13, "mkdir": 3, "write": 27, "opened": 48},
-    "archived": {"fsync": 30, "replace": 13, "rename": 4, "mkdir": 4, "write": 27, "opened": 60},
-    "resumed": {"fsync": 21, "replace": 11, "mkdir": 1, "write": 24, "opened": 30},
+    "apart": {"fsync": 5, "fdatasync": 3, "replace": 10, "mkdir": 3, "write": 24, "opened": 45},
+    "archived": {
+        "fsync": 10,
+        "fdatasync": 3,
+        "replace": 10,
+        "rename": 4,
+        "mkdir": 4,
+        "write": 24,
+        "opened": 58,
+    },
+    "resumed": {"fsync": 5, "fdatasync": 3, "replace": 9, "mkdir": 1, "write": 23, "opened": 31},
 }
 OBJECTS_MAX: Final = 5
 """How many more objects there may be after twenty runs more: far less than one for each."""

@@ -163,11 +163,11 @@ def test_success_that_is_not_durable_when_the_request_comes_is_taken_back(
 ) -> None:
     """Checkpoint and report are ready to take their places: a request still comes first."""
 
-    def staging(self: recorder.Recorder, outcome: Any) -> Any:
+    def staging(self: recorder.Recorder, told: Any) -> Any:
         executions = self.draft.invocation.stage_executions
         if executions and executions[-1].stage == stage and not interrupts.count:
             interrupts.deliver(signal.SIGTERM)
-        return real(self, outcome)
+        return real(self, told)
 
     real = recorder.Recorder._stage_report
     with monkeypatch.context() as patched:
@@ -199,10 +199,10 @@ def test_stage_that_failed_before_the_request_has_failed(
 ) -> None:
     """A failure that was recorded is not made an interruption by what comes after it."""
 
-    def staging(self: recorder.Recorder, outcome: Any) -> Any:
+    def staging(self: recorder.Recorder, told: Any) -> Any:
         if self.draft.invocation.stage_executions:
             interrupts.deliver(signal.SIGTERM)
-        return real(self, outcome)
+        return real(self, told)
 
     real = recorder.Recorder._stage_report
     monkeypatch.setattr(recorder.Recorder, "_stage_report", staging)

@@ -81,13 +81,17 @@ class Disk:
         self._by_name: dict[Path, File | Directory] = {}
         self._add_present(root)
 
-    def copy(self) -> Disk:
-        """The disk as it is, to be `found` again later."""
+    def copy(self, torn: tuple[int, bytes] | None = None) -> Disk:
+        """The disk as it is, to be `found` again later; `torn` as in `torn`."""
         self._by_name = {
             path.relative_to(self.root): self._nodes[path.stat().st_ino]
             for path in (self.root, *self.root.rglob("*"))
         }
-        return copy.deepcopy(self)
+        found = copy.deepcopy(self)
+        if torn is not None:
+            descriptor, data = torn
+            found._file(descriptor).now += data[: len(data) // 2]
+        return found
 
     def find(self) -> None:
         """Go on with files that were put back as they were when this copy was made."""
@@ -135,6 +139,10 @@ class Disk:
             case _:
                 return call(*args)
         return None
+
+    def node_of(self, path: Path) -> File | Directory:
+        """What is called so now."""
+        return self._nodes[path.stat().st_ino]
 
     def torn(self, descriptor: int, data: bytes) -> Tree:
         """What is there when a write ends half-way."""

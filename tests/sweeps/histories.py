@@ -9,19 +9,30 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
-from tests.support.command import CHECKPOINT, INVOCATIONS
+from tests.support.command import CHECKPOINT, EVENTS, INVOCATIONS
 
 
 def checkpoint_in(directory: Path) -> Checkpoint | None:
-    """Return the checkpoint in a directory, None if there is none. A bad one fails the test."""
-    path = directory / CHECKPOINT
-    return _parsed(path.read_bytes()) if path.exists() else None
+    """Return the record in a directory, as a resume finds it; None if there is none.
+
+    One that is torn, and whose events were lost before any step was durable, is none: nothing has
+    been started then, and `assert_truth` holds that. Any other bad one fails the test.
+    """
+    files = (CHECKPOINT, EVENTS, INVOCATIONS)
+    content = [
+        path.read_bytes() if path.exists() else b"" for path in map(directory.joinpath, files)
+    ]
+    return _loaded(directory, *content) if (directory / CHECKPOINT).exists() else None
 
 
 @lru_cache(maxsize=8)
-def _parsed(checkpoint: bytes) -> Checkpoint:
-    """Read a checkpoint once: it is looked at several times, and reading is most of the work."""
-    return checkpoint_reader.parse(checkpoint, CHECKPOINT)
+def _loaded(directory: Path, *content: bytes) -> Checkpoint | None:
+    """Read a record once: it is looked at several times, and reading is most of the work."""
+    try:
+        return checkpoint_reader.load(directory)
+    except checkpoint_reader.TornError:
+        assert b'"transition"' not in content[1], "there are steps in the events"
+        return None
 
 
 def history_of(kept: Checkpoint, directory: Path) -> list[InvocationRecord]:

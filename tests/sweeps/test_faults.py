@@ -10,8 +10,9 @@ import itertools
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,17 +77,22 @@ class Crash(StrEnum):
     CUT = "power cut, names lost"
 
 
-def left_by(crash: Crash, disk: Disk, operation: SystemCall | None, args: Any) -> Iterator[Tree]:
-    """The states that the disk may be found in after a crash before an operation."""
+def left_by(
+    crash: Crash, disk: Disk, operation: SystemCall | None, args: Any
+) -> Iterator[tuple[Tree, Callable[[], Disk] | None]]:
+    """The states that the disk may be found in after a crash before an operation.
+
+    With each comes what makes a copy of the disk as it then is; None where what is left is safe.
+    """
     match crash:
         case Crash.KILLED:
-            yield read_tree(disk.root)
+            yield read_tree(disk.root), disk.copy
             if operation is SystemCall.WRITE:
-                yield disk.torn(*args)
+                yield disk.torn(*args), partial(disk.copy, args)
         case Crash.CUT_WITH_NAMES:
-            yield disk.with_all_names()
+            yield disk.with_all_names(), None
         case Crash.CUT:
-            yield disk.with_synced_names()
+            yield disk.with_synced_names(), None
 
 
 @contextlib.contextmanager
@@ -124,10 +130,10 @@ def test_crash_anywhere_loses_and_repeats_nothing(name: str, crash: Crash, desk:
 
     def look(operation: SystemCall | None, args: Any) -> None:
         where = f"before operation {next(moments)} ({operation})"
-        for tree in left_by(crash, door.disk, operation, args):
+        for tree, copied in left_by(crash, door.disk, operation, args):
             scene = desk.scene(tree)
             if scene not in found:
-                found[scene] = (where, door.disk.copy() if crash is Crash.KILLED else None)
+                found[scene] = (where, None if copied is None else copied())
 
     door.before = look
     with noted_starts(desk):

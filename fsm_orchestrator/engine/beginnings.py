@@ -1,0 +1,113 @@
+"""Beginning attempts: each is in the record, and durable, before its process is started.
+
+The first attempt of a visit begins with the transition into the stage's state, in one step.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
+
+
+class Beginnings:
+    """The beginnings of attempts in one invocation."""
+
+    def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
+        self._context = context
+        self._recorder = context.recorder
+        self._settings = context.preparation.settings
+        self._interrupts = interrupts
+        self._runner = runner
+
+    def on_entering(self, state: State) -> AttemptRecord | None:
+        """Begin the attempt that comes with the transition into a state; None where none does.
+
+        It is in the draft, and to be kept together with the transition.
+
+        Raises:
+            InternalError: values are missing that it needs.
+        """
+        draft = self._recorder.draft
+        if state.kind is not StateKind.STAGE or self._interrupts.first is not None:
+            return None
+        if draft.completion_of(state.name) is not None or state.name not in self._settings:
+            return None
+        return self._begin(state.name)
+
+    def here(self, stage: str) -> AttemptRecord:
+        """Return the attempt that was begun on the way here; else begin another, and keep it.
+
+        Raises:
+            RecordingError: it could not be kept.
+        """
+        begun = self._recorder.draft.open_attempt
+        if begun is None:
+            begun = self._begin(stage)
+            self._recorder.keep(partial(self.log, begun))
+        return begun
+
+    def log(self, attempt: AttemptRecord) -> None:
+        """Log an attempt that begins: from then on it has been made, whatever becomes of it."""
+        self._context.log.emit(
+            EventName.ATTEMPT_BEGUN,
+            level="debug",
+            stage=attempt.stage,
+            attempt=attempt.attempt,
+            record=attempt,
+            containment=self.reach.value,
+        )
+
+    @property
+    def reach(self) -> Containment:
+        """How far the ending of processes reaches, as the record says."""
+        return self._recorder.draft.invocation.containment or Containment.PROCESS_GROUP
+
+    def _begin(self, stage: str) -> AttemptRecord:
+        if not self._settings[stage].is_known:
+            raise InternalError(f"values are missing for {stage!r}, which must run")
+        self._note_reach()
+        attempt = self._next(stage)
+        self._recorder.draft = self._recorder.draft.attempt_begun(attempt)
+        return attempt
+
+    def _note_reach(self) -> None:
+        """Record how far the ending of processes reaches here, before there is one."""
+        reach = self._runner.reach()
+        if self._recorder.draft.invocation.containment is Containment.PROCESS_GROUP:
+            reach = Containment.PROCESS_GROUP  # the record is about all of the invocation
+        self._recorder.update_invocation(containment=reach)
+        if self._runner.unable:
+            self._context.warn(
+                "processes that leave their group and session cannot be found and ended here:"
+                f" {self._runner.unable}"
+            )
+
+    def _next(self, stage: str) -> AttemptRecord:
+        draft = self._recorder.draft
+        number = draft.next_attempt(stage)
+        reason = "first attempt" if number == 1 else f"attempt {number - 1} did not complete it"
+        if number > 1 and draft.cycle_of(stage) > 1 and not draft.attempts_made(stage):
+            reason = "sent back for rework"
+        if stage in draft.invocation.rerun:
+            reason = "run again as asked"
+        keeper = self._runner.keeper()
+        return AttemptRecord(
+            stage=stage,
+            cycle=draft.cycle_of(stage),
+            attempt=number,
+            reason=reason,
+            token=secrets.token_hex(16),
+            started_at=self._context.now(),
+            pid=None,
+            pid_identity=None,
+            keeper_pid=None if keeper is None else keeper.pid,
+            keeper_identity=None if keeper is None else keeper.identity,
+        )

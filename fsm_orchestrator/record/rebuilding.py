@@ -1,0 +1,237 @@
+"""A checkpoint that a power cut took, or left behind its events: made again from them. Reads only.
+
+The events are durable before the checkpoint takes its place, and the checkpoint is synced when an
+invocation ends. So a cut can leave an older one, or one that is no JSON any more; a kill can leave
+one that lacks the last step. Any other difference is nothing that this program leaves.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from fsm_orchestrator.constants import EVENTS_FILE
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.events_mark import (
+    FOREIGN_LINES_MAX,
+    LINE_BYTES_MAX,
+    document_of,
+    lines_backwards,
+    lost_in,
+    start_of_line,
+)
+from fsm_orchestrator.text.phrases import counted
+from fsm_orchestrator.vocabulary import EventName
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.record.events import EventLine
+
+TOLD: Final = frozenset(
+    {
+        *(EventName.RECORD_BEGUN, EventName.RECORD_KEPT, EventName.INVOCATIONS_MOVED),
+        *(EventName.TRANSITION, EventName.GATE_DECIDED, EventName.WARNING),
+        *(EventName.ATTEMPT_BEGUN, EventName.ATTEMPT_INTERRUPTED),
+        *(EventName.STAGE_ENDED, EventName.STAGE_SKIPPED, EventName.STAGE_RETRYING),
+        *(EventName.CLOSURE_REFUSED, EventName.RECORDING_FAILED, EventName.RUN_ENDED),
+    }
+)
+"""The events that tell of the record; the others only say how it came to it."""
+STEPS: Final = frozenset(
+    {
+        *(EventName.TRANSITION, EventName.ATTEMPT_BEGUN, EventName.STAGE_RETRYING),
+        EventName.RUN_ENDED,
+    }
+)
+"""Those of them that can make what was before them count."""
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ELOOP})
+_READ_BYTES: Final = 1024 * 1024
+
+
+class Cause(StrEnum):
+    """Why a checkpoint was made again from the events."""
+
+    BEHIND = "behind"
+    UNUSABLE = "unusable"
+
+
+class Rebuilt(NamedTuple):
+    """A checkpoint that was made again.
+
+    Attributes:
+        checkpoint: the record as the events have it.
+        cause: why it was made.
+        steps: how many steps were taken from the events.
+    """
+
+    checkpoint: Checkpoint
+    cause: Cause
+    steps: int
+
+    def sentence(self, path: Path) -> str:
+        """Return what was done, for a person; `path` is the checkpoint's."""
+        match self.cause:
+            case Cause.BEHIND:
+                steps = counted(self.steps, "step")
+                return f"{path} was {steps} behind the events, and was brought up to them"
+            case Cause.UNUSABLE:
+                return f"{path} was torn, and was made again from the events"
+
+
+class ContradictedError(ValueError):
+    """The events contradict the checkpoint beside them."""
+
+
+class _Line(NamedTuple):
+    """A line of the events: its number and name, and itself where it tells of the record."""
+
+    seq: int
+    name: str
+    text: bytes
+
+
+def caught_up(checkpoint: Checkpoint, directory: Path) -> Rebuilt | None:
+    """Follow the events behind a checkpoint; None where it has all that counts of them.
+
+    Raises:
+        ContradictedError: they cannot have followed, or what the record ends with they say
+            otherwise.
+        OSError: they cannot be read.
+    """
+    path, mark = directory / EVENTS_FILE, checkpoint.events
+    try:
+        descriptor = files.open_regular(path)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None  # it is told when the run is resumed
+        raise
+    try:
+        if mark is not None and lost_in(descriptor, path, mark) is not None:
+            return None  # likewise
+        later = _lines_behind(checkpoint, descriptor)
+    finally:
+        os.close(descriptor)
+    return _followed(checkpoint, later)
+
+
+def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
+    expected, following = checkpoint.last_event_seq, []
+    for line in later:
+        expected += 1
+        if line.seq != expected:
+            break  # a hole: what is behind it was not durable
+        following.append(line)
+    if all(line.name not in STEPS for line in following):
+        return None
+    from fsm_orchestrator.record.redo import ContradictionError, Redo  # noqa: PLC0415 - rare
+
+    redo = Redo(checkpoint)
+    try:
+        for line in following:
+            if line.name in TOLD:
+                redo.follow(_parsed(line.text))
+    except ContradictionError as error:
+        raise ContradictedError(str(error)) from error
+    if not redo.steps or redo.kept is None:
+        return None
+    return Rebuilt(redo.kept, Cause.BEHIND, redo.steps)
+
+
+def made_again(directory: Path) -> Rebuilt | None:
+    """Make a record from its events alone; None where they do not have all of it.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    from fsm_orchestrator.record.redo import ContradictionError, Redo  # noqa: PLC0415 - rare
+
+    descriptor = files.open_regular(directory / EVENTS_FILE)
+    redo, expected = Redo(None), 0
+    try:
+        for line in _lines(descriptor):
+            expected += 1
+            if line.seq != expected:
+                redo.forget()
+                expected = line.seq
+            if line.name in TOLD:
+                try:
+                    redo.follow(_parsed(line.text))
+                except ContradictionError:
+                    redo.forget()
+    finally:
+        os.close(descriptor)
+    return None if redo.kept is None else Rebuilt(redo.kept, Cause.UNUSABLE, redo.steps)
+
+
+def _parsed(text: bytes) -> EventLine:
+    from fsm_orchestrator.record.events import parse_event  # noqa: PLC0415 - rare
+    from fsm_orchestrator.record.redo import ContradictionError  # noqa: PLC0415 - rare
+
+    try:
+        return parse_event(text)
+    except ValidationError as error:
+        raise ContradictionError("they have a line that this program does not write") from error
+
+
+def _lines_behind(checkpoint: Checkpoint, descriptor: int) -> list[_Line]:
+    """Return the whole lines behind the last event that a checkpoint knows of.
+
+    The last transition before them is held against it.
+
+    Raises:
+        ContradictedError: the record has another in its place, or none.
+    """
+    found: list[_Line] = []
+    others = 0
+    end = start_of_line(descriptor, os.fstat(descriptor).st_size)
+    for text in lines_backwards(descriptor, end):
+        line = _line_of(text)
+        if line is not None and line.seq > checkpoint.last_event_seq:
+            found.append(line)
+        elif line is not None and line.name == EventName.TRANSITION:
+            _check_last_step(checkpoint, json.loads(text))
+            break
+        else:
+            others += 1
+            if others > FOREIGN_LINES_MAX:
+                break
+    return found[::-1]
+
+
+def _check_last_step(checkpoint: Checkpoint, told: dict[str, Any]) -> None:
+    transition = told.get("transition")
+    if told.get("run_id") != checkpoint.run_id or not isinstance(transition, dict):
+        return
+    seq, dest = transition.get("seq"), transition.get("dest")
+    kept = next((one for one in checkpoint.transitions if one.seq == seq), None)
+    if kept is not None:
+        is_so = kept.dest == dest
+    else:  # it has been moved out, or one of several that were folded
+        is_so = type(seq) is int and seq <= checkpoint.last_seq
+    if not is_so:
+        raise ContradictedError(f"their transition {seq} is to {dest!r}")
+
+
+def _lines(descriptor: int) -> Iterator[_Line]:
+    """Yield the whole lines of an open file that are ours, from its start."""
+    rest, at = b"", 0
+    while chunk := os.pread(descriptor, _READ_BYTES, at):
+        at += len(chunk)
+        *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            return
+        yield from (line for line in map(_line_of, whole) if line is not None)
+
+
+def _line_of(text: bytes) -> _Line | None:
+    document = document_of(text)
+    if document is None:
+        return None
+    return _Line(document["seq"], str(document.get("event")), text)

@@ -1,0 +1,54 @@
+"""The lines of the log that are there for the record: from them a lost checkpoint is made again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.record.earlier import SideMark
+from fsm_orchestrator.record.event_fields import RunEvent, StageEvent
+from fsm_orchestrator.vocabulary import Containment, EventName
+
+
+class RecordBegun(RunEvent):
+    """What the record says of an invocation at its beginning, after the one before it."""
+
+    event: Literal[EventName.RECORD_BEGUN] = Field(description="Name of the event.")
+    level: Literal["debug"] = Field(description="The level.")
+    invocation: InvocationRecord = Field(description="The invocation, less its warnings.")
+    settings: dict[str, JsonValue] = Field(
+        description="What else the checkpoint says otherwise from then on, by its keys."
+    )
+
+
+class RecordKept(RunEvent):
+    """The whole record of the run at this point: a resume can go on from here by the log alone."""
+
+    event: Literal[EventName.RECORD_KEPT] = Field(description="Name of the event.")
+    level: Literal["debug"] = Field(description="The level.")
+    record: dict[str, JsonValue] = Field(
+        description="The record, as orchestrator_checkpoint.json would have it."
+    )
+
+
+class AttemptBegun(StageEvent):
+    """An attempt of a stage is durable, with the transition before it where there is one."""
+
+    event: Literal[EventName.ATTEMPT_BEGUN] = Field(description="Name of the event.")
+    level: Literal["debug"] = Field(description="The level.")
+    record: AttemptRecord = Field(description="The attempt, as the checkpoint has it.")
+    containment: Containment = Field(
+        description="How far the ending of processes reaches, as the record has it from then on."
+    )
+
+
+class InvocationsMoved(RunEvent):
+    """The oldest invocations of a long record are durable in a file of their own."""
+
+    event: Literal[EventName.INVOCATIONS_MOVED] = Field(description="Name of the event.")
+    level: Literal["debug"] = Field(description="The level.")
+    file: SideMark = Field(description="The end of that file, as the checkpoint has it.")

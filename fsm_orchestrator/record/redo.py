@@ -1,0 +1,180 @@
+"""A record made again from the events, by the functions of the checkpoint that made it first.
+
+The events are the write-ahead log of the checkpoint: what they say of a run was durable before it
+was taken. A step counts once the line is there that makes it count; what stands behind the last
+such line of an invocation never became the run's. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from fsm_orchestrator.model.invocation import GateDecision, TransitionRecord
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.events import (
+    AttemptInterrupted,
+    ClosureRefused,
+    EventLine,
+    GateDecided,
+    RecordingFailed,
+    RunEnded,
+    RunWarning,
+    StageEnded,
+    StageRetrying,
+    StageSkipped,
+    TransitionTaken,
+)
+from fsm_orchestrator.record.moving_out import divided
+from fsm_orchestrator.record.record_events import (
+    AttemptBegun,
+    InvocationsMoved,
+    RecordBegun,
+    RecordKept,
+)
+from fsm_orchestrator.vocabulary import Containment, Ending
+
+
+class ContradictionError(ValueError):
+    """Events that cannot follow from the record they are held against."""
+
+
+class Redo:
+    """The record as far as it has been made again.
+
+    Attributes:
+        kept: the record after the last line that counts; None before there was a whole one.
+        steps: how many lines have counted.
+    """
+
+    def __init__(self, kept: Checkpoint | None) -> None:
+        self.kept = self._draft = kept
+        self.steps = 0
+
+    def forget(self) -> None:
+        """Begin again where the next whole record is: something before it is missing."""
+        self.kept = self._draft = None
+
+    def follow(self, event: EventLine) -> None:
+        """Let the record follow an event.
+
+        Raises:
+            ContradictionError: it cannot be one of this record.
+        """
+        if isinstance(event, RecordKept):
+            self._draft = _record(event.record)
+        elif self._draft is None or event.run_id != self._draft.run_id:
+            return
+        elif isinstance(event, RecordBegun):
+            self._draft = _begun(self.kept, event)
+        else:
+            self._draft = _after(self._draft, event)
+        if _counts(self._draft, event):
+            self.kept = self._draft.model_copy(update={"last_event_seq": event.seq})
+            self.steps += 1
+
+
+def _counts(draft: Checkpoint, event: EventLine) -> bool:
+    """Say whether a line makes what was before it count. An end counts with its last line."""
+    match event:
+        case TransitionTaken():
+            return draft.outcome is None
+        case AttemptBegun() | StageRetrying():
+            return True
+        case RunEnded():
+            return draft.outcome is not None
+        case _:
+            return False
+
+
+def _record(document: dict[str, Any]) -> Checkpoint:
+    try:
+        return Checkpoint.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise ContradictionError("they hold a record that cannot be used") from error
+
+
+def _begun(kept: Checkpoint | None, event: RecordBegun) -> Checkpoint:
+    if kept is None or event.invocation.number != kept.invocation.last_number + 1:
+        raise ContradictionError(
+            f"they go on with invocation {event.invocation.number}, and it does not follow"
+        )
+    draft = kept.attempt_unseen().begun(event.invocation)
+    return _record({**draft.model_dump(mode="json"), **event.settings})
+
+
+def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
+    """Return the record after an event, less what makes it durable."""
+    invocation = draft.invocation
+    match event:
+        case TransitionTaken():
+            return _taken(draft, event.transition)
+        case GateDecided():
+            return draft.with_invocation(
+                gate_decisions=_decided(invocation.gate_decisions, event.decision)
+            )
+        case AttemptBegun():
+            begun = draft.with_invocation(containment=event.containment)
+            return begun.attempt_begun(event.record)
+        case StageEnded():
+            ended = draft.attempt_ended(event.execution)
+            is_lost = event.execution.ending is Ending.LOST
+            return ended.with_invocation(
+                containment=Containment.PROCESS_GROUP if is_lost else invocation.containment
+            )
+        case StageSkipped() | ClosureRefused():
+            return draft.with_execution(event.execution)
+        case RecordingFailed():
+            return draft if event.execution is None else draft.with_execution(event.execution)
+        case AttemptInterrupted():
+            return _interrupted(draft, event)
+        case RunWarning():
+            return _warned(draft, event)
+        case InvocationsMoved():
+            division = divided(draft)
+            return draft if division is None else division.with_mark(event.file)
+        case RunEnded():
+            return draft.with_invocation(finished_at=event.finished_at, exit_code=event.exit_code)
+        case _:
+            return draft
+
+
+def _taken(draft: Checkpoint, transition: TransitionRecord) -> Checkpoint:
+    if (transition.seq, transition.source) != (draft.last_seq + 1, draft.current_state):
+        raise ContradictionError(
+            f"their transition {transition.seq} is from {transition.source!r}, and the record has"
+            f" {draft.last_seq} and is in {draft.current_state!r}"
+        )
+    if transition.dest not in draft.lifecycle.states:
+        raise ContradictionError(f"they know a state {transition.dest!r}")
+    return draft.taken(transition)
+
+
+def _decided(
+    decisions: tuple[GateDecision, ...], decision: GateDecision
+) -> tuple[GateDecision, ...]:
+    found = {one.gate: one for one in decisions}
+    return tuple({**found, decision.gate: decision}.values())
+
+
+def _interrupted(draft: Checkpoint, event: AttemptInterrupted) -> Checkpoint:
+    """Settle an attempt of this invocation; one of an earlier one was, when this one began."""
+    execution = event.execution
+    if execution is None or event.invocation != draft.invocation.number:
+        return draft
+    success = draft.unsettled_success
+    if draft.open_attempt is None and success is not None:
+        return draft.success_taken_back(success, execution)
+    return draft.attempt_ended(execution)
+
+
+def _warned(draft: Checkpoint, event: RunWarning) -> Checkpoint:
+    invocation = draft.invocation
+    passed_over = invocation.passed_over
+    if event.is_passed_over and event.stage is not None:
+        passed_over = tuple(dict.fromkeys((*passed_over, event.stage)))
+    return draft.with_invocation(
+        warnings=(*invocation.warnings, event.message), passed_over=passed_over
+    )
