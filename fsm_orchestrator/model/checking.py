@@ -130,7 +130,7 @@ def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:
     if origin in {dict, Mapping}:
         return _dict(below(args[0]), below(args[1]))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return _enum(annotation, from_json)
+        return _enum(annotation, takes_text=from_json or not is_strict)
     if hasattr(annotation, "__declared__"):
         return _model(annotation, from_json, takes_dict=from_json or not is_strict)
     return take_none
@@ -200,11 +200,11 @@ def _literal(allowed: tuple[Any, ...]) -> Check:
     return check
 
 
-def _enum(kind: Any, from_json: bool) -> Check:
+def _enum(kind: Any, *, takes_text: bool) -> Check:
     def check(value: Any) -> Any:
         if type(value) is kind:
             return value
-        if from_json and type(value) is str:
+        if takes_text and type(value) is str:
             try:
                 return kind(value)
             except ValueError:

@@ -342,7 +342,8 @@ CASES: Final = {
         before=RUN,
     ),
     # A secret: a private file, replaced by one without the value once the run is done, and the
-    # directories above it, made once.
+    # directories above it, made once. One look more for a module: only a variable has a digest made
+    # with a key, so that other runs load nothing for it.
     "secret": Case(
         (*RUN, "--manager-env", "A=b"),
         Cost(14, 12, 18, 15, 4, 2, 26, 3, 77_840),

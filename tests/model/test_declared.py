@@ -37,7 +37,17 @@ ODD: Final[tuple[Any, ...]] = (
     *((), ("x",), ("x\n",), [], ["x"], {}, {"x": "y"}, {"x": 1}, {1: "x"}, b"x", Path("x")),
     *(object(), "a" * 300, "\u0661", "manager", "stage"),
     *("2026-01-02T03:04:05.006Z", "2026-01-02T03:04:05.006Z\n"),
-    *(Gate.CI, "allow", {"manager": {}}, {"manager": {"bin": "x"}}, {Gate.CI: "success"}),
+    *(
+        Gate.CI,
+        "allow",
+        "ci",
+        "fail",
+        {"ci": "success"},
+        {"ci": "x"},
+        {"manager": {}},
+        {"manager": {"bin": "x"}},
+        {Gate.CI: "success"},
+    ),
 )
 """Values that some field takes and others do not, or only nearly."""
 
@@ -226,7 +236,8 @@ def test_good_run_loads_no_pydantic_and_a_wrong_option_does(tmp_path: Path) -> N
     """A program that runs what it was given well never pays for it."""
     program = (
         "import sys; from fsm_orchestrator import *\n"
-        "given = RunConfig(output_directory='out', stages={'manager': StageGiven(bin='true')})\n"
+        "stages = {'manager': StageGiven(bin='true'), 'executor': {'bin': 'true'}}\n"
+        "given = RunConfig(output_directory='out', gates={'policy': 'allow'}, stages=stages)\n"
         "report = run(given)\n"
         "print(report.exit_code, 'pydantic' in sys.modules)\n"
         "try: StageGiven(timeout_ms='1')\n"
