@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Self
 
-from pydantic import Field
-
 from fsm_orchestrator.model.base import Count, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.phrases import printable_name
 
 _SHOWN_MAX: Final = 12

@@ -9,11 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, Protocol, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints
-
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import BeforeValidator, Field, StringConstraints
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,

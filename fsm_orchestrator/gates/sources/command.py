@@ -13,8 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Final, Self, assert_never
 
-from pydantic import Field, model_validator
-
 from fsm_orchestrator.constants import (
     DEFAULT_KILL_GRACE_MS,
     DEFAULT_TIMEOUT_MS,
@@ -33,6 +31,7 @@ from fsm_orchestrator.gates.sources.base import (
 )
 from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
 from fsm_orchestrator.gates.subject import variables
+from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.endings import (
     Exited,
     Interrupted,

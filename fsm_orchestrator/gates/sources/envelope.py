@@ -7,8 +7,7 @@ import binascii
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, ValidationError
 from fsm_orchestrator.model.evidence import EvidenceProblem
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"

@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import Field
-
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.base import (
@@ -26,6 +24,7 @@ from fsm_orchestrator.gates.sources.base import (
     based_path,
 )
 from fsm_orchestrator.gates.sources.times import problem_with_age
+from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.evidence import (
     Checks,
     EvidenceProblem,

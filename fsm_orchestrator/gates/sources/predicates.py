@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-
 from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, StringConstraints
 from fsm_orchestrator.model.evidence import Checks, EvidenceProblem
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.phrases import counted, described, listed

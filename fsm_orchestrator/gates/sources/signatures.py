@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, Self
 
-from pydantic import Field, StringConstraints, model_validator
-
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.envelope import Envelope, RefusedError, envelope_of, json_value
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.declared import Field, StringConstraints, model_validator
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool
 from fsm_orchestrator.text.phrases import listed, printable_name

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-
 from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.base import (
@@ -26,6 +24,13 @@ from fsm_orchestrator.gates.sources.predicates import Asked, Said, known_to, rea
 from fsm_orchestrator.gates.sources.signatures import SignedBy, signer_of
 from fsm_orchestrator.gates.sources.times import problem_with_age, problem_with_expiry
 from fsm_orchestrator.gates.subject import unnamed
+from fsm_orchestrator.model.declared import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,
