@@ -46,7 +46,7 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         *("retry", "rework_exit_code", "at_most", "events", "repeats"),
-        *("given", "user", "uid", "host"),
+        *("given", "user", "uid", "host", "judged_by"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""
