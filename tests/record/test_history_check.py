@@ -47,7 +47,7 @@ NULLABLE: Final = frozenset(
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
         *("retry", "rework_exit_code", "at_most", "events", "repeats"),
-        *("given", "user", "uid", "host", "origin", "evidence", "subject"),
+        *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
 )
 """The keys that may be null: whether a null is true there is another question."""

@@ -78,7 +78,8 @@ UNWITNESSED: Final = frozenset(
             for key in (
                 *("args", "args.*", "command", "cwd", "env_keys", "env_keys.*", "artifacts"),
                 *("artifacts.*", "artifacts.*.path", "artifacts.*.sha256", "flaky"),
-                *("artifacts.*.size_bytes", "artifacts_judged_ms", "duration_ms"),
+                *("artifacts.*.size_bytes", "artifacts.*.judged_by"),
+                *("artifacts_judged_ms", "duration_ms"),
                 *("ending", "error", "exit_code"),
                 *("malformed_artifacts", "missing_artifacts", "stale_artifacts", "postmortem"),
                 "no_postmortem",
