@@ -85,9 +85,7 @@ def stages_of(view: InspectedRun, explanation: Explanation) -> list[ShownStage]:
 def unreached_in(stages: Sequence[ShownStage]) -> list[ShownStage]:
     """Return the stages that are shown as one, because so many were not reached."""
     found = [
-        one
-        for one in stages
-        if one.record.fate is StageFate.NOT_REACHED and not one.attempts.shown
+        one for one in stages if one.record.fate is StageFate.NOT_REACHED and not one.attempts.shown
     ]
     return found if len(found) > UNREACHED_SHOWN_MAX else []
 
