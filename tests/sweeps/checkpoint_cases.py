@@ -57,6 +57,7 @@ UNWITNESSED: Final = frozenset(
         *("open_attempt.reason", "open_attempt.token", "open_attempt.started_at"),
         *("open_attempt.pid", "open_attempt.pid_identity"),
         *("open_attempt.keeper_pid", "open_attempt.keeper_identity"),
+        *("invocations.*.origin", "invocations.*.origin.**"),  # for people to see
         *("invocations.*.version", "invocations.*.started_at", "invocations.*.finished_at"),
         *("invocations.*.exit_code", "invocations.*.containment", "invocations.*.warnings"),
         *("invocations.*.execution_mode", "invocations.*.rerun", "invocations.*.rerun.*"),
