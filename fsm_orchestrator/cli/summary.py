@@ -281,8 +281,9 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     rows: list[tuple[str, str]] = []
     # Else that it is not there is said above; another run's may have come to its place.
     path = output_path / REPORT_FILE
+    is_recorded = all(one.operation is None for one in report.stage_executions)
     has_report = os.path.isfile(path) and (
-        report.closure_ready or peek.leading_run_id(path) == report.run_id
+        is_recorded or peek.leading_run_id(path) == report.run_id
     )
     if has_report and not report.closure_ready:
         rows.append(("details", command_line("explain", shape.typed)))

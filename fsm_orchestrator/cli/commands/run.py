@@ -16,8 +16,7 @@ from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.summary import UNBOUNDED, WORDS_MAX, Shape, summary_of
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
-from fsm_orchestrator.disk import peek
+from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -134,14 +133,14 @@ def _offer(
     """
     if report.closure_ready:
         return None, ()
-    if peek.leading_run_id(config.output_path / CHECKPOINT_FILE) not in {None, report.run_id}:
-        return None, ()  # another run has come to its place
     from fsm_orchestrator.explanation.next_step import offer_of
     from fsm_orchestrator.inspection.inspected_run import inspect_ended
     from fsm_orchestrator.inspection.quoting import words_in_stdout
     from fsm_orchestrator.stages.judging import Judging
 
     view = inspect_ended(config.output_path, report)
+    if view.saved is not None and view.saved.checkpoint.run_id != report.run_id:
+        return None, ()  # another run has come to its place
     heard = interrupts.count
     trial = Judging(
         0, lambda *_: None, lambda: None if interrupts.count == heard else interrupts.first
