@@ -358,7 +358,7 @@ def test_stale_files_are_named_and_written_again(tmp_path: Path) -> None:
         (["-o", "picture.jpeg"], "does not say which format"),
         (["-o", "missing/run.mmd"], "cannot write missing/run.mmd"),
         (["--format", "markdown"], "is for --diff"),
-        (["-o", "run.txt"], "is for --diff"),
+        (["-o", "run.md"], "is for --diff"),
         (["--run", "x", "--diff", "a", "b"], "--run and --diff exclude each other"),
         (["governed_run", "--diff", "a", "b"], "--diff takes no LIFECYCLE"),
         (["--run", "nowhere"], "nowhere does not exist"),
