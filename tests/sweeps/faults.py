@@ -372,6 +372,7 @@ PLAIN: Final = {
     "containment",  # null where nothing was left to be run
     "transitions",  # compared by `walk_of`
     "stage_executions",  # compared below
+    "origin",  # the revision is not known where the fault struck the reading of it
 }
 OF_A_STAGE: Final = {
     # Not attempt, reason, idempotency_key and the names of its logs: they count attempts or hold
