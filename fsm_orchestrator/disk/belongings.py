@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -45,14 +44,9 @@ _DIRECTORIES: Final = {LOGS_DIRECTORY: _LOG_NAME, EVIDENCE_DIRECTORY: _EVIDENCE_
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    names: Collection[str]
-    try:
-        names = _SIGNS.keys() & set(os.listdir(output))
-    except FileNotFoundError:
+    if not os.path.isdir(output):
         return False
-    except OSError:  # one may look at what is in a directory that one may not list
-        names = _SIGNS.keys()
-    return any(_SIGNS[name] in _beginning(output / name) for name in names)
+    return any(sign in _beginning(output / name) for name, sign in _SIGNS.items())
 
 
 def foreign_names(output: Path) -> tuple[str, ...]:

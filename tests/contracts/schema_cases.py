@@ -69,7 +69,12 @@ class Ending:
 
 
 ENDINGS: Final[Mapping[str, Ending]] = {
-    "done": Ending((DONE,), 0, may_close=True, events="run.started transition run.ended"),
+    "done": Ending(
+        (DONE,),
+        0,
+        may_close=True,
+        events="run.started record.kept transition attempt.begun run.ended",
+    ),
     "done, richly": Ending(
         (RICH, RESUME),
         0,
@@ -96,7 +101,7 @@ ENDINGS: Final[Mapping[str, Ending]] = {
         may_close=True,
         events="stage.retrying",
     ),
-    "done twice": Ending((DONE, RESUME), 0, may_close=True, events="stage.skipped"),
+    "done twice": Ending((DONE, RESUME), 0, may_close=True, events="stage.skipped record.begun"),
     "done after another run": Ending(((*DONE, "--run-id", "first"), DONE), 0, may_close=True),
     "done after a kill": Ending(
         ((*PASSING, *stages(ONCE_KILLING)), RESUME), 0, may_close=True, events="attempt.interrupted"
