@@ -37,7 +37,7 @@ FILES: Final = {
     "disk/checkout.py": "files of git",
     "gates/git_subject.py": "what git prints, names of environment variables, paths",
     "disk/peek.py": "the beginning of a checkpoint's JSON",
-    "model/accepting.py": "values of fields, held against their pattern",
+    "model/checking.py": "values of fields, held against their pattern",
     "processes/executable_file.py": "the first line of a script, the head of a program",
     "processes/freezing.py": "files in /proc",
     "processes/memory_kills.py": "files of control groups and in /proc",
