@@ -24,6 +24,7 @@ from fsm_orchestrator.record.events_mark import (
     FOREIGN_LINES_MAX,
     LINE_BYTES_MAX,
     document_of,
+    hole_in,
     lines_backwards,
     lost_in,
     start_of_line,
@@ -220,9 +221,10 @@ def _check_last_step(checkpoint: Checkpoint, told: dict[str, Any]) -> None:
 
 
 def _lines(descriptor: int) -> Iterator[_Line]:
-    """Yield the whole lines of an open file that are ours, from its start."""
+    """Yield the whole lines of an open file that are ours, from its start to the first hole."""
     rest, at = b"", 0
-    while chunk := os.pread(descriptor, _READ_BYTES, at):
+    end = hole_in(descriptor, 0, os.fstat(descriptor).st_size)
+    while chunk := os.pread(descriptor, min(_READ_BYTES, end - at), at):
         at += len(chunk)
         *whole, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_BYTES_MAX:
