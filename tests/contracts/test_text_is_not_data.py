@@ -88,6 +88,7 @@ ALLOWED: Final = {
     ("cli/parser/sectioned.py", "ManyAfterFrom.parse_args"): "arguments",
     ("config/templates.py", "_pieces"): "texts in a config file",
     ("model/stage_options.py", "stage_of_option"): "an option in an argument",
+    ("disk/belongings.py", "_is_of_ours"): "what somebody's file begins with",
     ("disk/stale.py", "remove_stale"): "names in a directory",
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",

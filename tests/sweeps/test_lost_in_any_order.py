@@ -8,7 +8,7 @@ what was written nothing, all, a part, or a part with a hole. Each is gone on wi
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,32 +46,64 @@ TAKEN: Final = 200 if SOAK else 30
 """How many of the different ones are gone on with."""
 HOLE_BYTES: Final = 512
 
+Node = File | Directory
 
-def drawn(disk: Disk, lots: random.Random, *, is_archiving: bool) -> Tree:
+
+def drawn(disk: Disk, lots: random.Random) -> Tree:
     """One disk that a power cut may leave.
 
-    `is_archiving`: whether names move between directories. Such a move is one step of the file
-    system, which loses no file: all names are then old, or all new.
+    A move from one directory to another is one step of the file system: what was moved is in
+    either, never in both or in none.
     """
-    which = [lots.choice([0, 1])] if is_archiving else [0, 1]
     root = disk.node_of(disk.root)
     assert isinstance(root, Directory)
-    return tuple(sorted(_entries(disk, disk.root, root, "", lots, which)))
+    now = dict(_names_now(disk, disk.root, root))
+    before = dict[Node, list[Directory]]()
+    for directory in now:
+        for node in directory.synced.values():
+            before.setdefault(node, []).append(directory)
+    moved = dict[Node, Directory]()
+    for directory, names in now.items():
+        for node in names.values():
+            was = before.get(node, [directory])
+            if was != [directory]:
+                moved[node] = directory if directory in was else lots.choice([directory, *was])
+    return tuple(sorted(_entries(root, "", lots, now, moved)))
+
+
+def _names_now(
+    disk: Disk, path: Path, directory: Directory
+) -> Iterator[tuple[Directory, dict[str, Node]]]:
+    """Each directory that is there, with what it has now."""
+    names = {one.name: disk.node_of(one) for one in sorted(path.iterdir())}
+    yield directory, names
+    for name, node in names.items():
+        if isinstance(node, Directory):
+            yield from _names_now(disk, path / name, node)
 
 
 def _entries(
-    disk: Disk, path: Path, directory: Directory, above: str, lots: random.Random, which: list[int]
+    directory: Directory,
+    above: str,
+    lots: random.Random,
+    now: Mapping[Directory, Mapping[str, Node]],
+    moved: Mapping[Node, Directory],
 ) -> Iterator[tuple[str, bytes | None]]:
-    """Each name as it was synced, or as it is now; what it leads to likewise."""
-    now = {one.name: disk.node_of(one) for one in path.iterdir()} if path.is_dir() else {}
-    for name in sorted({*now, *directory.synced}):
-        nodes = [now.get(name), directory.synced.get(name)]
-        node = nodes[lots.choice(which)]
+    """Each name as it was synced, or as it is now; what it leads to likewise.
+
+    `moved`: where that is after the cut which was moved to another directory.
+    """
+    names = now.get(directory, {})
+    for name in sorted({*names, *directory.synced}):
+        both = [directory.synced.get(name), names.get(name)]
+        settled = [one for one in both if one is not None and moved.get(one) is directory]
+        free = [None if one in moved else one for one in both]
+        node = settled[0] if settled else lots.choice(free)
         if isinstance(node, File):
             yield above + name, _content(node, lots)
         elif node is not None:
             yield above + name, None
-            yield from _entries(disk, path / name, node, f"{above}{name}/", lots, which)
+            yield from _entries(node, f"{above}{name}/", lots, now, moved)
 
 
 def _content(file: File, lots: random.Random) -> bytes:
@@ -107,7 +139,7 @@ def test_power_cut_that_keeps_any_of_what_was_not_synced(
         moment += 1
         complete = promised(door.disk)
         for _ in range(DRAWS):
-            scene = desk.scene(drawn(door.disk, lots, is_archiving=name == "archiving"))
+            scene = desk.scene(drawn(door.disk, lots))
             found.setdefault(scene, f"before operation {moment} ({operation})")
             durable.setdefault(scene, complete)
 
