@@ -113,8 +113,8 @@ def _move_all(sources: tuple[Path, ...], output: HeldDirectory, name: str) -> No
             if source.name == CHECKPOINT_FILE and len(sources) > 1:
                 files.sync(destination.descriptor)  # no cut undoes those moves alone
             moving.move(source.name, output, destination)
-        for touched in (destination, directory, output):
-            files.sync(touched.descriptor)
+        files.sync(destination.descriptor)
+        files.sync(output.descriptor)
 
 
 def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -60,8 +60,7 @@ def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
     if not os.path.isdir(output):
         return False
-    texts = {name: _beginning(output / name) for name in _SIGNS}
-    return any(_is_of_ours(name, text) for name, text in texts.items()) or (
+    return any(_is_of_ours(name, _beginning(output / name)) for name in _SIGNS) or (
         any(os.path.lexists(output / name) for name in RUN_FILES)
         and any(_is_of_gates(output / name, names) for name, names in _OF_GATES.items())
     )
@@ -86,8 +85,10 @@ def foreign_names(output: Path) -> tuple[str, ...]:
 
 def _is_of_ours(name: str, text: str) -> bool:
     """Say so of a file by what it begins with, up to where a power cut has left a hole."""
-    kept, whole = text.split("\0", 1)[0], _BEGINNINGS.get(name, "")
-    return _SIGNS[name] in text or bool(kept and whole.startswith(kept[: len(whole)]))
+    if _SIGNS[name] in text or name not in _BEGINNINGS:
+        return _SIGNS[name] in text
+    kept, whole = text.split("\0", 1)[0], _BEGINNINGS[name]
+    return bool(kept) and whole.startswith(kept[: len(whole)])
 
 
 def _is_of_gates(place: Path, pattern: re.Pattern[str]) -> bool:
