@@ -263,14 +263,23 @@ def own_failures(report: Report) -> list[StageExecution]:
 
 
 def assert_truth(
-    scenario: Scenario, desk: Desk, before: Scene, *, may_be_early: bool = False
+    scenario: Scenario,
+    desk: Desk,
+    before: Scene,
+    *,
+    may_be_torn: bool = False,
+    may_be_early: bool = False,
 ) -> None:
     """Assert that the files can be read, agree with each other and with what happened.
 
+    `may_be_torn`: whether the power was cut, which alone leaves half of a file that is replaced.
     `may_be_early`: whether a report may have got to the disk before the events it is made from.
     """
     for name, content in read_tree(desk.out):
         assert SECRET.encode() not in (content or b""), name
+    for name in (CHECKPOINT, REPORT):
+        if not may_be_torn and (desk.out / name).exists():
+            json.loads((desk.out / name).read_bytes())
     kept, told = checkpoint_in(desk.out), report_in(desk.out)
     is_early = may_be_early and told is not None and _is_early(told, kept, desk.out)
     # One without a state only says what was refused.
