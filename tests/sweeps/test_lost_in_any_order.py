@@ -7,6 +7,7 @@ what was written nothing, all, a part, or a part with a hole. Each is gone on wi
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any, Final
 
 import pytest
 
+from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.disk.files import SystemCall
-from fsm_orchestrator.errors import OrchestratorError
+from fsm_orchestrator.errors import OrchestratorError, ReportError
+from fsm_orchestrator.inspection.inspected_run import inspect_run
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from tests.support.command import EVENTS
 from tests.sweeps.fault_disk import (
@@ -37,6 +40,7 @@ from tests.sweeps.faults import (
     Tree,
     assert_truth,
     at,
+    read_tree,
 )
 from tests.sweeps.histories import checkpoint_in
 from tests.sweeps.test_faults import noted_starts
@@ -46,6 +50,11 @@ DRAWS: Final = 12 if SOAK else 2
 TAKEN: Final = 200 if SOAK else 24
 """How many of the different ones are gone on with."""
 HOLE_BYTES: Final = 512
+READERS: Final = (
+    *(("status",), ("explain",), ("logs",), ("report",), ("plan", "--resume")),
+    ("report", "--html", os.devnull),
+)
+"""The commands that look as well with `SOAK=1`."""
 
 Node = File | Directory
 
@@ -157,7 +166,26 @@ def test_power_cut_that_keeps_any_of_what_was_not_synced(
             kept = checkpoint_in(desk.out)
             complete = set() if kept is None else {one.stage for one in kept.completions}
             assert durable[scene] <= complete
+            assert_told(desk)
             mend_here(scenario, desk, before, expected, Disk(desk.disk))
+
+
+def assert_told(desk: Desk) -> None:
+    """Assert that whoever looks is told what a resume would find, and what is wrong with it."""
+    tree = read_tree(desk.disk)
+    kept = checkpoint_in(desk.out)
+    try:
+        view = inspect_run(desk.out)
+    except ReportError:
+        assert kept is None
+    else:
+        assert (view.checkpoint is None) is (kept is None)
+        assert kept is not None or (view.trouble and not view.report.closure_ready)
+        assert kept is None or view.report.current_state == kept.current_state
+        assert view.saved is None or view.saved.rebuilt is None or view.trouble
+    for words in READERS if SOAK and desk.out.is_dir() else ():
+        assert run_command_line([*words, str(desk.out)]) in {0, 1}, words
+    assert read_tree(desk.disk) == tree
 
 
 def _kept(desk: Desk) -> Checkpoint:
