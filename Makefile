@@ -43,7 +43,11 @@ soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
 	SOAK=1 $(BIN)/pytest -n 2 \
 	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py
 
-bench: $(VENV)/.dev  ## what runs, transitions and commands cost, each next to a floor; about three minutes
+$(VENV)/.bench: pyproject.toml | $(VENV)/.dev
+	$(PIP) install --editable '.[dev,demo,bench]'
+	touch $@
+
+bench: $(VENV)/.bench  ## what runs, transitions and commands cost, next to floors and to other programs
 	$(BIN)/python -m tests.bench
 
 check: $(VENV)/.dev  ## format, lint, types, layers, the built wheel in an empty environment
