@@ -56,8 +56,8 @@ def archived_run_ids(output_directory: Path) -> frozenset[str]:
 def archive_run(output: HeldDirectory, found: tuple[Path, ...]) -> None:
     """Move everything an earlier run left, which is `present_files`, to `archive/<run_id>/`.
 
-    The checkpoint is moved last: after a kill in the middle the next start goes on, and what
-    belongs together comes to lie together.
+    The checkpoint is moved last, once the others are durable: after a kill or a power cut in the
+    middle the next start goes on, and what belongs together comes to lie together.
 
     Raises:
         OSError: something could not be moved; nothing was overwritten.
@@ -110,9 +110,11 @@ def _move_all(sources: tuple[Path, ...], output: HeldDirectory, name: str) -> No
         files.sync(directory.descriptor)  # its maker may have been killed
         files.sync(output.descriptor)
         for source in sources:
+            if source.name == CHECKPOINT_FILE and len(sources) > 1:
+                files.sync(destination.descriptor)  # no cut undoes those moves alone
             moving.move(source.name, output, destination)
-        for touched in (destination, directory, output):
-            files.sync(touched.descriptor)
+        files.sync(destination.descriptor)
+        files.sync(output.descriptor)
 
 
 def _fitting(destination: Path, found: tuple[Path, ...]) -> tuple[Path, ...]:

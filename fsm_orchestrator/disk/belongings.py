@@ -19,9 +19,11 @@ from fsm_orchestrator.constants import (
     LOGS_DIRECTORY,
     PRODUCT,
     REPORT_FILE,
+    SCHEMA_VERSION,
 )
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
+from fsm_orchestrator.vocabulary import Gate
 
 RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
 _SIGNS: Final = {
@@ -32,6 +34,12 @@ _SIGNS: Final = {
     LOCK_FILE: '"run_id"',
 }
 """What is in the beginning of each file if a run of ours wrote it: found in a cut one, too."""
+_BEGINNINGS: Final = {
+    CHECKPOINT_FILE: f'{{"schema_version":{SCHEMA_VERSION},"product":"',
+    REPORT_FILE: f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "product": "',
+    EVENTS_FILE: '{"seq": 1, "at": "',
+}
+"""What each file begins with: of one that a power cut has left shorter, a part is there."""
 _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = re.compile(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
@@ -40,13 +48,22 @@ _LOG_NAME: Final = re.compile(
 _EVIDENCE_NAME: Final = re.compile(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
 _DIRECTORIES: Final = {LOGS_DIRECTORY: _LOG_NAME, EVIDENCE_DIRECTORY: _EVIDENCE_NAME}
 """The directories of a run, and the names of what a run of ours puts there."""
+_GATES: Final = "|".join(Gate)
+_OF_GATES: Final = {
+    LOGS_DIRECTORY: re.compile(rf"gate\.({_GATES})\.[1-9][0-9]*\.(stdout|stderr)\.log"),
+    EVIDENCE_DIRECTORY: re.compile(rf"({_GATES})\.[1-9][0-9]*\.json"),
+}
+"""The names of what is there before the first step of a run is durable: what its gates said."""
 
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
     if not os.path.isdir(output):
         return False
-    return any(sign in _beginning(output / name) for name, sign in _SIGNS.items())
+    return any(_is_of_ours(name, _beginning(output / name)) for name in _SIGNS) or (
+        any(os.path.lexists(output / name) for name in RUN_FILES)
+        and any(_is_of_gates(output / name, names) for name, names in _OF_GATES.items())
+    )
 
 
 def foreign_names(output: Path) -> tuple[str, ...]:
@@ -64,6 +81,23 @@ def foreign_names(output: Path) -> tuple[str, ...]:
         if os.path.lexists(place) and _is_foreign(place, pattern, is_ours=is_ours):
             found.append(name)
     return tuple(found)
+
+
+def _is_of_ours(name: str, text: str) -> bool:
+    """Say so of a file by what it begins with, up to where a power cut has left a hole."""
+    if _SIGNS[name] in text or name not in _BEGINNINGS:
+        return _SIGNS[name] in text
+    kept, whole = text.split("\0", 1)[0], _BEGINNINGS[name]
+    return bool(kept) and whole.startswith(kept[: len(whole)])
+
+
+def _is_of_gates(place: Path, pattern: re.Pattern[str]) -> bool:
+    """Say whether all in a directory has names that only what gates said can have."""
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return False
+    return bool(names) and all(map(pattern.fullmatch, names))
 
 
 def _holds_something(path: Path) -> bool:

@@ -222,9 +222,11 @@ def inspect_run(output: Path, run_id: str | None = None) -> InspectedRun:
     is_archived = directory != output
     holder = None if is_archived else holder_of(output)
     saved, trouble = _saved(directory)
-    report, report_trouble = _report(directory, saved, is_at_work=holder is not None)
+    report, report_trouble = _report(directory, saved, trouble, is_at_work=holder is not None)
     if holder is None and saved is not None:
-        trouble = trouble or _events_trouble(directory, saved.checkpoint)
+        trouble = _events_trouble(directory, saved.checkpoint) or _rebuilding_trouble(
+            directory, saved, is_archived=is_archived
+        )
     if holder is not None and trouble is not None and not _has_checkpoint(directory):
         trouble = None  # the run has only begun
     return InspectedRun(directory, report, saved, trouble or report_trouble, holder, is_archived)
@@ -257,10 +259,24 @@ def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
     return None if lost is None else lost.sentence
 
 
+def _rebuilding_trouble(directory: Path, saved: SavedRun, *, is_archived: bool) -> str | None:
+    """Say that the record is not the one in its file, and what mends that; None where it is."""
+    if saved.rebuilt is None:
+        return None
+    finding = saved.rebuilt.finding(directory / CHECKPOINT_FILE)
+    return finding if is_archived else f"{finding}; a resume mends it"
+
+
 def _report(
-    directory: Path, saved: SavedRun | None, *, is_at_work: bool
+    directory: Path, saved: SavedRun | None, trouble: str | None, *, is_at_work: bool
 ) -> tuple[Report, str | None]:
-    """Return the report to go by, and what is wrong with the one that was written."""
+    """Return the report to go by, and what is wrong with the one that was written.
+
+    `trouble` is what is wrong with the checkpoint, where `saved` is None.
+
+    Raises:
+        ReportError: neither can be used.
+    """
     try:
         report = read_report(directory / REPORT_FILE)
         if saved is None:  # nothing may be closed on what nothing else says
@@ -278,8 +294,16 @@ def _report(
         )
     except ReportError as error:
         if saved is None:
-            raise
+            raise _nothing_known(directory, error, trouble) from error
         return build_report(saved.checkpoint, artifacts_intact=_is_intact(saved)), str(error)
+
+
+def _nothing_known(directory: Path, error: ReportError, trouble: str | None) -> ReportError:
+    """Return the error where no resume could help: it needs the checkpoint."""
+    if not os.path.lexists(directory / REPORT_FILE) and not _has_checkpoint(directory):
+        return error
+    said = f"{error}; {trouble}" if _has_checkpoint(directory) else str(error)
+    return ReportError(said, remedy=checkpoint_reader.REMEDY)
 
 
 def _is_intact(saved: SavedRun) -> bool:

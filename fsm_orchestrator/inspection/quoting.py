@@ -7,9 +7,13 @@ may have been replaced.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fsm_orchestrator.config.stage_record import env_digest
+from fsm_orchestrator.errors import CheckpointError
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, secrets_in
 from fsm_orchestrator.stages.output_files import StageLog
 from fsm_orchestrator.stages.output_tail import tail_of
@@ -25,14 +29,7 @@ class Quoting:
 
     def __init__(self, view: InspectedRun) -> None:
         self._view = view
-        secrets = NONE_KNOWN
-        if view.saved is not None:
-            checkpoint = view.saved.checkpoint
-            secrets = secrets_in(
-                view.saved.private,
-                checkpoint.secret_keys,
-                is_expected=checkpoint.private_ref is not None,
-            )
+        secrets = NONE_KNOWN if view.saved is None else _secrets_in(view.saved)
         self.masker = secrets.masker
         self._has_values = _has_values(view)
         self._are_values_known = _are_values_known(view, secrets)
@@ -55,6 +52,14 @@ class Quoting:
         return lines[-count:] if len(lines) > 1 or not tail.is_cut else []
 
 
+def secrets_of_record(directory: Path) -> KnownSecrets:
+    """Return the values that are known of the run in a directory, by its record or its events."""
+    try:
+        return _secrets_in(load_saved(directory))
+    except CheckpointError:
+        return NONE_KNOWN
+
+
 def words_in_stdout(view: InspectedRun, count: int) -> list[str]:
     """Return what the stage that is to blame printed last to stdout, if it says nothing else."""
     for execution in reversed(view.report.failures):
@@ -64,6 +69,11 @@ def words_in_stdout(view: InspectedRun, count: int) -> list[str]:
             return []
         return Quoting(view).last_of_stdout(execution, view.invocation_count, count)
     return []
+
+
+def _secrets_in(saved: SavedRun) -> KnownSecrets:
+    is_expected = saved.checkpoint.private_ref is not None
+    return secrets_in(saved.private, saved.checkpoint.secret_keys, is_expected=is_expected)
 
 
 def _has_values(view: InspectedRun) -> bool:

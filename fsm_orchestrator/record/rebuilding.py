@@ -85,6 +85,15 @@ class Rebuilt(NamedTuple):
             case Cause.UNUSABLE:
                 return f"{path} was torn, and was made again from the events"
 
+    def finding(self, path: Path) -> str:
+        """Return what is found, for a person who only looks; `path` as in `sentence`."""
+        match self.cause:
+            case Cause.BEHIND:
+                steps = counted(self.steps, "step")
+                return f"{path} is {steps} behind the events, by which its run is told"
+            case Cause.UNUSABLE:
+                return f"{path} is torn, and its run is told by the events"
+
 
 class ContradictedError(ValueError):
     """The events contradict the checkpoint beside them."""

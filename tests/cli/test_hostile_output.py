@@ -59,7 +59,8 @@ def test_failure_shows_the_end_of_a_progress_bar(tmp_path: Path) -> None:
     ):
         assert_harmless(screen)
         tail = re.findall(r"\| (.*)$", screen, re.MULTILINE)
-        assert tail[:2] == ["first", "step 200 of 200"]
+        at = tail.index("step 200 of 200")  # a line more or less before it, as there is room
+        assert tail[:at] in ([], ["first"])
 
 
 def test_logs_on_a_pipe_are_the_bytes_that_were_printed(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from fsm_orchestrator import RunConfig, StageGiven, load_report
 from fsm_orchestrator.disk.files import TEMPORARY_SUFFIX
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Gate, GatesGuard, GateSource, Outcome, StageStatus
@@ -263,16 +263,25 @@ def own_failures(report: Report) -> list[StageExecution]:
 
 
 def assert_truth(
-    scenario: Scenario, desk: Desk, before: Scene, *, may_be_early: bool = False
+    scenario: Scenario,
+    desk: Desk,
+    before: Scene,
+    *,
+    may_be_torn: bool = False,
+    may_be_early: bool = False,
 ) -> None:
     """Assert that the files can be read, agree with each other and with what happened.
 
-    `may_be_early`: whether the report of a run may have got to the disk before all else of it.
+    `may_be_torn`: whether the power was cut, which alone leaves half of a file that is replaced.
+    `may_be_early`: whether a report may have got to the disk before the events it is made from.
     """
     for name, content in read_tree(desk.out):
         assert SECRET.encode() not in (content or b""), name
+    for name in (CHECKPOINT, REPORT):
+        if not may_be_torn and (desk.out / name).exists():
+            json.loads((desk.out / name).read_bytes())
     kept, told = checkpoint_in(desk.out), report_in(desk.out)
-    is_early = may_be_early and kept is None and told is not None and told.terminal_state is None
+    is_early = may_be_early and told is not None and _is_early(told, kept, desk.out)
     # One without a state only says what was refused.
     if told is not None and told.current_state is not None and not is_early:
         _assert_told_is_kept(told, kept, desk.out)
@@ -292,10 +301,8 @@ def _assert_told_is_kept(told: Report, kept: Checkpoint | None, directory: Path)
         assert not told.transitions
         return
     assert told.run_id == kept.run_id
-    walked = [one for earlier in told.earlier_invocations for one in earlier.transitions]
-    walked += told.transitions
-    history = history_of(kept, directory)[told.invocations_moved :]
-    assert walked == [one for x in history for one in x.transitions][: len(walked)]
+    walked, history = _walked(told), _history(told, kept, directory)
+    assert walked == history[: len(walked)]
     state = walked[-1].dest if walked else kept.lifecycle.initial
     assert told.current_state == state
     says_own_failure = told.terminal_state is Outcome.FAILED and bool(own_failures(told))
@@ -305,6 +312,37 @@ def _assert_told_is_kept(told: Report, kept: Checkpoint | None, directory: Path)
         assert kept.current_state == state
     if says_own_failure and walked:  # else there was no earlier checkpoint to be put back
         assert kept.current_state == state
+
+
+def _is_early(told: Report, kept: Checkpoint | None, directory: Path) -> bool:
+    """Say whether a report is ahead of its record by what is not waited for.
+
+    That is the way to the gates alone: it has started nothing, ended nothing and judged nothing.
+    """
+    if told.terminal_state is not None or told.stage_executions or told.gate_decisions:
+        return False
+    if kept is None:
+        ahead = told.transitions
+        return not told.earlier_invocations and [one.dest for one in ahead] == ["gating"]
+    number, history = kept.invocation.last_number, _history(told, kept, directory)
+    return (
+        told.run_id == kept.run_id
+        and told.latest.number == number + 1
+        and _walked(told)[: len(history)] == history
+        and [one.dest for one in told.transitions] in (["gating"], [])
+    )
+
+
+def _walked(told: Report) -> list[TransitionRecord]:
+    """Return the transitions that a report tells of."""
+    earlier = [one for visit in told.earlier_invocations for one in visit.transitions]
+    return [*earlier, *told.transitions]
+
+
+def _history(told: Report, kept: Checkpoint, directory: Path) -> list[TransitionRecord]:
+    """Return those that the record has of the invocations that a report tells of."""
+    visits = history_of(kept, directory)[told.invocations_moved :]
+    return [one for visit in visits for one in visit.transitions]
 
 
 def _checkpoints(out: Path) -> Iterator[tuple[Checkpoint, Path]]:

@@ -7,16 +7,20 @@ what was written nothing, all, a part, or a part with a hole. Each is gone on wi
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.disk.files import SystemCall
-from fsm_orchestrator.errors import OrchestratorError
-from tests.support.command import CHECKPOINT, EVENTS
+from fsm_orchestrator.errors import OrchestratorError, ReportError
+from fsm_orchestrator.inspection.inspected_run import inspect_run
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from tests.support.command import EVENTS
 from tests.sweeps.fault_disk import (
     Directory,
     Disk,
@@ -36,42 +40,80 @@ from tests.sweeps.faults import (
     Tree,
     assert_truth,
     at,
+    read_tree,
 )
 from tests.sweeps.histories import checkpoint_in
 from tests.sweeps.test_faults import noted_starts
 
 DRAWS: Final = 12 if SOAK else 2
 """How many disks are made for each moment."""
-TAKEN: Final = 200 if SOAK else 30
+TAKEN: Final = 200 if SOAK else 24
 """How many of the different ones are gone on with."""
 HOLE_BYTES: Final = 512
+READERS: Final = (
+    *(("status",), ("explain",), ("logs",), ("report",), ("plan", "--resume")),
+    ("report", "--html", os.devnull),
+)
+"""The commands that look as well with `SOAK=1`."""
+
+Node = File | Directory
 
 
-def drawn(disk: Disk, lots: random.Random, *, is_archiving: bool) -> Tree:
+def drawn(disk: Disk, lots: random.Random) -> Tree:
     """One disk that a power cut may leave.
 
-    `is_archiving`: whether names move between directories. Such a move is one step of the file
-    system, which loses no file: all names are then old, or all new.
+    A move from one directory to another is one step of the file system: what was moved is in
+    either, never in both or in none.
     """
-    which = [lots.choice([0, 1])] if is_archiving else [0, 1]
     root = disk.node_of(disk.root)
     assert isinstance(root, Directory)
-    return tuple(sorted(_entries(disk, disk.root, root, "", lots, which)))
+    now = dict(_names_now(disk, disk.root, root))
+    before = dict[Node, list[Directory]]()
+    for directory in now:
+        for node in directory.synced.values():
+            before.setdefault(node, []).append(directory)
+    moved = dict[Node, Directory]()
+    for directory, names in now.items():
+        for node in names.values():
+            was = before.get(node, [directory])
+            if was != [directory]:
+                moved[node] = directory if directory in was else lots.choice([directory, *was])
+    return tuple(sorted(_entries(root, "", lots, now, moved)))
+
+
+def _names_now(
+    disk: Disk, path: Path, directory: Directory
+) -> Iterator[tuple[Directory, dict[str, Node]]]:
+    """Each directory that is there, with what it has now."""
+    names = {one.name: disk.node_of(one) for one in sorted(path.iterdir())}
+    yield directory, names
+    for name, node in names.items():
+        if isinstance(node, Directory):
+            yield from _names_now(disk, path / name, node)
 
 
 def _entries(
-    disk: Disk, path: Path, directory: Directory, above: str, lots: random.Random, which: list[int]
+    directory: Directory,
+    above: str,
+    lots: random.Random,
+    now: Mapping[Directory, Mapping[str, Node]],
+    moved: Mapping[Node, Directory],
 ) -> Iterator[tuple[str, bytes | None]]:
-    """Each name as it was synced, or as it is now; what it leads to likewise."""
-    now = {one.name: disk.node_of(one) for one in path.iterdir()} if path.is_dir() else {}
-    for name in sorted({*now, *directory.synced}):
-        nodes = [now.get(name), directory.synced.get(name)]
-        node = nodes[lots.choice(which)]
+    """Each name as it was synced, or as it is now; what it leads to likewise.
+
+    `moved`: where that is after the cut which was moved to another directory.
+    """
+    names = now.get(directory, {})
+    for name in sorted({*names, *directory.synced}):
+        both = [directory.synced.get(name), names.get(name)]
+        settled = [one for one in both if one is not None and moved.get(one) is directory]
+        free = [None if one in moved else one for one in both]
+        node = settled[0] if settled else lots.choice(free)
         if isinstance(node, File):
             yield above + name, _content(node, lots)
         elif node is not None:
             yield above + name, None
-            yield from _entries(disk, path / name, node, f"{above}{name}/", lots, which)
+            yield from _entries(node, f"{above}{name}/", lots, now, moved)
 
 
 def _content(file: File, lots: random.Random) -> bytes:
@@ -107,30 +149,55 @@ def test_power_cut_that_keeps_any_of_what_was_not_synced(
         moment += 1
         complete = promised(door.disk)
         for _ in range(DRAWS):
-            scene = desk.scene(drawn(door.disk, lots, is_archiving=name == "archiving"))
+            scene = desk.scene(drawn(door.disk, lots))
             found.setdefault(scene, f"before operation {moment} ({operation})")
-            durable.setdefault(scene, complete)
+            durable[scene] = durable.get(scene, frozenset()) | complete
 
     door.before = look
     with noted_starts(desk):
         expected = through(door, scenario.step(desk))
     assert not isinstance(expected, OrchestratorError), expected
     look(None, None)
+    assert promised(door.disk) == {one.stage for one in _kept(desk).completions}
     for scene in lots.sample(list(found), min(TAKEN, len(found))):
         with at(found[scene]):
             desk.put(scene)
-            assert_truth(scenario, desk, before, may_be_early=True)
+            assert_truth(scenario, desk, before, may_be_torn=True, may_be_early=True)
             kept = checkpoint_in(desk.out)
             complete = set() if kept is None else {one.stage for one in kept.completions}
             assert durable[scene] <= complete
+            assert_told(desk)
             mend_here(scenario, desk, before, expected, Disk(desk.disk))
+
+
+def assert_told(desk: Desk) -> None:
+    """Assert that whoever looks is told what a resume would find, and what is wrong with it."""
+    tree = read_tree(desk.disk)
+    kept = checkpoint_in(desk.out)
+    try:
+        view = inspect_run(desk.out)
+    except ReportError:
+        assert kept is None
+    else:
+        assert (view.checkpoint is None) is (kept is None)
+        assert kept is not None or (view.trouble and not view.report.closure_ready)
+        assert kept is None or view.report.current_state == kept.current_state
+        assert view.saved is None or view.saved.rebuilt is None or view.trouble
+    for words in READERS if SOAK and desk.out.is_dir() else ():
+        assert run_command_line([*words, str(desk.out)]) in {0, 1}, words
+    assert read_tree(desk.disk) == tree
+
+
+def _kept(desk: Desk) -> Checkpoint:
+    kept = checkpoint_in(desk.out)
+    assert kept is not None
+    return kept
 
 
 def promised(disk: Disk) -> frozenset[str]:
     """The stages whose success was synced, with the transition that it brought."""
-    left = dict(disk.with_synced_names())
-    events, checkpoint = (left.get(f"{OUT}/{name}") or b"" for name in (EVENTS, CHECKPOINT))
-    if EARLIER.encode() in checkpoint + events:  # not the run that is disturbed
+    events = dict(disk.with_synced_names()).get(f"{OUT}/{EVENTS}") or b""
+    if f'"run_id": "{EARLIER}"'.encode() in events:  # not the run that is disturbed
         return frozenset()
     steps = [line for line in events.splitlines() if b'"event": "transition"' in line]
     return frozenset(

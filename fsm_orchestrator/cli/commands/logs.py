@@ -19,6 +19,7 @@ from fsm_orchestrator.inspection.inspected_run import (
     run_directory,
 )
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines, printed_since
+from fsm_orchestrator.inspection.quoting import secrets_of_record
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
@@ -198,6 +199,8 @@ class _ShownLogs:
             UsageError: a secret is not known here, so that it could not be masked.
         """
         secrets = known_secrets(self._directory)
+        if secrets is NONE_KNOWN:  # but its events may know
+            secrets = secrets_of_record(self._directory)
         if secrets is NONE_KNOWN:
             raise CheckpointError(
                 f"cannot show what the stages printed: {self._directory / CHECKPOINT_FILE} cannot"

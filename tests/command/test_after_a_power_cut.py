@@ -1,0 +1,113 @@
+"""What a power cut may leave of a run that had only begun, and what each command makes of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.command import (
+    CHECKPOINT,
+    EVENTS,
+    PASSING,
+    REPORT,
+    orchestrate,
+    stages,
+    tree_of,
+)
+
+CUTS: Final = (1, 10, 23, 40)
+"""So much is left of a file: not even the name of the program."""
+READERS: Final = (
+    ("status", "out"),
+    ("explain", "out"),
+    ("logs", "out"),
+    ("report", "out"),
+    ("report", "out", "--html", "page.html"),
+)
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a run in `out` whose second stage failed."""
+    directory = tmp_path_factory.mktemp("failed")
+    options = (*PASSING, *stages("echo planned", "exit 3"), "--manager-env", "A=value-of-a")
+    assert orchestrate("out", *options, cwd=directory).code == 1
+    return directory
+
+
+@pytest.mark.parametrize("size_bytes", CUTS)
+@pytest.mark.parametrize("name", [CHECKPOINT, REPORT, EVENTS])
+def test_file_cut_near_its_start_is_a_run_s_and_is_archived(
+    failed: Path, tmp_path: Path, name: str, size_bytes: int
+) -> None:
+    """It is alone: a resume is refused and says what to do, and a new run moves it aside."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes((failed / "out" / name).read_bytes()[:size_bytes])
+    resumed = orchestrate("out", "--resume", cwd=tmp_path)
+    assert resumed.code == 1, resumed
+    assert "start a" in resumed.stderr
+    assert "without --resume" in resumed.stderr
+    assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
+    assert name in [Path(path).name for path in tree_of(out / "archive")]
+
+
+def test_evidence_of_a_run_that_left_nothing_else_is_archived(tmp_path: Path) -> None:
+    """It is durable before the first step is: beside an empty log it is in nobody's way."""
+    out = tmp_path / "out"
+    for place in ("evidence/ci.1.json", "logs/gate.ci.1.stdout.log"):
+        (out / place).parent.mkdir(parents=True)
+        (out / place).write_text("{}\n")
+    refused = orchestrate("out", *PASSING, *stages(), cwd=tmp_path)
+    assert refused.code == 2  # somebody else's, for all that can be known
+    assert sorted(tree_of(out)) == ["evidence/ci.1.json", "logs/gate.ci.1.stdout.log"]
+    (out / EVENTS).touch()
+    assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 0
+    archived = tree_of(out / "archive" / "unreadable")
+    assert {"evidence/ci.1.json", "logs/gate.ci.1.stdout.log"} <= archived.keys()
+    assert not (out / "evidence").exists()
+
+
+@pytest.mark.parametrize("name", ["manager.1.stdout.log", "gate.other.1.stdout.log"])
+def test_logs_that_no_gate_wrote_are_not_taken_for_a_run_s(tmp_path: Path, name: str) -> None:
+    """Those of a stage come with a durable log; beside an empty one they are somebody else's."""
+    (tmp_path / "out" / "logs").mkdir(parents=True)
+    (tmp_path / "out" / "logs" / name).write_text("mine\n")
+    (tmp_path / "out" / EVENTS).touch()
+    assert orchestrate("out", *PASSING, *stages(), cwd=tmp_path).code == 2
+    assert sorted(tree_of(tmp_path / "out")) == [f"logs/{name}", EVENTS]
+
+
+def test_readers_say_that_a_torn_record_is_told_by_its_events(failed: Path, tmp_path: Path) -> None:
+    """Each says so, and that a resume mends it; logs are shown, masked as before; none writes."""
+    out = tmp_path / "out"
+    shutil.copytree(failed, tmp_path, dirs_exist_ok=True)
+    (out / CHECKPOINT).write_bytes(bytes(512) + (out / CHECKPOINT).read_bytes()[512:])
+    before = tree_of(out)
+    told = {" ".join(words): orchestrate(*words, cwd=tmp_path) for words in READERS}
+    said = f"{out / CHECKPOINT} is torn, and its run is told by the events; a resume mends it"
+    for words, code in (("status out", 1), ("explain out", 0), ("report out", 1)):
+        shown = " ".join((told[words].stdout + told[words].stderr).split())
+        assert told[words].code == code, told[words]
+        assert said in shown, words
+    assert "a resume mends it" in (tmp_path / "page.html").read_text()
+    assert told["logs out"].code == 0
+    assert "planned" in told["logs out"].stdout
+    assert tree_of(out) == before
+
+
+def test_readers_say_what_helps_where_nothing_is_known(failed: Path, tmp_path: Path) -> None:
+    """With report and checkpoint cut and no events, no resume is offered: it would be refused."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, other in ((CHECKPOINT, REPORT), (REPORT, CHECKPOINT)):
+        (out / other).unlink(missing_ok=True)
+        (out / name).write_bytes((failed / "out" / name).read_bytes()[:700])
+        for words in READERS:
+            ended = orchestrate(*words, cwd=tmp_path)
+            assert ended.code == 1, ended
+            assert "start a new run without --resume" in ended.stderr, ended
+            assert "writes it again" not in ended.stderr
