@@ -32,6 +32,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
 from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.settings_part import HISTORY
 from fsm_orchestrator.text.units import PATTERNS
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Outcome, SchemaName
 
@@ -117,12 +118,39 @@ def schema_text(name: SchemaName) -> str:
     shape.complete(made)
     envelope = {
         "$schema": DIALECT,
-        "$id": f"urn:{PRODUCT}:schema:{name.value}:{SCHEMA_VERSION}",
+        "$id": _id_of(name),
         "title": shape.title,
         "description": shape.description,
     }
     document = {**envelope, **_without_notes({**made, **envelope})}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _id_of(name: SchemaName) -> str:
+    return f"urn:{PRODUCT}:schema:{name.value}:{SCHEMA_VERSION}"
+
+
+def _embed_checkpoint(document: Schema) -> None:
+    """Say of the records in events what the schema of the checkpoint says, which is embedded."""
+    name = SchemaName.CHECKPOINT
+    checkpoint = json.loads(schema_text(name))
+    defs = document["$defs"]
+    defs["CheckpointFile"] = checkpoint
+    _refer(defs["RecordKept"]["properties"]["record"], {"$ref": _id_of(name)})
+    parts = {
+        key: {"$ref": f"{_id_of(name)}#/properties/{key}", "description": one["description"]}
+        for key, one in checkpoint["properties"].items()
+        if key not in HISTORY
+    }
+    settings = {"type": "object", "properties": parts, "additionalProperties": False}
+    _refer(defs["RecordBegun"]["properties"]["settings"], settings)
+
+
+def _refer(key: Schema, meant: Schema) -> None:
+    """Let a key be what is meant, with the description that it has."""
+    description = key["description"]
+    key.clear()
+    key.update({**meant, "description": description})
 
 
 def _without_notes(document: Any) -> Any:
@@ -243,6 +271,7 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         EventLine,
         "Event",
         "One line of orchestrator_events.jsonl, the log of a run.",
+        complete=_embed_checkpoint,
     ),
     SchemaName.CONFIG: _Shape(
         ConfigFile,

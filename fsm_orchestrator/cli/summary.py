@@ -49,6 +49,7 @@ class Shape(NamedTuple):
         has_stages: whether stages and warnings are already on the same screen.
         now_wrong: what keeps a run that is done from being closed by now.
         words: what the stage that is to blame printed last, where its stderr says nothing.
+        starter: who started the run, for those who come to it later.
     """
 
     typed: str
@@ -56,6 +57,7 @@ class Shape(NamedTuple):
     has_stages: bool = False
     now_wrong: tuple[str, ...] = ()
     words: Sequence[str] = ()
+    starter: str | None = None
 
 
 def summary_of(
@@ -299,6 +301,8 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         rows.append(("output", command_line("logs", shape.typed, logs[-1].stage)))
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
+    if shape.starter is not None:
+        rows.append(("by", printable(shape.starter)))
     if offer is None or offer.words is None:
         return [*_rows(rows), *next_lines(offer, shape.width)]
     label = "again" if offer.begins_anew else "resume"

@@ -237,7 +237,7 @@ class RunConfig(GivenModel):
     fixed_clock: datetime | None = Field(
         default=None,
         description=(
-            "The time at which time stands still, so that two equal runs give equal files."
+            "The time at which time stands still, so that two equal runs give equal reports."
         ),
     )
 

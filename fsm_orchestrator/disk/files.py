@@ -26,7 +26,6 @@ from fsm_orchestrator.vocabulary import Operation
 
 TEMPORARY_SUFFIX: Final = ".tmp"
 _SAFE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_FDATASYNC: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -272,7 +271,7 @@ def sync(descriptor: int) -> None:
 
 def sync_data(descriptor: int) -> None:
     """Make what was written to an open file durable, and of its own facts the size alone."""
-    perform(SystemCall.FSYNC, _FDATASYNC, descriptor)
+    perform(SystemCall.FSYNC, getattr(os, "fdatasync", os.fsync), descriptor)  # macOS has none
 
 
 def remove(path: Path) -> None:

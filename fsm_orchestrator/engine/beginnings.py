@@ -5,7 +5,7 @@ The first attempt of a visit begins with the transition into the stage's state, 
 
 from __future__ import annotations
 
-import secrets
+import os
 from functools import partial
 
 from fsm_orchestrator.engine.context import RunContext
@@ -14,6 +14,7 @@ from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
 
 
@@ -61,7 +62,7 @@ class Beginnings:
             level="debug",
             stage=attempt.stage,
             attempt=attempt.attempt,
-            record=attempt,
+            record=attempt.model_copy(update={"keeper_pid": None, "keeper_identity": None}),
             containment=self.reach.value,
         )
 
@@ -104,10 +105,18 @@ class Beginnings:
             cycle=draft.cycle_of(stage),
             attempt=number,
             reason=reason,
-            token=secrets.token_hex(16),
+            token=self._token(stage, number),
             started_at=self._context.now(),
             pid=None,
             pid_identity=None,
             keeper_pid=None if keeper is None else keeper.pid,
             keeper_identity=None if keeper is None else keeper.identity,
         )
+
+    def _token(self, stage: str, number: int) -> str:
+        """Return what marks the processes of an attempt, no others here; equal in equal runs."""
+        if not self._context.clock.is_fixed:
+            return os.urandom(16).hex()
+        home = self._recorder.draft.home.directory
+        told = (home, self._recorder.draft.run_id, stage, str(number))
+        return sha256_of("\0".join(told).encode())[:32]

@@ -96,6 +96,17 @@ def plainly(cls: Any, document: Mapping[str, Any]) -> Any:
         return None
 
 
+def defaults_of(cls: Any) -> dict[str, Any]:
+    """Return what the fields of a model hold that are not given, by their names."""
+    made: dict[str, Any] = {}
+    for field in _plan_of(cls, from_json=False).fields:
+        if field.factory is not None:
+            made[field.name] = field.factory()
+        elif field.default is not MISSING:
+            made[field.name] = field.default
+    return made
+
+
 def put(model: Any, values: dict[str, Any], given: set[str]) -> None:
     """Set what pydantic sets of a model that it has made."""
     object.__setattr__(model, "__dict__", values)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.model import dumping
-from fsm_orchestrator.model.accepting import fill, put
+from fsm_orchestrator.model.accepting import defaults_of, fill, put
 from fsm_orchestrator.model.checking import NotPlainError
 from fsm_orchestrator.model.words import MISSING, Declaration, Judge, judge, word
 
@@ -138,7 +138,7 @@ class Model(metaclass=_Declaring):
     def model_construct(cls, **values: Any) -> Self:
         """Return a model of values that are known to be good."""
         made = cls.__new__(cls)
-        put(made, values, set(values))
+        put(made, {**defaults_of(cls), **values}, set(values))
         return made
 
     @classmethod

@@ -220,7 +220,7 @@ def test_status_without_a_report_of_ours(tmp_path: Path, content: bytes | None) 
 def test_status_tells_a_bad_checkpoint(tmp_path: Path) -> None:
     """A report without the checkpoint behind it is not taken for a run in order."""
     assert orchestrate("./out", *GOOD_RUN, cwd=tmp_path).code == 0
-    (tmp_path / "out" / CHECKPOINT).write_text("{")
+    (tmp_path / "out" / CHECKPOINT).write_text("no record")
     text, document = status_of("./out", cwd=tmp_path)
     assert text.code == 1
     assert CHECKPOINT in text.stdout

@@ -125,7 +125,7 @@ def test_start_that_fails_says_who_tried(tmp_path: Path) -> None:
     """A resume of a damaged checkpoint leaves a report with its origin too."""
     check_out(tmp_path, A)
     orchestrate("./out", *PASSING, *stages(), cwd=tmp_path)
-    (tmp_path / "out" / "orchestrator_checkpoint.json").write_text("{")
+    (tmp_path / "out" / "orchestrator_checkpoint.json").write_text("no record")
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 1
     report = report_of(tmp_path / "out")
     assert report["lifecycle"] is None

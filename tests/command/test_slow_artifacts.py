@@ -168,7 +168,7 @@ def test_preparation_ends_when_the_run_is_asked_to_end(
     assert report["stage_executions"] == []
     assert report["transitions"][-1]["trigger"] == "run_aborted"
     news = [one["event"] for one in events_of(tmp_path / "out")[before:]]
-    assert news[:2] == ["run.started", "artifact.slow"]
+    assert news[:3] == ["run.started", "record.begun", "artifact.slow"]
     assert "stage.started" not in news
     (event,) = slow_events(tmp_path / "out")
     assert (event["stage"], event["attempt"]) == ("manager", 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fsm_orchestrator.stages.strict_json import judge_name
 from tests.command.stage_cases import arguments, executable, log_of, only_execution, run
 from tests.support.command import (
     checkpoint_of,
@@ -178,6 +179,7 @@ def test_good_artifacts_are_recorded(tmp_path: Path) -> None:
             "path": str(tmp_path / name),
             "sha256": hashlib.sha256(content).hexdigest(),
             "size_bytes": len(content),
+            "judged_by": judge_name() if name.endswith(".json") else None,
         }
         for name, content in (("made.txt", b"hello"), ("old.json", b"{}"))
     ]

@@ -56,16 +56,16 @@ def made_names() -> set[str]:
 
 
 def emitted_names() -> set[str]:
-    """The members of EventName that are the first argument of a call of `emit`."""
+    """The members of EventName that are the first argument of `emit`, called now or later."""
+    calls = [[node.func, *node.args] for node in nodes() if isinstance(node, ast.Call)]
+    calls += [one[1:] for one in calls if ast.unparse(one[0]) == "partial"]
     return {
-        node.args[0].attr
-        for node in nodes()
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "emit"
-        and node.args
-        and isinstance(node.args[0], ast.Attribute)
-        and ast.unparse(node.args[0].value) == "EventName"
+        called[1].attr
+        for called in calls
+        if isinstance(called[0], ast.Attribute)
+        and called[0].attr == "emit"
+        and isinstance(called[1], ast.Attribute)
+        and ast.unparse(called[1].value) == "EventName"
     }
 
 

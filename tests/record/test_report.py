@@ -38,7 +38,7 @@ REPORT_KEYS = (
     "execution_mode",
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
     *("gate_decisions", "stage_executions", "transitions", "containment", "warnings"),
-    *("started_at", "finished_at", "invocations_moved", "earlier_invocations"),
+    *("origin", "started_at", "finished_at", "invocations_moved", "earlier_invocations"),
 )
 EXECUTION_KEYS = (
     *(

@@ -219,7 +219,8 @@ def spoken(document: Document) -> Document:
     The order of completions and of stage executions is for people, and so are the words for the
     ways to fail that were no fact for the run, or the same.
     """
-    lifecycle = {"gates_guard": "stages", **document["lifecycle"]}
+    defaults = {"gates_guard": "stages", "accepts_early_signals": False}
+    lifecycle = {**defaults, **document["lifecycle"]}
     for key in ("state", "transition"):
         lifecycle[key] = [
             {name: value for name, value in one.items() if not is_said_by_absence(name, value)}

@@ -107,7 +107,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         out.show(_archived_text(view, width))
     else:
         earlier = _archived_line(sorted(archive.archived_run_ids(output)))
-        out.show(text_of(view, typed, width) + _origin_line(view) + earlier)
+        out.show(text_of(view, typed, width) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
 
 
@@ -127,13 +127,18 @@ def _archived_line(run_ids: list[str]) -> str:
     return f"  archived  {shown} ({total}--run-id shows one)\n"
 
 
-def _origin_line(view: InspectedRun) -> str:
+def _starter(view: InspectedRun) -> str | None:
     """Return who started the latest invocation, where, and at which revision."""
     if view.report.origin is None:
-        return ""
+        return None
     from fsm_orchestrator.explanation.origin_words import origin_line
 
-    return f"  by       {printable(origin_line(view.report.origin))}\n"
+    return origin_line(view.report.origin)
+
+
+def _by(view: InspectedRun) -> list[str]:
+    starter = _starter(view)
+    return [] if starter is None else [f"  by       {printable(starter)}"]
 
 
 def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
@@ -152,18 +157,24 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
-        return "\n".join([*_headed(view.standing, head, width), *columns(rows), ""])
+        return "\n".join([*_headed(view.standing, head, width), *columns(rows), *_by(view), ""])
     now = state_now(view)
     offer = _offer(view, typed, now)
     if report.terminal_state is not None:
         if now.wrong:
             report = report.model_copy(update={"closure_ready": False})
-        shape = Shape(shown_path(typed), width, now_wrong=now.wrong, words=_words(view))
+        shape = Shape(
+            shown_path(typed),
+            width,
+            now_wrong=now.wrong,
+            words=_words(view),
+            starter=_starter(view),
+        )
         text = summary_of(report, view.directory, offer, shape)
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         head_lines = _headed(Standing.INTERRUPTED, said, width)
-        text = "\n".join([*head_lines, *next_lines(offer, width), ""])
+        text = "\n".join([*head_lines, *_by(view), *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in (*now.changed, *_changed_files(view))]
     told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
