@@ -139,11 +139,12 @@ LOADS: Final = {
     "completion": Loads((), _COMPLETION, 38, 142, (*_HEAVY, *_CORE), _COMPLETING),
     # Looked at again and again (watch, dashboards): no machine and no log is built to look. What is
     # read back is judged by pydantic; five modules are our models' declaration and its form there.
+    # Two of `logs` find out whether the events are ahead of the record, for the secrets they name.
     "status": Loads(
         ("status", "./out"), _MODELS, 122, 313, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
     "logs": Loads(
-        ("logs", "./out"), _MODELS, 119, 310, (*_HEAVY, "structlog", "transitions", *_READING)
+        ("logs", "./out"), _MODELS, 121, 312, (*_HEAVY, "structlog", "transitions", *_READING)
     ),
 }
 MODELS_MAX: Final = 25
