@@ -1,13 +1,10 @@
-"""The closed sets of the program: kinds, triggers, guards, outcomes, statuses, codes.
-
-Everything a match statement may meet is named here once. Imports nothing of the package.
-"""
+"""The closed sets of the program, each member named once. Imports nothing of the package."""
 
 from __future__ import annotations
 
 import signal
 from enum import IntEnum, StrEnum
-from typing import Final, assert_never
+from typing import Final
 
 
 class StateKind(StrEnum):
@@ -73,39 +70,6 @@ class Standing(StrEnum):
     def words(self) -> str:
         """The standing as people read it, on every screen and page."""
         return "done, but not ready to close" if self is Standing.NOT_CLOSABLE else self.value
-
-
-class PostmortemGap(StrEnum):
-    """Why there is no black box of an attempt that should have one."""
-
-    ENDED_BY_KEEPER = "ended_by_keeper"
-    ENDED_BY_ITSELF = "ended_by_itself"
-    ORCHESTRATOR_DIED = "orchestrator_died"
-
-    @property
-    def words(self) -> str:
-        """The reason as people read it."""
-        match self:
-            case PostmortemGap.ENDED_BY_KEEPER:
-                return "the keeper ended it, for the orchestrator stood still: nobody looked"
-            case PostmortemGap.ENDED_BY_ITSELF:
-                return "its processes had ended by the time they were to be looked at"
-            case PostmortemGap.ORCHESTRATOR_DIED:
-                return "the orchestrator died before it, and with it who would have looked"
-            case _:
-                assert_never(self)
-
-
-class StageFate(StrEnum):
-    """The fate of a stage, past or planned."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    PASSED_OVER = "passed_over"
-    INTERRUPTED = "interrupted"
-    NOT_REACHED = "not_reached"
 
 
 class GatesGuard(StrEnum):

@@ -10,7 +10,7 @@ from fsm_orchestrator.cli.formatting import age, columns, command_lines, sentenc
 from fsm_orchestrator.cli.screen import shortened
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import INVOCATIONS_FILE
-from fsm_orchestrator.explanation.explanation import ExplainedStage, Explanation, Fact
+from fsm_orchestrator.explanation.explanation import ExplainedStage, Explanation, Fact, StageFate
 from fsm_orchestrator.explanation.facts import FactForm
 from fsm_orchestrator.explanation.gate_table import (
     GATE_COLUMNS,
@@ -20,7 +20,6 @@ from fsm_orchestrator.explanation.gate_table import (
 )
 from fsm_orchestrator.explanation.origin_words import origin_line
 from fsm_orchestrator.text.phrases import counted, printable
-from fsm_orchestrator.vocabulary import StageFate
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 FOLDED_FROM: Final = 8

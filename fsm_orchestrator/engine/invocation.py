@@ -32,8 +32,9 @@ from fsm_orchestrator.errors import (
     OrchestratorError,
     UsageError,
 )
-from fsm_orchestrator.preparation.preparation import Preparation, origin_of
+from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report

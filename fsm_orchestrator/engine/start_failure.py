@@ -12,7 +12,8 @@ from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.model.execution import own_failure
-from fsm_orchestrator.preparation.preparation import clock_of, new_run_id, origin_of
+from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
+from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_report

@@ -16,13 +16,12 @@ from fsm_orchestrator.inspection.inspected_run import (
     InspectedRun,
     StateNow,
 )
-from fsm_orchestrator.model.endings import signal_name
+from fsm_orchestrator.model.endings import PostmortemGap, signal_name
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Operation,
     Outcome,
-    PostmortemGap,
     StageStatus,
     Standing,
     Trigger,

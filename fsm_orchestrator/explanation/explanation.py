@@ -6,6 +6,7 @@ It has sentences for people and fields for programs; the commands and the page s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.explanation.facts import FactForm, FactName
@@ -16,7 +17,7 @@ from fsm_orchestrator.model.invocation import InvocationOrigin
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
-from fsm_orchestrator.vocabulary import StageFate, Standing
+from fsm_orchestrator.vocabulary import Standing
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
@@ -33,6 +34,18 @@ _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.STDERR: FactForm.OUTPUT,
     FactName.STDOUT: FactForm.OUTPUT,
 }
+
+
+class StageFate(StrEnum):
+    """The fate of a stage, past or planned."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    PASSED_OVER = "passed_over"
+    INTERRUPTED = "interrupted"
+    NOT_REACHED = "not_reached"
 
 
 class Fact(StrictModel):

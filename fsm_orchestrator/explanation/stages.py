@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fsm_orchestrator.explanation.evidence import Evidence, ending_sentence, open_attempt_facts
-from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage
+from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage, StageFate
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import judge
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
-from fsm_orchestrator.vocabulary import Outcome, StageFate, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
 
 
 def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:

@@ -19,6 +19,27 @@ from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
+class PostmortemGap(StrEnum):
+    """Why there is no black box of an attempt that should have one."""
+
+    ENDED_BY_KEEPER = "ended_by_keeper"
+    ENDED_BY_ITSELF = "ended_by_itself"
+    ORCHESTRATOR_DIED = "orchestrator_died"
+
+    @property
+    def words(self) -> str:
+        """The reason as people read it."""
+        match self:
+            case PostmortemGap.ENDED_BY_KEEPER:
+                return "the keeper ended it, for the orchestrator stood still: nobody looked"
+            case PostmortemGap.ENDED_BY_ITSELF:
+                return "its processes had ended by the time they were to be looked at"
+            case PostmortemGap.ORCHESTRATOR_DIED:
+                return "the orchestrator died before it, and with it who would have looked"
+            case _:
+                assert_never(self)
+
+
 class SpawnFailure(StrEnum):
     """The reasons why a process could not be started."""
 

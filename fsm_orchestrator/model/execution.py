@@ -21,9 +21,9 @@ from fsm_orchestrator.model.base import (
     Timestamp,
 )
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.model.endings import SpawnFailure, trigger_of
+from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.vocabulary import Ending, Operation, PostmortemGap, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 
 class Artifact(StrictModel):

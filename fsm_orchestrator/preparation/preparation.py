@@ -20,16 +20,13 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
-from fsm_orchestrator.disk.where import nearest_with
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import (
     GateDecision,
-    InvocationOrigin,
     InvocationRecord,
-    SignalGiven,
 )
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
@@ -49,13 +46,11 @@ from fsm_orchestrator.vocabulary import (
     Gate,
     GatesGuard,
     InputKind,
-    RevisionProblem,
     StateKind,
     Trigger,
 )
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.disk.checkout import CheckedOut
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.preparation.changes import Change
     from fsm_orchestrator.stages.judging import SlowArtifact
@@ -304,60 +299,6 @@ def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
     if config.lifecycle is None:
         return None
     return reading.given_file(config.lifecycle, Path(config.directory))
-
-
-def signal_given(
-    config: RunConfig, clock: Clock, invocation: int, masker: Masker
-) -> SignalGiven | None:
-    """Return who gives the gates' signals now, and when; None where none is given."""
-    if not config.gates:
-        return None
-    at = timestamp(clock.now())
-    if clock.is_fixed:
-        return SignalGiven(at=at, invocation=invocation, user=None, uid=None, host=None)
-    user, uid, host = _person(masker)
-    return SignalGiven(at=at, invocation=invocation, user=user, uid=uid, host=host)
-
-
-def origin_of(directory: str, clock: Clock, masker: Masker) -> InvocationOrigin | None:
-    """Return who starts an invocation in a directory, and what git has checked out there.
-
-    None with a fixed clock, so that equal runs have equal records.
-    """
-    if clock.is_fixed:
-        return None
-    user, uid, host = _person(masker)
-    found: CheckedOut | None = None
-    if (above := nearest_with(Path(directory), ".git")) is not None:
-        from fsm_orchestrator.disk.checkout import checked_out  # noqa: PLC0415 - only in a checkout
-
-        found = checked_out(above)
-    problem = RevisionProblem.NO_REPOSITORY if found is None else found.problem
-    branch = None if found is None else found.branch
-    return InvocationOrigin(
-        user=user,
-        uid=uid,
-        host=host,
-        displayed_commit=None if found is None else found.commit,
-        displayed_branch=None if branch is None else masker.mask(branch),
-        displayed_problem=problem,
-    )
-
-
-def _person(masker: Masker) -> tuple[str | None, int, str]:
-    """Return the name and id of the user, and the name of the machine; no secret in either."""
-    uid = os.getuid()
-    user, host = masker.mask_all((_user_name(uid), os.uname().nodename))
-    return user or None, uid, host
-
-
-def _user_name(uid: int) -> str:
-    import pwd  # noqa: PLC0415 - not for a plan or resume without signals
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
 
 
 def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:

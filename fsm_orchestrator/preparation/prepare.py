@@ -39,8 +39,8 @@ from fsm_orchestrator.preparation.preparation import (
     secret_keys,
     secret_values,
     setting_warnings,
-    signal_given,
 )
+from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file

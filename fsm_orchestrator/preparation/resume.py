@@ -38,8 +38,8 @@ from fsm_orchestrator.preparation.preparation import (
     secret_keys,
     secret_values,
     setting_warnings,
-    signal_given,
 )
+from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.closure import judge_artifacts

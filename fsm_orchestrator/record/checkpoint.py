@@ -21,6 +21,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
 )
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.endings import PostmortemGap
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,
@@ -40,7 +41,7 @@ from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.vocabulary import Gate, OnLeak, Outcome, PostmortemGap, StageStatus
+from fsm_orchestrator.vocabulary import Gate, OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel

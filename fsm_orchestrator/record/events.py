@@ -18,9 +18,10 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
-from fsm_orchestrator.model.invocation import GateDecision, InvocationOrigin, TransitionRecord
+from fsm_orchestrator.model.invocation import InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
+from fsm_orchestrator.record.gate_events import GateDecided, GateWaiting
 from fsm_orchestrator.record.record_events import (
     AttemptBegun,
     InvocationsMoved,
@@ -31,7 +32,6 @@ from fsm_orchestrator.vocabulary import (
     Containment,
     EventName,
     ExecutionMode,
-    Gate,
     Outcome,
     OutputStream,
 )
@@ -76,25 +76,6 @@ class TransitionTaken(RunEvent):
     event: Literal[EventName.TRANSITION] = Field(description="Name of the event.")
     level: Literal["info"] = Field(description="The level.")
     transition: TransitionRecord = Field(description="The transition, as the checkpoint has it.")
-
-
-class GateWaiting(RunEvent):
-    """The evidence of a gate is not there yet, and its source will be asked again."""
-
-    event: Literal[EventName.GATE_WAITING] = Field(description="Name of the event.")
-    level: Literal["info"] = Field(description="The level.")
-    gate: Gate = Field(description="The gate.")
-    problem: str = Field(description="What is not there yet, as in the evidence of a decision.")
-    detail: str = Field(description="The same as a sentence; known secret values are masked.")
-    wait_ms: Count = Field(description="The wait before it is asked again, in milliseconds.")
-
-
-class GateDecided(RunEvent):
-    """A gate has been judged."""
-
-    event: Literal[EventName.GATE_DECIDED] = Field(description="Name of the event.")
-    level: Literal["info", "warning"] = Field(description="The level: `warning` for a refusal.")
-    decision: GateDecision = Field(description="The decision, as the checkpoint has it.")
 
 
 class StageStarted(StageEvent):

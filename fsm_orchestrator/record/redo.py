@@ -18,7 +18,6 @@ from fsm_orchestrator.record.events import (
     AttemptInterrupted,
     ClosureRefused,
     EventLine,
-    GateDecided,
     RecordingFailed,
     RunEnded,
     RunWarning,
@@ -27,6 +26,7 @@ from fsm_orchestrator.record.events import (
     StageSkipped,
     TransitionTaken,
 )
+from fsm_orchestrator.record.gate_events import GateDecided
 from fsm_orchestrator.record.moving_out import divided
 from fsm_orchestrator.record.record_events import (
     AttemptBegun,

@@ -20,6 +20,7 @@ from fsm_orchestrator.model.endings import (
     Exited,
     Interrupted,
     NotSpawned,
+    PostmortemGap,
     ProcessEnd,
     Signaled,
     SpawnFailure,
@@ -60,7 +61,7 @@ from fsm_orchestrator.stages.output_files import check_logs, log_names, open_log
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.terminal import last_lines
-from fsm_orchestrator.vocabulary import OnLeak, Operation, PostmortemGap, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
 COMMAND_CHARACTERS_MAX: Final = 300
 

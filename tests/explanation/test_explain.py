@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from fsm_orchestrator.explanation.explanation import Explanation, Fact
+from fsm_orchestrator.explanation.explanation import Explanation, Fact, StageFate
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import inspect_run
 from fsm_orchestrator.rendering.html.environment import page_environment
-from fsm_orchestrator.vocabulary import StageFate, Standing
+from fsm_orchestrator.vocabulary import Standing
 from tests.support.command import (
     CHECKPOINT,
     ORCHESTRATOR_PID,

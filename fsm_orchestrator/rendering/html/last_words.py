@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fsm_orchestrator.explanation.explanation import StageFate
 from fsm_orchestrator.rendering.html.colours import Span, plain_of
 from fsm_orchestrator.rendering.html.output import Output
 from fsm_orchestrator.rendering.html.stages import ShownStage
-from fsm_orchestrator.vocabulary import StageFate
 
 LINES_SHOWN_MAX: Final = 8
 _STOPPED: Final = (StageFate.FAILED, StageFate.INTERRUPTED, StageFate.RUNNING)

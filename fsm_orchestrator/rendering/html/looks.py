@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fsm_orchestrator.explanation.explanation import StageFate
 from fsm_orchestrator.explanation.gate_table import gate_row
 from fsm_orchestrator.gates.in_force import GateInForce
-from fsm_orchestrator.vocabulary import Ending, Outcome, StageFate, StageStatus, Standing
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing
 
 
 class Tone(StrEnum):

@@ -11,6 +11,7 @@ from fsm_orchestrator.explanation.explanation import (
     ExplainedStage,
     Explanation,
     Fact,
+    StageFate,
 )
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
@@ -20,7 +21,7 @@ from fsm_orchestrator.rendering.html.looks import FATES, Look, look_of, look_of_
 from fsm_orchestrator.rendering.html.output import Output, Outputs
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import StageFate, StageStatus
+from fsm_orchestrator.vocabulary import StageStatus
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 ARTIFACTS_SHOWN_MAX: Final = 50

@@ -1,0 +1,30 @@
+"""The lines of the log about gates."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fsm_orchestrator.model.base import Count
+from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.record.event_fields import RunEvent
+from fsm_orchestrator.vocabulary import EventName, Gate
+
+
+class GateWaiting(RunEvent):
+    """The evidence of a gate is not there yet, and its source will be asked again."""
+
+    event: Literal[EventName.GATE_WAITING] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="The level.")
+    gate: Gate = Field(description="The gate.")
+    problem: str = Field(description="What is not there yet, as in the evidence of a decision.")
+    detail: str = Field(description="The same as a sentence; known secret values are masked.")
+    wait_ms: Count = Field(description="The wait before it is asked again, in milliseconds.")
+
+
+class GateDecided(RunEvent):
+    """A gate has been judged."""
+
+    event: Literal[EventName.GATE_DECIDED] = Field(description="Name of the event.")
+    level: Literal["info", "warning"] = Field(description="The level: `warning` for a refusal.")
+    decision: GateDecision = Field(description="The decision, as the checkpoint has it.")
