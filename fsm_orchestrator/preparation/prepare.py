@@ -218,6 +218,8 @@ def _check_output_directory(output: Path) -> None:
                 remedy="name a directory that you may write to",
             )
         return
+    if os.path.isdir(output):
+        return  # another run has made it meanwhile
     what = "a file" if os.path.exists(output) else "a link to nothing"
     raise UsageError(
         f"the output directory {output} is {what}",
