@@ -54,7 +54,7 @@ def judge_artifacts(
     Raises:
         JudgingCutShortError: `may_go_on` said no.
     """
-    stages = [settings.get(one.stage) or _as_recorded(one) for one in checkpoint.completions]
+    stages = [_known_of(one, settings) for one in checkpoint.completions]
     masked = [path for one in stages for path in _unknown_artifacts(one)]
     paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
     known = [one for completion in checkpoint.completions for one in completion.artifacts]
@@ -68,7 +68,7 @@ def maker_of(
 ) -> Completion | None:
     """Return the first completion that was to leave an artifact; None where there is none."""
     for one in checkpoint.completions:
-        if path in (settings.get(one.stage) or _as_recorded(one)).expected_artifacts:
+        if path in _known_of(one, settings).expected_artifacts:
             return one
     return None
 
@@ -81,7 +81,7 @@ def changed_artifacts(
         path: artifact.sha256
         for one in checkpoint.completions
         for path, artifact in zip(
-            (settings.get(one.stage) or _as_recorded(one)).expected_artifacts,
+            _known_of(one, settings).expected_artifacts,
             one.artifacts,
             strict=False,  # another list, where the stage was changed and kept
         )
@@ -98,8 +98,10 @@ def changed_sentence(path: str) -> str:
     return f"{path} was changed after the stage that made it completed"
 
 
-def _as_recorded(completion: Completion) -> StageSettings:
-    return settings_of(completion.stage, completion.settings, {})
+def _known_of(completion: Completion, settings: Mapping[str, StageSettings]) -> StageSettings:
+    """Return the settings of a completed stage, as exact as they are known; else as recorded."""
+    known = settings.get(completion.stage)
+    return known or settings_of(completion.stage, completion.settings, {})
 
 
 def _unknown_artifacts(settings: StageSettings) -> tuple[str, ...]:
