@@ -128,7 +128,7 @@ def test_revoked_key(signed: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "name", "install"),
-    [(SSH, "ssh-keygen", "install OpenSSH's client"), (DSSE, "openssl", "install openssl")],
+    [(SSH, "ssh-keygen", "apt install openssh-client"), (DSSE, "openssl", "apt install openssl")],
 )
 def test_missing_tool_says_how_to_install_it(
     signed: Path, source: str, name: str, install: str
@@ -141,7 +141,7 @@ def test_missing_tool_says_how_to_install_it(
         (tools / one).symlink_to(shutil.which(one) or "")
     ended = run_with(signed, source, more=SUBJECT, env={"PATH": str(tools)})
     assert_refused(signed, ended, "engine_error", "missing")
-    said = f"cannot run {name}: No such file or directory; {install}"
+    said = f"cannot run {name}: No such file or directory; install it with `{install}`"
     assert said in evidence_of(signed)["detail"]
     explained = " ".join(orchestrate("explain", "./out", cwd=signed).stdout.split())
     assert install in explained
