@@ -25,6 +25,7 @@ class Broken(SourceModel):
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
         """Raise what a full disk does."""
+        del subject, work
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
