@@ -14,7 +14,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.work import first_reached, work_for
-from fsm_orchestrator.vocabulary import Gate, StateKind
+from fsm_orchestrator.vocabulary import StateKind
 
 
 class AskedGate(NamedTuple):
@@ -38,12 +38,13 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
         AskedToEndError: it was asked to end meanwhile.
     """
     checkpoint, mask = preparation.checkpoint, preparation.masker.mask
+    gates = checkpoint.lifecycle.gates
     runner, printed = ProcessRunner(interrupts), dict.fromkeys(checkpoint.sources, "")
-    found: dict[Gate, EvidenceRecord] = {}
+    found: dict[str, EvidenceRecord] = {}
     try:
         for gate, source in checkpoint.sources.items():
             tools = Tools(
-                gate=gate.value,
+                rule=gates[gate],
                 number=1,
                 run_id=checkpoint.run_id,
                 output_directory=preparation.config.output_path,
@@ -68,7 +69,7 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
     subject = checkpoint.subject
     why = None if subject is None else moved(subject, preparation.config.output_path)
     if why is not None:
-        found = about_another(found, mask(why))
+        found = about_another(found, gates, mask(why))
     return tuple(
         AskedGate(
             decision,
@@ -77,5 +78,5 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
             else None,
             mask(printed.get(decision.gate, "")),
         )
-        for decision in judge(checkpoint.gate_signals, found)
+        for decision in judge(gates, checkpoint.gate_signals, found)
     )

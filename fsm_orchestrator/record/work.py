@@ -6,16 +6,15 @@ from collections.abc import Callable
 
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import Gate
 
 
 def work_for(
-    checkpoint: Checkpoint, gate: Gate, mask: Callable[[str], str]
+    checkpoint: Checkpoint, gate: str, mask: Callable[[str], str]
 ) -> tuple[SubjectEntry, ...]:
     """Return the artifacts that evidence for a gate has to name: if a stage comes before it."""
     lifecycle = checkpoint.lifecycle
     follows = any(
-        gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+        gate in lifecycle.judged_in(lifecycle.states[name]) for name in lifecycle.gates_after_stages
     )
     if not follows:
         return ()

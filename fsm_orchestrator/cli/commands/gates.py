@@ -75,7 +75,11 @@ def _lines(preparation: Preparation, found: Sequence[AskedGate], width: int) -> 
     subject = preparation.checkpoint.subject
     for about in () if subject is None else subject.lines:
         yield from map(Line, sentences(f"about {about}", width, indent=""))
-    rows = [GATE_COLUMNS, *(gate_row(one.decision) for one in found)]
+    gates = preparation.checkpoint.lifecycle.gates
+    rows = [
+        GATE_COLUMNS,
+        *(gate_row(one.decision, gates[one.decision.gate].passing) for one in found),
+    ]
     head, *table = columns(rows)
     yield Line(head)
     for one, line in zip(found, table, strict=True):
