@@ -16,7 +16,7 @@ from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.vocabulary import Gate, Guard, StateKind, Trigger
 from tests.lifecycle.diff_cases import GATES, TO_MANAGER, difference, facts_of_cause, stage
 from tests.lifecycle.test_proof import walks_of
-from tests.lifecycle.test_verification import any_lifecycle, looping
+from tests.lifecycle.test_verification_walks import any_lifecycle, looping
 from tests.support.lifecycle_cases import edited
 
 # By brute force
