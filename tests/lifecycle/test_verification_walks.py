@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fsm_orchestrator.lifecycle.findings import FindingKind
@@ -117,7 +117,6 @@ def runs(lifecycle: Lifecycle, length_max: int) -> Iterator[Walk]:
         yield from walks
 
 
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=looping())
 def test_no_run_breaks_what_is_not_refused(lifecycle: Lifecycle) -> None:
     """Runs that keep bounds, order and conditions break no promise that verify did not refuse."""
@@ -133,7 +132,6 @@ def test_no_run_breaks_what_is_not_refused(lifecycle: Lifecycle) -> None:
             assert is_refused or not is_broken(lifecycle, edges), trace(edges)
 
 
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=looping())
 def test_every_violation_is_a_walk_that_breaks_its_promise(lifecycle: Lifecycle) -> None:
     """What is shown begins where runs begin, hangs together, and breaks the promise."""
@@ -151,7 +149,6 @@ def onward(lifecycle: Lifecycle) -> list[Edge]:
     return [one for one in lifecycle.edges if one.trigger is not Trigger.RESUME and not one.at_most]
 
 
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=looping())
 def test_loops_are_unbounded_exactly_where_a_walk_goes_on_for_ever(lifecycle: Lifecycle) -> None:
     """A loop is refused exactly where a walk without resume or bound outgrows the states."""
@@ -191,7 +188,6 @@ RESUMED_BEHIND_A_BOUND = joined(
 )
 
 
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=looping())
 @example(lifecycle=RESUMED_BEHIND_A_BOUND)
 def test_edge_that_is_called_dead_is_taken_by_no_run(lifecycle: Lifecycle) -> None:
@@ -240,7 +236,6 @@ def any_lifecycle(draw: st.DrawFn) -> Lifecycle:
     )
 
 
-@settings(deadline=None, max_examples=200)
 @given(lifecycle=any_lifecycle())
 def test_lifecycle_of_the_right_shape_is_always_judged(lifecycle: Lifecycle) -> None:
     """However wrong a lifecycle is, verify says so in a sentence; it never fails."""
