@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm_orchestrator.errors import LifecycleError
@@ -274,7 +274,6 @@ PROOFS = (
 
 
 @pytest.mark.parametrize(("prove", "is_broken"), PROOFS)
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=relations())
 def test_proof_agrees_with_every_walk_of_bounded_length(
     prove: Callable[[Lifecycle], list[Finding]],
