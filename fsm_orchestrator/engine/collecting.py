@@ -121,7 +121,7 @@ class Collecting:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
-        work = work_for(draft, gate, context.masker.mask)
+        work = work_for(draft, gate, context.masker.mask, lambda: context.judge_artifacts().changed)
         tools = Tools(
             gate=gate.value,
             number=number,
