@@ -124,7 +124,7 @@ class Collecting:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
-        work = work_for(draft, gate, context.masker.mask)
+        work = work_for(draft, gate, context.masker.mask, lambda: context.judge_artifacts().changed)
         tools = Tools(
             rule=draft.lifecycle.gates[gate],
             number=number,

@@ -146,7 +146,7 @@ def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
 
 
 def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Iterator[Cause]:
-    for sentence in (*now.wrong, *now.changed):
+    for sentence in now.wrong:
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:

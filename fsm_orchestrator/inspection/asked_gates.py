@@ -13,6 +13,7 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.closure import ChangedArtifact, judge_artifacts
 from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.vocabulary import StateKind
 
@@ -29,6 +30,10 @@ class AskedGate(NamedTuple):
     decision: GateDecision
     asked: str | None
     output: str
+
+
+def _changed(preparation: Preparation) -> tuple[ChangedArtifact, ...]:
+    return judge_artifacts(preparation.checkpoint, preparation.settings).changed
 
 
 def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGate, ...]:
@@ -53,7 +58,7 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
                 now=preparation.clock.now(),
                 mask=mask,
             )
-            work = work_for(checkpoint, gate, mask)
+            work = work_for(checkpoint, gate, mask, lambda: _changed(preparation))
             evidence = source.source(tools).collect(checkpoint.subject, work)
             printed[gate] = evidence.output
             found[gate] = evidence.record.model_copy(
