@@ -15,7 +15,6 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.explanation.gate_table import GATE_COLUMNS, evidence_words, gate_row
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import AskedGate, GateAsking
-from fsm_orchestrator.model.evidence import Subject
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
@@ -108,8 +107,7 @@ class _Table:
         self._draw(self._out.encoded_show(shown(self._lines(found))) if found else b"")
 
     def _lines(self, found: Sequence[AskedGate]) -> Iterator[Line]:
-        subject, width = self._preparation.checkpoint.subject, prose_width(self._out)
-        return gate_lines(subject, found, width, is_watched=True)
+        return gate_lines(self._preparation, found, prose_width(self._out), is_watched=True)
 
     def _draw(self, content: bytes) -> None:
         before = f"{TO_PLACE}{ERASE_BELOW}".encode() if self._is_placed else b""
@@ -139,7 +137,8 @@ class _Changes:
         at = timestamp(self._preparation.clock.now())
         lines = []
         for one in found:
-            row, why = gate_row(one.decision), evidence_words(one.decision)
+            gate = self._preparation.checkpoint.lifecycle.gates[one.decision.gate]
+            row, why = gate_row(one.decision, gate.passing), evidence_words(one.decision)
             verdict = _verdict(one, row.verdict)
             said = f"{row.gate} {row.signal}, {verdict}" + ("" if why is None else f": {why}")
             if self._said.get(row.gate) != said:
@@ -149,15 +148,20 @@ class _Changes:
 
 
 def gate_lines(
-    subject: Subject | None, found: Sequence[AskedGate], width: int, *, is_watched: bool = False
+    preparation: Preparation,
+    found: Sequence[AskedGate],
+    width: int,
+    *,
+    is_watched: bool = False,
 ) -> Iterator[Line]:
     """Yield what a run is about, and the table of its gates with what each source said.
 
     Where it is watched, a gate whose evidence is awaited is told from one that refuses.
     """
+    subject, gates = preparation.checkpoint.subject, preparation.checkpoint.lifecycle.gates
     for about in () if subject is None else subject.lines:
         yield from map(Line, sentences(f"about {about}", width, indent=""))
-    rows = [gate_row(one.decision) for one in found]
+    rows = [gate_row(one.decision, gates[one.decision.gate].passing) for one in found]
     told = [
         row._replace(verdict=_verdict(one, row.verdict)) if is_watched else row
         for one, row in zip(found, rows, strict=True)

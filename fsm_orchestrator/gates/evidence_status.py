@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from fsm_orchestrator.gates.rules import GateRule
 from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.model.gate_rules import GateRule
 
 CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
 """The problems by which a source has said no, rather than nothing that counts."""

@@ -13,8 +13,9 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.closure import ChangedArtifact, judge_artifacts
 from fsm_orchestrator.record.work import first_reached, work_for
-from fsm_orchestrator.vocabulary import Gate, GateSource, StateKind
+from fsm_orchestrator.vocabulary import GateSource, StateKind
 
 
 class AskedGate(NamedTuple):
@@ -39,13 +40,17 @@ class AskedGate(NamedTuple):
         return one.evidence.problem in NOT_THERE_YET
 
 
+def _changed(preparation: Preparation) -> tuple[ChangedArtifact, ...]:
+    return judge_artifacts(preparation.checkpoint, preparation.settings).changed
+
+
 class GateAsking:
     """The sources of a run's gates, asked once or again and again."""
 
     def __init__(self, preparation: Preparation, interrupts: Interrupts) -> None:
         self._preparation = preparation
         self._interrupts = interrupts
-        self._answers: dict[Gate, Evidence] = {}
+        self._answers: dict[str, Evidence] = {}
 
     def ask(self) -> tuple[AskedGate, ...]:
         """Ask the sources, and judge the gates by what every gate state demands.
@@ -66,10 +71,10 @@ class GateAsking:
             runner.close()
         return self._judged()
 
-    def _asked(self, gate: Gate, runner: ProcessRunner) -> Evidence:
+    def _asked(self, gate: str, runner: ProcessRunner) -> Evidence:
         checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask
         tools = Tools(
-            gate=gate.value,
+            rule=checkpoint.lifecycle.gates[gate],
             number=1,
             run_id=checkpoint.run_id,
             output_directory=self._preparation.config.output_path,
@@ -78,7 +83,7 @@ class GateAsking:
             now=self._preparation.clock.now(),
             mask=mask,
         )
-        work = work_for(checkpoint, gate, mask)
+        work = work_for(checkpoint, gate, mask, lambda: _changed(self._preparation))
         return evidence_from(checkpoint.sources[gate], tools, checkpoint.subject, work)
 
     def _judged(self) -> tuple[AskedGate, ...]:
@@ -96,8 +101,11 @@ class GateAsking:
         output = self._preparation.config.output_path
         why = None if subject is None else moved(subject, output)
         if why is not None:
-            found = about_another(found, mask(why))
-        return tuple(self._shown(one) for one in judge(checkpoint.gate_signals, found))
+            found = about_another(found, checkpoint.lifecycle.gates, mask(why))
+        return tuple(
+            self._shown(one)
+            for one in judge(checkpoint.lifecycle.gates, checkpoint.gate_signals, found)
+        )
 
     def _shown(self, decision: GateDecision) -> AskedGate:
         source = self._preparation.checkpoint.sources.get(decision.gate)

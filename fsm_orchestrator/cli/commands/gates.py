@@ -54,7 +54,7 @@ def gates_command(parameters: Mapping[str, Any]) -> int:
         }
         out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     elif not is_watched:
-        out.show(shown(gate_lines(preparation.checkpoint.subject, found, prose_width(out))))
+        out.show(shown(gate_lines(preparation, found, prose_width(out))))
     return ExitCode.DONE if has_passed else ExitCode.BLOCKED
 
 

@@ -43,7 +43,7 @@ from fsm_orchestrator.model.evidence import (
 )
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.vocabulary import Gate, Operation
+from fsm_orchestrator.vocabulary import Operation
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
@@ -156,7 +156,7 @@ class _Command:
             bound = () if subject is None else (*subject.entries, *work)
             raw = self._document(report.end, detail)
             return Evidence(raw, answer(record, problem, detail, subject=bound), said)
-        about = About(Gate(self.tools.gate), subject, work, self.tools.now)
+        about = About(self.tools.rule, subject, work, self.tools.now)
         return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
