@@ -9,7 +9,6 @@ from fsm_orchestrator.model.gate_rules import GateRule
 
 CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
 """The problems by which a source has said no, rather than nothing that counts."""
-_PENDING: Final = "pending"
 
 
 def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
@@ -17,7 +16,5 @@ def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
     if problem is None:
         return rule.passing
     if problem in CLEAR_NO:
-        return rule.refusals[-1]
-    if problem is EvidenceProblem.CHECK_PENDING and _PENDING in rule.values:
-        return _PENDING
-    return rule.default
+        return rule.denied
+    return rule.awaited if problem is EvidenceProblem.CHECK_PENDING else rule.default

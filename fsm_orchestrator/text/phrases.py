@@ -73,6 +73,11 @@ def option_prefix(stage: str) -> str:
     return "--" + stage.replace("_", "-")
 
 
+def signal_option(gate: str) -> str:
+    """Return the option that gives the signal of a gate: `--ci-status`."""
+    return f"{option_prefix(gate)}-status"
+
+
 def own_stages(names: Iterable[str]) -> str:
     """Return how to have stages of one's own, for who has named some that the lifecycle has not."""
     stages = ",".join(name for name in names if name.isidentifier())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
@@ -26,14 +26,15 @@ from fsm_orchestrator.cli.parser.parameters import (
     one_of,
 )
 from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
 _FORMATS: Final = ("mermaid", "dot", "svg", "png", "text", "markdown")
 
 
-def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
-    """Return the command of that name, made for these stages; None when there is none."""
+def build_command(name: str, declared: Declared) -> click.Command | None:
+    """Return the command of that name, for what a lifecycle declares; None without such a name."""
     if name not in COMMANDS:
         return None
     if name == "config":
@@ -43,10 +44,10 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
             name,
             short=SHORT_HELP[name],
             epilog="--help-all explains each option.",
-            stages=stages,
+            stages=declared.stages,
             help=HELP[name],
             short_help=COMMANDS[name],
-            params=_PARAMETERS[name](stages),
+            params=_PARAMETERS[name](declared),
             callback=_calls(name, f"{name}_command"),
         )
     kind = ManyAfterFrom if name == "init" else SectionedCommand
@@ -54,7 +55,7 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
         name,
         help=HELP[name],
         short_help=COMMANDS[name],
-        params=_PARAMETERS[name](stages),
+        params=_PARAMETERS[name](declared),
         callback=_calls(name, f"{name}_command"),
     )
 
@@ -122,32 +123,32 @@ def _earlier_run() -> click.Option:
     )
 
 
-def _planned(stages: Sequence[str]) -> list[click.Parameter]:
+def _planned(declared: Declared) -> list[click.Parameter]:
     from fsm_orchestrator.cli.parser.run_options import output_options, run_options
 
-    return [_output_directory(), *run_options(stages), _json(), *output_options()]
+    return [_output_directory(), *run_options(declared), _json(), *output_options()]
 
 
-def _plan(stages: Sequence[str]) -> list[click.Parameter]:
+def _plan(declared: Declared) -> list[click.Parameter]:
     in_full = "Show of each gate and stage all that is known: command, limits, files."
-    return [*_planned(stages), _in_full(in_full)]
+    return [*_planned(declared), _in_full(in_full)]
 
 
-def _run(stages: Sequence[str]) -> list[click.Parameter]:
+def _run(declared: Declared) -> list[click.Parameter]:
     print_config = Section(
         "Output",
         "--print-config",
         is_flag=True,
         help="Print these options as a config file, without secrets, and do nothing else.",
     )
-    return [*_planned(stages), print_config]
+    return [*_planned(declared), print_config]
 
 
-def _logs(stages: Sequence[str]) -> list[click.Parameter]:
+def _logs(declared: Declared) -> list[click.Parameter]:
     section = "Selection"
     return [
         _place(),
-        _argument("stage", StageName(stages), "[STAGE]", required=False),
+        _argument("stage", StageName(declared.stages), "[STAGE]", required=False),
         Section(
             section,
             ("--follow", "-f"),
@@ -183,7 +184,7 @@ def _logs(stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
+def _stop(_declared: Declared) -> list[click.Parameter]:
     section = "Stopping"
     return [
         _output_directory(),
@@ -203,7 +204,7 @@ def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _report(_stages: Sequence[str]) -> list[click.Parameter]:
+def _report(_declared: Declared) -> list[click.Parameter]:
     html = Once(
         "Output",
         "--html",
@@ -219,7 +220,7 @@ def _report(_stages: Sequence[str]) -> list[click.Parameter]:
     return [_place(), html, _earlier_run(), as_json]
 
 
-def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
+def _diagram(_declared: Declared) -> list[click.Parameter]:
     section = "Drawing"
     return [
         _argument("lifecycle", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]", required=False),
@@ -280,7 +281,7 @@ def _config() -> click.Group:
     return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
 
 
-def _init(_stages: Sequence[str]) -> list[click.Parameter]:
+def _init(_declared: Declared) -> list[click.Parameter]:
     section = "Stages of your own"
     return [
         _argument("directory", Directory("DIR"), "[DIR]", required=False),
@@ -306,7 +307,7 @@ def _init(_stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
+def _selftest(_declared: Declared) -> list[click.Parameter]:
     kills = Once(
         "Checks",
         "--kills",
@@ -316,7 +317,7 @@ def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
     return [_output_directory(), kills, _json()]
 
 
-_PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
+_PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "status": lambda _: [
