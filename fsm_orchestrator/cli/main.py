@@ -119,7 +119,10 @@ def _options(error: click.NoSuchOption) -> Iterator[str]:
 def _hint(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
         from fsm_orchestrator.model.stage_options import stage_of_option
-        from fsm_orchestrator.text.phrases import own_stages
+        from fsm_orchestrator.text.phrases import SIGNAL_SUFFIX, own_gate, own_stages
+
+        if error.option_name.endswith(SIGNAL_SUFFIX):
+            return own_gate()
 
         stage = stage_of_option(error.option_name)
         if stage is not None:

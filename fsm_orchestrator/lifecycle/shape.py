@@ -69,7 +69,10 @@ def _what(problem: Problem, value: object) -> str:
         return f"is {described(value)}, not a table"
     key = next(str(part) for part in reversed(location) if isinstance(part, str))
     verb = "is" if location[-1] == key else "lists"
-    return f"key {key!r} {verb} {described(value)}; expected {_expected(location, value)}"
+    said = f"{verb} {described(value)}"
+    if isinstance(value, list) and value and problem.kind in {"too_short", "too_long"}:
+        said = f"has {len(value)}"
+    return f"key {key!r} {said}; expected {_expected(location, value)}"
 
 
 def _expected(location: Location, value: object) -> str:
