@@ -22,6 +22,7 @@ from pydantic_core.core_schema import (
 
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
@@ -285,5 +286,10 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "logs/<stage>.<attempt>.postmortem.json: what a stage's processes were doing when it was"
         " ended for taking too long.",
         is_written_whole=True,
+    ),
+    SchemaName.GATE_SIGNAL: _Shape(
+        GateSignalPredicate,
+        "Gate signal",
+        f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
     ),
 }

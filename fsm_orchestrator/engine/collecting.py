@@ -18,6 +18,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.gates.demands import about_another, with_demands
+from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
@@ -40,14 +41,6 @@ _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
 FIRST_PAUSE_SECONDS: Final = 0.5
 PAUSE_GROWTH: Final = 1.5
 PAUSE_SECONDS_MAX: Final = 60.0
-_NOT_THERE_YET: Final = frozenset(
-    {
-        EvidenceProblem.NOT_FOUND,
-        EvidenceProblem.CHECK_MISSING,
-        EvidenceProblem.CHECK_PENDING,
-    }
-)
-"""What `wait` waits for; everything else is final."""
 
 
 class Collecting:
@@ -124,7 +117,7 @@ class Collecting:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
-        work = work_for(draft, gate, context.masker.mask)
+        work = work_for(draft, gate, context.masker.mask, lambda: context.judge_artifacts().changed)
         tools = Tools(
             rule=draft.lifecycle.gates[gate],
             number=number,
@@ -143,7 +136,7 @@ class Collecting:
             except AskedToEndError:
                 raise CalledOffError(self._interrupts.first or 0) from None
             left_seconds = deadline - time.monotonic()
-            if evidence.record.problem not in _NOT_THERE_YET or left_seconds <= 0:
+            if evidence.record.problem not in NOT_THERE_YET or left_seconds <= 0:
                 break
             self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)

@@ -9,6 +9,14 @@ from fsm_orchestrator.model.gate_rules import GateRule
 
 CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
 """The problems by which a source has said no, rather than nothing that counts."""
+NOT_THERE_YET: Final = frozenset(
+    {
+        EvidenceProblem.NOT_FOUND,
+        EvidenceProblem.CHECK_MISSING,
+        EvidenceProblem.CHECK_PENDING,
+    }
+)
+"""The problems that time may end: what `wait` waits for. Everything else is final."""
 
 
 def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:

@@ -138,6 +138,10 @@ def _holds(preparation: Preparation, guard: Guard) -> bool:
             )
         case Guard.ARTIFACTS_INTACT:
             changes = preparation.kept_changes.values()
-            return not any(one.field is Compared.ARTIFACTS for kept in changes for one in kept)
+            return not any(
+                one.field is Compared.ARTIFACTS and not one.is_of_content
+                for kept in changes
+                for one in kept
+            )
         case _:
             assert_never(guard)

@@ -110,6 +110,12 @@ class Preparation(NamedTuple):
         return retry_in_force(self.checkpoint, stage, self.settings[stage])
 
     @property
+    def kept_contents(self) -> frozenset[tuple[str, str]]:
+        """The artifacts with other bytes that are kept on purpose: their names and digests now."""
+        changes = (one for kept in self.kept_changes.values() for one in kept if one.is_of_content)
+        return frozenset((one.key, one.new or "") for one in changes)
+
+    @property
     def may_spawn(self) -> bool:
         """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)

@@ -150,7 +150,7 @@ def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[st
 
 
 def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
-    """Refuse to record of a done run that was moved that artifacts are gone which did not come too.
+    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
 
     Raises:
         UsageError: there are some; the report, which says what was true, stays as it is.
@@ -166,7 +166,7 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
             " artifacts did, was not judged to the end, for that was to end",
             remedy="resume again; nothing was written",
         ) from error
-    if not verdict.is_good:
+    if not verdict.is_intact:
         raise UsageError(
             f"the run is done, and its directory came here from {home.directory}, but not all of"
             f" its artifacts did: {run.masker.mask(verdict.summary())}",

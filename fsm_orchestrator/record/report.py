@@ -78,7 +78,7 @@ class Report(StrictModel):
     closure_ready: bool = Field(
         description=(
             "Whether a supervisor may close the run: it is done, every gate passed, and every"
-            " expected artifact was present and valid when this was written."
+            " expected artifact was present, valid and as its stage left it when this was written."
         )
     )
     exit_code: int | None = Field(

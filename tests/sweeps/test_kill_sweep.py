@@ -29,18 +29,11 @@ from fsm_orchestrator.record.earlier import KEPT_MAX
 from fsm_orchestrator.record.report import Report
 from tests.support.command import CHECKPOINT, COMMAND, environment
 from tests.support.patience import PATIENCE_SECONDS
-from tests.sweeps.faults import (
-    EARLIER,
-    SOAK,
-    Desk,
-    Scenario,
-    Scene,
-    assert_truth,
-    at,
-    failing,
-    mend,
-    whole,
-)
+from tests.support.soak import SOAK
+from tests.sweeps.desk import EARLIER, Desk, Scene
+from tests.sweeps.mending import at, mend
+from tests.sweeps.scenarios import Scenario, failing, whole
+from tests.sweeps.truths import assert_truth
 
 GONE_SECONDS_MAX: Final = 1.0
 RUN_SECONDS_MAX: Final = PATIENCE_SECONDS

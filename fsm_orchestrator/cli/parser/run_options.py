@@ -159,8 +159,9 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             section,
             "--on-changed-stage",
             type=one_of(OnChangedStage),
-            help="If a completed stage's settings or artifacts have changed: refuse (the default),"
-            " keep it as completed, or rerun it and all stages after it.",
+            help="If a completed stage's settings or artifacts (their bytes) have changed: refuse"
+            " (the default), keep it as completed, or rerun it and all stages after it. A run with"
+            " a changed artifact that was kept may not be closed.",
         ),
         Section(
             section,

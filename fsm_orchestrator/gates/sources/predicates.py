@@ -21,6 +21,13 @@ GATE_SIGNAL: Final = "urn:fsm-orchestrator:gate-signal:v0.1"
 NAMED_MAX: Final = 5
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Instant = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+        r"(Z|[+-][0-9]{2}:[0-9]{2})$"
+    ),
+]
 Names = Annotated[tuple[Name, ...], Field(max_length=100_000)]
 
 
@@ -98,8 +105,8 @@ class GateSignalPredicate(BaseModel):
         default=None, description="What was checked; left out where the signal says all there is."
     )
     issuer: Name = Field(description="Who gives it.")
-    issuedAt: str = Field(description="When it was given, in RFC 3339.")  # noqa: N815
-    expiresAt: str | None = Field(  # noqa: N815
+    issuedAt: Instant = Field(description="When it was given, in RFC 3339.")  # noqa: N815
+    expiresAt: Instant | None = Field(  # noqa: N815
         default=None, description="Until when it holds, in RFC 3339; for ever if left out."
     )
 
