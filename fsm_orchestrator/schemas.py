@@ -184,8 +184,8 @@ def _add_closure_rules(document: Schema) -> None:
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
                 "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],
+                "items": {"properties": {"passed": {"const": True}}},
                 "minItems": len(MANDATORY_RULES),
-                "maxItems": len(MANDATORY_RULES),
             },
         },
         "required": ["closure_ready", "terminal_state", "blocked_reason_codes", "gate_decisions"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from enum import IntEnum, StrEnum
-from typing import Final
 
 
 class StateKind(StrEnum):
@@ -85,10 +84,6 @@ class Gate(StrEnum):
     POLICY = "policy"
     CI = "ci"
     REVIEW = "review"
-
-
-MANDATORY_GATES: Final = (Gate.POLICY, Gate.CI, Gate.REVIEW)
-"""The gates that every run must pass, in judging order."""
 
 
 class GateSource(StrEnum):

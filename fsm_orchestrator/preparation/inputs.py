@@ -170,6 +170,9 @@ def _lifecycle_differences(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
             was, now = getattr(before, key), getattr(state, key)
             if was != now:
                 yield f"{name}.{key} was {_shown(was)}, is {_shown(now)}"
+    for gate, rule in new.gates.items():
+        if old.gates[gate].title != rule.title:
+            yield f"the title of gate {gate} is {rule.title!r}"
     if old.title != new.title:
         yield f"the title is {new.title!r}"
     reasons = sum(was.why != now.why for was, now in zip(old.edges, new.edges, strict=True))

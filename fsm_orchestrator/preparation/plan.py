@@ -32,10 +32,10 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.phrases import printable_name, with_details
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     Compared,
     Ending,
     ExecutionMode,
@@ -133,7 +133,12 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
         gates=tuple(
-            gate_in_force(checkpoint.lifecycle.gates, decision, is_judged=False)
+            gate_in_force(
+                checkpoint.lifecycle.gates,
+                decision,
+                is_judged=False,
+                is_to_come=is_to_come(checkpoint, decision.gate),
+            )
             for decision in decisions
         ),
         stages=tuple(
@@ -158,7 +163,7 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
         if checkpoint.completion_of(stage) is None
         and (failure := foreseen_failure(preparation, stage)) is not None
     }
-    do_pass = have_passed(preparation.expected_decisions, MANDATORY_GATES)
+    do_pass = have_passed(preparation.expected_decisions, checkpoint.lifecycle.gates)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
 
 

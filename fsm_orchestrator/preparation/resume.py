@@ -47,9 +47,7 @@ from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExecutionMode,
-    GatesGuard,
     Trigger,
     Whereabouts,
 )
@@ -134,9 +132,8 @@ def _may_reach_stages(run: ResumableRun) -> bool:
     config, checkpoint = run.config, run.checkpoint
     gates = checkpoint.lifecycle.gates
     signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
-    guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
     decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
-    return not guards_stages or have_passed(decisions, MANDATORY_GATES)
+    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)
 
 
 def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:

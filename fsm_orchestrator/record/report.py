@@ -1,9 +1,10 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
+from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
     RunId,
@@ -13,9 +14,9 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationOrigin,
@@ -65,6 +66,10 @@ class Report(StrictModel):
     )
     subject: Subject | None = Field(
         description="What the run is about, as digests; null where that was not said.",
+    )
+    own_gates: tuple[OwnGate, ...] = Field(
+        description="The gates that the lifecycle has beside policy, ci and review, in judging"
+        " order."
     )
     execution_mode: ExecutionMode = Field(
         description="Whether this invocation was asked for a new run or for a resume."
@@ -138,7 +143,14 @@ class Report(StrictModel):
     @property
     def gates(self) -> GateRules:
         """The gates of its lifecycle by name, in judging order."""
-        return MANDATORY_RULES
+        return rules_with(self.own_gates)
+
+    @model_validator(mode="after")
+    def _decides_by_its_gates(self) -> Self:
+        known = self.gates
+        if any(one.gate not in known for one in self.gate_decisions):
+            raise ValueError("decides by a gate that there is not")
+        return self
 
     @property
     def latest(self) -> InvocationRecord:
@@ -207,6 +219,7 @@ def build_report(
         ),
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
+        own_gates=checkpoint.lifecycle.gate,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number

@@ -14,6 +14,7 @@ import click
 import pytest
 
 from fsm_orchestrator.cli.parser.run_options import output_options, run_options
+from fsm_orchestrator.lifecycle.source import Declared
 from tests.support.command import PASSING, Ended, orchestrate, shell, stages, tree_of
 
 WORD = "opensesame4711longer"
@@ -27,7 +28,7 @@ ENCODINGS: Mapping[str, Callable[[str], str]] = {
 DECLARED = ("--executor-secret", "TOKEN")
 OPTIONS = sorted(
     option.opts[0]
-    for option in (*run_options(("executor",)), *output_options())
+    for option in (*run_options(Declared(("executor",))), *output_options())
     if isinstance(option, click.Option) and not option.is_flag
 )
 GOVERNED = Path("states/governed_run.toml")

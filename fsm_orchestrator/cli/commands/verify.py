@@ -127,6 +127,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "part": finding.part,
         "state": finding.state,
+        "gate": finding.gate,
         "reason": finding.reason,
         "walk": walk,
     }
