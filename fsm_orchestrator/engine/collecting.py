@@ -19,7 +19,7 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
-from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
+from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools, evidence_from
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
 from fsm_orchestrator.lifecycle.model import State
@@ -132,7 +132,7 @@ class Collecting:
         deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS
         while True:
             try:
-                evidence = source.source(tools).collect(draft.subject, work)
+                evidence = evidence_from(source, tools, draft.subject, work)
             except AskedToEndError:
                 raise CalledOffError(self._interrupts.first or 0) from None
             left_seconds = deadline - time.monotonic()

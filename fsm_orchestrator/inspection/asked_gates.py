@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.judging import judge
-from fsm_orchestrator.gates.sources.base import Evidence, Tools
+from fsm_orchestrator.gates.sources.base import Evidence, Tools, evidence_from
 from fsm_orchestrator.gates.subject import moved
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -84,7 +84,7 @@ class GateAsking:
             mask=mask,
         )
         work = work_for(checkpoint, gate, mask, lambda: _changed(self._preparation))
-        return checkpoint.sources[gate].source(tools).collect(checkpoint.subject, work)
+        return evidence_from(checkpoint.sources[gate], tools, checkpoint.subject, work)
 
     def _judged(self) -> tuple[AskedGate, ...]:
         checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask

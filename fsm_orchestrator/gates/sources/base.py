@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, Protocol, Self
 
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import BeforeValidator, Field, StringConstraints
@@ -19,6 +20,7 @@ from fsm_orchestrator.model.evidence import (
     SourceKind,
     Subject,
     SubjectEntry,
+    nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -82,6 +84,22 @@ class Source(Protocol):
         Raises:
             AskedToEndError: the run was asked to end meanwhile.
         """
+
+
+def evidence_from(
+    model: SourceModel, tools: Tools, subject: Subject | None, work: tuple[SubjectEntry, ...]
+) -> Evidence:
+    """Ask a source. What the system refuses it refuses its gate as well.
+
+    Raises:
+        AskedToEndError: the run was asked to end meanwhile.
+    """
+    try:
+        return model.source(tools).collect(subject, work)
+    except OSError as error:
+        said = f"it cannot be asked here: {files.reason(error)}"
+        record = answer(nothing_from(model.kind), EvidenceProblem.ENGINE_ERROR, said)
+        return Evidence(None, record)
 
 
 class AskedToEndError(Exception):
