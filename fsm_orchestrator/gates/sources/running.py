@@ -1,0 +1,159 @@
+"""Runs a program for a gate, as a stage is run: limits, logs of its own, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final, NamedTuple, assert_never
+
+from fsm_orchestrator.constants import LOGS_DIRECTORY
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.base import EVIDENCE_BYTES_MAX, AskedToEndError, Tools
+from fsm_orchestrator.model.endings import (
+    Exited,
+    Interrupted,
+    Lost,
+    NotSpawned,
+    OutputExceeded,
+    ProcessEnd,
+    Signaled,
+    TimedOut,
+    WentQuiet,
+    problem_of,
+)
+from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.vocabulary import Operation
+
+TAIL_BYTES: Final = 4096
+
+
+class ToRun(NamedTuple):
+    """A program, its arguments, and the directory that it runs in."""
+
+    program: str
+    arguments: tuple[str, ...]
+    directory: str
+
+
+class Ran(NamedTuple):
+    """What came of a program.
+
+    Attributes:
+        end: how it ended.
+        survivors: pids of processes of it that could not be ended.
+        printed: its stdout, cut behind the most that counts as evidence.
+        said: the last of what it printed, where that is kept in no log.
+        log: what it printed to stdout, a file in the output directory; None where there is none.
+    """
+
+    end: ProcessEnd
+    survivors: tuple[int, ...]
+    printed: bytes
+    said: str
+    log: str | None
+
+
+class _Watch:
+    """Looks on while the program runs, and says nothing."""
+
+    def started(self, pid: int, /) -> None:
+        """Note nothing."""
+
+    def slow(self, elapsed_ms: int) -> None:
+        """Note nothing."""
+
+    def suspended(self, paused_ms: int) -> None:
+        """Note nothing."""
+
+    def ending(
+        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
+    ) -> None:
+        """Note nothing."""
+
+
+def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limits: Limits) -> Ran:
+    """Run a program to its end; a bare name is looked up on PATH.
+
+    Raises:
+        AskedToEndError: the run was asked to end meanwhile.
+        RecordingError: its logs cannot be written.
+    """
+    with _outputs(tools) as (stdout, stderr, log):
+        start = os.fstat(stdout).st_size  # it may have been asked before
+        command = Command(
+            command=what.program,
+            args=what.arguments,
+            cwd=what.directory,
+            env=environment,
+            search_path=os.environ.get("PATH"),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        report = tools.runner.run(command, limits, _Watch())
+        if isinstance(report.end, Interrupted):
+            raise AskedToEndError
+        printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
+        said = "" if log is not None else _last_words(stdout) + _last_words(stderr)
+    return Ran(report.end, report.survivors, printed, said, log)
+
+
+@contextlib.contextmanager
+def _outputs(tools: Tools) -> Iterator[tuple[int, int, str | None]]:
+    """Open the two logs, or files without a name where nothing may be written."""
+    if tools.home is None:
+        with TemporaryFile() as stdout, TemporaryFile() as stderr:
+            yield stdout.fileno(), stderr.fileno(), None
+        return
+    names = [f"gate.{tools.gate}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
+    descriptors: list[int] = []
+    try:
+        directory = tools.output_directory / LOGS_DIRECTORY
+        with (
+            files.recording(Operation.LOGS_PERSIST, directory),
+            files.below(tools.home, LOGS_DIRECTORY) as logs,
+        ):
+            for name in names:
+                path = Path(directory, name)
+                descriptors.append(files.open_append(path, mode=0o600, within=logs))
+        yield descriptors[0], descriptors[1], f"{LOGS_DIRECTORY}/{names[0]}"
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _last_words(descriptor: int) -> str:
+    size_bytes = os.fstat(descriptor).st_size
+    return os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES)).decode(
+        errors="replace"
+    )
+
+
+def problem_with_end(ran: Ran) -> tuple[EvidenceProblem | None, str]:
+    """Return what the end of a program means for its gate, and the sentence of it."""
+    if ran.survivors:
+        pids = ", ".join(map(str, ran.survivors))
+        return EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
+    problem = problem_of(ran.end)
+    said = "it exited with 0" if problem is None else problem.sentence
+    match ran.end:
+        case Exited(code=0):
+            return None, said
+        case Exited():
+            return EvidenceProblem.EXIT_CODE, said
+        case Signaled() | Lost():
+            return EvidenceProblem.KILLED, said
+        case TimedOut() | WentQuiet():
+            return EvidenceProblem.TIMED_OUT, said
+        case OutputExceeded():
+            return EvidenceProblem.OUTPUT_LIMIT, said
+        case NotSpawned():
+            return EvidenceProblem.NOT_STARTED, said
+        case Interrupted():
+            raise AskedToEndError
+        case _:
+            assert_never(ran.end)
