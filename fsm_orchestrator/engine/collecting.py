@@ -31,6 +31,7 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.policy_document import Asking, document_for
 from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, EventName, Gate, Operation
@@ -69,9 +70,9 @@ class Collecting:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
-        found = self._demanded(self._collected(state.judged_gates, is_last=False), state)
+        self._ask(state.judged_gates, (state,), is_last=False)
         self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
-        return self._about_subject(found)
+        return self._about_subject(self._taken((state,)))
 
     def before_closing(self) -> dict[Gate, EvidenceRecord]:
         """Ask the sources once more, but for those that were not to be asked again.
@@ -80,33 +81,32 @@ class Collecting:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
-        found = self._collected(MANDATORY_GATES, is_last=True)
-        for name in self._demanding:
-            found = self._demanded(found, self._context.recorder.draft.lifecycle.states[name])
-        return self._about_subject(found)
+        known = self._context.recorder.draft.lifecycle.states
+        states = tuple(known[name] for name in self._demanding)
+        self._ask(MANDATORY_GATES, states, is_last=True)
+        return self._about_subject(self._taken(states))
 
-    def _demanded(
-        self, found: dict[Gate, EvidenceRecord], state: State
-    ) -> dict[Gate, EvidenceRecord]:
+    def _ask(self, gates: Iterable[Gate], states: tuple[State, ...], *, is_last: bool) -> None:
+        """Ask the sources of gates; those that look at the others last."""
         draft = self._context.recorder.draft
-        reached = first_reached(draft, state.name)
-        return with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
-
-    def _collected(self, gates: Iterable[Gate], *, is_last: bool) -> dict[Gate, EvidenceRecord]:
-        draft = self._context.recorder.draft
-        for gate in gates:
-            source = draft.sources.get(gate)
-            if source is None:
-                continue
-            if is_last and gate in self._known and not source.asks_again:
+        asked = [gate for gate in gates if gate in draft.sources]
+        for gate in sorted(asked, key=lambda one: draft.sources[one].looks_at_others):
+            if is_last and gate in self._known and not draft.sources[gate].asks_again:
                 self._known[gate] = self._expired(self._known[gate])
             else:
-                self._known[gate] = self._asked(gate)
+                self._known[gate] = self._asked(gate, states)
+
+    def _taken(self, states: tuple[State, ...]) -> dict[Gate, EvidenceRecord]:
+        """Return what is known of each gate, as gate states take it."""
+        draft = self._context.recorder.draft
         found = dict(self._known)
         for gate in draft.sources:
             if gate not in found:
                 detail = "its source has not been asked yet: a later state judges the gate"
                 found[gate] = _without_source(EvidenceProblem.NOT_STARTED, detail)
+        for state in states:
+            reached = first_reached(draft, state.name)
+            found = with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
         return found
 
     def _about_subject(self, found: dict[Gate, EvidenceRecord]) -> dict[Gate, EvidenceRecord]:
@@ -117,20 +117,25 @@ class Collecting:
             return found
         return about_another(found, self._context.masker.mask(why))
 
-    def _asked(self, gate: Gate) -> EvidenceRecord:
+    def _asked(self, gate: Gate, states: tuple[State, ...]) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
-        work = work_for(draft, gate, context.masker.mask)
+        now, mask = context.clock.now(), context.masker.mask
+        work = work_for(draft, gate, mask)
+        place = context.output_directory
         tools = Tools(
             gate=gate.value,
             number=number,
             run_id=context.run_id,
-            output_directory=context.output_directory,
+            output_directory=place,
             home=context.home,
             runner=self._runner,
-            now=context.clock.now(),
-            mask=context.masker.mask,
+            now=now,
+            mask=mask,
+            document=lambda policy: document_for(
+                Asking(draft, gate, place, self._taken(states), now, mask), policy
+            ),
         )
         source = draft.sources[gate]
         deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS

@@ -35,7 +35,9 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.CHECK_MISSING: "have the checks made that are missing",
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
     Problem.CHECK_FAILED: "mend what the failing checks found",
-    Problem.ENGINE_ERROR: "install or mend the tool that the gate needs, which is named above",
+    Problem.ENGINE_ERROR: "install or mend what the gate needs, which is named above",
+    Problem.UNDEFINED: "have the policy say true or false, or correct the rule that is asked for",
+    Problem.VACUOUS: "have the policy ask for something: it allows on an empty input",
 }
 
 

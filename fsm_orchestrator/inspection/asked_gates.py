@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from fsm_orchestrator.gates.demands import about_another, with_demands
@@ -13,6 +14,8 @@ from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.policy_document import Asking, document_for
 from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.vocabulary import Gate, StateKind
 
@@ -38,19 +41,23 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
         AskedToEndError: it was asked to end meanwhile.
     """
     checkpoint, mask = preparation.checkpoint, preparation.masker.mask
+    place, now = preparation.config.output_path, preparation.clock.now()
     runner, printed = ProcessRunner(interrupts), dict.fromkeys(checkpoint.sources, "")
     found: dict[Gate, EvidenceRecord] = {}
     try:
-        for gate, source in checkpoint.sources.items():
+        sources = sorted(checkpoint.sources.items(), key=lambda one: one[1].looks_at_others)
+        for gate, source in sources:
+            asking = Asking(checkpoint, gate, place, _taken(checkpoint, found), now, mask)
             tools = Tools(
                 gate=gate.value,
                 number=1,
                 run_id=checkpoint.run_id,
-                output_directory=preparation.config.output_path,
+                output_directory=place,
                 home=None,
                 runner=runner,
-                now=preparation.clock.now(),
+                now=now,
                 mask=mask,
+                document=partial(document_for, asking),
             )
             work = work_for(checkpoint, gate, mask)
             evidence = source.source(tools).collect(checkpoint.subject, work)
@@ -60,13 +67,9 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
             )
     finally:
         runner.close()
-    for state in checkpoint.lifecycle.state:
-        if state.kind is StateKind.GATE:
-            reached = first_reached(checkpoint, state.name)
-            signals = checkpoint.gate_signals
-            found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
+    found = _taken(checkpoint, found)
     subject = checkpoint.subject
-    why = None if subject is None else moved(subject, preparation.config.output_path)
+    why = None if subject is None else moved(subject, place)
     if why is not None:
         found = about_another(found, mask(why))
     return tuple(
@@ -79,3 +82,13 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
         )
         for decision in judge(checkpoint.gate_signals, found)
     )
+
+
+def _taken(checkpoint: Checkpoint, found: dict[Gate, EvidenceRecord]) -> dict[Gate, EvidenceRecord]:
+    """Return evidence as every gate state takes it."""
+    for state in checkpoint.lifecycle.state:
+        if state.kind is StateKind.GATE:
+            reached = first_reached(checkpoint, state.name)
+            signals = checkpoint.gate_signals
+            found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
+    return found

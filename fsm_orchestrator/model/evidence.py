@@ -21,6 +21,8 @@ class SourceKind(StrEnum):
     COMMAND = "command"
     STATEMENT = "statement"
     JUNIT = "junit"
+    REGO = "rego"
+    CEDAR = "cedar"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -28,6 +30,8 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.COMMAND: "by command",
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
+    SourceKind.REGO: "by Rego policy",
+    SourceKind.CEDAR: "by Cedar policy",
 }
 
 
@@ -57,6 +61,8 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
+    UNDEFINED = "undefined"
+    VACUOUS = "vacuous"
 
 
 class SubjectEntry(StrictModel):

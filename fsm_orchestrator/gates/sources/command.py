@@ -132,7 +132,9 @@ class _Command:
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)
             raw = self._document(ran.end, detail)
-            return Evidence(raw, answer(record, problem, detail, subject=bound), ran.said)
+            return Evidence(
+                raw, answer(record, problem, detail, subject=bound), ran.said + ran.complained
+            )
         about = About(Gate(self.tools.gate), subject, work, self.tools.now)
         return Evidence(ran.printed, judged_if_signed(ran.printed, None, given, about, record))
 

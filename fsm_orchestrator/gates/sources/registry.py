@@ -9,14 +9,18 @@ from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fsm_orchestrator.gates.sources.base import SourceModel
+from fsm_orchestrator.gates.sources.cedar import CedarSource
 from fsm_orchestrator.gates.sources.command import CommandSource
 from fsm_orchestrator.gates.sources.junit import JUnitSource
+from fsm_orchestrator.gates.sources.rego import RegoSource
 from fsm_orchestrator.gates.sources.statement import StatementSource
 
 SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "command": CommandSource,
     "statement": StatementSource,
     "junit": JUnitSource,
+    "rego": RegoSource,
+    "cedar": CedarSource,
 }
 """Every source by the key that names its kind."""
 

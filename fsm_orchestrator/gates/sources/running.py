@@ -47,7 +47,8 @@ class Ran(NamedTuple):
         end: how it ended.
         survivors: pids of processes of it that could not be ended.
         printed: its stdout, cut behind the most that counts as evidence.
-        said: the last of what it printed, where that is kept in no log.
+        said: the last of its stdout, where that is kept in no log.
+        complained: the same of its stderr.
         log: what it printed to stdout, a file in the output directory; None where there is none.
     """
 
@@ -55,6 +56,7 @@ class Ran(NamedTuple):
     survivors: tuple[int, ...]
     printed: bytes
     said: str
+    complained: str
     log: str | None
 
 
@@ -98,8 +100,8 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
         if isinstance(report.end, Interrupted):
             raise AskedToEndError
         printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
-        said = "" if log is not None else _last_words(stdout) + _last_words(stderr)
-    return Ran(report.end, report.survivors, printed, said, log)
+        said, complained = ("", "") if log else (_last_words(stdout), _last_words(stderr))
+    return Ran(report.end, report.survivors, printed, said, complained, log)
 
 
 @contextlib.contextmanager
