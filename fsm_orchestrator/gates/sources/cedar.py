@@ -21,9 +21,8 @@ class CedarPolicy(StrictModel):
         description="The policy's files, or directories of them (*.cedar); relative to the config"
         " file."
     )
-    schema_: PathWord | None = Field(
+    schema: PathWord | None = Field(  # type: ignore[assignment]
         default=None,
-        alias="schema",
         description="A Cedar schema that policy and request must agree with, as a file.",
     )
 
@@ -42,10 +41,10 @@ class CedarSource(PolicyTerms):
 
     def based(self, directory: str) -> Self:
         """Return the settings with absolute paths."""
-        schema = self.cedar.schema_
+        schema = self.cedar.schema
         paths = {
             "policy": tuple(based_path(directory, one) for one in self.cedar.policy),
-            "schema_": None if schema is None else based_path(directory, schema),
+            "schema": None if schema is None else based_path(directory, schema),
         }
         return self.model_copy(update={"cedar": self.cedar.model_copy(update=paths)})
 
@@ -81,7 +80,7 @@ class _Cedar:
             install=INSTALL,
             paths={
                 Kind.POLICY: given.policy,
-                Kind.SCHEMA: () if given.schema_ is None else (given.schema_,),
+                Kind.SCHEMA: () if given.schema is None else (given.schema,),
             },
             suffixes={Kind.POLICY: ".cedar"},
             asked={
