@@ -22,6 +22,7 @@ from pydantic_core.core_schema import (
 
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.parsed import adapter_of
@@ -284,6 +285,13 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "Postmortem",
         "logs/<stage>.<attempt>.postmortem.json: what a stage's processes were doing when it was"
         " ended for taking too long.",
+        is_written_whole=True,
+    ),
+    SchemaName.POLICY_INPUT: _Shape(
+        PolicyInput,
+        "Policy input",
+        "evidence/GATE.N.json: what a gate's policy was told, byte for byte; `input` in Rego, the"
+        " context in Cedar, where what is null is left out.",
         is_written_whole=True,
     ),
 }

@@ -332,6 +332,7 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    POLICY_INPUT = "policy-input"
 
 
 class ExitCode(IntEnum):
