@@ -81,12 +81,12 @@ def _judge_rego(asked: Mapping[str, Any]) -> Answer:
             return Answer("missing", "regorus")
         engine = f"regorus {_version(('gordon-to-regorus', 'celine-regorus', 'regorus'))}"
     try:
-        is_vacuous = _is(evaluate(asked, asked["empty_input"]), wanted=True)
+        is_vacuous = _is(evaluate(asked, asked["empty_input"], is_quiet=True), wanted=True)
     except EngineError:
         is_vacuous = False  # what is wrong with the policy itself is said below
     if is_vacuous:
         return Answer("vacuous", engine)
-    values = evaluate(asked, asked["input"])
+    values = evaluate(asked, asked["input"], is_quiet=False)
     if not values:
         return Answer("undefined", engine)
     if _is(values, wanted=True):
@@ -117,10 +117,11 @@ def _values(result: Any) -> list[Any]:
         raise EngineError("it did not answer as an engine for Rego does") from None
 
 
-def _with_regorus(asked: Mapping[str, Any], document: str) -> list[Any]:
+def _with_regorus(asked: Mapping[str, Any], document: str, *, is_quiet: bool) -> list[Any]:
     import regorus  # noqa: PLC0415
 
     engine = regorus.Engine()
+    engine.set_gather_prints(is_quiet)
     try:
         for name, path in asked["policies"]:
             engine.add_policy(name, _text(path))
@@ -142,12 +143,17 @@ def _said_by_regorus(text: str) -> str:
     return ": ".join([*places[:1], *errors[:1]]) if errors else " ".join(lines)
 
 
-def _with_opa(asked: Mapping[str, Any], document: str) -> list[Any]:
+def _with_opa(asked: Mapping[str, Any], document: str, *, is_quiet: bool) -> list[Any]:
     files = [word for _, path in (*asked["policies"], *asked["data"]) for word in ("--data", path)]
     options = ["--format", "json", "--strict-builtin-errors", "--input", document]
     command = [asked["opa"], "eval", *options, *files, asked["query"]]
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if is_quiet else None,
+        )
     except OSError as error:
         raise EngineError(f"cannot run {asked['opa']}: {error.strerror}") from None
     printed = _printed_by(process)
