@@ -34,16 +34,16 @@ def test_every_source_is_shown() -> None:
     text = GUIDE.read_text()
     assert {SourceKind(key) for key in SOURCES} == set(SourceKind) - {SourceKind.FLAG}
     for key in SOURCES:
-        assert f"| `{key} = " in text
+        assert f"| `{key} = " in text, key
     for gate in Gate:
         for predicate in known_to(gate):
             assert f"| `{predicate}` |" in text
 
 
 def test_copy_ready_configs_are_short_and_right(tmp_path: Path) -> None:
-    """Each of the three has under ten lines and is a config file."""
+    """Each has under ten lines and is a config file; the page begins with three."""
     found = [one["text"] for one in BLOCK.finditer(GUIDE.read_text()) if one["kind"] == "toml"]
-    assert len(found) == 3
+    assert GUIDE.read_text().index("## A session") > GUIDE.read_text().index(found[2])
     for text in found:
         assert len(text.splitlines()) < 10
         path = tmp_path / "run.toml"

@@ -14,6 +14,7 @@ from tests.gates.policy_cases import REGO, needs_cedarpy, needs_regorus, without
 from tests.support.command import Ended, orchestrate, report_of
 from tests.support.schema_checks import assert_valid
 
+CEDAR_SCHEMA: Final = Path(__file__).parents[2] / "docs" / "schemas" / "policy-input.cedarschema"
 GATES: Final = '[gates]\nreview = "approved"\n'
 TESTS: Final = '[gate.ci]\njunit = ["tests.xml"]\n'
 XML: Final = '<testsuite><testcase name="a"/><testcase name="b"/></testsuite>'
@@ -160,14 +161,20 @@ def test_typed_signal_never_loosens_a_policy(tmp_path: Path, flag: str, status: 
 
 @needs_cedarpy
 def test_document_is_a_context_that_cedar_takes(tmp_path: Path) -> None:
-    """No value in it is one that Cedar has no type for."""
+    """No value in it is one that Cedar has no type for, and the published schema is of it."""
+    (tmp_path / "thing.txt").write_text("thing")
     (tmp_path / "release.cedar").write_text(
         "permit (principal, action, resource) when {\n"
-        '  context.gates.ci.evidence.checks.passed >= 2 && !(context.gates.ci has "given") &&\n'
-        '  !(context.gates.ci.evidence has "problem") &&\n'
-        "  context.stages.manager.args_left_out == 1\n"
+        "  context.stages has manager && context.stages.manager.args_left_out == 1 &&\n"
+        "  context.gates has ci && !(context.gates.ci has given) &&\n"
+        "  context.gates.ci has evidence && !(context.gates.ci.evidence has problem) &&\n"
+        "  context.gates.ci.evidence has checks && context.gates.ci.evidence.checks.passed >= 2\n"
         "};\n"
     )
-    ended = run(tmp_path, "", source='cedar = { policy = ["release.cedar"] }')
+    source = f'cedar = {{ policy = ["release.cedar"], schema = "{CEDAR_SCHEMA}" }}'
+    words = ("--lifecycle", "closure_gated")
+    ended = run(tmp_path, "", *words, source=source, more='[subject]\nfiles = ["thing.txt"]')
     assert ended.code == 0, ended.stderr
-    assert told(tmp_path)["policy"]["language"] == "cedar"
+    policy = told(tmp_path)["policy"]
+    assert policy["language"] == "cedar"
+    assert [one["kind"] for one in policy["files"]] == ["policy", "schema"]
