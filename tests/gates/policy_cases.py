@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator.gates.sources import policy
-from tests.support.command import Ended, environment
+from tests.gates.evidence_cases import config_with
+from tests.support.command import Ended, environment, orchestrate
 
 needs_regorus = pytest.mark.skipif(
     importlib.util.find_spec("regorus") is None, reason="needs the extra `rego`"
@@ -102,6 +103,14 @@ def verdict_on(
     said = json.loads(done.stdout)
     assert isinstance(said, dict)
     return {**said, "stderr": done.stderr}
+
+
+def asked(folder: Path, source: str, env: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Ask the gates without a run; return the exit code, and the evidence of the gate policy."""
+    config_with(folder, source, gate="policy")
+    ended = orchestrate("gates", "--config", "run.toml", "--json", cwd=folder, env=env)
+    found = {one["gate"]: one["evidence"] for one in json.loads(ended.stdout)["gates"]}
+    return ended.code, found["policy"]
 
 
 def explained(ended: Ended) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from fsm_orchestrator.gates.sources import policy as judging
+from fsm_orchestrator.gates.sources.base import Tools
+from fsm_orchestrator.gates.sources.rego import RegoPolicy, RegoSource
+from fsm_orchestrator.model.evidence import EvidenceProblem
 from tests.gates.evidence_cases import assert_refused, config_with, evidence_of, run_with
 from tests.gates.policy_cases import (
     GOOD_REGO,
     REGO,
+    asked,
     needs_regorus,
     result_of,
     with_opa,
@@ -56,14 +62,15 @@ def test_what_a_policy_prints_is_in_its_log(tmp_path: Path) -> None:
     text = f"package release\nallow := false if {{\n\t{forged}\n}}\n"
     assert_refused(tmp_path, run_policy(tmp_path, text), "check_failed", "deny", "policy")
     log = tmp_path / "out" / "logs" / "gate.policy.1.stderr.log"
-    assert '"engine": "x"' in log.read_text()
+    assert log.read_text().count('"engine": "x"') == 1, "nothing is heard of the empty input"
     assert log.stat().st_mode & 0o777 == 0o600
 
 
 @needs_regorus
 def test_policy_that_prints_too_much(tmp_path: Path) -> None:
     """What is behind the limit is neither kept nor waited for."""
-    text = f'package release\nallow if {{\n\t{NUMBERS}\n\tprint("again", a, b)\n\ta + b == -1\n}}\n'
+    told = f'input.gates\n\t{NUMBERS}\n\tprint("again", a, b)'
+    text = f"package release\nallow if {{\n\t{told}\n\ta + b == -1\n}}\n"
     ended = run_policy(tmp_path, text, 'output_limit = "20k"')
     assert_refused(tmp_path, ended, "output_limit", "unknown", "policy")
 
@@ -125,10 +132,9 @@ def test_policy_that_cannot_be_read(tmp_path: Path, spoil: Any, problem: str) ->
     path.write_text(GOOD_REGO)
     spoil(path)
     env = with_opa(tmp_path, f"say({result_of(True)!r} if given else {{}})")
-    ended = run_with(tmp_path, REGO, gate="policy", env=env)
-    assert_refused(tmp_path, ended, problem, "unknown", "policy")
-    assert "release.rego" in evidence_of(tmp_path, "policy")["detail"]
-    assert not (tmp_path / "out" / "evidence").exists()
+    code, evidence = asked(tmp_path, REGO, env)
+    assert (code, evidence["problem"]) == (3, problem)
+    assert "release.rego" in evidence["detail"]
 
 
 @pytest.mark.parametrize(
@@ -145,9 +151,9 @@ def test_data_that_is_no_object_refuses(tmp_path: Path, text: str, problem: str)
     (tmp_path / "release.rego").write_text(GOOD_REGO)
     (tmp_path / "data.json").write_text(text)
     source = REGO.replace("query", 'data = ["data.json"], query')
-    ended = run_with(tmp_path, source, gate="policy", env=without_opa(tmp_path))
-    assert_refused(tmp_path, ended, problem, "unknown", "policy")
-    assert "data.json" in evidence_of(tmp_path, "policy")["detail"]
+    code, evidence = asked(tmp_path, source, without_opa(tmp_path))
+    assert (code, evidence["problem"]) == (3, problem)
+    assert "data.json" in evidence["detail"]
 
 
 def test_missing_engine_says_how_to_install_it(tmp_path: Path) -> None:
@@ -163,3 +169,16 @@ def test_missing_engine_says_how_to_install_it(tmp_path: Path) -> None:
         assert ended.code == 3
         assert "engine_error" in ended.stdout
         assert f"pip install 'fsm-orchestrator[{extra}]'" in " ".join(ended.stdout.split())
+
+
+def test_no_room_for_scratch_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is judged where the copies cannot be made; that is no bug of the program's."""
+    (tmp_path / "release.rego").write_text(GOOD_REGO)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    document = SimpleNamespace(model_dump_json=lambda **_: "{}")
+    tools = cast("Tools", SimpleNamespace(mask=str, document=lambda _: document))
+    given = RegoPolicy(policy=(str(tmp_path / "release.rego"),), query="data.release.allow")
+    found = RegoSource(rego=given).source(tools).collect(None, ())
+    assert found.record.problem is EvidenceProblem.ENGINE_ERROR
+    assert "no scratch files can be made" in found.record.detail
+    assert found.raw == b"{}\n"

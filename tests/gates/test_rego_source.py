@@ -19,6 +19,7 @@ from tests.gates.evidence_cases import (
 from tests.gates.policy_cases import (
     GOOD_REGO,
     REGO,
+    asked,
     explained,
     needs_regorus,
     result_of,
@@ -184,13 +185,8 @@ def test_answers_of_opa(tmp_path: Path, case: str) -> None:
     """`opa` on PATH is asked before any module, on the empty input and on what is known."""
     script, problem, said = ANSWERS[case]
     (tmp_path / "release.rego").write_text("package release\nallow := true\n")
-    config_with(tmp_path, REGO, gate="policy")
-    env = with_opa(tmp_path, script)
-    shown = orchestrate("gates", "--config", "run.toml", "--json", cwd=tmp_path, env=env)
-    assert shown.code == (0 if problem is None else 3), shown.stderr
-    decisions = json.loads(shown.stdout)["gates"]
-    evidence = next(one for one in decisions if one["gate"] == "policy")["evidence"]
-    assert evidence["problem"] == problem
+    code, evidence = asked(tmp_path, REGO, with_opa(tmp_path, script))
+    assert (code, evidence["problem"]) == (0 if problem is None else 3, problem)
     assert said in evidence["detail"]
 
 

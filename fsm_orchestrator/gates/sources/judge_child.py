@@ -8,13 +8,14 @@ stderr.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 ANSWER_BYTES_MAX = 1024**2
@@ -41,8 +42,8 @@ def main() -> None:
     os.dup2(2, 1)
     with open(sys.argv[1], encoding="utf-8") as file:
         asked = json.load(file)
-    resource.setrlimit(resource.RLIMIT_DATA, (asked["memory_bytes"],) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_DATA, asked["memory_bytes"])
+    _limit(resource.RLIMIT_CORE, 0)
     sys.path[:] = asked["python_path"]
     try:
         answer = _ENGINES[asked["language"]](asked)
@@ -52,6 +53,13 @@ def main() -> None:
         answer = Answer("error", "", "it needs more than memory_limit")
     said = answer._replace(detail=" ".join(answer.detail.split())[:DETAIL_CHARACTERS_MAX])
     print(json.dumps(said._asdict()), file=answers, flush=True)
+
+
+def _limit(what: int, most: int) -> None:
+    """Lower a limit for good; one that is lower already stays."""
+    now = resource.getrlimit(what)[1]
+    least = most if now == resource.RLIM_INFINITY else min(most, now)
+    resource.setrlimit(what, (least, least))
 
 
 def _text(path: str) -> str:
@@ -81,12 +89,13 @@ def _judge_rego(asked: Mapping[str, Any]) -> Answer:
             return Answer("missing", "regorus")
         engine = f"regorus {_version(('gordon-to-regorus', 'celine-regorus', 'regorus'))}"
     try:
-        is_vacuous = _is(evaluate(asked, asked["empty_input"], is_quiet=True), wanted=True)
+        with _nothing_heard():
+            is_vacuous = _is(evaluate(asked, asked["empty_input"]), wanted=True)
     except EngineError:
         is_vacuous = False  # what is wrong with the policy itself is said below
     if is_vacuous:
         return Answer("vacuous", engine)
-    values = evaluate(asked, asked["input"], is_quiet=False)
+    values = evaluate(asked, asked["input"])
     if not values:
         return Answer("undefined", engine)
     if _is(values, wanted=True):
@@ -94,6 +103,19 @@ def _judge_rego(asked: Mapping[str, Any]) -> Answer:
     if _is(values, wanted=False):
         return Answer("denied", engine)
     return Answer("not_boolean", engine, _kind_of(values[0]))
+
+
+@contextlib.contextmanager
+def _nothing_heard() -> Iterator[None]:
+    """Let nothing be printed: what a policy says to an empty input is no reason of its own."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _is(values: list[Any], *, wanted: bool) -> bool:
@@ -117,11 +139,10 @@ def _values(result: Any) -> list[Any]:
         raise EngineError("it did not answer as an engine for Rego does") from None
 
 
-def _with_regorus(asked: Mapping[str, Any], document: str, *, is_quiet: bool) -> list[Any]:
+def _with_regorus(asked: Mapping[str, Any], document: str) -> list[Any]:
     import regorus  # noqa: PLC0415
 
     engine = regorus.Engine()
-    engine.set_gather_prints(is_quiet)
     try:
         for name, path in asked["policies"]:
             engine.add_policy(name, _text(path))
@@ -143,17 +164,12 @@ def _said_by_regorus(text: str) -> str:
     return ": ".join([*places[:1], *errors[:1]]) if errors else " ".join(lines)
 
 
-def _with_opa(asked: Mapping[str, Any], document: str, *, is_quiet: bool) -> list[Any]:
+def _with_opa(asked: Mapping[str, Any], document: str) -> list[Any]:
     files = [word for _, path in (*asked["policies"], *asked["data"]) for word in ("--data", path)]
     options = ["--format", "json", "--strict-builtin-errors", "--input", document]
     command = [asked["opa"], "eval", *options, *files, asked["query"]]
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if is_quiet else None,
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     except OSError as error:
         raise EngineError(f"cannot run {asked['opa']}: {error.strerror}") from None
     printed = _printed_by(process)

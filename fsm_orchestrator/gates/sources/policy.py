@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -99,7 +100,7 @@ def judged(
     about: tuple[Subject | None, tuple[SubjectEntry, ...]],
 ) -> Evidence:
     """Judge a policy in a process of its own; the document that it was told is the evidence."""
-    record, subject = nothing_from(to_judge.kind), about[0]
+    record, document = nothing_from(to_judge.kind), None
     try:
         taken = tuple(_files(to_judge))
         used = PolicyUsed(
@@ -108,10 +109,11 @@ def judged(
             files=tuple(_described(one, tools) for one in taken),
         )
         document = _document(tools, used)
+        ran = _run(given, to_judge, tools, taken, document)
     except RefusedError as refused:
-        return Evidence(None, answer(record, refused.problem, str(refused)))
-    ran = _run(given, to_judge, tools, taken, document)
-    bound = () if subject is None else (*subject.entries, *about[1])
+        return Evidence(document, answer(record, refused.problem, str(refused)))
+    subject, work = about
+    bound = () if subject is None else (*subject.entries, *work)
     problem, detail = _verdict(ran, to_judge)
     known = {"subject": bound, "log": ran.log}
     return Evidence(document, answer(record, problem, detail, **known), ran.complained)
@@ -201,40 +203,57 @@ def _check(kind: PolicyFileKind, path: str, data: bytes) -> None:
 def _run(
     given: PolicyTerms, to_judge: ToJudge, tools: Tools, taken: tuple[Taken, ...], document: bytes
 ) -> Ran:
-    """Have the process judge copies of what was read."""
+    """Have the process judge copies of what was read.
+
+    Raises:
+        RefusedError: the copies cannot be made.
+    """
     limits = Limits(
         timeout_ms=given.timeout,
         kill_grace_ms=DEFAULT_KILL_GRACE_MS,
         output_limit_bytes=given.output_limit,
     )
-    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
-
-        def placed(name: str, data: bytes) -> str:
-            path = os.path.join(place, name)
-            Path(path).write_bytes(data)
-            return path
-
-        copies: dict[PolicyFileKind, list[tuple[str, str]]] = {one: [] for one in PolicyFileKind}
-        for number, one in enumerate(taken):
-            suffix = to_judge.suffixes.get(one.kind, "")
-            copy = placed(f"{one.kind.value}.{number}{suffix}", one.data)
-            copies[one.kind].append((printable_name(os.path.basename(one.path)), copy))
-        asked = {
-            "language": to_judge.kind.value,
-            "memory_bytes": given.memory_limit,
-            "python_path": [one for one in sys.path if os.path.isabs(one)],
-            "input": placed("input.json", document),
-            "empty_input": placed("empty.json", b"{}\n"),
-            "query": to_judge.query,
-            "policies": copies[PolicyFileKind.POLICY],
-            "data": copies[PolicyFileKind.DATA],
-            "schema": next((copy for _, copy in copies[PolicyFileKind.SCHEMA]), None),
-            **to_judge.asked,
-        }
-        question = placed("asked.json", json.dumps(asked).encode())
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="fsm-orchestrator-", ignore_cleanup_errors=True)
+            )
+            asked = {"memory_bytes": given.memory_limit, **_asked(to_judge, place, taken, document)}
+            question = _placed(place, "asked.json", json.dumps(asked).encode())
+        except OSError as error:
+            said = f"no scratch files can be made in {tempfile.gettempdir()}: {files.reason(error)}"
+            raise RefusedError(EvidenceProblem.ENGINE_ERROR, said) from None
         child = ("-I", "-S", str(_CHILD), question)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
         return run_for_gate(tools, ToRun(sys.executable, child, place), environment, limits)
+
+
+def _asked(
+    to_judge: ToJudge, place: str, taken: tuple[Taken, ...], document: bytes
+) -> dict[str, Any]:
+    """Put all that is judged into a directory, and return what the process is asked."""
+    copies: dict[PolicyFileKind, list[tuple[str, str]]] = {one: [] for one in PolicyFileKind}
+    for number, one in enumerate(taken):
+        suffix = to_judge.suffixes.get(one.kind, "")
+        copy = _placed(place, f"{one.kind.value}.{number}{suffix}", one.data)
+        copies[one.kind].append((printable_name(os.path.basename(one.path)), copy))
+    return {
+        "language": to_judge.kind.value,
+        "python_path": [one for one in sys.path if os.path.isabs(one)],
+        "input": _placed(place, "input.json", document),
+        "empty_input": _placed(place, "empty.json", b"{}\n"),
+        "query": to_judge.query,
+        "policies": copies[PolicyFileKind.POLICY],
+        "data": copies[PolicyFileKind.DATA],
+        "schema": next((copy for _, copy in copies[PolicyFileKind.SCHEMA]), None),
+        **to_judge.asked,
+    }
+
+
+def _placed(place: str, name: str, data: bytes) -> str:
+    path = os.path.join(place, name)
+    Path(path).write_bytes(data)
+    return path
 
 
 def _verdict(ran: Ran, to_judge: ToJudge) -> tuple[EvidenceProblem | None, str]:
