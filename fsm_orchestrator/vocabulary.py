@@ -332,6 +332,7 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
 
 

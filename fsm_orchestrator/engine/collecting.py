@@ -18,6 +18,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.gates.demands import about_another, with_demands
+from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
@@ -31,24 +32,17 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
+from fsm_orchestrator.record.closure import ChangedArtifact
 from fsm_orchestrator.record.policy_document import Asking, document_for
 from fsm_orchestrator.record.work import first_reached, work_for
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, EventName, Gate, Operation
+from fsm_orchestrator.vocabulary import EventName, Operation
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 PAUSE_GROWTH: Final = 1.5
 PAUSE_SECONDS_MAX: Final = 60.0
-_NOT_THERE_YET: Final = frozenset(
-    {
-        EvidenceProblem.NOT_FOUND,
-        EvidenceProblem.CHECK_MISSING,
-        EvidenceProblem.CHECK_PENDING,
-    }
-)
-"""What `wait` waits for; everything else is final."""
 
 
 class Collecting:
@@ -58,35 +52,36 @@ class Collecting:
         self._context = context
         self._interrupts = interrupts
         self._runner = runner
-        self._known: dict[Gate, EvidenceRecord] = {}
+        self._known: dict[str, EvidenceRecord] = {}
         """What each source has said in this invocation."""
         self._demanding: tuple[str, ...] = ()
         """The gate states that were entered in it."""
 
-    def on_entering(self, state: State) -> dict[Gate, EvidenceRecord]:
+    def on_entering(self, state: State) -> dict[str, EvidenceRecord]:
         """Ask the sources of the gates that a state judges; return what all gates are judged by.
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
-        self._ask(state.judged_gates, (state,), is_last=False)
+        lifecycle = self._context.recorder.draft.lifecycle
+        self._ask(lifecycle.judged_in(state), (state,), is_last=False)
         self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
         return self._about_subject(self._taken((state,)))
 
-    def before_closing(self) -> dict[Gate, EvidenceRecord]:
+    def before_closing(self) -> dict[str, EvidenceRecord]:
         """Ask the sources once more, but for those that were not to be asked again.
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
-        known = self._context.recorder.draft.lifecycle.states
-        states = tuple(known[name] for name in self._demanding)
-        self._ask(MANDATORY_GATES, states, is_last=True)
+        lifecycle = self._context.recorder.draft.lifecycle
+        states = tuple(lifecycle.states[name] for name in self._demanding)
+        self._ask(lifecycle.gates, states, is_last=True)
         return self._about_subject(self._taken(states))
 
-    def _ask(self, gates: Iterable[Gate], states: tuple[State, ...], *, is_last: bool) -> None:
+    def _ask(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
         """Ask the sources of gates; those that look at the others last."""
         draft = self._context.recorder.draft
         asked = [gate for gate in gates if gate in draft.sources]
@@ -96,7 +91,7 @@ class Collecting:
             else:
                 self._known[gate] = self._asked(gate, states)
 
-    def _taken(self, states: tuple[State, ...]) -> dict[Gate, EvidenceRecord]:
+    def _taken(self, states: tuple[State, ...]) -> dict[str, EvidenceRecord]:
         """Return what is known of each gate, as gate states take it."""
         draft = self._context.recorder.draft
         found = dict(self._known)
@@ -109,32 +104,41 @@ class Collecting:
             found = with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
         return found
 
-    def _about_subject(self, found: dict[Gate, EvidenceRecord]) -> dict[Gate, EvidenceRecord]:
+    def _about_subject(self, found: dict[str, EvidenceRecord]) -> dict[str, EvidenceRecord]:
         """Refuse every gate where the subject of the run is not what it was."""
-        subject = self._context.recorder.draft.subject
+        draft = self._context.recorder.draft
+        subject = draft.subject
         why = None if subject is None else moved(subject, self._context.output_directory)
         if why is None:
             return found
-        return about_another(found, self._context.masker.mask(why))
+        return about_another(found, draft.lifecycle.gates, self._context.masker.mask(why))
 
-    def _asked(self, gate: Gate, states: tuple[State, ...]) -> EvidenceRecord:
+    def _asked(self, gate: str, states: tuple[State, ...]) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
         now, mask = context.clock.now(), context.masker.mask
-        work = work_for(draft, gate, mask)
-        place = context.output_directory
+        work = work_for(draft, gate, mask, self._changed)
         tools = Tools(
-            gate=gate.value,
+            rule=draft.lifecycle.gates[gate],
             number=number,
             run_id=context.run_id,
-            output_directory=place,
+            output_directory=context.output_directory,
             home=context.home,
             runner=self._runner,
             now=now,
             mask=mask,
             document=lambda policy: document_for(
-                Asking(draft, gate, place, self._taken(states), now, mask), policy
+                Asking(
+                    draft,
+                    gate,
+                    context.output_directory,
+                    self._taken(states),
+                    now,
+                    mask,
+                    self._changed,
+                ),
+                policy,
             ),
         )
         source = draft.sources[gate]
@@ -145,14 +149,17 @@ class Collecting:
             except AskedToEndError:
                 raise CalledOffError(self._interrupts.first or 0) from None
             left_seconds = deadline - time.monotonic()
-            if evidence.record.problem not in _NOT_THERE_YET or left_seconds <= 0:
+            if evidence.record.problem not in NOT_THERE_YET or left_seconds <= 0:
                 break
             self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
             tools = replace(tools, now=context.clock.now())
         return self._kept(gate, number, evidence)
 
-    def _pause(self, gate: Gate, record: EvidenceRecord, seconds: float) -> None:
+    def _changed(self) -> tuple[ChangedArtifact, ...]:
+        return self._context.judge_artifacts().changed
+
+    def _pause(self, gate: str, record: EvidenceRecord, seconds: float) -> None:
         """Say that a gate waits, and wait.
 
         Raises:
@@ -160,7 +167,7 @@ class Collecting:
         """
         self._context.log.emit(
             EventName.GATE_WAITING,
-            gate=gate.value,
+            gate=gate,
             problem="" if record.problem is None else record.problem.value,
             detail=self._context.masker.mask(record.detail),
             wait_ms=0 if self._context.clock.is_fixed else round(seconds * 1000),
@@ -180,18 +187,16 @@ class Collecting:
             return record
         return record.model_copy(update={"problem": expired[0], "detail": expired[1]})
 
-    def _next_number(self, gate: Gate) -> int:
+    def _next_number(self, gate: str) -> int:
         """Return the next number of a gate's evidence, over all invocations."""
         place = self._context.output_directory
         names = [one.name for one in _entries(place / EVIDENCE_DIRECTORY)]
         numbers = [
-            int(found[2])
-            for one in names
-            if (found := _NAME.fullmatch(one)) and found[1] == gate.value
+            int(found[2]) for one in names if (found := _NAME.fullmatch(one)) and found[1] == gate
         ]
         return 1 + max(numbers, default=0)
 
-    def _kept(self, gate: Gate, number: int, evidence: Evidence) -> EvidenceRecord:
+    def _kept(self, gate: str, number: int, evidence: Evidence) -> EvidenceRecord:
         """Keep evidence byte for byte, and say where; what is the same as before is kept once."""
         record = evidence.record.model_copy(
             update={"detail": self._context.masker.mask(evidence.record.detail)}
@@ -202,7 +207,7 @@ class Collecting:
         before = self._known.get(gate)
         if before is not None and before.statement_sha256 == digest:
             return record.model_copy(update={"statement_sha256": digest, "file": before.file})
-        name = f"{gate.value}.{number}.json"
+        name = f"{gate}.{number}.json"
         directory = self._context.output_directory / EVIDENCE_DIRECTORY
         with (
             files.recording(Operation.EVIDENCE_PERSIST, directory / name),

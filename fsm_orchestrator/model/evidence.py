@@ -21,6 +21,7 @@ class SourceKind(StrEnum):
     COMMAND = "command"
     STATEMENT = "statement"
     JUNIT = "junit"
+    GITHUB = "github"
     REGO = "rego"
     CEDAR = "cedar"
 
@@ -30,6 +31,7 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.COMMAND: "by command",
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
+    SourceKind.GITHUB: "by GitHub",
     SourceKind.REGO: "by Rego policy",
     SourceKind.CEDAR: "by Cedar policy",
 }

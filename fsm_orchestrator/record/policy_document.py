@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,11 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.gates.judging import judge
+from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import Compared, Gate
+from fsm_orchestrator.record.closure import ChangedArtifact
+from fsm_orchestrator.secrets.masking import MASK
+from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.policy_input import PolicyInput, PolicyUsed, StageToJudge
@@ -25,14 +28,16 @@ class Asking(NamedTuple):
     Attributes:
         evidence: of the gates that were asked before.
         mask: tells which texts hold a secret.
+        changed: looks which artifacts are not what their stage left.
     """
 
     checkpoint: Checkpoint
-    gate: Gate
+    gate: str
     output_directory: Path
-    evidence: Mapping[Gate, EvidenceRecord]
+    evidence: Mapping[str, EvidenceRecord]
     now: datetime
     mask: Callable[[str], str]
+    changed: Callable[[], Iterable[ChangedArtifact]]
 
 
 def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
@@ -47,6 +52,7 @@ def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
 
     draft, shown = asking.checkpoint, _Shown(asking.mask)
     origin = draft.invocation.origin
+    now = {(asking.mask(one.path), one.then): one.now for one in asking.changed()}
     return PolicyInput(
         schema_version=SCHEMA_VERSION,
         run_id=draft.run_id,
@@ -55,7 +61,7 @@ def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
         if origin is None
         else StartedBy(user=origin.user, uid=origin.uid, host=origin.host),
         time=timestamp(asking.now),
-        gate=asking.gate.value,
+        gate=asking.gate,
         policy=policy,
         lifecycle=LifecycleFollowed(
             name=draft.lifecycle.name, sha256=draft.lifecycle_sha256, state=draft.current_state
@@ -66,7 +72,11 @@ def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
             for one in (() if draft.subject is None else draft.subject.entries)
         ),
         work=tuple(
-            WorkDone(stage=done.stage, path=shown.text(one.path), sha256=one.sha256)
+            WorkDone(
+                stage=done.stage,
+                path=shown.text(one.path),
+                sha256=now.get((one.path, one.sha256), one.sha256),
+            )
             for done in draft.completed
             for one in done.artifacts
         ),
@@ -74,11 +84,11 @@ def document_for(asking: Asking, policy: PolicyUsed) -> PolicyInput:
             name: _stage(draft, name, record, shown)
             for name, record in sorted(draft.stages.items())
         },
-        signals={one.gate.value: one for one in draft.gate_signals},
+        signals={one.gate: one for one in draft.gate_signals},
         gates={
-            one.gate.value: one
-            for one in judge(draft.gate_signals, asking.evidence)
-            if one.gate is not asking.gate
+            one.gate: _decision(one, shown)
+            for one in judge(draft.lifecycle.gates, draft.gate_signals, asking.evidence)
+            if one.gate != asking.gate
         },
     )
 
@@ -89,8 +99,8 @@ class _Shown(NamedTuple):
     mask: Callable[[str], str]
 
     def text(self, text: str) -> str | None:
-        """Return a text; None where it holds a secret."""
-        return text if self.mask(text) == text else None
+        """Return a text; None where it holds a secret, or held one."""
+        return text if self.mask(text) == text and MASK not in text else None
 
     def of(self, record: StageRecord, field: Compared, texts: tuple[str, ...]) -> tuple[str, ...]:
         """Return the texts of a setting that hold no secret."""
@@ -100,6 +110,25 @@ class _Shown(NamedTuple):
             for number, one in enumerate(texts)
             if number not in hidden and self.text(one) is not None
         )
+
+
+def _decision(decision: GateDecision, shown: _Shown) -> GateDecision:
+    """Return a decision whose evidence has no masked text in it."""
+    evidence = decision.evidence
+    if evidence is None:
+        return decision
+    clean = evidence.model_copy(
+        update={
+            "detail": shown.text(evidence.detail) or "",
+            "issuer": None if evidence.issuer is None else shown.text(evidence.issuer),
+            "signer": None if evidence.signer is None else shown.text(evidence.signer),
+            "subject": tuple(
+                one.model_copy(update={"name": shown.text(one.name) or ""})
+                for one in evidence.subject
+            ),
+        }
+    )
+    return decision.model_copy(update={"evidence": clean})
 
 
 def _stage(draft: Checkpoint, name: str, record: StageRecord, shown: _Shown) -> StageToJudge:

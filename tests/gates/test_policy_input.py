@@ -14,7 +14,7 @@ from tests.gates.policy_cases import REGO, needs_cedarpy, needs_regorus, without
 from tests.support.command import Ended, orchestrate, report_of
 from tests.support.schema_checks import assert_valid
 
-CEDAR_SCHEMA: Final = Path(__file__).parents[2] / "docs" / "schemas" / "policy-input.cedarschema"
+CEDAR_SCHEMA: Final = Path(__file__).parents[2] / "docs" / "policy-input.cedarschema"
 GATES: Final = '[gates]\nreview = "approved"\n'
 TESTS: Final = '[gate.ci]\njunit = ["tests.xml"]\n'
 XML: Final = '<testsuite><testcase name="a"/><testcase name="b"/></testsuite>'

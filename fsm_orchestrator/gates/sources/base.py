@@ -20,6 +20,7 @@ from fsm_orchestrator.model.evidence import (
     Subject,
     SubjectEntry,
 )
+from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, measured
 
@@ -95,13 +96,14 @@ class Tools:
     """What sources work with.
 
     Attributes:
+        rule: the gate that is asked for.
         number: of the evidence, from 1 for each gate; it names files.
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
         document: makes what a policy judges: what is known of the run, with the other gates.
     """
 
-    gate: str
+    rule: GateRule
     number: int
     run_id: str
     output_directory: Path
@@ -110,6 +112,11 @@ class Tools:
     now: datetime
     mask: Callable[[str], str]
     document: Callable[[PolicyUsed], PolicyInput]
+
+    @property
+    def gate(self) -> str:
+        """The name of the gate."""
+        return self.rule.name
 
 
 class SourceModel(StrictModel):

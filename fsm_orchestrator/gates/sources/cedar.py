@@ -86,7 +86,7 @@ class _Cedar:
             asked={
                 "principal": {"type": "Run", "id": tools.run_id},
                 "action": {"type": "Action", "id": "pass"},
-                "resource": {"type": "Gate", "id": tools.gate},
+                "resource": {"type": "Gate", "id": tools.rule.name},
             },
         )
         return judged(self.given, to_judge, tools, (subject, work))

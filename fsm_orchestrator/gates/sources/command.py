@@ -19,14 +19,13 @@ from fsm_orchestrator.gates.sources.base import (
     Word,
     answer,
 )
-from fsm_orchestrator.gates.sources.running import ToRun, problem_with_end, run_for_gate
+from fsm_orchestrator.gates.sources.running import ToRun, problem_with, run_for_gate
 from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.endings import Exited, ProcessEnd
 from fsm_orchestrator.model.evidence import SourceKind, Subject, SubjectEntry, nothing_from
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.vocabulary import Gate
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
@@ -128,14 +127,14 @@ class _Command:
             limits,
         )
         record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.log})
-        problem, detail = problem_with_end(ran)
+        problem, detail = problem_with(ran)
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)
             raw = self._document(ran.end, detail)
             return Evidence(
                 raw, answer(record, problem, detail, subject=bound), ran.said + ran.complained
             )
-        about = About(Gate(self.tools.gate), subject, work, self.tools.now)
+        about = About(self.tools.rule, subject, work, self.tools.now)
         return Evidence(ran.printed, judged_if_signed(ran.printed, None, given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
@@ -158,6 +157,6 @@ class _Command:
             "PWD": directory,
             "ORCHESTRATOR_RUN_ID": tools.run_id,
             "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
-            "ORCHESTRATOR_GATE": tools.gate,
+            "ORCHESTRATOR_GATE": tools.rule.name,
             **variables(subject, work),
         }

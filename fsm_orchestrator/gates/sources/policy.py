@@ -25,7 +25,7 @@ from fsm_orchestrator.gates.sources.base import (
 )
 from fsm_orchestrator.gates.sources.envelope import RefusedError, json_value
 from fsm_orchestrator.gates.sources.policy_terms import PolicyTerms
-from fsm_orchestrator.gates.sources.running import Ran, ToRun, problem_with_end, run_for_gate
+from fsm_orchestrator.gates.sources.running import Ran, ToRun, problem_with, run_for_gate
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import ValidationError
 from fsm_orchestrator.model.evidence import (
@@ -258,7 +258,7 @@ def _placed(place: str, name: str, data: bytes) -> str:
 
 def _verdict(ran: Ran, to_judge: ToJudge) -> tuple[EvidenceProblem | None, str]:
     """Return what the verdict means for the gate; only `allowed` passes."""
-    problem, said = problem_with_end(ran)
+    problem, said = problem_with(ran)
     if problem is EvidenceProblem.EXIT_CODE:
         return EvidenceProblem.ENGINE_ERROR, f"the process that judges failed: {said}"
     if problem is not None:

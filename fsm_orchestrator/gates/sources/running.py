@@ -7,29 +7,17 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Final, NamedTuple, assert_never
+from typing import NamedTuple
 
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.base import EVIDENCE_BYTES_MAX, AskedToEndError, Tools
-from fsm_orchestrator.model.endings import (
-    Exited,
-    Interrupted,
-    Lost,
-    NotSpawned,
-    OutputExceeded,
-    ProcessEnd,
-    Signaled,
-    TimedOut,
-    WentQuiet,
-    problem_of,
-)
+from fsm_orchestrator.gates.sources.helper import SilentWatch, last_words, problem_with_end
+from fsm_orchestrator.model.endings import Interrupted, ProcessEnd
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.vocabulary import Operation
-
-TAIL_BYTES: Final = 4096
 
 
 class ToRun(NamedTuple):
@@ -60,24 +48,6 @@ class Ran(NamedTuple):
     log: str | None
 
 
-class _Watch:
-    """Looks on while the program runs, and says nothing."""
-
-    def started(self, pid: int, /) -> None:
-        """Note nothing."""
-
-    def slow(self, elapsed_ms: int) -> None:
-        """Note nothing."""
-
-    def suspended(self, paused_ms: int) -> None:
-        """Note nothing."""
-
-    def ending(
-        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
-    ) -> None:
-        """Note nothing."""
-
-
 def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limits: Limits) -> Ran:
     """Run a program to its end; a bare name is looked up on PATH.
 
@@ -96,11 +66,11 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
             stdout=stdout,
             stderr=stderr,
         )
-        report = tools.runner.run(command, limits, _Watch())
+        report = tools.runner.run(command, limits, SilentWatch())
         if isinstance(report.end, Interrupted):
             raise AskedToEndError
         printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
-        said, complained = ("", "") if log else (_last_words(stdout), _last_words(stderr))
+        said, complained = ("", "") if log else (last_words(stdout), last_words(stderr))
     return Ran(report.end, report.survivors, printed, said, complained, log)
 
 
@@ -111,7 +81,7 @@ def _outputs(tools: Tools) -> Iterator[tuple[int, int, str | None]]:
         with TemporaryFile() as stdout, TemporaryFile() as stderr:
             yield stdout.fileno(), stderr.fileno(), None
         return
-    names = [f"gate.{tools.gate}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
+    names = [f"gate.{tools.rule.name}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
     descriptors: list[int] = []
     try:
         directory = tools.output_directory / LOGS_DIRECTORY
@@ -128,34 +98,9 @@ def _outputs(tools: Tools) -> Iterator[tuple[int, int, str | None]]:
             os.close(descriptor)
 
 
-def _last_words(descriptor: int) -> str:
-    size_bytes = os.fstat(descriptor).st_size
-    return os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES)).decode(
-        errors="replace"
-    )
-
-
-def problem_with_end(ran: Ran) -> tuple[EvidenceProblem | None, str]:
+def problem_with(ran: Ran) -> tuple[EvidenceProblem | None, str]:
     """Return what the end of a program means for its gate, and the sentence of it."""
     if ran.survivors:
         pids = ", ".join(map(str, ran.survivors))
         return EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
-    problem = problem_of(ran.end)
-    said = "it exited with 0" if problem is None else problem.sentence
-    match ran.end:
-        case Exited(code=0):
-            return None, said
-        case Exited():
-            return EvidenceProblem.EXIT_CODE, said
-        case Signaled() | Lost():
-            return EvidenceProblem.KILLED, said
-        case TimedOut() | WentQuiet():
-            return EvidenceProblem.TIMED_OUT, said
-        case OutputExceeded():
-            return EvidenceProblem.OUTPUT_LIMIT, said
-        case NotSpawned():
-            return EvidenceProblem.NOT_STARTED, said
-        case Interrupted():
-            raise AskedToEndError
-        case _:
-            assert_never(ran.end)
+    return problem_with_end(ran.end)
