@@ -328,6 +328,7 @@ class SchemaName(StrEnum):
     EVENT = "event"
     POSTMORTEM = "postmortem"
     GATE_SIGNAL = "gate-signal"
+    POLICY_INPUT = "policy-input"
 
 
 class ExitCode(IntEnum):

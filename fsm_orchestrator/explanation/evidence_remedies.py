@@ -38,8 +38,10 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
     Problem.CHECK_FAILED: "mend what the failing checks or the reviewers found",
     Problem.ENGINE_ERROR: (
-        "do what is said above: a tool that the gate needs is missing or broken, or cannot say"
+        "do what is said above: what the gate needs is missing or broken, or cannot say"
     ),
+    Problem.UNDEFINED: "have the policy say true or false, or correct the rule that is asked for",
+    Problem.VACUOUS: "have the policy ask for something: it allows on an empty input",
 }
 
 

@@ -22,6 +22,8 @@ class SourceKind(StrEnum):
     STATEMENT = "statement"
     JUNIT = "junit"
     GITHUB = "github"
+    REGO = "rego"
+    CEDAR = "cedar"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -30,6 +32,8 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
     SourceKind.GITHUB: "by GitHub",
+    SourceKind.REGO: "by Rego policy",
+    SourceKind.CEDAR: "by Cedar policy",
 }
 
 
@@ -59,6 +63,8 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
+    UNDEFINED = "undefined"
+    VACUOUS = "vacuous"
 
 
 class SubjectEntry(StrictModel):
