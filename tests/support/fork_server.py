@@ -19,6 +19,7 @@ import importlib
 import marshal
 import os
 import pkgutil
+import resource
 import runpy
 import select
 import signal
@@ -172,6 +173,8 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     os.umask(request["umask"])
+    for limit, soft in request.get("limits", {}).items():
+        resource.setrlimit(limit, (soft, resource.getrlimit(limit)[1]))
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
@@ -124,13 +125,26 @@ class ForkServer:
             )
         atexit.register(self.close)
 
-    def command(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Process:
-        """Start the command."""
+    def command(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        limits: Mapping[int, int] = MappingProxyType({}),
+    ) -> Process:
+        """Start the command, with other soft limits than those of its server where it has any."""
         answers, theirs = socket.socketpair()
         readers, writers = zip(os.pipe(), os.pipe(), strict=True)
         os.umask(umask := os.umask(0))
-        request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "umask": umask}
-        body = marshal.dumps(request)
+        body = marshal.dumps(
+            {
+                "arguments": arguments,
+                "cwd": str(cwd),
+                "env": dict(env),
+                "umask": umask,
+                "limits": dict(limits),
+            }
+        )
         try:
             with theirs, self._guard:
                 handed = [*writers, theirs.fileno()]
@@ -191,12 +205,17 @@ def can_fork(
 
 
 def start(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], base: Mapping[str, str]
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    base: Mapping[str, str],
+    limits: Mapping[int, int] = MappingProxyType({}),
 ) -> Process:
     """Start the command in a process forked from a server that was started with `base`."""
     server = prepare(base)
     assert server is not None
-    return server.command(arguments, cwd, env)
+    return server.command(arguments, cwd, env, limits)
 
 
 def run(
@@ -206,9 +225,10 @@ def run(
     env: Mapping[str, str],
     base: Mapping[str, str],
     timeout: float,
+    limits: Mapping[int, int] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, and until its output is closed, as `subprocess.run` does."""
-    with start(arguments, cwd=cwd, env=env, base=base) as process:
+    with start(arguments, cwd=cwd, env=env, base=base, limits=limits) as process:
         try:
             stdout, stderr = process.communicate(timeout)
         except BaseException:
