@@ -21,6 +21,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory, Identity, identity_of
 from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 HOLDER_BYTES_MAX = 4096
@@ -181,11 +182,11 @@ def _flock(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             holder = _read_holder(path)
             if holder.pid is not None:
-                raise BusyError(str(path.parent), holder) from None
+                raise BusyError(copyable(path.parent), holder) from None
             time.sleep(LOOKERS_WAIT_SECONDS)
         else:
             return
-    raise BusyError(str(path.parent), Holder())
+    raise BusyError(copyable(path.parent), Holder())
 
 
 def _read_holder(path: Path) -> Holder:
@@ -212,7 +213,8 @@ def holder_of(output_directory: Path) -> Holder | None:
     except RecordingError as error:
         if isinstance(error.__cause__, PermissionError):
             raise CommandError(
-                f"cannot tell whether a run is at work in {output_directory}: permission denied",
+                f"cannot tell whether a run is at work in {copyable(output_directory)}:"
+                " permission denied",
                 remedy="look as the user whose run it is",
             ) from error
         return None

@@ -32,6 +32,7 @@ from fsm_orchestrator.stages.artifacts import (
     MayGoOn,
     always,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
@@ -223,7 +224,7 @@ def refuse_unwritable(output: Path) -> None:
     is_read_only = os.statvfs(output).f_flag & os.ST_RDONLY
     error = errno.EROFS if is_read_only else errno.EACCES
     reason = files.reason(OSError(error, os.strerror(error)))
-    raise RecordingError(Operation.LOCK_ACQUIRE, str(output / LOCK_FILE), reason)
+    raise RecordingError(Operation.LOCK_ACQUIRE, copyable(output / LOCK_FILE), reason)
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from fsm_orchestrator.stages.artifacts import (
     judge,
     masked_paths,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
 
 UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
@@ -97,7 +98,7 @@ def changed_artifacts(
 
 def changed_sentence(path: str) -> str:
     """Return the warning of an artifact that `changed_artifacts` found."""
-    return f"{path} was changed after the stage that made it completed"
+    return f"{copyable(path)} was changed after the stage that made it completed"
 
 
 def _known_of(completion: Completion, settings: Mapping[str, StageSettings]) -> StageSettings:

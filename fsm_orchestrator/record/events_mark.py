@@ -20,6 +20,7 @@ from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.hidden import copyable
 
 CHUNK_BYTES: Final = 64 * 1024
 FOREIGN_LINES_MAX: Final = 1_000
@@ -63,12 +64,16 @@ class LostEvents(NamedTuple):
         kept = f"its record says {self.mark.last_seq} events in {self.mark.size_bytes} bytes"
         match self.loss:
             case Loss.MISSING:
-                return f"the events file {self.path} is gone; {kept}"
+                return f"the events file {copyable(self.path)} is gone; {kept}"
             case Loss.SHORTER:
-                return f"the events file {self.path} was cut to {self.size_bytes} bytes; {kept}"
+                return (
+                    f"the events file {copyable(self.path)} was cut to {self.size_bytes}"
+                    f" bytes; {kept}"
+                )
             case Loss.CHANGED:
                 return (
-                    f"the events file {self.path} was changed: event {self.mark.last_seq} is not"
+                    f"the events file {copyable(self.path)} was changed: event"
+                    f" {self.mark.last_seq} is not"
                     f" the one that was written; {kept}"
                 )
 

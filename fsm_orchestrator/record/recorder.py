@@ -22,6 +22,7 @@ from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
 BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
@@ -282,7 +283,9 @@ class Recorder:
             return data
         if not self.is_degraded:
             raise _too_large(Operation.REPORT_PERSIST, self._report_path, len(data))
-        warning = f"earlier invocations are left out here: {self._checkpoint_path} has them"
+        warning = (
+            f"earlier invocations are left out here: {copyable(self._checkpoint_path)} has them"
+        )
         moved = report.latest.number - 1
         shorter = {
             "invocations_moved": moved,
@@ -295,11 +298,12 @@ class Recorder:
 def _too_large(operation: Operation, path: Path, size_bytes: int) -> OperationError:
     return OperationError(
         operation,
-        f"cannot write {path}: it would have {size_bytes} bytes, and no reader takes more than"
+        f"cannot write {copyable(path)}: it would have {size_bytes} bytes, and no reader takes"
+        " more than"
         f" {RECORD_BYTES_MAX}",
         remedy="start a new run without --resume; this one is then archived",
     )
 
 
 def _error(operation: Operation, path: Path, error: OSError) -> RecordingError:
-    return RecordingError(operation, str(path), files.reason(error))
+    return RecordingError(operation, copyable(path), files.reason(error))
