@@ -62,6 +62,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.BUSY: "another orchestrator works in OUT; nothing was touched",
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
+    ExitCode.QUIT: "interrupted by SIGQUIT",
     ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
     ExitCode.TERMINATED: "interrupted by SIGTERM",
 }
