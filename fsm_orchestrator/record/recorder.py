@@ -157,6 +157,7 @@ class Recorder:
         mark = self._events.mark_then() if self._is_last else self._events.mark
         data = self._checkpoint_bytes(mark)
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
+            self._home.confirm_file()
             checkpoint = self._staged(self._checkpoint_path, data)
         try:
             report = self._stage_report(told)
