@@ -62,8 +62,8 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.BUSY: "another orchestrator works in OUT; nothing was touched",
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
-    ExitCode.QUIT: "interrupted by SIGQUIT",
     ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
+    ExitCode.QUIT: "interrupted by SIGQUIT (Ctrl-\\\\)",
     ExitCode.TERMINATED: "interrupted by SIGTERM",
 }
 _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
