@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.disk.peek import read_record
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check, rebuilding, side_file
@@ -101,7 +101,7 @@ def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
 def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
     path = output_directory / CHECKPOINT_FILE
     try:
-        data = files.read_bounded(path, RECORD_BYTES_MAX)
+        data = read_record(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"there is nothing to resume: {copyable(path)} does not exist",

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.digest import sha256_of
@@ -169,6 +170,8 @@ def document_of(line: bytes) -> dict[str, Any] | None:
 
     That a stage appended is as if it were not there, unless it is made to look like ours.
     """
+    if has_too_many_values(line):
+        return None
     with contextlib.suppress(ValueError, RecursionError):
         event: Any = json.loads(line)
         is_ours = isinstance(event, dict) and all(key in event for key in _KEYS)

@@ -10,7 +10,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.disk.peek import (
+    RECORD_BYTES_MAX,
+    read_record,
+    refuse_too_many_values,
+)
 from fsm_orchestrator.errors import ReportError
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
@@ -27,9 +31,7 @@ def read_report(file: Path, *, is_link_good: bool = False) -> Report:
     Raises:
         ReportError: there is none, or it cannot be understood.
     """
-    return _read(
-        file, lambda: files.read_bounded(file, RECORD_BYTES_MAX, is_link_good=is_link_good)
-    )
+    return _read(file, lambda: read_record(file, is_link_good=is_link_good))
 
 
 def read_latest_invocation(file: Path) -> Report:
@@ -71,4 +73,5 @@ def _without_earlier(file: Path) -> bytearray:
                 break
     finally:
         os.close(descriptor)
+    refuse_too_many_values(data, file)
     return data
