@@ -343,4 +343,5 @@ class ExitCode(IntEnum):
     TIMEOUT = 124
     HANGUP = 128 + signal.SIGHUP
     INTERRUPTED = 128 + signal.SIGINT
+    QUIT = 128 + signal.SIGQUIT
     TERMINATED = 128 + signal.SIGTERM

@@ -9,6 +9,7 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.model.evidence import EvidenceProblem as Problem
 from fsm_orchestrator.model.evidence import EvidenceRecord
+from fsm_orchestrator.text.hidden import copyable
 
 REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.NOT_CONFIGURED: "give the gate a source in the config file: [gate.NAME]",
@@ -50,6 +51,6 @@ def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:
     if record.problem is not None:
         yield Fact(name=FactName.PROBLEM, value=record.problem.value)
     if record.log is not None:
-        yield Fact(name=FactName.LOG, value=f"{directory}/{record.log}")
+        yield Fact(name=FactName.LOG, value=copyable(f"{directory}/{record.log}"))
     if record.file is not None:
-        yield Fact(name=FactName.EVIDENCE, value=f"{directory}/{record.file}")
+        yield Fact(name=FactName.EVIDENCE, value=copyable(f"{directory}/{record.file}"))

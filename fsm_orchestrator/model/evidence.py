@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from fsm_orchestrator.model.base import Count, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.base import Count, Many, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.phrases import printable_name
 
@@ -110,7 +110,9 @@ class Subject(StrictModel):
     """What a run is about, as it was when the run began."""
 
     given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
-    entries: tuple[SubjectEntry, ...] = Field(description="What was there, as digests.")
+    entries: Annotated[tuple[SubjectEntry, ...], Many] = Field(
+        description="What was there, as digests."
+    )
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ class EvidenceRecord(StrictModel):
     statement_sha256: Sha256 | None = Field(
         description="SHA-256 of the evidence as it was kept, in hexadecimal; null without any."
     )
-    subject: tuple[SubjectEntry, ...] = Field(
+    subject: Annotated[tuple[SubjectEntry, ...], Many] = Field(
         description="What the evidence itself names as what it is about; empty where it is unbound."
     )
     issuer: str | None = Field(

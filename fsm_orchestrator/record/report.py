@@ -1,12 +1,13 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, reason_codes
 from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
+    Many,
     RunId,
     SchemaVersion,
     Sha256,
@@ -89,25 +90,25 @@ class Report(StrictModel):
             "The last state that was made durable; null when the checkpoint could not be used."
         )
     )
-    blocked_reason_codes: tuple[str, ...] = Field(
+    blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
             "Reason codes of the gates that refused, in judging order; empty unless"
             " terminal_state is blocked."
         )
     )
-    gate_decisions: tuple[GateDecision, ...] = Field(
+    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(
             "The decisions in force, in judging order: this invocation's, or those that closed a"
             " done run; empty before the gates have been judged."
         )
     )
-    stage_executions: tuple[StageExecution, ...] = Field(
+    stage_executions: Annotated[tuple[StageExecution, ...], Many] = Field(
         description=(
             "What this invocation did about stages, in order, and what the program itself failed"
             " to do."
         )
     )
-    transitions: tuple[TransitionRecord, ...] = Field(
+    transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
     )
     containment: Containment | None = Field(
@@ -117,7 +118,7 @@ class Report(StrictModel):
             " (process_group); null before a stage was run."
         )
     )
-    warnings: tuple[str, ...] = Field(
+    warnings: Annotated[tuple[str, ...], Many] = Field(
         description="What the operator should know although it did not end the run."
     )
     origin: InvocationOrigin | None = Field(
@@ -136,7 +137,7 @@ class Report(StrictModel):
             " warning says so; 0 when all are here."
         )
     )
-    earlier_invocations: tuple[InvocationRecord, ...] = Field(
+    earlier_invocations: Annotated[tuple[InvocationRecord, ...], Many] = Field(
         description="All that the earlier invocations after those did, in order."
     )
 

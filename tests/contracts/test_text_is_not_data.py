@@ -36,6 +36,7 @@ FILES: Final = {
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
     "cli/parser/prescan.py": "arguments of the command line",
+    "config/config_text.py": "escapes for terminals",
     "disk/checkout.py": "files of git",
     "gates/git_subject.py": "what git prints, names of environment variables, paths",
     "disk/peek.py": "the beginning of a checkpoint's JSON",

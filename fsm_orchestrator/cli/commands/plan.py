@@ -29,6 +29,7 @@ from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refus
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable, signal_option
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import (
@@ -72,7 +73,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
         plan = plan_of(preparation)
     out = console.stdout()
     if request.as_json:
-        out.write(plan.model_dump_json(indent=2) + "\n")
+        out.write(escaped(plan.model_dump_json(indent=2)) + "\n")
         return ExitCode.DONE
     argv = ["run", *without_options(sys.argv[2:], {"--all"})]
     if _shows_secrets(config, argv, preparation.masker):
@@ -191,16 +192,17 @@ class _View:
             return lines
         details = [
             ("command", shell_line((stage.command, *stage.args))),
-            ("in", stage.cwd or ""),
+            ("in", copyable(stage.cwd or "")),
             ("timeout", span_words(stage.timeout_ms or 0)),
         ]
         if stage.env_keys:
             details.append(("sets", ", ".join(stage.env_keys)))
-        details += [("expects", path) for path in stage.expected_artifacts]
+        details += [("expects", copyable(path)) for path in stage.expected_artifacts]
         if stage.unchanged:
             details.append(("unchanged", ", ".join(stage.unchanged)))
         details += [
-            ("artifact", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts
+            ("artifact", f"{copyable(one.path)}, sha256 {one.sha256[:12]}...")
+            for one in stage.artifacts
         ]
         return [*lines, *columns(details, indent="      ")]
 
