@@ -169,6 +169,7 @@ class Operation(StrEnum):
     EVENTS_PERSIST = "events.persist"
     LOGS_PERSIST = "logs.persist"
     EVIDENCE_PERSIST = "evidence.persist"
+    APPROVAL_PERSIST = "approval.persist"
     LOCK_ACQUIRE = "lock.acquire"
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
@@ -332,6 +333,8 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    APPROVAL_REQUEST = "approval-request"
+    APPROVAL_DECISION = "approval-decision"
 
 
 class ExitCode(IntEnum):

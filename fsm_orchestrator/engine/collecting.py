@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
@@ -31,9 +31,12 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.work import first_reached, work_for
+from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import MANDATORY_GATES, EventName, Gate, Operation
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.approvals.desk import Desk
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
 
@@ -45,6 +48,7 @@ _NOT_THERE_YET: Final = frozenset(
         EvidenceProblem.NOT_FOUND,
         EvidenceProblem.CHECK_MISSING,
         EvidenceProblem.CHECK_PENDING,
+        EvidenceProblem.QUORUM,
     }
 )
 """What `wait` waits for; everything else is final."""
@@ -61,6 +65,8 @@ class Collecting:
         """What each source has said in this invocation."""
         self._demanding: tuple[str, ...] = ()
         """The gate states that were entered in it."""
+        self._asking: dict[Gate, State] = {}
+        """The gate state that each gate was judged in last."""
 
     def on_entering(self, state: State) -> dict[Gate, EvidenceRecord]:
         """Ask the sources of the gates that a state judges; return what all gates are judged by.
@@ -69,6 +75,7 @@ class Collecting:
             CalledOffError: the run was asked to end meanwhile.
             RecordingError: what they said could not be kept.
         """
+        self._asking |= dict.fromkeys(state.judged_gates, state)
         found = self._demanded(self._collected(state.judged_gates, is_last=False), state)
         self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
         return self._about_subject(found)
@@ -101,7 +108,7 @@ class Collecting:
             if is_last and gate in self._known and not source.asks_again:
                 self._known[gate] = self._expired(self._known[gate])
             else:
-                self._known[gate] = self._asked(gate)
+                self._known[gate] = self._asked(gate, is_entry=not is_last)
         found = dict(self._known)
         for gate in draft.sources:
             if gate not in found:
@@ -117,7 +124,7 @@ class Collecting:
             return found
         return about_another(found, self._context.masker.mask(why))
 
-    def _asked(self, gate: Gate) -> EvidenceRecord:
+    def _asked(self, gate: Gate, *, is_entry: bool) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
@@ -133,6 +140,8 @@ class Collecting:
             mask=context.masker.mask,
         )
         source = draft.sources[gate]
+        if source.kind is SourceKind.APPROVAL:
+            tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -145,7 +154,27 @@ class Collecting:
             self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
             tools = replace(tools, now=context.clock.now())
+            if source.kind is SourceKind.APPROVAL:
+                tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         return self._kept(gate, number, evidence)
+
+    def _desk(self, gate: Gate, *, is_entry: bool) -> Desk:
+        """Return what asks people for a gate, in the state that judges it."""
+        from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
+
+        context = self._context
+        draft = context.recorder.draft
+        return Desk(
+            checkpoint=draft,
+            settings=context.preparation.settings,
+            gate=gate,
+            state=self._asking.get(gate) or asking_state(draft, gate),
+            output=context.output_directory,
+            home=context.home,
+            now=context.clock.now(),
+            mask=context.masker.mask,
+            is_entry=is_entry,
+        )
 
     def _pause(self, gate: Gate, record: EvidenceRecord, seconds: float) -> None:
         """Say that a gate waits, and wait.

@@ -36,6 +36,14 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
     Problem.CHECK_FAILED: "mend what the failing checks found",
     Problem.ENGINE_ERROR: "install or mend the tool that the gate needs, which is named above",
+    Problem.STALE: "look at what has changed, and have the new request approved",
+    Problem.DENIED: "ask whoever denied it; withdraw takes a denial back, by the same person",
+    Problem.REVOKED: "have it signed with a key that is not revoked",
+    Problem.SELF_APPROVAL: "have somebody else approve: who asks may not",
+    Problem.QUORUM: "have more people approve: each with a key of their own",
+    Problem.USED: "have the new request approved: an approval is for one cycle",
+    Problem.WRONG_RUN: "have the request of this run approved",
+    Problem.WRONG_CYCLE: "have the request of this cycle approved",
 }
 
 

@@ -7,7 +7,9 @@ from typing import Final
 from fsm_orchestrator.gates.rules import GateRule
 from fsm_orchestrator.model.evidence import EvidenceProblem
 
-CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
+CLEAR_NO: Final = frozenset(
+    {EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE, EvidenceProblem.DENIED}
+)
 """The problems by which a source has said no, rather than nothing that counts."""
 _PENDING: Final = "pending"
 

@@ -125,6 +125,21 @@ def _decide(signal: GateSignal, evidence: "EvidenceRecord | None") -> GateDecisi
     )
 
 
+def is_awaited(decision: GateDecision) -> bool:
+    """Say whether a gate was not passed, and yet not refused outright: somebody can still give it.
+
+    That is a gate that is missing, unknown or pending.
+    """
+    if decision.passed:
+        return False
+    if decision.source is GateSource.EVIDENCE and decision.evidence is not None:
+        from fsm_orchestrator.gates.evidence_status import CLEAR_NO  # noqa: PLC0415 - most runs have none
+
+        return decision.evidence.problem not in CLEAR_NO
+    tightest = GATE_RULES[decision.gate].refusals[-1]
+    return decision.status != tightest or decision.source is GateSource.DEFAULT
+
+
 def have_passed(decisions: Iterable[GateDecision], gates: Iterable[Gate]) -> bool:
     """Say whether every one of `gates` has a decision, and it is a pass."""
     passed = {decision.gate for decision in decisions if decision.passed}

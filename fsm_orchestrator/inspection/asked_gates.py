@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.judging import judge
 from fsm_orchestrator.gates.sources.base import Tools
 from fsm_orchestrator.gates.subject import moved
-from fsm_orchestrator.model.evidence import EvidenceRecord
+from fsm_orchestrator.model.evidence import EvidenceRecord, SourceKind
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.work import first_reached, work_for
+from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.vocabulary import Gate, StateKind
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.approvals.desk import Desk
 
 
 class AskedGate(NamedTuple):
@@ -29,6 +33,22 @@ class AskedGate(NamedTuple):
     decision: GateDecision
     asked: str | None
     output: str
+
+
+def _desk(preparation: Preparation, gate: Gate) -> Desk:
+    """Return what looks at what people have said for a gate; nothing is asked of them."""
+    from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
+
+    return Desk(
+        checkpoint=preparation.checkpoint,
+        settings=preparation.settings,
+        gate=gate,
+        state=asking_state(preparation.checkpoint, gate),
+        output=preparation.config.output_path,
+        home=None,
+        now=preparation.clock.now(),
+        mask=preparation.masker.mask,
+    )
 
 
 def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGate, ...]:
@@ -52,6 +72,8 @@ def ask_gates(preparation: Preparation, interrupts: Interrupts) -> tuple[AskedGa
                 now=preparation.clock.now(),
                 mask=mask,
             )
+            if source.kind is SourceKind.APPROVAL:
+                tools = replace(tools, desk=_desk(preparation, gate))
             work = work_for(checkpoint, gate, mask)
             evidence = source.source(tools).collect(checkpoint.subject, work)
             printed[gate] = evidence.output

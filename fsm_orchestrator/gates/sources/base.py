@@ -95,6 +95,7 @@ class Tools:
         number: of the evidence, from 1 for each gate; it names files.
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
+        desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
     gate: str
@@ -105,6 +106,7 @@ class Tools:
     runner: ProcessRunner
     now: datetime
     mask: Callable[[str], str]
+    desk: Callable[[Any], Evidence] | None = None
 
 
 class SourceModel(StrictModel):

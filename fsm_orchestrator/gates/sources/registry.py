@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.sources.command import CommandSource
 from fsm_orchestrator.gates.sources.junit import JUnitSource
@@ -17,6 +18,7 @@ SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "command": CommandSource,
     "statement": StatementSource,
     "junit": JUnitSource,
+    "approval": ApprovalSource,
 }
 """Every source by the key that names its kind."""
 
