@@ -17,6 +17,7 @@ from fsm_orchestrator.approvals.content import Asking
 from fsm_orchestrator.approvals.judging import Judged, Requests, Vote, judged
 from fsm_orchestrator.approvals.request import ApprovalPredicate, StoredRequest, differences
 from fsm_orchestrator.approvals.store import Kept
+from fsm_orchestrator.approvals.texts import keep_copies
 from fsm_orchestrator.approvals.verifying import Signers
 from fsm_orchestrator.approvals.votes import votes_of
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -131,6 +132,7 @@ class Desk:
         current = kept_request(kept, content, terms, self.now)
         if current is None and self.home is not None:
             current = store.keep_request(self.home, kept.last_number + 1, content)
+            keep_copies(self.home, current, self.mask)
         requests = _requests(current, content, kept)
         signers: Signers | None = None
         votes: tuple[Vote, ...] = ()

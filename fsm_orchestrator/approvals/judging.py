@@ -93,7 +93,7 @@ def judged(
     requests: Requests, votes: Sequence[Vote], terms: ApprovalTerms, now: datetime
 ) -> Judged:
     """Judge all that was said."""
-    votes = tuple(_withdrawn(votes))
+    votes = tuple(with_withdrawals(votes))
     current = None if requests.current is None else requests.current.sha256
     here = [_at(one, now) for one in votes if one.request_sha256 == current]
     elsewhere = [one for one in votes if one.request_sha256 != current]
@@ -135,7 +135,7 @@ def _because(answer: Answer) -> str:
     return f" ({described(answer.reason)})" if answer.reason else ""
 
 
-def _withdrawn(votes: Sequence[Vote]) -> Iterator[Vote]:
+def with_withdrawals(votes: Sequence[Vote]) -> Iterator[Vote]:
     """Yield what was said, marked where the same person has taken it back."""
     back = [
         (one.withdraws, one.identities)

@@ -6,6 +6,7 @@ Whoever signs it signs these bytes. No secret is in it: arguments are masked as 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -54,6 +55,16 @@ class RequestedCommand(StrictModel):
     files: tuple[RequestedFile, ...] = Field(
         description="The program, where it is found, and every argument that is a regular file."
     )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All this for people, a line for each thing."""
+        return (
+            f"$ {shlex.join(self.argv)}",
+            f"in {self.directory}",
+            *(f"sets {one}" for one in self.environment),
+            *(f"{one.path} sha256 {one.sha256 or 'unreadable'}" for one in self.files),
+        )
 
     @property
     def sha256(self) -> str:

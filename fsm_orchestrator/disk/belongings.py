@@ -48,7 +48,7 @@ _LOG_NAME: Final = re.compile(
 
 _EVIDENCE_NAME: Final = re.compile(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
 _APPROVAL_NAME: Final = re.compile(
-    r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(request|used|approve|deny|withdraw)\..+"
+    r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(request|used|artifact|approve|deny|withdraw)\..+"
 )
 _DIRECTORIES: Final = {
     LOGS_DIRECTORY: _LOG_NAME,
@@ -60,7 +60,9 @@ _GATES: Final = "|".join(Gate)
 _OF_GATES: Final = {
     LOGS_DIRECTORY: re.compile(rf"gate\.({_GATES})\.[1-9][0-9]*\.(stdout|stderr)\.log"),
     EVIDENCE_DIRECTORY: re.compile(rf"({_GATES})\.[1-9][0-9]*\.json"),
-    APPROVALS_DIRECTORY: re.compile(rf"({_GATES})\.[1-9][0-9]*\.(request|used)\.json"),
+    APPROVALS_DIRECTORY: re.compile(
+        rf"({_GATES})\.[1-9][0-9]*\.(request\.json|used\.json|artifact\..+)"
+    ),
 }
 """The names of what is there before the first step of a run is durable: what its gates said."""
 

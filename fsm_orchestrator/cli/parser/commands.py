@@ -26,7 +26,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     one_of,
 )
 from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
-from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
+from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, MILLISECONDS, Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
 _FORMATS: Final = ("mermaid", "dot", "svg", "png", "text", "markdown")
@@ -180,6 +180,65 @@ def _logs(stages: Sequence[str]) -> list[click.Parameter]:
             help="Show only lines in which PATTERN is found, a regular expression as in Python.",
         ),
         _earlier_run(),
+    ]
+
+
+def _answer(verb: str) -> list[click.Parameter]:
+    """Return the options of a command that answers a request for approval."""
+    section = "Answer"
+    return [
+        _place(),
+        Once(
+            section,
+            "--gate",
+            type=NonEmpty("GATE"),
+            help="The gate whose request is answered; the one that waits unless given.",
+        ),
+        Once(
+            section,
+            "--key",
+            type=FilePath("KEY"),
+            help="The SSH key to sign with, or its .pub where an agent has it (default: the one of"
+            " yours that is allowed).",
+        ),
+        Once(
+            section,
+            "--reason",
+            type=NonEmpty("TEXT"),
+            required=verb == "deny",
+            help="Why; it is kept, and shown with the answer.",
+        ),
+        Once(
+            section,
+            "--digest",
+            type=NonEmpty("SHA256"),
+            help="The digest of the request that was looked at: needed without a terminal.",
+        ),
+    ]
+
+
+def _elsewhere(verb: str) -> list[click.Parameter]:
+    """Return the options for signing on another machine than that of the run."""
+    section = "Another machine"
+    return [
+        Once(
+            section,
+            "--request",
+            type=FilePath("FILE"),
+            help="A request that was sent, from OUT/approvals, instead of OUT.",
+        ),
+        Once(
+            section,
+            "--out",
+            type=FilePath("FILE"),
+            help="Where to write the signed answer, to be sent back.",
+        ),
+        Once(
+            section,
+            ("--from", "from_file"),
+            type=FilePath("FILE"),
+            help=f"A signed answer that was sent, for {verb} beside the run.",
+        ),
     ]
 
 
@@ -340,6 +399,18 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
         ),
         _json(),
     ],
+    "approve": lambda _: [
+        *_answer("approve"),
+        Once(
+            "Answer",
+            "--expires",
+            type=Whole(MILLISECONDS),
+            help="How long it holds, such as 4h (default: as long as the request).",
+        ),
+        *_elsewhere("approve"),
+    ],
+    "deny": lambda _: [*_answer("deny"), *_elsewhere("deny")],
+    "withdraw": lambda _: _answer("withdraw"),
     "logs": _logs,
     "stop": _stop,
     "report": _report,
