@@ -82,14 +82,14 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
         ),
     )
     request, out = parameters.get("request"), parameters.get("out")
-    if (request is None) is not (out is None):
+    if request is not None and out is not None:
+        _refuse_stage(None, None)
+        return _answer_file(given, Path(request), Path(out))
+    if request is not None or out is not None:
         raise UsageError(
             "--request and --out go together: what is asked, and where the answer is written",
             remedy="see fsm-orchestrator approve --help",
         )
-    if request is not None:
-        _refuse_stage(None, None)
-        return _answer_file(given, Path(request), Path(out))
     output = output_directory_of(given.typed)
     saved = load_saved(output)
     holder = holder_of(output)
@@ -259,17 +259,15 @@ def _answer_file(given: _Given, path: Path, out: Path) -> int:
     try:
         files.replace_file(out, bundle_bytes(statement, signature), mode=0o600)
     except OSError as error:
-        raise CommandError(
-            f"cannot write {printable_name(str(out))}: {files.reason(error)}"
-        ) from error
+        where = printable_name(str(out))
+        raise CommandError(f"cannot write {where}: {files.reason(error)}") from error
+    there = command_line(given.said, "OUT", "--from", out.name)
     console.stdout().show(
         shown(
             [
                 Line(""),
                 Line(f"signed: {printable_name(str(out))}", Mark.GOOD),
-                Line(
-                    f"  next, beside the run: fsm-orchestrator {given.said} OUT --from {out.name}"
-                ),
+                Line(f"  next, beside the run: {there}"),
             ]
         )
     )

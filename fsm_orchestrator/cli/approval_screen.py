@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.approvals.request import Requester, StoredRequest
 from fsm_orchestrator.approvals.texts import ArtifactText
 from fsm_orchestrator.cli.formatting import age, sentences
-from fsm_orchestrator.cli.screen import Line, labelled
+from fsm_orchestrator.cli.screen import Line
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.model.approval import Answer
@@ -19,7 +19,7 @@ from fsm_orchestrator.text.phrases import counted, described, printable_name, sp
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
 
-LABEL_INDENT: Final = "      "
+LABEL_WIDTH: Final = 9
 _DIGEST_SHOWN: Final = 12
 
 
@@ -50,15 +50,15 @@ def request_lines(shown: Shown, width: int) -> Iterator[Line]:
     yield Line(f"{asked}{cycle}", Mark.WAITING)
     yield Line("")
     since = f"{requester_words(predicate.requester)}, {age(predicate.askedAt)} ago"
-    yield from map(Line, labelled("asked", f"by {since}", width))
-    yield from map(Line, labelled("until", expiry_words(predicate.expiresAt), width))
-    yield from map(Line, labelled("digest", shown.request.sha256, width))
+    yield from map(Line, _labelled("asked", f"by {since}", width))
+    yield from map(Line, _labelled("until", expiry_words(predicate.expiresAt), width))
+    yield from map(Line, _labelled("digest", shown.request.sha256, width))
     for one in predicate.subject:
         about = f"{printable_name(one.name)}, {one.digest_words}"
-        yield from map(Line, labelled("about", about, width))
+        yield from map(Line, _labelled("about", about, width))
     lifecycle = predicate.lifecycle
     follows = f"{lifecycle.name}, sha256 {lifecycle.sha256[:_DIGEST_SHOWN]}"
-    yield from map(Line, labelled("by", f"lifecycle {follows}", width))
+    yield from map(Line, _labelled("follows", follows, width))
     for artifact in shown.artifacts:
         yield Line("")
         yield from artifact_lines(artifact, width)
@@ -67,9 +67,14 @@ def request_lines(shown: Shown, width: int) -> Iterator[Line]:
         masked = ", with secrets masked" if command.masked else ""
         yield Line(f"releases {command.stage}{masked}", Mark.AHEAD)
         for text in command.lines:
-            yield from map(Line, sentences(text, width, indent="    ", hanging=LABEL_INDENT))
+            yield from map(Line, sentences(text, width, indent="    ", hanging="      "))
     yield from _changed_lines(shown, width)
     yield from _answer_lines(shown, width)
+
+
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    indent = f"  {label:<{LABEL_WIDTH}}"
+    return sentences(text, width, indent=indent, hanging=" " * len(indent))
 
 
 def requester_words(requester: Requester) -> str:
