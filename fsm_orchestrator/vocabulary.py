@@ -335,6 +335,7 @@ class SchemaName(StrEnum):
     POSTMORTEM = "postmortem"
     APPROVAL_REQUEST = "approval-request"
     APPROVAL_DECISION = "approval-decision"
+    GATE_SIGNAL = "gate-signal"
 
 
 class ExitCode(IntEnum):

@@ -75,7 +75,7 @@ def to_answer(awaited: Sequence[Awaited], gate: str | None) -> Awaited:
     Raises:
         UsageError: there is none, or more than one.
     """
-    named = [one for one in awaited if gate in {None, one.gate.value}]
+    named = [one for one in awaited if gate in {None, one.gate}]
     if not named:
         which = "no gate of the run" if gate is None else f"the gate {gate} does not"
         raise UsageError(
@@ -89,7 +89,7 @@ def to_answer(awaited: Sequence[Awaited], gate: str | None) -> Awaited:
             "nothing is asked yet: the run has not come to where it asks", remedy="run it first"
         )
     if len(asked) > 1:
-        gates = listed([one.gate.value for one in asked])
+        gates = listed([one.gate for one in asked])
         raise UsageError(f"{gates} ask for approval", remedy="name one: --gate GATE")
     return asked[0]
 

@@ -25,7 +25,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import Gate, StateKind, Trigger
+from fsm_orchestrator.vocabulary import StateKind, Trigger
 
 FILE_BYTES_MAX: Final = 16 * 1024**3
 
@@ -41,7 +41,7 @@ class Asking:
 
     checkpoint: Checkpoint
     settings: Mapping[str, StageSettings]
-    gate: Gate
+    gate: str
     state: State
     mask: Callable[[str], str]
 
@@ -60,7 +60,7 @@ class Asking:
         checkpoint = self.checkpoint
         begun = checkpoint.invocations[0].origin
         return ApprovalPredicate(
-            gate=self.gate.value,
+            gate=self.gate,
             state=self.state.name,
             runId=checkpoint.run_id,
             cycle=self.cycle,
@@ -144,7 +144,7 @@ def digest_and_size(path: str) -> tuple[str | None, int | None]:
         return None, None
 
 
-def released_stages(lifecycle: Lifecycle, state: State, gate: Gate) -> tuple[str, ...]:
+def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:
     """Return the stages that a run comes to from a gate state before the gate is judged again."""
     first = tuple(edge.dest for edge in lifecycle.edges_from(state.name, Trigger.GATES_PASSED))
     reached = _onward(lifecycle, first, until=gate)
@@ -152,13 +152,13 @@ def released_stages(lifecycle: Lifecycle, state: State, gate: Gate) -> tuple[str
 
 
 def _onward(
-    lifecycle: Lifecycle, first: tuple[str, ...], until: Gate | None = None
+    lifecycle: Lifecycle, first: tuple[str, ...], until: str | None = None
 ) -> tuple[str, ...]:
     """Return states and all that can follow, but by loops and resumes; not behind a gate."""
     reached = list(dict.fromkeys(first))
     for name in reached:
         here = lifecycle.states[name]
-        if until is not None and here.kind is StateKind.GATE and until in here.judged_gates:
+        if until is not None and here.kind is StateKind.GATE and until in lifecycle.judged_in(here):
             continue
         for edge in lifecycle.edges:
             is_onward = edge.trigger is not Trigger.RESUME and edge.at_most is None

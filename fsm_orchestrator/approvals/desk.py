@@ -31,7 +31,6 @@ from fsm_orchestrator.model.approval import ApprovalState
 from fsm_orchestrator.model.evidence import SourceKind, nothing_from
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import Gate
 
 
 class Look(NamedTuple):
@@ -75,7 +74,7 @@ class Desk:
 
     checkpoint: Checkpoint
     settings: Mapping[str, StageSettings]
-    gate: Gate
+    gate: str
     state: State
     output: Path
     home: HeldDirectory | None
@@ -128,7 +127,7 @@ class Desk:
         """
         terms = source.approval
         asking = Asking(self.checkpoint, self.settings, self.gate, self.state, self.mask)
-        content, kept = asking.content(terms, self.now), store.kept(self.output, self.gate.value)
+        content, kept = asking.content(terms, self.now), store.kept(self.output, self.gate)
         current = kept_request(kept, content, terms, self.now)
         if current is None and self.home is not None:
             current = store.keep_request(self.home, kept.last_number + 1, content)

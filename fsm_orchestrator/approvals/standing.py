@@ -19,7 +19,6 @@ from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.work import asking_state
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import Gate
 
 
 class Decided(StrEnum):
@@ -44,7 +43,7 @@ class Awaited(NamedTuple):
         look: what is to be seen there now.
     """
 
-    gate: Gate
+    gate: str
     source: ApprovalSource
     desk: Desk
     look: Look

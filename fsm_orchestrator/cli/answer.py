@@ -212,7 +212,7 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
     out = console.stdout()
     answer, judged, needed = done.answer, done.judged, awaited.source.approval.quorum
     run_id = awaited.desk.checkpoint.run_id
-    text = f"{answer.said.past}: {awaited.gate.value} of run {run_id}, as {answer.who}"
+    text = f"{answer.said.past}: {awaited.gate} of run {run_id}, as {answer.who}"
     mark = Mark.BAD if answer.said is Said.DENY else Mark.GOOD
     lines = [Line(""), Line(text, mark), Line(f"  {judged.given} of {counted(needed, 'approval')}")]
     lines.append(Line(f"  kept in {printable_name(str(awaited.desk.output / done.file))}"))

@@ -28,6 +28,7 @@ class SourceKind(StrEnum):
     STATEMENT = "statement"
     JUNIT = "junit"
     APPROVAL = "approval"
+    GITHUB = "github"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -36,6 +37,7 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
     SourceKind.APPROVAL: "by approval",
+    SourceKind.GITHUB: "by GitHub",
 }
 
 

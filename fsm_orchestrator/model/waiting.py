@@ -1,14 +1,13 @@
 """What a run waits for: gates that people can still give. Loaded by runs that wait."""
 
-from fsm_orchestrator.model.base import Count, Ordinal, StateName, StrictModel, Timestamp
+from fsm_orchestrator.model.base import Count, GateName, Ordinal, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.vocabulary import Gate
 
 
 class WaitingFor(StrictModel):
     """A gate that is missing, unknown or pending, and that somebody can still give."""
 
-    gate: Gate = Field(description="The gate.")
+    gate: GateName = Field(description="The gate.")
     state: StateName = Field(description="The gate state that asks for it.")
     request: str | None = Field(
         description=(

@@ -21,7 +21,9 @@ def waiting_for(
     """
     taken = checkpoint.invocation.transitions
     here = checkpoint.lifecycle.states.get(taken[-1].source) if taken else None
-    gates = None if here is None or here.kind is not StateKind.GATE else here.judged_gates
+    gates = None
+    if here is not None and here.kind is StateKind.GATE:
+        gates = checkpoint.lifecycle.judged_in(here)
     return tuple(
         _waiting(checkpoint, one)
         for one in decisions

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.sources.command import CommandSource
+from fsm_orchestrator.gates.sources.github import GitHubSource
 from fsm_orchestrator.gates.sources.junit import JUnitSource
 from fsm_orchestrator.gates.sources.statement import StatementSource
 
@@ -18,6 +19,7 @@ SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "command": CommandSource,
     "statement": StatementSource,
     "junit": JUnitSource,
+    "github": GitHubSource,
     "approval": ApprovalSource,
 }
 """Every source by the key that names its kind."""
