@@ -54,6 +54,7 @@ class Standing(StrEnum):
     """Its orchestrator is there, but stopped (Ctrl-Z, SIGSTOP)."""
     INTERRUPTED = "interrupted"
     """Its orchestrator is gone and left no outcome."""
+    WAITING = "waiting"
     BLOCKED = "blocked"
     FAILED = "failed"
     TIMEOUT = "timeout"
@@ -157,10 +158,7 @@ class Ending(StrEnum):
 
 
 class Operation(StrEnum):
-    """The program's own work, as its failures are recorded.
-
-    The part before the dot stands where a stage execution has its stage.
-    """
+    """The program's own work, as its failures are recorded: the first part is the stage."""
 
     CHECKPOINT_LOAD = "checkpoint.load"
     CHECKPOINT_PERSIST = "checkpoint.persist"
@@ -190,7 +188,6 @@ class Whereabouts(StrEnum):
     MOVED = "moved"
     """That very directory, by a new name."""
     COPIED = "copied"
-    """Another directory."""
 
 
 class RevisionProblem(StrEnum):

@@ -50,6 +50,21 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.WRONG_CYCLE: "have the request of this cycle approved",
 }
 
+_OF_APPROVALS: Final[Mapping[Problem, str]] = {
+    Problem.NOT_FOUND: "look at what is asked, and approve or deny it",
+    Problem.UNSIGNED: "have it signed: only signed approvals count here",
+    Problem.BAD_SIGNATURE: "find out who changed the approval after it was signed",
+    Problem.UNKNOWN_SIGNER: "have it approved by somebody whom allowed_signers and principals name",
+    Problem.EXPIRED: "have it approved anew: what was said has expired",
+}
+"""What else there is to do where the evidence is what people have said."""
+
+
+def remedy_of(record: EvidenceRecord, problem: Problem) -> str:
+    """Return what to do about the problem of some evidence."""
+    of_people = None if record.approval is None else _OF_APPROVALS.get(problem)
+    return of_people or REMEDIES[problem]
+
 
 def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:
     """Yield what is known of the evidence of a gate that refused."""

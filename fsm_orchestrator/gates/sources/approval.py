@@ -14,8 +14,8 @@ from fsm_orchestrator.gates.sources.base import (
     WaitingModel,
     answer,
 )
-from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.declared import Field, StringConstraints, model_validator
+from fsm_orchestrator.model.base import Principal, StrictModel
+from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     SourceKind,
@@ -30,7 +30,6 @@ REQUESTER: Final = "requester"
 REQUEST_MS: Final = 7 * 24 * 60 * 60 * 1000
 """How long a request can be approved, unless that is said."""
 QUORUM_MAX: Final = 100
-Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$", max_length=500)]
 
 
 class ApprovalTerms(StrictModel):
@@ -113,6 +112,11 @@ class ApprovalSource(WaitingModel):
     def based(self, directory: str) -> Self:
         """Return the settings with absolute paths."""
         return self.model_copy(update={"approval": self.approval.based(directory)})
+
+    def asked_by(self, requester: str) -> Self:
+        """Return the settings with whoever asks."""
+        terms = self.approval.model_copy(update={"requester": requester})
+        return self.model_copy(update={"approval": terms})
 
     @property
     def kind(self) -> SourceKind:
