@@ -34,6 +34,7 @@ class Answer(StrictModel):
     key: str | None = Field(
         description="Fingerprint of the key that signed it; null without a signature."
     )
+    is_signed: bool = Field(description="Whether there is a signature, good or not.")
     user: str | None = Field(
         description="Name of the user who said it, as that machine has it; null where not known."
     )
@@ -54,15 +55,14 @@ class Answer(StrictModel):
 
     @property
     def who(self) -> str:
-        """The person: the principal, else the user at the machine, called unsigned."""
+        """The person: the principal, else the user at the machine, and that nothing proves it."""
         if self.principal is not None:
             return self.principal
-        if self.key is not None:
-            return f"the key {self.key}"
+        kind = "not verified" if self.is_signed else "unsigned"
         if self.user is None and self.uid is None:
-            return "somebody (unsigned)"
+            return f"somebody ({kind})"
         name = self.user if self.user is not None else f"uid {self.uid}"
-        return f"{name}@{self.host} (unsigned)"
+        return f"{name}@{self.host} ({kind})"
 
     @property
     def counts(self) -> bool:
@@ -96,5 +96,5 @@ class ApprovalState(StrictModel):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know who trusts the approvals."""
-        unsigned = [one for one in self.answers if one.counts and one.key is None]
+        unsigned = [one for one in self.answers if one.counts and not one.is_signed]
         return (f"{counted(len(unsigned), 'answer')} unsigned",) if unsigned else ()

@@ -7,9 +7,22 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from fsm_orchestrator.approvals.request import predicate_of
+from fsm_orchestrator.approvals.said import (
+    NAMESPACES,
+    DecisionPredicate,
+    Speaker,
+    bundle_bytes,
+    statement_bytes,
+)
+from fsm_orchestrator.approvals.standing import Awaited, asked_gates
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
+from fsm_orchestrator.model.approval import Said
+from fsm_orchestrator.record.checkpoint_reader import load_saved
 from tests.support.command import Ended, orchestrate, report_of
 
 ASKED: Final = "review"
@@ -150,3 +163,58 @@ def evidence(folder: Path) -> dict[str, Any]:
     found = next(one for one in decisions if one["gate"] == ASKED)["evidence"]
     assert isinstance(found, dict)
     return found
+
+
+def look(folder: Path, now: datetime | None = None, **terms: Any) -> Awaited:
+    """Look at the gate that asks, as it stands now, by terms of which some are changed."""
+    saved = load_saved(folder / "out")
+    source = saved.checkpoint.sources[ASKED]
+    assert isinstance(source, ApprovalSource)
+    changed = source.approval.model_copy(update=terms)
+    sources = {ASKED: source.model_copy(update={"approval": changed})}
+    checkpoint = saved.checkpoint.model_copy(update={"sources": sources})
+    (found,) = asked_gates(
+        saved._replace(checkpoint=checkpoint), folder / "out", now or datetime.now(UTC)
+    )
+    return found
+
+
+def judged(folder: Path, now: datetime | None = None, **terms: Any) -> tuple[str | None, str]:
+    """Return the problem of the gate that asks, and its sentence."""
+    found = look(folder, now, **terms).look.judged
+    return (None if found.problem is None else found.problem.value), found.detail
+
+
+def say(folder: Path, key: Path | None, said: Said = Said.APPROVE, **changes: Any) -> Path:
+    """Write what somebody has said to the latest request, as a program of their own might.
+
+    `changes` are of the statement; `namespace` is what it is signed for.
+    """
+    request = requests(folder)[-1]
+    namespace = changes.pop("namespace", NAMESPACES[said])
+    raw_request = changes.pop("request", request.read_bytes())
+    predicate = predicate_of(raw_request)
+    given = {
+        "decision": said,
+        "gate": predicate.gate,
+        "runId": predicate.runId,
+        "cycle": predicate.cycle,
+        "reason": "",
+        "decidedAt": predicate.askedAt,
+        "expiresAt": predicate.expiresAt if said is Said.APPROVE else None,
+        "approver": Speaker(user="x", uid=4711, host="there"),
+        "withdraws": (),
+        **changes,
+    }
+    digest = hashlib.sha256(raw_request).hexdigest()
+    raw = statement_bytes(DecisionPredicate(**given), request.name, digest)
+    signature = None
+    if key is not None:
+        words = ("ssh-keygen", "-Y", "sign", "-f", key, "-n", namespace)
+        signature = tool(*words, cwd=folder, given=raw).decode()
+    number = request.name.split(".")[1]
+    bundle = bundle_bytes(raw, signature)
+    mark = hashlib.sha256(bundle).hexdigest()[:16]
+    path = request.with_name(f"{ASKED}.{number}.{said}.{mark}.json")
+    path.write_bytes(bundle)
+    return path
