@@ -27,6 +27,7 @@ INVOCATIONS_FILE: Final = "orchestrator_invocations.jsonl"
 LOCK_FILE: Final = "orchestrator.lock"
 LOGS_DIRECTORY: Final = "logs"
 EVIDENCE_DIRECTORY: Final = "evidence"
+APPROVALS_DIRECTORY: Final = "approvals"
 ARCHIVE_DIRECTORY: Final = "archive"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

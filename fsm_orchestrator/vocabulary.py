@@ -53,6 +53,7 @@ class Standing(StrEnum):
     """Its orchestrator is there, but stopped (Ctrl-Z, SIGSTOP)."""
     INTERRUPTED = "interrupted"
     """Its orchestrator is gone and left no outcome."""
+    WAITING = "waiting"
     BLOCKED = "blocked"
     FAILED = "failed"
     TIMEOUT = "timeout"
@@ -152,10 +153,7 @@ class Ending(StrEnum):
 
 
 class Operation(StrEnum):
-    """The program's own work, as its failures are recorded.
-
-    The part before the dot stands where a stage execution has its stage.
-    """
+    """The program's own work, as its failures are recorded: the first part is the stage."""
 
     CHECKPOINT_LOAD = "checkpoint.load"
     CHECKPOINT_PERSIST = "checkpoint.persist"
@@ -164,6 +162,7 @@ class Operation(StrEnum):
     EVENTS_PERSIST = "events.persist"
     LOGS_PERSIST = "logs.persist"
     EVIDENCE_PERSIST = "evidence.persist"
+    APPROVAL_PERSIST = "approval.persist"
     LOCK_ACQUIRE = "lock.acquire"
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
@@ -184,7 +183,6 @@ class Whereabouts(StrEnum):
     MOVED = "moved"
     """That very directory, by a new name."""
     COPIED = "copied"
-    """Another directory."""
 
 
 class RevisionProblem(StrEnum):
@@ -327,6 +325,8 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    APPROVAL_REQUEST = "approval-request"
+    APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
 

@@ -31,7 +31,10 @@ def config_text(config: RunConfig) -> str:
     """
     masker = Masker(config.known_secrets())
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
+    fields = (
+        *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
+        "requester",
+    )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }

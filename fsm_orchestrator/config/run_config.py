@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.model.base import GateName, RunId, StateName
+from fsm_orchestrator.model.base import GateName, Principal, RunId, StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -200,6 +200,9 @@ class RunConfig(GivenModel):
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; null means not given."
     )
+    requester: Principal | None = Field(
+        default=None, description="Who asks for approvals, as a principal; null means not given."
+    )
     config_file: GivenFile | None = Field(
         default=None,
         description="The config file that some of the settings come from; none unless given.",
@@ -209,9 +212,8 @@ class RunConfig(GivenModel):
     )
     timeout_ms: Milliseconds | None = Field(
         default=None,
-        description=(
-            "How long each stage may run, in milliseconds, where its own settings do not say."
-        ),
+        description="How long each stage may run, in milliseconds, where its own settings do not"
+        " say.",
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
         default=None,

@@ -64,7 +64,7 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             return (f"let it go on, by fg in its terminal or {command}, or stop it",)
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
-        case Standing.BLOCKED:
+        case Standing.BLOCKED | Standing.WAITING:
             return tuple(dict.fromkeys(_gate_remedies(view)))
         case Standing.FAILED | Standing.TIMEOUT:
             return tuple(dict.fromkeys(_failure_remedies(view)))
@@ -96,7 +96,13 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "anyone who may signal its orchestrator can let it go on, or stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
-        case Standing.BLOCKED:
+        case Standing.BLOCKED | Standing.WAITING:
+            if any(one.request is not None for one in view.report.waiting_for):
+                from fsm_orchestrator.explanation.approvals import who_approves  # noqa: PLC0415 - rare
+
+                people = who_approves(view)
+                if people is not None:
+                    return people
             gates = [one.decision.gate for one in blocking_gates(view)]
             return f"the people who answer for {listed(gates)}: the signal is theirs to give"
         case Standing.FAILED | Standing.TIMEOUT:
@@ -116,9 +122,16 @@ def _gate_remedies(view: InspectedRun) -> Iterator[str]:
         if decision.evidence is not None and decision.evidence.is_early_signal:
             yield "look at what the stages have left, and give the signal again if it is good"
         elif decision.evidence is not None and decision.evidence.problem is not None:
-            from fsm_orchestrator.explanation.evidence_remedies import REMEDIES  # noqa: PLC0415 - rare
+            if decision.evidence.approval is not None:
+                from fsm_orchestrator.explanation.approvals import answered_remedy  # noqa: PLC0415 - rare
 
-            yield REMEDIES[decision.evidence.problem]
+                answered = answered_remedy(view, decision.gate)
+                if answered is not None:
+                    yield answered
+                    continue
+            from fsm_orchestrator.explanation.evidence_remedies import remedy_of  # noqa: PLC0415 - rare
+
+            yield remedy_of(decision.evidence, decision.evidence.problem)
         elif not decision.passed:
             yield GIVE_SIGNALS
 

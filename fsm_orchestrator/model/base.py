@@ -33,6 +33,8 @@ SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
 Many = FailFast()
 """For long lists: validation stops at the first wrong entry. All errors of a list made to be wrong
 would take a hundred thousand times the file's size."""
+Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$", max_length=500)]
+"""Somebody, as a file of allowed signers names them: no pattern."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 GitCommit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 
