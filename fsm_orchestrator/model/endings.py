@@ -51,6 +51,7 @@ class SpawnFailure(StrEnum):
     MISSING_LOADER = "missing loader"
     BAD_FORMAT = "bad format"
     BAD_DIRECTORY = "bad working directory"
+    NOT_CONFINED = "cannot be confined"
     REFUSED_BY_SYSTEM = "refused by the system"
 
 

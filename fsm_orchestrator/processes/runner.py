@@ -41,6 +41,7 @@ from fsm_orchestrator.processes.termination import terminate
 from fsm_orchestrator.vocabulary import Containment
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageHeld
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
 LEAK_SETTLE_SECONDS: Final = 0.1
@@ -63,6 +64,7 @@ class ProcessReport(NamedTuple):
         unfinished: the files that what it left could still write to when it was ended, each by
             device and inode.
         was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
+        cage: what held of its cage; None where it was in none.
     """
 
     end: ProcessEnd
@@ -73,6 +75,7 @@ class ProcessReport(NamedTuple):
     kept_bytes: tuple[int, int] = (0, 0)
     unfinished: frozenset[tuple[int, int]] = frozenset()
     was_unheard: bool = False
+    cage: CageHeld | None = None
 
 
 class ProcessRunner:
@@ -201,7 +204,7 @@ class ProcessRunner:
             raise
         collected = self._collect(child)
         if isinstance(collected.end, Lost):
-            return ProcessReport(collected.end, survivors=collected.survivors)
+            return ProcessReport(collected.end, survivors=collected.survivors, cage=child.cage)
         self._is_idle = not collected.survivors
         # What was started too late to be described was killed all the same, and is counted.
         count = max(len(left), collected.killed) if stopped is None else 0
@@ -221,6 +224,7 @@ class ProcessRunner:
             output.kept_bytes,
             unfinished,
             was_unheard=output.progress.signalled != 0,
+            cage=child.cage,
         )
 
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
