@@ -179,8 +179,10 @@ class TestOnlyWriting:
 
     @pytest.mark.parametrize(
         "name",
-        [*ALLOWED, "read outside", "list outside", "connect to another port", "bind a port"]
-        + ["make a UDP socket", "reach an abstract socket", "signal the keeper"],
+        [
+            *(*ALLOWED, "read outside", "list outside", "connect to another port", "bind a port"),
+            *("make a UDP socket", "reach an abstract socket", "signal the keeper"),
+        ],
     )
     def test_rest_is_open(self, loose: dict[str, str], name: str) -> None:
         """What was not asked for is not closed."""
