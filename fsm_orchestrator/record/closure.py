@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model.execution import Artifact, StageExecution, own_failure
+from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.secrets.masking import Masker
@@ -34,11 +34,7 @@ def judge_kept(
     Raises:
         JudgingCutShortError: `may_go_on` said no.
     """
-    masked = _unknown_artifacts(settings)
-    paths = tuple(one for one in settings.expected_artifacts if one not in masked)
-    verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
-    unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in masked)
-    return verdict._replace(missing=(*verdict.missing, *unknown))
+    return _judge([settings], known, may_go_on)
 
 
 def judge_artifacts(
@@ -55,9 +51,15 @@ def judge_artifacts(
         JudgingCutShortError: `may_go_on` said no.
     """
     stages = [_known_of(one, settings) for one in checkpoint.completions]
+    known = [one for completion in checkpoint.completions for one in completion.artifacts]
+    return _judge(stages, known, may_go_on)
+
+
+def _judge(
+    stages: Sequence[StageSettings], known: Collection[Artifact], may_go_on: MayGoOn
+) -> ArtifactsVerdict:
     masked = [path for one in stages for path in _unknown_artifacts(one)]
     paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    known = [one for completion in checkpoint.completions for one in completion.artifacts]
     verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
     return verdict._replace(missing=(*verdict.missing, *unknown))
@@ -117,6 +119,8 @@ def refused_execution(
     run_id: str, verdict: ArtifactsVerdict, masker: Masker, *, at: str
 ) -> StageExecution:
     """Return the record of a closing that was refused for its artifacts."""
+    from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
+
     failure = own_failure(
         run_id,
         Operation.CLOSURE_VERIFY,
