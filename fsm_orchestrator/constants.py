@@ -14,6 +14,7 @@ DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
 DEFAULT_BACKOFF_MS: Final = 1_000
 DEFAULT_BACKOFF_MS_MAX: Final = 60_000
 BYTES_MAX: Final = 2**53 - 1
+PORT_MAX: Final = 65_535
 """The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
 ATTEMPTS_MAX: Final = 1_000
 CYCLES_MAX: Final = 1_000

@@ -226,6 +226,13 @@ class Containment(StrEnum):
     PROCESS_GROUP = "process_group"
 
 
+class SignalReach(StrEnum):
+    """Which processes a confined stage may signal: its own, or any."""
+
+    OWN = "own"
+    ANY = "any"
+
+
 class Promise(StrEnum):
     """What a stage's confinement promises, each with what the kernel has to have for it."""
 

@@ -43,6 +43,10 @@ _START_REMEDIES: Final = {
     SpawnFailure.BAD_INTERPRETER: (
         "install the interpreter that is named above, or correct the first line of the script"
     ),
+    SpawnFailure.NOT_CONFINED: (
+        "correct what the stage is confined to, or run it on a kernel that can hold it; with"
+        " `require = false` it runs with what can be held"
+    ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import NamedTuple
 
@@ -67,6 +68,20 @@ def refused_cage(refused: Refused) -> NotSpawned:
     """Explain why the kernel refused to build the cage."""
     what = refused.path or "the kernel refused it"
     return NotSpawned(SpawnFailure.NOT_CONFINED, f"{what}: {os.strerror(refused.errno)}")
+
+
+def foreseen(order: CageOrder) -> NotSpawned | None:
+    """Return why a process could not be confined so as things are; None if nothing is known."""
+    from fsm_orchestrator.processes import cage  # noqa: PLC0415 - loads ctypes
+
+    asked = cage.Order([os.fsencode(field) for field in order.fields])
+    names = tuple(map(os.fsdecode, cage.held_by(asked)))
+    if not {one.value for one in order.required} <= {*names}:
+        return not_held(Unheld(asked.abi, names), order)
+    for path in (*order.write, *(order.read or ())):
+        if not os.path.exists(path):
+            return refused_cage(Refused("cage", errno.ENOENT, path))
+    return None
 
 
 NO_KEEPER = NotSpawned(SpawnFailure.NOT_CONFINED, "that takes a keeper, and none could be had")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -61,6 +62,9 @@ from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.confining import Cage
+
 COMMAND_CHARACTERS_MAX: Final = 300
 
 
@@ -113,6 +117,7 @@ class Attempt:
     _starts: tuple[int, int] = field(init=False)
     _black_box: str | None = field(init=False, default=None)
     """One line about it, which may be empty; None when there is none."""
+    _cage: Cage | None = field(init=False, default=None)
     _memory_kill: MemoryKill | None = field(init=False, default=None)
 
     def run(self, runner: ProcessRunner) -> StageExecution:
@@ -128,7 +133,7 @@ class Attempt:
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with open_logs(self.home, *names) as (stdout, stderr):
+        with self._caged(), open_logs(self.home, *names) as (stdout, stderr):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -165,6 +170,17 @@ class Attempt:
         if is_kill(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
+
+    @contextlib.contextmanager
+    def _caged(self) -> Iterator[None]:
+        """Have the cage, if there is one, for as long as the process may need it."""
+        if self.settings.confine is None:
+            yield
+            return
+        from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
+
+        with cage_of(self.settings, self.record.token) as self._cage:
+            yield
 
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         try:
@@ -205,6 +221,7 @@ class Attempt:
             search_path=os.environ.get("PATH"),
             stdout=stdout,
             stderr=stderr,
+            cage=None if self._cage is None else self._cage.order,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -217,6 +234,7 @@ class Attempt:
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self._key,
             TOKEN_VARIABLE: record.token,
             **self.environment,
+            **({} if self._cage is None else {"TMPDIR": self._cage.temporary}),
         }
         return environment_of(self.settings, ours)
 
@@ -272,6 +290,7 @@ class Attempt:
             args=masker.mask_all(self.settings.args),
             env_keys=tuple(self.settings.variables),
             cwd=masker.mask(self.settings.cwd),
+            confinement=None if self._cage is None else self._cage.record(report.cage, masker),
             started_at=self.record.started_at,
             artifacts_judged_ms=self._judged_ms,
             duration_ms=duration_ms,
