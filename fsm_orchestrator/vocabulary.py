@@ -373,6 +373,7 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    GATE_SIGNAL = "gate-signal"
 
 
 class ExitCode(IntEnum):

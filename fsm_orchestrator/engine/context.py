@@ -19,13 +19,14 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.closure import WorkVerdict
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.record.settings_part import settings_since
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
@@ -57,7 +58,7 @@ class RunContext:
         self.recorder = Recorder(
             home,
             draft,
-            lambda: not self.is_judging_given_up and self.judge_artifacts().is_good,
+            lambda: not self.is_judging_given_up and self.judge_artifacts().is_intact,
             event_file,
         )
         self._event_file = event_file
@@ -206,8 +207,8 @@ class RunContext:
         if news is not None:
             self.warn(news)
 
-    def judge_artifacts(self) -> ArtifactsVerdict:
-        """Judge the expected artifacts of all completed stages as they are now.
+    def judge_artifacts(self) -> WorkVerdict:
+        """Judge what the completed stages have left as it is now.
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.

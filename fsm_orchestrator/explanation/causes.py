@@ -102,14 +102,14 @@ def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
         if decision.passed:
             continue
         sentence = (
-            f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
+            f"gate {decision.gate} refused: its signal is {decision.status}, and only"
             f" {gate.passing} passes"
         )
         facts = [Fact(name=FactName.REASON_CODE, value=decision.reason_code or "")]
         if decision.evidence is not None and decision.evidence.problem is not None:
             from fsm_orchestrator.explanation.evidence_remedies import evidence_facts  # noqa: PLC0415 - rare
 
-            sentence = f"gate {decision.gate.value} refused: {evidence_words(decision)}"
+            sentence = f"gate {decision.gate} refused: {evidence_words(decision)}"
             facts += evidence_facts(decision.evidence, directory)
         yield Cause(sentence=sentence, facts=tuple(facts))
     if not ran:
@@ -146,7 +146,7 @@ def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
 
 
 def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Iterator[Cause]:
-    for sentence in (*now.wrong, *now.changed):
+    for sentence in now.wrong:
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:

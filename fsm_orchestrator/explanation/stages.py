@@ -20,10 +20,12 @@ def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
     """Return every gate with the decision in force, or with the one its kept signal implies."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
+    rules = view.report.gates
     if view.checkpoint is not None:
-        kept = judge(view.checkpoint.gate_signals)
+        rules = view.checkpoint.lifecycle.gates
+        kept = judge(rules, view.checkpoint.gate_signals)
         decisions = tuple(decided.get(one.gate, one) for one in kept)
-    return tuple(gate_in_force(one, is_judged=one.gate in decided) for one in decisions)
+    return tuple(gate_in_force(rules, one, is_judged=one.gate in decided) for one in decisions)
 
 
 def explained_stages(view: InspectedRun, attempt_facts: AttemptFacts) -> tuple[ExplainedStage, ...]:

@@ -13,14 +13,13 @@ from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
-    Gate,
     GatesGuard,
     Outcome,
     StateKind,
     Trigger,
 )
 
-Passed = frozenset[Gate]
+Passed = frozenset[str]
 
 
 def violations(lifecycle: Lifecycle) -> list[Finding]:
@@ -114,7 +113,7 @@ def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
     if edge.trigger is Trigger.RESUME:
         return frozenset()
     if edge.trigger is Trigger.GATES_PASSED and source and source.kind is StateKind.GATE:
-        return passed.union(source.judged_gates)
+        return passed.union(lifecycle.judged_in(source))
     return passed
 
 
@@ -131,5 +130,5 @@ def _done_states(lifecycle: Lifecycle) -> frozenset[str]:
     return frozenset(state.name for state in lifecycle.state if state.outcome is Outcome.DONE)
 
 
-def _missing(passed: Passed) -> tuple[Gate, ...]:
+def _missing(passed: Passed) -> tuple[str, ...]:
     return tuple(gate for gate in MANDATORY_GATES if gate not in passed)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import Gate
+from fsm_orchestrator.record.closure import ChangedArtifact
 
 
 def work_for(
-    checkpoint: Checkpoint, gate: Gate, mask: Callable[[str], str]
+    checkpoint: Checkpoint,
+    gate: str,
+    mask: Callable[[str], str],
+    changed: Callable[[], Iterable[ChangedArtifact]],
 ) -> tuple[SubjectEntry, ...]:
-    """Return the artifacts that evidence for a gate has to name: if a stage comes before it."""
+    """Return the artifacts that evidence for a gate has to name: if a stage comes before it.
+
+    `changed` looks which of them are not what their stage left: evidence is for what is there.
+    """
     lifecycle = checkpoint.lifecycle
     follows = any(
-        gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+        gate in lifecycle.judged_in(lifecycle.states[name]) for name in lifecycle.gates_after_stages
     )
     if not follows:
         return ()
+    now = {(mask(one.path), one.then): one.now for one in changed()}
     return tuple(
-        SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
+        SubjectEntry(
+            name=mask(one.path), digest={"sha256": now.get((one.path, one.sha256), one.sha256)}
+        )
         for completion in checkpoint.completed
         for one in completion.artifacts
     )

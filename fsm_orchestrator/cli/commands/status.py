@@ -175,7 +175,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         head_lines = _headed(Standing.INTERRUPTED, said, width)
         text = "\n".join([*head_lines, *_by(view), *next_lines(offer, width), ""])
-    notes = [f"note: {one}" for one in (*now.changed, *_changed_files(view))]
+    notes = [f"note: {one}" for one in _changed_files(view)]
     told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
 

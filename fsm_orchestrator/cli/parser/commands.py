@@ -32,7 +32,7 @@ from fsm_orchestrator.cli.parser.parts import (
     place,
 )
 from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
-from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
+from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, MILLISECONDS, Bounds
 
 
 def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
@@ -187,6 +187,18 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
             "--config",
             type=FilePath("FILE"),
             help="Ask for a run that this config file would make, instead of the run in OUT.",
+        ),
+        Section(
+            "Waiting",
+            "--watch",
+            is_flag=True,
+            help="Ask again, and show what changes, until nothing is awaited any more.",
+        ),
+        Once(
+            "Waiting",
+            "--interval",
+            type=Whole(MILLISECONDS),
+            help="How long --watch waits before it asks again (default: 10s).",
         ),
         json_option(),
     ],
