@@ -148,6 +148,7 @@ class Ending(StrEnum):
     TIMED_OUT = "timed_out"
     WENT_QUIET = "went_quiet"
     OUTPUT_LIMIT = "output_limit"
+    LIMIT_EXCEEDED = "limit_exceeded"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
     ARTIFACTS_WRONG = "artifacts_wrong"
@@ -224,6 +225,22 @@ class Containment(StrEnum):
 
     SUBREAPER = "subreaper"
     PROCESS_GROUP = "process_group"
+
+
+class StageLimit(StrEnum):
+    """A limit of what a stage may use, by its key."""
+
+    MEMORY = "memory_bytes_max"
+    PROCESSES = "processes_max"
+    PROCESSOR = "cpu_seconds_max"
+    FILE = "file_bytes_max"
+
+
+class HeldHow(StrEnum):
+    """How a limit of what a stage may use is held."""
+
+    SAMPLED = "sampled"
+    RLIMIT = "rlimit"
 
 
 class SignalReach(StrEnum):

@@ -10,7 +10,7 @@ from fsm_orchestrator.model.base import Count, PathText, StrictModel
 from fsm_orchestrator.model.declared import BeforeValidator, Field, Strict
 from fsm_orchestrator.model.limits import unset
 from fsm_orchestrator.model.stage_options import ALL_PORTS, NO_PORTS
-from fsm_orchestrator.vocabulary import Promise, SignalReach
+from fsm_orchestrator.vocabulary import HeldHow, Promise, SignalReach, StageLimit
 
 
 def _ports(given: Any) -> Any:
@@ -98,3 +98,15 @@ class Confinement(StrictModel):
         description="Version of the kernel's Landlock, 0 for none; null when nothing was started."
     )
     held: tuple[Promise, ...] = Field(description="The promises that the kernel held.")
+
+
+class ExceededLimit(StrictModel):
+    """A limit of what a stage may use that an attempt went beyond."""
+
+    limit: StageLimit = Field(description="The limit, by its key.")
+    allowed: Count = Field(description="How much is allowed, in bytes, processes or seconds.")
+    used: Count = Field(
+        description="How much was used when that was seen; what is allowed where only the kernel"
+        " knows."
+    )
+    held_by: HeldHow = Field(description="How the limit is held.")

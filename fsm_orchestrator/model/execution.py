@@ -26,8 +26,9 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.model.confinement import Confinement
+    from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
 else:
+    ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
 
@@ -137,6 +138,9 @@ class StageExecution(StrictModel):
     )
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
+    )
+    limit_exceeded: ExceededLimit | None = Field(
+        description="The limit of what it may use that it went beyond; null when it did not."
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."

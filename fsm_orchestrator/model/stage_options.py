@@ -16,6 +16,8 @@ from fsm_orchestrator.constants import (
     DEFAULT_BACKOFF_MS,
     DEFAULT_BACKOFF_MS_MAX,
     MILLISECONDS_MAX,
+    PROCESSES_MAX,
+    SECONDS_MAX,
 )
 from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.units import Measure, exact_span, is_bare, measured
@@ -241,6 +243,40 @@ STAGE_OPTIONS: Final = (
         measured="output_limit",
         help="How much the stage may print (default 2GiB).",
         description="How much the stage may print, stdout and stderr together, in bytes.",
+    ),
+    StageOption(
+        "memory_bytes_max",
+        Bounds(1, BYTES_MAX, "a whole number of bytes", "SIZE", Measure.BYTES),
+        named="memory-bytes-max",
+        measured="memory_max",
+        help="How much memory of their own all processes of the stage may have together, sampled"
+        " (default: no limit).",
+        description="How much resident memory of their own all processes of the stage may have"
+        " together, in bytes, as sampled while it runs; no limit unless given.",
+    ),
+    StageOption(
+        "processes_max",
+        Bounds(1, PROCESSES_MAX, "a whole number of processes"),
+        help="How many processes the stage may have at once, sampled (default: no limit).",
+        description="How many processes the stage may have at once, as sampled while it runs; no"
+        " limit unless given.",
+    ),
+    StageOption(
+        "cpu_seconds_max",
+        Bounds(1, SECONDS_MAX, "a whole number of seconds", "SECONDS"),
+        help="How much processor time all processes of the stage may use together, sampled"
+        " (default: no limit).",
+        description="How much processor time all processes of the stage may use together, in"
+        " seconds, as sampled while it runs; no limit unless given.",
+    ),
+    StageOption(
+        "file_bytes_max",
+        Bounds(1, BYTES_MAX, "a whole number of bytes", "SIZE", Measure.BYTES),
+        named="file-bytes-max",
+        measured="file_max",
+        help="How large a file may be that the stage writes: RLIMIT_FSIZE (default: no limit).",
+        description="How large a file may be that the stage writes, in bytes, by RLIMIT_FSIZE; no"
+        " limit unless given.",
     ),
     StageOption(
         "max_attempts",

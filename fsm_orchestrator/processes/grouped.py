@@ -37,7 +37,7 @@ _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
     """Start `command` as a child of this process; return why if that fails."""
-    if command.cage is not None:
+    if command.cage is not None or limits.has_of_usage:
         from fsm_orchestrator.processes.cage_order import NO_KEEPER  # noqa: PLC0415 - rare
 
         return NO_KEEPER

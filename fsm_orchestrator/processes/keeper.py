@@ -121,11 +121,11 @@ class Keeper:
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
         """Start a stage's first process, and have its output kept."""
-        signals, *limits = fields[:5]
+        (signals, *limits, file_bytes), rest = fields[:9], fields[9:]
         self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
         try:
             output = self._output = KeptOutput(limits, descriptors[:3])
-            order = stage_start.Order(signals, fields[5:])
+            order = stage_start.Order(signals, int(file_bytes), rest)
             self._leader, held = stage_start.start(order, output.writers)
         except OSError as error:
             reply = [b"refused", b"output", b"%d" % (error.errno or 0), b""]

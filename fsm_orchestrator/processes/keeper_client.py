@@ -257,7 +257,9 @@ def start_keeper() -> Keeper | str:
 def _watched(limits: Limits) -> tuple[int | None, ...]:
     """Return the limits that the keeper watches, in the order in which it takes them."""
     least = limits.timeout_ms, limits.kill_grace_ms
-    return (*least, limits.idle_timeout_ms, limits.output_limit_bytes)
+    of_output = limits.idle_timeout_ms, limits.output_limit_bytes
+    of_tree = limits.memory_bytes_max, limits.processes_max, limits.cpu_seconds_max
+    return (*least, *of_output, *of_tree, limits.file_bytes_max)
 
 
 def _directory() -> str:

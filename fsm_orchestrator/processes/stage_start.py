@@ -6,6 +6,7 @@ For the keeper, in an interpreter that has nothing of this package.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
@@ -28,8 +29,9 @@ class NotStartedError(Exception):
 class Order:
     """What to start, of the fields of a message."""
 
-    def __init__(self, signals: bytes, fields: list[bytes]) -> None:
+    def __init__(self, signals: bytes, file_bytes: int, fields: list[bytes]) -> None:
         self.signals = [int(one) for one in signals.split()]
+        self.file_bytes = file_bytes
         self.program, self.cwd = fields[:2]
         self.arguments, rest = _counted(fields[2:])
         self.cage, pairs = _counted(rest)
@@ -67,6 +69,21 @@ def start(order: Order, writers: Sequence[int]) -> tuple[int, list[bytes]]:
 
 
 def _spawn(order: Order, writers: Sequence[int]) -> int:
+    if order.file_bytes < 0:
+        return _start(order, writers)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = order.file_bytes if hard < 0 else min(order.file_bytes, hard)
+    # What is started has it from the start; this process writes nothing meanwhile.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        pid = _start(order, writers)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
+    return pid
+
+
+def _start(order: Order, writers: Sequence[int]) -> int:
     return os.posix_spawn(
         order.program,
         order.arguments,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.confinement import Confine, Confinement
-from fsm_orchestrator.model.endings import NotSpawned
+from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
 from fsm_orchestrator.processes.cage_order import CageHeld, CageOrder, foreseen
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import SignalReach
@@ -29,10 +29,17 @@ SYSTEM: Final = (
 
 
 class Cage(NamedTuple):
-    """The cage of an attempt: its order, and its temporary directory."""
+    """The cage of an attempt.
+
+    Attributes:
+        order: what is asked of the keeper.
+        temporary: its temporary directory.
+        refusal: why it could not be prepared; None if it was.
+    """
 
     order: CageOrder
     temporary: str
+    refusal: NotSpawned | None = None
 
     def record(self, held: CageHeld | None, masker: Masker) -> Confinement:
         """Return the record of it; `held` is what the kernel holds, None where nothing began."""
@@ -53,19 +60,22 @@ def cage_of(settings: StageSettings, token: str) -> Iterator[Cage | None]:
     """Build what the cage of an attempt needs, and take its temporary directory away after it.
 
     The directories of its expected artifacts are made: a rule needs something that is there.
-
-    Raises:
-        OSError: a directory cannot be made.
     """
     if settings.confine is None:
         yield None
         return
-    for directory in artifact_directories(settings):
-        os.makedirs(directory, exist_ok=True)
     temporary = temporary_directory(token)
-    os.mkdir(temporary, 0o700)
+    cage = Cage(_order(settings, settings.confine, temporary), temporary)
     try:
-        yield Cage(_order(settings, settings.confine, temporary), temporary)
+        for directory in artifact_directories(settings):
+            os.makedirs(directory, exist_ok=True)
+        os.mkdir(temporary, 0o700)
+    except OSError as error:
+        detail = f"{error.filename}: {error.strerror}"
+        yield cage._replace(refusal=NotSpawned(SpawnFailure.NOT_CONFINED, detail))
+        return
+    try:
+        yield cage
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
