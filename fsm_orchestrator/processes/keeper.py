@@ -39,7 +39,7 @@ else:  # in the keeper's own process; all of it now: a stage may replace the pac
     from keeper_messages import DESCRIPTORS_MAX, receive, send
     from kept_output import KeptOutput
 
-PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
+PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
 that cannot be interrupted, or of another user."""
@@ -300,6 +300,7 @@ def main() -> None:
     control = socket.socket(fileno=0)
     expected = int(sys.argv[1])
     libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_NAME, b"fsm-keeper", 0, 0, 0)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         send(control, [b"unable", b"prctl: " + os.strerror(ctypes.get_errno()).encode()])

@@ -205,7 +205,9 @@ def test_without_network_there_are_unix_sockets_only(ground: Ground) -> None:
 
 CONSUMING = ["remove outside", "rename outside", "rename into inside", "rename out of inside"]
 HARMLESS = [name for name in (*WRITES, *READS, *SIGNALS) if name not in CONSUMING]
-HARMLESS += ["read the keeper's environment", "follow a descriptor of the keeper", "bind a port"]
+HARMLESS += ["bind a port"]
+if os.geteuid() == 0:  # the keeper is closed to all but root anyhow
+    HARMLESS += ["read the keeper's environment", "follow a descriptor of the keeper"]
 HARMLESS += ["connect to another port", "make a UDP socket", "make a netlink socket"]
 HARMLESS += ["reach an abstract socket"]
 
