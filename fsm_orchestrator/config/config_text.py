@@ -8,7 +8,13 @@ from typing import Any
 
 import tomli_w
 
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, as_in_a_file, is_path, texts_of
+from fsm_orchestrator.config.file_texts import (
+    TEXT_KEYS,
+    as_in_a_file,
+    is_path,
+    texts_of,
+    value_of,
+)
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.config.templates import is_absolute
@@ -88,7 +94,7 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
         is_path(key, text) and not is_absolute(text)
         for given in stages
         for key in TEXT_KEYS
-        for text in texts_of(getattr(given, key))
+        for text in texts_of(value_of(given, key))
     )
 
 

@@ -22,6 +22,7 @@ from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -194,9 +195,13 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
     """Double the limit that each stage ran into."""
     for execution in view.report.failures:
         record = checkpoint.stages.get(execution.stage)
-        if record is None or execution.ending not in _RAISED:
+        exceeded = execution.limit_exceeded
+        raised = _RAISED.get(execution.ending) if execution.ending is not None else None
+        if exceeded is not None:
+            raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
+        if record is None or raised is None:
             continue
-        field, most = _RAISED[execution.ending]
+        field, most = raised
         limit = getattr(
             limits_in_force(checkpoint, execution.stage, settings_of(execution.stage, record, {})),
             field,

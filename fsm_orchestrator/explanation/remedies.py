@@ -44,8 +44,16 @@ _START_REMEDIES: Final = {
     SpawnFailure.BAD_INTERPRETER: (
         "install the interpreter that is named above, or correct the first line of the script"
     ),
+    SpawnFailure.NOT_CONFINED: (
+        "correct what the stage is confined to, or run it on a kernel that can hold it; with"
+        " `require = false` it runs with what can be held"
+    ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
+LIMITS: Final = frozenset(
+    {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
+)
+"""The endings of stages that broke a limit."""
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
 
 
@@ -143,7 +151,7 @@ def _who_failed(view: InspectedRun) -> str:
     first = found[0]
     if first.attempt == 0:
         return "the administrator of the machine and the output directory"
-    if first.ending in {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT}:
+    if first.ending in LIMITS:
         return f"the person who sets the limits of stage {first.stage} or maintains its program"
     return f"the maintainer of the program or the settings of stage {first.stage}"
 
@@ -180,6 +188,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             )
         case Ending.OUTPUT_LIMIT:
             return "make it print less, or raise its output limit"
+        case Ending.LIMIT_EXCEEDED:
+            return "make it use less, or raise its limit"
         case Ending.LEAKED:
             return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED:

@@ -141,6 +141,10 @@ def prepare_run(
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
         refuse_lost_values(settings, tuple(settings))
+    if any(one.confine is not None for one in settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, settings)
     subject = None
     if config.subject is not None:
         from fsm_orchestrator.preparation.asked_about import subject_of  # noqa: PLC0415 - rare

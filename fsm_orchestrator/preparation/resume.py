@@ -85,6 +85,10 @@ def _prepared(
     run = resumable_run(config, saved, may_go_on)
     if run.masker.knows_any:
         _refuse_shown_secrets(run)
+    if any(one.confine is not None for one in run.settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, run.settings)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
