@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ from fsm_orchestrator.inspection.overview import (
     run_directories,
 )
 from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
@@ -103,7 +103,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
-        out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        out.write(json_text(document) + "\n")
     elif view.is_archived:
         out.show(_archived_text(view, width))
     else:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, Self
 
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
 from fsm_orchestrator.disk import files
@@ -25,6 +25,9 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, measured
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.policy_input import PolicyInput, PolicyUsed
 
 EVIDENCE_BYTES_MAX: Final = 16 * 1024**2
 """What is kept of one piece of evidence; more than that is refused."""
@@ -115,6 +118,8 @@ class Tools:
         number: of the evidence, from 1 for each gate; it names files.
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
+        document: makes what a policy judges: what is known of the run, with the other gates.
+        desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
     rule: GateRule
@@ -125,6 +130,8 @@ class Tools:
     runner: ProcessRunner
     now: datetime
     mask: Callable[[str], str]
+    document: Callable[[PolicyUsed], PolicyInput]
+    desk: Callable[[Any], Evidence] | None = None
 
     @property
     def gate(self) -> str:
@@ -161,6 +168,11 @@ class SourceModel(StrictModel):
     def can_name_subject(self) -> bool:
         """Whether what it answers can say what it is about."""
         return True
+
+    @property
+    def looks_at_others(self) -> bool:
+        """Whether it judges what other gates say, and is to be asked after them."""
+        return False
 
     @property
     def wait_ms(self) -> int:
