@@ -99,6 +99,7 @@ ALLOWED: Final = {
     ("cli/commands/init_stages.py", "_needs_shell"): "commands in an argument",
     ("cli/commands/init_stages.py", "_name"): "commands in an argument",
     ("cli/parser/sectioned.py", "ManyAfterFrom.parse_args"): "arguments",
+    ("config/asked_texts.py", "_rebased"): "texts in a config file, marked while they are changed",
     ("config/templates.py", "_pieces"): "texts in a config file",
     ("model/stage_options.py", "stage_of_option"): "an option in an argument",
     ("disk/belongings.py", "_is_of_ours"): "what somebody's file begins with",

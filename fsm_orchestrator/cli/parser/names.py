@@ -96,6 +96,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait-ms",
         "--html",
         "--format",
+        "--interval",
         "--output",
         "--run",
     }
