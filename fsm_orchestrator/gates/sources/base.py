@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, Self
 
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import BeforeValidator, Field, StringConstraints
@@ -19,6 +20,7 @@ from fsm_orchestrator.model.evidence import (
     SourceKind,
     Subject,
     SubjectEntry,
+    nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
@@ -87,6 +89,22 @@ class Source(Protocol):
         """
 
 
+def evidence_from(
+    model: SourceModel, tools: Tools, subject: Subject | None, work: tuple[SubjectEntry, ...]
+) -> Evidence:
+    """Ask a source. What the system refuses it refuses its gate as well.
+
+    Raises:
+        AskedToEndError: the run was asked to end meanwhile.
+    """
+    try:
+        return model.source(tools).collect(subject, work)
+    except OSError as error:
+        said = f"it cannot be asked here: {files.reason(error)}"
+        record = answer(nothing_from(model.kind), EvidenceProblem.ENGINE_ERROR, said)
+        return Evidence(None, record)
+
+
 class AskedToEndError(Exception):
     """The run was asked to end while a source was asked."""
 
@@ -101,6 +119,7 @@ class Tools:
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
         document: makes what a policy judges: what is known of the run, with the other gates.
+        desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
     rule: GateRule
@@ -112,6 +131,7 @@ class Tools:
     now: datetime
     mask: Callable[[str], str]
     document: Callable[[PolicyUsed], PolicyInput]
+    desk: Callable[[Any], Evidence] | None = None
 
     @property
     def gate(self) -> str:
@@ -130,6 +150,10 @@ class SourceModel(StrictModel):
     def source(self, tools: Tools) -> Source:
         """Return the source, ready to be asked."""
         raise NotImplementedError
+
+    def written(self, value: str) -> str:
+        """Return how a value stands in a text of the settings that has a template."""
+        return value
 
     def based(self, directory: str) -> Self:
         """Return the settings with their relative paths made absolute."""

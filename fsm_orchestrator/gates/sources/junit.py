@@ -60,6 +60,10 @@ class JUnitSource(WaitingModel):
         """Return the source, ready to be read."""
         return _JUnit(self, tools)
 
+    def written(self, value: str) -> str:
+        """Return how a value stands in a pattern: for itself."""
+        return glob.escape(value)
+
     def based(self, directory: str) -> Self:
         """Return the settings with absolute patterns."""
         base = glob.escape(directory)
