@@ -76,6 +76,7 @@ ALLOWED: Final = {
     ("gates/sources/github_api.py", "_first_line"): "what gh prints",
     ("gates/sources/command.py", "_Command._environment"): "names of environment variables",
     ("gates/sources/junit.py", "read_junit.start"): "names in an XML file",
+    ("gates/sources/junit.py", "read_junit.end"): "names in an XML file",
     ("gates/sources/judge_child.py", "main"): "lays out lines, whatever they say",
     ("gates/sources/judge_child.py", "_said_by_regorus"): "an error of an engine's",
     ("gates/sources/policy.py", "_listed"): "names in a directory",
