@@ -33,7 +33,7 @@ def facts_of(lifecycle: Lifecycle, walk: Sequence[Edge]) -> set[Fact]:
             facts.add(Fact(FactKind.STAGE_SUCCEEDED, name))
     for one in since:
         if one.trigger is Trigger.GATES_PASSED and kind(lifecycle, one.source) is StateKind.GATE:
-            judged = lifecycle.states[one.source].judged_gates
+            judged = lifecycle.judged_in(lifecycle.states[one.source])
             facts |= {Fact(FactKind.GATE_PASSED, gate) for gate in judged}
     ran = [n for n, one in enumerate(since) if kind(lifecycle, one.source) is StateKind.STAGE]
     holding: dict[str, bool] = {}

@@ -21,7 +21,15 @@ from fsm_orchestrator.lifecycle.proof import (
 )
 from fsm_orchestrator.lifecycle.reading import parse
 from fsm_orchestrator.lifecycle.source import shipped_text
-from fsm_orchestrator.vocabulary import ExitCode, Gate, GatesGuard, Outcome, StateKind, Trigger
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.vocabulary import (
+    ExitCode,
+    Gate,
+    GatesGuard,
+    Outcome,
+    StateKind,
+    Trigger,
+)
 
 DEFAULT = shipped_text("governed_run").decode()
 ALL_GATES = 'gates = ["policy", "ci", "review"]'
@@ -227,13 +235,13 @@ def walks_of(lifecycle: Lifecycle, length_max: int) -> Iterator[tuple[Edge, ...]
 
 def has_every_gate(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
     """Whether all gates passed since the walk was last resumed."""
-    passed: set[Gate] = set()
+    passed: set[str] = set()
     for edge in walk:
         source = lifecycle.states[edge.source]
         if edge.trigger is Trigger.RESUME:
             passed = set()
         elif edge.trigger is Trigger.GATES_PASSED and source.kind is StateKind.GATE:
-            passed |= set(source.gates or Gate)
+            passed |= set(source.gates or MANDATORY_RULES)
     return passed == set(Gate)
 
 

@@ -99,7 +99,7 @@ def command_line(config: RunConfig) -> list[str]:
     words += ["--resume"] if config.resume else []
     words += ["--run-id", config.run_id] if config.run_id else []
     for gate, status in config.gates.items():
-        words += [f"--{gate.value}-status", status]
+        words += [f"--{gate}-status", status]
     for stage, given in config.stages.items():
         words += [f"--{stage}-bin", str(given.bin)]
         for argument in given.args or ():
