@@ -5,7 +5,8 @@ it. When wait(2) says that it has no children, nothing of the stage is alive. An
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package but what stands beside it, and little else. It holds no lock and no terminal.
+this package but what stands beside it, and little else: `signal` and `socket` are there what
+`BOOT` makes of them. It holds no lock and no terminal.
 termination.py decides when to end which process, and how gently. Only where a limit is broken and
 nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
@@ -22,11 +23,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
 
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
+    from collections.abc import Sequence
 
     from fsm_orchestrator.processes import freezing
     from fsm_orchestrator.processes.kept_output import KeptOutput
@@ -37,6 +38,13 @@ else:  # in the keeper's own process; all of it now: a stage may replace the pac
     from keeper_messages import DESCRIPTORS_MAX, receive, send
     from kept_output import KeptOutput
 
+BOOT = (
+    "import _signal, _socket, sys;"
+    " sys.modules.update(signal=_signal, socket=_socket);"
+    " sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
+)
+"""What the keeper's interpreter runs. Without the enumerations of both modules, and all that those
+need, it is there in half the time."""
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
@@ -308,14 +316,11 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - KEPT_SIGNALS)
     os.chdir("/")
     _close_inherited()
-    import ctypes  # noqa: PLC0415 - the orchestrator imports this module too, and has no use for it
-
     control = socket.socket(fileno=0)
     expected = int(sys.argv[1])
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_NAME, b"fsm-keeper", 0, 0, 0)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        send(control, [b"unable", b"prctl: " + os.strerror(ctypes.get_errno()).encode()])
+    trouble = _become_subreaper()
+    if trouble:
+        send(control, [b"unable", b"prctl: " + trouble.encode()])
         return
     try:
         orchestrator = os.pidfd_open(expected)
@@ -328,6 +333,22 @@ def main() -> None:
         except OSError:
             return
         keeper.serve()
+
+
+def _become_subreaper() -> str:
+    """Take a name, and adopt what loses its parent; return why not, empty if that was done."""
+    # Half of what ctypes takes to load are its types. The orchestrator has no use for either.
+    import _ctypes  # noqa: PLC0415
+
+    prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
+    _ctypes.call_function(prctl, (PR_SET_NAME, b"fsm-keeper", 0, 0, 0))
+    if _ctypes.call_function(prctl, (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0:
+        return ""
+    import ctypes  # noqa: PLC0415 - once more, for the reason
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    refused = libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0
+    return os.strerror(ctypes.get_errno()) if refused else ""
 
 
 def _close_inherited() -> None:

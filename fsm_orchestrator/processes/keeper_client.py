@@ -27,9 +27,9 @@ LOST: Final = "the process that keeps the stage's processes together was killed"
 REPLY_SECONDS_MAX: Final = 30.0
 """The time that the keeper has to answer: it is not slow, but the machine may be."""
 CONTINUE_SECONDS: Final = 0.2
+_BOOT: Final = keeper.BOOT
 LOOK_SECONDS: Final = 0.005
 """The interval of looks at a child that cannot be waited for otherwise."""
-_BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
 
 
 class KeeperLostError(Exception):

@@ -20,7 +20,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DESCRIPTORS_MAX = 4
 LENGTH = struct.Struct(">I")
