@@ -19,6 +19,7 @@ from fsm_orchestrator.explanation.gate_table import (
     kept_signal_lines,
 )
 from fsm_orchestrator.explanation.origin_words import origin_line
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, printable
 
 ATTEMPTS_SHOWN_MAX: Final = 20
@@ -48,7 +49,7 @@ def _head(explanation: Explanation, typed: str, width: int) -> Iterator[str]:
     yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
     state = explanation.current_state or "unknown"
     lifecycle = explanation.lifecycle or "unknown"
-    yield from sentences(f"in {typed}, state {state} of {lifecycle}", width)
+    yield from sentences(f"in {copyable(typed)}, state {state} of {lifecycle}", width)
     for about in () if explanation.subject is None else explanation.subject.lines:
         yield from sentences(f"about {about}", width)
     yield from sentences(f"since {explanation.since} ({age(explanation.since)} ago)", width)
@@ -84,7 +85,10 @@ def _what_to_do(explanation: Explanation, width: int) -> Iterator[str]:
 
 
 def _gates(explanation: Explanation, width: int) -> list[str]:
-    rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
+    rows = [
+        gate_row(gate.decision, gate.passing, is_judged=gate.is_judged)
+        for gate in explanation.gates
+    ]
     decisions = [gate.decision for gate in explanation.gates]
     kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
     return [
@@ -93,7 +97,7 @@ def _gates(explanation: Explanation, width: int) -> list[str]:
             line
             for one in decisions
             if (said := evidence_words(one)) is not None
-            for line in sentences(f"{one.gate.value}: {said}", width)
+            for line in sentences(f"{one.gate}: {said}", width)
         ),
         *(line for one in kept for line in sentences(one, width)),
     ]

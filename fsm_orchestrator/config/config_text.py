@@ -8,7 +8,13 @@ from typing import Any
 
 import tomli_w
 
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, as_in_a_file, is_path, texts_of
+from fsm_orchestrator.config.file_texts import (
+    TEXT_KEYS,
+    as_in_a_file,
+    is_path,
+    texts_of,
+    value_of,
+)
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.config.templates import is_absolute
@@ -16,6 +22,7 @@ from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.hidden import HIDDEN
 from fsm_orchestrator.text.phrases import option_prefix, printable_name
 from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
 
@@ -30,7 +37,10 @@ def config_text(config: RunConfig) -> str:
     """
     masker = Masker(config.known_secrets())
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
+    fields = (
+        *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
+        "requester",
+    )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }
@@ -42,19 +52,18 @@ def config_text(config: RunConfig) -> str:
     if config.rerun:
         document["rerun"] = list(config.rerun)
     if config.gates:
-        document["gates"] = {gate.value: status for gate, status in config.gates.items()}
+        document["gates"] = dict(config.gates)
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
     for gate, source in config.sources.items():
         if masker.hides(source.words):
             raise UsageError(
-                f"a config file cannot be printed: the source of the gate {gate.value} holds a"
-                " secret",
+                f"a config file cannot be printed: the source of the gate {gate} holds a secret",
                 remedy="let its command read the secret from its environment",
             )
     if config.sources:
         document["gate"] = {
-            gate.value: one.model_dump(mode="json", exclude_defaults=True)
+            gate: one.model_dump(mode="json", exclude_defaults=True)
             for gate, one in config.sources.items()
         }
     stages = {name: as_in_a_file(config, name) for name in config.stages}
@@ -62,13 +71,19 @@ def config_text(config: RunConfig) -> str:
         document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}
     if _has_relative_paths(config.lifecycle, stages.values()):
         document = {"relative_to": RelativeTo.CWD.value, **document}
-    text = "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
+    table = _escaped(tomli_w.dumps(document, multiline_strings=False))
+    text = "".join(_notes(config)) + table
     if masker.hides(text):
         raise UsageError(
             "a config file cannot be printed: a name or path in it holds a secret (not shown)",
             remedy="rename it, or give the secret another value",
         )
     return text
+
+
+def _escaped(text: str) -> str:
+    """Escape the hidden characters of TOML, all of which stand in quotes."""
+    return HIDDEN.sub(lambda match: f"\\U{ord(match[0]):08x}", text.replace("\t", "\\t"))
 
 
 def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> bool:
@@ -79,7 +94,7 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
         is_path(key, text) and not is_absolute(text)
         for given in stages
         for key in TEXT_KEYS
-        for text in texts_of(getattr(given, key))
+        for text in texts_of(value_of(given, key))
     )
 
 

@@ -16,24 +16,20 @@ from fsm_orchestrator.disk.reserve import Reserve
 from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.execution import (
-    AttemptRecord,
-    StageExecution,
-    gone_wrong,
-    own_failure,
-)
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.closure import WorkVerdict
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.record.settings_part import settings_since
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
-from fsm_orchestrator.vocabulary import Ending, EventName, ExitCode, Operation, Outcome, StageStatus
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 LAST_WORDS: Final = 8
 """How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
@@ -63,7 +59,7 @@ class RunContext:
         self.recorder = Recorder(
             home,
             draft,
-            lambda: not self.is_judging_given_up and self.judge_artifacts().is_good,
+            lambda: not self.is_judging_given_up and self.judge_artifacts().is_intact,
             event_file,
         )
         self._event_file = event_file
@@ -99,14 +95,10 @@ class RunContext:
             **about,
         )
         self._log_record()
-        leftover = self.preparation.leftover
-        if leftover is not None and draft.invocation.number == 1:
-            self.emit_interrupted(leftover, ended_pids, None, None)
-        elif leftover is not None:
-            settled = draft.invocations[-2]  # preparation/resume.py put the attempt there
-            self.emit_interrupted(
-                leftover, ended_pids, settled.number, settled.stage_executions[-1]
-            )
+        if self.preparation.leftover is not None:
+            from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
+
+            interruptions.log_leftover(self, self.preparation.leftover, ended_pids)
         if self.preparation.slow_artifact is not None:
             self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()
@@ -137,7 +129,7 @@ class RunContext:
             self.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")
         elif lost is None and self._event_file.found_seq < known:
             self.recorder.add_warning(
-                f"the events file {self._event_file.path} ends with event"
+                f"the events file {copyable(self._event_file.path)} ends with event"
                 f" {self._event_file.found_seq}, and {known} had been written: the machine went"
                 " down before they were on disk, or they were removed"
             )
@@ -176,7 +168,7 @@ class RunContext:
             self._warn_of_values(private, f"{error}; set XDG_STATE_HOME to another full path")
         except OSError as error:
             place = private_file.state_directory(self.output_directory)
-            self._warn_of_values(private, f"{place}: {files.reason(error)}")
+            self._warn_of_values(private, f"{copyable(place)}: {files.reason(error)}")
 
     def _warn_of_values(self, private: PrivateFile, why: str) -> None:
         if private.has_values:
@@ -216,8 +208,8 @@ class RunContext:
         if news is not None:
             self.warn(news)
 
-    def judge_artifacts(self) -> ArtifactsVerdict:
-        """Judge the expected artifacts of all completed stages as they are now.
+    def judge_artifacts(self) -> WorkVerdict:
+        """Judge what the completed stages have left as it is now.
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.
@@ -273,57 +265,11 @@ class RunContext:
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""
+        from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
+
         failure = own_failure(self.run_id, operation, error=self.masker.mask(error), at=self.now())
         self.recorder.add_execution(failure)
         return failure
-
-    def settle_open_attempt(self, error: str) -> None:
-        """Record as interrupted an attempt whose own end will not be recorded."""
-        draft = self.recorder.draft
-        attempt = draft.open_attempt
-        if attempt is not None:
-            settled = draft.attempt_interrupted(error=error)
-            self.recorder.draft = settled
-            execution = settled.invocation.stage_executions[-1]
-            self.emit_interrupted(attempt, (), draft.invocation.number, execution)
-
-    def take_back_success(self, problem: Problem) -> None:
-        """Record an attempt as interrupted whose success was to become durable just now."""
-        draft = self.recorder.draft
-        success = draft.unsettled_success
-        if success is None:
-            return
-        interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
-        changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
-        execution = success.model_copy(update=changes)
-        self.recorder.draft = draft.success_taken_back(success, execution)
-        self.log.emit(
-            EventName.ATTEMPT_INTERRUPTED,
-            level="warning",
-            stage=execution.stage,
-            attempt=execution.attempt,
-            ended_pids=(),
-            invocation=draft.invocation.number,
-            execution=execution,
-        )
-
-    def emit_interrupted(
-        self,
-        attempt: AttemptRecord,
-        ended_pids: tuple[int, ...],
-        invocation: int | None,
-        execution: StageExecution | None,
-    ) -> None:
-        """Log an attempt whose end nobody saw; None where it is another run's."""
-        of_this_run = {"invocation": invocation, "execution": execution}
-        self.log.emit(
-            EventName.ATTEMPT_INTERRUPTED,
-            level="warning",
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            ended_pids=ended_pids,
-            **({} if execution is None else of_this_run),
-        )
 
     def ending(self, exit_code: ExitCode) -> dict[str, Any]:
         """Return what the invocation's record says once it has ended."""
@@ -340,6 +286,12 @@ class RunContext:
         """
         ended = self.recorder.draft.invocation
         reach = ended.containment
+        awaited: dict[str, Any] = {}
+        if outcome is Outcome.BLOCKED:
+            from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+
+            found = waiting_for(self.recorder.draft, ended.gate_decisions)
+            awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
             level="info" if ended.exit_code == ExitCode.DONE else "error",
@@ -348,6 +300,7 @@ class RunContext:
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
             **({} if reach is None else {"containment": reach.value}),
+            **awaited,
         )
 
     def sync_events(self) -> None:

@@ -23,7 +23,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
+from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.kept import kept_settings
@@ -31,6 +31,7 @@ from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
@@ -127,7 +128,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.DONE:
             return Standing.DONE if report.closure_ready else Standing.NOT_CLOSABLE
         case Outcome.BLOCKED:
-            return Standing.BLOCKED
+            return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
             return Standing.FAILED
         case Outcome.TIMEOUT:
@@ -139,7 +140,7 @@ class StateNow(NamedTuple):
 
     Attributes:
         wrong: what keeps it from being closed.
-        changed: what is valid, and not what it was.
+        changed: of that, what is valid, and not what its stage has left.
     """
 
     wrong: tuple[str, ...] = ()
@@ -160,15 +161,12 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
         verdict = judge_artifacts(checkpoint, kept.completed, may_go_on=may_go_on)
     except JudgingCutShortError:
         return StateNow()
-    if not verdict.is_good:
-        wrong = kept.masker.mask(verdict.summary())
-        return StateNow(wrong=(f"it is done, but expected artifacts are wrong now: {wrong}",))
-    changed = changed_artifacts(checkpoint, verdict, kept.completed)
+    if verdict.is_intact:
+        return StateNow()
+    wrong = kept.masker.mask(verdict.summary())
     return StateNow(
-        changed=tuple(
-            f"{kept.masker.mask(path)} is valid, but was changed after its stage completed"
-            for path in changed
-        )
+        wrong=(f"it is done, but expected artifacts are wrong now: {wrong}",),
+        changed=kept.masker.mask_all(one.difference for one in verdict.changed),
     )
 
 
@@ -186,7 +184,9 @@ def output_directory_of(typed: str) -> Path:
 
     what = "is not a directory" if os.path.lexists(output) else "does not exist"
     hint = suggestion(output.name, runs_beside(output))
-    raise UsageError(f"{output} {what}{hint}", remedy="name the output directory of a run")
+    raise UsageError(
+        f"{copyable(output)} {what}{hint}", remedy="name the output directory of a run"
+    )
 
 
 def run_directory(output: Path, run_id: str | None) -> Path:
@@ -205,7 +205,7 @@ def run_directory(output: Path, run_id: str | None) -> Path:
 
         others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
         raise UsageError(
-            f"there is no run {run_id!r} in {output}{suggestion(run_id, ids)}",
+            f"there is no run {run_id!r} in {copyable(output)}{suggestion(run_id, ids)}",
             remedy=others if latest is None else f"the run there is {latest}; {others}",
         )
     return output / ARCHIVE_DIRECTORY / run_id
@@ -255,7 +255,7 @@ def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
     try:
         lost = lost_events(path, checkpoint.events)
     except OSError as error:
-        return f"cannot read {path}: {files.reason(error)}"
+        return f"cannot read {copyable(path)}: {files.reason(error)}"
     return None if lost is None else lost.sentence
 
 
@@ -289,7 +289,7 @@ def _report(
         if not found.contradicted:
             return found.report, None
         return found.report, (
-            f"{directory / REPORT_FILE} is not what {CHECKPOINT_FILE} beside it says, in"
+            f"{copyable(directory / REPORT_FILE)} is not what {CHECKPOINT_FILE} beside it says, in"
             f" {', '.join(found.contradicted)}: the checkpoint is believed"
         )
     except ReportError as error:
@@ -307,4 +307,4 @@ def _nothing_known(directory: Path, error: ReportError, trouble: str | None) -> 
 
 
 def _is_intact(saved: SavedRun) -> bool:
-    return judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_good
+    return judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_intact

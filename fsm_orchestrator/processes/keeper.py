@@ -6,7 +6,7 @@ orchestrator that gets SIGKILL, just long enough to end what that one had starte
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
 this package but what stands beside it, and little else: `signal` and `socket` are there what
-`BOOT` makes of them. It holds no lock and no terminal.
+keeper_client.py makes of them. It holds no lock and no terminal.
 termination.py decides when to end which process, and how gently. Only where a limit is broken and
 nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
@@ -32,20 +32,15 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes import freezing
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes import stage_start
     from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
+    import stage_start
     from keeper_messages import DESCRIPTORS_MAX, receive, send
     from kept_output import KeptOutput
 
-BOOT = (
-    "import _signal, _socket, sys;"
-    " sys.modules.update(signal=_signal, socket=_socket);"
-    " sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
-)
-"""What the keeper's interpreter runs. Without the enumerations of both modules, and all that those
-need, it is there in half the time."""
-PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
+PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
 that cannot be interrupted, or of another user."""
@@ -126,38 +121,23 @@ class Keeper:
         return True
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
-        """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
-        (signals, *limits), (program, cwd, count) = fields[:5], fields[5:8]
-        arguments = fields[8 : 8 + int(count)]
-        pairs = (pair.partition(b"=") for pair in fields[8 + int(count) :])
+        """Start a stage's first process, and have its output kept."""
+        (signals, *limits, file_bytes), rest = fields[:9], fields[9:]
         self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
-        where = b"output"
         try:
             output = self._output = KeptOutput(limits, descriptors[:3])
-            where = b"cwd"
-            os.chdir(cwd)
-            where = b"program"
-            self._leader = os.posix_spawn(
-                program,
-                arguments,
-                {key: value for key, _, value in pairs},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, output.writers[0], 1),
-                    (os.POSIX_SPAWN_DUP2, output.writers[1], 2),
-                ],
-                setsid=True,
-                setsigmask=[int(one) for one in signals.split()],
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
-            )
+            order = stage_start.Order(signals, int(file_bytes), rest)
+            self._leader, held = stage_start.start(order, output.writers)
         except OSError as error:
-            self._close_output()
-            self._close_end_pipe()
-            return [b"refused", where, b"%d" % (error.errno or 0)]
-        finally:
-            os.chdir("/")
-        output.started()
-        return [b"started", b"%d" % self._leader]
+            reply = [b"refused", b"output", b"%d" % (error.errno or 0), b""]
+        except stage_start.NotStartedError as refused:
+            reply = refused.reply
+        else:
+            output.started()
+            return [b"started", b"%d" % self._leader, *held]
+        self._close_output()
+        self._close_end_pipe()
+        return reply
 
     def _finish(self) -> list[bytes]:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
@@ -341,6 +321,7 @@ def _become_subreaper() -> str:
     import _ctypes  # noqa: PLC0415
 
     prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
+    _ctypes.call_function(prctl, (PR_SET_DUMPABLE, 0, 0, 0, 0))
     _ctypes.call_function(prctl, (PR_SET_NAME, b"fsm-keeper", 0, 0, 0))
     if _ctypes.call_function(prctl, (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0:
         return ""

@@ -32,7 +32,8 @@ from fsm_orchestrator.record.events_mark import (
     start_of_line,
 )
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.text.json_output import escaped, json_text
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.json_output import escaped, json_value
 from fsm_orchestrator.vocabulary import EventName, Operation
 
 EventDict = MutableMapping[str, Any]
@@ -237,7 +238,7 @@ class EventFile:
         return 0
 
     def _error(self, error: OSError) -> RecordingError:
-        failure = RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+        failure = RecordingError(Operation.EVENTS_PERSIST, copyable(self.path), files.reason(error))
         failure.__cause__ = error
         return failure
 
@@ -292,7 +293,7 @@ def build_logger(
 def _line_of(event: Mapping[str, Any]) -> str:
     """Return an event as a line of the file; a record in it as the checkpoint writes it, once."""
     members = [
-        f'"{key}": {value.model_dump_json() if isinstance(value, BaseModel) else json_text(value)}'
+        f'"{key}": {value.model_dump_json() if isinstance(value, BaseModel) else json_value(value)}'
         for key, value in event.items()
     ]
     return escaped("{" + ", ".join(members) + "}") + "\n"
