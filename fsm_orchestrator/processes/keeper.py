@@ -5,8 +5,8 @@ it. When wait(2) says that it has no children, nothing of the stage is alive. An
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package but what stands beside it, and little else: `signal` and `socket` are there what
-keeper_client.py makes of them. It holds no lock and no terminal.
+this package but what stands beside it, and little else (`signal` and `socket` are what
+keeper_client.py makes of them there). It holds no lock and no terminal.
 termination.py decides when to end which process, and how gently. Only where a limit is broken and
 nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
@@ -33,17 +33,19 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes import stage_start
-    from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
+    from fsm_orchestrator.processes.keeper_messages import (
+        DESCRIPTORS_MAX,
+        FINISH_SECONDS_MAX,
+        receive,
+        send,
+    )
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
     import stage_start
-    from keeper_messages import DESCRIPTORS_MAX, receive, send
+    from keeper_messages import DESCRIPTORS_MAX, FINISH_SECONDS_MAX, receive, send
     from kept_output import KeptOutput
 
 PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
-FINISH_SECONDS_MAX = 5.0
-"""How long killing may take before the rest counts as impossible to end: it is in a system call
-that cannot be interrupted, or of another user."""
 FREEZE_SECONDS_MAX = 4.0
 """How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
@@ -317,8 +319,7 @@ def main() -> None:
 
 def _become_subreaper() -> str:
     """Take a name, and adopt what loses its parent; return why not, empty if that was done."""
-    # Half of what ctypes takes to load are its types. The orchestrator has no use for either.
-    import _ctypes  # noqa: PLC0415
+    import _ctypes  # noqa: PLC0415 - half of what ctypes takes to load
 
     prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
     _ctypes.call_function(prctl, (PR_SET_DUMPABLE, 0, 0, 0, 0))
@@ -327,8 +328,7 @@ def _become_subreaper() -> str:
         return ""
     import ctypes  # noqa: PLC0415 - once more, for the reason
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    refused = libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0
+    refused = ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0
     return os.strerror(ctypes.get_errno()) if refused else ""
 
 
