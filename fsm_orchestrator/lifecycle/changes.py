@@ -195,6 +195,8 @@ def _state_changes(old: State, new: State) -> Iterator[Change]:
         before, after = getattr(old, key), getattr(new, key)
         if key == "gates":
             before, after = (state.judged_gates for state in (old, new))
+        if key == "effects" and old.kind is new.kind:
+            before, after = (state.effects is not False for state in (old, new))
         if before == after:
             continue
         if key != "retry":

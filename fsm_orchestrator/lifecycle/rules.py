@@ -66,7 +66,7 @@ def _state_problems(state: State) -> Iterator[Finding]:
         yield of_state(FindingKind.OUTCOME_OUT_OF_PLACE, name, kind=kind)
     if state.evidence is not None and kind is not StateKind.GATE:
         yield of_state(FindingKind.EVIDENCE_OUT_OF_PLACE, name, kind=kind)
-    for key in (*LIMIT_FIELDS, "retry", "rework_exit_code"):
+    for key in (*LIMIT_FIELDS, "retry", "rework_exit_code", "effects"):
         if getattr(state, key) is not None and kind is not StateKind.STAGE:
             yield of_state(FindingKind.KEY_OUT_OF_PLACE, name, key=key, kind=kind)
     if state.retry is not None and state.retry.names_nothing:

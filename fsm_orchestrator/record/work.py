@@ -37,7 +37,19 @@ def work_for(
 
 
 def first_reached(checkpoint: Checkpoint, state: str) -> int:
-    """Return the invocation that came to a state first, by what is kept; the latest if none."""
+    """Return the invocation that came to a state first with the work that is there now.
+
+    By what is kept; the latest if none did. A signal that was typed before is about other work.
+    """
+    made = (
+        one.invocation
+        for one in checkpoint.completions
+        if checkpoint.lifecycle.comes_before(one.stage, state)
+    )
+    return max(_first_there(checkpoint, state), *made, 0)
+
+
+def _first_there(checkpoint: Checkpoint, state: str) -> int:
     return next(
         (
             invocation.number
