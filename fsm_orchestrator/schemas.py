@@ -22,8 +22,9 @@ from pydantic_core.core_schema import (
 
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
 from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
@@ -34,7 +35,7 @@ from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.settings_part import HISTORY
 from fsm_orchestrator.text.units import PATTERNS
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Outcome, SchemaName
+from fsm_orchestrator.vocabulary import Outcome, SchemaName
 
 __all__ = ["SchemaName", "schema_text"]
 
@@ -182,9 +183,9 @@ def _add_closure_rules(document: Schema) -> None:
             "terminal_state": {"const": Outcome.DONE.value},
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
-                "prefixItems": [_passed(gate) for gate in MANDATORY_GATES],
-                "minItems": len(MANDATORY_GATES),
-                "maxItems": len(MANDATORY_GATES),
+                "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],
+                "minItems": len(MANDATORY_RULES),
+                "maxItems": len(MANDATORY_RULES),
             },
         },
         "required": ["closure_ready", "terminal_state", "blocked_reason_codes", "gate_decisions"],
@@ -201,12 +202,12 @@ def _add_closure_rules(document: Schema) -> None:
     ]
 
 
-def _passed(gate: Gate) -> Schema:
+def _passed(rule: GateRule) -> Schema:
     """Return the schema of the decision of a gate that passed."""
     return {
         "properties": {
-            "gate": {"const": gate.value},
-            "status": {"const": GATE_RULES[gate].passing},
+            "gate": {"const": rule.name},
+            "status": {"const": rule.passing},
             "passed": {"const": True},
             "reason_code": {"const": None},
         }
@@ -285,5 +286,10 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "logs/<stage>.<attempt>.postmortem.json: what a stage's processes were doing when it was"
         " ended for taking too long.",
         is_written_whole=True,
+    ),
+    SchemaName.GATE_SIGNAL: _Shape(
+        GateSignalPredicate,
+        "Gate signal",
+        f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
     ),
 }

@@ -336,6 +336,7 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    GATE_SIGNAL = "gate-signal"
 
 
 class ExitCode(IntEnum):

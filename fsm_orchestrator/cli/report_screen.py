@@ -36,7 +36,8 @@ def lines_of(
     if report.gate_decisions:
         yield Line("")
         yield Line("gate_decisions")
-        rows = [GATE_COLUMNS, *(gate_row(one) for one in report.gate_decisions)]
+        decided = [(one, report.gates[one.gate].passing) for one in report.gate_decisions]
+        rows = [GATE_COLUMNS, *(gate_row(*one) for one in decided)]
         yield from map(Line, columns(rows))
     if report.stage_executions:
         yield Line("")

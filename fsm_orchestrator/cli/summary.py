@@ -237,7 +237,7 @@ def _gate_lines(report: Report, width: int) -> list[str]:
     rows, said = [], []
     for one in report.gate_decisions:
         if not one.passed:
-            row = gate_row(one)
+            row = gate_row(one, report.gates[one.gate].passing)
             said += [] if (why := evidence_words(one)) is None else [f"{row.gate}: {why}"]
             wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))

@@ -42,19 +42,18 @@ def config_text(config: RunConfig) -> str:
     if config.rerun:
         document["rerun"] = list(config.rerun)
     if config.gates:
-        document["gates"] = {gate.value: status for gate, status in config.gates.items()}
+        document["gates"] = dict(config.gates)
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
     for gate, source in config.sources.items():
         if masker.hides(source.words):
             raise UsageError(
-                f"a config file cannot be printed: the source of the gate {gate.value} holds a"
-                " secret",
+                f"a config file cannot be printed: the source of the gate {gate} holds a secret",
                 remedy="let its command read the secret from its environment",
             )
     if config.sources:
         document["gate"] = {
-            gate.value: one.model_dump(mode="json", exclude_defaults=True)
+            gate: one.model_dump(mode="json", exclude_defaults=True)
             for gate, one in config.sources.items()
         }
     stages = {name: as_in_a_file(config, name) for name in config.stages}

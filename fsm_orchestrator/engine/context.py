@@ -16,13 +16,7 @@ from fsm_orchestrator.disk.reserve import Reserve
 from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError
-from fsm_orchestrator.model.execution import (
-    AttemptRecord,
-    StageExecution,
-    gone_wrong,
-    own_failure,
-)
-from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import WorkVerdict
@@ -34,7 +28,7 @@ from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
-from fsm_orchestrator.vocabulary import Ending, EventName, ExitCode, Operation, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 LAST_WORDS: Final = 8
 """How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
@@ -100,14 +94,10 @@ class RunContext:
             **about,
         )
         self._log_record()
-        leftover = self.preparation.leftover
-        if leftover is not None and draft.invocation.number == 1:
-            self.emit_interrupted(leftover, ended_pids, None, None)
-        elif leftover is not None:
-            settled = draft.invocations[-2]  # preparation/resume.py put the attempt there
-            self.emit_interrupted(
-                leftover, ended_pids, settled.number, settled.stage_executions[-1]
-            )
+        if self.preparation.leftover is not None:
+            from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
+
+            interruptions.log_leftover(self, self.preparation.leftover, ended_pids)
         if self.preparation.slow_artifact is not None:
             self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()
@@ -274,57 +264,11 @@ class RunContext:
 
     def add_own_failure(self, operation: Operation, error: str) -> StageExecution:
         """Record what the program itself failed to do; return the record, for the log."""
+        from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
+
         failure = own_failure(self.run_id, operation, error=self.masker.mask(error), at=self.now())
         self.recorder.add_execution(failure)
         return failure
-
-    def settle_open_attempt(self, error: str) -> None:
-        """Record as interrupted an attempt whose own end will not be recorded."""
-        draft = self.recorder.draft
-        attempt = draft.open_attempt
-        if attempt is not None:
-            settled = draft.attempt_interrupted(error=error)
-            self.recorder.draft = settled
-            execution = settled.invocation.stage_executions[-1]
-            self.emit_interrupted(attempt, (), draft.invocation.number, execution)
-
-    def take_back_success(self, problem: Problem) -> None:
-        """Record an attempt as interrupted whose success was to become durable just now."""
-        draft = self.recorder.draft
-        success = draft.unsettled_success
-        if success is None:
-            return
-        interrupted = {"status": StageStatus.INTERRUPTED, "ending": Ending.INTERRUPTED}
-        changes = {**interrupted, "flaky": False, **gone_wrong(problem)}
-        execution = success.model_copy(update=changes)
-        self.recorder.draft = draft.success_taken_back(success, execution)
-        self.log.emit(
-            EventName.ATTEMPT_INTERRUPTED,
-            level="warning",
-            stage=execution.stage,
-            attempt=execution.attempt,
-            ended_pids=(),
-            invocation=draft.invocation.number,
-            execution=execution,
-        )
-
-    def emit_interrupted(
-        self,
-        attempt: AttemptRecord,
-        ended_pids: tuple[int, ...],
-        invocation: int | None,
-        execution: StageExecution | None,
-    ) -> None:
-        """Log an attempt whose end nobody saw; None where it is another run's."""
-        of_this_run = {"invocation": invocation, "execution": execution}
-        self.log.emit(
-            EventName.ATTEMPT_INTERRUPTED,
-            level="warning",
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            ended_pids=ended_pids,
-            **({} if execution is None else of_this_run),
-        )
 
     def ending(self, exit_code: ExitCode) -> dict[str, Any]:
         """Return what the invocation's record says once it has ended."""

@@ -106,9 +106,11 @@ class Driver:
         try:
             self._machine.fire(fact)
         except CalledOffError as request:
+            from fsm_orchestrator.engine.interruptions import take_back_success  # noqa: PLC0415 - rare
+
             problem = problem_of(Interrupted(request.signum, by_then=Exited(0)))
             if problem is not None:
-                self._context.take_back_success(problem)
+                take_back_success(self._context, problem)
             self._machine.fire(Fact(Trigger.RUN_ABORTED, _received(request.signum)))
 
     def cut_short(self, error: BaseException) -> None:

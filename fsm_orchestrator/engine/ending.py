@@ -123,9 +123,11 @@ class RunEnd:
 
     def fail(self, failure: OperationError, machine: RunMachine) -> Report:
         """Fail the run, for the program could not do its own part of it."""
+        from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
+
         self._recorder.is_degraded = True
         has_room = self._context.make_room(failure)
-        self._context.settle_open_attempt(f"interrupted: {failure}")
+        interruptions.settle_open_attempt(self._context, f"interrupted: {failure}")
         self._emit_failure(
             failure, execution=self._context.add_own_failure(failure.operation, str(failure))
         )
@@ -150,18 +152,22 @@ class RunEnd:
         Raises:
             OperationError: that cannot be recorded.
         """
+        from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
+
         draft = self._recorder.draft
         self._context.is_judging_given_up = True
         self._is_by_keyboard = isinstance(error, KeyboardInterrupt)
         cause = f"the calling program raised {type(error).__name__}"
         problem = Problem(cause=f"interrupted: {cause}", details=())
-        self._context.settle_open_attempt(problem.cause)
-        self._context.take_back_success(problem)
+        interruptions.settle_open_attempt(self._context, problem.cause)
+        interruptions.take_back_success(self._context, problem)
         if draft.outcome is None or draft.invocation.finished_at is None:
             self._abort(cause, machine, None if draft.is_done else Outcome.FAILED)
 
     def crash(self, error: Exception) -> None:
         """Leave a traceback in the log and a report that says failed: a bug of this program."""
+        from fsm_orchestrator.engine import interruptions  # noqa: PLC0415 - rare
+
         self._recorder.is_degraded = True
         failure = self._context.add_own_failure(
             Operation.ORCHESTRATOR_RUN, f"internal error: {type(error).__name__}"
@@ -175,8 +181,8 @@ class RunEnd:
             finished_at=self._recorder.draft.invocation.finished_at,
             execution=failure,
         )
-        self._context.settle_open_attempt(
-            "interrupted: the orchestrator ended with an internal error"
+        interruptions.settle_open_attempt(
+            self._context, "interrupted: the orchestrator ended with an internal error"
         )
         self._recorder.write_report_if_possible(Outcome.FAILED)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of, skipped
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -132,6 +132,8 @@ class EnterStage:
 
     def skip(self, completion: Completion) -> None:
         """Record that a completed stage is not run again."""
+        from fsm_orchestrator.model.unmeasured import skipped  # noqa: PLC0415 - rare
+
         attempts = self._recorder.draft.attempts_of(completion.stage)
         success = next(one for one in attempts if one.attempt == completion.attempt)
         execution = skipped(

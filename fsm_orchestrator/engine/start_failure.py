@@ -11,7 +11,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, REPORT_FILE, __
 from fsm_orchestrator.disk import archive, files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError, ReportError
-from fsm_orchestrator.model.execution import own_failure
+from fsm_orchestrator.model.unmeasured import own_failure
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger

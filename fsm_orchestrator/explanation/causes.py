@@ -1,11 +1,11 @@
-"""The causes of a run's standing, the first cause first, each with its evidence."""
+"""The causes of a run's standing, the first cause first, each with its facts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from fsm_orchestrator.explanation.evidence import Evidence, open_attempt_facts
+from fsm_orchestrator.explanation.attempt_facts import AttemptFacts, open_attempt_facts
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words
@@ -30,22 +30,22 @@ from fsm_orchestrator.vocabulary import (
 _SIGNAL_BASE: Final = 128
 
 
-def causes_of(view: InspectedRun, evidence: Evidence, now: StateNow) -> tuple[Cause, ...]:
+def causes_of(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> tuple[Cause, ...]:
     """Return the causes, the first cause first.
 
     Args:
         view: the run.
-        evidence: what its attempts have left.
+        attempt_facts: what its attempts have left.
         now: what has become of it since it was done.
     """
-    causes = tuple(_causes(view, evidence, now))
+    causes = tuple(_causes(view, attempt_facts, now))
     said = " ".join(cause.in_full for cause in causes)
     if view.trouble is None or view.trouble in said:
         return causes
     return (*causes, Cause(sentence=view.trouble, facts=()))
 
 
-def _causes(view: InspectedRun, evidence: Evidence, now: StateNow) -> Iterator[Cause]:
+def _causes(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Iterator[Cause]:
     match view.standing:
         case Standing.WORKING:
             yield _working(view)
@@ -54,11 +54,11 @@ def _causes(view: InspectedRun, evidence: Evidence, now: StateNow) -> Iterator[C
         case Standing.INTERRUPTED:
             yield _cut_short(view)
         case Standing.BLOCKED:
-            yield from _refusals(view, evidence.directory)
+            yield from _refusals(view, attempt_facts.directory)
         case Standing.FAILED | Standing.TIMEOUT:
-            yield from _failures(view, evidence)
+            yield from _failures(view, attempt_facts)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            yield from _done(view, evidence, now)
+            yield from _done(view, attempt_facts, now)
         case standing:
             assert_never(standing)
 
@@ -102,28 +102,28 @@ def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
         if decision.passed:
             continue
         sentence = (
-            f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
+            f"gate {decision.gate} refused: its signal is {decision.status}, and only"
             f" {gate.passing} passes"
         )
         facts = [Fact(name=FactName.REASON_CODE, value=decision.reason_code or "")]
         if decision.evidence is not None and decision.evidence.problem is not None:
             from fsm_orchestrator.explanation.evidence_remedies import evidence_facts  # noqa: PLC0415 - rare
 
-            sentence = f"gate {decision.gate.value} refused: {evidence_words(decision)}"
+            sentence = f"gate {decision.gate} refused: {evidence_words(decision)}"
             facts += evidence_facts(decision.evidence, directory)
         yield Cause(sentence=sentence, facts=tuple(facts))
     if not ran:
         yield Cause(sentence="nothing was started", facts=())
 
 
-def _failures(view: InspectedRun, evidence: Evidence) -> Iterator[Cause]:
+def _failures(view: InspectedRun, attempt_facts: AttemptFacts) -> Iterator[Cause]:
     report = view.report
     if report.was_asked_to_end:
         number = (report.exit_code or 0) - _SIGNAL_BASE
         yield Cause(sentence=f"the run was asked to end, by {signal_name(number)}", facts=())
     found = report.failures
     for execution in found:
-        yield _failure(execution, evidence)
+        yield _failure(execution, attempt_facts)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and (not found or last.trigger is Trigger.REWORK_REQUESTED):
         # Why it was not sent back once more; that it asked for it is said above.
@@ -131,7 +131,7 @@ def _failures(view: InspectedRun, evidence: Evidence) -> Iterator[Cause]:
         yield Cause(sentence=said, facts=())
 
 
-def _failure(execution: StageExecution, evidence: Evidence) -> Cause:
+def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
     problem = execution.problem
     cause = execution.status.value if problem is None else problem.cause
     if execution.attempt == 0:
@@ -141,18 +141,18 @@ def _failure(execution: StageExecution, evidence: Evidence) -> Cause:
     return Cause(
         sentence=sentence,
         details=() if problem is None else problem.details,
-        facts=evidence.of_end(execution),
+        facts=attempt_facts.of_end(execution),
     )
 
 
-def _done(view: InspectedRun, evidence: Evidence, now: StateNow) -> Iterator[Cause]:
+def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Iterator[Cause]:
     for sentence in now.wrong:
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:
             # What is wrong with the artifacts is said above, as it is now.
             if not (now.wrong and execution.operation is Operation.CLOSURE_VERIFY):
-                yield _failure(execution, evidence)
+                yield _failure(execution, attempt_facts)
     if view.standing is Standing.DONE and not now.wrong:
         yield Cause(sentence=_why_done(view), facts=())
 

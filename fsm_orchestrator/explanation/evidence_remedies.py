@@ -12,7 +12,7 @@ from fsm_orchestrator.model.evidence import EvidenceRecord
 
 REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.NOT_CONFIGURED: "give the gate a source in the config file: [gate.NAME]",
-    Problem.NOT_FOUND: "have the evidence made, or correct the path that the source names",
+    Problem.NOT_FOUND: "have the evidence made, or correct what the source names",
     Problem.NOT_STARTED: "correct the command of the gate, or make its program executable",
     Problem.TIMED_OUT: "raise the gate's timeout if that is justified, or make its check quick",
     Problem.EXIT_CODE: "read the log of the gate's command, and mend what it found",
@@ -24,7 +24,9 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.WRONG_SUBJECT: (
         "have the evidence made for what the run is about; if that has changed, start a new run"
     ),
-    Problem.UNBOUND: "declare what the run is about: --subject-git, --subject-file or [subject]",
+    Problem.UNBOUND: (
+        "declare what the run is about, in a new run: --subject-git, --subject-file or [subject]"
+    ),
     Problem.UNSIGNED: "have the evidence signed, by a key that signed_by names",
     Problem.BAD_SIGNATURE: "find out who changed the evidence after it was signed",
     Problem.UNKNOWN_SIGNER: "have it signed by somebody whom signed_by names, or add the signer",
@@ -32,10 +34,12 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.EXPIRED: "have the check made again: what it said has expired",
     Problem.TOO_OLD: "have the check made again: what it said is too old",
     Problem.NOTHING_CHECKED: "find out why nothing was tested: no test at all never passes",
-    Problem.CHECK_MISSING: "have the checks made that are missing",
+    Problem.CHECK_MISSING: "have the checks made, or the approvals given, that are missing",
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
-    Problem.CHECK_FAILED: "mend what the failing checks found",
-    Problem.ENGINE_ERROR: "install or mend the tool that the gate needs, which is named above",
+    Problem.CHECK_FAILED: "mend what the failing checks or the reviewers found",
+    Problem.ENGINE_ERROR: (
+        "do what is said above: a tool that the gate needs is missing or broken, or cannot say"
+    ),
 }
 
 

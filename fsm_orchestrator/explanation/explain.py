@@ -7,9 +7,9 @@ writes nothing.
 from __future__ import annotations
 
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
+from fsm_orchestrator.explanation.attempt_facts import AttemptFacts
 from fsm_orchestrator.explanation.causes import causes_of
 from fsm_orchestrator.explanation.changed_files import changed_files_of
-from fsm_orchestrator.explanation.evidence import Evidence
 from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
@@ -21,7 +21,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
     """Explain why a run stands where it does. `shown` is OUT as commands and paths name it."""
     report = view.report
     directory = f"{shown}/{ARCHIVE_DIRECTORY}/{report.run_id}" if view.is_archived else shown
-    evidence, now = Evidence(view, directory), state_now(view)
+    attempt_facts, now = AttemptFacts(view, directory), state_now(view)
     return Explanation(
         output_directory=str(view.directory),
         run_id=report.run_id,
@@ -34,10 +34,10 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         invocations=view.invocation_count,
         origin=report.origin,
         invocations_moved=report.invocations_moved,
-        causes=causes_of(view, evidence, now),
+        causes=causes_of(view, attempt_facts, now),
         next_step=next_step_of(view, shown, now),
         gates=explained_gates(view),
-        stages=explained_stages(view, evidence),
+        stages=explained_stages(view, attempt_facts),
         changed_files=changed_files_of(view),
         warnings=_warnings(view),
     )

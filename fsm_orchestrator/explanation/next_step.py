@@ -19,7 +19,6 @@ from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who_can_change
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.lost_values import LostValuesError
@@ -159,8 +158,8 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
     if view.report.terminal_state is Outcome.BLOCKED:
         for decision in view.report.gate_decisions:
             if _takes_signal(decision):
-                passing = GATE_RULES[decision.gate].passing
-                words += [f"--{decision.gate.value}-status", passing]
+                passing = checkpoint.lifecycle.gates[decision.gate].passing
+                words += [f"--{decision.gate}-status", passing]
                 settings["gates"][decision.gate] = passing
     for stage, field, limit in _raised_limits(view, checkpoint):
         given = StageGiven.model_validate({field: limit})

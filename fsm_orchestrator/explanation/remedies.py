@@ -97,7 +97,7 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
         case Standing.BLOCKED:
-            gates = [one.gate.value for one in report.gate_decisions if not one.passed]
+            gates = [one.gate for one in report.gate_decisions if not one.passed]
             return f"the people who answer for {listed(gates)}: the signal is theirs to give"
         case Standing.FAILED | Standing.TIMEOUT:
             return _who_failed(view)

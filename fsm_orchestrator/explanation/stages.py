@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fsm_orchestrator.explanation.evidence import Evidence, ending_sentence, open_attempt_facts
+from fsm_orchestrator.explanation.attempt_facts import (
+    AttemptFacts,
+    ending_sentence,
+    open_attempt_facts,
+)
 from fsm_orchestrator.explanation.explanation import ExplainedAttempt, ExplainedStage, StageFate
 from fsm_orchestrator.gates.in_force import GateInForce, gate_in_force
 from fsm_orchestrator.gates.judging import judge
@@ -16,36 +20,42 @@ def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
     """Return every gate with the decision in force, or with the one its kept signal implies."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
+    rules = view.report.gates
     if view.checkpoint is not None:
-        kept = judge(view.checkpoint.gate_signals)
+        rules = view.checkpoint.lifecycle.gates
+        kept = judge(rules, view.checkpoint.gate_signals)
         decisions = tuple(decided.get(one.gate, one) for one in kept)
-    return tuple(gate_in_force(one, is_judged=one.gate in decided) for one in decisions)
+    return tuple(gate_in_force(rules, one, is_judged=one.gate in decided) for one in decisions)
 
 
-def explained_stages(view: InspectedRun, evidence: Evidence) -> tuple[ExplainedStage, ...]:
+def explained_stages(view: InspectedRun, attempt_facts: AttemptFacts) -> tuple[ExplainedStage, ...]:
     """Return the stages of the lifecycle; if that is not known, those that have a record."""
     if view.checkpoint is not None:
         names = view.checkpoint.lifecycle.stages
     else:
         executions = [one for visit in view.invocations for one in visit.stage_executions]
         names = tuple(dict.fromkeys(one.stage for one in executions if one.attempt))
-    return tuple(_explained_stage(view, name, evidence) for name in names)
+    return tuple(_explained_stage(view, name, attempt_facts) for name in names)
 
 
-def _explained_stage(view: InspectedRun, stage: str, evidence: Evidence) -> ExplainedStage:
+def _explained_stage(view: InspectedRun, stage: str, attempt_facts: AttemptFacts) -> ExplainedStage:
     fate, because = _fate(view, stage)
     return ExplainedStage(
-        stage=stage, fate=fate, because=because, attempts=_attempts(view, stage, evidence)
+        stage=stage, fate=fate, because=because, attempts=_attempts(view, stage, attempt_facts)
     )
 
 
-def _attempts(view: InspectedRun, stage: str, evidence: Evidence) -> tuple[ExplainedAttempt, ...]:
+def _attempts(
+    view: InspectedRun, stage: str, attempt_facts: AttemptFacts
+) -> tuple[ExplainedAttempt, ...]:
     found = [
         ExplainedAttempt(
             invocation=visit.number,
             attempt=one.attempt,
             ending=ending_sentence(one),
-            facts=() if one.status is StageStatus.SKIPPED else evidence.of_all(one, visit.number),
+            facts=()
+            if one.status is StageStatus.SKIPPED
+            else attempt_facts.of_all(one, visit.number),
         )
         for visit in view.invocations
         for one in visit.stage_executions

@@ -1,8 +1,8 @@
 """The shape in which a gate is shown: its decision, and what would pass."""
 
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import GateDecision
 
 
@@ -14,7 +14,7 @@ class GateInForce(StrictModel):
     is_judged: bool = Field(description="Whether this invocation has judged the gate.")
 
 
-def gate_in_force(decision: GateDecision, *, is_judged: bool) -> GateInForce:
+def gate_in_force(rules: GateRules, decision: GateDecision, *, is_judged: bool) -> GateInForce:
     """Return a gate as it stands by a decision."""
-    passing = GATE_RULES[decision.gate].passing
+    passing = rules[decision.gate].passing
     return GateInForce(decision=decision, passing=passing, is_judged=is_judged)

@@ -126,8 +126,8 @@ def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
 def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
     """Return the states of both that differ."""
     changes = (
-        StateChange(name, tuple(_state_changes(old.states[name], state)))
-        for name, state in new.states.items()
+        StateChange(name, tuple(_state_changes(old, new, name)))
+        for name in new.states
         if name in old.states
     )
     return tuple(change for change in changes if change.changes)
@@ -190,13 +190,14 @@ def _as_bound(value: int | None) -> float:
     return float("inf") if value is None else value
 
 
-def _state_changes(old: State, new: State) -> Iterator[Change]:
+def _state_changes(old: Lifecycle, new: Lifecycle, name: str) -> Iterator[Change]:
+    was, is_ = old.states[name], new.states[name]
     for key in State.model_fields:
-        before, after = getattr(old, key), getattr(new, key)
+        before, after = getattr(was, key), getattr(is_, key)
         if key == "gates":
-            before, after = (state.judged_gates for state in (old, new))
-        if key == "effects" and old.kind is new.kind:
-            before, after = (state.effects is not False for state in (old, new))
+            before, after = old.judged_in(was), new.judged_in(is_)
+        if key == "effects" and was.kind is is_.kind:
+            before, after = (state.effects is not False for state in (was, is_))
         if before == after:
             continue
         if key != "retry":

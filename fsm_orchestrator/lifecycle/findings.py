@@ -27,6 +27,7 @@ class FindingKind(Enum):
     EVIDENCE_OUT_OF_PLACE = "key 'evidence' is for states of kind gate, not {kind}"
     NO_GATES = "key 'gates' is empty; leave it out to judge all of them"
     DUPLICATE_GATE = "duplicate {gate!r} in key 'gates'"
+    UNKNOWN_GATE = "key 'gates' lists {gate!r}, which is none of {known:and}{hint}"
     NO_OUTCOME = "key 'outcome' is missing; a terminal state says how the run ended"
     OUTCOME_OUT_OF_PLACE = "key 'outcome' is for states of kind terminal, not {kind}"
     KEY_OUT_OF_PLACE = "key {key!r} is for states of kind stage, not {kind}"

@@ -52,9 +52,7 @@ class Fact(NamedTuple):
 
 Facts = frozenset[Fact]
 
-GATE_FACTS: Final[Facts] = frozenset(
-    Fact(FactKind.GATE_PASSED, gate.value) for gate in MANDATORY_GATES
-)
+GATE_FACTS: Final[Facts] = frozenset(Fact(FactKind.GATE_PASSED, gate) for gate in MANDATORY_GATES)
 _CONDITION_FACTS: Final[Facts] = frozenset(
     Fact(FactKind.CONDITION_HOLDS, guard.value) for guard in Guard
 )
@@ -141,7 +139,7 @@ def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
     match (source.kind if source else None, edge.trigger):
         case (StateKind.GATE, Trigger.GATES_PASSED) if source:
             kinds = _GATE_KINDS if source.evidence else (FactKind.GATE_PASSED,)
-            gained |= {Fact(kind, gate.value) for kind in kinds for gate in source.judged_gates}
+            gained |= {Fact(kind, gate) for kind in kinds for gate in lifecycle.judged_in(source)}
         case (StateKind.STAGE, trigger):
             lost |= _CONDITION_FACTS  # the stage has run and may have changed anything
             if trigger is Trigger.STAGE_SUCCEEDED:

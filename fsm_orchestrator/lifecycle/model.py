@@ -9,14 +9,13 @@ from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
 from fsm_orchestrator.constants import CYCLES_MAX
-from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
+from fsm_orchestrator.model.base import GateName, SchemaVersion, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
-    Gate,
     GatesGuard,
     Guard,
     Outcome,
@@ -45,7 +44,7 @@ class NamedState(StrictModel):
         )
     )
     kind: StateKind = Field(description="The purpose of the state.")
-    gates: tuple[Gate, ...] | None = Field(
+    gates: tuple[GateName, ...] | None = Field(
         default=None,
         description=(
             "The gates that are judged here, only for a gate state; all of them by default."
@@ -91,11 +90,6 @@ class State(LimitFields, NamedState):
     def has_effects(self) -> bool:
         """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
         return self.kind is StateKind.STAGE and self.effects is not False
-
-    @property
-    def judged_gates(self) -> tuple[Gate, ...]:
-        """The gates of a gate state, in judging order; all of them unless the file names some."""
-        return tuple(gate for gate in MANDATORY_GATES if self.gates is None or gate in self.gates)
 
 
 class Transition(StrictModel):
@@ -181,6 +175,15 @@ class Lifecycle(StrictModel):
             for source in one.source
         )
 
+    @cached_property
+    def gates(self) -> GateRules:
+        """The gates of the runs that follow it, by name, in judging order."""
+        return MANDATORY_RULES
+
+    def judged_in(self, state: State) -> tuple[str, ...]:
+        """Return the gates of a gate state, in judging order; all unless the file names some."""
+        return tuple(gate for gate in self.gates if state.gates is None or gate in state.gates)
+
     def edges_from(self, source: str, trigger: Trigger) -> tuple[Edge, ...]:
         """Return the edges tried, in this order, when `trigger` happens in `source`."""
         return tuple(
@@ -224,7 +227,7 @@ class Lifecycle(StrictModel):
         states = [
             (
                 *state.model_dump(mode="json", exclude={"gates", "evidence", "effects"}).values(),
-                state.judged_gates,
+                self.judged_in(state),
             )
             for state in self.state
         ]
@@ -235,7 +238,7 @@ class Lifecycle(StrictModel):
         """The digest of what the proofs are about: `sha256` without what stages may take."""
         settings = {*LimitFields.model_fields, "gates", "evidence", "effects", "retry"}
         states = [
-            (*state.model_dump(mode="json", exclude=settings).values(), state.judged_gates)
+            (*state.model_dump(mode="json", exclude=settings).values(), self.judged_in(state))
             for state in self.state
         ]
         return self._digest_of(states)

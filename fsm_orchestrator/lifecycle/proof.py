@@ -13,14 +13,13 @@ from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
-    Gate,
     GatesGuard,
     Outcome,
     StateKind,
     Trigger,
 )
 
-Passed = frozenset[Gate]
+Passed = frozenset[str]
 
 
 def violations(lifecycle: Lifecycle) -> list[Finding]:
@@ -62,7 +61,7 @@ def unbound_gates(lifecycle: Lifecycle) -> list[Finding]:
     late = frozenset(
         gate
         for name in lifecycle.gates_after_stages
-        for gate in lifecycle.states[name].judged_gates
+        for gate in lifecycle.judged_in(lifecycle.states[name])
     )
     repeated: dict[str, Finding] = {}
     for (state, passed), walk in _ungated_walks(lifecycle, _guarded(lifecycle), late):
@@ -165,7 +164,7 @@ def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
     if edge.trigger is Trigger.RESUME:
         return frozenset()
     if edge.trigger is Trigger.GATES_PASSED and source and source.kind is StateKind.GATE:
-        return passed.union(source.judged_gates)
+        return passed.union(lifecycle.judged_in(source))
     return passed
 
 
@@ -182,5 +181,5 @@ def _done_states(lifecycle: Lifecycle) -> frozenset[str]:
     return frozenset(state.name for state in lifecycle.state if state.outcome is Outcome.DONE)
 
 
-def _missing(passed: Passed) -> tuple[Gate, ...]:
+def _missing(passed: Passed) -> tuple[str, ...]:
     return tuple(gate for gate in MANDATORY_GATES if gate not in passed)

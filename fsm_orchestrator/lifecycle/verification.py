@@ -15,7 +15,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import GatesGuard, Outcome
 
 PROVED: Final = (
     "no path to done without every mandatory gate passed in this invocation",
@@ -72,9 +72,9 @@ def _demands(lifecycle: Lifecycle) -> Iterator[str]:
         if lifecycle.states[name].outcome is Outcome.DONE
     ]
     by_evidence = [
-        gate.value
-        for gate in MANDATORY_GATES
-        if done and all(Fact(FactKind.GATE_BY_EVIDENCE, gate.value) in facts for facts in done)
+        gate
+        for gate in lifecycle.gates
+        if done and all(Fact(FactKind.GATE_BY_EVIDENCE, gate) in facts for facts in done)
     ]
     if by_evidence:
         yield f"no path to done without evidence for {listed(by_evidence)}: no typed signal passes"

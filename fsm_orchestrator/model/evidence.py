@@ -21,6 +21,7 @@ class SourceKind(StrEnum):
     COMMAND = "command"
     STATEMENT = "statement"
     JUNIT = "junit"
+    GITHUB = "github"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -28,6 +29,7 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.COMMAND: "by command",
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
+    SourceKind.GITHUB: "by GitHub",
 }
 
 

@@ -8,8 +8,7 @@ would be compiled from its text, at every start.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -289,67 +288,6 @@ def cycle_in(execution: StageExecution) -> int:
     return int(number) if re.fullmatch(r"[1-9][0-9]{0,8}", number) else 0
 
 
-_UNMEASURED: Final[Mapping[str, Any]] = {
-    "ending": None,
-    "start_problem": None,
-    "flaky": False,
-    "duration_ms": 0,
-    "artifacts_judged_ms": 0,
-    "exit_code": None,
-    "stderr_tail": "",
-    "postmortem": None,
-    "no_postmortem": None,
-    "leaked_count": 0,
-    "leaked_processes": (),
-    "resources": None,
-}
-"""The fields that say how a process went, where none was run."""
-
-
-def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
-    """Return the record of skipping a stage that `success` had completed."""
-    now = {"status": StageStatus.SKIPPED, "reason": reason, "started_at": at}
-    return success.model_copy(update={**_UNMEASURED, **now})
-
-
 def gone_wrong(problem: Problem | None) -> dict[str, Any]:
     """Return the fields of a stage execution that say what went wrong."""
     return {"error": None if problem is None else problem.sentence, "problem": problem}
-
-
-def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
-    """Return a failed stage execution of which nothing but its place and time is known."""
-    return StageExecution(
-        stage=stage,
-        attempt=attempt,
-        idempotency_key=key,
-        status=StageStatus.FAILED,
-        reason="",
-        error=None,
-        problem=None,
-        command="",
-        args=(),
-        env_keys=(),
-        cwd="",
-        started_at=at,
-        **_UNMEASURED,
-        signal=None,
-        missing_artifacts=(),
-        malformed_artifacts=(),
-        stale_artifacts=(),
-        artifacts=(),
-        stdout_log=None,
-        stderr_log=None,
-    )
-
-
-def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> StageExecution:
-    """Return the record of what the program itself failed to do."""
-    stage = operation.stage
-    return blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
-        update={
-            "reason": "the program's own work",
-            "command": operation.value,
-            **gone_wrong(Problem(cause=error, details=())),
-        }
-    )

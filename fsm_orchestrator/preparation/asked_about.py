@@ -16,10 +16,10 @@ from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.subject import resolved_at_start
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import EvidenceRecord, Subject, nothing_from
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.work import first_reached
-from fsm_orchestrator.vocabulary import Gate
 
 
 def subject_of(config: RunConfig) -> Subject | None:
@@ -56,10 +56,10 @@ def _words(subject: Subject) -> str:
 
 
 def expected(
-    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+    rules: GateRules, signals: Iterable[GateSignal], sources: Mapping[str, SourceModel]
 ) -> tuple[GateDecision, ...]:
     """Judge the gates as if every source passed, whatever a lifecycle demands of signals."""
-    return judge(signals, {gate: _hoped(one, None) for gate, one in sources.items()})
+    return judge(rules, signals, {gate: _hoped(one, None) for gate, one in sources.items()})
 
 
 def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
@@ -69,7 +69,7 @@ def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDe
     for state in states:
         reached = first_reached(checkpoint, state.name)
         found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
-    return judge(signals, found)
+    return judge(checkpoint.lifecycle.gates, signals, found)
 
 
 def _hoped(source: SourceModel, subject: Subject | None) -> EvidenceRecord:

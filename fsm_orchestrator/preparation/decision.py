@@ -24,7 +24,12 @@ from fsm_orchestrator.preparation.changes import (
     replaced_secrets,
 )
 from fsm_orchestrator.preparation.lost_values import stages_to_run
-from fsm_orchestrator.preparation.preparation import private_of, recorded, secret_values
+from fsm_orchestrator.preparation.preparation import (
+    private_of,
+    recorded,
+    secret_values,
+    with_known_gates,
+)
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import changed_artifacts, judge_kept
@@ -84,6 +89,7 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
     checkpoint = checkpoint.model_copy(
         update={"lifecycle": followed, "lifecycle_sha256": followed.sha256}
     )
+    config = with_known_gates(config, followed)
     kept = kept_settings(saved, config.stages)
     settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
     values = {**kept.secrets, **secret_values(settings)}
@@ -273,7 +279,7 @@ def refuse_contradiction(run: ResumableRun) -> None:
         given = config.gates.get(signal.gate, signal.status)
         if given != signal.status:
             raise UsageError(
-                f"the run is done with {signal.gate.value} {signal.status}; {given} contradicts it",
+                f"the run is done with {signal.gate} {signal.status}; {given} contradicts it",
                 remedy=remedy,
             )
     changed = dict(_contradictions(run))

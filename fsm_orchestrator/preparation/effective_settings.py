@@ -98,10 +98,10 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
     yield _setting(("lifecycle",), checkpoint.lifecycle.name, source)
     for signal in checkpoint.gate_signals:
         is_default = signal.source is GateSource.DEFAULT
-        source = None if is_default else origin("gates", signal.gate.value)
-        yield _setting(("gates", signal.gate.value), signal.status, source)
+        source = None if is_default else origin("gates", signal.gate)
+        yield _setting(("gates", signal.gate), signal.status, source)
     for gate, one in checkpoint.sources.items():
-        yield _setting(("gate", gate.value), one.words, origin("gate", gate.value))
+        yield _setting(("gate", gate), one.words, origin("gate", gate))
     about = None if checkpoint.subject is None else checkpoint.subject.lines
     yield _setting(("subject",), about, None if about is None else origin("subject"))
     for key, kept, default in (

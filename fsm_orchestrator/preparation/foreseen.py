@@ -23,7 +23,6 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
-    Gate,
     Guard,
     Outcome,
     StageStatus,
@@ -111,7 +110,7 @@ def _fact_in(
     match state.kind:
         case StateKind.GATE:
             decisions = preparation.decisions_in(state)
-            do_pass = have_passed(decisions, state.judged_gates)
+            do_pass = have_passed(decisions, preparation.checkpoint.lifecycle.judged_in(state))
             return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
         case StateKind.STAGE:
             failure = failures.get(state.name)
@@ -134,7 +133,9 @@ def _is_open(preparation: Preparation, edge: Edge, taken: Counter[Edge]) -> bool
 def _holds(preparation: Preparation, guard: Guard) -> bool:
     match guard:
         case Guard.GATES_HOLD:
-            return have_passed(preparation.expected_decisions, Gate)
+            return have_passed(
+                preparation.expected_decisions, preparation.checkpoint.lifecycle.gates
+            )
         case Guard.ARTIFACTS_INTACT:
             changes = preparation.kept_changes.values()
             return not any(

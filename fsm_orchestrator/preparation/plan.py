@@ -132,7 +132,10 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
-        gates=tuple(gate_in_force(decision, is_judged=False) for decision in decisions),
+        gates=tuple(
+            gate_in_force(checkpoint.lifecycle.gates, decision, is_judged=False)
+            for decision in decisions
+        ),
         stages=tuple(
             _planned_stage(preparation, stage, foresight) for stage in checkpoint.lifecycle.stages
         ),

@@ -22,8 +22,9 @@ from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secret
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationRecord,
@@ -43,7 +44,6 @@ from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
     MANDATORY_GATES,
     ExecutionMode,
-    Gate,
     GatesGuard,
     InputKind,
     StateKind,
@@ -135,7 +135,7 @@ class Preparation(NamedTuple):
         """Return the decisions of the gates in gate states, where every source passes."""
         checkpoint = self.checkpoint
         if not checkpoint.sources and not checkpoint.lifecycle.demands_of_signals:
-            return judge(checkpoint.gate_signals)
+            return judge(checkpoint.lifecycle.gates, checkpoint.gate_signals)
         from fsm_orchestrator.preparation.asked_about import expected_in  # noqa: PLC0415 - rare
 
         return expected_in(states, checkpoint)
@@ -148,14 +148,27 @@ class Preparation(NamedTuple):
 
 
 def expected_decisions(
-    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+    rules: GateRules, signals: Iterable[GateSignal], sources: Mapping[str, SourceModel]
 ) -> tuple[GateDecision, ...]:
     """Judge the gates as if every source passed, asking none."""
     if not sources:
-        return judge(signals)
+        return judge(rules, signals)
     from fsm_orchestrator.preparation.asked_about import expected  # noqa: PLC0415 - rare
 
-    return expected(signals, sources)
+    return expected(rules, signals, sources)
+
+
+def with_known_gates(config: RunConfig, lifecycle: Lifecycle) -> RunConfig:
+    """Return a configuration that speaks only of gates that the lifecycle has.
+
+    Raises:
+        UsageError: it speaks of another one, or of a value that a gate does not know.
+    """
+    if not config.has_other_gates:
+        return config
+    from fsm_orchestrator.config.gates_given import settled_gates  # noqa: PLC0415 - rare
+
+    return settled_gates(config, lifecycle)
 
 
 def new_invocation(

@@ -39,6 +39,7 @@ from fsm_orchestrator.preparation.preparation import (
     secret_keys,
     secret_values,
     setting_warnings,
+    with_known_gates,
 )
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -131,6 +132,7 @@ def prepare_run(
         )
     clock = clock_of(config)
     declared = named_lifecycle(config)
+    config = with_known_gates(config, declared)
     run_id = _run_id(config, clock)
     settings = given_settings(config, declared, {}, run_id)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
@@ -164,7 +166,10 @@ def prepare_run(
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(
-            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1, masker)
+            declared.gates,
+            config.gates,
+            sources=config.gate_sources,
+            now=signal_given(config, clock, 1, masker),
         ),
         sources=dict(config.sources),
         subject=subject,

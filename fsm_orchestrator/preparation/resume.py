@@ -132,9 +132,10 @@ def _not_in(
 def _may_reach_stages(run: ResumableRun) -> bool:
     """Return whether a stage can be run: not where the gates before them all refuse."""
     config, checkpoint = run.config, run.checkpoint
-    signals = signals_in_force(config.gates, checkpoint.gate_signals, config.gate_sources)
+    gates = checkpoint.lifecycle.gates
+    signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
     guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-    decisions = expected_decisions(signals, {**checkpoint.sources, **config.sources})
+    decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
     return not guards_stages or have_passed(decisions, MANDATORY_GATES)
 
 
@@ -258,7 +259,10 @@ def _prepare_continuation(
     settled = found.attempt_unseen()
     number = found.invocation.last_number + 1
     given_now = signal_given(config, clock, number, run.masker)
-    signals = signals_in_force(config.gates, found.gate_signals, config.gate_sources, given_now)
+    gates = found.lifecycle.gates
+    signals = signals_in_force(
+        gates, config.gates, found.gate_signals, config.gate_sources, given_now
+    )
     origins = origins_of(config, found.origins, number, (run.kept.stages, run.settings))
     to_run = _to_run(run, decision.rerun)
     invocation = new_invocation(
@@ -271,7 +275,7 @@ def _prepare_continuation(
                 *_report_warnings(run),
                 *decision.warnings,
                 *_input_warnings(run),
-                *outlived_signals(signals, to_run, origins, clock),
+                *outlived_signals(gates, signals, to_run, origins, clock),
                 *attempt_warnings(run, settled, to_run),
             )
         ),

@@ -13,6 +13,7 @@ from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
     Count,
+    GateName,
     Many,
     RunId,
     SchemaVersion,
@@ -22,26 +23,17 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap
-from fsm_orchestrator.model.execution import (
-    AttemptRecord,
-    StageExecution,
-    blank,
-    cycle_in,
-    gone_wrong,
-    idempotency_key,
-)
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
-from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
-from fsm_orchestrator.stages.output_files import log_names
-from fsm_orchestrator.vocabulary import Gate, OnLeak, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
@@ -86,7 +78,7 @@ class Checkpoint(StrictModel):
     gate_signals: Annotated[tuple[GateSignal, ...], Many] = Field(
         description="The signal of each gate, in judging order."
     )
-    sources: dict[Gate, SourceModel] = Field(
+    sources: dict[GateName, SourceModel] = Field(
         description="The source of each gate's evidence, where it has one."
     )
     subject: Subject | None = Field(
@@ -302,7 +294,10 @@ class Checkpoint(StrictModel):
         """End the open attempt, if there is one, as one whose end nobody saw."""
         if self.open_attempt is None:
             return self
-        execution = self._interrupted(self.open_attempt, error)
+        from fsm_orchestrator.record.unseen import interrupted  # noqa: PLC0415 - rare
+
+        settings = self.stages.get(self.open_attempt.stage)
+        execution = interrupted(self.run_id, self.open_attempt, settings, error)
         return self.attempt_ended(execution.model_copy(update={"no_postmortem": no_postmortem}))
 
     @property
@@ -337,25 +332,3 @@ class Checkpoint(StrictModel):
 
     def _in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
         return tuple(one for one in self.completions if one.stage not in stages)
-
-    def _interrupted(self, attempt: AttemptRecord, error: str) -> StageExecution:
-        settings = self.stages.get(attempt.stage)
-        stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
-        return blank(
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            key=idempotency_key(self.run_id, attempt.stage, attempt.cycle),
-            at=attempt.started_at,
-        ).model_copy(
-            update={
-                "status": StageStatus.INTERRUPTED,
-                "reason": attempt.reason,
-                **gone_wrong(Problem(cause=error, details=())),
-                "command": "" if settings is None else settings.command,
-                "args": () if settings is None else settings.args,
-                "env_keys": () if settings is None else settings.variable_names,
-                "cwd": "" if settings is None else settings.cwd,
-                "stdout_log": stdout_log,
-                "stderr_log": stderr_log,
-            }
-        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model.execution import Artifact, StageExecution, own_failure
+from fsm_orchestrator.model.execution import Artifact, StageExecution
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.secrets.masking import Masker
@@ -99,11 +99,7 @@ def judge_kept(
     Raises:
         JudgingCutShortError: `may_go_on` said no.
     """
-    masked = _unknown_artifacts(settings)
-    paths = tuple(one for one in settings.expected_artifacts if one not in masked)
-    verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
-    unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in masked)
-    return verdict._replace(missing=(*verdict.missing, *unknown))
+    return _judge([settings], known, may_go_on)
 
 
 def judge_artifacts(
@@ -120,13 +116,19 @@ def judge_artifacts(
         JudgingCutShortError: `may_go_on` said no.
     """
     stages = [_known_of(one, settings) for one in checkpoint.completions]
+    known = [one for completion in checkpoint.completions for one in completion.artifacts]
+    verdict = _judge(stages, known, may_go_on)
+    return WorkVerdict(verdict, changed_artifacts(checkpoint, verdict, settings))
+
+
+def _judge(
+    stages: Sequence[StageSettings], known: Collection[Artifact], may_go_on: MayGoOn
+) -> ArtifactsVerdict:
     masked = [path for one in stages for path in _unknown_artifacts(one)]
     paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    known = [one for completion in checkpoint.completions for one in completion.artifacts]
     verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
-    verdict = verdict._replace(missing=(*verdict.missing, *unknown))
-    return WorkVerdict(verdict, changed_artifacts(checkpoint, verdict, settings))
+    return verdict._replace(missing=(*verdict.missing, *unknown))
 
 
 def maker_of(
@@ -182,6 +184,8 @@ def refused_execution(
     run_id: str, verdict: WorkVerdict, masker: Masker, *, at: str
 ) -> StageExecution:
     """Return the record that a run may not be closed for its artifacts."""
+    from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
+
     failure = own_failure(
         run_id,
         Operation.CLOSURE_VERIFY,

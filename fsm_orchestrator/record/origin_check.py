@@ -16,7 +16,6 @@ from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     GateSource,
     InputKind,
     OnLeak,
@@ -35,8 +34,8 @@ def origin_problems(checkpoint: Checkpoint) -> Iterator[str]:
     origins, latest = checkpoint.origins, checkpoint.invocation.number
     known = {
         *_RUN_KEYS,
-        *(f"gates.{gate.value}" for gate in MANDATORY_GATES),
-        *(f"gate.{gate.value}" for gate in MANDATORY_GATES),
+        *(f"gates.{gate}" for gate in checkpoint.lifecycle.gates),
+        *(f"gate.{gate}" for gate in checkpoint.lifecycle.gates),
         "subject",
         *(f"stage.{stage}.{key}" for stage in checkpoint.lifecycle.stages for key in _STAGE_KEYS),
     }
@@ -94,11 +93,11 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
         yield "origins.by_setting: does not say what gave on_leak"
     if ("subject" in given) is not (checkpoint.subject is not None):
         yield "origins.by_setting: does not fit the subject"
-    for gate in MANDATORY_GATES:
-        if (f"gate.{gate.value}" in given) is not (gate in checkpoint.sources):
-            yield f"origins.by_setting: does not fit the source of {gate.value}"
+    for gate in checkpoint.lifecycle.gates:
+        if (f"gate.{gate}" in given) is not (gate in checkpoint.sources):
+            yield f"origins.by_setting: does not fit the source of {gate}"
     for signal in checkpoint.gate_signals:
-        key = f"gates.{signal.gate.value}"
+        key = f"gates.{signal.gate}"
         origin = given.get(key)
         if _invocation_of(signal.given) != _invocation_of(origin):
             yield f"origins.by_setting: {key} was not given to the invocation of its signal"

@@ -15,6 +15,7 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationOrigin,
@@ -25,7 +26,6 @@ from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     Containment,
     ExecutionMode,
     ExitCode,
@@ -136,6 +136,11 @@ class Report(StrictModel):
     )
 
     @property
+    def gates(self) -> GateRules:
+        """The gates of its lifecycle by name, in judging order."""
+        return MANDATORY_RULES
+
+    @property
     def latest(self) -> InvocationRecord:
         """The invocation that the report is about, in the shape of the earlier ones.
 
@@ -197,7 +202,9 @@ def build_report(
         run_id=checkpoint.run_id,
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
-        closure_ready=is_done and artifacts_intact and have_passed(decisions, MANDATORY_GATES),
+        closure_ready=(
+            is_done and artifacts_intact and have_passed(decisions, checkpoint.lifecycle.gates)
+        ),
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),

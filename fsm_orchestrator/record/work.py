@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.closure import ChangedArtifact
-from fsm_orchestrator.vocabulary import Gate
 
 
 def work_for(
     checkpoint: Checkpoint,
-    gate: Gate,
+    gate: str,
     mask: Callable[[str], str],
     changed: Callable[[], Iterable[ChangedArtifact]],
 ) -> tuple[SubjectEntry, ...]:
@@ -22,7 +21,7 @@ def work_for(
     """
     lifecycle = checkpoint.lifecycle
     follows = any(
-        gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+        gate in lifecycle.judged_in(lifecycle.states[name]) for name in lifecycle.gates_after_stages
     )
     if not follows:
         return ()

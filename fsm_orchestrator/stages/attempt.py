@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.clock import Clock, timestamp
+from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
@@ -59,7 +58,6 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs, postmortem_name
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
-from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
@@ -191,33 +189,11 @@ class Attempt:
         self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
     ) -> None:
         """Write the black box: what its processes are doing."""
-        from fsm_orchestrator.processes.postmortem import Postmortem, summary  # noqa: PLC0415 - rare
-        from fsm_orchestrator.processes.snapshots import collect  # noqa: PLC0415 - rare
+        from fsm_orchestrator.stages import black_box  # noqa: PLC0415 - rare
 
-        at, stdout_tail, stderr_tail = self.clock.now(), self._tail(0), self._tail(1)
-        is_fixed, problem = self.clock.is_fixed, problem_of(stopped)
-        found, is_complete = collect(processes, self.masker)
-        black_box = Postmortem(
-            schema_version=1,
-            run_id=self.run_id,
-            stage=self.record.stage,
-            attempt=self.record.attempt,
-            at=timestamp(at),
-            why="" if problem is None else problem.cause,
-            is_complete=is_complete,
-            processes=found,
-            silent_seconds=None if is_fixed else round(silent_seconds, 3),
-            stdout_tail=stdout_tail,
-            stderr_tail=stderr_tail,
+        self._black_box = black_box.write(
+            self, stopped, processes, silent_seconds, (self._tail(0), self._tail(1))
         )
-        name = Path(postmortem_name(self.record.stage, self.record.attempt))
-        data = (escaped(black_box.model_dump_json(indent=2)) + "\n").encode()
-        with (
-            files.recording(Operation.LOGS_PERSIST, self.output_directory / name),
-            files.below(self.home, LOGS_DIRECTORY) as logs,
-        ):
-            files.replace_file(logs.path / name.name, data, mode=0o600, within=logs)
-        self._black_box = "" if is_fixed else summary(black_box)
 
     def _command(self) -> Command:
         stdout, stderr = self._outputs

@@ -191,6 +191,32 @@ def test_loading_the_package_looks_at_nothing_that_differs_between_commands() ->
     assert found.stdout.splitlines() == [str(len(there) - len(["__init__", "__main__"]))]
 
 
+READ_WITHOUT_BUILDING = """
+import sys
+from tests.support import fork_server
+fork_server.load()
+from fsm_orchestrator.model import lazily, parsed
+parsed._built = parsed._made = None
+from fsm_orchestrator.cli.main import run_command_line
+codes = {run_command_line([*words, "out"]) for words in (["explain", "--json"], ["status"])}
+assert codes == {0}, codes
+assert lazily._adapter_of.cache_info().currsize >= 4
+"""
+
+
+def test_no_forked_command_builds_what_reads_models(finished: Path) -> None:
+    """The server has built it: it takes longer than most commands."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ_WITHOUT_BUILDING],
+        cwd=finished,
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2])),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 NOW: Final = r" ago|this page|, for \d"
 """What a line holds that tells when the command was run."""
 READERS: Final = (

@@ -72,15 +72,15 @@ REFUSED = {
     "the executor repeats without a review": (
         reworked("executor"),
         (
-            "state 'executor': can be entered again, by a loop, before gate review passed once more in"
-            f" this invocation: {TO_EXECUTOR} --rework_requested--> executor"
+            "state 'executor': can be entered again, by a loop, before gate review passed once more"
+            f" in this invocation: {TO_EXECUTOR} --rework_requested--> executor"
         ),
     ),
     "a review is typed before there is a plan": (
         edited((GUARD, f"{GUARD}\naccepts_early_signals = true")),
         (
-            "state 'approving': comes after 'manager' and is passed by signals that were typed before"
-            " it (accepts_early_signals), so it is bound to no artifact of it:"
+            "state 'approving': comes after 'manager' and is passed by signals that were typed"
+            " before it (accepts_early_signals), so it is bound to no artifact of it:"
             f" {TO_MANAGER} --stage_succeeded--> approving"
         ),
     ),

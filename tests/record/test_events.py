@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from fsm_orchestrator.model.execution import own_failure
+from fsm_orchestrator.model.unmeasured import own_failure
 from fsm_orchestrator.record.events import (
     AttemptInterrupted,
     EventLine,

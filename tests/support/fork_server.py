@@ -23,8 +23,9 @@ import signal
 import socket
 import sys
 import time
+import typing
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 PACKAGE: Final = "fsm_orchestrator"
@@ -68,14 +69,26 @@ def load() -> None:
 
 
 def complete_models() -> None:
-    """Build the validators that pydantic would build when each is first used."""
-    from pydantic import BaseModel  # noqa: PLC0415
+    """Build what is built when a model is first made, read or written."""
+    from fsm_orchestrator.model import accepting, lazily, parsed  # noqa: PLC0415
+    from fsm_orchestrator.model.declared import Model  # noqa: PLC0415
 
-    models = [BaseModel]
+    models = Model.__subclasses__()
     for model in models:
         models += model.__subclasses__()
-        if model.__module__.startswith(PACKAGE):
-            model.model_rebuild()  # nothing, where it is complete
+        parsed.parser_of(model)
+        parsed.serializer_of(model)
+        accepting._plan_of(model, from_json=False)
+        for declaration in model.model_fields.values():
+            for lazy in lazy_types(declaration.annotation, lazily.Lazily):
+                lazily._adapter_of(lazy)
+
+
+def lazy_types(annotation: Any, kind: type) -> Iterator[Any]:
+    """Yield the notes of a kind anywhere in an annotation."""
+    yield from (one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, kind))
+    for part in typing.get_args(annotation):
+        yield from lazy_types(part, kind)
 
 
 def load_keeper() -> None:

@@ -39,7 +39,10 @@ from fsm_orchestrator.processes.keeper_pool import KeeperPool
 from fsm_orchestrator.processes.observing import Observer, OutputReader
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.record.report import Report
-from tests.sweeps.faults import OUT, SOAK, Desk, Scenario, Scene, Tree, mend, read_tree
+from tests.support.soak import SOAK
+from tests.sweeps.desk import OUT, Desk, Scene, Tree, read_tree
+from tests.sweeps.mending import mend
+from tests.sweeps.scenarios import Scenario
 
 POINTS_MAX: Final = 500
 STRIDE: Final = 1 if SOAK else 3

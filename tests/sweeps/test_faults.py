@@ -27,6 +27,8 @@ from fsm_orchestrator.record import moving_out
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Outcome
 from tests.support.patience import PATIENCE_SECONDS
+from tests.sweeps.desk import OUT, Desk, Scene, Tree, read_tree
+from tests.sweeps.disk_facts import own_failures
 from tests.sweeps.fault_disk import (
     POINTS_MAX,
     STRIDE,
@@ -40,23 +42,10 @@ from tests.sweeps.fault_disk import (
     through,
     undisturbed,
 )
-from tests.sweeps.faults import (
-    KEPT_MAX,
-    KEPT_MIN,
-    OUT,
-    SCENARIOS,
-    Desk,
-    Scenario,
-    Scene,
-    Tree,
-    assert_truth,
-    at,
-    normalised,
-    own_failures,
-    read_tree,
-    whole,
-)
 from tests.sweeps.histories import checkpoint_in
+from tests.sweeps.mending import at, normalised
+from tests.sweeps.scenarios import KEPT_MAX, KEPT_MIN, SCENARIOS, Scenario, whole
+from tests.sweeps.truths import assert_truth
 
 # The sweeps
 

@@ -29,18 +29,11 @@ from fsm_orchestrator.record.earlier import KEPT_MAX
 from fsm_orchestrator.record.report import Report
 from tests.support.command import CHECKPOINT, COMMAND, environment
 from tests.support.patience import PATIENCE_SECONDS
-from tests.sweeps.faults import (
-    EARLIER,
-    SOAK,
-    Desk,
-    Scenario,
-    Scene,
-    assert_truth,
-    at,
-    failing,
-    mend,
-    whole,
-)
+from tests.support.soak import SOAK
+from tests.sweeps.desk import EARLIER, Desk, Scene
+from tests.sweeps.mending import at, mend
+from tests.sweeps.scenarios import Scenario, failing, whole
+from tests.sweeps.truths import assert_truth
 
 GONE_SECONDS_MAX: Final = 1.0
 RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
@@ -106,7 +99,7 @@ def command_line(config: RunConfig) -> list[str]:
     words += ["--resume"] if config.resume else []
     words += ["--run-id", config.run_id] if config.run_id else []
     for gate, status in config.gates.items():
-        words += [f"--{gate.value}-status", status]
+        words += [f"--{gate}-status", status]
     for stage, given in config.stages.items():
         words += [f"--{stage}-bin", str(given.bin)]
         for argument in given.args or ():

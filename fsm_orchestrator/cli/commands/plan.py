@@ -25,7 +25,6 @@ from fsm_orchestrator.explanation.gate_table import (
     kept_signal_lines,
 )
 from fsm_orchestrator.gates.in_force import GateInForce
-from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refuse_unwritable
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
@@ -136,10 +135,10 @@ class _View:
         """Yield the gates: those that pass in one line, unless all is to be shown."""
         decisions = [gate.decision for gate in plan.gates]
         if self._in_full:
-            yield from map(Line, columns([GATE_COLUMNS, *map(_planned_row, decisions)]))
+            yield from map(Line, columns([GATE_COLUMNS, *map(_planned_row, plan.gates)]))
         else:
             passed = [
-                f"{one.gate.value} {one.status}"
+                f"{one.gate} {one.status}"
                 for one in decisions
                 if one.passed and one.source is not GateSource.EVIDENCE
             ]
@@ -147,7 +146,7 @@ class _View:
                 yield Line(f"gates passed: {', '.join(passed)}", Mark.GOOD)
             for one in plan.gates:
                 if not one.decision.passed:
-                    row = gate_row(one.decision)
+                    row = gate_row(one.decision, one.passing)
                     yield Line(
                         f"gate {row.gate} refused: {row.signal} ({row.source}), and only"
                         f" {row.passes} passes",
@@ -155,7 +154,7 @@ class _View:
                     )
         for decision in decisions:
             if decision.evidence is not None:
-                said = f"gate {decision.gate.value}: {decision.evidence.detail}"
+                said = f"gate {decision.gate}: {decision.evidence.detail}"
                 yield from self._said(said, indent="")
         for sentence in kept_signal_lines(decisions, plan.as_of):
             yield from self._said(sentence)
@@ -219,15 +218,15 @@ class _View:
             words, title = _passing(argv, refused), "once the real checks pass:"
             in_file = [one for one in refused if one.decision.source is GateSource.CONFIG]
             if in_file:
-                said = listed([f'{one.decision.gate.value} = "{one.passing}"' for one in in_file])
+                said = listed([f'{one.decision.gate} = "{one.passing}"' for one in in_file])
                 title = f"once the real checks pass, and the config file says {said}:"
         yield from self._said(title)
         yield from map(Line, command_lines((PRODUCT, *words), "    ", self._width))
 
 
-def _planned_row(decision: GateDecision) -> GateRow:
+def _planned_row(gate: GateInForce) -> GateRow:
     """Return the row of a gate; of a source that would be asked nobody knows what it says."""
-    row = gate_row(decision)
+    row, decision = gate_row(gate.decision, gate.passing), gate.decision
     is_asked = decision.source is GateSource.EVIDENCE and decision.passed
     return row._replace(signal="?", verdict="to be asked") if is_asked else row
 
@@ -266,7 +265,7 @@ def _passing(argv: Sequence[str], refused: Sequence[GateInForce]) -> list[str]:
     """
     asked = {GateSource.CONFIG, GateSource.EVIDENCE}
     given = [one for one in refused if one.decision.source not in asked]
-    options = {f"--{one.decision.gate.value}-status": one.passing for one in given}
+    options = {f"--{one.decision.gate}-status": one.passing for one in given}
     command, *rest = without_options(argv, options)
     signals = [word for pair in options.items() for word in pair]
     # Options may stand anywhere but behind `--`.

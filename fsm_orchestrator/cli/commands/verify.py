@@ -19,7 +19,7 @@ from fsm_orchestrator.lifecycle.reading import read
 from fsm_orchestrator.lifecycle.source import shipped_names
 from fsm_orchestrator.lifecycle.verification import claimed, proved, verify
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
+from fsm_orchestrator.vocabulary import ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
 """The name or path that the operator gave, the lifecycle, and its findings."""
@@ -140,7 +140,7 @@ def _gates(lifecycle: Lifecycle) -> list[str]:
     """Return the gates that any of its states judges, in judging order."""
     states = [state for state in lifecycle.state if state.kind is StateKind.GATE]
     return [
-        gate.value
-        for gate in MANDATORY_GATES
-        if any(gate in state.judged_gates for state in states)
+        gate
+        for gate in lifecycle.gates
+        if any(gate in lifecycle.judged_in(state) for state in states)
     ]

@@ -78,7 +78,9 @@ Example:
     "gates": """Ask the sources of all gates, as a run would, and show what they say.
 
 For the run in OUT, or for one that a config file would make. Starts no stage, writes nothing, and
-takes no lock. Of a command that refuses, what it printed last is shown.
+takes no lock. Of a command that refuses, what it printed last is shown. With --watch they are asked
+again until every gate is decided: what is not found, missing or pending is awaited. On a terminal
+the table is redrawn, elsewhere each change is a line; with --json there is one document at the end.
 
 \b
 Exit codes:

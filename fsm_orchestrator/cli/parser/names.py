@@ -39,7 +39,7 @@ COMMAND_GROUPS: Final = {
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
-GATE_PARAMETERS: Final = {f"gate_{gate.value}": gate for gate in Gate}
+GATE_PARAMETERS: Final = {f"gate_{gate.value}": gate.value for gate in Gate}
 """The gates, by the parser's name for the option that gives a signal."""
 VALUE_OPTIONS: Final = frozenset(
     {

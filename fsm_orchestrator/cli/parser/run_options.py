@@ -25,7 +25,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     parameter_type,
 )
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.stage_options import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
@@ -85,11 +85,12 @@ def _gate_options() -> list[click.Parameter]:
     return [
         Once(
             "Gates (all three must pass before anything runs)",
-            (f"--{gate.value}-status", parameter),
-            type=Word(GATE_RULES[gate].values),
-            help=f"Passes: {GATE_RULES[gate].passing}. Not given: {GATE_RULES[gate].default}.",
+            (f"--{gate}-status", parameter),
+            type=Word(rule.values),
+            help=f"Passes: {rule.passing}. Not given: {rule.default}.",
         )
         for parameter, gate in GATE_PARAMETERS.items()
+        for rule in (MANDATORY_RULES[gate],)
     ]
 
 

@@ -20,6 +20,7 @@ from fsm_orchestrator.model.evidence import (
     Subject,
     SubjectEntry,
 )
+from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, measured
 
@@ -92,12 +93,13 @@ class Tools:
     """What sources work with.
 
     Attributes:
+        rule: the gate that is asked for.
         number: of the evidence, from 1 for each gate; it names files.
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
     """
 
-    gate: str
+    rule: GateRule
     number: int
     run_id: str
     output_directory: Path
@@ -105,6 +107,11 @@ class Tools:
     runner: ProcessRunner
     now: datetime
     mask: Callable[[str], str]
+
+    @property
+    def gate(self) -> str:
+        """The name of the gate."""
+        return self.rule.name
 
 
 class SourceModel(StrictModel):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Final, Self, assert_never
+from typing import Annotated, Final, Self
 
 from fsm_orchestrator.constants import (
     DEFAULT_KILL_GRACE_MS,
@@ -29,21 +29,11 @@ from fsm_orchestrator.gates.sources.base import (
     Word,
     answer,
 )
+from fsm_orchestrator.gates.sources.helper import SilentWatch, last_words, problem_with_end
 from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.declared import Field, model_validator
-from fsm_orchestrator.model.endings import (
-    Exited,
-    Interrupted,
-    Lost,
-    NotSpawned,
-    OutputExceeded,
-    ProcessEnd,
-    Signaled,
-    TimedOut,
-    WentQuiet,
-    problem_of,
-)
+from fsm_orchestrator.model.endings import Exited, Interrupted, ProcessEnd
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     SourceKind,
@@ -53,11 +43,10 @@ from fsm_orchestrator.model.evidence import (
 )
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.vocabulary import Gate, Operation
+from fsm_orchestrator.vocabulary import Operation
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
-TAIL_BYTES: Final = 4096
 
 
 class Reads(StrEnum):
@@ -133,24 +122,6 @@ class CommandSource(StatementTerms):
         return self.recheck
 
 
-class _Watch:
-    """Looks on while the command runs, and says nothing."""
-
-    def started(self, pid: int, /) -> None:
-        """Note nothing."""
-
-    def slow(self, elapsed_ms: int) -> None:
-        """Note nothing."""
-
-    def suspended(self, paused_ms: int) -> None:
-        """Note nothing."""
-
-    def ending(
-        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
-    ) -> None:
-        """Note nothing."""
-
-
 @dataclass(frozen=True)
 class _Command:
     """One run of the command."""
@@ -170,14 +141,14 @@ class _Command:
                 output_limit_bytes=given.output_limit,
             )
             report = self.tools.runner.run(
-                self._command(subject, work, stdout, stderr), limits, _Watch()
+                self._command(subject, work, stdout, stderr), limits, SilentWatch()
             )
             if isinstance(report.end, Interrupted):
                 raise AskedToEndError
             printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
-            said = "" if log is not None else _last_words(stdout) + _last_words(stderr)
+            said = "" if log is not None else last_words(stdout) + last_words(stderr)
         record = record.model_copy(update={"log": log})
-        problem, detail = _problem(report.end)
+        problem, detail = problem_with_end(report.end)
         if report.survivors:
             pids = ", ".join(map(str, report.survivors))
             problem, detail = EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
@@ -185,7 +156,7 @@ class _Command:
             bound = () if subject is None else (*subject.entries, *work)
             raw = self._document(report.end, detail)
             return Evidence(raw, answer(record, problem, detail, subject=bound), said)
-        about = About(Gate(self.tools.gate), subject, work, self.tools.now)
+        about = About(self.tools.rule, subject, work, self.tools.now)
         return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
@@ -244,33 +215,3 @@ class _Command:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-
-
-def _last_words(descriptor: int) -> str:
-    size_bytes = os.fstat(descriptor).st_size
-    return os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES)).decode(
-        errors="replace"
-    )
-
-
-def _problem(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:
-    """Return what the end of a command means for its gate, and the sentence of it."""
-    problem = problem_of(end)
-    said = "it exited with 0" if problem is None else problem.sentence
-    match end:
-        case Exited(code=0):
-            return None, said
-        case Exited():
-            return EvidenceProblem.EXIT_CODE, said
-        case Signaled() | Lost():
-            return EvidenceProblem.KILLED, said
-        case TimedOut() | WentQuiet():
-            return EvidenceProblem.TIMED_OUT, said
-        case OutputExceeded():
-            return EvidenceProblem.OUTPUT_LIMIT, said
-        case NotSpawned():
-            return EvidenceProblem.NOT_STARTED, said
-        case Interrupted():
-            raise AskedToEndError
-        case _:
-            assert_never(end)

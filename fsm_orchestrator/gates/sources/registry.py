@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.sources.command import CommandSource
+from fsm_orchestrator.gates.sources.github import GitHubSource
 from fsm_orchestrator.gates.sources.junit import JUnitSource
 from fsm_orchestrator.gates.sources.statement import StatementSource
 
@@ -17,6 +18,7 @@ SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "command": CommandSource,
     "statement": StatementSource,
     "junit": JUnitSource,
+    "github": GitHubSource,
 }
 """Every source by the key that names its kind."""
 

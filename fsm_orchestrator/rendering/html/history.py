@@ -59,7 +59,7 @@ def _deeds(record: InvocationRecord) -> Iterator[str]:
     if record.repeats is not None:
         count, last = record.repeats.count, record.repeats.last_started_at
         yield f"repeated {counted(count, 'time')}, up to {record.last_number} at {last}"
-    refused = [one.gate.value for one in record.gate_decisions if not one.passed]
+    refused = [one.gate for one in record.gate_decisions if not one.passed]
     if refused:
         yield f"refused by {', '.join(refused)}"
     elif any(one.trigger is Trigger.GATES_PASSED for one in record.transitions):

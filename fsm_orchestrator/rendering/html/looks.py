@@ -73,7 +73,7 @@ AT_WORK: Final = Look("at work", Tone.INFO, "work")
 
 def look_of_gate(gate: GateInForce) -> Look:
     """Return the look of a verdict."""
-    verdict = gate_row(gate.decision, is_judged=gate.is_judged).verdict
+    verdict = gate_row(gate.decision, gate.passing, is_judged=gate.is_judged).verdict
     if not gate.is_judged:
         return Look(verdict, Tone.PLAIN, "none")
     return Look(verdict, *((Tone.GOOD, "check") if gate.decision.passed else (Tone.WARN, "barred")))

@@ -36,7 +36,7 @@ _CONTAINMENT: Final[Mapping[Containment | None, str]] = {
     None: "no stage was run in the latest invocation",
 }
 _SHOWN_ELSEWHERE: Final = (FactName.STDERR, FactName.STDOUT)
-"""Evidence that the top of the page and the stage itself show."""
+"""Facts that the top of the page and the stage itself show."""
 
 
 def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:

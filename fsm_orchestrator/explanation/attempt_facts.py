@@ -1,4 +1,4 @@
-"""The evidence that an attempt left: names and values, the most telling first."""
+"""The facts that an attempt left: names and values, the most telling first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN_MAX: Final = 10
 _MEBIBYTE: Final = 1024 * 1024
 
 
-class Evidence:
+class AttemptFacts:
     """What the attempts of a run have left.
 
     `directory` is the run's, as it is to be shown.

@@ -1,0 +1,153 @@
+"""The parameters of the commands that design lifecycles, and look at this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import click
+
+from fsm_orchestrator.cli.parser.help_texts import HELP
+from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS
+from fsm_orchestrator.cli.parser.parameters import (
+    Directory,
+    FilePath,
+    LifecycleSource,
+    NonEmpty,
+    Once,
+    Section,
+    ShippedLifecycle,
+    Whole,
+    Word,
+    one_of,
+)
+from fsm_orchestrator.cli.parser.parts import (
+    argument,
+    calls,
+    in_full_option,
+    json_option,
+    output_directory,
+)
+from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
+from fsm_orchestrator.model.stage_options import Bounds
+from fsm_orchestrator.vocabulary import SchemaName
+
+_FORMATS: Final = ("mermaid", "dot", "svg", "png", "text", "markdown")
+
+
+def config_group() -> click.Group:
+    """Return the group `config` with its commands."""
+    check = SectionedCommand(
+        "check",
+        help="Report everything that is wrong with a config file.\n\n\b\nExample:\n  "
+        "fsm-orchestrator config check run.toml",
+        params=[argument("file", FilePath("FILE"))],
+        callback=calls("config", "check_command"),
+    )
+    show = SectionedCommand(
+        "show",
+        help="Print the settings of a run that were set, and where; with --all, every one.\n\n"
+        "For a config file, as a new run would take it; for OUT, as a resume would. With OUT after"
+        " a file, as a new run in OUT would.\n\n"
+        "\b\nExample:\n  fsm-orchestrator config show run.toml ./out",
+        params=[
+            argument("out_or_file", FilePath("OUT|FILE")),
+            argument("output_directory", Directory("OUT"), "[OUT]", required=False),
+            in_full_option("Show every setting that a run would use, defaults included."),
+            json_option(),
+        ],
+        callback=calls("config", "show_command"),
+    )
+    commands = [check, show]
+    return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
+
+
+def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
+    section = "Drawing"
+    return [
+        argument("lifecycle", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]", required=False),
+        Once(
+            section,
+            "--format",
+            type=Word(_FORMATS),
+            help="Default: by the name of FILE, else text on a terminal and for --diff, and mermaid"
+            " elsewhere. markdown is for --diff.",
+        ),
+        Once(
+            section,
+            ("-o", "--output"),
+            type=FilePath("FILE"),
+            help="Write it to FILE instead of stdout.",
+        ),
+        Once(
+            section,
+            "--style",
+            type=Word(("full", "simple")),
+            help="simple: states and outcomes alone, to be seen at a glance (default: full).",
+        ),
+        Once(section, "--run", type=Directory("OUT"), help="Show where the run in OUT went."),
+        Once(
+            section,
+            ("--diff", "pair"),
+            nargs=2,
+            metavar="OLD NEW",
+            type=LifecycleSource("OLD NEW"),
+            help="Show what NEW changes about OLD, names or paths.",
+        ),
+    ]
+
+
+def _init(_stages: Sequence[str]) -> list[click.Parameter]:
+    section = "Stages of your own"
+    return [
+        argument("directory", Directory("DIR"), "[DIR]", required=False),
+        Once(
+            section,
+            "--stages",
+            type=NonEmpty("NAMES"),
+            help="Stages in their order, with commas: plan,apply. Each gets a script to fill in.",
+        ),
+        Section(
+            section,
+            ("--from", "commands"),
+            multiple=True,
+            type=NonEmpty("COMMAND..."),
+            help="Commands in their order, each in quotes, which become the stages.",
+        ),
+        Once(
+            section,
+            "--approve-before",
+            type=NonEmpty("NAMES"),
+            help="Stages, with commas, that wait until the gate review has passed.",
+        ),
+    ]
+
+
+def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
+    kills = Once(
+        "Checks",
+        "--kills",
+        type=Whole(Bounds(1, 1000, "a whole number of runs")),
+        help="Number of runs to kill and resume (default 12).",
+    )
+    return [output_directory(), kills, json_option()]
+
+
+PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
+    "lifecycle": lambda _: [argument("name", ShippedLifecycle("NAME"), "[NAME]", required=False)],
+    "verify": lambda _: [
+        argument("lifecycles", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]...", nargs=-1),
+        Section(
+            "Output",
+            ("--verbose", "-v"),
+            is_flag=True,
+            help="Show what is proved of each, and the walk of every finding.",
+        ),
+        json_option(),
+    ],
+    "diagram": _diagram,
+    "schema": lambda _: [argument("name", one_of(SchemaName), "[NAME]", "NAME", required=False)],
+    "init": _init,
+    "selftest": _selftest,
+    "completion": lambda _: [argument("shell", Word(COMPLETION_SHELLS), "SHELL", "SHELL")],
+}

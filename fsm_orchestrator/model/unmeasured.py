@@ -1,0 +1,70 @@
+"""The records of what was not run, or not measured: skipped stages, the program's own work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fsm_orchestrator.model.execution import StageExecution, gone_wrong, idempotency_key
+from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.vocabulary import Operation, StageStatus
+
+_UNMEASURED: Final[Mapping[str, Any]] = {
+    "ending": None,
+    "start_problem": None,
+    "flaky": False,
+    "duration_ms": 0,
+    "artifacts_judged_ms": 0,
+    "exit_code": None,
+    "stderr_tail": "",
+    "postmortem": None,
+    "no_postmortem": None,
+    "leaked_count": 0,
+    "leaked_processes": (),
+    "resources": None,
+}
+"""The fields that say how a process went, where none was run."""
+
+
+def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
+    """Return the record of skipping a stage that `success` had completed."""
+    now = {"status": StageStatus.SKIPPED, "reason": reason, "started_at": at}
+    return success.model_copy(update={**_UNMEASURED, **now})
+
+
+def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
+    """Return a failed stage execution of which nothing but its place and time is known."""
+    return StageExecution(
+        stage=stage,
+        attempt=attempt,
+        idempotency_key=key,
+        status=StageStatus.FAILED,
+        reason="",
+        error=None,
+        problem=None,
+        command="",
+        args=(),
+        env_keys=(),
+        cwd="",
+        started_at=at,
+        **_UNMEASURED,
+        signal=None,
+        missing_artifacts=(),
+        malformed_artifacts=(),
+        stale_artifacts=(),
+        artifacts=(),
+        stdout_log=None,
+        stderr_log=None,
+    )
+
+
+def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> StageExecution:
+    """Return the record of what the program itself failed to do."""
+    stage = operation.stage
+    return blank(stage=stage, attempt=0, key=idempotency_key(run_id, stage, 1), at=at).model_copy(
+        update={
+            "reason": "the program's own work",
+            "command": operation.value,
+            **gone_wrong(Problem(cause=error, details=())),
+        }
+    )

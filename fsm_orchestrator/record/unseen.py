@@ -1,0 +1,40 @@
+"""The record of an attempt whose end is not known, or does not count."""
+
+from __future__ import annotations
+
+from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.model.execution import (
+    AttemptRecord,
+    StageExecution,
+    gone_wrong,
+    idempotency_key,
+)
+from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.unmeasured import blank
+from fsm_orchestrator.stages.output_files import log_names
+from fsm_orchestrator.vocabulary import StageStatus
+
+
+def interrupted(
+    run_id: str, attempt: AttemptRecord, settings: StageRecord | None, error: str
+) -> StageExecution:
+    """Return the record of an interrupted attempt; the settings are those of its stage."""
+    stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
+    return blank(
+        stage=attempt.stage,
+        attempt=attempt.attempt,
+        key=idempotency_key(run_id, attempt.stage, attempt.cycle),
+        at=attempt.started_at,
+    ).model_copy(
+        update={
+            "status": StageStatus.INTERRUPTED,
+            "reason": attempt.reason,
+            **gone_wrong(Problem(cause=error, details=())),
+            "command": "" if settings is None else settings.command,
+            "args": () if settings is None else settings.args,
+            "env_keys": () if settings is None else settings.variable_names,
+            "cwd": "" if settings is None else settings.cwd,
+            "stdout_log": stdout_log,
+            "stderr_log": stderr_log,
+        }
+    )
