@@ -196,8 +196,6 @@ def _state_changes(old: Lifecycle, new: Lifecycle, name: str) -> Iterator[Change
         before, after = getattr(was, key), getattr(is_, key)
         if key == "gates":
             before, after = old.judged_in(was), new.judged_in(is_)
-        if key == "effects" and was.kind is is_.kind:
-            before, after = (state.effects is not False for state in (was, is_))
         if before == after:
             continue
         if key != "retry":

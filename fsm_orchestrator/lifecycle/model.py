@@ -78,18 +78,18 @@ class State(LimitFields, NamedState):
             "The exit code by which a stage that reviews asks for rework, only for a stage."
         ),
     )
-    effects: bool | None = Field(
-        default=None,
+    effects: bool = Field(
+        default=True,
         description=(
-            "Whether the stage changes anything but its artifacts, only for a stage; true by"
-            " default. That it does not is a claim: nothing proves it."
+            "Whether the stage changes anything but its artifacts; false only for a stage. That it"
+            " does not is a claim: nothing proves it."
         ),
     )
 
     @property
     def has_effects(self) -> bool:
         """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
-        return self.kind is StateKind.STAGE and self.effects is not False
+        return self.kind is StateKind.STAGE and self.effects
 
 
 class Transition(StrictModel):

@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "status": "Show where runs stand.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
+    "wait": "Wait until the gates of a run are decided.",
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
@@ -30,7 +31,7 @@ VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
-    "Run": ("run", "plan", "stop", "init"),
+    "Run": ("run", "plan", "wait", "stop", "init"),
     "Look": ("status", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),

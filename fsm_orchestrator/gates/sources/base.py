@@ -141,6 +141,11 @@ class SourceModel(StrictModel):
         return True
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files that make its answer, as patterns; none where no file tells that it changes."""
+        return ()
+
+    @property
     def wait_ms(self) -> int:
         """How long it is asked again while its answer is not there yet, in milliseconds."""
         return getattr(self, "wait", None) or 0
