@@ -31,3 +31,6 @@ ARCHIVE_DIRECTORY: Final = "archive"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
+REASON_CODE_PATTERN: Final = r"GATE_[A-Z_]+"
+OWN_GATES_MAX: Final = 50
+GATE_VALUES_MAX: Final = 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from enum import IntEnum, StrEnum
-from typing import Final
 
 
 class StateKind(StrEnum):
@@ -89,10 +88,6 @@ class Gate(StrEnum):
     POLICY = "policy"
     CI = "ci"
     REVIEW = "review"
-
-
-MANDATORY_GATES: Final = (Gate.POLICY, Gate.CI, Gate.REVIEW)
-"""The gates that every run must pass, in judging order."""
 
 
 class GateSource(StrEnum):
@@ -337,6 +332,7 @@ class SchemaName(StrEnum):
     EVENT = "event"
     POSTMORTEM = "postmortem"
     GATE_SIGNAL = "gate-signal"
+    POLICY_INPUT = "policy-input"
 
 
 class ExitCode(IntEnum):
@@ -351,4 +347,5 @@ class ExitCode(IntEnum):
     TIMEOUT = 124
     HANGUP = 128 + signal.SIGHUP
     INTERRUPTED = 128 + signal.SIGINT
+    QUIT = 128 + signal.SIGQUIT
     TERMINATED = 128 + signal.SIGTERM

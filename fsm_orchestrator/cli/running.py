@@ -97,7 +97,10 @@ def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: 
         offer, words = _offer(config, report, interrupts)
         return summary_of(report, config.output_path, offer, shape._replace(words=words))
     except ImportError as error:
-        return f"no summary can be made: {error}\nreport  {config.output_path / REPORT_FILE}\n"
+        return (
+            f"no summary can be made: {error}\nreport "
+            f" {copyable(config.output_path / REPORT_FILE)}\n"
+        )
 
 
 def _show(

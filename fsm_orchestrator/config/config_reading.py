@@ -31,7 +31,7 @@ from fsm_orchestrator.model.spelled_out import (
     with_short_names,
 )
 from fsm_orchestrator.text import validation
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
@@ -134,14 +134,14 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         found = toml_files_beside(path) if isinstance(error, FileNotFoundError) else ()
         hint = suggestion(path.name, found, likeness=FILE_LIKENESS)
         raise UsageError(
-            f"cannot read the config file {name}: {files.reason(error)}{hint}",
+            f"cannot read the config file {copyable(name)}: {files.reason(error)}{hint}",
             remedy="name a TOML file",
         ) from error
     try:
         document = table_of(data)  # first: it says best what is wrong with the bytes
         return data.decode(), document
     except NotATableError as error:
-        raise _WrongFileError(name, [f"{name}: {error}"]) from error
+        raise _WrongFileError(name, [f"{copyable(name)}: {error}"]) from error
 
 
 def _lifecycle_problems(
@@ -179,7 +179,8 @@ def _lifecycle_problems(
 
 def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
     line = line_of(text, path)
-    return name if line is None else f"{name}:{line}"
+    shown = copyable(name)
+    return shown if line is None else f"{shown}:{line}"
 
 
 def _json_value(value: object) -> object:

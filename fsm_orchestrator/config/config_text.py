@@ -16,6 +16,7 @@ from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.hidden import HIDDEN
 from fsm_orchestrator.text.phrases import option_prefix, printable_name
 from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
 
@@ -61,13 +62,19 @@ def config_text(config: RunConfig) -> str:
         document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}
     if _has_relative_paths(config.lifecycle, stages.values()):
         document = {"relative_to": RelativeTo.CWD.value, **document}
-    text = "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
+    table = _escaped(tomli_w.dumps(document, multiline_strings=False))
+    text = "".join(_notes(config)) + table
     if masker.hides(text):
         raise UsageError(
             "a config file cannot be printed: a name or path in it holds a secret (not shown)",
             remedy="rename it, or give the secret another value",
         )
     return text
+
+
+def _escaped(text: str) -> str:
+    """Escape the hidden characters of TOML, all of which stand in quotes."""
+    return HIDDEN.sub(lambda match: f"\\U{ord(match[0]):08x}", text.replace("\t", "\\t"))
 
 
 def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> bool:

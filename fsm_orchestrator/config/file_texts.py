@@ -14,6 +14,7 @@ from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
+from fsm_orchestrator.text.hidden import copyable
 
 TEXT_KEYS: Final = ("bin", "args", "expected_artifacts", "cwd")
 """The keys of a stage whose texts may have templates."""
@@ -75,7 +76,7 @@ def _text(config: RunConfig, stage: str, key: str, text: str, facts: Facts) -> s
 
 def _refusal(path: str, stage: str, key: str, why: str) -> UsageError:
     return UsageError(
-        f"{path}: key 'stage.{stage}.{key}': {why}",
+        f"{copyable(path)}: key 'stage.{stage}.{key}': {why}",
         remedy="correct the file, or set what it takes from the environment",
     )
 
@@ -126,9 +127,9 @@ def said_relative(config: RunConfig) -> str:
     file = config.config_file
     if file is None or file.base != os.path.dirname(file.path):
         return relative_to_operator(config)
-    return f"relative to {file.path}"
+    return f"relative to {copyable(file.path)}"
 
 
 def relative_to_operator(config: RunConfig) -> str:
     """Return to what the relative paths of options are relative, as a phrase."""
-    return f"relative to the directory in which the command was typed, {config.directory}"
+    return f"relative to the directory in which the command was typed, {copyable(config.directory)}"

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.endings import SpawnFailure, signal_name
 from fsm_orchestrator.model.execution import StageExecution
@@ -88,7 +89,6 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
 
 def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
     """Name the people who can change where the run stands."""
-    report = view.report
     match view.standing:
         case Standing.WORKING:
             return "anyone who may signal its orchestrator can stop it"
@@ -97,7 +97,7 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
         case Standing.BLOCKED:
-            gates = [one.gate for one in report.gate_decisions if not one.passed]
+            gates = [one.decision.gate for one in blocking_gates(view)]
             return f"the people who answer for {listed(gates)}: the signal is theirs to give"
         case Standing.FAILED | Standing.TIMEOUT:
             return _who_failed(view)
@@ -112,7 +112,7 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
 
 
 def _gate_remedies(view: InspectedRun) -> Iterator[str]:
-    for decision in view.report.gate_decisions:
+    for decision in (one.decision for one in blocking_gates(view)):
         if decision.evidence is not None and decision.evidence.is_early_signal:
             yield "look at what the stages have left, and give the signal again if it is good"
         elif decision.evidence is not None and decision.evidence.problem is not None:

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from fsm_orchestrator.model.base import Count, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.base import Count, Many, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.phrases import printable_name
 
@@ -22,6 +22,8 @@ class SourceKind(StrEnum):
     STATEMENT = "statement"
     JUNIT = "junit"
     GITHUB = "github"
+    REGO = "rego"
+    CEDAR = "cedar"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -30,6 +32,8 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
     SourceKind.GITHUB: "by GitHub",
+    SourceKind.REGO: "by Rego policy",
+    SourceKind.CEDAR: "by Cedar policy",
 }
 
 
@@ -59,6 +63,8 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
+    UNDEFINED = "undefined"
+    VACUOUS = "vacuous"
 
 
 class SubjectEntry(StrictModel):
@@ -104,7 +110,9 @@ class Subject(StrictModel):
     """What a run is about, as it was when the run began."""
 
     given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
-    entries: tuple[SubjectEntry, ...] = Field(description="What was there, as digests.")
+    entries: Annotated[tuple[SubjectEntry, ...], Many] = Field(
+        description="What was there, as digests."
+    )
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -132,7 +140,7 @@ class EvidenceRecord(StrictModel):
     statement_sha256: Sha256 | None = Field(
         description="SHA-256 of the evidence as it was kept, in hexadecimal; null without any."
     )
-    subject: tuple[SubjectEntry, ...] = Field(
+    subject: Annotated[tuple[SubjectEntry, ...], Many] = Field(
         description="What the evidence itself names as what it is about; empty where it is unbound."
     )
     issuer: str | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -64,6 +65,8 @@ def _of_request(config: RunConfig, origins: Origins) -> Iterator[_Name]:
         str(config.output_path),
         "name another output directory; where a run is in it already, move it there first",
     )
+    # The lock file names it, and `stop` decides by that: it cannot be masked.
+    yield _Name("the name of this machine", os.uname().nodename, _ANOTHER_VALUE)
     for file in origins.files:
         noun = _FILES[file.kind]
         yield _Name(f"the path of the {noun}", file.path, f"give the {noun} another path")

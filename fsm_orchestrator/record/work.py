@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.closure import ChangedArtifact
+from fsm_orchestrator.vocabulary import StateKind
 
 
 def work_for(
@@ -45,16 +46,30 @@ def first_reached(checkpoint: Checkpoint, state: str) -> int:
         for one in checkpoint.completions
         if checkpoint.lifecycle.comes_before(one.stage, state)
     )
-    return max(_first_there(checkpoint, state), *made, 0)
+    return max(next(_visits(checkpoint, state), checkpoint.invocation.number), *made, 0)
 
 
-def _first_there(checkpoint: Checkpoint, state: str) -> int:
-    return next(
-        (
-            invocation.number
-            for invocation in checkpoint.invocations
-            for one in invocation.transitions
-            if one.dest == state
-        ),
-        checkpoint.invocation.number,
+def is_to_come(checkpoint: Checkpoint, gate: str) -> bool:
+    """Say whether a gate is judged only in states that the run has to come to: after a stage.
+
+    A signal that is typed before that does not count there.
+    """
+    lifecycle = checkpoint.lifecycle
+    judging = [
+        one.name
+        for one in lifecycle.state
+        if one.kind is StateKind.GATE and gate in lifecycle.judged_in(one)
+    ]
+    return not lifecycle.accepts_early_signals and all(
+        name in lifecycle.gates_after_stages and next(_visits(checkpoint, name), None) is None
+        for name in judging
+    )
+
+
+def _visits(checkpoint: Checkpoint, state: str) -> Iterator[int]:
+    return (
+        invocation.number
+        for invocation in checkpoint.invocations
+        for one in invocation.transitions
+        if one.dest == state
     )
