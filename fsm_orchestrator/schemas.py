@@ -20,6 +20,8 @@ from pydantic_core.core_schema import (
     WithDefaultSchema,
 )
 
+from fsm_orchestrator.approvals.request import ApprovalRequest
+from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.gates.policy_input import PolicyInput
@@ -198,7 +200,12 @@ def _add_closure_rules(document: Schema) -> None:
         },
         {
             "if": {"properties": {"terminal_state": {"const": Outcome.BLOCKED.value}}},
-            "else": {"properties": {"blocked_reason_codes": {"maxItems": 0}}},
+            "else": {
+                "properties": {
+                    "blocked_reason_codes": {"maxItems": 0},
+                    "waiting_for": {"maxItems": 0},
+                }
+            },
         },
     ]
 
@@ -286,6 +293,20 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "Postmortem",
         "logs/<stage>.<attempt>.postmortem.json: what a stage's processes were doing when it was"
         " ended for taking too long.",
+        is_written_whole=True,
+    ),
+    SchemaName.APPROVAL_REQUEST: _Shape(
+        ApprovalRequest,
+        "Request for approval",
+        "approvals/<gate>.<n>.request.json: what people are asked to approve, an in-toto"
+        " statement.",
+        is_written_whole=True,
+    ),
+    SchemaName.APPROVAL_DECISION: _Shape(
+        DecisionStatement,
+        "Decision on a request for approval",
+        "The statement in approvals/<gate>.<n>.<decision>.<id>.json: what a person has said to a"
+        " request, and has signed.",
         is_written_whole=True,
     ),
     SchemaName.GATE_SIGNAL: _Shape(

@@ -138,7 +138,8 @@ def _standing(report: Report) -> tuple[Standing, str]:
         case Outcome.DONE if not report.closure_ready:
             return Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
-            return Standing.BLOCKED, f", by {', '.join(report.blocked_reason_codes)}"
+            standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
+            return standing, f", by {', '.join(report.blocked_reason_codes)}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:
@@ -316,6 +317,6 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     about = about_lines(report)
     if offer is None or offer.words is None:
         return [*about, *_rows(rows), *next_lines(offer, shape.width)]
-    label = "again" if offer.begins_anew else "resume"
+    label = "again" if offer.begins_anew else "approve" if offer.is_answer else "resume"
     first = _first_rows(offer)
     return [*about, *_rows([*rows, *first]), *_command_lines(label, offer.words, shape.width)]

@@ -107,10 +107,11 @@ def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
             Line(f"  details  {explain}"),
         ]
     else:
-        refused = tuple(
-            one for one in outlook.gates if not one.decision.passed and one not in outlook.awaited
-        )
-        lines = [Line(f"refused: {names_of(refused)}", Mark.BAD), Line(f"  details  {explain}")]
+        mark = Mark.BAD if outlook.prospect is Prospect.REFUSED else Mark.WAITING
+        lines = [
+            Line(f"{outlook.prospect.value}: {names_of(outlook.deciding)}", mark),
+            Line(f"  details  {explain}"),
+        ]
     return shown(lines)
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.config.closed_sets import word_hint
 from fsm_orchestrator.config.config_file import ConfigFile
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of
+from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of, value_of
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
@@ -30,6 +30,7 @@ from fsm_orchestrator.model.spelled_out import (
     stage_spelled_out,
     with_short_names,
 )
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS
 from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
@@ -100,11 +101,11 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(getattr(given, key)):
+            for value in texts_of(value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:
-                    where = _at(name, text, ("stage", stage, key))
+                    where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
 
 
@@ -230,6 +231,8 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):
             return with_short_names(RetryPolicy.model_fields)
+        case ("stage", _, "confine", _):
+            return list(CONFINE_KEYS)
         case _:
             fields = ConfigFile.model_fields
             return with_short_names(field.alias or name for name, field in fields.items())

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
@@ -34,9 +34,12 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.closure import ChangedArtifact
 from fsm_orchestrator.record.policy_document import Asking, document_for
-from fsm_orchestrator.record.work import first_reached, work_for
+from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import EventName, Operation
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.approvals.desk import Desk
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
 
@@ -56,6 +59,8 @@ class Collecting:
         """What each source has said in this invocation."""
         self._demanding: tuple[str, ...] = ()
         """The gate states that were entered in it."""
+        self._asking: dict[str, State] = {}
+        """The gate state that each gate was judged in last."""
 
     def on_entering(self, state: State) -> dict[str, EvidenceRecord]:
         """Ask the sources of the gates that a state judges; return what all gates are judged by.
@@ -65,6 +70,7 @@ class Collecting:
             RecordingError: what they said could not be kept.
         """
         lifecycle = self._context.recorder.draft.lifecycle
+        self._asking |= dict.fromkeys(lifecycle.judged_in(state), state)
         self._ask(lifecycle.judged_in(state), (state,), is_last=False)
         self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
         return self._about_subject(self._taken((state,)))
@@ -89,7 +95,7 @@ class Collecting:
             if is_last and gate in self._known and not draft.sources[gate].asks_again:
                 self._known[gate] = self._expired(self._known[gate])
             else:
-                self._known[gate] = self._asked(gate, states)
+                self._known[gate] = self._asked(gate, states, is_entry=not is_last)
 
     def _taken(self, states: tuple[State, ...]) -> dict[str, EvidenceRecord]:
         """Return what is known of each gate, as gate states take it."""
@@ -113,7 +119,7 @@ class Collecting:
             return found
         return about_another(found, draft.lifecycle.gates, self._context.masker.mask(why))
 
-    def _asked(self, gate: str, states: tuple[State, ...]) -> EvidenceRecord:
+    def _asked(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
@@ -142,6 +148,8 @@ class Collecting:
             ),
         )
         source = draft.sources[gate]
+        if source.kind is SourceKind.APPROVAL:
+            tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -154,10 +162,30 @@ class Collecting:
             self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
             tools = replace(tools, now=context.clock.now())
+            if source.kind is SourceKind.APPROVAL:
+                tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         return self._kept(gate, number, evidence)
 
     def _changed(self) -> tuple[ChangedArtifact, ...]:
         return self._context.judge_artifacts().changed
+
+    def _desk(self, gate: str, *, is_entry: bool) -> Desk:
+        """Return what asks people for a gate, in the state that judges it."""
+        from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
+
+        context = self._context
+        draft = context.recorder.draft
+        return Desk(
+            checkpoint=draft,
+            settings=context.preparation.settings,
+            gate=gate,
+            state=self._asking.get(gate) or asking_state(draft, gate),
+            output=context.output_directory,
+            home=context.home,
+            now=context.clock.now(),
+            mask=context.masker.mask,
+            is_entry=is_entry,
+        )
 
     def _pause(self, gate: str, record: EvidenceRecord, seconds: float) -> None:
         """Say that a gate waits, and wait.

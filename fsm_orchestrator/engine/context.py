@@ -286,6 +286,12 @@ class RunContext:
         """
         ended = self.recorder.draft.invocation
         reach = ended.containment
+        awaited: dict[str, Any] = {}
+        if outcome is Outcome.BLOCKED:
+            from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+
+            found = waiting_for(self.recorder.draft, ended.gate_decisions)
+            awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
             level="info" if ended.exit_code == ExitCode.DONE else "error",
@@ -294,6 +300,7 @@ class RunContext:
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
             **({} if reach is None else {"containment": reach.value}),
+            **awaited,
         )
 
     def sync_events(self) -> None:

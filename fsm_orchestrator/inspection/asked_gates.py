@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.judging import judge
 from fsm_orchestrator.gates.sources.base import Evidence, Tools, evidence_from
 from fsm_orchestrator.gates.subject import moved
-from fsm_orchestrator.model.evidence import EvidenceRecord
+from fsm_orchestrator.model.evidence import EvidenceRecord, SourceKind
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.closure import ChangedArtifact, judge_artifacts
 from fsm_orchestrator.record.policy_document import Asking, document_for
-from fsm_orchestrator.record.work import first_reached, work_for
+from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.vocabulary import GateSource, StateKind
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.approvals.desk import Desk
 
 
 class AskedGate(NamedTuple):
@@ -41,6 +44,24 @@ class AskedGate(NamedTuple):
         if one.passed or one.source is not GateSource.EVIDENCE or one.evidence is None:
             return False
         return one.evidence.problem in NOT_THERE_YET
+
+
+def _desk(preparation: Preparation, gate: str) -> Desk | None:
+    """Return what looks at what people have said for a gate; nothing is asked of them."""
+    if preparation.checkpoint.sources[gate].kind is not SourceKind.APPROVAL:
+        return None
+    from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
+
+    return Desk(
+        checkpoint=preparation.checkpoint,
+        settings=preparation.settings,
+        gate=gate,
+        state=asking_state(preparation.checkpoint, gate),
+        output=preparation.config.output_path,
+        home=None,
+        now=preparation.clock.now(),
+        mask=preparation.masker.mask,
+    )
 
 
 def _changed(preparation: Preparation) -> tuple[ChangedArtifact, ...]:
@@ -96,6 +117,7 @@ class GateAsking:
             now=asking.now,
             mask=mask,
             document=partial(document_for, asking),
+            desk=_desk(self._preparation, gate),
         )
         work = work_for(checkpoint, gate, mask, lambda: _changed(self._preparation))
         return evidence_from(checkpoint.sources[gate], tools, checkpoint.subject, work)

@@ -128,7 +128,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.DONE:
             return Standing.DONE if report.closure_ready else Standing.NOT_CLOSABLE
         case Outcome.BLOCKED:
-            return Standing.BLOCKED
+            return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
             return Standing.FAILED
         case Outcome.TIMEOUT:

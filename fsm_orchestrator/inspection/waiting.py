@@ -9,30 +9,33 @@ from __future__ import annotations
 import glob
 import time
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fsm_orchestrator.approvals.standing import Decided, asked_gates
+from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import CHECKPOINT_FILE, LOCK_FILE
-from fsm_orchestrator.gates.evidence_status import CLEAR_NO
+from fsm_orchestrator.constants import APPROVALS_DIRECTORY, CHECKPOINT_FILE, LOCK_FILE
+from fsm_orchestrator.gates.judging import is_awaited
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import AskedGate, GateAsking
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
 from fsm_orchestrator.inspection.watching import LOOK_SECONDS, Watcher
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.evidence import EvidenceProblem
-from fsm_orchestrator.model.gate_rules import GateRule
+from fsm_orchestrator.model.evidence import EvidenceProblem, SourceKind
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import GateSource, Standing, StateKind
+from fsm_orchestrator.text.instants import instant
+from fsm_orchestrator.vocabulary import Standing, StateKind
 
+_LATE_SECONDS: Final = 0.1
+"""How long after a request has expired it is looked at: then it has, whatever the clocks say."""
 ASK_SECONDS: Final = 10.0
 """How often a source is asked that no file tells of."""
-_FINAL: Final = CLEAR_NO | {EvidenceProblem.EXPIRED}
-"""The problems that nothing ends but another beginning: what is awaited is decided by them."""
 
 
 class Prospect(StrEnum):
@@ -43,11 +46,19 @@ class Prospect(StrEnum):
     AWAITED = "awaited"
     """Somebody can still give them, and none is refused."""
     REFUSED = "refused"
-    """One is refused outright, or what it was asked for has expired."""
+    """One is refused outright."""
+    EXPIRED = "expired"
+    """What one was asked for, or its evidence, has expired: a resume asks anew."""
+    STALE = "stale"
+    """What people are asked to approve is not what it was: a resume asks anew."""
     AT_WORK = "at_work"
     """An orchestrator is at work: it judges them."""
     NOT_BLOCKED = "not_blocked"
     """The run stands elsewhere: nothing waits for a gate."""
+
+
+_BY_WEIGHT: Final = (Prospect.REFUSED, Prospect.EXPIRED, Prospect.STALE, Prospect.AWAITED)
+"""What decides for all gates, before what does not."""
 
 
 class Outlook(NamedTuple):
@@ -55,13 +66,18 @@ class Outlook(NamedTuple):
 
     Attributes:
         gates: those that block it.
-        awaited: those of them that are not decided.
+        deciding: those of them that make it so.
     """
 
     prospect: Prospect
     view: InspectedRun
     gates: tuple[AskedGate, ...] = ()
-    awaited: tuple[AskedGate, ...] = ()
+    deciding: tuple[AskedGate, ...] = ()
+
+    @property
+    def awaited(self) -> tuple[AskedGate, ...]:
+        """The gates that are awaited, where nothing else has decided."""
+        return self.deciding if self.prospect is Prospect.AWAITED else ()
 
 
 class Waited(NamedTuple):
@@ -148,15 +164,11 @@ class Waiting:
         if self._asking is None or checkpoint != self._asked_of:
             self._asking, self._asked_of = GateAsking(preparation, self._interrupts), checkpoint
         gates = _blocking(checkpoint, self._asking.ask())
-        rules = checkpoint.lifecycle.gates
-        prospects = [_prospect_of(one.decision, rules[one.decision.gate]) for one in gates]
-        awaited = tuple(
-            one
-            for one, prospect in zip(gates, prospects, strict=True)
-            if prospect is Prospect.AWAITED
-        )
-        known = (one for one in (Prospect.REFUSED, Prospect.AWAITED) if one in prospects)
-        return Outlook(next(known, Prospect.PASSED), view, gates, awaited)
+        decided = _decided(view, preparation.clock.now())
+        prospects = [_prospect_of(one.decision, decided.get(one.decision.gate)) for one in gates]
+        prospect = next((one for one in _BY_WEIGHT if one in prospects), Prospect.PASSED)
+        deciding = (one for one, its in zip(gates, prospects, strict=True) if its is prospect)
+        return Outlook(prospect, view, gates, tuple(deciding))
 
     def _wait(
         self,
@@ -179,9 +191,16 @@ class Waiting:
             return LOOK_SECONDS  # nothing tells that it was killed
         checkpoint = self._asked_of
         sources = {} if checkpoint is None else checkpoint.sources
-        asked = (sources.get(one.decision.gate) for one in outlook.awaited)
-        is_untold = any(one is not None and not one.files for one in asked)
-        return ASK_SECONDS if is_untold else float("inf")
+        longest = float("inf")
+        for one in outlook.awaited:
+            source, evidence = sources.get(one.decision.gate), one.decision.evidence
+            approval = None if evidence is None else evidence.approval
+            if source is not None and source.kind is not SourceKind.APPROVAL and not source.files:
+                longest = min(longest, ASK_SECONDS)
+            if approval is not None and approval.expires_at is not None:
+                left = instant(approval.expires_at) - SystemClock().now()
+                longest = min(longest, max(left.total_seconds(), 0.0) + _LATE_SECONDS)
+        return longest
 
     def _patterns(self) -> tuple[str, ...]:
         own = (self._output / name for name in (CHECKPOINT_FILE, LOCK_FILE))
@@ -189,20 +208,37 @@ class Waiting:
         sources = {} if view.checkpoint is None else view.checkpoint.sources
         return (
             *(glob.escape(str(one)) for one in own),
+            f"{glob.escape(str(self._output / APPROVALS_DIRECTORY))}/*",
             *(pattern for one in sources.values() for pattern in one.files),
         )
 
 
-def _prospect_of(decision: GateDecision, rule: GateRule) -> Prospect:
-    """Return whether a gate has passed, is refused outright, or can still be given."""
+def _prospect_of(decision: GateDecision, decided: Decided | None) -> Prospect:
+    """Return how far a gate has come; `decided` is what people make of it, if asked."""
     if decision.passed:
         return Prospect.PASSED
-    if decision.evidence is not None and decision.source is GateSource.EVIDENCE:
-        is_final = decision.evidence.problem in _FINAL
-        return Prospect.REFUSED if is_final else Prospect.AWAITED
-    is_tightest = decision.status == rule.refusals[-1]
-    is_refused = is_tightest and decision.source is not GateSource.DEFAULT
-    return Prospect.REFUSED if is_refused else Prospect.AWAITED
+    match decided:
+        case Decided.EXPIRED:
+            return Prospect.EXPIRED
+        case Decided.STALE:
+            return Prospect.STALE
+        case Decided.REFUSED:
+            return Prospect.REFUSED
+        case Decided.PASSED | Decided.AWAITED | None:
+            pass
+    evidence = decision.evidence
+    if decided is None and evidence is not None and evidence.problem is EvidenceProblem.EXPIRED:
+        return Prospect.EXPIRED
+    return Prospect.AWAITED if is_awaited(decision) else Prospect.REFUSED
+
+
+def _decided(view: InspectedRun, now: datetime) -> dict[str, Decided]:
+    """Return what people have made of each gate that they are asked for."""
+    saved = view.saved
+    kinds = [] if saved is None else [one.kind for one in saved.checkpoint.sources.values()]
+    if saved is None or SourceKind.APPROVAL not in kinds:
+        return {}
+    return {one.gate: one.decided for one in asked_gates(saved, view.directory, now)}
 
 
 def _blocking(checkpoint: Checkpoint, gates: tuple[AskedGate, ...]) -> tuple[AskedGate, ...]:

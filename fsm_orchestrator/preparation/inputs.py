@@ -258,11 +258,12 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
     if settings is None:
         return {}
     retry = {f"retry.{key}": value for key, value in settings.retry}
+    confine = {f"confine.{key}": value for key, value in settings.confine or ()}
     own = {
         option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
         for option in STAGE_OPTIONS
     }
-    return {**own, **settings.limits._asdict(), **retry}
+    return {**own, **settings.limits._asdict(), **retry, **confine}
 
 
 def _shown(value: Any, masker: Masker = NO_SECRETS) -> str:

@@ -51,6 +51,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.record.checkpoint_reader import SavedRun
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
@@ -140,11 +141,20 @@ def prepare_run(
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
         refuse_lost_values(settings, tuple(settings))
+    if any(one.confine is not None for one in settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, settings)
     subject = None
     if config.subject is not None:
         from fsm_orchestrator.preparation.asked_about import subject_of  # noqa: PLC0415 - rare
 
         subject = subject_of(config)
+    sources: dict[str, SourceModel] = {}
+    if config.sources:
+        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
+
+        sources = sources_in_force(config, {})
     values = secret_values(settings)
     masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
@@ -172,7 +182,7 @@ def prepare_run(
             sources=config.gate_sources,
             now=signal_given(config, clock, 1, masker),
         ),
-        sources=dict(config.sources),
+        sources=sources,
         subject=subject,
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,

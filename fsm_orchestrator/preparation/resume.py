@@ -85,6 +85,10 @@ def _prepared(
     run = resumable_run(config, saved, may_go_on)
     if run.masker.knows_any:
         _refuse_shown_secrets(run)
+    if any(one.confine is not None for one in run.settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, run.settings)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -257,7 +261,11 @@ def _prepare_continuation(
     run: ResumableRun, decision: Decision, warnings: tuple[str, ...], where: Whereabouts
 ) -> Preparation:
     config, found = run.config, run.checkpoint
-    subject = _kept_subject(run)
+    subject, sources = _kept_subject(run), found.sources
+    if sources or config.sources:
+        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
+
+        sources = sources_in_force(config, sources)
     clock = clock_of(config)
     settled = found.attempt_unseen()
     number = found.invocation.last_number + 1
@@ -295,7 +303,7 @@ def _prepare_continuation(
             "private_ref": kept_ref or new_ref,
             "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
-            "sources": {**found.sources, **config.sources},
+            "sources": sources,
             "subject": subject,
             "origins": origins,
             **{key: value for key, value in given.items() if value is not None},

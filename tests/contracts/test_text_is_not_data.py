@@ -67,6 +67,10 @@ FILES: Final = {
 ALLOWED: Final = {
     ("__main__.py", "_load_package"): "names of files",
     ("engine/collecting.py", "Collecting._next_number"): "names in a directory",
+    ("approvals/keys.py", "signing_key"): "an SSH signature",
+    ("approvals/keys.py", "_identified"): "an SSH key",
+    ("approvals/keys.py", "allowed_lines"): "a file of SSH keys",
+    ("approvals/store.py", "kept"): "names in a directory",
     ("gates/sources/command.py", "CommandSource.based"): "a path that an operator named",
     ("gates/sources/github_api.py", "_Page.links"): "the Link of an HTTP answer",
     ("gates/sources/github_api.py", "_read"): "the head of an HTTP answer",

@@ -11,6 +11,7 @@ from fsm_orchestrator.cli.running import run_and_show
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.undumpable import close_to_others
 from fsm_orchestrator.vocabulary import ExitCode
 
 
@@ -23,6 +24,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
     interrupts = Interrupts()
     with interrupts.installed():
         request = request_from(options)
+        close_to_others()
         adopt_orphans()
         if wait_ms is None:
             return run_and_show(request, interrupts)

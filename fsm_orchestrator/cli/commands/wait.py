@@ -17,6 +17,7 @@ from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.inspection.waiting import Prospect, Waiting
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.undumpable import close_to_others
 from fsm_orchestrator.vocabulary import Standing
 
 _WAITS: Final = frozenset({Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED})
@@ -33,6 +34,7 @@ def wait_command(parameters: Mapping[str, Any]) -> int:
     interrupts = Interrupts()
     with interrupts.installed():
         request = request_from({"output_directory": typed, "resume": True, "as_json": as_json})
+        close_to_others()
         adopt_orphans()
         _refuse_to_wait(output, interrupts)
         waited = waited_for(output, request, interrupts, timeout_ms or MILLISECONDS_MAX)

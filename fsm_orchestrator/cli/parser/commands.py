@@ -10,6 +10,11 @@ from typing import Final
 
 import click
 
+from fsm_orchestrator.cli.parser.answering import (
+    approve_parameters,
+    deny_parameters,
+    withdraw_parameters,
+)
 from fsm_orchestrator.cli.parser.help_texts import HELP, SHORT_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.cli.parser.parameters import (
@@ -231,6 +236,9 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
         json_option(),
     ],
     "wait": _wait,
+    "approve": approve_parameters,
+    "deny": deny_parameters,
+    "withdraw": withdraw_parameters,
     "logs": _logs,
     "stop": _stop,
     "report": _report,

@@ -110,6 +110,37 @@ With --resume the exit code is that of the resume.
 Example:
   fsm-orchestrator wait ./out --timeout 8h --resume
 """,
+    "approve": """Approve what a gate of the run in OUT asks for, with an SSH key.
+
+Shows what is asked: what it is about, what the artifacts say, the commands that would run, what has
+changed since the last answer, and who else has answered. Asks on a terminal; without one it needs
+--digest, the digest that the request shows. Signs with ssh-keygen, and keeps the answer in
+OUT/approvals. Not to be typed by a stage.
+
+\b
+Examples:
+  fsm-orchestrator approve ./out --reason "read it twice"
+  fsm-orchestrator approve --request review.1.request.json --out review.approval
+  fsm-orchestrator approve ./out --from review.approval
+
+\b
+Exit codes:
+  0 kept   1 not signed   2 refused: it would not count, or nothing is asked
+""",
+    "deny": """Deny what a gate of the run in OUT asks for, with an SSH key.
+
+A denial holds for this request, whoever approves it, until the same person withdraws it.
+
+\b
+Example:
+  fsm-orchestrator deny ./out --reason "drops a table"
+""",
+    "withdraw": """Take back what you have said to the request of a gate, approval or denial.
+
+\b
+Example:
+  fsm-orchestrator withdraw ./out
+""",
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.
 

@@ -119,6 +119,7 @@ class Tools:
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
         document: makes what a policy judges: what is known of the run, with the other gates.
+        desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
     rule: GateRule
@@ -130,6 +131,7 @@ class Tools:
     now: datetime
     mask: Callable[[str], str]
     document: Callable[[PolicyUsed], PolicyInput]
+    desk: Callable[[Any], Evidence] | None = None
 
     @property
     def gate(self) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.sources.cedar import CedarSource
 from fsm_orchestrator.gates.sources.command import CommandSource
@@ -23,6 +24,7 @@ SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "github": GitHubSource,
     "rego": RegoSource,
     "cedar": CedarSource,
+    "approval": ApprovalSource,
 }
 """Every source by the key that names its kind."""
 
