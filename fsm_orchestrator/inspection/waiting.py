@@ -153,7 +153,7 @@ class Waiting:
         match view.standing:
             case Standing.WORKING | Standing.SUSPENDED:
                 return Outlook(Prospect.AT_WORK, view)
-            case Standing.BLOCKED if view.saved is not None:
+            case Standing.BLOCKED | Standing.WAITING if view.saved is not None:
                 pass
             case _:
                 return Outlook(Prospect.NOT_BLOCKED, view)

@@ -76,7 +76,7 @@ def test_run_goes_on_once_its_gate_is_decided(tmp_path: Path) -> None:
     reports(tmp_path, GOOD)
     code, said, _ = ended(process)
     assert code == 0
-    assert said.index("blocked: run") < said.index("done: run")
+    assert said.index("waiting: run") < said.index("done: run")
     assert ran(tmp_path) == ["manager", "executor"]
     report = report_of(tmp_path / "out")
     assert (report["closure_ready"], len(report["earlier_invocations"])) == (True, 1)

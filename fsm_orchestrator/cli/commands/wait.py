@@ -20,7 +20,9 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.undumpable import close_to_others
 from fsm_orchestrator.vocabulary import Standing
 
-_WAITS: Final = frozenset({Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED})
+_WAITS: Final = frozenset(
+    {Standing.WAITING, Standing.BLOCKED, Standing.WORKING, Standing.SUSPENDED}
+)
 
 
 def wait_command(parameters: Mapping[str, Any]) -> int:
