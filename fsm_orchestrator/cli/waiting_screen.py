@@ -105,6 +105,8 @@ def _told(outlook: Outlook) -> Iterator[str]:
 
 def _awaited_words(one: AskedGate) -> str:
     decision = one.decision
+    if decision.evidence is not None and decision.evidence.approval is not None:
+        return decision.evidence.detail
     said = evidence_words(decision)
     if said is not None and decision.source is GateSource.EVIDENCE:
         return said if one.asked is None else f"{one.asked}: {said}"
