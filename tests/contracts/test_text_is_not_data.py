@@ -38,6 +38,7 @@ FILES: Final = {
     "cli/parser/prescan.py": "arguments of the command line",
     "config/config_text.py": "escapes for terminals",
     "disk/checkout.py": "files of git",
+    "inspection/watching.py": "files in /proc",
     "gates/git_subject.py": "what git prints, names of environment variables, paths",
     "disk/peek.py": "the beginning of a checkpoint's JSON",
     "model/checking.py": "values of fields, held against their pattern",

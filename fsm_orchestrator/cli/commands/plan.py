@@ -57,6 +57,14 @@ _VERBS: Final = {
 }
 
 
+_GUARD_NOTES: Final = {
+    GatesGuard.STAGES: "",
+    GatesGuard.EFFECTS: (
+        "this lifecycle runs stages before its gates have passed that claim to change nothing but"
+        " their artifacts"
+    ),
+    GatesGuard.CLOSURE: "this lifecycle runs stages before its gates have passed",
+}
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
@@ -115,8 +123,9 @@ class _View:
             yield from self._said(f"about {about}")
         if plan.archives_earlier_run:
             yield from self._said("the earlier run in this directory would be moved to its archive")
-        if plan.gates_guard is GatesGuard.CLOSURE:
-            yield from self._said("note: this lifecycle runs stages before its gates have passed")
+        note = _GUARD_NOTES[plan.gates_guard]
+        if note:
+            yield from self._said(f"note: {note}")
         yield Line("")
         yield from self._gates(plan)
         yield Line("")

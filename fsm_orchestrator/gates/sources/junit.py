@@ -77,6 +77,11 @@ class JUnitSource(WaitingModel):
         return False
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The reports."""
+        return self.junit
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.JUNIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
@@ -83,6 +84,12 @@ class StatementSource(StatementTerms):
         signed_by = None if self.signed_by is None else self.signed_by.based(directory)
         path = based_path(directory, self.statement)
         return self.model_copy(update={"statement": path, "signed_by": signed_by})
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The statement, its signature, and who may sign."""
+        signers = () if self.signed_by is None else self.signed_by.files
+        return tuple(map(glob.escape, (self.statement, f"{self.statement}.sig", *signers)))
 
     @property
     def kind(self) -> SourceKind:
