@@ -24,6 +24,7 @@ from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
@@ -186,8 +187,8 @@ def _add_closure_rules(document: Schema) -> None:
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
                 "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],
+                "items": {"properties": {"passed": {"const": True}}},
                 "minItems": len(MANDATORY_RULES),
-                "maxItems": len(MANDATORY_RULES),
             },
         },
         "required": ["closure_ready", "terminal_state", "blocked_reason_codes", "gate_decisions"],
@@ -312,5 +313,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         GateSignalPredicate,
         "Gate signal",
         f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
+    ),
+    SchemaName.POLICY_INPUT: _Shape(
+        PolicyInput,
+        "Policy input",
+        "evidence/GATE.N.json: what a gate's policy was told, byte for byte; `input` in Rego, the"
+        " context in Cedar, where what is null is left out.",
+        is_written_whole=True,
     ),
 }

@@ -245,4 +245,6 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
         given["secrets"] = {**(file.secrets or {}), **flags.secrets}
     if flags.retry is not None:
         given["retry"] = flags.retry.over(file.retry)
+    if flags.confine is not None:
+        given["confine"] = flags.confine.over(file.confine)
     return file.model_copy(update=given)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.config.closed_sets import word_hint
 from fsm_orchestrator.config.config_file import ConfigFile
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of
+from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of, value_of
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
@@ -30,8 +30,9 @@ from fsm_orchestrator.model.spelled_out import (
     stage_spelled_out,
     with_short_names,
 )
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS
 from fsm_orchestrator.text import validation
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
@@ -100,11 +101,11 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(getattr(given, key)):
+            for value in texts_of(value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:
-                    where = _at(name, text, ("stage", stage, key))
+                    where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
 
 
@@ -134,14 +135,14 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         found = toml_files_beside(path) if isinstance(error, FileNotFoundError) else ()
         hint = suggestion(path.name, found, likeness=FILE_LIKENESS)
         raise UsageError(
-            f"cannot read the config file {name}: {files.reason(error)}{hint}",
+            f"cannot read the config file {copyable(name)}: {files.reason(error)}{hint}",
             remedy="name a TOML file",
         ) from error
     try:
         document = table_of(data)  # first: it says best what is wrong with the bytes
         return data.decode(), document
     except NotATableError as error:
-        raise _WrongFileError(name, [f"{name}: {error}"]) from error
+        raise _WrongFileError(name, [f"{copyable(name)}: {error}"]) from error
 
 
 def _lifecycle_problems(
@@ -179,7 +180,8 @@ def _lifecycle_problems(
 
 def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
     line = line_of(text, path)
-    return name if line is None else f"{name}:{line}"
+    shown = copyable(name)
+    return shown if line is None else f"{shown}:{line}"
 
 
 def _json_value(value: object) -> object:
@@ -229,6 +231,8 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):
             return with_short_names(RetryPolicy.model_fields)
+        case ("stage", _, "confine", _):
+            return list(CONFINE_KEYS)
         case _:
             fields = ConfigFile.model_fields
             return with_short_names(field.alias or name for name, field in fields.items())

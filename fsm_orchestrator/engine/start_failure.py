@@ -70,6 +70,7 @@ def record_refusal(
         run_id=run_id,
         lifecycle=None,
         subject=None,
+        own_gates=(),
         execution_mode=mode,
         terminal_state=Outcome.FAILED,
         closure_ready=False,

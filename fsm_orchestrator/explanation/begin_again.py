@@ -24,6 +24,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.kept import kept_settings
+from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.text.units import Measure, as_typed
 from fsm_orchestrator.vocabulary import InputKind, OnLeak, SettingSource
 
@@ -150,7 +151,7 @@ def _gate_words(
         for gate, rule in checkpoint.lifecycle.gates.items()
         if f"gates.{gate}" not in but
     }
-    return [word for gate, one in gates.items() for word in (f"--{gate}-status", one)], gates
+    return [word for gate, one in gates.items() for word in (signal_option(gate), one)], gates
 
 
 def _lifecycle(checkpoint: Checkpoint) -> str | None:

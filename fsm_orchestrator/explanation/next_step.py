@@ -19,8 +19,10 @@ from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who_can_change
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
+from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -28,7 +30,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
-from fsm_orchestrator.text.phrases import counted, listed, option_prefix
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix, signal_option
 from fsm_orchestrator.vocabulary import (
     Ending,
     GateSource,
@@ -171,11 +173,10 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
     words: list[str] = [PRODUCT, shown, "--resume"]
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
-        for decision in view.report.gate_decisions:
-            if _takes_signal(decision):
-                passing = checkpoint.lifecycle.gates[decision.gate].passing
-                words += [f"--{decision.gate}-status", passing]
-                settings["gates"][decision.gate] = passing
+        for gate in blocking_gates(view):
+            if _takes_signal(gate.decision):
+                words += [signal_option(gate.decision.gate), gate.passing]
+                settings["gates"][gate.decision.gate] = gate.passing
     for stage, field, limit in _raised_limits(view, checkpoint):
         given = StageGiven.model_validate({field: limit})
         words += option_words(stage, given)
@@ -194,9 +195,13 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
     """Double the limit that each stage ran into."""
     for execution in view.report.failures:
         record = checkpoint.stages.get(execution.stage)
-        if record is None or execution.ending not in _RAISED:
+        exceeded = execution.limit_exceeded
+        raised = _RAISED.get(execution.ending) if execution.ending is not None else None
+        if exceeded is not None:
+            raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
+        if record is None or raised is None:
             continue
-        field, most = _RAISED[execution.ending]
+        field, most = raised
         limit = getattr(
             limits_in_force(checkpoint, execution.stage, settings_of(execution.stage, record, {})),
             field,

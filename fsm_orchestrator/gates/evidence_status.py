@@ -20,7 +20,6 @@ NOT_THERE_YET: Final = frozenset(
     }
 )
 """The problems that time may end: what `wait` waits for. Everything else is final."""
-_PENDING: Final = "pending"
 
 
 def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
@@ -28,7 +27,5 @@ def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
     if problem is None:
         return rule.passing
     if problem in CLEAR_NO:
-        return rule.refusals[-1]
-    if problem is EvidenceProblem.CHECK_PENDING and _PENDING in rule.values:
-        return _PENDING
-    return rule.default
+        return rule.denied
+    return rule.awaited if problem is EvidenceProblem.CHECK_PENDING else rule.default

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, OwnGate, State
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.vocabulary import Trigger
@@ -42,6 +42,14 @@ class RetriedCodes(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A state of both lifecycles, and its changes."""
+
+    name: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateChange:
+    """A gate that both lifecycles declare, and its changes."""
 
     name: str
     changes: tuple[Change, ...]
@@ -121,6 +129,24 @@ def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
     keys = ("name", "title", "initial", "gates_guard", "accepts_early_signals")
     changes = (Change(key, getattr(old, key), getattr(new, key)) for key in keys)
     return tuple(change for change in changes if change.was != change.now)
+
+
+def changed_gates(old: Lifecycle, new: Lifecycle) -> tuple[GateChange, ...]:
+    """Return the gates that both declare, and that differ."""
+    before = {one.name: one for one in old.gate}
+    changes = (
+        GateChange(
+            one.name,
+            tuple(
+                Change(key, was, now)
+                for key in OwnGate.model_fields
+                if (was := getattr(before[one.name], key)) != (now := getattr(one, key))
+            ),
+        )
+        for one in new.gate
+        if one.name in before
+    )
+    return tuple(change for change in changes if change.changes)
 
 
 def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:

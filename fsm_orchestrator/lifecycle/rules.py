@@ -45,6 +45,10 @@ def _declaration_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
         yield of_state(FindingKind.DUPLICATE_STATE, name)
     for state in lifecycle.state:
         yield from _state_problems(lifecycle, state)
+    if lifecycle.gate:
+        from fsm_orchestrator.lifecycle.gate_declarations import gate_problems  # noqa: PLC0415 - rare
+
+        yield from gate_problems(lifecycle)
     yield from _name_problems(lifecycle)
     yield from _option_problems(lifecycle)
     yield from _initial_problems(lifecycle)

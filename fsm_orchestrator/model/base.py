@@ -1,5 +1,6 @@
 """Field types that several models share, and the base class of all of them."""
 
+import os
 from typing import Annotated, Any, Literal
 
 from fsm_orchestrator.constants import RUN_ID_PATTERN, STATE_NAME_PATTERN
@@ -20,6 +21,11 @@ def _refuse_bool(value: Any) -> Any:
     return value
 
 
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+    StringConstraints(pattern=r"^[^\x00]+$"),
+]
 Timestamp = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)
 ]

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from fsm_orchestrator.model.base import Count, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.base import Count, Many, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import printable_name
@@ -29,6 +29,8 @@ class SourceKind(StrEnum):
     JUNIT = "junit"
     APPROVAL = "approval"
     GITHUB = "github"
+    REGO = "rego"
+    CEDAR = "cedar"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -38,6 +40,8 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.JUNIT: "by JUnit report",
     SourceKind.APPROVAL: "by approval",
     SourceKind.GITHUB: "by GitHub",
+    SourceKind.REGO: "by Rego policy",
+    SourceKind.CEDAR: "by Cedar policy",
 }
 
 
@@ -67,6 +71,8 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
+    UNDEFINED = "undefined"
+    VACUOUS = "vacuous"
     STALE = "stale"
     DENIED = "denied"
     REVOKED = "revoked"
@@ -120,7 +126,9 @@ class Subject(StrictModel):
     """What a run is about, as it was when the run began."""
 
     given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
-    entries: tuple[SubjectEntry, ...] = Field(description="What was there, as digests.")
+    entries: Annotated[tuple[SubjectEntry, ...], Many] = Field(
+        description="What was there, as digests."
+    )
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -148,7 +156,7 @@ class EvidenceRecord(StrictModel):
     statement_sha256: Sha256 | None = Field(
         description="SHA-256 of the evidence as it was kept, in hexadecimal; null without any."
     )
-    subject: tuple[SubjectEntry, ...] = Field(
+    subject: Annotated[tuple[SubjectEntry, ...], Many] = Field(
         description="What the evidence itself names as what it is about; empty where it is unbound."
     )
     issuer: str | None = Field(

@@ -30,6 +30,7 @@ from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import secret_values, with_known_gates
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Compared, InputKind
 
@@ -76,7 +77,7 @@ class InputChange(StrictModel):
     @property
     def sentence(self) -> str:
         """The change, what follows from it, and how to use the file, for a person."""
-        noun = f"{_NOUNS[self.kind]} {self.path}"
+        noun = f"{_NOUNS[self.kind]} {copyable(self.path)}"
         told = "; ".join(self.differences[:_SHOWN_MAX])
         if len(self.differences) > _SHOWN_MAX:
             told += f"; and {len(self.differences) - _SHOWN_MAX} more"
@@ -170,6 +171,9 @@ def _lifecycle_differences(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
             was, now = getattr(before, key), getattr(state, key)
             if was != now:
                 yield f"{name}.{key} was {_shown(was)}, is {_shown(now)}"
+    for gate, rule in new.gates.items():
+        if old.gates[gate].title != rule.title:
+            yield f"the title of gate {gate} is {rule.title!r}"
     if old.title != new.title:
         yield f"the title is {new.title!r}"
     reasons = sum(was.why != now.why for was, now in zip(old.edges, new.edges, strict=True))
@@ -254,11 +258,12 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
     if settings is None:
         return {}
     retry = {f"retry.{key}": value for key, value in settings.retry}
+    confine = {f"confine.{key}": value for key, value in settings.confine or ()}
     own = {
         option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
         for option in STAGE_OPTIONS
     }
-    return {**own, **settings.limits._asdict(), **retry}
+    return {**own, **settings.limits._asdict(), **retry, **confine}
 
 
 def _shown(value: Any, masker: Masker = NO_SECRETS) -> str:

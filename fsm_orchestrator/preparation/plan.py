@@ -32,10 +32,11 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
-from fsm_orchestrator.text.phrases import printable_name, with_details
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     Compared,
     Ending,
     ExecutionMode,
@@ -133,7 +134,12 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
         gates=tuple(
-            gate_in_force(checkpoint.lifecycle.gates, decision, is_judged=False)
+            gate_in_force(
+                checkpoint.lifecycle.gates,
+                decision,
+                is_judged=False,
+                is_to_come=is_to_come(checkpoint, decision.gate),
+            )
             for decision in decisions
         ),
         stages=tuple(
@@ -158,7 +164,7 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
         if checkpoint.completion_of(stage) is None
         and (failure := foreseen_failure(preparation, stage)) is not None
     }
-    do_pass = have_passed(preparation.expected_decisions, MANDATORY_GATES)
+    do_pass = have_passed(preparation.expected_decisions, checkpoint.lifecycle.gates)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
 
 
@@ -176,7 +182,7 @@ def _kept_contents(preparation: Preparation) -> Iterator[str]:
     """Yield how artifacts differ that are kept; not of those that a stage with work will leave."""
     is_complete, masker = preparation.checkpoint.completion_of, preparation.masker
     to_come = {
-        masker.mask(printable_name(path))
+        masker.mask(copyable(path))
         for stage, settings in preparation.settings.items()
         if is_complete(stage) is None
         for path in settings.expected_artifacts
@@ -239,7 +245,7 @@ def refuse_unwritable(output: Path) -> None:
     is_read_only = os.statvfs(output).f_flag & os.ST_RDONLY
     error = errno.EROFS if is_read_only else errno.EACCES
     reason = files.reason(OSError(error, os.strerror(error)))
-    raise RecordingError(Operation.LOCK_ACQUIRE, str(output / LOCK_FILE), reason)
+    raise RecordingError(Operation.LOCK_ACQUIRE, copyable(output / LOCK_FILE), reason)
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:

@@ -42,9 +42,7 @@ from fsm_orchestrator.secrets.masking import Masker, is_masked
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExecutionMode,
-    GatesGuard,
     InputKind,
     StateKind,
     Trigger,
@@ -121,9 +119,9 @@ class Preparation(NamedTuple):
     def may_spawn(self) -> bool:
         """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
-        guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-        do_pass = have_passed(self.expected_decisions, MANDATORY_GATES)
-        return self.first_trigger is not None and has_work and (do_pass or not guards_stages)
+        guards = self.checkpoint.lifecycle.gates_before_stages
+        do_pass = have_passed(self.expected_decisions, guards)
+        return self.first_trigger is not None and has_work and do_pass
 
     @property
     def expected_decisions(self) -> tuple[GateDecision, ...]:

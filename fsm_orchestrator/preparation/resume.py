@@ -46,10 +46,9 @@ from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExecutionMode,
-    GatesGuard,
     Trigger,
     Whereabouts,
 )
@@ -86,6 +85,10 @@ def _prepared(
     run = resumable_run(config, saved, may_go_on)
     if run.masker.knows_any:
         _refuse_shown_secrets(run)
+    if any(one.confine is not None for one in run.settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, run.settings)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -134,9 +137,8 @@ def _may_reach_stages(run: ResumableRun) -> bool:
     config, checkpoint = run.config, run.checkpoint
     gates = checkpoint.lifecycle.gates
     signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
-    guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
     decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
-    return not guards_stages or have_passed(decisions, MANDATORY_GATES)
+    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)
 
 
 def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
@@ -165,13 +167,15 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
         verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
     except JudgingCutShortError as error:
         raise UsageError(
-            f"the run is done, and its directory came here from {home.directory}; whether its"
+            f"the run is done, and its directory came here from {copyable(home.directory)};"
+            " whether its"
             " artifacts did, was not judged to the end, for that was to end",
             remedy="resume again; nothing was written",
         ) from error
     if not verdict.is_intact:
         raise UsageError(
-            f"the run is done, and its directory came here from {home.directory}, but not all of"
+            f"the run is done, and its directory came here from {copyable(home.directory)}, but"
+            " not all of"
             f" its artifacts did: {run.masker.mask(verdict.summary())}",
             remedy="put them there, or the directory back where it was; nothing was written",
         )
@@ -184,7 +188,10 @@ def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
     if other is None:
         return ()
     path = output / REPORT_FILE
-    said = f"{path} is of another run, {other}: this resume is of {run_id}, and archives it first"
+    said = (
+        f"{copyable(path)} is of another run, {other}: this resume is of {run_id}, and"
+        " archives it first"
+    )
     return (said,)
 
 

@@ -32,6 +32,7 @@ from fsm_orchestrator.record.events_mark import (
     start_of_line,
 )
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_line
 from fsm_orchestrator.vocabulary import EventName, Operation
 
@@ -237,7 +238,7 @@ class EventFile:
         return 0
 
     def _error(self, error: OSError) -> RecordingError:
-        failure = RecordingError(Operation.EVENTS_PERSIST, str(self.path), files.reason(error))
+        failure = RecordingError(Operation.EVENTS_PERSIST, copyable(self.path), files.reason(error))
         failure.__cause__ = error
         return failure
 

@@ -194,6 +194,9 @@ def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
     gates = checkpoint.lifecycle.gates
     if [signal.gate for signal in checkpoint.gate_signals] != list(gates):
         yield "gate_signals: must hold one signal for each gate, in judging order"
+    for gate in checkpoint.sources:
+        if gate not in gates:
+            yield f"sources: the lifecycle has no gate {gate!r}"
     in_force = checkpoint.decisions_in_force(checkpoint.outcome)
     by_signal = (one for one in in_force if one.source is not GateSource.EVIDENCE)
     judged = {one.gate: one.status for one in by_signal}

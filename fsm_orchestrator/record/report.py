@@ -1,11 +1,13 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, is_awaited, reason_codes
+from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
+    Many,
     RunId,
     SchemaVersion,
     Sha256,
@@ -13,9 +15,9 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationOrigin,
@@ -68,6 +70,10 @@ class Report(StrictModel):
     subject: Subject | None = Field(
         description="What the run is about, as digests; null where that was not said.",
     )
+    own_gates: tuple[OwnGate, ...] = Field(
+        description="The gates that the lifecycle has beside policy, ci and review, in judging"
+        " order."
+    )
     execution_mode: ExecutionMode = Field(
         description="Whether this invocation was asked for a new run or for a resume."
     )
@@ -86,7 +92,7 @@ class Report(StrictModel):
             "The last state that was made durable; null when the checkpoint could not be used."
         )
     )
-    blocked_reason_codes: tuple[str, ...] = Field(
+    blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
             "Reason codes of the gates that refused, in judging order; empty unless"
             " terminal_state is blocked."
@@ -98,19 +104,19 @@ class Report(StrictModel):
             " still give; empty unless terminal_state is blocked."
         )
     )
-    gate_decisions: tuple[GateDecision, ...] = Field(
+    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(
             "The decisions in force, in judging order: this invocation's, or those that closed a"
             " done run; empty before the gates have been judged."
         )
     )
-    stage_executions: tuple[StageExecution, ...] = Field(
+    stage_executions: Annotated[tuple[StageExecution, ...], Many] = Field(
         description=(
             "What this invocation did about stages, in order, and what the program itself failed"
             " to do."
         )
     )
-    transitions: tuple[TransitionRecord, ...] = Field(
+    transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
     )
     containment: Containment | None = Field(
@@ -120,7 +126,7 @@ class Report(StrictModel):
             " (process_group); null before a stage was run."
         )
     )
-    warnings: tuple[str, ...] = Field(
+    warnings: Annotated[tuple[str, ...], Many] = Field(
         description="What the operator should know although it did not end the run."
     )
     origin: InvocationOrigin | None = Field(
@@ -139,7 +145,7 @@ class Report(StrictModel):
             " warning says so; 0 when all are here."
         )
     )
-    earlier_invocations: tuple[InvocationRecord, ...] = Field(
+    earlier_invocations: Annotated[tuple[InvocationRecord, ...], Many] = Field(
         description="All that the earlier invocations after those did, in order."
     )
 
@@ -152,7 +158,14 @@ class Report(StrictModel):
     @property
     def gates(self) -> GateRules:
         """The gates of its lifecycle by name, in judging order."""
-        return MANDATORY_RULES
+        return rules_with(self.own_gates)
+
+    @model_validator(mode="after")
+    def _decides_by_its_gates(self) -> Self:
+        known = self.gates
+        if any(one.gate not in known for one in self.gate_decisions):
+            raise ValueError("decides by a gate that there is not")
+        return self
 
     @property
     def latest(self) -> InvocationRecord:
@@ -226,6 +239,7 @@ def build_report(
         ),
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
+        own_gates=checkpoint.lifecycle.gate,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
         waiting_for=awaited,
         invocations_moved=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import SubjectEntry
@@ -39,14 +39,32 @@ def work_for(
 
 def first_reached(checkpoint: Checkpoint, state: str) -> int:
     """Return the invocation that came to a state first, by what is kept; the latest if none."""
-    return next(
-        (
-            invocation.number
-            for invocation in checkpoint.invocations
-            for one in invocation.transitions
-            if one.dest == state
-        ),
-        checkpoint.invocation.number,
+    return next(_visits(checkpoint, state), checkpoint.invocation.number)
+
+
+def is_to_come(checkpoint: Checkpoint, gate: str) -> bool:
+    """Say whether a gate is judged only in states that the run has to come to: after a stage.
+
+    A signal that is typed before that does not count there.
+    """
+    lifecycle = checkpoint.lifecycle
+    judging = [
+        one.name
+        for one in lifecycle.state
+        if one.kind is StateKind.GATE and gate in lifecycle.judged_in(one)
+    ]
+    return not lifecycle.accepts_early_signals and all(
+        name in lifecycle.gates_after_stages and next(_visits(checkpoint, name), None) is None
+        for name in judging
+    )
+
+
+def _visits(checkpoint: Checkpoint, state: str) -> Iterator[int]:
+    return (
+        invocation.number
+        for invocation in checkpoint.invocations
+        for one in invocation.transitions
+        if one.dest == state
     )
 
 

@@ -15,6 +15,11 @@ def escaped(text: str) -> str:
     return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
+def json_text(value: Any) -> str:
+    """Return a JSON document in lines, as it may be shown."""
+    return escaped(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def json_line(value: Any) -> str:
     """Return one line of JSON, with its newline."""
     return escaped(json.dumps(value, ensure_ascii=False, default=str)) + "\n"

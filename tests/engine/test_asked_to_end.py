@@ -25,7 +25,7 @@ from tests.support.patience import PATIENCE_SECONDS, wait_until
 GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 BOTH = ("manager", "executor")
 LINGERS = 'echo $$ >words; while test ! -e go; do sleep 0.01; done; echo "$0" >>ran; exit 0'
-CODES = (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129))
+CODES = (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131))
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for a zombie in /proc")
 
 

@@ -21,8 +21,8 @@ from fsm_orchestrator.lifecycle.proof import (
 )
 from fsm_orchestrator.lifecycle.reading import parse
 from fsm_orchestrator.lifecycle.source import shipped_text
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExitCode,
     Gate,
     GatesGuard,
@@ -241,7 +241,7 @@ def has_every_gate(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
         if edge.trigger is Trigger.RESUME:
             passed = set()
         elif edge.trigger is Trigger.GATES_PASSED and source.kind is StateKind.GATE:
-            passed |= set(source.gates or MANDATORY_GATES)
+            passed |= set(source.gates or MANDATORY_RULES)
     return passed == set(Gate)
 
 

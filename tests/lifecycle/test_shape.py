@@ -52,7 +52,7 @@ KEYS = (
         f"{TITLE}\nowner = 1",
         "unknown key 'owner'; known keys:"
         " schema_version, name, title, initial, gates_guard,"
-        " accepts_early_signals, state, transition",
+        " accepts_early_signals, gate, state, transition",
     ),
     refused(
         "misspelt key",
@@ -208,7 +208,7 @@ VALUES = (
     Case(
         "too many states",
         DEFAULT + '\n[[state]]\nname = "more"\nkind = "stage"\n' * 193,
-        ("key 'state' is a list; expected 1 to 200 tables, each headed [[state]]",),
+        ("key 'state' has 201; expected 1 to 200 tables, each headed [[state]]",),
     ),
 )
 

@@ -20,6 +20,7 @@ from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.text.units import Measure
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -63,6 +64,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
     ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
+    ExitCode.QUIT: "interrupted by SIGQUIT (Ctrl-\\\\)",
     ExitCode.TERMINATED: "interrupted by SIGTERM",
 }
 _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
@@ -100,7 +102,7 @@ def reference_text() -> str:
 def all_commands() -> Iterator[tuple[str, click.Command]]:
     """Every command with the words it is typed by, those within another after it."""
     for name in COMMANDS:
-        command = build_command(name, (STAGE,))
+        command = build_command(name, Declared((STAGE,)))
         assert command is not None, name
         yield name, command
         if isinstance(command, click.Group):

@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.parser.prescan import without_options
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.screen import Line, folded, prose_width, shown
-from fsm_orchestrator.cli.style import Mark
+from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk.lock import holder_of
@@ -29,7 +29,8 @@ from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refus
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
-from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable
+from fsm_orchestrator.text.json_output import escaped
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable, signal_option
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -72,7 +73,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
         plan = plan_of(preparation)
     out = console.stdout()
     if request.as_json:
-        out.write(plan.model_dump_json(indent=2) + "\n")
+        out.write(escaped(plan.model_dump_json(indent=2)) + "\n")
         return ExitCode.DONE
     argv = ["run", *without_options(sys.argv[2:], {"--all"})]
     if _shows_secrets(config, argv, preparation.masker):
@@ -137,18 +138,24 @@ class _View:
                 yield Line(f"gates passed: {', '.join(passed)}", Mark.GOOD)
             for one in plan.gates:
                 if not one.decision.passed:
-                    row = gate_row(one.decision, one.passing)
-                    yield Line(
-                        f"gate {row.gate} refused: {row.signal} ({row.source}), and only"
-                        f" {row.passes} passes",
-                        Mark.WAITING,
-                    )
+                    yield from self._refused(one)
         for decision in decisions:
             if decision.evidence is not None:
                 said = f"gate {decision.gate}: {decision.evidence.detail}"
                 yield from self._said(said, indent="")
         for sentence in kept_signal_lines(decisions, plan.as_of):
             yield from self._said(sentence)
+
+    def _refused(self, gate: GateInForce) -> Iterator[Line]:
+        row = gate_row(gate.decision, gate.passing)
+        said = f"refused: {row.signal} ({row.source}), and only {row.passes} passes"
+        if gate.is_to_come:
+            said = "is judged after a stage: its signal is to come"
+        first, *rest = sentences(
+            f"gate {row.gate} {said}", self._prose_width - lead_cells(), indent="", hanging="  "
+        )
+        yield Line(first, Mark.WAITING)
+        yield from map(Line, rest)
 
     def _stages(self, plan: Plan) -> Iterator[Line]:
         width = max(len(stage.stage) for stage in plan.stages)
@@ -185,16 +192,17 @@ class _View:
             return lines
         details = [
             ("command", shell_line((stage.command, *stage.args))),
-            ("in", stage.cwd or ""),
+            ("in", copyable(stage.cwd or "")),
             ("timeout", span_words(stage.timeout_ms or 0)),
         ]
         if stage.env_keys:
             details.append(("sets", ", ".join(stage.env_keys)))
-        details += [("expects", path) for path in stage.expected_artifacts]
+        details += [("expects", copyable(path)) for path in stage.expected_artifacts]
         if stage.unchanged:
             details.append(("unchanged", ", ".join(stage.unchanged)))
         details += [
-            ("artifact", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts
+            ("artifact", f"{copyable(one.path)}, sha256 {one.sha256[:12]}...")
+            for one in stage.artifacts
         ]
         return [*lines, *columns(details, indent="      ")]
 
@@ -204,7 +212,7 @@ class _View:
             yield from self._said("to run this: the same command with `run` in place of `plan`")
             return
         words, title = [*argv], "to run this:"
-        refused = [gate for gate in plan.gates if not gate.decision.passed]
+        refused = [gate for gate in plan.gates if not (gate.decision.passed or gate.is_to_come)]
         if refused and plan.outcome is Outcome.BLOCKED:
             words, title = _passing(argv, refused), "once the real checks pass:"
             in_file = [one for one in refused if one.decision.source is GateSource.CONFIG]
@@ -256,7 +264,7 @@ def _passing(argv: Sequence[str], refused: Sequence[GateInForce]) -> list[str]:
     """
     asked = {GateSource.CONFIG, GateSource.EVIDENCE}
     given = [one for one in refused if one.decision.source not in asked]
-    options = {f"--{one.decision.gate}-status": one.passing for one in given}
+    options = {signal_option(one.decision.gate): one.passing for one in given}
     command, *rest = without_options(argv, options)
     signals = [word for pair in options.items() for word in pair]
     # Options may stand anywhere but behind `--`.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Whole
 from fsm_orchestrator.cli.parser.parts import place
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.stage_options import MILLISECONDS
 
 
-def approve_parameters(_stages: Sequence[str]) -> list[click.Parameter]:
+def approve_parameters(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `approve`."""
     expires = Once(
         "Answer",
@@ -22,12 +21,12 @@ def approve_parameters(_stages: Sequence[str]) -> list[click.Parameter]:
     return [*_answer("approve"), expires, *_elsewhere("approve")]
 
 
-def deny_parameters(_stages: Sequence[str]) -> list[click.Parameter]:
+def deny_parameters(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `deny`."""
     return [*_answer("deny"), *_elsewhere("deny")]
 
 
-def withdraw_parameters(_stages: Sequence[str]) -> list[click.Parameter]:
+def withdraw_parameters(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `withdraw`."""
     return _answer("withdraw")
 

@@ -28,7 +28,7 @@ _RUN_EXIT_CODES: Final = """\b
 Exit codes:
   0 done       2 usage error or refused request: nothing was written
   1 failed     75 busy: another orchestrator works in OUT
-  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
+  3 blocked    129, 130, 131, 143 interrupted by SIGHUP, SIGINT, SIGQUIT, SIGTERM
   124 timeout  70 internal error, a bug
 """
 SHORT_HELP: Final[Mapping[str, str]] = {

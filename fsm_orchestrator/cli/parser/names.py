@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.vocabulary import Gate
 
 COMMANDS: Final = {
@@ -43,11 +44,23 @@ COMMAND_GROUPS: Final = {
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
-GATE_PARAMETERS: Final = {f"gate_{gate.value}": gate.value for gate in Gate}
-"""The gates, by the parser's name for the option that gives a signal."""
+_OF_A_GATE: Final = "gate__"
+
+
+def gate_parameter(gate: str) -> str:
+    """Return the parser's name for that option; `gate_named` reads it."""
+    return f"{_OF_A_GATE}{gate}"
+
+
+def gate_named(parameter: str) -> str | None:
+    """Return the gate that a parser's name stands for; None for other names."""
+    gate = parameter.removeprefix(_OF_A_GATE)
+    return None if gate == parameter else gate
+
+
 VALUE_OPTIONS: Final = frozenset(
     {
-        *(f"--{gate.value}-status" for gate in Gate),
+        *map(signal_option, Gate),
         "--lifecycle",
         "--subject-git",
         "--subject-file",

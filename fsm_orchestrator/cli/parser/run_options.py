@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
+from fsm_orchestrator.cli.parser.names import gate_parameter
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     FilePath,
@@ -26,7 +26,8 @@ from fsm_orchestrator.cli.parser.parameters import (
     parameter_type,
 )
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
-from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.lifecycle.source import Declared
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.stage_options import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
@@ -34,18 +35,18 @@ from fsm_orchestrator.model.stage_options import (
     Kind,
     StageOption,
 )
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import option_prefix, signal_option
 from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel, OnChangedStage, OnLeak
 
 
-def run_options(stages: Sequence[str]) -> list[click.Parameter]:
+def run_options(declared: Declared) -> list[click.Parameter]:
     """Return every option of `run` and `plan` that is about the run."""
     return [
-        *_gate_options(),
-        *(option for stage in stages for option in stage_options(stage)),
+        *_gate_options(declared.gates),
+        *(option for stage in declared.stages for option in stage_options(stage)),
         *_subject_options(),
-        *_history_options(stages),
+        *_history_options(declared.stages),
         *_run_control_options(),
     ]
 
@@ -82,17 +83,24 @@ def output_options() -> list[click.Parameter]:
     ]
 
 
-def _gate_options() -> list[click.Parameter]:
+def _gate_options(own: Sequence[GateRule]) -> list[click.Parameter]:
+    mandatory, rules = "Gates (all three must pass before anything runs)", MANDATORY_RULES.values()
     return [
-        Once(
-            "Gates (all three must pass before anything runs)",
-            (f"--{gate}-status", parameter),
-            type=Word(rule.values),
-            help=f"Passes: {rule.passing}. Not given: {rule.default}.",
-        )
-        for parameter, gate in GATE_PARAMETERS.items()
-        for rule in (MANDATORY_RULES[gate],)
+        *(_gate_option(mandatory, rule) for rule in rules),
+        *(
+            _gate_option("Gates of this lifecycle (done needs them too)", rule, rule.title)
+            for rule in own
+        ),
     ]
+
+
+def _gate_option(section: str, rule: GateRule, title: str = "") -> click.Parameter:
+    return Once(
+        section,
+        (signal_option(rule.name), gate_parameter(rule.name)),
+        type=Word(rule.values),
+        help=f"{title and f'{title}. '}Passes: {rule.passing}. Not given: {rule.default}.",
+    )
 
 
 def _subject_options() -> list[click.Parameter]:

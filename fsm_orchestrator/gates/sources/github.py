@@ -130,10 +130,10 @@ class _GitHub:
 
     def _assert_fits(self) -> None:
         """Refuse checks where somebody has to review, and reviews where something is tested."""
-        gate, has_checks = Gate(self.tools.gate), bool(self.given.github.checks)
-        if (gate is Gate.CI and not has_checks) or (gate is Gate.REVIEW and has_checks):
+        gate, has_checks = self.tools.gate, bool(self.given.github.checks)
+        if (gate == Gate.CI and not has_checks) or (gate == Gate.REVIEW and has_checks):
             asked = "approvals" if has_checks else "checks"
-            said = f"the gate {gate.value} asks GitHub for {asked} only"
+            said = f"the gate {gate} asks GitHub for {asked} only"
             raise RefusedError(EvidenceProblem.WRONG_PREDICATE, said)
 
     def _judged(self, said: Said, record: EvidenceRecord) -> EvidenceRecord:

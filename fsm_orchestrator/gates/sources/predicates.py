@@ -182,7 +182,7 @@ def _gate_signal(predicate: Any, asked: Asked) -> Said:
     elif found.status not in rule.values:
         problem = EvidenceProblem.WRONG_PREDICATE
         detail = f"{described(found.status)} is no value of the gate {rule.name}"
-    elif failed or found.status == rule.refusals[-1]:
+    elif failed or rule.is_denial(found.status):
         problem = EvidenceProblem.CHECK_FAILED
         detail = f"{detail}; failed: {named_words(failed)}" if failed else detail
     elif pending or found.status == "pending":

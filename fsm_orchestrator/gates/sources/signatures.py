@@ -12,6 +12,7 @@ from typing import Annotated, Final, NamedTuple, Self
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.envelope import Envelope, RefusedError, envelope_of, json_value
+from fsm_orchestrator.gates.sources.installing import how_to_install
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints, model_validator
 from fsm_orchestrator.model.evidence import EvidenceProblem
@@ -21,10 +22,6 @@ from fsm_orchestrator.text.phrases import listed, printable_name
 NAMESPACE: Final = "fsm-orchestrator.evidence"
 """Another than that of approvals: a key that signs evidence can approve nothing."""
 KEY_BYTES_MAX: Final = 1024**2
-_INSTALL: Final = {
-    "ssh-keygen": "install OpenSSH's client (openssh-client on Debian)",
-    "openssl": "install openssl",
-}
 _PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 _Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$")]
 
@@ -90,7 +87,7 @@ def signer_of(raw: bytes, signature: str | None, by: SignedBy) -> str:
 
 def without_tool(error: ToolError, tool: str) -> RefusedError:
     """Return the refusal where a tool could not be asked, with what installs it."""
-    hint = f"; {_INSTALL[tool]}" if error.is_missing else ""
+    hint = f"; {how_to_install(tool)}" if error.is_missing else ""
     return RefusedError(EvidenceProblem.ENGINE_ERROR, f"{error}{hint}")
 
 
