@@ -16,8 +16,9 @@ from fsm_orchestrator.cli.style import (
     plain,
     shown_cells,
 )
+from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.text.cells import cut, padded, wrapped
-from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.phrases import counted, first_of, printable
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
@@ -86,6 +87,10 @@ def gates_line(
     line = f"{lead(mark)}gates  {dot.join(said)}"
     if shown_cells(line) > width:
         below = " " * lead_cells()
+        if len(said) > GATES_NAMED_MAX:
+            refused = [word for one, word in zip(decisions, said, strict=True) if not one["passed"]]
+            passed = len(said) - len(refused)
+            said = [*([f"{passed} passed"] if passed else []), *first_of(refused, GATES_NAMED_MAX)]
         lines = wrapped("gates  " + ", ".join(said), width - len(below), hanging="  ")
         return [f"{lead(mark)}{lines[0]}", *(below + one for one in lines[1:])]
     pieces = [

@@ -1,7 +1,7 @@
 """What a gate's evidence says, and what it is about. Loaded by runs that have a source."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
@@ -182,6 +182,19 @@ class EvidenceRecord(StrictModel):
     approval: ApprovalState | None = Field(
         description="What is asked of people, and what they have said; null for other sources."
     )
+
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Return it as it may be recorded: no secret in what somebody else wrote."""
+        return self.model_copy(
+            update={
+                "detail": mask(self.detail),
+                "issuer": None if self.issuer is None else mask(self.issuer),
+                "signer": None if self.signer is None else mask(self.signer),
+                "subject": tuple(
+                    one.model_copy(update={"name": mask(one.name)}) for one in self.subject
+                ),
+            }
+        )
 
     @property
     def is_early_signal(self) -> bool:

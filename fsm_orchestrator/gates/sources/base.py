@@ -170,6 +170,11 @@ class SourceModel(StrictModel):
         return True
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files that make its answer, as patterns; none where no file tells that it changes."""
+        return ()
+
+    @property
     def looks_at_others(self) -> bool:
         """Whether it judges what other gates say, and is to be asked after them."""
         return False
