@@ -139,8 +139,8 @@ def _standing(report: Report) -> tuple[Standing, str]:
             return Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
-            named = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
-            return standing, f", by {', '.join(named)}"
+            codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
+            return standing, f", by {', '.join(codes)}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:
@@ -254,14 +254,11 @@ def _gate_lines(report: Report, width: int) -> list[str]:
             wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
     more = len(rows) - GATES_NAMED_MAX
-    left_out = (
-        [f"  and {more} more {'gate' if more == 1 else 'gates'}: see details"] if more > 0 else []
-    )
+    left_out = [f"  and {more} more: see details"] if more > 0 else []
     until = report.finished_at or report.started_at
     kept = kept_signal_lines(report.gate_decisions, until)
-    whys = [
-        line for one in said[:GATES_NAMED_MAX] for line in _bounded(sentences(one, width), width)
-    ]
+    told = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
+    whys = [line for lines in told for line in _bounded(lines, width)]
     shown = columns(rows[:GATES_NAMED_MAX])
     return [*shown, *left_out, *whys, *(f"  {one}" for one in kept)]
 
