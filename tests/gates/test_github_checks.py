@@ -15,12 +15,6 @@ from tests.gates.github_cases import APPROVALS, CHECKS, SUBJECT, StandIn, check,
 from tests.support.command import events_of, orchestrate, report_of, tree_of
 
 
-@pytest.fixture
-def github(tmp_path: Path) -> StandIn:
-    """Return a GitHub that knows the commit of a clean work tree, and nothing of it."""
-    return StandIn(tmp_path)
-
-
 def test_checks_that_succeeded_pass(github: StandIn) -> None:
     """Check runs and statuses count alike; what GitHub said is kept, and no token."""
     github.has_checks([check("build"), check("other", "failure")], [status("test")])
