@@ -20,6 +20,7 @@ from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationOrigin,
     InvocationRecord,
+    Rebuilding,
     TransitionRecord,
 )
 from fsm_orchestrator.model.lazily import lazily
@@ -115,6 +116,12 @@ class Report(StrictModel):
     )
     warnings: Annotated[tuple[str, ...], Many] = Field(
         description="What the operator should know although it did not end the run."
+    )
+    rebuilt: Rebuilding | None = Field(
+        description=(
+            "How the record was made again from the events when this invocation began; null where"
+            " the checkpoint was as it had been left."
+        ),
     )
     origin: InvocationOrigin | None = Field(
         description=(
