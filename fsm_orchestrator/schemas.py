@@ -20,10 +20,14 @@ from pydantic_core.core_schema import (
     WithDefaultSchema,
 )
 
+from fsm_orchestrator.approvals.request import ApprovalRequest
+from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.gates.policy_input import PolicyInput
+from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
 from fsm_orchestrator.lifecycle.model import Lifecycle
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
@@ -34,7 +38,7 @@ from fsm_orchestrator.record.events import EventLine
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.settings_part import HISTORY
 from fsm_orchestrator.text.units import PATTERNS
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, Outcome, SchemaName
+from fsm_orchestrator.vocabulary import Outcome, SchemaName
 
 __all__ = ["SchemaName", "schema_text"]
 
@@ -182,9 +186,9 @@ def _add_closure_rules(document: Schema) -> None:
             "terminal_state": {"const": Outcome.DONE.value},
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
-                "prefixItems": [_passed(gate) for gate in MANDATORY_GATES],
-                "minItems": len(MANDATORY_GATES),
-                "maxItems": len(MANDATORY_GATES),
+                "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],
+                "items": {"properties": {"passed": {"const": True}}},
+                "minItems": len(MANDATORY_RULES),
             },
         },
         "required": ["closure_ready", "terminal_state", "blocked_reason_codes", "gate_decisions"],
@@ -196,17 +200,22 @@ def _add_closure_rules(document: Schema) -> None:
         },
         {
             "if": {"properties": {"terminal_state": {"const": Outcome.BLOCKED.value}}},
-            "else": {"properties": {"blocked_reason_codes": {"maxItems": 0}}},
+            "else": {
+                "properties": {
+                    "blocked_reason_codes": {"maxItems": 0},
+                    "waiting_for": {"maxItems": 0},
+                }
+            },
         },
     ]
 
 
-def _passed(gate: Gate) -> Schema:
+def _passed(rule: GateRule) -> Schema:
     """Return the schema of the decision of a gate that passed."""
     return {
         "properties": {
-            "gate": {"const": gate.value},
-            "status": {"const": GATE_RULES[gate].passing},
+            "gate": {"const": rule.name},
+            "status": {"const": rule.passing},
             "passed": {"const": True},
             "reason_code": {"const": None},
         }
@@ -284,6 +293,32 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         "Postmortem",
         "logs/<stage>.<attempt>.postmortem.json: what a stage's processes were doing when it was"
         " ended for taking too long.",
+        is_written_whole=True,
+    ),
+    SchemaName.APPROVAL_REQUEST: _Shape(
+        ApprovalRequest,
+        "Request for approval",
+        "approvals/<gate>.<n>.request.json: what people are asked to approve, an in-toto"
+        " statement.",
+        is_written_whole=True,
+    ),
+    SchemaName.APPROVAL_DECISION: _Shape(
+        DecisionStatement,
+        "Decision on a request for approval",
+        "The statement in approvals/<gate>.<n>.<decision>.<id>.json: what a person has said to a"
+        " request, and has signed.",
+        is_written_whole=True,
+    ),
+    SchemaName.GATE_SIGNAL: _Shape(
+        GateSignalPredicate,
+        "Gate signal",
+        f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
+    ),
+    SchemaName.POLICY_INPUT: _Shape(
+        PolicyInput,
+        "Policy input",
+        "evidence/GATE.N.json: what a gate's policy was told, byte for byte; `input` in Rego, the"
+        " context in Cedar, where what is null is left out.",
         is_written_whole=True,
     ),
 }

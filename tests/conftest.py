@@ -20,6 +20,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import command, forked, memory
+from tests.support.soak import SOAK
 
 PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 """What the interpreter itself ignores, and `subprocess` gives back to whatever it starts."""
@@ -29,7 +30,11 @@ FREEZE_EVERY: Final = 64
 """After so many tests, what has been loaded since is left out of later searches for garbage too."""
 _ended = itertools.count(1)
 
-settings.register_profile("suite", deadline=None)  # how long one example takes is the machine's
+settings.register_profile(
+    "suite",
+    deadline=None,  # how long one example takes is the machine's
+    max_examples=300 if SOAK else 40,  # beside those that are written down, which are all tried
+)
 settings.load_profile("suite")
 
 

@@ -87,7 +87,10 @@ def _what_to_do(explanation: Explanation, width: int) -> Iterator[str]:
 
 
 def _gates(explanation: Explanation, width: int) -> list[str]:
-    rows = [gate_row(gate.decision, is_judged=gate.is_judged) for gate in explanation.gates]
+    rows = [
+        gate_row(gate.decision, gate.passing, is_judged=gate.is_judged)
+        for gate in explanation.gates
+    ]
     decisions = [gate.decision for gate in explanation.gates]
     kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
     return [
@@ -96,7 +99,7 @@ def _gates(explanation: Explanation, width: int) -> list[str]:
             line
             for one in decisions
             if (said := evidence_words(one)) is not None
-            for line in sentences(f"{one.gate.value}: {said}", width)
+            for line in sentences(f"{one.gate}: {said}", width)
         ),
         *(line for one in kept for line in sentences(one, width)),
     ]

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OrchestratorError, not_loaded
 from fsm_orchestrator.vocabulary import ExitCode
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.lifecycle.source import Declared
 
 
 def main() -> None:
@@ -63,7 +67,7 @@ def _dispatch(argv: list[str]) -> int:
     for position, argument in enumerate(argv, start=1):
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise click.UsageError(f"argument {position} is not valid UTF-8 (not shown)")
-    app = build_app(lambda: _stages(argv))
+    app = build_app(lambda: _declared(argv))
     captured = io.StringIO()  # click prints help and version itself, and would fail on a pipe
     try:
         with redirect_stdout(captured):
@@ -83,10 +87,10 @@ def _complain(argv: Sequence[str], message: str, remedy: str) -> None:
     console.complain(*masker_of(argv).mask_all((message, remedy)))
 
 
-def _stages(argv: list[str]) -> Sequence[str]:
-    from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
+def _declared(argv: list[str]) -> Declared:
+    from fsm_orchestrator.cli.parser.prescan import declared_by_chosen, prescan
 
-    return stage_names(prescan(argv))
+    return declared_by_chosen(prescan(argv))
 
 
 def _answer_shell(instruction: str) -> int:
@@ -115,7 +119,10 @@ def _options(error: click.NoSuchOption) -> Iterator[str]:
 def _hint(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
         from fsm_orchestrator.model.stage_options import stage_of_option
-        from fsm_orchestrator.text.phrases import own_stages
+        from fsm_orchestrator.text.phrases import SIGNAL_SUFFIX, own_gate, own_stages
+
+        if error.option_name.endswith(SIGNAL_SUFFIX):
+            return own_gate()
 
         stage = stage_of_option(error.option_name)
         if stage is not None:

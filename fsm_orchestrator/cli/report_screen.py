@@ -31,12 +31,14 @@ def lines_of(
         ("terminal_state", outcome),
         ("closure_ready", str(report.closure_ready).lower()),
         ("blocked_reason_codes", ", ".join(report.blocked_reason_codes) or "none"),
+        *(("subject", one) for one in (() if report.subject is None else report.subject.lines)),
     ]
     yield from map(Line, columns(facts, indent=""))
     if report.gate_decisions:
         yield Line("")
         yield Line("gate_decisions")
-        rows = [GATE_COLUMNS, *(gate_row(one) for one in report.gate_decisions)]
+        decided = [(one, report.gates[one.gate].passing) for one in report.gate_decisions]
+        rows = [GATE_COLUMNS, *(gate_row(*one) for one in decided)]
         yield from map(Line, columns(rows))
     if report.stage_executions:
         yield Line("")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
+from fsm_orchestrator.cli.parser.names import gate_named
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
@@ -107,8 +107,8 @@ def _config(given: Mapping[str, Any]) -> RunConfig:
             subject["git"] = value
         elif key == "subject_file":
             subject["files"] = list(value)
-        elif key in GATE_PARAMETERS:
-            run["gates"][GATE_PARAMETERS[key]] = value
+        elif (gate := gate_named(key)) is not None:
+            run["gates"][gate] = value
         else:
             run[key] = value
     if subject:

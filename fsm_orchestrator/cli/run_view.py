@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.vocabulary import Ending, EventName, Gate, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, EventName, StageStatus, Trigger
 
 
 class RunningStage(NamedTuple):
@@ -135,7 +135,7 @@ class RunView:
                 is_resume = event["execution_mode"] == "resume"
                 self.settled.append(Begun(event["run_id"], event["lifecycle"], is_resume))
             case EventName.GATE_DECIDED:
-                if len(self._gates) == len(Gate):
+                if any(one["gate"] == event["decision"]["gate"] for one in self._gates):
                     self._settle_gates()
                 self._gates.append(event["decision"])
             case EventName.STAGE_STARTED:

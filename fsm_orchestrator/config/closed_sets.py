@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import (
     Backoff,
-    Gate,
     LogFormat,
     LogLevel,
     OnChangedStage,
@@ -27,7 +26,7 @@ _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "relative_to": RelativeTo,
 }
 _OF_KEY: Final = {key: tuple(one.value for one in words) for key, words in _SETS.items()}
-_OF_GATE: Final = {gate.value: GATE_RULES[gate].values for gate in Gate}
+_OF_GATE: Final = {gate: rule.values for gate, rule in MANDATORY_RULES.items()}
 
 
 def word_hint(location: tuple[int | str, ...], value: object) -> str:

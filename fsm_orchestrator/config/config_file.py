@@ -5,20 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.source import is_name
-from fsm_orchestrator.model.base import RunId, SchemaVersion, StateName
+from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.declared import ConfigDict, Field
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
 from fsm_orchestrator.vocabulary import (
-    Gate,
     GateSource,
     LogFormat,
     LogLevel,
@@ -35,34 +34,36 @@ else:
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
 
-@dataclass(frozen=True)
-class _SignalOf:
-    """Says of a field that it takes the values that a gate knows."""
-
-    gate: Gate
+class _Signals:
+    """Reads `[gates]`: of the gates that every lifecycle has the values are known."""
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> Any:
         from pydantic_core import core_schema  # noqa: PLC0415 - only where pydantic judges
 
-        return core_schema.literal_schema(list(GATE_RULES[self.gate].values))
+        known = {
+            gate: core_schema.typed_dict_field(
+                core_schema.literal_schema(list(rule.values)), required=False
+            )
+            for gate, rule in MANDATORY_RULES.items()
+        }
+        others = core_schema.str_schema()
+        return core_schema.typed_dict_schema(known, extra_behavior="allow", extras_schema=others)
 
-
-def _signal_of(gate: Gate) -> Any:
-    passing = GATE_RULES[gate].passing
-    described = f"The signal of the gate {gate.value}; only {passing} passes."
-    return Field(default=None, description=described)
-
-
-class GatesGiven(GivenModel):
-    """`[gates]`: the signals, by gate."""
-
-    policy: Annotated[str, _SignalOf(Gate.POLICY)] | None = _signal_of(Gate.POLICY)
-    ci: Annotated[str, _SignalOf(Gate.CI)] | None = _signal_of(Gate.CI)
-    review: Annotated[str, _SignalOf(Gate.REVIEW)] | None = _signal_of(Gate.REVIEW)
-
-    def given(self) -> dict[Gate, str]:
-        """Return the signals that the file gives."""
-        return {Gate(name): value for name, value in self if value is not None}
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+        known = {
+            gate: {
+                "description": f"The signal of the gate {gate}; only {rule.passing} passes.",
+                "enum": list(rule.values),
+                "type": "string",
+            }
+            for gate, rule in MANDATORY_RULES.items()
+        }
+        return {
+            "type": "object",
+            "properties": known,
+            "patternProperties": {f"^{STATE_NAME_PATTERN}$": {"type": "string"}},
+            "additionalProperties": False,
+        }
 
 
 class ConfigFile(GivenModel):
@@ -128,9 +129,16 @@ class ConfigFile(GivenModel):
     json_: bool | None = Field(
         default=None, alias="json", description="Whether the result is printed as JSON."
     )
-    gates: GatesGiven = Field(default_factory=GatesGiven, description="The gates' signals.")
-    gate: Mapping[Gate, SourceModel] = Field(
+    gates: Annotated[Mapping[str, str], _Signals()] = Field(
+        default_factory=dict,
+        description="The gates' signals, by gate; of a gate that the lifecycle declares, one of its"
+        " values.",
+    )
+    gate: Mapping[GateName, SourceModel] = Field(
         default_factory=dict, description="The source of evidence of each gate, by its name."
+    )
+    requester: Principal | None = Field(
+        default=None, description="Who asks for approvals, as a principal of allowed_signers."
     )
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; looked at when it begins."
@@ -147,11 +155,19 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     whole, the environment is merged by key.
     """
     gates, sources = _combined_gates(flags, file)
+    signals_in_file = {
+        gate: status
+        for gate, status in file.gates.items()
+        if gate in flags.gates and gate not in MANDATORY_RULES
+    }
     stages = {
         stage: _combined_stage(flags.stages.get(stage), file.stage.get(stage))
         for stage in (*file.stage, *(name for name in flags.stages if name not in file.stage))
     }
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
+    fields = (
+        *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
+        "requester",
+    )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
         chosen["on_changed_stage"] = file.on_changed_stage
@@ -168,6 +184,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
             "rerun": flags.rerun or file.rerun or (),
             "gates": gates,
             "gate_sources": sources,
+            "signals_in_file": signals_in_file,
             "sources": {**file.gate, **flags.sources},
             "subject": file.subject if flags.subject is None else flags.subject,
             "stages": stages,
@@ -206,11 +223,13 @@ def _keys_decided(flags: RunConfig, both: RunConfig) -> tuple[str, ...]:
 
 def _combined_gates(
     flags: RunConfig, file: ConfigFile
-) -> tuple[dict[Gate, str], dict[Gate, GateSource]]:
+) -> tuple[dict[str, str], dict[str, GateSource]]:
     gates = dict(flags.gates)
-    sources: dict[Gate, GateSource] = {}
-    for gate, status in file.gates.given().items():
-        if gate not in gates or GATE_RULES[gate].is_tighter(status, gates[gate]):
+    sources: dict[str, GateSource] = {}
+    for gate, status in file.gates.items():
+        rule = MANDATORY_RULES.get(gate)
+        is_tighter = rule is not None and rule.is_tighter(status, gates.get(gate, rule.passing))
+        if gate not in gates or is_tighter:
             gates[gate] = status
             sources[gate] = GateSource.CONFIG
     return gates, sources
@@ -226,4 +245,6 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
         given["secrets"] = {**(file.secrets or {}), **flags.secrets}
     if flags.retry is not None:
         given["retry"] = flags.retry.over(file.retry)
+    if flags.confine is not None:
+        given["confine"] = flags.confine.over(file.confine)
     return file.model_copy(update=given)

@@ -14,8 +14,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fsm_orchestrator.config.closed_sets import word_hint
-from fsm_orchestrator.config.config_file import ConfigFile, GatesGiven
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of
+from fsm_orchestrator.config.config_file import ConfigFile
+from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of, value_of
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
@@ -30,6 +30,7 @@ from fsm_orchestrator.model.spelled_out import (
     stage_spelled_out,
     with_short_names,
 )
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS
 from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
@@ -100,11 +101,11 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(getattr(given, key)):
+            for value in texts_of(value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:
-                    where = _at(name, text, ("stage", stage, key))
+                    where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
 
 
@@ -115,7 +116,7 @@ def check(path: Path, name: str) -> ReadConfig:
         UsageError: everything that is wrong with it, at once.
     """
     text, document = _read(path, name)
-    problems = list(_stage_problems(path, name, text, document))
+    problems = list(_lifecycle_problems(path, name, text, document))
     try:
         read = _understood(name, text, document)
     except _WrongFileError as error:
@@ -144,27 +145,37 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         raise _WrongFileError(name, [f"{copyable(name)}: {error}"]) from error
 
 
-def _stage_problems(path: Path, name: str, text: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield stages that the lifecycle does not have, and settings of a stage without a binary."""
-    stages = document.get("stage")
+def _lifecycle_problems(
+    path: Path, name: str, text: str, document: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield stages and gates that the lifecycle does not have, and stages without a binary."""
     asked = document.get("lifecycle", DEFAULT_LIFECYCLE)
-    if not isinstance(stages, dict) or not isinstance(asked, str):
+    named = [key for key in ("stage", "gates", "gate") if isinstance(document.get(key), dict)]
+    if not named or not isinstance(asked, str):
         return
     is_of_file = document.get("relative_to") != RelativeTo.CWD
     try:
-        known = lifecycle.find(asked, path.parent if is_of_file else Path()).stages
+        found = lifecycle.find(asked, path.parent if is_of_file else Path())
     except LifecycleError as error:
         yield f"{_at(name, text, ('lifecycle',))}: {error}"
         return
-    for stage, settings in stages.items():
-        where = _at(name, text, ("stage", stage))
-        if stage not in known:
-            hint = suggestion(stage, known) or f"; its stages are {', '.join(known)}"
-            if "lifecycle" not in document:
-                hint += f"; {own_stages([stage])}"
-            yield f"{where}: the lifecycle {asked!r} has no stage {described(stage)}{hint}"
-        elif isinstance(settings, dict) and "bin" not in settings:
-            yield f"{where}: stage {described(stage)} has settings, but no key 'bin'"
+    lead = f"the lifecycle {asked!r} has no"
+    for key in named:
+        for one, settings in document[key].items():
+            where, shown = _at(name, text, (key, one)), described(one)
+            if key != "stage":
+                if one not in found.gates:
+                    gates = ", ".join(found.gates)
+                    hint = suggestion(one, found.gates) or f"; its gates are {gates}"
+                    yield f"{where}: {lead} gate {shown}{hint}"
+            elif one not in found.stages:
+                hint = suggestion(one, found.stages)
+                hint = hint or f"; its stages are {', '.join(found.stages)}"
+                if "lifecycle" not in document:
+                    hint += f"; {own_stages([one])}"
+                yield f"{where}: {lead} stage {shown}{hint}"
+            elif isinstance(settings, dict) and "bin" not in settings:
+                yield f"{where}: stage {shown} has settings, but no key 'bin'"
 
 
 def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
@@ -210,8 +221,6 @@ def _shown(path: Location) -> str:
 
 def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
     match path:
-        case ("gates", _):
-            return list(GatesGiven.model_fields)
         case ("gate", str(gate), _):
             from fsm_orchestrator.gates.sources.registry import known_keys  # noqa: PLC0415 - rare
 
@@ -222,6 +231,8 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):
             return with_short_names(RetryPolicy.model_fields)
+        case ("stage", _, "confine", _):
+            return list(CONFINE_KEYS)
         case _:
             fields = ConfigFile.model_fields
             return with_short_names(field.alias or name for name, field in fields.items())

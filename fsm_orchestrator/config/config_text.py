@@ -8,7 +8,13 @@ from typing import Any
 
 import tomli_w
 
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, as_in_a_file, is_path, texts_of
+from fsm_orchestrator.config.file_texts import (
+    TEXT_KEYS,
+    as_in_a_file,
+    is_path,
+    texts_of,
+    value_of,
+)
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.config.templates import is_absolute
@@ -31,7 +37,10 @@ def config_text(config: RunConfig) -> str:
     """
     masker = Masker(config.known_secrets())
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
+    fields = (
+        *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
+        "requester",
+    )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }
@@ -43,19 +52,18 @@ def config_text(config: RunConfig) -> str:
     if config.rerun:
         document["rerun"] = list(config.rerun)
     if config.gates:
-        document["gates"] = {gate.value: status for gate, status in config.gates.items()}
+        document["gates"] = dict(config.gates)
     if config.subject is not None:
         document["subject"] = config.subject.model_dump(mode="json", exclude_none=True)
     for gate, source in config.sources.items():
         if masker.hides(source.words):
             raise UsageError(
-                f"a config file cannot be printed: the source of the gate {gate.value} holds a"
-                " secret",
+                f"a config file cannot be printed: the source of the gate {gate} holds a secret",
                 remedy="let its command read the secret from its environment",
             )
     if config.sources:
         document["gate"] = {
-            gate.value: one.model_dump(mode="json", exclude_defaults=True)
+            gate: one.model_dump(mode="json", exclude_defaults=True)
             for gate, one in config.sources.items()
         }
     stages = {name: as_in_a_file(config, name) for name in config.stages}
@@ -86,7 +94,7 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
         is_path(key, text) and not is_absolute(text)
         for given in stages
         for key in TEXT_KEYS
-        for text in texts_of(getattr(given, key))
+        for text in texts_of(value_of(given, key))
     )
 
 

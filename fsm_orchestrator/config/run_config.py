@@ -5,33 +5,34 @@ kept settings.
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.model.base import RunId, StateName
+from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     WithJsonSchema,
     field_validator,
 )
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS, INHERITED_WORDS
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import suggestion
-from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
+from fsm_orchestrator.vocabulary import GateSource, OnChangedStage, OnLeak
 
 if TYPE_CHECKING:
     from pydantic import ValidationError, ValidationInfo
@@ -40,17 +41,32 @@ if TYPE_CHECKING:
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
-PathText = Annotated[
-    str,
-    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
-    StringConstraints(pattern=r"^[^\x00]+$"),
-]
+
+
+def _one_word(given: Any) -> Any:
+    """Take the one word that an option gave for the word itself."""
+    listed = isinstance(given, list | tuple)
+    word = given[0] if listed and len(given) == 1 else given
+    if isinstance(word, str) and word in INHERITED_WORDS:
+        return word
+    if not listed or not all(isinstance(one, str) and one and "=" not in one for one in given):
+        raise ValueError(f"should be {' or '.join(INHERITED_WORDS)}, or a list of variables' names")
+    return given
+
+
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
+Inherited = Annotated[
+    Annotated[tuple[EnvironmentKey, ...], Strict(strict=False)] | Literal["all", "minimal"],
+    BeforeValidator(_one_word),
+]
+"""What of the operator's environment a stage inherits: a word, or the names of variables."""
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.evidence import SubjectGiven
 else:
+    Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
@@ -102,6 +118,8 @@ def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
     match location:
         case ("stages", _, "retry", _):
             return RetryPolicy.model_fields
+        case ("stages", _, "confine", _):
+            return CONFINE_KEYS
         case ("stages", _, _):
             return StageGiven.model_fields
         case _:
@@ -133,8 +151,13 @@ class StageGiven(LimitFields, GivenCommand):
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is tried again by itself; without it, never."
     )
+    confine: Confine | None = Field(
+        default=None,
+        description="What the stage is confined to; without it, to nothing.",
+    )
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
+    env_inherit: Inherited | None = unset("env_inherit")
 
     @property
     def is_empty(self) -> bool:
@@ -182,18 +205,26 @@ class RunConfig(GivenModel):
     run_id: RunId | None = Field(
         default=None, description="Id of the new run, or of the run to resume."
     )
-    gates: Mapping[Gate, str] = Field(
+    gates: Mapping[GateName, str] = Field(
         default_factory=dict, description="The signal of each gate that one was given for."
     )
-    gate_sources: Mapping[Gate, GateSource] = Field(
+    gate_sources: Mapping[GateName, GateSource] = Field(
         default_factory=dict,
         description="Where the signals came from; a flag, or the program, where it is silent.",
     )
-    sources: Mapping[Gate, SourceModel] = Field(
+    signals_in_file: Mapping[GateName, str] = Field(
+        default_factory=dict,
+        description="The signals that a config file gives beside options, of gates of which only"
+        " the lifecycle can say which is the stricter.",
+    )
+    sources: Mapping[GateName, SourceModel] = Field(
         default_factory=dict, description="The source of each gate's evidence, where it has one."
     )
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; null means not given."
+    )
+    requester: Principal | None = Field(
+        default=None, description="Who asks for approvals, as a principal; null means not given."
     )
     config_file: GivenFile | None = Field(
         default=None,
@@ -204,9 +235,8 @@ class RunConfig(GivenModel):
     )
     timeout_ms: Milliseconds | None = Field(
         default=None,
-        description=(
-            "How long each stage may run, in milliseconds, where its own settings do not say."
-        ),
+        description="How long each stage may run, in milliseconds, where its own settings do not"
+        " say.",
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
         default=None,
@@ -260,16 +290,6 @@ class RunConfig(GivenModel):
         except OverflowError:
             raise ValueError("there is no such time in UTC") from None
 
-    @field_validator("gates", mode="before")
-    @classmethod
-    def _name_nearest_gate(cls, gates: Any) -> Any:
-        known = [gate.value for gate in Gate]
-        for name in gates if isinstance(gates, Mapping) else ():
-            if isinstance(name, str) and name not in known:
-                hint = suggestion(name, known) or f"; the gates are {', '.join(known)}"
-                raise ValueError(f"there is no gate {name!r}{hint}")
-        return gates
-
     @field_validator("subject")
     @classmethod
     def _absolute_subject(
@@ -284,19 +304,20 @@ class RunConfig(GivenModel):
     @field_validator("sources")
     @classmethod
     def _absolute_sources(
-        cls, sources: "Mapping[Gate, SourceModel]", info: "ValidationInfo"
-    ) -> "Mapping[Gate, SourceModel]":
+        cls, sources: "Mapping[str, SourceModel]", info: "ValidationInfo"
+    ) -> "Mapping[str, SourceModel]":
         base = info.data.get("directory")
         return sources if base is None else {gate: one.based(base) for gate, one in sources.items()}
 
     @field_validator("gates")
     @classmethod
-    def _check_signals(cls, gates: Mapping[Gate, str]) -> Mapping[Gate, str]:
+    def _check_signals(cls, gates: Mapping[str, str]) -> Mapping[str, str]:
         for gate, status in gates.items():
-            values = GATE_RULES[gate].values
-            if status not in values:
+            rule = MANDATORY_RULES.get(gate)  # the lifecycle has the others
+            if rule is not None and status not in rule.values:
+                values = rule.values
                 hint = suggestion(status, values)
-                raise ValueError(f"{gate.value} is one of {', '.join(values)}{hint}")
+                raise ValueError(f"{gate} is one of {', '.join(values)}{hint}")
         return gates
 
     def __repr__(self) -> str:
@@ -309,11 +330,11 @@ class RunConfig(GivenModel):
 
     @field_validator("gate_sources")
     @classmethod
-    def _check_sources(cls, sources: Mapping[Gate, GateSource]) -> Mapping[Gate, GateSource]:
+    def _check_sources(cls, sources: Mapping[str, GateSource]) -> Mapping[str, GateSource]:
         """Refuse a source that no signal that is given now can have."""
         for gate, source in sources.items():
             if source not in {GateSource.FLAG, GateSource.CONFIG}:
-                raise ValueError(f"{gate.value} is given by flag or config, not by {source.value}")
+                raise ValueError(f"{gate} is given by flag or config, not by {source.value}")
         return sources
 
     def known_secrets(self) -> frozenset[str]:
@@ -333,6 +354,11 @@ class RunConfig(GivenModel):
             error.args = masker.mask_all(map(str, error.args))
             error.remedy = masker.mask(error.remedy)
             raise
+
+    @property
+    def has_other_gates(self) -> bool:
+        """Whether it speaks of gates that only a lifecycle can declare."""
+        return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}
 
     @property
     def output_path(self) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.constants import (
+    APPROVALS_DIRECTORY,
     CHECKPOINT_FILE,
     EVENTS_FILE,
     EVIDENCE_DIRECTORY,
@@ -20,10 +21,10 @@ from fsm_orchestrator.constants import (
     PRODUCT,
     REPORT_FILE,
     SCHEMA_VERSION,
+    STATE_NAME_PATTERN,
 )
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
-from fsm_orchestrator.vocabulary import Gate
 
 RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
 _SIGNS: Final = {
@@ -46,12 +47,21 @@ _LOG_NAME: Final = re.compile(
 )
 
 _EVIDENCE_NAME: Final = re.compile(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
-_DIRECTORIES: Final = {LOGS_DIRECTORY: _LOG_NAME, EVIDENCE_DIRECTORY: _EVIDENCE_NAME}
+_APPROVAL_NAME: Final = re.compile(
+    r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(request|used|artifact|approve|deny|withdraw)\..+"
+)
+_DIRECTORIES: Final = {
+    LOGS_DIRECTORY: _LOG_NAME,
+    EVIDENCE_DIRECTORY: _EVIDENCE_NAME,
+    APPROVALS_DIRECTORY: _APPROVAL_NAME,
+}
 """The directories of a run, and the names of what a run of ours puts there."""
-_GATES: Final = "|".join(Gate)
 _OF_GATES: Final = {
-    LOGS_DIRECTORY: re.compile(rf"gate\.({_GATES})\.[1-9][0-9]*\.(stdout|stderr)\.log"),
-    EVIDENCE_DIRECTORY: re.compile(rf"({_GATES})\.[1-9][0-9]*\.json"),
+    LOGS_DIRECTORY: re.compile(rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"),
+    EVIDENCE_DIRECTORY: re.compile(rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.json"),
+    APPROVALS_DIRECTORY: re.compile(
+        rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(request\.json|used\.json|artifact\..+)"
+    ),
 }
 """The names of what is there before the first step of a run is durable: what its gates said."""
 

@@ -19,13 +19,14 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.closure import WorkVerdict
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.record.settings_part import settings_since
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, JudgingCutShortError
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
@@ -58,7 +59,7 @@ class RunContext:
         self.recorder = Recorder(
             home,
             draft,
-            lambda: not self.is_judging_given_up and self.judge_artifacts().is_good,
+            lambda: not self.is_judging_given_up and self.judge_artifacts().is_intact,
             event_file,
         )
         self._event_file = event_file
@@ -207,8 +208,8 @@ class RunContext:
         if news is not None:
             self.warn(news)
 
-    def judge_artifacts(self) -> ArtifactsVerdict:
-        """Judge the expected artifacts of all completed stages as they are now.
+    def judge_artifacts(self) -> WorkVerdict:
+        """Judge what the completed stages have left as it is now.
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.
@@ -285,6 +286,12 @@ class RunContext:
         """
         ended = self.recorder.draft.invocation
         reach = ended.containment
+        awaited: dict[str, Any] = {}
+        if outcome is Outcome.BLOCKED:
+            from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+
+            found = waiting_for(self.recorder.draft, ended.gate_decisions)
+            awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
             level="info" if ended.exit_code == ExitCode.DONE else "error",
@@ -293,6 +300,7 @@ class RunContext:
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
             **({} if reach is None else {"containment": reach.value}),
+            **awaited,
         )
 
     def sync_events(self) -> None:

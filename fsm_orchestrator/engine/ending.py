@@ -15,8 +15,8 @@ from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
 from fsm_orchestrator.record.report import Report
-from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
@@ -33,22 +33,27 @@ class RunEnd:
         self._recorder = context.recorder
         self._interrupts = interrupts
         self._is_by_keyboard = False
+        self._is_kept_changed = False
 
     # -- closing ----------------------------------------------------------------------------
 
     def are_artifacts_intact(self) -> Verdict:
-        """Judge the expected artifacts of all completed stages once more."""
+        """Judge once more what the completed stages have left.
+
+        What was changed and kept on purpose lets the run be done, and not be closed.
+        """
         verdict = self._context.judge_artifacts()
-        self._warn_of_changes(verdict)
-        if verdict.is_good:
+        if verdict.is_intact:
             return Verdict(holds=True)
         self._note_wrong_artifacts(verdict)
+        self._is_kept_changed = verdict.artifacts.is_good and self._are_kept(verdict.changed)
+        if self._is_kept_changed:
+            return Verdict(holds=True)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
 
-    def _warn_of_changes(self, verdict: ArtifactsVerdict) -> None:
-        settings = self._context.preparation.settings
-        for path in closure.changed_artifacts(self._recorder.draft, verdict, settings):
-            self._context.warn(closure.changed_sentence(path))
+    def _are_kept(self, changed: tuple[ChangedArtifact, ...]) -> bool:
+        kept, mask = self._context.preparation.kept_contents, self._context.masker.mask
+        return all((mask(one.name), one.now) in kept for one in changed)
 
     def guard_failed(self, guard: Guard, error: Exception) -> Verdict:
         """Record that a guard raised, which counts as a refusal."""
@@ -82,16 +87,15 @@ class RunEnd:
             )
             self._context.log.emit(EventName.CLOSURE_REFUSED, level="error", execution=failure)
             return ExitCode(128 + request.signum)
-        self._warn_of_changes(verdict)
-        if not verdict.is_good:
+        if not verdict.is_intact:
             self._note_wrong_artifacts(verdict)
-        return ExitCode.DONE if verdict.is_good else ExitCode.FAILED
+        return ExitCode.DONE if verdict.is_intact else ExitCode.FAILED
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
         return self._context.ending(self._exit_code(outcome, trigger))
 
-    def _note_wrong_artifacts(self, verdict: ArtifactsVerdict) -> None:
+    def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
         refusal = closure.refused_execution(
             self._context.run_id, verdict, self._context.masker, at=self._context.now()
         )
@@ -101,7 +105,7 @@ class RunEnd:
     def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
         match outcome:
             case Outcome.DONE:
-                return ExitCode.DONE
+                return ExitCode.FAILED if self._is_kept_changed else ExitCode.DONE
             case Outcome.BLOCKED:
                 return ExitCode.BLOCKED
             case Outcome.TIMEOUT:

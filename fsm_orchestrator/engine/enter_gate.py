@@ -12,7 +12,7 @@ from fsm_orchestrator.model.endings import signal_name
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.vocabulary import EventName, Gate, Trigger
+from fsm_orchestrator.vocabulary import EventName, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.engine.collecting import Collecting
@@ -38,10 +38,12 @@ class EnterGate:
             evidence = judging.NO_EVIDENCE if sources is None else sources.on_entering(state)
         except CalledOffError as request:
             return Fact(Trigger.RUN_ABORTED, f"received {signal_name(request.signum)}")
-        decisions = judging.judge(self._context.recorder.draft.gate_signals, evidence)
+        draft = self._context.recorder.draft
+        decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
         self._note(decisions)
-        if judging.have_passed(decisions, state.judged_gates):
-            passed = ", ".join(f"{gate.value} passed" for gate in state.judged_gates)
+        judged = draft.lifecycle.judged_in(state)
+        if judging.have_passed(decisions, judged):
+            passed = ", ".join(f"{gate} passed" for gate in judged)
             return Fact(Trigger.GATES_PASSED, passed)
         refused = ", ".join(judging.reason_codes(decisions))
         return Fact(Trigger.GATES_REFUSED, f"refused: {refused}")
@@ -55,8 +57,9 @@ class EnterGate:
         """
         sources = self._collecting()
         evidence = judging.NO_EVIDENCE if sources is None else sources.before_closing()
-        decisions = judging.judge(self._context.recorder.draft.gate_signals, evidence)
-        if judging.have_passed(decisions, Gate):
+        draft = self._context.recorder.draft
+        decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
+        if judging.have_passed(decisions, draft.lifecycle.gates):
             return Verdict(holds=True)
         self._note(decisions)
         refused = ", ".join(judging.reason_codes(decisions))

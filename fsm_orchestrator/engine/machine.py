@@ -6,9 +6,11 @@ names from a file. Knows nothing of files, processes or gates.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from transitions import EventData, Machine, MachineError, State
 
@@ -55,9 +57,11 @@ EnterState = Callable[[LifecycleState], Fact | None]
 
 
 class _Position:
-    """The machine's model: it has a state and nothing a trigger's name could collide with."""
+    """The machine's model: where a run is, and whose callbacks are called."""
 
-    state: str
+    def __init__(self, state: str, run: RunMachine) -> None:
+        self.state = state
+        self.run = run
 
 
 class RunMachine:
@@ -80,17 +84,7 @@ class RunMachine:
         self._guards = guards
         self._may_repeat = may_repeat
         self._guard_failed = guard_failed
-        self._position = _Position()
-        self._machine: Machine = Machine(
-            model=self._position,
-            states=[State(one.name, on_enter=[self._on_enter_state]) for one in lifecycle.state],
-            initial=state,
-            transitions=[self._transition(edge) for edge in lifecycle.edges],
-            auto_transitions=False,
-            send_event=True,
-            queued=True,
-            before_state_change=[self._on_before_state_change],
-        )
+        self._position = _Position(state, self)
 
     @property
     def state(self) -> str:
@@ -100,8 +94,8 @@ class RunMachine:
     @property
     def triggers_here(self) -> tuple[Trigger, ...]:
         """The triggers that have an edge from the current state."""
-        names = self._machine.get_triggers(self.state)
-        return tuple(trigger for trigger in Trigger if trigger.value in names)
+        here = {edge.trigger for edge in self._lifecycle.edges if edge.source == self.state}
+        return tuple(trigger for trigger in Trigger if trigger in here)
 
     def fire(self, fact: Fact) -> None:
         """Let a fact happen and everything that follows from it.
@@ -112,69 +106,131 @@ class RunMachine:
             Exception: whatever a callback raises; the state it was raised before is kept.
         """
         try:
-            self._trigger(fact)
+            with _lent(self._lifecycle) as machine:
+                self._trigger(fact, machine)
         except MachineError as error:
             raise InternalError(f"illegal transition: {error}") from error
         if self._lifecycle.states[self.state].kind is not StateKind.TERMINAL:
             raise InternalError(f"the run came to rest in {self.state!r}, which is not terminal")
 
-    def _trigger(self, fact: Fact) -> None:
-        # Through `events`: the methods the library adds to the model are invisible to type
-        # checkers. Nested calls are queued and always answer True; `fire` checks the end.
-        event = self._machine.events.get(fact.trigger.value)
+    def _trigger(self, fact: Fact, machine: Machine) -> None:
+        # The methods that the library adds to a model are invisible to type checkers. Nested calls
+        # are queued and always answer True; `fire` checks the end.
+        event = machine.events.get(fact.trigger.value)
         if event is None:
             raise InternalError(f"the lifecycle has no edge for {fact.trigger.value}")
         event.trigger(self._position, fact=fact)
 
-    def _on_before_state_change(self, event: EventData) -> None:
+    def before_state_change(self, event: EventData) -> None:
+        """Ask the driver; called by the machine."""
         transition = event.transition
         if transition is None:
             raise InternalError("the library called back without a transition")
         self._before_transition(event.kwargs["fact"], transition.source, str(transition.dest))
 
-    def _on_enter_state(self, event: EventData) -> None:
-        del event  # the position says which state
+    def on_enter_state(self, event: EventData) -> None:
+        """Let the driver enter the state, and what follows happen; called by the machine."""
         fact = self._enter_state(self._lifecycle.states[self.state])
         if fact is not None:
-            self._trigger(fact)
+            self._trigger(fact, event.machine)
 
-    def _transition(self, edge: Edge) -> dict[str, Any]:
-        return {
-            "trigger": edge.trigger.value,
-            "source": edge.source,
-            "dest": edge.dest,
-            "conditions": self._conditions(edge),
-            "unless": [] if edge.unless is None else [self._condition(edge.unless)],
-        }
-
-    def _conditions(self, edge: Edge) -> list[Callable[[EventData], bool]]:
-        conditions = [] if edge.guard is None else [self._condition(edge.guard)]
-        if edge.at_most is not None:
-            conditions.append(self._budget(edge))
-        return conditions
-
-    def _condition(self, guard: Guard) -> Callable[[EventData], bool]:
-        def holds(event: EventData) -> bool:
-            try:
-                verdict = self._guards[guard]()
-            except CalledOffError:
+    def holds(self, guard: Guard, event: EventData) -> bool:
+        """Ask a guard of an edge; called by the machine."""
+        try:
+            verdict = self._guards[guard]()
+        except CalledOffError:
+            raise
+        except Exception as error:
+            if is_foreign(error):
                 raise
-            except Exception as error:
-                if is_foreign(error):
-                    raise
-                # A guard that raises counts as refused.
-                verdict = self._guard_failed(guard, error)
-            if not verdict.holds:  # then that is the cause of whatever happens instead
-                event.kwargs["fact"] = Fact(event.kwargs["fact"].trigger, verdict.why)
-            return verdict.holds
+            # A guard that raises counts as refused.
+            verdict = self._guard_failed(guard, error)
+        if not verdict.holds:  # then that is the cause of whatever happens instead
+            event.kwargs["fact"] = Fact(event.kwargs["fact"].trigger, verdict.why)
+        return verdict.holds
 
-        return holds
+    def may_repeat(self, edge: Edge, event: EventData) -> bool:
+        """Ask whether a loop has a time left; called by the machine."""
+        verdict, fact = self._may_repeat(edge), event.kwargs["fact"]
+        if not verdict.holds:
+            event.kwargs["fact"] = fact._replace(details=(*fact.details, verdict.why))
+        return verdict.holds
 
-    def _budget(self, edge: Edge) -> Callable[[EventData], bool]:
-        def holds(event: EventData) -> bool:
-            verdict, fact = self._may_repeat(edge), event.kwargs["fact"]
-            if not verdict.holds:
-                event.kwargs["fact"] = fact._replace(details=(*fact.details, verdict.why))
-            return verdict.holds
 
-        return holds
+# The library's machine of a relation is built once: that takes longer than to walk through it.
+
+_Relation: TypeAlias = tuple[tuple[str, ...], tuple[Edge, ...]]
+_IDLE_MAX: Final = 32
+_idle: Final[list[tuple[_Relation, Machine]]] = []
+"""The machines that no run is in, the one that was used last at the end."""
+
+
+@contextlib.contextmanager
+def _lent(lifecycle: Lifecycle) -> Iterator[Machine]:
+    """Lend a machine of a lifecycle to one run; one that a callback raised through is not kept."""
+    relation = (tuple(lifecycle.states), lifecycle.edges)
+    machine = _taken(relation) or build_machine(lifecycle)
+    yield machine
+    _idle.append((relation, machine))
+    del _idle[:-_IDLE_MAX]
+
+
+def _taken(relation: _Relation) -> Machine | None:
+    """Take a machine that nothing is in; None if there is none of that relation."""
+    for one in reversed(_idle.copy()):
+        if one[0] == relation:
+            with contextlib.suppress(ValueError):  # another thread took it
+                _idle.remove(one)
+                return one[1]
+    return None
+
+
+def build_machine(lifecycle: Lifecycle) -> Machine:
+    """Build the library's machine of a lifecycle."""
+    return Machine(
+        model=None,
+        states=[State(name, on_enter=[_on_enter_state]) for name in lifecycle.states],
+        initial=None,
+        transitions=[_transition(edge) for edge in lifecycle.edges],
+        auto_transitions=False,
+        send_event=True,
+        queued=True,
+        before_state_change=[_before_state_change],
+    )
+
+
+def _transition(edge: Edge) -> dict[str, Any]:
+    conditions: list[Callable[[EventData], bool]] = []
+    if edge.guard is not None:
+        conditions.append(partial(_holds, edge.guard))
+    if edge.at_most is not None:
+        conditions.append(partial(_has_a_time_left, edge))
+    return {
+        "trigger": edge.trigger.value,
+        "source": edge.source,
+        "dest": edge.dest,
+        "conditions": conditions,
+        "unless": [] if edge.unless is None else [partial(_holds, edge.unless)],
+    }
+
+
+def _before_state_change(event: EventData) -> None:
+    _run_of(event).before_state_change(event)
+
+
+def _on_enter_state(event: EventData) -> None:
+    _run_of(event).on_enter_state(event)
+
+
+def _holds(guard: Guard, event: EventData) -> bool:
+    return _run_of(event).holds(guard, event)
+
+
+def _has_a_time_left(edge: Edge, event: EventData) -> bool:
+    return _run_of(event).may_repeat(edge, event)
+
+
+def _run_of(event: EventData) -> RunMachine:
+    position: Any = event.model
+    run: RunMachine = position.run
+    return run

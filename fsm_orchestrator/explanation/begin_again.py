@@ -17,7 +17,6 @@ from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import LifecycleError, OrchestratorError
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.plan import Plan, plan_of
@@ -25,11 +24,11 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.kept import kept_settings
+from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.text.units import Measure, as_typed
-from fsm_orchestrator.vocabulary import Gate, InputKind, OnLeak, SettingSource
+from fsm_orchestrator.vocabulary import InputKind, OnLeak, SettingSource
 
 _FILE_BYTES_MAX: Final = 1024 * 1024
-_GATE_KEYS: Final = {f"gates.{gate.value}": gate for gate in Gate}
 
 
 class Beginning(NamedTuple):
@@ -68,10 +67,11 @@ def _of_file(saved: SavedRun, directory: Path, shown: str) -> _Command | None:
     """Return the command with the config file that all settings but gates came from, if one did."""
     checkpoint = saved.checkpoint
     files = [one for one in checkpoint.origins.files if one.kind is InputKind.CONFIG]
+    of_gates = {f"gates.{gate}" for gate in checkpoint.lifecycle.gates}
     by_flag = [
         key
         for key, one in checkpoint.origins.by_setting.items()
-        if one.source is SettingSource.FLAG and key not in _GATE_KEYS
+        if one.source is SettingSource.FLAG and key not in of_gates
     ]
     if len(files) != 1 or by_flag or not _is_as_it_was(files[0]):
         return None
@@ -144,14 +144,14 @@ def _given(settings: StageSettings) -> StageGiven:
 
 def _gate_words(
     checkpoint: Checkpoint, *, but: tuple[str, ...]
-) -> tuple[list[str], dict[Gate, str]]:
+) -> tuple[list[str], dict[str, str]]:
     """Return the signals that pass, but for those that a file gives."""
     gates = {
-        gate: GATE_RULES[gate].passing
-        for key, gate in _GATE_KEYS.items()
-        if key not in but and any(one.gate is gate for one in checkpoint.gate_signals)
+        gate: rule.passing
+        for gate, rule in checkpoint.lifecycle.gates.items()
+        if f"gates.{gate}" not in but
     }
-    return [word for gate, one in gates.items() for word in (f"--{gate.value}-status", one)], gates
+    return [word for gate, one in gates.items() for word in (signal_option(gate), one)], gates
 
 
 def _lifecycle(checkpoint: Checkpoint) -> str | None:

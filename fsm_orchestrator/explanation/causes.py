@@ -9,7 +9,7 @@ from fsm_orchestrator.explanation.attempt_facts import AttemptFacts, open_attemp
 from fsm_orchestrator.explanation.explanation import Cause, Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words
-from fsm_orchestrator.explanation.stages import explained_gates
+from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import (
     ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
@@ -53,7 +53,7 @@ def _causes(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> I
             yield Cause(sentence=ORCHESTRATOR_STOPPED, facts=_working(view).facts)
         case Standing.INTERRUPTED:
             yield _cut_short(view)
-        case Standing.BLOCKED:
+        case Standing.BLOCKED | Standing.WAITING:
             yield from _refusals(view, attempt_facts.directory)
         case Standing.FAILED | Standing.TIMEOUT:
             yield from _failures(view, attempt_facts)
@@ -97,20 +97,23 @@ def _cut_short(view: InspectedRun) -> Cause:
 
 def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
     ran = [one for one in view.report.stage_executions if one.attempt]
-    for gate in explained_gates(view):
+    for gate in blocking_gates(view):
         decision = gate.decision
-        if decision.passed:
-            continue
         sentence = (
-            f"gate {decision.gate.value} refused: its signal is {decision.status}, and only"
+            f"gate {gate.words} refused: its signal is {decision.status}, and only"
             f" {gate.passing} passes"
         )
         facts = [Fact(name=FactName.REASON_CODE, value=decision.reason_code or "")]
         if decision.evidence is not None and decision.evidence.problem is not None:
             from fsm_orchestrator.explanation.evidence_remedies import evidence_facts  # noqa: PLC0415 - rare
 
-            sentence = f"gate {decision.gate.value} refused: {evidence_words(decision)}"
+            sentence = f"gate {gate.words} refused: {evidence_words(decision)}"
             facts += evidence_facts(decision.evidence, directory)
+            if decision.evidence.approval is not None:
+                from fsm_orchestrator.explanation.approvals import approval_facts, waiting_words  # noqa: PLC0415 - rare
+
+                facts += approval_facts(view, decision.gate)
+                sentence = waiting_words(view, decision.gate) or sentence
         yield Cause(sentence=sentence, facts=tuple(facts))
     if not ran:
         yield Cause(sentence="nothing was started", facts=())
@@ -146,7 +149,7 @@ def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
 
 
 def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Iterator[Cause]:
-    for sentence in (*now.wrong, *now.changed):
+    for sentence in now.wrong:
         yield Cause(sentence=sentence, facts=())
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:

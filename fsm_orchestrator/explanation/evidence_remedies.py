@@ -13,7 +13,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.NOT_CONFIGURED: "give the gate a source in the config file: [gate.NAME]",
-    Problem.NOT_FOUND: "have the evidence made, or correct the path that the source names",
+    Problem.NOT_FOUND: "have the evidence made, or correct what the source names",
     Problem.NOT_STARTED: "correct the command of the gate, or make its program executable",
     Problem.TIMED_OUT: "raise the gate's timeout if that is justified, or make its check quick",
     Problem.EXIT_CODE: "read the log of the gate's command, and mend what it found",
@@ -25,7 +25,9 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.WRONG_SUBJECT: (
         "have the evidence made for what the run is about; if that has changed, start a new run"
     ),
-    Problem.UNBOUND: "declare what the run is about: --subject-git, --subject-file or [subject]",
+    Problem.UNBOUND: (
+        "declare what the run is about, in a new run: --subject-git, --subject-file or [subject]"
+    ),
     Problem.UNSIGNED: "have the evidence signed, by a key that signed_by names",
     Problem.BAD_SIGNATURE: "find out who changed the evidence after it was signed",
     Problem.UNKNOWN_SIGNER: "have it signed by somebody whom signed_by names, or add the signer",
@@ -33,11 +35,38 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.EXPIRED: "have the check made again: what it said has expired",
     Problem.TOO_OLD: "have the check made again: what it said is too old",
     Problem.NOTHING_CHECKED: "find out why nothing was tested: no test at all never passes",
-    Problem.CHECK_MISSING: "have the checks made that are missing",
+    Problem.CHECK_MISSING: "have the checks made, or the approvals given, that are missing",
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
-    Problem.CHECK_FAILED: "mend what the failing checks found",
-    Problem.ENGINE_ERROR: "install or mend the tool that the gate needs, which is named above",
+    Problem.CHECK_FAILED: "mend what the failing checks or the reviewers found",
+    Problem.ENGINE_ERROR: (
+        "do what is said above: what the gate needs is missing or broken, or cannot say"
+    ),
+    Problem.UNDEFINED: "have the policy say true or false, or correct the rule that is asked for",
+    Problem.VACUOUS: "have the policy ask for something: it allows on an empty input",
+    Problem.STALE: "look at what has changed, and have the new request approved",
+    Problem.DENIED: "ask whoever denied it; withdraw takes a denial back, by the same person",
+    Problem.REVOKED: "have it signed with a key that is not revoked",
+    Problem.SELF_APPROVAL: "have somebody else approve: who asks may not",
+    Problem.QUORUM: "have more people approve: each with a key of their own",
+    Problem.USED: "have the new request approved: an approval is for one cycle",
+    Problem.WRONG_RUN: "have the request of this run approved",
+    Problem.WRONG_CYCLE: "have the request of this cycle approved",
 }
+
+_OF_APPROVALS: Final[Mapping[Problem, str]] = {
+    Problem.NOT_FOUND: "look at what is asked, and approve or deny it",
+    Problem.UNSIGNED: "have it signed: only signed approvals count here",
+    Problem.BAD_SIGNATURE: "find out who changed the approval after it was signed",
+    Problem.UNKNOWN_SIGNER: "have it approved by somebody whom allowed_signers and principals name",
+    Problem.EXPIRED: "have it approved anew: what was said has expired",
+}
+"""What else there is to do where the evidence is what people have said."""
+
+
+def remedy_of(record: EvidenceRecord, problem: Problem) -> str:
+    """Return what to do about the problem of some evidence."""
+    of_people = None if record.approval is None else _OF_APPROVALS.get(problem)
+    return of_people or REMEDIES[problem]
 
 
 def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:

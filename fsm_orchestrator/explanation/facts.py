@@ -41,3 +41,7 @@ class FactName(StrEnum):
     NO_POSTMORTEM = "no postmortem"
     PROBLEM = "problem"
     EVIDENCE = "evidence"
+    READ = "to read"
+    SAYS = "it says"
+    NOT_SHOWN = "not shown"
+    RELEASES = "releases"

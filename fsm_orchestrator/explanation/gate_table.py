@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, assert_never
 
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
 from fsm_orchestrator.preparation.kept_signals import given_words
 from fsm_orchestrator.text.phrases import listed
@@ -24,13 +23,16 @@ class GateRow(NamedTuple):
     verdict: str
 
 
-def gate_row(decision: GateDecision, *, is_judged: bool = True) -> GateRow:
-    """Return the row of a gate; `is_judged` is false where this invocation has not judged it."""
+def gate_row(decision: GateDecision, passing: str, *, is_judged: bool = True) -> GateRow:
+    """Return the row of a gate that passes by `passing`.
+
+    `is_judged` is false where this invocation has not judged it.
+    """
     verdict = "passed" if decision.passed else "refused"
     return GateRow(
-        gate=decision.gate.value,
+        gate=decision.gate,
         signal=decision.status,
-        passes=GATE_RULES[decision.gate].passing,
+        passes=passing,
         source=_origin_of(decision),
         verdict=verdict if is_judged else "not judged this time",
     )
@@ -44,7 +46,7 @@ def kept_signal_lines(decisions: Iterable[GateDecision], until: str | None) -> l
     gates_of: dict[SignalGiven, list[str]] = {}
     for one in decisions:
         if one.source is GateSource.CHECKPOINT and one.given is not None:
-            gates_of.setdefault(one.given, []).append(one.gate.value)
+            gates_of.setdefault(one.given, []).append(one.gate)
     return [f"{listed(gates)}: {given_words(one, until)}" for one, gates in gates_of.items()]
 
 

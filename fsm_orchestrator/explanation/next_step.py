@@ -19,9 +19,10 @@ from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
 from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who_can_change
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -29,7 +30,7 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
-from fsm_orchestrator.text.phrases import counted, listed, option_prefix
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix, signal_option
 from fsm_orchestrator.vocabulary import (
     Ending,
     GateSource,
@@ -66,6 +67,8 @@ class Offer(NamedTuple):
         before: what to do first, or the command is refused.
         refusal: why a plainer resume would be refused, as the refusal says it; None when it would
             not be.
+        begins_anew: whether it is a new run.
+        is_answer: whether it is no run, but what somebody says to one.
     """
 
     words: tuple[str, ...] | None = None
@@ -73,6 +76,7 @@ class Offer(NamedTuple):
     before: tuple[str, ...] = ()
     refusal: str | None = None
     begins_anew: bool = False
+    is_answer: bool = False
     caution: str | None = None
 
 
@@ -110,12 +114,24 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.WAITING if (approve := _approving(view, shown)) is not None:
+            would = ("show what is asked, and ask you to confirm it",)
+            return Offer(approve, would, is_answer=True)
         case _ if view.saved is not None:
             return _resume(view, view.saved, shown, may_go_on)
         case _ if view.report.is_nothing_kept:
             return Offer(would=(BEGIN_AGAIN,))
         case _:
             return Offer()
+
+
+def _approving(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
+    """Return the command by which somebody approves; None where a resume is next."""
+    if all(one.request is None for one in view.report.waiting_for):
+        return None
+    from fsm_orchestrator.explanation.approvals import approval_words  # noqa: PLC0415 - rare
+
+    return approval_words(view, shown)
 
 
 def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
@@ -157,11 +173,10 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
     words: list[str] = [PRODUCT, shown, "--resume"]
     settings: dict[str, Any] = {"resume": True, "gates": {}, "stages": {}}
     if view.report.terminal_state is Outcome.BLOCKED:
-        for decision in view.report.gate_decisions:
-            if _takes_signal(decision):
-                passing = GATE_RULES[decision.gate].passing
-                words += [f"--{decision.gate.value}-status", passing]
-                settings["gates"][decision.gate] = passing
+        for gate in blocking_gates(view):
+            if _takes_signal(gate.decision):
+                words += [signal_option(gate.decision.gate), gate.passing]
+                settings["gates"][gate.decision.gate] = gate.passing
     for stage, field, limit in _raised_limits(view, checkpoint):
         given = StageGiven.model_validate({field: limit})
         words += option_words(stage, given)
@@ -180,9 +195,13 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
     """Double the limit that each stage ran into."""
     for execution in view.report.failures:
         record = checkpoint.stages.get(execution.stage)
-        if record is None or execution.ending not in _RAISED:
+        exceeded = execution.limit_exceeded
+        raised = _RAISED.get(execution.ending) if execution.ending is not None else None
+        if exceeded is not None:
+            raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
+        if record is None or raised is None:
             continue
-        field, most = _RAISED[execution.ending]
+        field, most = raised
         limit = getattr(
             limits_in_force(checkpoint, execution.stage, settings_of(execution.stage, record, {})),
             field,

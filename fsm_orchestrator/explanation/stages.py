@@ -13,6 +13,7 @@ from fsm_orchestrator.gates.judging import judge
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.vocabulary import Outcome, StageStatus, Standing, Trigger
 
 
@@ -20,10 +21,26 @@ def explained_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
     """Return every gate with the decision in force, or with the one its kept signal implies."""
     decided = {one.gate: one for one in view.report.gate_decisions}
     decisions: tuple[GateDecision, ...] = tuple(decided.values())
-    if view.checkpoint is not None:
-        kept = judge(view.checkpoint.gate_signals)
+    rules, checkpoint = view.report.gates, view.checkpoint
+    if checkpoint is not None:
+        rules = checkpoint.lifecycle.gates
+        kept = judge(rules, checkpoint.gate_signals)
         decisions = tuple(decided.get(one.gate, one) for one in kept)
-    return tuple(gate_in_force(one, is_judged=one.gate in decided) for one in decisions)
+    return tuple(
+        gate_in_force(
+            rules,
+            one,
+            is_judged=one.gate in decided,
+            is_to_come=checkpoint is not None and is_to_come(checkpoint, one.gate),
+        )
+        for one in decisions
+    )
+
+
+def blocking_gates(view: InspectedRun) -> tuple[GateInForce, ...]:
+    """Return the gates that refused where the run stands: those that are to come do not count."""
+    refused = [one for one in explained_gates(view) if not one.decision.passed]
+    return tuple(one for one in refused if not one.is_to_come) or tuple(refused)
 
 
 def explained_stages(view: InspectedRun, attempt_facts: AttemptFacts) -> tuple[ExplainedStage, ...]:

@@ -1,5 +1,5 @@
 """The gates: what must hold before a run may go on or close, and the judge of it.
 
-Face: `rules`, `judging`, `in_force`.
+Face: `judging`, `in_force`.
 May import: `model` and below.
 """

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from fsm_orchestrator.gates.rules import GateRule
 from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.model.gate_rules import GateRule
 
-CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
+CLEAR_NO: Final = frozenset(
+    {EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE, EvidenceProblem.DENIED}
+)
 """The problems by which a source has said no, rather than nothing that counts."""
-_PENDING: Final = "pending"
+NOT_THERE_YET: Final = frozenset(
+    {
+        EvidenceProblem.NOT_FOUND,
+        EvidenceProblem.CHECK_MISSING,
+        EvidenceProblem.CHECK_PENDING,
+        EvidenceProblem.QUORUM,
+    }
+)
+"""The problems that time may end: what `wait` waits for. Everything else is final."""
 
 
 def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
@@ -17,7 +27,5 @@ def status_of(rule: GateRule, problem: EvidenceProblem | None) -> str:
     if problem is None:
         return rule.passing
     if problem in CLEAR_NO:
-        return rule.refusals[-1]
-    if problem is EvidenceProblem.CHECK_PENDING and _PENDING in rule.values:
-        return _PENDING
-    return rule.default
+        return rule.denied
+    return rule.awaited if problem is EvidenceProblem.CHECK_PENDING else rule.default

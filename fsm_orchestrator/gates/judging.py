@@ -4,22 +4,24 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from fsm_orchestrator.gates.rules import GATE_RULES
-from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.base import GateName, StrictModel
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.gate_rules import GateRule, GateRules
 from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
+from fsm_orchestrator.vocabulary import GateSource
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import EvidenceRecord
 
-NO_EVIDENCE: Final[Mapping[Gate, "EvidenceRecord"]] = MappingProxyType({})
+_NOT_GIVEN: Final = frozenset({"missing", "unknown", "pending"})
+"""The values by which a typed signal says that there is none yet."""
+NO_EVIDENCE: Final[Mapping[str, "EvidenceRecord"]] = MappingProxyType({})
 
 
 class GateSignal(StrictModel):
     """The signal of one gate, and where it came from."""
 
-    gate: Gate = Field(description="The gate that the signal is for.")
+    gate: GateName = Field(description="The gate that the signal is for.")
     status: str = Field(description="The signal; any value but the one that passes refuses.")
     source: GateSource = Field(description="Where the signal came from.")
     given: SignalGiven | None = Field(
@@ -28,9 +30,10 @@ class GateSignal(StrictModel):
 
 
 def signals_in_force(
-    given: Mapping[Gate, str],
+    rules: GateRules,
+    given: Mapping[str, str],
     kept: Iterable[GateSignal] = (),
-    sources: Mapping[Gate, GateSource] = MappingProxyType({}),
+    sources: Mapping[str, GateSource] = MappingProxyType({}),
     now: SignalGiven | None = None,
 ) -> tuple[GateSignal, ...]:
     """Return one signal for each gate: the one given now, else the kept one, else the default.
@@ -40,20 +43,23 @@ def signals_in_force(
     """
     kept_by_gate = {signal.gate: signal for signal in kept}
 
-    def signal_for(gate: Gate) -> GateSignal:
+    def signal_for(rule: GateRule) -> GateSignal:
+        gate = rule.name
         if gate in given:
             source = sources.get(gate, GateSource.FLAG)
             return GateSignal(gate=gate, status=given[gate], source=source, given=now)
-        old = kept_by_gate.get(gate, _default(gate))
+        old = kept_by_gate.get(gate, _default(rule))
         if old.source is GateSource.DEFAULT:
             return old
         return old.model_copy(update={"source": GateSource.CHECKPOINT})
 
-    return tuple(signal_for(gate) for gate in MANDATORY_GATES)
+    return tuple(map(signal_for, rules.values()))
 
 
 def judge(
-    signals: Iterable[GateSignal], evidence: Mapping[Gate, "EvidenceRecord"] = NO_EVIDENCE
+    rules: GateRules,
+    signals: Iterable[GateSignal],
+    evidence: Mapping[str, "EvidenceRecord"] = NO_EVIDENCE,
 ) -> tuple[GateDecision, ...]:
     """Judge every gate, in gate order, whatever the others said.
 
@@ -62,16 +68,20 @@ def judge(
     """
     by_gate = {signal.gate: signal for signal in signals}
     return tuple(
-        _decide(by_gate.get(gate, _default(gate)), evidence.get(gate)) for gate in MANDATORY_GATES
+        _decide(rule, by_gate.get(gate, _default(rule)), evidence.get(gate))
+        for gate, rule in rules.items()
     )
 
 
-def decision_problem(decision: GateDecision) -> str | None:
+def decision_problem(rules: GateRules, decision: GateDecision) -> str | None:
     """Return what is wrong with a decision that was read from a file; None when nothing is."""
+    rule = rules.get(decision.gate)
+    if rule is None:
+        return f"the lifecycle has no gate {decision.gate}"
     if decision.source is GateSource.EVIDENCE:
         if decision.evidence is None or decision.given is not None:
             return "is by evidence, but does not say which"
-        signal = _default(decision.gate)
+        signal = _default(rule)
     else:
         signal = GateSignal(
             gate=decision.gate,
@@ -79,18 +89,20 @@ def decision_problem(decision: GateDecision) -> str | None:
             source=decision.source,
             given=decision.given,
         )
-        if (problem := signal_problem(signal)) is not None:
+        if (problem := signal_problem(rules, signal)) is not None:
             return problem
-    if _decide(signal, decision.evidence) != decision:
+    if _decide(rule, signal, decision.evidence) != decision:
         return "the verdict does not follow from the signal and the evidence"
     return None
 
 
-def signal_problem(signal: GateSignal) -> str | None:
+def signal_problem(rules: GateRules, signal: GateSignal) -> str | None:
     """Return what is wrong with a signal that was read from a file; None when nothing is."""
-    rule = GATE_RULES[signal.gate]
+    rule = rules.get(signal.gate)
+    if rule is None:
+        return f"the lifecycle has no gate {signal.gate}"
     if signal.status not in rule.values:
-        return f"unknown value for {signal.gate.value}"
+        return f"unknown value for {signal.gate}"
     if signal.source is GateSource.DEFAULT and signal.status != rule.default:
         return f"was not given, but is not {rule.default!r}"
     if (signal.given is None) is not (signal.source is GateSource.DEFAULT):
@@ -98,13 +110,11 @@ def signal_problem(signal: GateSignal) -> str | None:
     return None
 
 
-def _default(gate: Gate) -> GateSignal:
-    status = GATE_RULES[gate].default
-    return GateSignal(gate=gate, status=status, source=GateSource.DEFAULT, given=None)
+def _default(rule: GateRule) -> GateSignal:
+    return GateSignal(gate=rule.name, status=rule.default, source=GateSource.DEFAULT, given=None)
 
 
-def _decide(signal: GateSignal, evidence: "EvidenceRecord | None") -> GateDecision:
-    rule = GATE_RULES[signal.gate]
+def _decide(rule: GateRule, signal: GateSignal, evidence: "EvidenceRecord | None") -> GateDecision:
     if evidence is not None:
         from fsm_orchestrator.gates.evidence_status import status_of  # noqa: PLC0415 - most runs have none
 
@@ -125,7 +135,21 @@ def _decide(signal: GateSignal, evidence: "EvidenceRecord | None") -> GateDecisi
     )
 
 
-def have_passed(decisions: Iterable[GateDecision], gates: Iterable[Gate]) -> bool:
+def is_awaited(decision: GateDecision) -> bool:
+    """Say whether a gate was not passed, and yet not refused outright: somebody can still give it.
+
+    That is a gate that is missing, unknown or pending.
+    """
+    if decision.passed:
+        return False
+    if decision.source is GateSource.EVIDENCE and decision.evidence is not None:
+        from fsm_orchestrator.gates.evidence_status import CLEAR_NO  # noqa: PLC0415 - most runs have none
+
+        return decision.evidence.problem not in CLEAR_NO
+    return decision.source is GateSource.DEFAULT or decision.status in _NOT_GIVEN
+
+
+def have_passed(decisions: Iterable[GateDecision], gates: Iterable[str]) -> bool:
     """Say whether every one of `gates` has a decision, and it is a pass."""
     passed = {decision.gate for decision in decisions if decision.passed}
     return set(gates) <= passed

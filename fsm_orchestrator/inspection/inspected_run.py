@@ -23,7 +23,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.record.closure import changed_artifacts, judge_artifacts
+from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.record.kept import kept_settings
@@ -128,7 +128,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.DONE:
             return Standing.DONE if report.closure_ready else Standing.NOT_CLOSABLE
         case Outcome.BLOCKED:
-            return Standing.BLOCKED
+            return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
             return Standing.FAILED
         case Outcome.TIMEOUT:
@@ -140,7 +140,7 @@ class StateNow(NamedTuple):
 
     Attributes:
         wrong: what keeps it from being closed.
-        changed: what is valid, and not what it was.
+        changed: of that, what is valid, and not what its stage has left.
     """
 
     wrong: tuple[str, ...] = ()
@@ -161,15 +161,12 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
         verdict = judge_artifacts(checkpoint, kept.completed, may_go_on=may_go_on)
     except JudgingCutShortError:
         return StateNow()
-    if not verdict.is_good:
-        wrong = kept.masker.mask(verdict.summary())
-        return StateNow(wrong=(f"it is done, but expected artifacts are wrong now: {wrong}",))
-    changed = changed_artifacts(checkpoint, verdict, kept.completed)
+    if verdict.is_intact:
+        return StateNow()
+    wrong = kept.masker.mask(verdict.summary())
     return StateNow(
-        changed=tuple(
-            f"{kept.masker.mask(path)} is valid, but was changed after its stage completed"
-            for path in changed
-        )
+        wrong=(f"it is done, but expected artifacts are wrong now: {wrong}",),
+        changed=kept.masker.mask_all(one.difference for one in verdict.changed),
     )
 
 
@@ -310,4 +307,4 @@ def _nothing_known(directory: Path, error: ReportError, trouble: str | None) -> 
 
 
 def _is_intact(saved: SavedRun) -> bool:
-    return judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_good
+    return judge_artifacts(saved.checkpoint, kept_settings(saved).completed).is_intact

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, OwnGate, State
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.vocabulary import Trigger
@@ -42,6 +42,14 @@ class RetriedCodes(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """A state of both lifecycles, and its changes."""
+
+    name: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateChange:
+    """A gate that both lifecycles declare, and its changes."""
 
     name: str
     changes: tuple[Change, ...]
@@ -123,11 +131,29 @@ def changed_keys(old: Lifecycle, new: Lifecycle) -> tuple[Change, ...]:
     return tuple(change for change in changes if change.was != change.now)
 
 
+def changed_gates(old: Lifecycle, new: Lifecycle) -> tuple[GateChange, ...]:
+    """Return the gates that both declare, and that differ."""
+    before = {one.name: one for one in old.gate}
+    changes = (
+        GateChange(
+            one.name,
+            tuple(
+                Change(key, was, now)
+                for key in OwnGate.model_fields
+                if (was := getattr(before[one.name], key)) != (now := getattr(one, key))
+            ),
+        )
+        for one in new.gate
+        if one.name in before
+    )
+    return tuple(change for change in changes if change.changes)
+
+
 def changed_states(old: Lifecycle, new: Lifecycle) -> tuple[StateChange, ...]:
     """Return the states of both that differ."""
     changes = (
-        StateChange(name, tuple(_state_changes(old.states[name], state)))
-        for name, state in new.states.items()
+        StateChange(name, tuple(_state_changes(old, new, name)))
+        for name in new.states
         if name in old.states
     )
     return tuple(change for change in changes if change.changes)
@@ -190,11 +216,12 @@ def _as_bound(value: int | None) -> float:
     return float("inf") if value is None else value
 
 
-def _state_changes(old: State, new: State) -> Iterator[Change]:
+def _state_changes(old: Lifecycle, new: Lifecycle, name: str) -> Iterator[Change]:
+    was, is_ = old.states[name], new.states[name]
     for key in State.model_fields:
-        before, after = getattr(old, key), getattr(new, key)
+        before, after = getattr(was, key), getattr(is_, key)
         if key == "gates":
-            before, after = (state.judged_gates for state in (old, new))
+            before, after = old.judged_in(was), new.judged_in(is_)
         if before == after:
             continue
         if key != "retry":

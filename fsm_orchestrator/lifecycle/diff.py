@@ -18,9 +18,11 @@ from fsm_orchestrator.lifecycle.changes import (
     Change,
     EdgeOrder,
     EdgePair,
+    GateChange,
     StateChange,
     changed_bounds,
     changed_edges,
+    changed_gates,
     changed_keys,
     changed_states,
     renamed_states,
@@ -61,6 +63,14 @@ class EarlySignals(StrEnum):
     REFUSED = "refused"
 
 
+class PassingValue(NamedTuple):
+    """Another value passes a gate than before."""
+
+    gate: str
+    was: str
+    now: str
+
+
 class GainedFacts(NamedTuple):
     """Facts that are certain now on entering a state, and were not."""
 
@@ -73,12 +83,15 @@ class Effect:
 
     Attributes:
         target: the state for which it is guaranteed; "" where it is the lifecycle as a whole.
-        cause: facts, a bound, a rule that is broken now, or what the gates guard.
+        cause: facts, a bound, a rule that is broken now, what the gates guard, or the value by
+            which a gate passes.
         walk: a shortest walk of the new lifecycle that shows a loss, where a walk can.
     """
 
     target: str
-    cause: LostFacts | GainedFacts | BoundChange | Finding | GatesGuard | EarlySignals
+    cause: (
+        LostFacts | GainedFacts | BoundChange | Finding | GatesGuard | EarlySignals | PassingValue
+    )
     walk: Walk | None = None
 
 
@@ -92,6 +105,9 @@ class LifecycleDiff:
         old: the lifecycle as it was.
         new: the lifecycle as it is.
         changed_keys: changes of the lifecycle as a whole.
+        added_gates: names of gates that only `new` declares.
+        removed_gates: names of gates that only `old` declares.
+        changed_gates: gates that both declare, and that differ.
         added_states: names of states only in `new`.
         removed_states: names of states only in `old`.
         renamed_states: (old name, new name) of states that changed in nothing else.
@@ -108,6 +124,9 @@ class LifecycleDiff:
     old: Lifecycle
     new: Lifecycle
     changed_keys: tuple[Change, ...]
+    added_gates: tuple[str, ...]
+    removed_gates: tuple[str, ...]
+    changed_gates: tuple[GateChange, ...]
     added_states: tuple[str, ...]
     removed_states: tuple[str, ...]
     renamed_states: tuple[tuple[str, str], ...]
@@ -132,6 +151,9 @@ class LifecycleDiff:
         return not any(
             (
                 self.changed_keys,
+                self.added_gates,
+                self.removed_gates,
+                self.changed_gates,
                 self.added_states,
                 self.removed_states,
                 self.renamed_states,
@@ -177,6 +199,9 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
         old=old,
         new=new,
         changed_keys=changed_keys(before, new),
+        added_gates=tuple(name for name in new.gates if name not in before.gates),
+        removed_gates=tuple(name for name in before.gates if name not in new.gates),
+        changed_gates=changed_gates(before, new),
         added_states=tuple(name for name in new.states if name not in before.states),
         removed_states=tuple(name for name in before.states if name not in new.states),
         renamed_states=tuple(renamed.items()),
@@ -189,6 +214,7 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
             *_lost_guarantees(was, now),
             *_broken_promises(before, new),
             *(Effect(one.state, one) for one in bounds if one.is_looser),
+            *_changed_passing_values(before, new),
             *_changed_guard(before, new, GatesGuard.CLOSURE),
             *_changed_early_signals(before, new, EarlySignals.ACCEPTED),
         ),
@@ -260,3 +286,11 @@ def _changed_early_signals(old: Lifecycle, new: Lifecycle, now: EarlySignals) ->
     is_accepted = now is EarlySignals.ACCEPTED
     if old.accepts_early_signals is not new.accepts_early_signals is is_accepted:
         yield Effect("", now)
+
+
+def _changed_passing_values(old: Lifecycle, new: Lifecycle) -> Iterator[Effect]:
+    """Yield the gates that another value passes: nobody has promised by it what was promised."""
+    for name, rule in new.gates.items():
+        before = old.gates.get(name)
+        if before is not None and before.passing != rule.passing:
+            yield Effect("", PassingValue(name, before.passing, rule.passing))

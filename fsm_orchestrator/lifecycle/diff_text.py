@@ -16,6 +16,7 @@ from fsm_orchestrator.lifecycle.diff import (
     GainedFacts,
     LifecycleDiff,
     LostFacts,
+    PassingValue,
 )
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
@@ -94,6 +95,8 @@ def reason_text(effect: Effect) -> str:
         case Finding() as finding:
             is_named = finding.state is not None or not finding.part
             return finding.reason if is_named else f"{finding.part}: {finding.reason}"
+        case PassingValue(gate, was, now):
+            return f"gate {gate}: {now} passes it, and {was} did"
         case GatesGuard.STAGES:
             return "gates_guard: stages are promised to come after the gates"
         case GatesGuard.CLOSURE:
@@ -149,6 +152,12 @@ def _value(value: object, default: int | None) -> str:
 def _rows(diff: LifecycleDiff) -> Iterator[Row]:
     for change in diff.changed_keys:
         yield "changed", change.key, _was_is(change)
+    for name in diff.added_gates:
+        yield "added", f"gate {name}", f"passes: {diff.new.gates[name].passing}"
+    for name in diff.removed_gates:
+        yield "removed", f"gate {name}", f"passes: {diff.old.gates[name].passing}"
+    for gate in diff.changed_gates:
+        yield "changed", f"gate {gate.name}", "; ".join(map(change_text, gate.changes))
     for name in diff.added_states:
         yield "added", f"state {name}", f"kind {diff.new.states[name].kind}"
     for name in diff.removed_states:

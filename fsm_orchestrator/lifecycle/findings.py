@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
-from fsm_orchestrator.lifecycle.labels import sentence, state_label, trace, transition_label
+from fsm_orchestrator.lifecycle.labels import (
+    gate_label,
+    sentence,
+    state_label,
+    trace,
+    transition_label,
+)
 from fsm_orchestrator.lifecycle.walks import Walk
 
 
@@ -27,6 +33,7 @@ class FindingKind(Enum):
     EVIDENCE_OUT_OF_PLACE = "key 'evidence' is for states of kind gate, not {kind}"
     NO_GATES = "key 'gates' is empty; leave it out to judge all of them"
     DUPLICATE_GATE = "duplicate {gate!r} in key 'gates'"
+    UNKNOWN_GATE = "key 'gates' lists {gate!r}, which is none of {known:and}{hint}"
     NO_OUTCOME = "key 'outcome' is missing; a terminal state says how the run ended"
     OUTCOME_OUT_OF_PLACE = "key 'outcome' is for states of kind terminal, not {kind}"
     KEY_OUT_OF_PLACE = "key {key!r} is for states of kind stage, not {kind}"
@@ -44,6 +51,14 @@ class FindingKind(Enum):
     SECOND_INITIAL = "is a second state of kind initial beside {name!r}"
     NO_DONE = "no terminal state has outcome done"
     SECOND_DONE = "has outcome done, as {first!r} has; only one state may"
+
+    # Gates
+    GATE_TAKEN = "every lifecycle has a gate of that name"
+    DUPLICATE_DECLARATION = "duplicate name, another gate is declared with it"
+    GATE_LIKE_STAGE = "a stage has that name too, and options of both would be confused"
+    DUPLICATE_VALUE = "duplicate {value!r} in key 'values'"
+    REASON_CODE_TAKEN = "key 'reason_code' is {code}, which is that of {gate!r}"
+    NOT_JUDGED = "no gate state judges it, so it would never pass; list it in key 'gates' of one"
 
     # Edges
     MISSING_EDGE = "lacks an edge for {trigger}"
@@ -108,6 +123,7 @@ class Finding:
         other: the number of another transition that the finding is about.
         values: whatever else the sentence names.
         walk: a shortest walk that shows it, ending in `state`, if a walk can.
+        gate: the gate that is declared wrong, if it is one.
     """
 
     kind: FindingKind
@@ -116,18 +132,21 @@ class Finding:
     other: int | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     walk: Walk | None = None
+    gate: str | None = None
 
     @property
     def key(self) -> Hashable:
         """The identity of the finding: without numbers of transitions, which edits change."""
         place = self.transition and self.transition[1:]
-        return self.kind, self.state, place, tuple(self.values.items())
+        return self.kind, self.state, self.gate, place, tuple(self.values.items())
 
     @property
     def part(self) -> str:
-        """The label of the state or transition; "" for the file as a whole."""
+        """The label of the state, gate or transition; "" for the file as a whole."""
         if self.transition is not None:
             return transition_label(*self.transition)
+        if self.gate is not None:
+            return gate_label(self.gate)
         return "" if self.state is None else state_label(self.state)
 
     @property
@@ -143,6 +162,11 @@ class Finding:
 def of_state(kind: FindingKind, name: str, walk: Walk | None = None, /, **values: Any) -> Finding:
     """Make a finding about a state."""
     return Finding(kind, state=name, values=values, walk=walk)
+
+
+def of_gate(kind: FindingKind, name: str, /, **values: Any) -> Finding:
+    """Make a finding about a gate that the lifecycle declares."""
+    return Finding(kind, gate=name, values=values)
 
 
 def of_transition(

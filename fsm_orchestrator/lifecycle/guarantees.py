@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, Guard, StateKind, Trigger
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.vocabulary import Guard, StateKind, Trigger
 
 
 class FactKind(StrEnum):
@@ -41,9 +42,13 @@ class Fact(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, str]:
-        """The sort key for display: gates in judging order, then stages, then conditions."""
-        gates = [gate.value for gate in MANDATORY_GATES]
-        place = gates.index(self.name) if self.kind in _GATE_KINDS else 0
+        """The sort key for display: gates in judging order, then stages, then conditions.
+
+        Gates that a lifecycle declares come last among gates, by name: two may differ in them.
+        """
+        gates = list(MANDATORY_RULES)
+        is_mandatory = self.kind in _GATE_KINDS and self.name in gates
+        place = gates.index(self.name) if is_mandatory else len(gates)
         return list(FactKind).index(self.kind), place, self.name
 
     def __str__(self) -> str:
@@ -52,9 +57,7 @@ class Fact(NamedTuple):
 
 Facts = frozenset[Fact]
 
-GATE_FACTS: Final[Facts] = frozenset(
-    Fact(FactKind.GATE_PASSED, gate.value) for gate in MANDATORY_GATES
-)
+GATE_FACTS: Final[Facts] = frozenset(Fact(FactKind.GATE_PASSED, gate) for gate in MANDATORY_RULES)
 _CONDITION_FACTS: Final[Facts] = frozenset(
     Fact(FactKind.CONDITION_HOLDS, guard.value) for guard in Guard
 )
@@ -141,7 +144,7 @@ def _step(lifecycle: Lifecycle, edge: Edge, earlier: list[Edge]) -> _Step:
     match (source.kind if source else None, edge.trigger):
         case (StateKind.GATE, Trigger.GATES_PASSED) if source:
             kinds = _GATE_KINDS if source.evidence else (FactKind.GATE_PASSED,)
-            gained |= {Fact(kind, gate.value) for kind in kinds for gate in source.judged_gates}
+            gained |= {Fact(kind, gate) for kind in kinds for gate in lifecycle.judged_in(source)}
         case (StateKind.STAGE, trigger):
             lost |= _CONDITION_FACTS  # the stage has run and may have changed anything
             if trigger is Trigger.STAGE_SUCCEEDED:

@@ -55,6 +55,11 @@ def state_label(name: str) -> str:
     return f"state {name!r}"
 
 
+def gate_label(name: str) -> str:
+    """Return the label of a gate that a lifecycle declares."""
+    return f"gate {name!r}"
+
+
 def transition_label(number: int, trigger: str, sources: Sequence[str]) -> str:
     """Return the label of a transition; `number` counts the `[[transition]]` tables from 1."""
     return f"transition {number} ({trigger} from {listed(sources) or 'nowhere'})"

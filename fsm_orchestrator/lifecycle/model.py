@@ -8,15 +8,24 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
-from fsm_orchestrator.constants import CYCLES_MAX
-from fsm_orchestrator.model.base import SchemaVersion, StateName, StrictModel
+from fsm_orchestrator.constants import (
+    CYCLES_MAX,
+    GATE_VALUES_MAX,
+    OWN_GATES_MAX,
+    REASON_CODE_PATTERN,
+)
+from fsm_orchestrator.model.base import GateName, SchemaVersion, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.gate_rules import (
+    MANDATORY_RULES,
+    GateRule,
+    GateRules,
+    declared_rule,
+)
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
-    Gate,
     GatesGuard,
     Guard,
     Outcome,
@@ -28,6 +37,42 @@ LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
 """Text that is printed unchanged: no line breaks, no terminal control codes."""
+ReasonCode = Annotated[str, StringConstraints(pattern=f"^{REASON_CODE_PATTERN}$", max_length=64)]
+
+
+class OwnGate(StrictModel):
+    """One `[[gate]]`: a gate beside the three that every lifecycle has, judged after them."""
+
+    name: GateName = Field(
+        description=(
+            "The name of the gate; with `-` for `_`, its option is `--NAME-status`, and its source"
+            " in a config file is [gate.NAME]."
+        )
+    )
+    values: Annotated[tuple[StateName, ...], Field(min_length=2, max_length=GATE_VALUES_MAX)] = (
+        Field(
+            description=(
+                "Its values: the one that passes first, and last the one that it has without a"
+                " signal, or when its source refuses. Of two that refuse the earlier counts."
+            )
+        )
+    )
+    reason_code: ReasonCode = Field(description="Why a run is blocked by it, for programs.")
+    title: Line | None = Field(
+        default=None,
+        description="What people call it, one line of text; made from its name by default.",
+    )
+
+    @property
+    def rule(self) -> GateRule:
+        """The gate as it is judged."""
+        return declared_rule(self.name, self.title, self.values, self.reason_code)
+
+
+def rules_with(own: tuple[OwnGate, ...]) -> GateRules:
+    """Return the gates of every lifecycle, then those that one declares, by name."""
+    declared = {one.name: one.rule for one in own if one.name not in MANDATORY_RULES}
+    return {**MANDATORY_RULES, **declared} if declared else MANDATORY_RULES
 
 
 class EvidenceDemand(StrEnum):
@@ -45,7 +90,7 @@ class NamedState(StrictModel):
         )
     )
     kind: StateKind = Field(description="The purpose of the state.")
-    gates: tuple[Gate, ...] | None = Field(
+    gates: tuple[GateName, ...] | None = Field(
         default=None,
         description=(
             "The gates that are judged here, only for a gate state; all of them by default."
@@ -79,11 +124,6 @@ class State(LimitFields, NamedState):
             "The exit code by which a stage that reviews asks for rework, only for a stage."
         ),
     )
-
-    @property
-    def judged_gates(self) -> tuple[Gate, ...]:
-        """The gates of a gate state, in judging order; all of them unless the file names some."""
-        return tuple(gate for gate in MANDATORY_GATES if self.gates is None or gate in self.gates)
 
 
 class Transition(StrictModel):
@@ -145,6 +185,11 @@ class Lifecycle(StrictModel):
         description="Whether a signal that was typed before a gate state was first reached passes"
         " one that comes after a stage; it does not by default.",
     )
+    gate: Annotated[tuple[OwnGate, ...], Field(max_length=OWN_GATES_MAX)] = Field(
+        default=(),
+        description="The gates that it has beside policy, ci and review, in the order in which they"
+        " are judged.",
+    )
     state: Annotated[tuple[State, ...], Field(min_length=1, max_length=200)] = Field(
         description="The states, in any order."
     )
@@ -165,6 +210,24 @@ class Lifecycle(StrictModel):
             for one in self.transition
             for source in one.source
         )
+
+    @cached_property
+    def gates(self) -> GateRules:
+        """The gates of the runs that follow it, by name, in judging order."""
+        return rules_with(self.gate)
+
+    @cached_property
+    def gates_before_stages(self) -> tuple[str, ...]:
+        """The gates that have passed when any stage is entered; none if they guard the closure."""
+        if self.gates_guard is GatesGuard.CLOSURE:
+            return ()
+        first = [self.states.get(one.dest) for one in self.edges if one.trigger is Trigger.START]
+        judged = {gate for one in first if one is not None for gate in self.judged_in(one)}
+        return tuple(gate for gate in self.gates if gate in judged or gate in MANDATORY_RULES)
+
+    def judged_in(self, state: State) -> tuple[str, ...]:
+        """Return the gates of a gate state, in judging order; all unless the file names some."""
+        return tuple(gate for gate in self.gates if state.gates is None or gate in state.gates)
 
     def edges_from(self, source: str, trigger: Trigger) -> tuple[Edge, ...]:
         """Return the edges tried, in this order, when `trigger` happens in `source`."""
@@ -194,7 +257,7 @@ class Lifecycle(StrictModel):
         states = [
             (
                 *state.model_dump(mode="json", exclude={"gates", "evidence"}).values(),
-                state.judged_gates,
+                self.judged_in(state),
             )
             for state in self.state
         ]
@@ -205,7 +268,7 @@ class Lifecycle(StrictModel):
         """The digest of what the proofs are about: `sha256` without what stages may take."""
         settings = {*LimitFields.model_fields, "gates", "evidence", "retry"}
         states = [
-            (*state.model_dump(mode="json", exclude=settings).values(), state.judged_gates)
+            (*state.model_dump(mode="json", exclude=settings).values(), self.judged_in(state))
             for state in self.state
         ]
         return self._digest_of(states)
@@ -216,6 +279,9 @@ class Lifecycle(StrictModel):
         relation: tuple[object, ...] = (self.name, self.initial, self.gates_guard, states, edges)
         if demands or self.accepts_early_signals:
             relation = (*relation, demands, self.accepts_early_signals)
+        if self.gate:
+            gates = [(one.name, one.values, one.reason_code) for one in self.gate]
+            relation = (*relation, "gates", gates)
         return sha256_of(json.dumps(relation).encode())
 
     @cached_property

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from fsm_orchestrator.lifecycle.findings import Finding, FindingKind, of_state
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_walks
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
-    Gate,
     GatesGuard,
     Outcome,
     StateKind,
     Trigger,
 )
 
-Passed = frozenset[Gate]
+Passed = frozenset[str]
 
 
 def violations(lifecycle: Lifecycle) -> list[Finding]:
@@ -36,25 +35,28 @@ def violations(lifecycle: Lifecycle) -> list[Finding]:
 
 
 def stages_without_gates(lifecycle: Lifecycle) -> list[Finding]:
-    """Return the stages that can be entered before every gate has passed in this invocation.
+    """Return the stages that can be entered before policy, ci and review have passed.
 
-    None if the gates guard only the closure. A stage that is only reached through another such
-    stage is not listed: fixing that one fixes it.
+    In this invocation, that is; a gate that the lifecycle declares may come later. None if the
+    gates guard only the closure. A stage that is only reached through another such stage is not
+    listed: fixing that one fixes it.
     """
     if lifecycle.gates_guard is GatesGuard.CLOSURE:
         return []
     found: dict[str, Finding] = {}
-    for (state, passed), walk in _ungated_walks(lifecycle, frozenset(lifecycle.stages)):
-        kind = FindingKind.STAGE_WITHOUT_GATES
-        found.setdefault(state, of_state(kind, state, walk, missing=_missing(passed)))
+    owed, stages = tuple(MANDATORY_RULES), frozenset(lifecycle.stages)
+    for (state, passed), walk in _ungated_walks(lifecycle, stages, owed):
+        kind, missing = FindingKind.STAGE_WITHOUT_GATES, _missing(passed, owed)
+        found.setdefault(state, of_state(kind, state, walk, missing=missing))
     return list(found.values())
 
 
 def done_without_gates(lifecycle: Lifecycle) -> list[Finding]:
     """Return at most one finding: done is reached before every gate passed in this invocation."""
-    for (state, passed), walk in _ungated_walks(lifecycle, _done_states(lifecycle)):
+    owed = tuple(lifecycle.gates)
+    for (state, passed), walk in _ungated_walks(lifecycle, _done_states(lifecycle), owed):
         kind = FindingKind.DONE_WITHOUT_GATES
-        return [of_state(kind, state, walk, missing=_missing(passed))]
+        return [of_state(kind, state, walk, missing=_missing(passed, owed))]
     return []
 
 
@@ -91,9 +93,9 @@ def _walks_past(lifecycle: Lifecycle, stage: str) -> Iterator[tuple[tuple[str, b
 
 
 def _ungated_walks(
-    lifecycle: Lifecycle, goals: frozenset[str]
+    lifecycle: Lifecycle, goals: frozenset[str], owed: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, Passed], Walk]]:
-    """Return shortest walks to one of `goals` with a mandatory gate missing."""
+    """Return shortest walks to one of `goals` with one of the `owed` gates missing."""
     exits = edges_by_source(lifecycle.edges)
 
     def following(place: tuple[str, Passed]) -> Iterator[tuple[Edge, tuple[str, Passed]]]:
@@ -103,7 +105,7 @@ def _ungated_walks(
 
     def is_goal(place: tuple[str, Passed]) -> bool:
         state, passed = place
-        return state in goals and not passed.issuperset(MANDATORY_GATES)
+        return state in goals and not passed.issuperset(owed)
 
     start: tuple[str, Passed] = (lifecycle.initial, frozenset())
     return shortest_walks(start, following, is_goal)
@@ -114,7 +116,7 @@ def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
     if edge.trigger is Trigger.RESUME:
         return frozenset()
     if edge.trigger is Trigger.GATES_PASSED and source and source.kind is StateKind.GATE:
-        return passed.union(source.judged_gates)
+        return passed.union(lifecycle.judged_in(source))
     return passed
 
 
@@ -131,5 +133,5 @@ def _done_states(lifecycle: Lifecycle) -> frozenset[str]:
     return frozenset(state.name for state in lifecycle.state if state.outcome is Outcome.DONE)
 
 
-def _missing(passed: Passed) -> tuple[Gate, ...]:
-    return tuple(gate for gate in MANDATORY_GATES if gate not in passed)
+def _missing(passed: Passed, owed: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(gate for gate in owed if gate not in passed)

@@ -44,14 +44,18 @@ def _declaration_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     for name in _repeated(state.name for state in lifecycle.state):
         yield of_state(FindingKind.DUPLICATE_STATE, name)
     for state in lifecycle.state:
-        yield from _state_problems(state)
+        yield from _state_problems(lifecycle, state)
+    if lifecycle.gate:
+        from fsm_orchestrator.lifecycle.gate_declarations import gate_problems  # noqa: PLC0415 - rare
+
+        yield from gate_problems(lifecycle)
     yield from _name_problems(lifecycle)
     yield from _option_problems(lifecycle)
     yield from _initial_problems(lifecycle)
     yield from _done_problems(lifecycle)
 
 
-def _state_problems(state: State) -> Iterator[Finding]:
+def _state_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
     name, kind = state.name, state.kind
     if state.gates is not None:
         if kind is not StateKind.GATE:
@@ -59,7 +63,11 @@ def _state_problems(state: State) -> Iterator[Finding]:
         elif not state.gates:
             yield of_state(FindingKind.NO_GATES, name)
         for gate in _repeated(state.gates):
-            yield of_state(FindingKind.DUPLICATE_GATE, name, gate=gate.value)
+            yield of_state(FindingKind.DUPLICATE_GATE, name, gate=gate)
+    for gate in dict.fromkeys(state.gates or ()):
+        if gate not in lifecycle.gates:
+            known, hint = tuple(lifecycle.gates), suggestion(gate, lifecycle.gates)
+            yield of_state(FindingKind.UNKNOWN_GATE, name, gate=gate, known=known, hint=hint)
     if state.outcome is None and kind is StateKind.TERMINAL:
         yield of_state(FindingKind.NO_OUTCOME, name)
     if state.outcome is not None and kind is not StateKind.TERMINAL:

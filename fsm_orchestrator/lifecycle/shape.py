@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from fsm_orchestrator.constants import STATE_NAME_PATTERN
-from fsm_orchestrator.lifecycle.labels import state_label, transition_label
+from fsm_orchestrator.constants import REASON_CODE_PATTERN, STATE_NAME_PATTERN
+from fsm_orchestrator.lifecycle.labels import gate_label, state_label, transition_label
 from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.spelled_out import Wrong, with_short_names
@@ -25,6 +25,7 @@ Schema: TypeAlias = Mapping[str, Any]
 
 _PATTERNS: Final[Mapping[str, str]] = {
     f"^{STATE_NAME_PATTERN}$": "a name: lower-case letters, digits and _, a letter first",
+    f"^{REASON_CODE_PATTERN}$": "GATE_ and capital letters or _",
     LINE_PATTERN: "one line without control characters",
 }
 
@@ -44,10 +45,14 @@ def shape_problems(
     What is `wrong` with its durations and sizes comes first.
     """
     yield from spelling_problems(wrong, data)
-    for problem in problems(error):
-        value = value_at(data, problem.location)
+    found = list(problems(error))
+    for problem in found:
+        location, value = problem.location, value_at(data, problem.location)
         # Wrong items are not counted, but have their own lines.
-        if not (problem.kind == "too_short" and value):
+        is_echo = problem.kind == "too_short" and any(
+            one.location[: len(location)] == location != one.location for one in found
+        )
+        if not is_echo:
             yield _where(problem.location, data) + _what(problem, value)
 
 
@@ -64,16 +69,20 @@ def _what(problem: Problem, value: object) -> str:
         return f"is {described(value)}, not a table"
     key = next(str(part) for part in reversed(location) if isinstance(part, str))
     verb = "is" if location[-1] == key else "lists"
-    return f"key {key!r} {verb} {described(value)}; expected {_expected(location, value)}"
+    said = f"{verb} {described(value)}"
+    if isinstance(value, list) and value and problem.kind in {"too_short", "too_long"}:
+        said = f"has {len(value)}"
+    return f"key {key!r} {said}; expected {_expected(location, value)}"
 
 
 def _expected(location: Location, value: object) -> str:
     declared = _declared(location)
     if location[-1] == "source":  # reading.py makes a list of a single name
         return "the name of a state or a list of names"
-    if "minItems" in declared:
-        least, most = declared["minItems"], declared["maxItems"]
-        return f"{least} to {most} tables, each headed [[{location[-1]}]]"
+    if "maxItems" in declared and "properties" in declared["items"]:
+        least, most = declared.get("minItems"), declared["maxItems"]
+        count = f"at most {most}" if least is None else f"{least} to {most}"
+        return f"{count} tables, each headed [[{location[-1]}]]"
     hint = suggestion(value, declared.get("enum", ())) if isinstance(value, str) else ""
     return expectation(declared) + hint
 
@@ -91,6 +100,8 @@ def expectation(declared: Schema) -> str:
             least = declared.get("minLength")
             length = f"at most {most}" if least is None else f"{least} to {most}"
             return f"{_PATTERNS[pattern]}, {length} characters"
+        case {"type": "array", "items": items, "minItems": least, "maxItems": most}:
+            return f"a list of {least} to {most}, each {expectation(items)}"
         case {"type": "array", "items": items}:
             return f"a list, each item {expectation(items)}"
         case {"type": "boolean"}:
@@ -132,6 +143,9 @@ def _where(location: Location, data: Mapping[str, Any]) -> str:
         case ("state", int(index), *_):
             name = value_at(data, ("state", index, "name"))
             return f"{state_label(name) if is_name(name) else f'state {index + 1}'}: "
+        case ("gate", int(index), *_):
+            name = value_at(data, ("gate", index, "name"))
+            return f"{gate_label(name) if is_name(name) else f'gate {index + 1}'}: "
         case ("transition", int(index), *_):
             return f"{_transition_label(index, data)}: "
         case _:

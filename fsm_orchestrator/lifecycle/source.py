@@ -1,7 +1,7 @@
-"""Finds the text of a lifecycle, and reads the names of its stages before it is validated.
+"""Finds the text of a lifecycle, and reads what it declares before it is validated.
 
-Used for `--help` and the options of stages, so it loads neither pydantic nor the machine. Judges
-nothing: reading.py refuses lifecycles.
+Used for `--help` and the options of stages and gates, so it loads neither pydantic nor the machine.
+Judges nothing: reading.py refuses lifecycles.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule, declared_rule
 from fsm_orchestrator.text.toml import NotATableError, table_of
 from fsm_orchestrator.vocabulary import StateKind
 
@@ -108,20 +109,49 @@ def table_in(text: bytes) -> Mapping[str, Any]:
     return table_of(text)
 
 
-def stage_names(text: bytes) -> tuple[str, ...]:
-    """Return the names of the stages, in file order; none if the text is not understood.
+class Declared(NamedTuple):
+    """What a lifecycle declares that has options of its own.
+
+    Attributes:
+        stages: the names of its stages, in file order.
+        gates: the gates that it has beside those of every lifecycle, in file order.
+    """
+
+    stages: tuple[str, ...] = ()
+    gates: tuple[GateRule, ...] = ()
+
+
+def declared_in(text: bytes) -> Declared:
+    """Return what a lifecycle declares; nothing if the text is not understood.
 
     Tolerant: a wrong lifecycle is refused with its reason when it is loaded; until then only the
-    options of its stages are missing.
+    options of its stages and gates are missing.
     """
     try:
-        return stages_among(table_in(text).get("state"))
+        return declared_by(table_in(text))
     except NotATableError:
+        return Declared()
+
+
+def declared_by(table: Mapping[str, Any]) -> Declared:
+    """Return what a lifecycle declares that was read and not checked."""
+    return Declared(_stages_among(table.get("state")), _gates_among(table.get("gate")))
+
+
+def _gates_among(gates: object) -> tuple[GateRule, ...]:
+    if not isinstance(gates, list) or not all(isinstance(gate, dict) for gate in gates):
         return ()
+    found = {}
+    for gate in gates:
+        name, values, title = (gate.get(key) for key in ("name", "values", "title"))
+        is_good = is_name(name) and name not in MANDATORY_RULES and isinstance(values, list | tuple)
+        if is_good and len(values) > 1 and all(map(is_name, values)):
+            said = title if isinstance(title, str) else None
+            found[name] = declared_rule(name, said, tuple(values), "")
+    return tuple(found.values())
 
 
-def stages_among(states: object) -> tuple[str, ...]:
-    """Return the names of the stages among states that were read and not checked."""
+def _stages_among(states: object) -> tuple[str, ...]:
     if not isinstance(states, list) or not all(isinstance(state, dict) for state in states):
         return ()
     names = [state.get("name") for state in states if state.get("kind") == StateKind.STAGE]

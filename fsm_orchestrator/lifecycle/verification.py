@@ -6,16 +6,16 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fsm_orchestrator.lifecycle.findings import Finding
-from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Guarantees
+from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Facts, Guarantees
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import GatesGuard, Outcome
 
 PROVED: Final = (
     "no path to done without every mandatory gate passed in this invocation",
@@ -44,20 +44,30 @@ def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
     guarded = lifecycle.gates_guard is GatesGuard.STAGES
     claims = PROVED if guarded else (PROVED[0], _CLOSURE_GUARDED, *PROVED[2:])
-    return (*claims, *_demands(lifecycle))
+    certain = Guarantees(lifecycle).certain
+    return (*claims, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
 
 
-def _demands(lifecycle: Lifecycle) -> Iterator[str]:
+def _own_gates(lifecycle: Lifecycle, certain: Mapping[str, Facts]) -> Iterator[str]:
+    """Yield where a run comes only through a gate that the lifecycle declares."""
+    for gate in lifecycle.gate:
+        passed = Fact(FactKind.GATE_PASSED, gate.name)
+        behind = [stage for stage in lifecycle.stages if passed in certain.get(stage, ())]
+        yield (
+            f"no path to {listed([*behind, 'done'])} without gate {gate.name} passed in this"
+            " invocation"
+        )
+
+
+def _demands(lifecycle: Lifecycle, certain: Mapping[str, Facts]) -> Iterator[str]:
     """Yield what it demands of signals beside that they pass."""
     done = [
-        facts
-        for name, facts in Guarantees(lifecycle).certain.items()
-        if lifecycle.states[name].outcome is Outcome.DONE
+        facts for name, facts in certain.items() if lifecycle.states[name].outcome is Outcome.DONE
     ]
     by_evidence = [
-        gate.value
-        for gate in MANDATORY_GATES
-        if done and all(Fact(FactKind.GATE_BY_EVIDENCE, gate.value) in facts for facts in done)
+        gate
+        for gate in lifecycle.gates
+        if done and all(Fact(FactKind.GATE_BY_EVIDENCE, gate) in facts for facts in done)
     ]
     if by_evidence:
         yield f"no path to done without evidence for {listed(by_evidence)}: no typed signal passes"

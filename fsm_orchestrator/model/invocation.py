@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fsm_orchestrator.model.base import (
     Count,
+    GateName,
     GitCommit,
     Many,
     Ordinal,
@@ -19,7 +20,6 @@ from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Containment,
     ExecutionMode,
-    Gate,
     GateSource,
     RevisionProblem,
     Trigger,
@@ -91,7 +91,7 @@ class InvocationOrigin(StrictModel):
 class GateDecision(StrictModel):
     """The decision of one gate."""
 
-    gate: Gate = Field(description="The gate that decided.")
+    gate: GateName = Field(description="The gate that decided.")
     status: str = Field(description="The signal that was judged, such as `allow` or `missing`.")
     passed: bool = Field(description="Whether that signal is the one that passes this gate.")
     reason_code: str | None = Field(description="Why the gate refused; null when it passed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -29,7 +30,7 @@ class Lazily(NamedTuple):
         """
         from pydantic_core import to_json  # noqa: PLC0415 - only with a value
 
-        adapter = self._adapter()
+        adapter = _adapter_of(self)
         if isinstance(value, dict):
             return adapter.validate_json(to_json(value))
         return adapter.validate_python(value)
@@ -58,13 +59,16 @@ class Lazily(NamedTuple):
         del schema
         # Wrapped, so that what the type itself says of its JSON Schema is asked for.
         return handler(
-            core_schema.no_info_before_validator_function(self.read, self._adapter().core_schema)
+            core_schema.no_info_before_validator_function(self.read, _adapter_of(self).core_schema)
         )
 
-    def _adapter(self) -> TypeAdapter[Any]:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - only with a value
 
-        return TypeAdapter(getattr(import_module(self.module), self.name))
+@cache
+def _adapter_of(lazy: Lazily) -> TypeAdapter[Any]:
+    """Return what reads values of the type: made once, however many values there are."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only with a value
+
+    return TypeAdapter(getattr(import_module(lazy.module), lazy.name))
 
 
 def lazily(module: str, name: str) -> Any:

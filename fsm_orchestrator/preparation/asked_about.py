@@ -12,14 +12,15 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.demands import with_demands
 from fsm_orchestrator.gates.judging import GateSignal, judge
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.subject import resolved_at_start
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import EvidenceRecord, Subject, nothing_from
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.work import first_reached
-from fsm_orchestrator.vocabulary import Gate
 
 
 def subject_of(config: RunConfig) -> Subject | None:
@@ -51,15 +52,37 @@ def kept_subject(config: RunConfig, kept: Subject | None) -> Subject | None:
     )
 
 
+def sources_in_force(config: RunConfig, kept: Mapping[str, SourceModel]) -> dict[str, SourceModel]:
+    """Return the source of each gate: the one given now, else the kept one.
+
+    Raises:
+        UsageError: people are asked to approve, and nobody could say who has asked.
+    """
+    found = {**kept, **config.sources}
+    for gate, given in found.items():
+        if not isinstance(given, ApprovalSource):
+            continue
+        source = given if config.requester is None else given.asked_by(config.requester)
+        found[gate] = source
+        if source.approval.lacks_requester:
+            raise UsageError(
+                f"the gate {gate} asks people for approval, and who asks may not approve: who that"
+                " is was not said",
+                remedy="give --requester PRINCIPAL, as allowed_signers names whoever starts the"
+                f" run, or set `not = []` in [gate.{gate}.approval]",
+            )
+    return found
+
+
 def _words(subject: Subject) -> str:
     return "; ".join(subject.lines)
 
 
 def expected(
-    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+    rules: GateRules, signals: Iterable[GateSignal], sources: Mapping[str, SourceModel]
 ) -> tuple[GateDecision, ...]:
     """Judge the gates as if every source passed, whatever a lifecycle demands of signals."""
-    return judge(signals, {gate: _hoped(one, None) for gate, one in sources.items()})
+    return judge(rules, signals, {gate: _hoped(one, None) for gate, one in sources.items()})
 
 
 def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
@@ -69,7 +92,7 @@ def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDe
     for state in states:
         reached = first_reached(checkpoint, state.name)
         found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
-    return judge(signals, found)
+    return judge(checkpoint.lifecycle.gates, signals, found)
 
 
 def _hoped(source: SourceModel, subject: Subject | None) -> EvidenceRecord:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, assert_never
 from fsm_orchestrator.config.hidden_text import HiddenText, Hider, Place, texts_of
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.record.closure import content_difference
 from fsm_orchestrator.vocabulary import Compared
 
 _SET: Final = "set"
@@ -24,7 +25,8 @@ class Change(NamedTuple):
         field: what differs.
         old: what it was, as it may be shown; None where there was nothing that can be shown.
         new: what it is now, as it may be shown; None where there is nothing that can be shown.
-        key: the name of the environment variable; empty for all else.
+        key: the name of the environment variable, or the path of an artifact whose content
+            differs, as it may be shown; empty for all else.
     """
 
     field: Compared
@@ -38,6 +40,11 @@ class Change(NamedTuple):
         return f"{self.field.value}: {self._difference}"
 
     @property
+    def is_of_content(self) -> bool:
+        """Whether an artifact is there and good, and has other bytes: `old` and `new` digests."""
+        return self.field is Compared.ARTIFACTS and self.old is not None
+
+    @property
     def _difference(self) -> str:
         match self.field:
             case Compared.ENVIRONMENT if self.old is None:
@@ -46,6 +53,8 @@ class Change(NamedTuple):
                 return f"{self.key} was set when it completed and is not now"
             case Compared.ENVIRONMENT:
                 return f"{self.key} has another value, or one that cannot be compared"
+            case Compared.ARTIFACTS if self.is_of_content:
+                return content_difference(self.key, self.old or "", self.new or "")
             case Compared.ARTIFACTS:
                 return self.new or ""
             case Compared.COMMAND | Compared.ARGS | Compared.CWD | Compared.EXPECTED_ARTIFACTS:

@@ -6,7 +6,7 @@ completed with, and never silently without its artifacts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,10 +24,15 @@ from fsm_orchestrator.preparation.changes import (
     replaced_secrets,
 )
 from fsm_orchestrator.preparation.lost_values import stages_to_run
-from fsm_orchestrator.preparation.preparation import private_of, recorded, secret_values
+from fsm_orchestrator.preparation.preparation import (
+    private_of,
+    recorded,
+    secret_values,
+    with_known_gates,
+)
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
-from fsm_orchestrator.record.closure import judge_kept
+from fsm_orchestrator.record.closure import changed_artifacts, judge_kept
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.kept import KeptSettings, kept_settings
 from fsm_orchestrator.secrets.masking import Masker
@@ -84,6 +89,7 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
     checkpoint = checkpoint.model_copy(
         update={"lifecycle": followed, "lifecycle_sha256": followed.sha256}
     )
+    config = with_known_gates(config, followed)
     kept = kept_settings(saved, config.stages)
     settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
     values = {**kept.secrets, **secret_values(settings)}
@@ -171,9 +177,18 @@ def decide(run: ResumableRun) -> Decision:
     raise UsageError(
         "cannot resume: a completed stage is not what it was when it completed\n"
         + _listing(run, changed),
-        remedy="--on-changed-stage keep skips it all the same, --on-changed-stage rerun"
-        " runs it and all stages after it again",
+        remedy=_remedy(one for changes in changed.values() for one in changes),
     )
+
+
+def _remedy(changes: Iterable[Change]) -> str:
+    choice = (
+        "--on-changed-stage keep skips it all the same, --on-changed-stage rerun runs it and all"
+        " stages after it again"
+    )
+    if not any(one.is_of_content for one in changes):
+        return choice
+    return f"put the artifact back as it was; or {choice}. With keep the run may not be closed"
 
 
 def _changes_of(
@@ -190,10 +205,14 @@ def _changes_of(
         verdict = judge_kept(settings, completion.artifacts, run.may_go_on)
     except JudgingCutShortError:
         return changes
-    if verdict.is_good:
-        return changes
-    wrong = run.masker.mask(verdict.summary())
-    return (*changes, Change(Compared.ARTIFACTS, None, wrong))
+    if not verdict.is_good:
+        changes = (*changes, Change(Compared.ARTIFACTS, None, run.masker.mask(verdict.summary())))
+    contents = (
+        Change(Compared.ARTIFACTS, one.then, one.now, run.masker.mask(one.name))
+        for one in changed_artifacts(run.checkpoint, verdict, run.kept.completed)
+        if one.stage == stage
+    )
+    return (*changes, *contents)
 
 
 def _settings_changes(
@@ -260,7 +279,7 @@ def refuse_contradiction(run: ResumableRun) -> None:
         given = config.gates.get(signal.gate, signal.status)
         if given != signal.status:
             raise UsageError(
-                f"the run is done with {signal.gate.value} {signal.status}; {given} contradicts it",
+                f"the run is done with {signal.gate} {signal.status}; {given} contradicts it",
                 remedy=remedy,
             )
     changed = dict(_contradictions(run))

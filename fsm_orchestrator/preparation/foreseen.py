@@ -23,7 +23,6 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
-    Gate,
     Guard,
     Outcome,
     StageStatus,
@@ -65,6 +64,10 @@ def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | 
             stderr=_NO_OUTPUT,
         )
     )
+    if end is None and settings.confine is not None:
+        from fsm_orchestrator.stages.confining import foreseen_refusal  # noqa: PLC0415 - only with a cage
+
+        end = foreseen_refusal(settings, settings.confine)
     return None if end is None else _failure(end, preparation, stage)
 
 
@@ -111,7 +114,7 @@ def _fact_in(
     match state.kind:
         case StateKind.GATE:
             decisions = preparation.decisions_in(state)
-            do_pass = have_passed(decisions, state.judged_gates)
+            do_pass = have_passed(decisions, preparation.checkpoint.lifecycle.judged_in(state))
             return Trigger.GATES_PASSED if do_pass else Trigger.GATES_REFUSED
         case StateKind.STAGE:
             failure = failures.get(state.name)
@@ -134,9 +137,15 @@ def _is_open(preparation: Preparation, edge: Edge, taken: Counter[Edge]) -> bool
 def _holds(preparation: Preparation, guard: Guard) -> bool:
     match guard:
         case Guard.GATES_HOLD:
-            return have_passed(preparation.expected_decisions, Gate)
+            return have_passed(
+                preparation.expected_decisions, preparation.checkpoint.lifecycle.gates
+            )
         case Guard.ARTIFACTS_INTACT:
             changes = preparation.kept_changes.values()
-            return not any(one.field is Compared.ARTIFACTS for kept in changes for one in kept)
+            return not any(
+                one.field is Compared.ARTIFACTS and not one.is_of_content
+                for kept in changes
+                for one in kept
+            )
         case _:
             assert_never(guard)

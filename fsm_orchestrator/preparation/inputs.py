@@ -27,12 +27,12 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.preparation.decision import ResumableRun
-from fsm_orchestrator.preparation.preparation import secret_values
+from fsm_orchestrator.preparation.preparation import secret_values, with_known_gates
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import Compared, Gate, InputKind
+from fsm_orchestrator.vocabulary import Compared, InputKind
 
 _SHOWN_MAX: Final = 8
 _VALUE_CHARACTERS_MAX: Final = 80
@@ -171,6 +171,9 @@ def _lifecycle_differences(old: Lifecycle, new: Lifecycle) -> Iterator[str]:
             was, now = getattr(before, key), getattr(state, key)
             if was != now:
                 yield f"{name}.{key} was {_shown(was)}, is {_shown(now)}"
+    for gate, rule in new.gates.items():
+        if old.gates[gate].title != rule.title:
+            yield f"the title of gate {gate} is {rule.title!r}"
     if old.title != new.title:
         yield f"the title is {new.title!r}"
     reasons = sum(was.why != now.why for was, now in zip(old.edges, new.edges, strict=True))
@@ -193,6 +196,7 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     asked = RunConfig(output_directory=str(run.config.output_path), directory=file.directory)
     content = read.content
     config = with_file(asked, content, file.path, read.sha256)
+    config = with_known_gates(config, run.checkpoint.lifecycle)
     said = set(keys_given(config.model_dump(mode="json", exclude_none=True)))
     keys = said | set(run.checkpoint.origins.keys_of(file))
     kept = run.kept.stages
@@ -218,11 +222,11 @@ def _run_settings(
     for key in ("timeout_ms", "kill_grace_ms", "on_leak"):
         yield _Said(key, getattr(checkpoint, key), getattr(content, key))
     signals = {one.gate: one.status for one in checkpoint.gate_signals}
-    for gate in Gate:
-        yield _Said(f"gates.{gate.value}", signals[gate], content.gates.given().get(gate))
-    for gate in Gate:
+    for gate in checkpoint.lifecycle.gates:
+        yield _Said(f"gates.{gate}", signals[gate], content.gates.get(gate))
+    for gate in checkpoint.lifecycle.gates:
         kept, now = checkpoint.sources.get(gate), config.sources.get(gate)
-        yield _Said(f"gate.{gate.value}", kept and _source(kept), now and _source(now))
+        yield _Said(f"gate.{gate}", kept and _source(kept), now and _source(now))
     subject = None if checkpoint.subject is None else checkpoint.subject.given
     now_about = None if config.subject is None else config.subject.places
     yield _Said("subject", subject, now_about)
@@ -254,11 +258,12 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
     if settings is None:
         return {}
     retry = {f"retry.{key}": value for key, value in settings.retry}
+    confine = {f"confine.{key}": value for key, value in settings.confine or ()}
     own = {
         option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
         for option in STAGE_OPTIONS
     }
-    return {**own, **settings.limits._asdict(), **retry}
+    return {**own, **settings.limits._asdict(), **retry, **confine}
 
 
 def _shown(value: Any, masker: Masker = NO_SECRETS) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.origins import Origins
 from fsm_orchestrator.gates.judging import GateSignal
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import SignalGiven
 from fsm_orchestrator.text.phrases import DAY_MS, ago, listed, span_ms
-from fsm_orchestrator.vocabulary import Gate, GateSource
+from fsm_orchestrator.vocabulary import GateSource
 
 
 def given_words(given: SignalGiven, until: str | None) -> str:
@@ -26,14 +26,18 @@ def _by(given: SignalGiven) -> str:
 
 
 def outlived_signals(
-    signals: Iterable[GateSignal], to_run: tuple[str, ...], origins: Origins, clock: Clock
+    rules: GateRules,
+    signals: Iterable[GateSignal],
+    to_run: tuple[str, ...],
+    origins: Origins,
+    clock: Clock,
 ) -> Iterator[str]:
     """Warn of stages that were changed a day or more after the signals that let them run."""
     now = timestamp(clock.now())
-    gates_of: dict[SignalGiven, list[Gate]] = {}
+    gates_of: dict[SignalGiven, list[str]] = {}
     for one in signals:
         is_kept = one.source is GateSource.CHECKPOINT and one.given is not None
-        if is_kept and one.given and one.status == GATE_RULES[one.gate].passing:
+        if is_kept and one.given and one.status == rules[one.gate].passing:
             gates_of.setdefault(one.given, []).append(one.gate)
     for given, gates in gates_of.items():
         if span_ms(given.at, now) < DAY_MS:
@@ -43,7 +47,7 @@ def outlived_signals(
             stages = listed([repr(stage) for stage in changed])
             noun = "stage" if len(changed) == 1 else "stages"
             yield (
-                f"the kept signals of {listed([gate.value for gate in gates])} were"
+                f"the kept signals of {listed(gates)} were"
                 f" {given_words(given, now)}, before {noun} {stages} got the"
                 " settings with which it would run now: give them again if they hold for it too"
             )

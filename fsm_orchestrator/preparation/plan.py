@@ -24,18 +24,19 @@ from fsm_orchestrator.preparation.foreseen import (
     foreseen_way,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
-from fsm_orchestrator.record.closure import changed_artifacts, changed_sentence, judge_artifacts
-from fsm_orchestrator.record.completion import Completion
-from fsm_orchestrator.stages.artifacts import (
-    ArtifactsVerdict,
-    JudgingCutShortError,
-    MayGoOn,
-    always,
+from fsm_orchestrator.record.closure import (
+    WorkVerdict,
+    changed_words,
+    content_difference,
+    judge_artifacts,
+    wrong_artifacts,
 )
+from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.work import is_to_come
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     Compared,
     Ending,
     ExecutionMode,
@@ -86,8 +87,8 @@ class PlannedStage(StrictModel):
 class Plan(StrictModel):
     """The plan for a run or resume in which every stage succeeds that can be started.
 
-    `closing_refused` says why the resume of a run that is done would find that it may not be
-    closed, and so end with 1; null for every other invocation.
+    `closing_refused` says why a run that would be done, or is, may not be closed, so that the
+    command would end with 1; null for every other invocation.
     """
 
     output_directory: str
@@ -111,7 +112,7 @@ class _Foresight(NamedTuple):
     failures: Mapping[str, ForeseenFailure]
     way: ForeseenWay | None
     do_gates_pass: bool
-    verdict: ArtifactsVerdict | None = None
+    verdict: WorkVerdict | None = None
     """On the artifacts of a run that is done, as they are now."""
 
 
@@ -132,13 +133,21 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         gates_guard=checkpoint.lifecycle.gates_guard,
         execution_mode=checkpoint.invocation.execution_mode,
         archives_earlier_run=preparation.archives,
-        gates=tuple(gate_in_force(decision, is_judged=False) for decision in decisions),
+        gates=tuple(
+            gate_in_force(
+                checkpoint.lifecycle.gates,
+                decision,
+                is_judged=False,
+                is_to_come=is_to_come(checkpoint, decision.gate),
+            )
+            for decision in decisions
+        ),
         stages=tuple(
             _planned_stage(preparation, stage, foresight) for stage in checkpoint.lifecycle.stages
         ),
         outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
-        closing_refused=_closing_refused(preparation, foresight.verdict),
-        warnings=(*checkpoint.invocation.warnings, *_changed(preparation, foresight.verdict)),
+        closing_refused=_closing_refused(preparation, foresight),
+        warnings=checkpoint.invocation.warnings,
     )
 
 
@@ -155,21 +164,33 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
         if checkpoint.completion_of(stage) is None
         and (failure := foreseen_failure(preparation, stage)) is not None
     }
-    do_pass = have_passed(preparation.expected_decisions, MANDATORY_GATES)
+    do_pass = have_passed(preparation.expected_decisions, checkpoint.lifecycle.gates)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
 
 
-def _closing_refused(preparation: Preparation, verdict: ArtifactsVerdict | None) -> str | None:
-    if verdict is None or verdict.is_good:
+def _closing_refused(preparation: Preparation, foresight: _Foresight) -> str | None:
+    if foresight.verdict is not None:
+        summary = preparation.masker.mask(foresight.verdict.summary())
+    elif foresight.way is not None and foresight.way.outcome is Outcome.DONE:
+        summary = changed_words(_kept_contents(preparation))
+    else:
         return None
-    return preparation.masker.mask(f"expected artifacts are wrong: {verdict.summary()}")
+    return wrong_artifacts(summary) if summary else None
 
 
-def _changed(preparation: Preparation, verdict: ArtifactsVerdict | None) -> Iterator[str]:
-    if verdict is not None:
-        settings = preparation.settings
-        for path in changed_artifacts(preparation.checkpoint, verdict, settings):
-            yield preparation.masker.mask(changed_sentence(path))
+def _kept_contents(preparation: Preparation) -> Iterator[str]:
+    """Yield how artifacts differ that are kept; not of those that a stage with work will leave."""
+    is_complete, masker = preparation.checkpoint.completion_of, preparation.masker
+    to_come = {
+        masker.mask(copyable(path))
+        for stage, settings in preparation.settings.items()
+        if is_complete(stage) is None
+        for path in settings.expected_artifacts
+    }
+    for kept in preparation.kept_changes.values():
+        for one in kept:
+            if one.is_of_content and one.key not in to_come:
+                yield content_difference(one.key, one.old or "", one.new or "")
 
 
 def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) -> PlannedStage:
@@ -207,7 +228,7 @@ def _artifacts(
     if foresight.verdict is None:
         return completion.artifacts
     mask = preparation.masker.mask
-    there = {(mask(one.path), one.sha256) for one in foresight.verdict.good}
+    there = {(mask(one.path), one.sha256) for one in foresight.verdict.artifacts.good}
     return tuple(one for one in completion.artifacts if (one.path, one.sha256) in there)
 
 

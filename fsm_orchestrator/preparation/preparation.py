@@ -22,8 +22,9 @@ from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secret
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationRecord,
@@ -41,10 +42,7 @@ from fsm_orchestrator.secrets.masking import Masker, is_masked
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExecutionMode,
-    Gate,
-    GatesGuard,
     InputKind,
     StateKind,
     Trigger,
@@ -112,12 +110,18 @@ class Preparation(NamedTuple):
         return retry_in_force(self.checkpoint, stage, self.settings[stage])
 
     @property
+    def kept_contents(self) -> frozenset[tuple[str, str]]:
+        """The artifacts with other bytes that are kept on purpose: their names and digests now."""
+        changes = (one for kept in self.kept_changes.values() for one in kept if one.is_of_content)
+        return frozenset((one.key, one.new or "") for one in changes)
+
+    @property
     def may_spawn(self) -> bool:
         """Whether a stage will be started. A hint only: gates are judged by the driver."""
         has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
-        guards_stages = self.checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-        do_pass = have_passed(self.expected_decisions, MANDATORY_GATES)
-        return self.first_trigger is not None and has_work and (do_pass or not guards_stages)
+        guards = self.checkpoint.lifecycle.gates_before_stages
+        do_pass = have_passed(self.expected_decisions, guards)
+        return self.first_trigger is not None and has_work and do_pass
 
     @property
     def expected_decisions(self) -> tuple[GateDecision, ...]:
@@ -129,7 +133,7 @@ class Preparation(NamedTuple):
         """Return the decisions of the gates in gate states, where every source passes."""
         checkpoint = self.checkpoint
         if not checkpoint.sources and not checkpoint.lifecycle.demands_of_signals:
-            return judge(checkpoint.gate_signals)
+            return judge(checkpoint.lifecycle.gates, checkpoint.gate_signals)
         from fsm_orchestrator.preparation.asked_about import expected_in  # noqa: PLC0415 - rare
 
         return expected_in(states, checkpoint)
@@ -142,14 +146,27 @@ class Preparation(NamedTuple):
 
 
 def expected_decisions(
-    signals: Iterable[GateSignal], sources: Mapping[Gate, SourceModel]
+    rules: GateRules, signals: Iterable[GateSignal], sources: Mapping[str, SourceModel]
 ) -> tuple[GateDecision, ...]:
     """Judge the gates as if every source passed, asking none."""
     if not sources:
-        return judge(signals)
+        return judge(rules, signals)
     from fsm_orchestrator.preparation.asked_about import expected  # noqa: PLC0415 - rare
 
-    return expected(signals, sources)
+    return expected(rules, signals, sources)
+
+
+def with_known_gates(config: RunConfig, lifecycle: Lifecycle) -> RunConfig:
+    """Return a configuration that speaks only of gates that the lifecycle has.
+
+    Raises:
+        UsageError: it speaks of another one, or of a value that a gate does not know.
+    """
+    if not config.has_other_gates:
+        return config
+    from fsm_orchestrator.config.gates_given import settled_gates  # noqa: PLC0415 - rare
+
+    return settled_gates(config, lifecycle)
 
 
 def new_invocation(

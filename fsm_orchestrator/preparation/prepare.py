@@ -39,6 +39,7 @@ from fsm_orchestrator.preparation.preparation import (
     secret_keys,
     secret_values,
     setting_warnings,
+    with_known_gates,
 )
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -50,6 +51,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.record.checkpoint_reader import SavedRun
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
@@ -132,17 +134,27 @@ def prepare_run(
         )
     clock = clock_of(config)
     declared = named_lifecycle(config)
+    config = with_known_gates(config, declared)
     run_id = _run_id(config, clock)
     settings = given_settings(config, declared, {}, run_id)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
         refuse_lost_values(settings, tuple(settings))
+    if any(one.confine is not None for one in settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, settings)
     subject = None
     if config.subject is not None:
         from fsm_orchestrator.preparation.asked_about import subject_of  # noqa: PLC0415 - rare
 
         subject = subject_of(config)
+    sources: dict[str, SourceModel] = {}
+    if config.sources:
+        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
+
+        sources = sources_in_force(config, {})
     values = secret_values(settings)
     masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
@@ -165,9 +177,12 @@ def prepare_run(
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
         gate_signals=signals_in_force(
-            config.gates, sources=config.gate_sources, now=signal_given(config, clock, 1, masker)
+            declared.gates,
+            config.gates,
+            sources=config.gate_sources,
+            now=signal_given(config, clock, 1, masker),
         ),
-        sources=dict(config.sources),
+        sources=sources,
         subject=subject,
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,

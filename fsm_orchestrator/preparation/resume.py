@@ -48,9 +48,7 @@ from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExecutionMode,
-    GatesGuard,
     Trigger,
     Whereabouts,
 )
@@ -90,6 +88,10 @@ def _prepared(
     run = resumable_run(config, saved, may_go_on)
     if run.masker.knows_any:
         _refuse_shown_secrets(run)
+    if any(one.confine is not None for one in run.settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, run.settings)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -136,10 +138,10 @@ def _not_in(
 def _may_reach_stages(run: ResumableRun) -> bool:
     """Return whether a stage can be run: not where the gates before them all refuse."""
     config, checkpoint = run.config, run.checkpoint
-    signals = signals_in_force(config.gates, checkpoint.gate_signals, config.gate_sources)
-    guards_stages = checkpoint.lifecycle.gates_guard is GatesGuard.STAGES
-    decisions = expected_decisions(signals, {**checkpoint.sources, **config.sources})
-    return not guards_stages or have_passed(decisions, MANDATORY_GATES)
+    gates = checkpoint.lifecycle.gates
+    signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
+    decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
+    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)
 
 
 def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
@@ -156,7 +158,7 @@ def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[st
 
 
 def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
-    """Refuse to record of a done run that was moved that artifacts are gone which did not come too.
+    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
 
     Raises:
         UsageError: there are some; the report, which says what was true, stays as it is.
@@ -173,7 +175,7 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
             " artifacts did, was not judged to the end, for that was to end",
             remedy="resume again; nothing was written",
         ) from error
-    if not verdict.is_good:
+    if not verdict.is_intact:
         raise UsageError(
             f"the run is done, and its directory came here from {copyable(home.directory)}, but"
             " not all of"
@@ -262,12 +264,19 @@ def _prepare_continuation(
     run: ResumableRun, decision: Decision, warnings: tuple[str, ...], where: Whereabouts
 ) -> Preparation:
     config, found = run.config, run.checkpoint
-    subject = _kept_subject(run)
+    subject, sources = _kept_subject(run), found.sources
+    if sources or config.sources:
+        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
+
+        sources = sources_in_force(config, sources)
     clock = clock_of(config)
     settled = found.attempt_unseen()
     number = found.invocation.last_number + 1
     given_now = signal_given(config, clock, number, run.masker)
-    signals = signals_in_force(config.gates, found.gate_signals, config.gate_sources, given_now)
+    gates = found.lifecycle.gates
+    signals = signals_in_force(
+        gates, config.gates, found.gate_signals, config.gate_sources, given_now
+    )
     origins = origins_of(config, found.origins, number, (run.kept.stages, run.settings))
     to_run = _to_run(run, decision.rerun)
     invocation = new_invocation(
@@ -280,7 +289,7 @@ def _prepare_continuation(
                 *_report_warnings(run),
                 *decision.warnings,
                 *_input_warnings(run),
-                *outlived_signals(signals, to_run, origins, clock),
+                *outlived_signals(gates, signals, to_run, origins, clock),
                 *attempt_warnings(run, settled, to_run),
             )
         ),
@@ -297,7 +306,7 @@ def _prepare_continuation(
             "private_ref": kept_ref or new_ref,
             "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
-            "sources": {**found.sources, **config.sources},
+            "sources": sources,
             "subject": subject,
             "origins": origins,
             **{key: value for key, value in given.items() if value is not None},

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
 from fsm_orchestrator.text.hidden import copyable
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageOrder
 
 TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable's name
 
@@ -16,7 +19,7 @@ TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable'
 class Command(NamedTuple):
     """A command to start: `command` is a path, or a bare name to look up on `search_path`.
 
-    `stdout` and `stderr` are the descriptors that it writes to.
+    `stdout` and `stderr` are the descriptors that it writes to; `cage` is what it is kept from.
     """
 
     command: str
@@ -26,6 +29,7 @@ class Command(NamedTuple):
     search_path: str | None
     stdout: int
     stderr: int
+    cage: CageOrder | None = None
 
 
 def look_up(command: Command) -> str | NotSpawned:

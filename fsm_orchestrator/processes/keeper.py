@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes import freezing
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes import stage_start
     from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
+    import stage_start
     from keeper_messages import DESCRIPTORS_MAX, receive, send
     from kept_output import KeptOutput
 
-PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
+PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
 FINISH_SECONDS_MAX = 5.0
 """How long killing may take before the rest counts as impossible to end: it is in a system call
 that cannot be interrupted, or of another user."""
@@ -118,38 +120,23 @@ class Keeper:
         return True
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
-        """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
-        (signals, *limits), (program, cwd, count) = fields[:5], fields[5:8]
-        arguments = fields[8 : 8 + int(count)]
-        pairs = (pair.partition(b"=") for pair in fields[8 + int(count) :])
+        """Start a stage's first process, and have its output kept."""
+        (signals, *limits, file_bytes), rest = fields[:9], fields[9:]
         self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
-        where = b"output"
         try:
             output = self._output = KeptOutput(limits, descriptors[:3])
-            where = b"cwd"
-            os.chdir(cwd)
-            where = b"program"
-            self._leader = os.posix_spawn(
-                program,
-                arguments,
-                {key: value for key, _, value in pairs},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, output.writers[0], 1),
-                    (os.POSIX_SPAWN_DUP2, output.writers[1], 2),
-                ],
-                setsid=True,
-                setsigmask=[int(one) for one in signals.split()],
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
-            )
+            order = stage_start.Order(signals, int(file_bytes), rest)
+            self._leader, held = stage_start.start(order, output.writers)
         except OSError as error:
-            self._close_output()
-            self._close_end_pipe()
-            return [b"refused", where, b"%d" % (error.errno or 0)]
-        finally:
-            os.chdir("/")
-        output.started()
-        return [b"started", b"%d" % self._leader]
+            reply = [b"refused", b"output", b"%d" % (error.errno or 0), b""]
+        except stage_start.NotStartedError as refused:
+            reply = refused.reply
+        else:
+            output.started()
+            return [b"started", b"%d" % self._leader, *held]
+        self._close_output()
+        self._close_end_pipe()
+        return reply
 
     def _finish(self) -> list[bytes]:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
@@ -313,6 +300,7 @@ def main() -> None:
     control = socket.socket(fileno=0)
     expected = int(sys.argv[1])
     libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     libc.prctl(PR_SET_NAME, b"fsm-keeper", 0, 0, 0)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         send(control, [b"unable", b"prctl: " + os.strerror(ctypes.get_errno()).encode()])

@@ -36,11 +36,33 @@ class KeeperLostError(Exception):
     """The keeper was killed, or does not answer: what it kept is not under control any more."""
 
 
-class Refused(NamedTuple):
-    """No process was started: `errno` of entering the directory, or of executing the program."""
+class Started(NamedTuple):
+    """A process was started: `pid`, and in a cage the version of Landlock and what it holds."""
 
-    is_directory: bool
+    pid: int
+    abi: int = 0
+    held: tuple[str, ...] = ()
+
+
+class Refused(NamedTuple):
+    """No process was started, for the directory, the program, its output or its cage.
+
+    Attributes:
+        where: `cwd`, `program`, `output` or `cage`.
+        errno: that of what failed.
+        path: the path of the cage's that it is about; empty if it is about none.
+    """
+
+    where: str
     errno: int
+    path: str = ""
+
+
+class Unheld(NamedTuple):
+    """No process was started: this kernel holds fewer promises of its cage than it needs."""
+
+    abi: int
+    held: tuple[str, ...]
 
 
 class Keeper:
@@ -73,12 +95,13 @@ class Keeper:
         env: dict[str, str],
         limits: Limits,
         descriptors: tuple[int, ...],
-    ) -> int | Refused:
-        """Start a stage's first process, in a session of its own; return its pid.
+        cage: tuple[str, ...] = (),
+    ) -> Started | Refused | Unheld:
+        """Start a stage's first process, in a session of its own.
 
-        `descriptors` are its logs for stdout and stderr, the file in which the keeper publishes
-        `StageWatch.state`, and where there are no pidfds the writing end of a pipe, which the
-        keeper closes once the process has ended.
+        `cage` are the fields of cage.py; none for no cage. `descriptors` are its logs for stdout
+        and stderr, the file in which the keeper publishes `StageWatch.state`, and where there are
+        no pidfds the writing end of a pipe, which the keeper closes once the process has ended.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -92,13 +115,19 @@ class Keeper:
             os.fsencode(cwd),
             b"%d" % len(argv),
             *map(os.fsencode, argv),
+            b"%d" % len(cage),
+            *map(os.fsencode, cage),
             *(os.fsencode(f"{key}={value}") for key, value in env.items()),
         ]
         match self._ask(fields, descriptors):
             case [b"started", pid]:
-                return int(pid)
-            case [b"refused", where, number]:
-                return Refused(is_directory=where == b"cwd", errno=int(number))
+                return Started(int(pid))
+            case [b"started", pid, abi, *held]:
+                return Started(int(pid), int(abi), tuple(map(os.fsdecode, held)))
+            case [b"refused", where, number, path]:
+                return Refused(where.decode(), int(number), os.fsdecode(path))
+            case [b"unheld", abi, *held]:
+                return Unheld(int(abi), tuple(map(os.fsdecode, held)))
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
@@ -228,7 +257,9 @@ def start_keeper() -> Keeper | str:
 def _watched(limits: Limits) -> tuple[int | None, ...]:
     """Return the limits that the keeper watches, in the order in which it takes them."""
     least = limits.timeout_ms, limits.kill_grace_ms
-    return (*least, limits.idle_timeout_ms, limits.output_limit_bytes)
+    of_output = limits.idle_timeout_ms, limits.output_limit_bytes
+    of_tree = limits.memory_bytes_max, limits.processes_max, limits.cpu_seconds_max
+    return (*least, *of_output, *of_tree, limits.file_bytes_max)
 
 
 def _directory() -> str:

@@ -72,6 +72,12 @@ def child_pids(parent: int) -> frozenset[int] | None:
     return frozenset(map(int, text.split()))
 
 
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a live process; None if that cannot be known."""
+    fields = _stat_fields(pid)
+    return None if fields is None else int(fields[_PARENT])
+
+
 def _all_stat_fields() -> Iterator[tuple[int, list[str]]]:
     try:
         entries = os.listdir(PROC)

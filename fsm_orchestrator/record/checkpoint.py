@@ -13,6 +13,7 @@ from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.model.base import (
     Count,
+    GateName,
     Many,
     RunId,
     SchemaVersion,
@@ -32,7 +33,7 @@ from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
-from fsm_orchestrator.vocabulary import Gate, OnLeak, Outcome, StageStatus
+from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
@@ -77,7 +78,7 @@ class Checkpoint(StrictModel):
     gate_signals: Annotated[tuple[GateSignal, ...], Many] = Field(
         description="The signal of each gate, in judging order."
     )
-    sources: dict[Gate, SourceModel] = Field(
+    sources: dict[GateName, SourceModel] = Field(
         description="The source of each gate's evidence, where it has one."
     )
     subject: Subject | None = Field(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -19,10 +19,74 @@ from fsm_orchestrator.stages.artifacts import (
     judge,
     masked_paths,
 )
-from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import printable_name
 from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
 
 UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
+
+
+class ChangedArtifact(NamedTuple):
+    """An artifact that is good, and not what its stage left.
+
+    Attributes:
+        stage: the stage that it belongs to.
+        path: where it is.
+        then: the SHA-256 of what the stage left, in hexadecimal.
+        now: the SHA-256 of what is there, in hexadecimal.
+    """
+
+    stage: str
+    path: str
+    then: str
+    now: str
+
+    @property
+    def name(self) -> str:
+        """The path, as it stands in a line of text."""
+        return printable_name(self.path)
+
+    @property
+    def difference(self) -> str:
+        """The difference, for a person."""
+        return content_difference(self.name, self.then, self.now)
+
+
+def content_difference(name: str, then: str, now: str) -> str:
+    """Say of an artifact which content it had when its stage completed, and which it has."""
+    return f"{name} had the sha256 {then} when its stage completed, and has {now} now"
+
+
+def changed_words(differences: Iterable[str]) -> str:
+    """Return the part of a summary that lists artifacts with other bytes; empty without any."""
+    listed = ", ".join(differences)
+    return f"changed: {listed}" if listed else ""
+
+
+def wrong_artifacts(summary: str) -> str:
+    """Return why a run may not be closed, of a summary of what is wrong."""
+    return f"expected artifacts are wrong: {summary}"
+
+
+class WorkVerdict(NamedTuple):
+    """The verdict on what the completed stages have left, as it is now.
+
+    Attributes:
+        artifacts: what is there and valid, and what is not.
+        changed: what is valid, and not what was left.
+    """
+
+    artifacts: ArtifactsVerdict
+    changed: tuple[ChangedArtifact, ...]
+
+    @property
+    def is_intact(self) -> bool:
+        """True when everything is there, valid, and what was left."""
+        return self.artifacts.is_good and not self.changed
+
+    def summary(self) -> str:
+        """Return all that is wrong by kind, as `ArtifactsVerdict.summary`."""
+        changed = changed_words(one.difference for one in self.changed)
+        return "; ".join(filter(None, (self.artifacts.summary(), changed)))
 
 
 def judge_kept(
@@ -43,8 +107,8 @@ def judge_artifacts(
     settings: Mapping[str, StageSettings],
     *,
     may_go_on: MayGoOn = always,
-) -> ArtifactsVerdict:
-    """Judge whether what the completed stages were expected to leave is present and valid now.
+) -> WorkVerdict:
+    """Judge whether what the completed stages left is present, valid and the same now.
 
     `settings` are as exact as they are known; `may_go_on` is asked while a file is read.
 
@@ -53,7 +117,8 @@ def judge_artifacts(
     """
     stages = [_known_of(one, settings) for one in checkpoint.completions]
     known = [one for completion in checkpoint.completions for one in completion.artifacts]
-    return _judge(stages, known, may_go_on)
+    verdict = _judge(stages, known, may_go_on)
+    return WorkVerdict(verdict, changed_artifacts(checkpoint, verdict, settings))
 
 
 def _judge(
@@ -78,10 +143,13 @@ def maker_of(
 
 def changed_artifacts(
     checkpoint: Checkpoint, verdict: ArtifactsVerdict, settings: Mapping[str, StageSettings]
-) -> tuple[str, ...]:
-    """Return the good artifacts that are not what they were when their stage completed."""
-    digests = {
-        path: artifact.sha256
+) -> tuple[ChangedArtifact, ...]:
+    """Return the good artifacts that are not what the stage left to which they belong.
+
+    A path that several stages declare belongs to the one of them that completed last.
+    """
+    left = {
+        path: (one.stage, artifact.sha256)
         for one in checkpoint.completions
         for path, artifact in zip(
             _known_of(one, settings).expected_artifacts,
@@ -89,16 +157,12 @@ def changed_artifacts(
             strict=False,  # another list, where the stage was changed and kept
         )
     }
+    found = ((left[one.path], one) for one in verdict.good if one.path in left)
     return tuple(
-        artifact.path
-        for artifact in verdict.good
-        if digests.get(artifact.path, artifact.sha256) != artifact.sha256
+        ChangedArtifact(stage, one.path, sha256, one.sha256)
+        for (stage, sha256), one in found
+        if sha256 != one.sha256
     )
-
-
-def changed_sentence(path: str) -> str:
-    """Return the warning of an artifact that `changed_artifacts` found."""
-    return f"{copyable(path)} was changed after the stage that made it completed"
 
 
 def _known_of(completion: Completion, settings: Mapping[str, StageSettings]) -> StageSettings:
@@ -117,21 +181,21 @@ def _unknown_artifacts(settings: StageSettings) -> tuple[str, ...]:
 
 
 def refused_execution(
-    run_id: str, verdict: ArtifactsVerdict, masker: Masker, *, at: str
+    run_id: str, verdict: WorkVerdict, masker: Masker, *, at: str
 ) -> StageExecution:
-    """Return the record of a closing that was refused for its artifacts."""
+    """Return the record that a run may not be closed for its artifacts."""
     from fsm_orchestrator.model.unmeasured import own_failure  # noqa: PLC0415 - rare
 
     failure = own_failure(
         run_id,
         Operation.CLOSURE_VERIFY,
-        error=masker.mask(f"expected artifacts are wrong: {verdict.summary()}"),
+        error=masker.mask(wrong_artifacts(verdict.summary())),
         at=at,
     )
     return failure.model_copy(
         update={
             "status": StageStatus.ARTIFACT_MISSING,
-            "missing_artifacts": masked_paths(verdict.missing, masker),
-            "malformed_artifacts": masked_paths(verdict.malformed, masker),
+            "missing_artifacts": masked_paths(verdict.artifacts.missing, masker),
+            "malformed_artifacts": masked_paths(verdict.artifacts.malformed, masker),
         }
     )

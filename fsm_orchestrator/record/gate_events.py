@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fsm_orchestrator.model.base import Count
+from fsm_orchestrator.model.base import Count, GateName
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.record.event_fields import RunEvent
-from fsm_orchestrator.vocabulary import EventName, Gate
+from fsm_orchestrator.vocabulary import EventName
 
 
 class GateWaiting(RunEvent):
@@ -16,7 +16,7 @@ class GateWaiting(RunEvent):
 
     event: Literal[EventName.GATE_WAITING] = Field(description="Name of the event.")
     level: Literal["info"] = Field(description="The level.")
-    gate: Gate = Field(description="The gate.")
+    gate: GateName = Field(description="The gate.")
     problem: str = Field(description="What is not there yet, as in the evidence of a decision.")
     detail: str = Field(description="The same as a sentence; known secret values are masked.")
     wait_ms: Count = Field(description="The wait before it is asked again, in milliseconds.")

@@ -25,7 +25,6 @@ from fsm_orchestrator.record.moving_out import earlier_problems
 from fsm_orchestrator.record.origin_check import given_problems, origin_problems, secret_problems
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     ExecutionMode,
     GateSource,
     Guard,
@@ -59,7 +58,7 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
             yield f"{where}.number: is {invocation.number}, not {number}"
         yield from _repeats_problems(checkpoint, invocation, where)
         yield from _invocation_problems(lifecycle, invocation, where)
-        yield from _decision_problems(invocation, where)
+        yield from _decision_problems(lifecycle, invocation, where)
         yield from _walk_problems(replay, invocation, where)
     state = replay.draft.current_state
     if checkpoint.current_state != state:
@@ -140,7 +139,7 @@ def _transition_problems(
     match trigger:
         case Trigger.GATES_PASSED | Trigger.GATES_REFUSED:
             decisions = replay.draft.invocation.gate_decisions
-            passed = have_passed(decisions, lifecycle.states[state].judged_gates)
+            passed = have_passed(decisions, lifecycle.judged_in(lifecycle.states[state]))
             if not decisions:
                 yield f"{at}: no gate decision is recorded"
             if passed is not (trigger is Trigger.GATES_PASSED) and not is_rejudged:
@@ -192,27 +191,33 @@ def _invocation_problems(
 
 
 def _signal_problems(checkpoint: Checkpoint) -> Iterator[str]:
-    if tuple(signal.gate for signal in checkpoint.gate_signals) != MANDATORY_GATES:
+    gates = checkpoint.lifecycle.gates
+    if [signal.gate for signal in checkpoint.gate_signals] != list(gates):
         yield "gate_signals: must hold one signal for each gate, in judging order"
+    for gate in checkpoint.sources:
+        if gate not in gates:
+            yield f"sources: the lifecycle has no gate {gate!r}"
     in_force = checkpoint.decisions_in_force(checkpoint.outcome)
     by_signal = (one for one in in_force if one.source is not GateSource.EVIDENCE)
     judged = {one.gate: one.status for one in by_signal}
     for index, signal in enumerate(checkpoint.gate_signals):
-        problem = signal_problem(signal)
+        problem = signal_problem(gates, signal)
         if problem is not None:
             yield f"gate_signals[{index}].status: {problem}"
         if judged.get(signal.gate, signal.status) != signal.status:
             yield f"gate_signals[{index}].status: the gate was judged by another"
 
 
-def _decision_problems(invocation: InvocationRecord, where: str) -> Iterator[str]:
+def _decision_problems(
+    lifecycle: Lifecycle, invocation: InvocationRecord, where: str
+) -> Iterator[str]:
     decisions = invocation.gate_decisions
     if not decisions:
         return
-    if tuple(decision.gate for decision in decisions) != MANDATORY_GATES:
+    if [decision.gate for decision in decisions] != list(lifecycle.gates):
         yield f"{where}.gate_decisions: must be none, or one for each gate in judging order"
     for index, decision in enumerate(decisions):
-        problem = decision_problem(decision)
+        problem = decision_problem(lifecycle.gates, decision)
         if problem is not None:
             yield f"{where}.gate_decisions[{index}]: {problem}"
 
@@ -223,5 +228,5 @@ def _closure_problems(checkpoint: Checkpoint) -> Iterator[str]:
         return
     walked = (one.gate_decisions for one in reversed(checkpoint.invocations) if one.transitions)
     before = () if checkpoint.earlier is None else checkpoint.earlier.totals.gate_decisions
-    if not have_passed(next(walked, before), MANDATORY_GATES):
+    if not have_passed(next(walked, before), checkpoint.lifecycle.gates):
         yield "current_state: is done, but the gates of the invocation that closed it did not pass"

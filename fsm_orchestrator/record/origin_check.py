@@ -14,9 +14,9 @@ from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.invocation import SignalGiven
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS, TABLES
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     GateSource,
     InputKind,
     OnLeak,
@@ -25,8 +25,9 @@ from fsm_orchestrator.vocabulary import (
 
 _RUN_KEYS: Final = ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak")
 _STAGE_KEYS: Final = (
-    *(key for key in StageGiven.model_fields if key != "retry"),
+    *(key for key in StageGiven.model_fields if key not in TABLES),
     *(f"retry.{key}" for key in RetryPolicy.model_fields),
+    *(f"confine.{key}" for key in CONFINE_KEYS),
 )
 
 
@@ -35,8 +36,8 @@ def origin_problems(checkpoint: Checkpoint) -> Iterator[str]:
     origins, latest = checkpoint.origins, checkpoint.invocation.number
     known = {
         *_RUN_KEYS,
-        *(f"gates.{gate.value}" for gate in MANDATORY_GATES),
-        *(f"gate.{gate.value}" for gate in MANDATORY_GATES),
+        *(f"gates.{gate}" for gate in checkpoint.lifecycle.gates),
+        *(f"gate.{gate}" for gate in checkpoint.lifecycle.gates),
         "subject",
         *(f"stage.{stage}.{key}" for stage in checkpoint.lifecycle.stages for key in _STAGE_KEYS),
     }
@@ -94,11 +95,11 @@ def _run_setting_problems(checkpoint: Checkpoint) -> Iterator[str]:
         yield "origins.by_setting: does not say what gave on_leak"
     if ("subject" in given) is not (checkpoint.subject is not None):
         yield "origins.by_setting: does not fit the subject"
-    for gate in MANDATORY_GATES:
-        if (f"gate.{gate.value}" in given) is not (gate in checkpoint.sources):
-            yield f"origins.by_setting: does not fit the source of {gate.value}"
+    for gate in checkpoint.lifecycle.gates:
+        if (f"gate.{gate}" in given) is not (gate in checkpoint.sources):
+            yield f"origins.by_setting: does not fit the source of {gate}"
     for signal in checkpoint.gate_signals:
-        key = f"gates.{signal.gate.value}"
+        key = f"gates.{signal.gate}"
         origin = given.get(key)
         if _invocation_of(signal.given) != _invocation_of(origin):
             yield f"origins.by_setting: {key} was not given to the invocation of its signal"
@@ -139,6 +140,10 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     yield from ((key,) for key in LIMIT_FIELDS if getattr(record, key) is not None)
     if record.retry is not None:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
+    if record.env_inherit is not None:
+        yield ("env_inherit",)
+    if record.confine is not None:
+        yield tuple(f"confine.{key}" for key in CONFINE_KEYS)
 
 
 def given_problems(checkpoint: Checkpoint) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
-from fsm_orchestrator.gates.judging import have_passed, reason_codes
+from fsm_orchestrator.gates.judging import have_passed, is_awaited, reason_codes
+from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
     Many,
@@ -14,8 +15,9 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationOrigin,
@@ -27,7 +29,6 @@ from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
-    MANDATORY_GATES,
     Containment,
     ExecutionMode,
     ExitCode,
@@ -37,8 +38,10 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.waiting import WaitingFor
 else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+    WaitingFor = lazily("fsm_orchestrator.model.waiting", "WaitingFor")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
 """The operations that a step is kept by."""
@@ -68,6 +71,10 @@ class Report(StrictModel):
     subject: Subject | None = Field(
         description="What the run is about, as digests; null where that was not said.",
     )
+    own_gates: tuple[OwnGate, ...] = Field(
+        description="The gates that the lifecycle has beside policy, ci and review, in judging"
+        " order."
+    )
     execution_mode: ExecutionMode = Field(
         description="Whether this invocation was asked for a new run or for a resume."
     )
@@ -75,7 +82,7 @@ class Report(StrictModel):
     closure_ready: bool = Field(
         description=(
             "Whether a supervisor may close the run: it is done, every gate passed, and every"
-            " expected artifact was present and valid when this was written."
+            " expected artifact was present, valid and as its stage left it when this was written."
         )
     )
     exit_code: int | None = Field(
@@ -90,6 +97,12 @@ class Report(StrictModel):
         description=(
             "Reason codes of the gates that refused, in judging order; empty unless"
             " terminal_state is blocked."
+        )
+    )
+    waiting_for: tuple[WaitingFor, ...] = Field(
+        description=(
+            "The gates that are missing, unknown or pending, in judging order: what somebody can"
+            " still give; empty unless terminal_state is blocked."
         )
     )
     gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
@@ -142,6 +155,24 @@ class Report(StrictModel):
     earlier_invocations: Annotated[tuple[InvocationRecord, ...], Many] = Field(
         description="All that the earlier invocations after those did, in order."
     )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run is blocked by nothing but gates that somebody can still give."""
+        refused = (one for one in self.gate_decisions if not one.passed)
+        return bool(self.waiting_for) and all(map(is_awaited, refused))
+
+    @property
+    def gates(self) -> GateRules:
+        """The gates of its lifecycle by name, in judging order."""
+        return rules_with(self.own_gates)
+
+    @model_validator(mode="after")
+    def _decides_by_its_gates(self) -> Self:
+        known = self.gates
+        if any(one.gate not in known for one in self.gate_decisions):
+            raise ValueError("decides by a gate that there is not")
+        return self
 
     @property
     def latest(self) -> InvocationRecord:
@@ -198,6 +229,11 @@ def build_report(
     """
     terminal = outcome or checkpoint.outcome
     decisions = checkpoint.decisions_in_force(terminal)
+    awaited: tuple[WaitingFor, ...] = ()
+    if terminal is Outcome.BLOCKED:
+        from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+
+        awaited = waiting_for(checkpoint, decisions)
     is_done = terminal is Outcome.DONE
     return Report(
         schema_version=1,
@@ -205,10 +241,14 @@ def build_report(
         run_id=checkpoint.run_id,
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
-        closure_ready=is_done and artifacts_intact and have_passed(decisions, MANDATORY_GATES),
+        closure_ready=(
+            is_done and artifacts_intact and have_passed(decisions, checkpoint.lifecycle.gates)
+        ),
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
+        own_gates=checkpoint.lifecycle.gate,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
+        waiting_for=awaited,
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
         ),

@@ -1,26 +1,37 @@
-"""What evidence is judged against: the work of a run, and when it came to a gate state."""
+"""What evidence is judged against: the work of a run, its gate states, and when it came there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
+from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import Gate
+from fsm_orchestrator.record.closure import ChangedArtifact
+from fsm_orchestrator.vocabulary import StateKind
 
 
 def work_for(
-    checkpoint: Checkpoint, gate: Gate, mask: Callable[[str], str]
+    checkpoint: Checkpoint,
+    gate: str,
+    mask: Callable[[str], str],
+    changed: Callable[[], Iterable[ChangedArtifact]],
 ) -> tuple[SubjectEntry, ...]:
-    """Return the artifacts that evidence for a gate has to name: if a stage comes before it."""
+    """Return the artifacts that evidence for a gate has to name: if a stage comes before it.
+
+    `changed` looks which of them are not what their stage left: evidence is for what is there.
+    """
     lifecycle = checkpoint.lifecycle
     follows = any(
-        gate in lifecycle.states[name].judged_gates for name in lifecycle.gates_after_stages
+        gate in lifecycle.judged_in(lifecycle.states[name]) for name in lifecycle.gates_after_stages
     )
     if not follows:
         return ()
+    now = {(mask(one.path), one.then): one.now for one in changed()}
     return tuple(
-        SubjectEntry(name=mask(one.path), digest={"sha256": one.sha256})
+        SubjectEntry(
+            name=mask(one.path), digest={"sha256": now.get((one.path, one.sha256), one.sha256)}
+        )
         for completion in checkpoint.completed
         for one in completion.artifacts
     )
@@ -28,12 +39,41 @@ def work_for(
 
 def first_reached(checkpoint: Checkpoint, state: str) -> int:
     """Return the invocation that came to a state first, by what is kept; the latest if none."""
-    return next(
-        (
-            invocation.number
-            for invocation in checkpoint.invocations
-            for one in invocation.transitions
-            if one.dest == state
-        ),
-        checkpoint.invocation.number,
+    return next(_visits(checkpoint, state), checkpoint.invocation.number)
+
+
+def is_to_come(checkpoint: Checkpoint, gate: str) -> bool:
+    """Say whether a gate is judged only in states that the run has to come to: after a stage.
+
+    A signal that is typed before that does not count there.
+    """
+    lifecycle = checkpoint.lifecycle
+    judging = [
+        one.name
+        for one in lifecycle.state
+        if one.kind is StateKind.GATE and gate in lifecycle.judged_in(one)
+    ]
+    return not lifecycle.accepts_early_signals and all(
+        name in lifecycle.gates_after_stages and next(_visits(checkpoint, name), None) is None
+        for name in judging
     )
+
+
+def _visits(checkpoint: Checkpoint, state: str) -> Iterator[int]:
+    return (
+        invocation.number
+        for invocation in checkpoint.invocations
+        for one in invocation.transitions
+        if one.dest == state
+    )
+
+
+def asking_state(checkpoint: Checkpoint, gate: str) -> State:
+    """Return the gate state that asks for a gate: the one that the run came to last, else first."""
+    by_name = {
+        one.name: one
+        for one in checkpoint.lifecycle.state
+        if one.kind is StateKind.GATE and gate in checkpoint.lifecycle.judged_in(one)
+    }
+    visited = reversed([one.dest for one in checkpoint.invocation.transitions])
+    return next(by_name[name] for name in (*visited, *by_name) if name in by_name)

@@ -73,12 +73,29 @@ def option_prefix(stage: str) -> str:
     return "--" + stage.replace("_", "-")
 
 
+SIGNAL_SUFFIX: Final = "-status"
+"""The end of the options that give signals."""
+
+
+def signal_option(gate: str) -> str:
+    """Return the option that gives the signal of a gate: `--ci-status`."""
+    return f"{option_prefix(gate)}{SIGNAL_SUFFIX}"
+
+
 def own_stages(names: Iterable[str]) -> str:
     """Return how to have stages of one's own, for who has named some that the lifecycle has not."""
     stages = ",".join(name for name in names if name.isidentifier())
     return (
         f"for stages of your own: `{PRODUCT} init . --stages {stages or 'plan,apply'}` writes a"
         " lifecycle that has them, and `--lifecycle ./FILE` runs one"
+    )
+
+
+def own_gate() -> str:
+    """Return how to have a gate of one's own, for who has given one that there is not."""
+    return (
+        "for a gate of your own: declare it in a lifecycle with [[gate]], and name that with"
+        f" `--lifecycle ./FILE`; `{PRODUCT} lifecycle` lists those to start from"
     )
 
 

@@ -21,6 +21,7 @@ from fsm_orchestrator.cli.commands.completion import _offered
 from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.names import COMMANDS, COMPLETION_SHELLS, COMPLETION_VARIABLE
+from fsm_orchestrator.lifecycle.source import Declared
 from tests.cli.completion_cases import HOSTILE
 from tests.support.command import (
     CHECKPOINT,
@@ -152,7 +153,7 @@ def test_candidates(
 def test_every_option_of_every_command_is_offered(name: str, tmp_path: Path) -> None:
     """What a command takes and what is offered for it are the same set."""
     first, *rest = name.split()
-    command = build_command(first, ("manager", "executor"))
+    command = build_command(first, Declared(("manager", "executor")))
     for word in rest:
         assert isinstance(command, click.Group)
         command = command.get_command(click.Context(command), word)

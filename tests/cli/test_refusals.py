@@ -189,7 +189,7 @@ from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.engine import invocation  # with all that judges before the run begins
 from fsm_orchestrator.gates import judging
 
-def judge(signals, evidence):
+def judge(rules, signals, evidence):
     raise ZeroDivisionError("broken on purpose")
 
 judging.judge = judge

@@ -7,7 +7,6 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -24,6 +23,7 @@ from tests.support.command import (
     statuses,
     tree_of,
 )
+from tests.support.soak import SOAK
 
 pytestmark = pytest.mark.timeout(240)
 LOCK = "orchestrator.lock"
@@ -132,7 +132,6 @@ def test_files_beside_a_run_s_stay(tmp_path: Path) -> None:
 # Something odd in the place of a run's file, for every command
 
 
-SOAK: Final = bool(os.environ.get("SOAK"))
 COMMANDS = {
     "status": ("status", "out"),
     "status of many": ("status", "."),

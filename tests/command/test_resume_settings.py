@@ -232,7 +232,7 @@ def test_rerun_of_changed_stages_runs_them_and_all_after_them(tmp_path: Path) ->
 def test_rerun_of_a_changed_stage_leaves_the_stages_before_it(tmp_path: Path) -> None:
     """Only the changed stage and those after it run again."""
     unclosed(tmp_path)
-    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "plan.json").write_text("{}\n")
     changed = ("--executor-arg", "-c", "--executor-arg", "exit 0", "--on-changed-stage", "rerun")
     assert orchestrate("out", "--resume", *changed, cwd=tmp_path).code == 0
     assert statuses(report_of(tmp_path / "out")) == [
@@ -250,7 +250,7 @@ def test_rerun_by_name_runs_the_stage_and_all_after_it(
 ) -> None:
     """`--rerun STAGE` runs a completed stage again, and all after it, and none before it."""
     output = unclosed(tmp_path)
-    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "plan.json").write_text("{}\n")
     (tmp_path / "careful").touch()
 
     assert orchestrate("out", "--resume", "--rerun", stage, cwd=tmp_path).code == 0
@@ -264,7 +264,7 @@ def test_rerun_by_name_runs_the_stage_and_all_after_it(
 def test_a_resume_of_completed_stages_runs_none_of_them_and_closes(tmp_path: Path) -> None:
     """Without a rerun nothing runs: the run closes once its artifact is back."""
     output = unclosed(tmp_path)
-    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "plan.json").write_text("{}\n")
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 0
     assert ran(tmp_path) == ["manager", "executor"]
     assert statuses(report_of(output)) == [("manager", "skipped"), ("executor", "skipped")]

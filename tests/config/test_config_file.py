@@ -17,7 +17,7 @@ from fsm_orchestrator.config.config_reading import load
 from fsm_orchestrator.config.config_text import config_text
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.spelled_out import NAMES_OF
 from fsm_orchestrator.text.toml import line_of
 from fsm_orchestrator.vocabulary import Gate, GateSource
@@ -175,7 +175,7 @@ def test_flags_win_lists_are_replaced_and_the_environment_is_overlaid(desk: Path
 @pytest.mark.parametrize("gate", list(Gate))
 def test_the_tighter_gate_counts_wherever_it_stands(gate: Gate) -> None:
     """For each pair of signals neither flag nor file can loosen the other."""
-    rule = GATE_RULES[gate]
+    rule = MANDATORY_RULES[gate]
     for flag, in_file in product(rule.values, repeat=2):
         flags = RunConfig(output_directory="out", gates={gate: flag})
         file = ConfigFile.model_validate({"gates": {gate.value: in_file}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,17 @@ from typing import Final
 import pytest
 
 from tests.support import forked
-from tests.support.command import COMMAND, PASSING, Ended, environment, orchestrate, stages, start
+from tests.support.command import (
+    COMMAND,
+    ORCHESTRATOR_PID,
+    PASSING,
+    Ended,
+    command_of_shells,
+    environment,
+    orchestrate,
+    stages,
+    start,
+)
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.spans import SPAN
 
@@ -146,6 +157,47 @@ def test_what_the_system_refuses_is_refused(tmp_path: Path) -> None:
         orchestrate("--version", cwd=tmp_path / "nowhere")
 
 
+KILLED: Final = ("out", *PASSING, *stages(f"kill -KILL {ORCHESTRATOR_PID}; sleep 60"))
+UP: Final = "until test -e up; do sleep 0.05; done"
+WAITING: Final = ("out", *PASSING, *stages("touch up; exec sleep 60"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{} out; echo $?",
+        "{} status nowhere 2>&1; echo $?",
+        "echo a line | {} --version; wc -c; ls -d /proc/$$/fd/[012]",
+        'umask 077; {} out --manager-bin "$(command -v umask)"; stat -c %a out/*.json',
+        "LC_ALL=C {} --version",
+        "(ulimit -n 99; {} --version)",
+        "{} --version <&-",
+        f"{{}} {shlex.join(KILLED)}; echo $?",
+        f"{{}} {shlex.join(WAITING)} & {UP}; kill $!; wait $!; echo $?",
+    ],
+)
+def test_command_of_a_shell_is_the_same(line: str, tmp_path: Path) -> None:
+    """What it prints, exits with, dies of, finds and is sent."""
+    seen = []
+    for words in (COMMAND, command_of_shells(environment())):
+        cwd = tmp_path / "here"
+        cwd.mkdir()
+        done = subprocess.run(
+            ["/bin/sh", "-c", line.format(shlex.join(words))],
+            cwd=cwd,
+            env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        cwd.rename(tmp_path / words[-1].replace("/", "_"))
+        shown = re.sub(SPANS, " SPAN", f"{done.returncode} {done.stdout}")
+        seen.append(re.sub(r"[0-9T.]+Z-[0-9a-f]{8}|[0-9]{3,}", "", shown))
+    assert seen[0] == seen[1]
+
+
 WATCHED_LOAD = """
 import os, sys
 from tests.support import fork_server
@@ -189,6 +241,32 @@ def test_loading_the_package_looks_at_nothing_that_differs_between_commands() ->
     )
     there = [*(root / "fsm_orchestrator").rglob("*.py")]
     assert found.stdout.splitlines() == [str(len(there) - len(["__init__", "__main__"]))]
+
+
+READ_WITHOUT_BUILDING = """
+import sys
+from tests.support import fork_server
+fork_server.load()
+from fsm_orchestrator.model import lazily, parsed
+parsed._built = parsed._made = None
+from fsm_orchestrator.cli.main import run_command_line
+codes = {run_command_line([*words, "out"]) for words in (["explain", "--json"], ["status"])}
+assert codes == {0}, codes
+assert lazily._adapter_of.cache_info().currsize >= 4
+"""
+
+
+def test_no_forked_command_builds_what_reads_models(finished: Path) -> None:
+    """The server has built it: it takes longer than most commands."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ_WITHOUT_BUILDING],
+        cwd=finished,
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2])),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 NOW: Final = r" ago|this page|, for \d"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict, build_machine
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import shipped
@@ -379,9 +379,9 @@ def test_long_run_does_not_nest() -> None:
 
 def test_machine_has_the_triggers_of_the_vocabulary_and_no_others() -> None:
     """There is no `to_done`, on the machine or on its model: every way is a declared edge."""
-    machine = Run("pending").machine
-    assert set(machine._machine.events) == {trigger.value for trigger in TRIGGERS}
-    for holder in (machine, machine._position, machine._machine):
+    run, machine = Run("pending").machine, build_machine(LIFECYCLE)
+    assert set(machine.events) == {trigger.value for trigger in TRIGGERS}
+    for holder in (run, run._position, machine):
         names = [name for name in dir(holder) if name.startswith("to")]
         assert names == []
         assert [name for state in STATES if hasattr(holder, name := f"to_{state}")] == []
@@ -397,7 +397,7 @@ def test_edges_of_the_machine_are_the_edges_of_the_file() -> None:
         for source in sources:
             declared.setdefault((source, one["trigger"]), []).append((one["dest"], conditions))
     built: dict[tuple[str, str], list[tuple[str, list[bool]]]] = {}
-    machine = Run("pending").machine._machine
+    machine = build_machine(LIFECYCLE)
     for name, event in machine.events.items():
         for source, edges in event.transitions.items():
             built[source, name] = [

@@ -16,9 +16,9 @@ from fsm_orchestrator.gates.judging import (
     reason_codes,
     signals_in_force,
 )
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.invocation import SignalGiven
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, Gate, GateSource
+from fsm_orchestrator.vocabulary import Gate, GateSource
 from tests.support.command import (
     CHECKPOINT,
     PASSING,
@@ -88,12 +88,12 @@ def row(expected: Expected, source: str) -> tuple[str, str, bool, str | None, st
     return gate, status, reason_code is None, reason_code, source
 
 
-def signals_of(combination: Combination) -> dict[Gate, str]:
+def signals_of(combination: Combination) -> dict[str, str]:
     """A combination as what an operator gives."""
-    return {Gate(one.gate): one.status for one in combination}
+    return {one.gate: one.status for one in combination}
 
 
-def options_of(signals: Mapping[Gate, str]) -> list[str]:
+def options_of(signals: Mapping[str, str]) -> list[str]:
     """Signals as options of the command line."""
     return [word for gate in signals for word in (f"--{gate}-status", signals[gate])]
 
@@ -109,13 +109,13 @@ def test_combinations_are_all_there_are() -> None:
     assert len(set(ABSENCES)) == 8
     values = {one for combination in COMBINATIONS for one in combination}
     assert {(one.gate, one.status) for one in values} == {
-        (gate.value, status) for gate, rule in GATE_RULES.items() for status in rule.values
+        (gate, status) for gate, rule in MANDATORY_RULES.items() for status in rule.values
     }
 
 
 def test_every_gate_has_a_rule_in_judging_order() -> None:
     """Options, config file and judge all go by the rules."""
-    assert list(GATE_RULES) == list(Gate) == list(MANDATORY_GATES)
+    assert list(MANDATORY_RULES) == list(Gate)
 
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=name_of)
@@ -127,7 +127,7 @@ def test_given_signals_are_judged_one_by_one(combination: Combination) -> None:
             for is_given, (gate, status) in zip(given, signals_of(combination).items(), strict=True)
             if is_given
         }
-        decisions = judge(signals_in_force(signals))
+        decisions = judge(MANDATORY_RULES, signals_in_force(MANDATORY_RULES, signals))
         expected = [
             row(one, "flag") if is_given else row(LEFT_OUT[one.gate], "default")
             for is_given, one in zip(given, combination, strict=True)
@@ -142,26 +142,30 @@ def test_given_signals_are_judged_one_by_one(combination: Combination) -> None:
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=name_of)
 def test_kept_signals_are_overlaid_by_those_given_now(combination: Combination) -> None:
     """What is given now counts, else what was kept; the source says which, also the next time."""
-    kept = signals_in_force(signals_of(combination))
+    kept = signals_in_force(MANDATORY_RULES, signals_of(combination))
     for given in ABSENCES:
         now = {Gate(one.gate): one for one in LEFT_OUT.values()}
         now = {
             gate: one for is_given, (gate, one) in zip(given, now.items(), strict=True) if is_given
         }
-        signals = signals_in_force({gate: one.status for gate, one in now.items()}, kept)
+        signals = signals_in_force(
+            MANDATORY_RULES, {gate: one.status for gate, one in now.items()}, kept
+        )
         expected = [
             row(now[Gate(one.gate)], "flag") if Gate(one.gate) in now else row(one, "checkpoint")
             for one in combination
         ]
-        assert rows(judge(signals)) == expected
+        assert rows(judge(MANDATORY_RULES, signals)) == expected
         again = [(*one[:-1], "checkpoint") for one in expected]
-        assert rows(judge(signals_in_force({}, signals))) == again
+        assert rows(judge(MANDATORY_RULES, signals_in_force(MANDATORY_RULES, {}, signals))) == again
 
 
 def test_signal_never_given_stays_a_default() -> None:
     """A resume does not pass off as kept what nobody ever said."""
-    kept = signals_in_force({Gate.CI: "success"})
-    assert rows(judge(signals_in_force({Gate.POLICY: "allow"}, kept))) == [
+    kept = signals_in_force(MANDATORY_RULES, {Gate.CI: "success"})
+    assert rows(
+        judge(MANDATORY_RULES, signals_in_force(MANDATORY_RULES, {Gate.POLICY: "allow"}, kept))
+    ) == [
         row(POLICY[0], "flag"),
         row(CI[0], "checkpoint"),
         row(LEFT_OUT["review"], "default"),
@@ -171,26 +175,29 @@ def test_signal_never_given_stays_a_default() -> None:
 @pytest.mark.parametrize("gate", Gate)
 def test_value_that_a_gate_does_not_know_is_refused(gate: Gate) -> None:
     """Only the one passing value passes, to the letter, and only from its own gate."""
-    passing = GATE_RULES[gate].passing
+    passing = MANDATORY_RULES[gate].passing
     strange = [passing.upper(), f" {passing}", f"{passing}\n", "", "true", "1", "passed"]
-    strange += [GATE_RULES[other].passing for other in Gate if other is not gate]
+    strange += [MANDATORY_RULES[other].passing for other in Gate if other is not gate]
     for status in strange:
         [decision] = [
             one
             for one in judge(
-                [GateSignal(gate=gate, status=status, source=GateSource.FLAG, given=GIVEN)]
+                MANDATORY_RULES,
+                [GateSignal(gate=gate, status=status, source=GateSource.FLAG, given=GIVEN)],
             )
-            if one.gate is gate
+            if one.gate == gate
         ]
         assert not decision.passed
-        assert decision.reason_code == GATE_RULES[gate].reason_code
+        assert decision.reason_code == MANDATORY_RULES[gate].reason_code
 
 
 def test_gates_without_signals_are_refused_in_order() -> None:
     """Nothing said counts as three refusals; no decisions at all are no pass."""
-    assert rows(judge([])) == [row(one, "default") for one in LEFT_OUT.values()]
+    assert rows(judge(MANDATORY_RULES, [])) == [row(one, "default") for one in LEFT_OUT.values()]
     assert not have_passed([], Gate)
-    assert not have_passed(judge(signals_in_force(signals_of(ALL_PASSING)))[:2], Gate)
+    assert not have_passed(
+        judge(MANDATORY_RULES, signals_in_force(MANDATORY_RULES, signals_of(ALL_PASSING)))[:2], Gate
+    )
 
 
 REFUSALS: Final = (
@@ -266,7 +273,7 @@ def test_run_that_is_not_blocked_has_no_reason_codes(
 @pytest.mark.parametrize("gate", Gate)
 def test_gate_given_twice_is_a_usage_error(gate: Gate, tmp_path: Path) -> None:
     """No signal is taken where two are given, be they equal: nothing starts, nothing is written."""
-    option, values = f"--{gate}-status", GATE_RULES[gate].values
+    option, values = f"--{gate}-status", MANDATORY_RULES[gate].values
     for second in ((option, values[0]), (f"{option}={values[-1]}",)):
         ended = orchestrate("out", *PASSING, *second, *MARKING, cwd=tmp_path)
         assert ended.code == 2

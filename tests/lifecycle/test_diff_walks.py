@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fsm_orchestrator.lifecycle.diff import DiffVerdict, LostFacts, diff
@@ -16,7 +16,7 @@ from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.vocabulary import Gate, Guard, StateKind, Trigger
 from tests.lifecycle.diff_cases import GATES, TO_MANAGER, difference, facts_of_cause, stage
 from tests.lifecycle.test_proof import walks_of
-from tests.lifecycle.test_verification import any_lifecycle, looping
+from tests.lifecycle.test_verification_walks import any_lifecycle, looping
 from tests.support.lifecycle_cases import edited
 
 # By brute force
@@ -33,7 +33,7 @@ def facts_of(lifecycle: Lifecycle, walk: Sequence[Edge]) -> set[Fact]:
             facts.add(Fact(FactKind.STAGE_SUCCEEDED, name))
     for one in since:
         if one.trigger is Trigger.GATES_PASSED and kind(lifecycle, one.source) is StateKind.GATE:
-            judged = lifecycle.states[one.source].judged_gates
+            judged = lifecycle.judged_in(lifecycle.states[one.source])
             facts |= {Fact(FactKind.GATE_PASSED, gate) for gate in judged}
     ran = [n for n, one in enumerate(since) if kind(lifecycle, one.source) is StateKind.STAGE]
     holding: dict[str, bool] = {}
@@ -78,7 +78,6 @@ def entries(lifecycle: Lifecycle, length_max: int) -> Iterator[tuple[str, Sequen
 LENGTH_MAX = 7
 
 
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=looping())
 def test_guarantees_agree_with_every_walk_of_bounded_length(lifecycle: Lifecycle) -> None:
     """A fact is certain exactly where every walk has it; else a shortest walk without is shown."""
@@ -110,7 +109,6 @@ def test_guarantees_agree_with_every_walk_of_bounded_length(lifecycle: Lifecycle
             assert len(found) > LENGTH_MAX or (name, fact) in shortest
 
 
-@settings(deadline=None, max_examples=150)
 @given(old=looping(), new=looping())
 def test_what_is_lost_loosens(old: Lifecycle, new: Lifecycle) -> None:
     """A fact that was certain at a stage or at done, and is missing on a walk now, is told."""
@@ -128,7 +126,6 @@ def test_what_is_lost_loosens(old: Lifecycle, new: Lifecycle) -> None:
             assert one.walk[-1].dest == one.target
 
 
-@settings(deadline=None, max_examples=150)
 @given(lifecycle=st.one_of(looping(), any_lifecycle()))
 def test_lifecycle_differs_in_nothing_from_itself(lifecycle: Lifecycle) -> None:
     """Whatever is wrong with a lifecycle, it is no change against itself."""
@@ -136,7 +133,6 @@ def test_lifecycle_differs_in_nothing_from_itself(lifecycle: Lifecycle) -> None:
     assert (found.verdict, found.is_empty) == (DiffVerdict.NEITHER, True)
 
 
-@settings(deadline=None, max_examples=100)
 @given(old=any_lifecycle(), new=any_lifecycle())
 def test_lifecycles_of_the_right_shape_are_always_compared(old: Lifecycle, new: Lifecycle) -> None:
     """However wrong the two are, their difference is told, in both forms; it never fails."""

@@ -81,6 +81,12 @@ DECLARATIONS = (
         "state 'gating': key 'gates' is empty; leave it out to judge all of them",
     ),
     refused(
+        "a gate is unknown",
+        edited((GATES, 'gates = ["policy", "ci", "reviews"]')),
+        "state 'gating': key 'gates' lists 'reviews', which is none of policy, ci and review;"
+        " did you mean 'review'?",
+    ),
+    refused(
         "a gate is listed twice",
         edited((GATES, 'gates = ["policy", "ci", "ci", "review"]')),
         "state 'gating': duplicate 'ci' in key 'gates'",
@@ -221,8 +227,8 @@ def test_names_are_judged_before_edges() -> None:
 @pytest.mark.parametrize("text", [edited((GATES, "")), edited((GATES, GATES_REORDERED))])
 def test_gates_are_judged_in_their_own_order(text: str) -> None:
     """A gate state judges all gates unless it names some, in the order of the contract."""
-    gating = parse(text.encode(), "run.toml").states["gating"]
-    assert gating.judged_gates == (Gate.POLICY, Gate.CI, Gate.REVIEW)
+    lifecycle = parse(text.encode(), "run.toml")
+    assert lifecycle.judged_in(lifecycle.states["gating"]) == (Gate.POLICY, Gate.CI, Gate.REVIEW)
 
 
 def test_stage_may_have_its_own_timeout() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.lifecycle.reading import shipped
-from fsm_orchestrator.lifecycle.source import shipped_names, shipped_text, stage_names, text_of
+from fsm_orchestrator.lifecycle.source import declared_in, shipped_names, shipped_text, text_of
 
 STAGE = '[[state]]\nname = "{}"\nkind = "stage"\n'
 
@@ -33,19 +33,19 @@ NOT_UNDERSTOOD = {
 @pytest.mark.parametrize("name", shipped_names())
 def test_stage_names_are_those_of_the_loaded_lifecycle(name: str) -> None:
     """The options are made for the very stages that the loaded lifecycle has."""
-    assert stage_names(shipped_text(name)) == shipped(name).stages
+    assert declared_in(shipped_text(name)) == (shipped(name).stages, ())
 
 
 @pytest.mark.parametrize("text", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD.keys())
 def test_stage_names_of_a_text_that_is_not_understood_are_none(text: bytes) -> None:
     """Whatever the text is, asking for its stages neither fails nor invents one."""
-    assert stage_names(text) == ()
+    assert declared_in(text).stages == ()
 
 
 def test_stage_names_leave_out_other_kinds() -> None:
     """Only states of kind stage get options, in the order of the file."""
     text = STAGE.format("zebra") + '[[state]]\nname = "gating"\nkind = "gate"\n' + STAGE.format("a")
-    assert stage_names(text.encode()) == ("zebra", "a")
+    assert declared_in(text.encode()).stages == ("zebra", "a")
 
 
 @pytest.mark.parametrize("name", ["nothing_of_that_name", "", "../states/governed_run", "__init__"])
@@ -67,7 +67,7 @@ def test_names_are_known_without_the_heavy_packages() -> None:
     """Help is built without loading what only a run needs."""
     program = (
         "import sys; from fsm_orchestrator.lifecycle import source as names;"
-        "assert names.stage_names(names.shipped_text('governed_run'));"
+        "assert names.declared_in(names.shipped_text('governed_run'));"
         "sys.exit(bool({'pydantic', 'transitions', 'structlog'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

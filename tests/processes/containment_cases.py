@@ -23,7 +23,8 @@ from typing import Any, Final
 import pytest
 
 from tests.processes import zoo
-from tests.support.command import COMMAND, PASSING, checkpoint_of, environment, read_json, report_of
+from tests.support import forked
+from tests.support.command import PASSING, checkpoint_of, environment, read_json, report_of, start
 from tests.support.schema_checks import Written
 
 WATCHDOG_SECONDS: Final = 30.0
@@ -53,12 +54,16 @@ class Witness:
     """Sees whatever gets away from the runs that a test starts, for it comes to this process."""
 
     def __init__(self) -> None:
+        forked.prepare(environment())  # it is not what a run has left
         self._before = set(zoo.children().get(os.getpid(), ()))
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
         """Start a process that is meant to be our child."""
-        process = subprocess.Popen(command, text=True, **settings)
+        return self.expect(subprocess.Popen(command, text=True, **settings))
+
+    def expect(self, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+        """Take a process for one that is meant to be here."""
         self._started.append(process)
         return process
 
@@ -162,10 +167,13 @@ class Run:
         self,
         stage: tuple[str, ...],
         *options: str,
-        command: tuple[str, ...] = COMMAND,
+        command: tuple[str, ...] = (),
         executor: tuple[str, ...] = QUIET_EXECUTOR,
     ) -> None:
-        """Start it with its gates passed; the second stage does nothing."""
+        """Start it with its gates passed; the second stage does nothing.
+
+        A `command` that is given is executed; else our own is forked where that is the same.
+        """
         self._launch(*options_of(stage), *executor, *options, command=command)
 
     def resume(self, *, is_reaped: bool = True) -> dict[str, Any]:
@@ -180,8 +188,11 @@ class Run:
         assert report["terminal_state"] == "done"
         return report
 
-    def _launch(self, *options: str, command: tuple[str, ...] = COMMAND) -> None:
+    def _launch(self, *options: str, command: tuple[str, ...] = ()) -> None:
         self.written = Written(("out",), self.directory)
+        if not command:
+            self.process = self._witness.expect(start("run", "out", *options, cwd=self.directory))
+            return
         self.process = self._witness.start(
             *(*command, "run", "out", *options),
             cwd=self.directory,
@@ -320,7 +331,7 @@ def end_in(
     animals: str,
     directory: Path,
     witness: Witness,
-    command: tuple[str, ...] = COMMAND,
+    command: tuple[str, ...] = (),
 ) -> Run:
     """Let a stage with these animals end that way, once all of them are alive.
 

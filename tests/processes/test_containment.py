@@ -23,7 +23,7 @@ from tests.processes.containment_cases import (
     end_in,
     led,
 )
-from tests.support.command import events_of, report_of
+from tests.support.command import COMMAND, events_of, report_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
 NEVER_STILL: Final = {"chain"}
@@ -49,8 +49,11 @@ def test_animal_is_gone_with_its_stage(
 def test_all_animals_are_gone_however_their_stage_ends(
     tmp_path: Path, witness: Witness, way: str
 ) -> None:
-    """However a stage full of animals ends, nothing is left and the report is right."""
-    run = end_in(WAYS[way], TOGETHER, tmp_path, witness)
+    """However a stage full of animals ends, nothing is left and the report is right.
+
+    The command and its keeper are executed here, as an operator has them.
+    """
+    run = end_in(WAYS[way], TOGETHER, tmp_path, witness, command=COMMAND)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(run.words("port")[0])))
     if way != "SIGKILL":

@@ -40,6 +40,7 @@ from tests.support.command import (
     report_of,
     statuses,
 )
+from tests.support.soak import SOAK
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
 WITHOUT_KEEPER: Final = """
@@ -69,7 +70,7 @@ for line in sys.stdin:
 # An orchestrator that is killed at any moment
 
 FAMILY: Final = "deaf,daemon,nameless"
-KILLS: Final = 200 if "SOAK" in os.environ else 24
+KILLS: Final = 200 if SOAK else 24
 """At so many moments, drawn anew each time, each part kills an orchestrator."""
 LANES, PARTS = 4, 2
 MOMENT_SECONDS_MAX: Final = 0.6

@@ -13,6 +13,7 @@ import pytest
 from fsm_orchestrator import load_report, run
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.gates.judging import GateSignal, judge
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, SignalGiven
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -37,7 +38,14 @@ REPORT_KEYS = (
     *("schema_version", "product", "version", "run_id", "lifecycle", "subject"),
     "execution_mode",
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
-    *("gate_decisions", "stage_executions", "transitions", "containment", "warnings"),
+    *(
+        "waiting_for",
+        "gate_decisions",
+        "stage_executions",
+        "transitions",
+        "containment",
+        "warnings",
+    ),
     *("origin", "started_at", "finished_at", "invocations_moved", "earlier_invocations"),
 )
 EXECUTION_KEYS = (
@@ -245,6 +253,7 @@ def decisions(*passing: bool) -> tuple[GateDecision, ...]:
     values = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
     refusing = {Gate.POLICY: "deny", Gate.CI: "pending", Gate.REVIEW: "missing"}
     return judge(
+        MANDATORY_RULES,
         tuple(
             GateSignal(
                 gate=gate,
@@ -253,7 +262,7 @@ def decisions(*passing: bool) -> tuple[GateDecision, ...]:
                 given=GIVEN,
             )
             for gate, passes in zip(Gate, passing, strict=True)
-        )
+        ),
     )
 
 

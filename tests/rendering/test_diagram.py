@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fsm_orchestrator.cli.main import run_command_line
-from fsm_orchestrator.engine.machine import RunMachine, Verdict
+from fsm_orchestrator.engine.machine import build_machine
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import diff
 from fsm_orchestrator.lifecycle.model import Lifecycle
@@ -112,14 +112,7 @@ def arrows_of_dot(text: str) -> list[tuple[str, list[str], str]]:
 
 def of_machine(declared: Lifecycle) -> Counter[tuple[str, str, str]]:
     """The (source, trigger, dest) of the machine that runs."""
-    machine = RunMachine(
-        declared,
-        declared.initial,
-        before_transition=lambda *_: None,
-        enter_state=lambda _: None,
-        guards={},
-        guard_failed=lambda *_: Verdict(holds=False),
-    )._machine
+    machine = build_machine(declared)
     return Counter(
         (str(one.source), trigger, str(one.dest))
         for trigger in machine.events

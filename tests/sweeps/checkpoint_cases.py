@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -21,12 +20,12 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.command import CHECKPOINT
+from tests.support.soak import SOAK
 
 Document = dict[str, Any]
 Place = tuple[str | int, ...]
 
 FAILURES: Final = ("failed", "timeout", "spawn_failed", "artifact_missing", "interrupted")
-SOAK: Final = bool(os.environ.get("SOAK"))
 NAME: Final = "/some/where/orchestrator_checkpoint.json"
 PASSED: Final = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 ENDINGS: Final = (

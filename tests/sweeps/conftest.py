@@ -13,10 +13,10 @@ import pytest
 from fsm_orchestrator.engine import invocation
 from tests.support.command import CHECKPOINT
 from tests.support.memory import MEMORY
+from tests.support.soak import SOAK
 from tests.sweeps.checkpoint_cases import ENDINGS, make_runs
+from tests.sweeps.desk import Desk
 from tests.sweeps.fault_disk import PlainRunner
-from tests.sweeps.faults import Desk
-from tests.sweeps.run_model import SOAK
 
 
 @pytest.fixture(scope="session")

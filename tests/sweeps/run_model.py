@@ -7,7 +7,6 @@ the package.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, TypeVar
 
-SOAK: Final = bool(os.environ.get("SOAK"))
 STAGES: Final = ("manager", "executor")
 ARTIFACTS: Final = {"manager": ("plan.json", "notes.txt"), "executor": ("result.json",)}
 NAMES: Final = tuple(name for names in ARTIFACTS.values() for name in names)

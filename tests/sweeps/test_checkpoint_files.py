@@ -21,13 +21,13 @@ from fsm_orchestrator import RunConfig, resume
 from fsm_orchestrator.errors import CheckpointError, OperationError, UsageError
 from fsm_orchestrator.record import checkpoint_reader
 from tests.support.command import CHECKPOINT, report_of
+from tests.support.soak import SOAK
 from tests.sweeps.checkpoint_cases import (
     BOUND_SECONDS,
     ENDINGS,
     MESSAGE_CHARACTERS_MAX,
     NAME,
     PASSED,
-    SOAK,
     assert_refused_or_harmless,
     config,
     generic,

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from fsm_orchestrator.lifecycle.reading import shipped, shipped_names
 from fsm_orchestrator.record import checkpoint_reader
+from tests.support.soak import SOAK
 from tests.sweeps.checkpoint_cases import (
     ENDINGS,
     NAME,
-    SOAK,
     SWEPT,
     assert_refused_or_harmless,
     names,

@@ -29,26 +29,19 @@ from fsm_orchestrator.record.earlier import KEPT_MAX
 from fsm_orchestrator.record.report import Report
 from tests.support.command import CHECKPOINT, COMMAND, environment
 from tests.support.patience import PATIENCE_SECONDS
-from tests.sweeps.faults import (
-    EARLIER,
-    SOAK,
-    Desk,
-    Scenario,
-    Scene,
-    assert_truth,
-    at,
-    failing,
-    mend,
-    whole,
-)
+from tests.support.soak import SOAK
+from tests.sweeps.desk import EARLIER, Desk, Scene
+from tests.sweeps.mending import at, mend
+from tests.sweeps.scenarios import Scenario, failing, whole
+from tests.sweeps.truths import assert_truth
 
 GONE_SECONDS_MAX: Final = 1.0
 RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
 MARK: Final = "KILL_SWEEP_MARK"
-SHARES: Final = 8 if SOAK else 2
+SHARES: Final = 8 if SOAK else 1
 """Tests that share the points of a scenario between them."""
-SAMPLE: Final = 6
-"""How many points a share takes, when not all are taken."""
+SAMPLE: Final = 8
+"""How many points are taken, when not all are."""
 MOMENTS: Final = 200
 KINDS: Final = (
     # What changes files, what starts processes, and how the keeper is asked to start and end one.
@@ -106,7 +99,7 @@ def command_line(config: RunConfig) -> list[str]:
     words += ["--resume"] if config.resume else []
     words += ["--run-id", config.run_id] if config.run_id else []
     for gate, status in config.gates.items():
-        words += [f"--{gate.value}-status", status]
+        words += [f"--{gate}-status", status]
     for stage, given in config.stages.items():
         words += [f"--{stage}-bin", str(given.bin)]
         for argument in given.args or ():

@@ -11,8 +11,10 @@ from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OrchestratorError
 from tests.support.command import CHECKPOINT, REPORT
+from tests.sweeps.desk import EARLIER, OUT, Desk
 from tests.sweeps.fault_disk import Disk, Door, before_the_step, mend_here, through, undisturbed
-from tests.sweeps.faults import EARLIER, OUT, SCENARIOS, Desk, assert_truth, whole
+from tests.sweeps.scenarios import SCENARIOS, whole
+from tests.sweeps.truths import assert_truth
 
 
 @pytest.mark.parametrize("name", ["done", "blocked", "resumed", "moving old ones"])

@@ -21,6 +21,8 @@ from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.inspection.inspected_run import inspect_run
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from tests.support.command import EVENTS
+from tests.support.soak import SOAK
+from tests.sweeps.desk import EARLIER, OUT, Desk, Scene, Tree, read_tree
 from tests.sweeps.fault_disk import (
     Directory,
     Disk,
@@ -30,20 +32,11 @@ from tests.sweeps.fault_disk import (
     mend_here,
     through,
 )
-from tests.sweeps.faults import (
-    EARLIER,
-    OUT,
-    SCENARIOS,
-    SOAK,
-    Desk,
-    Scene,
-    Tree,
-    assert_truth,
-    at,
-    read_tree,
-)
 from tests.sweeps.histories import checkpoint_in
+from tests.sweeps.mending import at
+from tests.sweeps.scenarios import SCENARIOS
 from tests.sweeps.test_faults import noted_starts
+from tests.sweeps.truths import assert_truth
 
 DRAWS: Final = 12 if SOAK else 2
 """How many disks are made for each moment."""

@@ -30,6 +30,7 @@ from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.support.command import CHECKPOINT, EVENTS, REPORT, checkpoint_of, report_of, tree_of
 from tests.support.schema_checks import assert_output_valid, assert_valid
+from tests.support.soak import SOAK
 from tests.sweeps.run_model import (
     AMPLE_MS,
     CODES,
@@ -38,7 +39,6 @@ from tests.sweeps.run_model import (
     PASSING,
     REFUSED,
     SHORT_MS,
-    SOAK,
     STAGES,
     Act,
     Expected,

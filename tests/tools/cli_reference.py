@@ -20,6 +20,7 @@ from fsm_orchestrator.cli.parser.commands import build_command
 from fsm_orchestrator.cli.parser.help_texts import GROUP_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.text.units import Measure
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -101,7 +102,7 @@ def reference_text() -> str:
 def all_commands() -> Iterator[tuple[str, click.Command]]:
     """Every command with the words it is typed by, those within another after it."""
     for name in COMMANDS:
-        command = build_command(name, (STAGE,))
+        command = build_command(name, Declared((STAGE,)))
         assert command is not None, name
         yield name, command
         if isinstance(command, click.Group):

@@ -23,8 +23,9 @@ from click.shell_completion import (
 from fsm_orchestrator.cli import console
 from fsm_orchestrator.cli.parser.app import build_app
 from fsm_orchestrator.cli.parser.names import COMPLETION_VARIABLE
-from fsm_orchestrator.cli.parser.prescan import prescan, stage_names
+from fsm_orchestrator.cli.parser.prescan import declared_by_chosen, prescan
 from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.vocabulary import ExitCode
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+")
@@ -83,10 +84,10 @@ def answer_shell(instruction: str) -> None:
 def _candidates(shell: type[ShellComplete]) -> str:
     """Return the candidates in the format that the shell's script reads."""
     args, incomplete = shell(
-        build_app(tuple), {}, PRODUCT, COMPLETION_VARIABLE
+        build_app(Declared), {}, PRODUCT, COMPLETION_VARIABLE
     ).get_completion_args()
     found = prescan([os.path.expanduser(word) for word in args])
-    app = build_app(lambda: stage_names(found))
+    app = build_app(lambda: declared_by_chosen(found))
     asked = shell(app, {"obj": found}, PRODUCT, COMPLETION_VARIABLE)
     items = _offered(asked.get_completions(args, incomplete))
     return "".join(asked.format_completion(item) + "\n" for item in items)

@@ -40,7 +40,7 @@ _RANK_PLACE: Final = 7
 _RANK_WOULD: Final = 8
 _RANKS_OF_WORDS: Final = (10, 9, 6, 4, 1)
 """Of the lines that a stage printed last, the last one's at the end: it is the most telling."""
-_PLACES: Final = frozenset({FactName.LOG, FactName.POSTMORTEM})
+_PLACES: Final = frozenset({FactName.LOG, FactName.POSTMORTEM, FactName.READ})
 _NAMED: Final = frozenset({FactName.MISSING, FactName.MALFORMED, FactName.STALE})
 
 

@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.parser.prescan import without_options
 from fsm_orchestrator.cli.refusal import naming_next_command
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.screen import Line, folded, prose_width, shown
-from fsm_orchestrator.cli.style import Mark
+from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.disk.lock import holder_of
@@ -25,13 +25,12 @@ from fsm_orchestrator.explanation.gate_table import (
     kept_signal_lines,
 )
 from fsm_orchestrator.gates.in_force import GateInForce
-from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refuse_unwritable
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable
+from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable, signal_option
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -128,10 +127,10 @@ class _View:
         """Yield the gates: those that pass in one line, unless all is to be shown."""
         decisions = [gate.decision for gate in plan.gates]
         if self._in_full:
-            yield from map(Line, columns([GATE_COLUMNS, *map(_planned_row, decisions)]))
+            yield from map(Line, columns([GATE_COLUMNS, *map(_planned_row, plan.gates)]))
         else:
             passed = [
-                f"{one.gate.value} {one.status}"
+                f"{one.gate} {one.status}"
                 for one in decisions
                 if one.passed and one.source is not GateSource.EVIDENCE
             ]
@@ -139,18 +138,24 @@ class _View:
                 yield Line(f"gates passed: {', '.join(passed)}", Mark.GOOD)
             for one in plan.gates:
                 if not one.decision.passed:
-                    row = gate_row(one.decision)
-                    yield Line(
-                        f"gate {row.gate} refused: {row.signal} ({row.source}), and only"
-                        f" {row.passes} passes",
-                        Mark.WAITING,
-                    )
+                    yield from self._refused(one)
         for decision in decisions:
             if decision.evidence is not None:
-                said = f"gate {decision.gate.value}: {decision.evidence.detail}"
+                said = f"gate {decision.gate}: {decision.evidence.detail}"
                 yield from self._said(said, indent="")
         for sentence in kept_signal_lines(decisions, plan.as_of):
             yield from self._said(sentence)
+
+    def _refused(self, gate: GateInForce) -> Iterator[Line]:
+        row = gate_row(gate.decision, gate.passing)
+        said = f"refused: {row.signal} ({row.source}), and only {row.passes} passes"
+        if gate.is_to_come:
+            said = "is judged after a stage: its signal is to come"
+        first, *rest = sentences(
+            f"gate {row.gate} {said}", self._prose_width - lead_cells(), indent="", hanging="  "
+        )
+        yield Line(first, Mark.WAITING)
+        yield from map(Line, rest)
 
     def _stages(self, plan: Plan) -> Iterator[Line]:
         width = max(len(stage.stage) for stage in plan.stages)
@@ -207,20 +212,20 @@ class _View:
             yield from self._said("to run this: the same command with `run` in place of `plan`")
             return
         words, title = [*argv], "to run this:"
-        refused = [gate for gate in plan.gates if not gate.decision.passed]
+        refused = [gate for gate in plan.gates if not (gate.decision.passed or gate.is_to_come)]
         if refused and plan.outcome is Outcome.BLOCKED:
             words, title = _passing(argv, refused), "once the real checks pass:"
             in_file = [one for one in refused if one.decision.source is GateSource.CONFIG]
             if in_file:
-                said = listed([f'{one.decision.gate.value} = "{one.passing}"' for one in in_file])
+                said = listed([f'{one.decision.gate} = "{one.passing}"' for one in in_file])
                 title = f"once the real checks pass, and the config file says {said}:"
         yield from self._said(title)
         yield from map(Line, command_lines((PRODUCT, *words), "    ", self._width))
 
 
-def _planned_row(decision: GateDecision) -> GateRow:
+def _planned_row(gate: GateInForce) -> GateRow:
     """Return the row of a gate; of a source that would be asked nobody knows what it says."""
-    row = gate_row(decision)
+    row, decision = gate_row(gate.decision, gate.passing), gate.decision
     is_asked = decision.source is GateSource.EVIDENCE and decision.passed
     return row._replace(signal="?", verdict="to be asked") if is_asked else row
 
@@ -259,7 +264,7 @@ def _passing(argv: Sequence[str], refused: Sequence[GateInForce]) -> list[str]:
     """
     asked = {GateSource.CONFIG, GateSource.EVIDENCE}
     given = [one for one in refused if one.decision.source not in asked]
-    options = {f"--{one.decision.gate.value}-status": one.passing for one in given}
+    options = {signal_option(one.decision.gate): one.passing for one in given}
     command, *rest = without_options(argv, options)
     signals = [word for pair in options.items() for word in pair]
     # Options may stand anywhere but behind `--`.

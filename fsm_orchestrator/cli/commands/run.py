@@ -20,6 +20,7 @@ from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.undumpable import close_to_others
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.units import span_words
@@ -39,6 +40,7 @@ def run_command(parameters: Mapping[str, Any]) -> int:
     with interrupts.installed():
         request = request_from(options)
         config = request.config
+        close_to_others()
         adopt_orphans()
         progress = progress_of(
             request.log_format, request.log_level, config.output_path, interrupts

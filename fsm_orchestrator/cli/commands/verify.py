@@ -20,7 +20,7 @@ from fsm_orchestrator.lifecycle.verification import proved, verify
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import MANDATORY_GATES, ExitCode, StateKind
+from fsm_orchestrator.vocabulary import ExitCode, StateKind
 
 Judged = tuple[str, Lifecycle, Sequence[Finding]]
 """The name or path that the operator gave, the lifecycle, and its findings."""
@@ -129,6 +129,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "part": finding.part,
         "state": finding.state,
+        "gate": finding.gate,
         "reason": finding.reason,
         "walk": walk,
     }
@@ -138,7 +139,7 @@ def _gates(lifecycle: Lifecycle) -> list[str]:
     """Return the gates that any of its states judges, in judging order."""
     states = [state for state in lifecycle.state if state.kind is StateKind.GATE]
     return [
-        gate.value
-        for gate in MANDATORY_GATES
-        if any(gate in state.judged_gates for state in states)
+        gate
+        for gate in lifecycle.gates
+        if any(gate in lifecycle.judged_in(state) for state in states)
     ]

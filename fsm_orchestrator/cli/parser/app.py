@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from fsm_orchestrator.constants import PRODUCT, __version__
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from fsm_orchestrator.lifecycle.source import Declared
+
 
 class CommandGroup(click.Group):
     """A group in which `OUT …` alone means `run OUT …`.
@@ -22,10 +24,10 @@ class CommandGroup(click.Group):
     A command is built when it is needed: the options of all others cost nothing.
     """
 
-    def __init__(self, find_stages: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, find_declared: Callable[[], Declared]) -> None:
         context = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
         super().__init__(name=PRODUCT, help=GROUP_HELP, context_settings=context)
-        self._find_stages = find_stages
+        self._find_declared = find_declared
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before anything that is neither a command nor an option of the group."""
@@ -47,15 +49,15 @@ class CommandGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, made for the stages of the chosen lifecycle."""
+        """Return the command, made for what the chosen lifecycle declares."""
         del ctx
         from fsm_orchestrator.cli.parser.commands import build_command
 
-        return build_command(cmd_name, self._stages)
+        return build_command(cmd_name, self._declared)
 
     @cached_property
-    def _stages(self) -> Sequence[str]:
-        return self._find_stages()
+    def _declared(self) -> Declared:
+        return self._find_declared()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of the commands without making them."""
@@ -80,7 +82,7 @@ class CommandGroup(click.Group):
         return [*offered, *completion.directories(incomplete)] if incomplete else offered
 
 
-def build_app(find_stages: Callable[[], Sequence[str]]) -> click.Group:
-    """Return the command line; `find_stages` is asked for the stages when a command needs them."""
+def build_app(find_declared: Callable[[], Declared]) -> click.Group:
+    """Return the command line; `find_declared` is asked when a command needs it."""
     version = click.version_option(__version__, prog_name=PRODUCT, message="%(prog)s %(version)s")
-    return version(CommandGroup(find_stages))
+    return version(CommandGroup(find_declared))

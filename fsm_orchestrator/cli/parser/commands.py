@@ -5,11 +5,16 @@ The work of each is in a module of its own, loaded when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import click
 
+from fsm_orchestrator.cli.parser.answering import (
+    approve_parameters,
+    deny_parameters,
+    withdraw_parameters,
+)
 from fsm_orchestrator.cli.parser.help_texts import HELP, SHORT_HELP
 from fsm_orchestrator.cli.parser.names import COMMANDS
 from fsm_orchestrator.cli.parser.parameters import (
@@ -32,11 +37,12 @@ from fsm_orchestrator.cli.parser.parts import (
     place,
 )
 from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
-from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, Bounds
+from fsm_orchestrator.lifecycle.source import Declared
+from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, MILLISECONDS, Bounds
 
 
-def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
-    """Return the command of that name, made for these stages; None when there is none."""
+def build_command(name: str, declared: Declared) -> click.Command | None:
+    """Return the command of that name, for what a lifecycle declares; None without such a name."""
     if name not in COMMANDS:
         return None
     parameters = _PARAMETERS.get(name)
@@ -51,10 +57,10 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
             name,
             short=SHORT_HELP[name],
             epilog="--help-all explains each option.",
-            stages=stages,
+            stages=declared.stages,
             help=HELP[name],
             short_help=COMMANDS[name],
-            params=parameters(stages),
+            params=parameters(declared),
             callback=calls(name, f"{name}_command"),
         )
     kind = ManyAfterFrom if name == "init" else SectionedCommand
@@ -62,37 +68,37 @@ def build_command(name: str, stages: Sequence[str]) -> click.Command | None:
         name,
         help=HELP[name],
         short_help=COMMANDS[name],
-        params=parameters(stages),
+        params=parameters(declared),
         callback=calls(name, f"{name}_command"),
     )
 
 
-def _planned(stages: Sequence[str]) -> list[click.Parameter]:
+def _planned(declared: Declared) -> list[click.Parameter]:
     from fsm_orchestrator.cli.parser.run_options import output_options, run_options
 
-    return [output_directory(), *run_options(stages), json_option(), *output_options()]
+    return [output_directory(), *run_options(declared), json_option(), *output_options()]
 
 
-def _plan(stages: Sequence[str]) -> list[click.Parameter]:
+def _plan(declared: Declared) -> list[click.Parameter]:
     in_full = "Show of each gate and stage all that is known: command, limits, files."
-    return [*_planned(stages), in_full_option(in_full)]
+    return [*_planned(declared), in_full_option(in_full)]
 
 
-def _run(stages: Sequence[str]) -> list[click.Parameter]:
+def _run(declared: Declared) -> list[click.Parameter]:
     print_config = Section(
         "Output",
         "--print-config",
         is_flag=True,
         help="Print these options as a config file, without secrets, and do nothing else.",
     )
-    return [*_planned(stages), print_config]
+    return [*_planned(declared), print_config]
 
 
-def _logs(stages: Sequence[str]) -> list[click.Parameter]:
+def _logs(declared: Declared) -> list[click.Parameter]:
     section = "Selection"
     return [
         place(),
-        argument("stage", StageName(stages), "[STAGE]", required=False),
+        argument("stage", StageName(declared.stages), "[STAGE]", required=False),
         Section(
             section,
             ("--follow", "-f"),
@@ -128,7 +134,7 @@ def _logs(stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
+def _stop(_declared: Declared) -> list[click.Parameter]:
     section = "Stopping"
     return [
         output_directory(),
@@ -148,7 +154,7 @@ def _stop(_stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _report(_stages: Sequence[str]) -> list[click.Parameter]:
+def _report(_declared: Declared) -> list[click.Parameter]:
     html = Once(
         "Output",
         "--html",
@@ -164,7 +170,7 @@ def _report(_stages: Sequence[str]) -> list[click.Parameter]:
     return [place(), html, earlier_run(), as_json]
 
 
-_PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
+_PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
     "status": lambda _: [
@@ -188,8 +194,23 @@ _PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]
             type=FilePath("FILE"),
             help="Ask for a run that this config file would make, instead of the run in OUT.",
         ),
+        Section(
+            "Waiting",
+            "--watch",
+            is_flag=True,
+            help="Ask again, and show what changes, until nothing is awaited any more.",
+        ),
+        Once(
+            "Waiting",
+            "--interval",
+            type=Whole(MILLISECONDS),
+            help="How long --watch waits before it asks again (default: 10s).",
+        ),
         json_option(),
     ],
+    "approve": approve_parameters,
+    "deny": deny_parameters,
+    "withdraw": withdraw_parameters,
     "logs": _logs,
     "stop": _stop,
     "report": _report,

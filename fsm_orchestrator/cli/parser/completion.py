@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from fsm_orchestrator.cli.parser.prescan import Prescan, kept_stages
+from fsm_orchestrator.cli.parser.prescan import Prescan, kept_declared
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY, RUN_ID_PATTERN
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.lifecycle import source as lifecycle_names
@@ -59,7 +59,7 @@ def stages(
 ) -> list[CompletionItem[str]]:
     """Return the stages of the run in the OUT that is typed; without one, of the lifecycle."""
     output = _output_directory(ctx)
-    kept = () if output is None else kept_stages(output)
+    kept = () if output is None else kept_declared(output).stages
     return beginning_with(incomplete, kept or of_lifecycle)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import click
@@ -29,6 +29,7 @@ from fsm_orchestrator.cli.parser.parts import (
     output_directory,
 )
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.stage_options import Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
@@ -62,7 +63,7 @@ def config_group() -> click.Group:
     return click.Group("config", commands, help=HELP["config"], short_help=COMMANDS["config"])
 
 
-def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
+def _diagram(_declared: Declared) -> list[click.Parameter]:
     section = "Drawing"
     return [
         argument("lifecycle", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]", required=False),
@@ -97,7 +98,7 @@ def _diagram(_stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _init(_stages: Sequence[str]) -> list[click.Parameter]:
+def _init(_declared: Declared) -> list[click.Parameter]:
     section = "Stages of your own"
     return [
         argument("directory", Directory("DIR"), "[DIR]", required=False),
@@ -123,7 +124,7 @@ def _init(_stages: Sequence[str]) -> list[click.Parameter]:
     ]
 
 
-def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
+def _selftest(_declared: Declared) -> list[click.Parameter]:
     kills = Once(
         "Checks",
         "--kills",
@@ -133,7 +134,7 @@ def _selftest(_stages: Sequence[str]) -> list[click.Parameter]:
     return [output_directory(), kills, json_option()]
 
 
-PARAMETERS: Final[Mapping[str, Callable[[Sequence[str]], list[click.Parameter]]]] = {
+PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "lifecycle": lambda _: [argument("name", ShippedLifecycle("NAME"), "[NAME]", required=False)],
     "verify": lambda _: [
         argument("lifecycles", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]...", nargs=-1),

@@ -78,7 +78,9 @@ Example:
     "gates": """Ask the sources of all gates, as a run would, and show what they say.
 
 For the run in OUT, or for one that a config file would make. Starts no stage, writes nothing, and
-takes no lock. Of a command that refuses, what it printed last is shown.
+takes no lock. Of a command that refuses, what it printed last is shown. With --watch they are asked
+again until every gate is decided: what is not found, missing or pending is awaited. On a terminal
+the table is redrawn, elsewhere each change is a line; with --json there is one document at the end.
 
 \b
 Exit codes:
@@ -88,6 +90,37 @@ Exit codes:
 \b
 Example:
   fsm-orchestrator gates --config run.toml
+""",
+    "approve": """Approve what a gate of the run in OUT asks for, with an SSH key.
+
+Shows what is asked: what it is about, what the artifacts say, the commands that would run, what has
+changed since the last answer, and who else has answered. Asks on a terminal; without one it needs
+--digest, the digest that the request shows. Signs with ssh-keygen, and keeps the answer in
+OUT/approvals. Not to be typed by a stage.
+
+\b
+Examples:
+  fsm-orchestrator approve ./out --reason "read it twice"
+  fsm-orchestrator approve --request review.1.request.json --out review.approval
+  fsm-orchestrator approve ./out --from review.approval
+
+\b
+Exit codes:
+  0 kept   1 not signed   2 refused: it would not count, or nothing is asked
+""",
+    "deny": """Deny what a gate of the run in OUT asks for, with an SSH key.
+
+A denial holds for this request, whoever approves it, until the same person withdraws it.
+
+\b
+Example:
+  fsm-orchestrator deny ./out --reason "drops a table"
+""",
+    "withdraw": """Take back what you have said to the request of a gate, approval or denial.
+
+\b
+Example:
+  fsm-orchestrator withdraw ./out
 """,
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.

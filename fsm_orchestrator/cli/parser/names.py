@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fsm_orchestrator.text.phrases import signal_option
 from fsm_orchestrator.vocabulary import Gate
 
 COMMANDS: Final = {
@@ -12,6 +13,9 @@ COMMANDS: Final = {
     "status": "Show where runs stand.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
+    "approve": "Approve what a run asks for.",
+    "deny": "Deny what a run asks for.",
+    "withdraw": "Take back what you said to a run.",
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
@@ -31,6 +35,7 @@ FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
     "Run": ("run", "plan", "stop", "init"),
+    "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
@@ -39,15 +44,35 @@ COMMAND_GROUPS: Final = {
 COMPLETION_VARIABLE: Final = "_FSM_ORCHESTRATOR_COMPLETE"
 """Set by the completion script of a shell when it asks for candidates."""
 COMPLETION_SHELLS: Final = ("bash", "zsh", "fish")
-GATE_PARAMETERS: Final = {f"gate_{gate.value}": gate for gate in Gate}
-"""The gates, by the parser's name for the option that gives a signal."""
+_OF_A_GATE: Final = "gate__"
+
+
+def gate_parameter(gate: str) -> str:
+    """Return the parser's name for that option; `gate_named` reads it."""
+    return f"{_OF_A_GATE}{gate}"
+
+
+def gate_named(parameter: str) -> str | None:
+    """Return the gate that a parser's name stands for; None for other names."""
+    gate = parameter.removeprefix(_OF_A_GATE)
+    return None if gate == parameter else gate
+
+
 VALUE_OPTIONS: Final = frozenset(
     {
-        *(f"--{gate.value}-status" for gate in Gate),
+        *map(signal_option, Gate),
         "--lifecycle",
         "--subject-git",
         "--subject-file",
         "--run-id",
+        "--requester",
+        "--gate",
+        "--key",
+        "--reason",
+        "--expires",
+        "--digest",
+        "--request",
+        "--out",
         "--timeout",
         "--timeout-ms",
         "--kill-grace",

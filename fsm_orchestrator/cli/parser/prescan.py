@@ -1,4 +1,4 @@
-"""Finds the chosen lifecycle in argv before parsing, so that its stages' options can be made.
+"""Finds the chosen lifecycle in argv before parsing, to make the options that it declares.
 
 It knows which options take a value, so that the argument `--lifecycle=x` of a stage is never taken
 for the option. Imports nothing that `--help` does not need, and leaves errors to the real parser.
@@ -16,6 +16,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
+from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.toml import NotATableError, table_of
@@ -24,7 +25,10 @@ from fsm_orchestrator.vocabulary import RelativeTo
 _VALUE_SUFFIXES: Final = [
     suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
 ]
-_STAGE_OPTION: Final = late_pattern(rf"--[a-z][a-z0-9-]*-(?:{'|'.join(_VALUE_SUFFIXES)})")
+_DECLARED_OPTION: Final = late_pattern(
+    rf"--[a-z][a-z0-9-]*-(?:{'|'.join(('status', *_VALUE_SUFFIXES))})"
+)
+"""The options of stages and gates that lifecycles declare."""
 
 
 class Prescan(NamedTuple):
@@ -58,21 +62,23 @@ def prescan(argv: Sequence[str]) -> Prescan:
     )
 
 
-def stage_names(found: Prescan) -> tuple[str, ...]:
-    """Return the stages of the chosen lifecycle; empty when it cannot be read (yet)."""
+def declared_by_chosen(found: Prescan) -> Declared:
+    """Return what the chosen lifecycle declares; nothing when it cannot be read (yet)."""
     file = _config_file(found)
     lifecycle = found.lifecycle or file.get("lifecycle")
     try:
         if isinstance(lifecycle, str):
             directory = Path() if found.lifecycle else _base(found, file)
-            return lifecycle_names.stage_names(lifecycle_names.text_of(lifecycle, directory))
+            return lifecycle_names.declared_in(lifecycle_names.text_of(lifecycle, directory))
         in_file = (file.get("resume"), file.get("resume_or_start"))
         is_resume = found.resume or True in in_file
         output = found.output_directory
-        kept = kept_stages(Path(output)) if is_resume and output is not None else ()
-        return kept or lifecycle_names.stage_names(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
+        kept = kept_declared(Path(output)) if is_resume and output is not None else Declared()
+        if kept.stages:
+            return kept
+        return lifecycle_names.declared_in(lifecycle_names.shipped_text(DEFAULT_LIFECYCLE))
     except OSError:
-        return ()
+        return Declared()
 
 
 def _config_file(found: Prescan) -> dict[str, Any]:
@@ -114,7 +120,7 @@ def tokens(argv: Sequence[str]) -> Iterator[Token]:
             yield from (Token("", one, (one,)) for one in positionals)
         elif word.startswith("--"):
             name, equals, value = word.partition("=")
-            takes_value = name in VALUE_OPTIONS or _STAGE_OPTION.fullmatch(name)
+            takes_value = name in VALUE_OPTIONS or _DECLARED_OPTION.fullmatch(name)
             if takes_value and not equals:
                 values = tuple(itertools.islice(rest, 1))
                 yield Token(name, "".join(values), (word, *values))
@@ -124,10 +130,8 @@ def tokens(argv: Sequence[str]) -> Iterator[Token]:
             yield Token("", word, (word,))
 
 
-def kept_stages(output_directory: Path) -> tuple[str, ...]:
-    """Return the stages of the lifecycle in a run's checkpoint; empty when it cannot be used."""
+def kept_declared(output_directory: Path) -> Declared:
+    """Return what the lifecycle in a run's checkpoint declares; nothing when it cannot be used."""
     document = peek.document(output_directory / CHECKPOINT_FILE)
     lifecycle = document.get("lifecycle")
-    return lifecycle_names.stages_among(
-        lifecycle.get("state") if isinstance(lifecycle, dict) else None
-    )
+    return lifecycle_names.declared_by(lifecycle if isinstance(lifecycle, dict) else {})

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import click
 
-from fsm_orchestrator.cli.parser.names import GATE_PARAMETERS
+from fsm_orchestrator.cli.parser.names import gate_parameter
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     FilePath,
     Instant,
     LifecycleSource,
+    NonEmpty,
     Once,
     RunIdentifier,
     Section,
@@ -25,7 +26,8 @@ from fsm_orchestrator.cli.parser.parameters import (
     parameter_type,
 )
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_LIFECYCLE, DEFAULT_TIMEOUT_MS
-from fsm_orchestrator.gates.rules import GATE_RULES
+from fsm_orchestrator.lifecycle.source import Declared
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.stage_options import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
@@ -33,18 +35,18 @@ from fsm_orchestrator.model.stage_options import (
     Kind,
     StageOption,
 )
-from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.text.phrases import option_prefix, signal_option
 from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel, OnChangedStage, OnLeak
 
 
-def run_options(stages: Sequence[str]) -> list[click.Parameter]:
+def run_options(declared: Declared) -> list[click.Parameter]:
     """Return every option of `run` and `plan` that is about the run."""
     return [
-        *_gate_options(),
-        *(option for stage in stages for option in stage_options(stage)),
+        *_gate_options(declared.gates),
+        *(option for stage in declared.stages for option in stage_options(stage)),
         *_subject_options(),
-        *_history_options(stages),
+        *_history_options(declared.stages),
         *_run_control_options(),
     ]
 
@@ -81,16 +83,24 @@ def output_options() -> list[click.Parameter]:
     ]
 
 
-def _gate_options() -> list[click.Parameter]:
+def _gate_options(own: Sequence[GateRule]) -> list[click.Parameter]:
+    mandatory, rules = "Gates (all three must pass before anything runs)", MANDATORY_RULES.values()
     return [
-        Once(
-            "Gates (all three must pass before anything runs)",
-            (f"--{gate.value}-status", parameter),
-            type=Word(GATE_RULES[gate].values),
-            help=f"Passes: {GATE_RULES[gate].passing}. Not given: {GATE_RULES[gate].default}.",
-        )
-        for parameter, gate in GATE_PARAMETERS.items()
+        *(_gate_option(mandatory, rule) for rule in rules),
+        *(
+            _gate_option("Gates of this lifecycle (done needs them too)", rule, rule.title)
+            for rule in own
+        ),
     ]
+
+
+def _gate_option(section: str, rule: GateRule, title: str = "") -> click.Parameter:
+    return Once(
+        section,
+        (signal_option(rule.name), gate_parameter(rule.name)),
+        type=Word(rule.values),
+        help=f"{title and f'{title}. '}Passes: {rule.passing}. Not given: {rule.default}.",
+    )
 
 
 def _subject_options() -> list[click.Parameter]:
@@ -109,6 +119,13 @@ def _subject_options() -> list[click.Parameter]:
             multiple=True,
             type=FilePath("PATH"),
             help="A file that the run is about, by its SHA-256. Repeatable.",
+        ),
+        Once(
+            section,
+            "--requester",
+            type=NonEmpty("PRINCIPAL"),
+            help="Who asks for approvals, such as ann@example.org: nobody approves what they have"
+            " asked for.",
         ),
     ]
 
@@ -150,8 +167,9 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             section,
             "--on-changed-stage",
             type=one_of(OnChangedStage),
-            help="If a completed stage's settings or artifacts have changed: refuse (the default),"
-            " keep it as completed, or rerun it and all stages after it.",
+            help="If a completed stage's settings or artifacts (their bytes) have changed: refuse"
+            " (the default), keep it as completed, or rerun it and all stages after it. A run with"
+            " a changed artifact that was kept may not be closed.",
         ),
         Section(
             section,

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, Self
 
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import BeforeValidator, Field, StringConstraints
@@ -19,9 +20,14 @@ from fsm_orchestrator.model.evidence import (
     SourceKind,
     Subject,
     SubjectEntry,
+    nothing_from,
 )
+from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, measured
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.policy_input import PolicyInput, PolicyUsed
 
 EVIDENCE_BYTES_MAX: Final = 16 * 1024**2
 """What is kept of one piece of evidence; more than that is refused."""
@@ -83,6 +89,22 @@ class Source(Protocol):
         """
 
 
+def evidence_from(
+    model: SourceModel, tools: Tools, subject: Subject | None, work: tuple[SubjectEntry, ...]
+) -> Evidence:
+    """Ask a source. What the system refuses it refuses its gate as well.
+
+    Raises:
+        AskedToEndError: the run was asked to end meanwhile.
+    """
+    try:
+        return model.source(tools).collect(subject, work)
+    except OSError as error:
+        said = f"it cannot be asked here: {files.reason(error)}"
+        record = answer(nothing_from(model.kind), EvidenceProblem.ENGINE_ERROR, said)
+        return Evidence(None, record)
+
+
 class AskedToEndError(Exception):
     """The run was asked to end while a source was asked."""
 
@@ -92,12 +114,15 @@ class Tools:
     """What sources work with.
 
     Attributes:
+        rule: the gate that is asked for.
         number: of the evidence, from 1 for each gate; it names files.
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
+        document: makes what a policy judges: what is known of the run, with the other gates.
+        desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
-    gate: str
+    rule: GateRule
     number: int
     run_id: str
     output_directory: Path
@@ -105,6 +130,13 @@ class Tools:
     runner: ProcessRunner
     now: datetime
     mask: Callable[[str], str]
+    document: Callable[[PolicyUsed], PolicyInput]
+    desk: Callable[[Any], Evidence] | None = None
+
+    @property
+    def gate(self) -> str:
+        """The name of the gate."""
+        return self.rule.name
 
 
 class SourceModel(StrictModel):
@@ -132,6 +164,11 @@ class SourceModel(StrictModel):
     def can_name_subject(self) -> bool:
         """Whether what it answers can say what it is about."""
         return True
+
+    @property
+    def looks_at_others(self) -> bool:
+        """Whether it judges what other gates say, and is to be asked after them."""
+        return False
 
     @property
     def wait_ms(self) -> int:

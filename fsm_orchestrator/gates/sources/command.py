@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Annotated, Final, Self, assert_never
+from typing import Annotated, Final, Self
 
-from fsm_orchestrator.constants import (
-    DEFAULT_KILL_GRACE_MS,
-    DEFAULT_TIMEOUT_MS,
-    LOGS_DIRECTORY,
-)
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
-    AskedToEndError,
     Evidence,
     Size,
     Span,
@@ -29,35 +19,16 @@ from fsm_orchestrator.gates.sources.base import (
     Word,
     answer,
 )
+from fsm_orchestrator.gates.sources.running import ToRun, problem_with, run_for_gate
 from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.declared import Field, model_validator
-from fsm_orchestrator.model.endings import (
-    Exited,
-    Interrupted,
-    Lost,
-    NotSpawned,
-    OutputExceeded,
-    ProcessEnd,
-    Signaled,
-    TimedOut,
-    WentQuiet,
-    problem_of,
-)
-from fsm_orchestrator.model.evidence import (
-    EvidenceProblem,
-    SourceKind,
-    Subject,
-    SubjectEntry,
-    nothing_from,
-)
+from fsm_orchestrator.model.endings import Exited, ProcessEnd
+from fsm_orchestrator.model.evidence import SourceKind, Subject, SubjectEntry, nothing_from
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.vocabulary import Gate, Operation
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
-TAIL_BYTES: Final = 4096
 
 
 class Reads(StrEnum):
@@ -133,24 +104,6 @@ class CommandSource(StatementTerms):
         return self.recheck
 
 
-class _Watch:
-    """Looks on while the command runs, and says nothing."""
-
-    def started(self, pid: int, /) -> None:
-        """Note nothing."""
-
-    def slow(self, elapsed_ms: int) -> None:
-        """Note nothing."""
-
-    def suspended(self, paused_ms: int) -> None:
-        """Note nothing."""
-
-    def ending(
-        self, stopped: TimedOut | WentQuiet, processes: tuple[int, ...], silent_seconds: float
-    ) -> None:
-        """Note nothing."""
-
-
 @dataclass(frozen=True)
 class _Command:
     """One run of the command."""
@@ -160,33 +113,29 @@ class _Command:
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
         """Run the command; its exit code counts, or what it printed."""
-        record = nothing_from(SourceKind.COMMAND)
-        with self._outputs() as (stdout, stderr, log):
-            start = os.fstat(stdout).st_size  # it may have been asked before
-            given = self.given
-            limits = Limits(
-                timeout_ms=given.timeout,
-                kill_grace_ms=DEFAULT_KILL_GRACE_MS,
-                output_limit_bytes=given.output_limit,
-            )
-            report = self.tools.runner.run(
-                self._command(subject, work, stdout, stderr), limits, _Watch()
-            )
-            if isinstance(report.end, Interrupted):
-                raise AskedToEndError
-            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
-            said = "" if log is not None else _last_words(stdout) + _last_words(stderr)
-        record = record.model_copy(update={"log": log})
-        problem, detail = _problem(report.end)
-        if report.survivors:
-            pids = ", ".join(map(str, report.survivors))
-            problem, detail = EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
+        given = self.given
+        limits = Limits(
+            timeout_ms=given.timeout,
+            kill_grace_ms=DEFAULT_KILL_GRACE_MS,
+            output_limit_bytes=given.output_limit,
+        )
+        program, *arguments = given.command
+        ran = run_for_gate(
+            self.tools,
+            ToRun(program, tuple(arguments), given.directory or os.curdir),
+            self._environment(subject, work),
+            limits,
+        )
+        record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.log})
+        problem, detail = problem_with(ran)
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)
-            raw = self._document(report.end, detail)
-            return Evidence(raw, answer(record, problem, detail, subject=bound), said)
-        about = About(Gate(self.tools.gate), subject, work, self.tools.now)
-        return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
+            raw = self._document(ran.end, detail)
+            return Evidence(
+                raw, answer(record, problem, detail, subject=bound), ran.said + ran.complained
+            )
+        about = About(self.tools.rule, subject, work, self.tools.now)
+        return Evidence(ran.printed, judged_if_signed(ran.printed, None, given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
         """Return what is kept of a command whose output does not count."""
@@ -198,79 +147,16 @@ class _Command:
         }
         return (json.dumps(said, indent=2) + "\n").encode()
 
-    def _command(
-        self, subject: Subject | None, work: tuple[SubjectEntry, ...], stdout: int, stderr: int
-    ) -> Command:
+    def _environment(
+        self, subject: Subject | None, work: tuple[SubjectEntry, ...]
+    ) -> dict[str, str]:
         tools, directory = self.tools, self.given.directory or os.curdir
         inherited = {key: one for key, one in os.environ.items() if not key.startswith(_OURS)}
-        program, *arguments = self.given.command
-        return Command(
-            command=program,
-            args=tuple(arguments),
-            cwd=directory,
-            env={
-                **inherited,
-                "PWD": directory,
-                "ORCHESTRATOR_RUN_ID": tools.run_id,
-                "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
-                "ORCHESTRATOR_GATE": tools.gate,
-                **variables(subject, work),
-            },
-            search_path=os.environ.get("PATH"),
-            stdout=stdout,
-            stderr=stderr,
-        )
-
-    @contextlib.contextmanager
-    def _outputs(self) -> Iterator[tuple[int, int, str | None]]:
-        """Open the two logs, or files without a name where nothing may be written."""
-        tools = self.tools
-        if tools.home is None:
-            with TemporaryFile() as stdout, TemporaryFile() as stderr:
-                yield stdout.fileno(), stderr.fileno(), None
-            return
-        names = [f"gate.{tools.gate}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
-        descriptors: list[int] = []
-        try:
-            directory = tools.output_directory / LOGS_DIRECTORY
-            with (
-                files.recording(Operation.LOGS_PERSIST, directory),
-                files.below(tools.home, LOGS_DIRECTORY) as logs,
-            ):
-                for name in names:
-                    path = Path(directory, name)
-                    descriptors.append(files.open_append(path, mode=0o600, within=logs))
-            yield descriptors[0], descriptors[1], f"{LOGS_DIRECTORY}/{names[0]}"
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-
-
-def _last_words(descriptor: int) -> str:
-    size_bytes = os.fstat(descriptor).st_size
-    return os.pread(descriptor, TAIL_BYTES, max(0, size_bytes - TAIL_BYTES)).decode(
-        errors="replace"
-    )
-
-
-def _problem(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:
-    """Return what the end of a command means for its gate, and the sentence of it."""
-    problem = problem_of(end)
-    said = "it exited with 0" if problem is None else problem.sentence
-    match end:
-        case Exited(code=0):
-            return None, said
-        case Exited():
-            return EvidenceProblem.EXIT_CODE, said
-        case Signaled() | Lost():
-            return EvidenceProblem.KILLED, said
-        case TimedOut() | WentQuiet():
-            return EvidenceProblem.TIMED_OUT, said
-        case OutputExceeded():
-            return EvidenceProblem.OUTPUT_LIMIT, said
-        case NotSpawned():
-            return EvidenceProblem.NOT_STARTED, said
-        case Interrupted():
-            raise AskedToEndError
-        case _:
-            assert_never(end)
+        return {
+            **inherited,
+            "PWD": directory,
+            "ORCHESTRATOR_RUN_ID": tools.run_id,
+            "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
+            "ORCHESTRATOR_GATE": tools.rule.name,
+            **variables(subject, work),
+        }

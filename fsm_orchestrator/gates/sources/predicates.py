@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from fsm_orchestrator.gates.rules import GATE_RULES
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, StringConstraints
 from fsm_orchestrator.model.evidence import Checks, EvidenceProblem
+from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.phrases import counted, described, listed
 from fsm_orchestrator.vocabulary import Gate
@@ -21,6 +21,13 @@ GATE_SIGNAL: Final = "urn:fsm-orchestrator:gate-signal:v0.1"
 NAMED_MAX: Final = 5
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Instant = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+        r"(Z|[+-][0-9]{2}:[0-9]{2})$"
+    ),
+]
 Names = Annotated[tuple[Name, ...], Field(max_length=100_000)]
 
 
@@ -28,7 +35,7 @@ Names = Annotated[tuple[Name, ...], Field(max_length=100_000)]
 class Asked:
     """What the source asks of a predicate."""
 
-    gate: Gate
+    rule: GateRule
     accepts_warned: bool
     properties: tuple[str, ...]
 
@@ -98,8 +105,8 @@ class GateSignalPredicate(BaseModel):
         default=None, description="What was checked; left out where the signal says all there is."
     )
     issuer: Name = Field(description="Who gives it.")
-    issuedAt: str = Field(description="When it was given, in RFC 3339.")  # noqa: N815
-    expiresAt: str | None = Field(  # noqa: N815
+    issuedAt: Instant = Field(description="When it was given, in RFC 3339.")  # noqa: N815
+    expiresAt: Instant | None = Field(  # noqa: N815
         default=None, description="Until when it holds, in RFC 3339; for ever if left out."
     )
 
@@ -168,14 +175,14 @@ def _gate_signal(predicate: Any, asked: Asked) -> Said:
             skipped=len(by_status.get("skipped", [])),
             missing=len(missing) + len(pending),
         )
-    rule = GATE_RULES[asked.gate]
+    rule = asked.rule
     problem, detail = None, f"{found.issuer} says {found.status}"
-    if found.gate not in {None, asked.gate.value}:
+    if found.gate not in {None, rule.name}:
         problem, detail = EvidenceProblem.WRONG_PREDICATE, f"it is for the gate {found.gate}"
     elif found.status not in rule.values:
         problem = EvidenceProblem.WRONG_PREDICATE
-        detail = f"{described(found.status)} is no value of the gate {asked.gate.value}"
-    elif failed or found.status == rule.refusals[-1]:
+        detail = f"{described(found.status)} is no value of the gate {rule.name}"
+    elif failed or rule.is_denial(found.status):
         problem = EvidenceProblem.CHECK_FAILED
         detail = f"{detail}; failed: {named_words(failed)}" if failed else detail
     elif pending or found.status == "pending":
@@ -204,20 +211,20 @@ def named_words(names: tuple[str, ...] | list[str]) -> str:
 
 
 Reader = Callable[[Any, Asked], Said]
-_READERS: Final[Mapping[str, tuple[Reader, frozenset[Gate]]]] = {
+_READERS: Final[Mapping[str, tuple[Reader, frozenset[Gate] | None]]] = {
     TEST_RESULT: (_test_result, frozenset({Gate.CI})),
     VSA: (_vsa, frozenset({Gate.POLICY})),
     SVR: (_svr, frozenset({Gate.POLICY})),
-    GATE_SIGNAL: (_gate_signal, frozenset(Gate)),
+    GATE_SIGNAL: (_gate_signal, None),
 }
+"""Each predicate with what reads it, and the gates that do; None stands for any gate."""
 
 
-def reader_of(predicate_type: str, gate: Gate) -> Reader | None:
+def reader_of(predicate_type: str, gate: str) -> Reader | None:
     """Return what reads a predicate for a gate; None where the gate does not read it."""
-    found = _READERS.get(predicate_type)
-    return found[0] if found is not None and gate in found[1] else None
+    return _READERS[predicate_type][0] if predicate_type in known_to(gate) else None
 
 
-def known_to(gate: Gate) -> tuple[str, ...]:
+def known_to(gate: str) -> tuple[str, ...]:
     """Return the predicates that a gate reads."""
-    return tuple(one for one, (_, gates) in _READERS.items() if gate in gates)
+    return tuple(one for one, (_, gates) in _READERS.items() if gates is None or gate in gates)

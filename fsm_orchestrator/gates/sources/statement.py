@@ -39,10 +39,10 @@ from fsm_orchestrator.model.evidence import (
     SubjectEntry,
     nothing_from,
 )
+from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.text.instants import NotAnInstantError
 from fsm_orchestrator.text.phrases import described, listed, printable_name
 from fsm_orchestrator.text.validation import problems
-from fsm_orchestrator.vocabulary import Gate
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 _SUBJECTS_MAX: Final = 100_000
@@ -116,7 +116,7 @@ class _Statement(BaseModel):
 class About:
     """What a statement has to be about, and when it is read."""
 
-    gate: Gate
+    rule: GateRule
     subject: Subject | None
     work: tuple[SubjectEntry, ...]
     now: datetime
@@ -154,7 +154,7 @@ def judged(
             )
         }
         record = record.model_copy(update=known)
-        said = _said(statement, terms, about.gate)
+        said = _said(statement, terms, about.rule)
     except RefusedError as refused:
         return answer(record, refused.problem, str(refused))
     issued_at = said.issued_at or about.made_at
@@ -194,16 +194,16 @@ def _foreign(statement: _Statement, about: About) -> tuple[EvidenceProblem, str]
     return EvidenceProblem.WRONG_SUBJECT, f"it does not name {listed([*shown, *more])}"
 
 
-def _said(statement: _Statement, terms: StatementTerms, gate: Gate) -> Said:
-    reader = reader_of(statement.predicateType, gate)
+def _said(statement: _Statement, terms: StatementTerms, rule: GateRule) -> Said:
+    reader = reader_of(statement.predicateType, rule.name)
     if reader is None:
         raise RefusedError(
             EvidenceProblem.WRONG_PREDICATE,
-            f"its predicate is {described(statement.predicateType)}; the gate {gate.value} reads"
-            f" {listed(known_to(gate))}",
+            f"its predicate is {described(statement.predicateType)}; the gate {rule.name} reads"
+            f" {listed(known_to(rule.name))}",
         )
     try:
-        return reader(statement.predicate, Asked(gate, terms.accept_warned, terms.properties))
+        return reader(statement.predicate, Asked(rule, terms.accept_warned, terms.properties))
     except ValidationError as error:
         said = f"its predicate is wrong: {problems(error)[0].text}"
         raise RefusedError(EvidenceProblem.NOT_A_STATEMENT, said) from None
@@ -239,6 +239,6 @@ class _StatementFile:
         except OSError as error:
             said = f"{printable_name(str(path))}: {files.reason(error)}"
             return Evidence(None, answer(record, EvidenceProblem.NOT_FOUND, said))
-        about = About(Gate(self.tools.gate), subject, work, self.tools.now, made_at)
+        about = About(self.tools.rule, subject, work, self.tools.now, made_at)
         signature = f"{self.given.statement}.sig"
         return Evidence(raw, judged_if_signed(raw, signature, self.given, about, record))

@@ -30,6 +30,7 @@ def both_of(diff: LifecycleDiff) -> Lifecycle:
         title=f"what changes from {old.name}" if is_renamed else "what changes",
         initial=new.initial,
         gates_guard=new.gates_guard,
+        gate=(*new.gate, *(one for one in old.gate if one.name in diff.removed_gates)),
         state=(*new.state, *removed),
         transition=(*new.transition, *map(_transition, diff.removed_edges)),
     )

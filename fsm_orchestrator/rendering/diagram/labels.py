@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fsm_orchestrator.lifecycle.model import Edge, State
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Guard, StateKind
@@ -41,11 +41,11 @@ def condition_of(edge: Edge) -> str:
     return " ".join(words)
 
 
-def details_of(state: State) -> Iterator[str]:
+def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
     """Yield what is declared of a state beside its name and kind, a line each."""
     match state.kind:
         case StateKind.GATE:
-            yield ", ".join(gate.value for gate in state.judged_gates)
+            yield ", ".join(lifecycle.judged_in(state))
             if state.evidence is not None:
                 yield "by evidence only"
         case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:

@@ -160,7 +160,7 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
         initial=lifecycle.initial,
         captions=(*_warnings(lifecycle), *marks.captions),
         nodes=(
-            *(_node(lifecycle.states[name], marks) for name in (*spine, *off_spine)),
+            *(_node(lifecycle, lifecycle.states[name], marks) for name in (*spine, *off_spine)),
             *_groups(folds, marks),
         ),
         arrows=(*_arrows(lifecycle, single, happy, marks), *_fold_arrows(folds, marks)),
@@ -190,10 +190,10 @@ def _warnings(lifecycle: Lifecycle) -> Iterable[str]:
         yield "accepts_early_signals: gates pass by what was said before the stages had run"
 
 
-def _node(state: State, marks: Marks) -> Node:
+def _node(lifecycle: Lifecycle, state: State, marks: Marks) -> Node:
     shape = _SHAPES[state.kind] if state.outcome is None else _ENDS[state.outcome]
     mark = marks.on_state(state.name)
-    details = (*details_of(state), *marks.lines.get(state.name, ()))
+    details = (*details_of(lifecycle, state), *marks.lines.get(state.name, ()))
     return Node(
         key=state.name,
         shape=shape,

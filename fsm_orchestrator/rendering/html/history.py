@@ -61,7 +61,7 @@ def _deeds(record: InvocationRecord) -> Iterator[str]:
         yield f"repeated {counted(count, 'time')}, up to {record.last_number} at {last}"
     if record.rebuilt is not None:
         yield f"the checkpoint {record.rebuilt.words}"
-    refused = [one.gate.value for one in record.gate_decisions if not one.passed]
+    refused = [one.gate for one in record.gate_decisions if not one.passed]
     if refused:
         yield f"refused by {', '.join(refused)}"
     elif any(one.trigger is Trigger.GATES_PASSED for one in record.transitions):

@@ -37,6 +37,7 @@ STANDINGS: Final[Mapping[Standing, Look]] = {
     Standing.WORKING: Look(Standing.WORKING.words, Tone.INFO, "work"),
     Standing.SUSPENDED: Look(Standing.SUSPENDED.words, Tone.WARN, "work"),
     Standing.INTERRUPTED: Look(Standing.INTERRUPTED.words, Tone.WARN, "cut"),
+    Standing.WAITING: Look(Standing.WAITING.words, Tone.WARN, "barred"),
     Standing.BLOCKED: Look(Standing.BLOCKED.words, Tone.WARN, "barred"),
     Standing.FAILED: Look(Standing.FAILED.words, Tone.BAD, "cross"),
     Standing.TIMEOUT: Look(Standing.TIMEOUT.words, Tone.LATE, "clock"),
@@ -73,7 +74,7 @@ AT_WORK: Final = Look("at work", Tone.INFO, "work")
 
 def look_of_gate(gate: GateInForce) -> Look:
     """Return the look of a verdict."""
-    verdict = gate_row(gate.decision, is_judged=gate.is_judged).verdict
+    verdict = gate_row(gate.decision, gate.passing, is_judged=gate.is_judged).verdict
     if not gate.is_judged:
         return Look(verdict, Tone.PLAIN, "none")
     return Look(verdict, *((Tone.GOOD, "check") if gate.decision.passed else (Tone.WARN, "barred")))

@@ -1,0 +1,109 @@
+"""The values that each gate knows, and the one that passes. Light: the option parser reads it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.vocabulary import Gate
+
+_PENDING: Final = "pending"
+
+
+class GateRule(NamedTuple):
+    """A gate. `values` begins with the passing one and ends with the default.
+
+    Attributes:
+        name: what options, files and records call it.
+        title: what people call it.
+        refusals: the values that refuse, the tighter later: a check that spoke weighs more than
+            none.
+        denied: the value it has when its source says no.
+        awaited: the value it has while its source is not ready to say.
+    """
+
+    name: str
+    title: str
+    values: tuple[str, ...]
+    refusals: tuple[str, ...]
+    reason_code: str
+    denied: str
+    awaited: str
+
+    def is_tighter(self, status: str, other: str) -> bool:
+        """Say whether `status` is further from passing than `other`."""
+        order = (self.passing, *self.refusals)
+        return order.index(status) > order.index(other)
+
+    @property
+    def words(self) -> str:
+        """What it is called, with the title where that says more."""
+        is_said = self.title.casefold() == self.name.replace("_", " ")
+        return self.name if is_said else f"{self.name} ({self.title})"
+
+    def is_denial(self, status: str) -> bool:
+        """Say whether a value is a no, rather than that there is no answer yet."""
+        if status in {self.passing, _PENDING}:
+            return False
+        return status != self.default or len(self.refusals) == 1
+
+    @property
+    def passing(self) -> str:
+        """The one value that passes."""
+        return self.values[0]
+
+    @property
+    def default(self) -> str:
+        """The value of a signal that was not given."""
+        return self.values[-1]
+
+
+GateRules = Mapping[str, GateRule]
+"""The gates of a lifecycle by name, in judging order: `Lifecycle.gates`."""
+
+MANDATORY_RULES: Final[GateRules] = MappingProxyType(
+    {
+        rule.name: rule
+        for rule in (
+            GateRule(
+                name=Gate.POLICY.value,
+                title="Policy",
+                values=("allow", "deny", "unknown"),
+                refusals=("unknown", "deny"),
+                reason_code="GATE_POLICY_DENIED_OR_UNKNOWN",
+                denied="deny",
+                awaited="unknown",
+            ),
+            GateRule(
+                name=Gate.CI.value,
+                title="CI",
+                values=("success", "pending", "failure", "missing"),
+                refusals=("missing", "pending", "failure"),
+                reason_code="GATE_CI_NOT_SUCCESS",
+                denied="failure",
+                awaited=_PENDING,
+            ),
+            GateRule(
+                name=Gate.REVIEW.value,
+                title="Review",
+                values=("approved", "changes_requested", "missing"),
+                refusals=("missing", "changes_requested"),
+                reason_code="GATE_REVIEW_NOT_APPROVED",
+                denied="changes_requested",
+                awaited="missing",
+            ),
+        )
+    }
+)
+"""The gates that every run must pass; a lifecycle may declare more, which come after them."""
+
+
+def declared_rule(
+    name: str, title: str | None, values: tuple[str, ...], reason_code: str
+) -> GateRule:
+    """Return the rule of a gate that a lifecycle declares.
+
+    Of its refusing values those listed first weigh most. Whatever goes wrong, it has the last one.
+    Without a title it is called by its name.
+    """
+    default, title = values[-1], title or name.replace("_", " ").capitalize()
+    return GateRule(name, title, values, values[:0:-1], reason_code, default, default)

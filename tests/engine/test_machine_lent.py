@@ -1,0 +1,114 @@
+"""The library's machine of a lifecycle is built once, and lent to one run at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from fsm_orchestrator.engine import machine as engine_machine
+from fsm_orchestrator.engine.machine import Fact, RunMachine, Verdict
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
+from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.vocabulary import Trigger
+
+FACTS = {
+    "gating": Trigger.GATES_PASSED,
+    "manager": Trigger.STAGE_SUCCEEDED,
+    "executor": Trigger.STAGE_SUCCEEDED,
+}
+
+
+@pytest.fixture(name="built", autouse=True)
+def noted_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Lifecycle]]:
+    """The lifecycles of which a machine was built, from none."""
+    built: list[Lifecycle] = []
+    real = engine_machine.build_machine
+
+    def build(lifecycle: Lifecycle) -> object:
+        built.append(lifecycle)
+        return real(lifecycle)
+
+    monkeypatch.setattr(engine_machine, "build_machine", build)
+    kept = engine_machine._idle[:]
+    engine_machine._idle.clear()
+    yield built
+    engine_machine._idle[:] = kept
+
+
+class Walk:
+    """A run whose stages succeed; `inside` is called when its executor is entered."""
+
+    def __init__(self, lifecycle: Lifecycle, inside: object = None) -> None:
+        self.taken: list[tuple[str, str]] = []
+        self._inside = inside
+        self.machine = RunMachine(
+            lifecycle,
+            lifecycle.initial,
+            before_transition=lambda _, source, dest: self.taken.append((source, dest)),
+            enter_state=self._enter,
+            guards={},
+            guard_failed=lambda *_: Verdict(holds=True),
+        )
+
+    def fire(self) -> list[tuple[str, str]]:
+        """Run to the end; what was taken on the way."""
+        self.machine.fire(Fact(Trigger.START, "asked"))
+        return self.taken
+
+    def _enter(self, state: State) -> Fact | None:
+        if state.name == "executor" and callable(self._inside):
+            self._inside()
+        trigger = FACTS.get(state.name)
+        return None if trigger is None else Fact(trigger, "it did")
+
+
+WALK = [
+    *(("pending", "gating"), ("gating", "manager")),
+    *(("manager", "executor"), ("executor", "done")),
+]
+
+
+def test_runs_one_after_another_walk_through_one_machine(built: list[Lifecycle]) -> None:
+    """Whichever object their lifecycle is: one that was read back has the same edges."""
+    first = shipped("governed_run")
+    again = first.model_copy()
+    assert [Walk(one).fire() for one in (first, again, first)] == [WALK, WALK, WALK]
+    assert built == [first]
+
+
+def test_run_inside_a_run_has_a_machine_of_its_own(built: list[Lifecycle]) -> None:
+    """A library's machine has one queue: two runs in it would answer for each other."""
+    lifecycle = shipped("governed_run")
+    inner = Walk(lifecycle)
+    outer = Walk(lifecycle, inside=inner.fire)
+    assert (outer.fire(), inner.taken) == (WALK, WALK)
+    assert built == [lifecycle, lifecycle]
+
+
+def test_machine_that_was_raised_through_is_not_used_again(built: list[Lifecycle]) -> None:
+    """Nobody knows where in it the error came."""
+    lifecycle = shipped("governed_run")
+
+    def fails() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Walk(lifecycle, inside=fails).fire()
+    assert Walk(lifecycle).fire() == WALK
+    assert built == [lifecycle, lifecycle]
+
+
+def test_other_lifecycle_has_another_machine(built: list[Lifecycle]) -> None:
+    """Another order of states, or another edge, is another relation."""
+    one, other = shipped("governed_run"), shipped("closure_gated")
+    Walk(one).fire()
+    RunMachine(
+        other,
+        "executor",
+        before_transition=lambda *_: None,
+        enter_state=lambda _: None,
+        guards={},
+        guard_failed=lambda *_: Verdict(holds=False),
+    ).fire(Fact(Trigger.STAGE_FAILED, "it did not"))
+    assert built == [one, other]

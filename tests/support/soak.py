@@ -1,0 +1,9 @@
+"""Whether every point of every sweep is taken, however long that takes."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+SOAK: Final = bool(os.environ.get("SOAK"))
+"""`SOAK=1` looks everywhere; without, a run of the tests takes a sample of each kind."""

@@ -1,0 +1,144 @@
+"""What an operator does next, and that it ends as if nothing had happened.
+
+A sweep disturbs a run at one point after the other. Whatever the point, what lies on disk must be
+true (truths.py), and what an operator does next must end as the undisturbed run did (`mend`).
+How it is disturbed is the sweeps' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from fsm_orchestrator import RunConfig
+from fsm_orchestrator.disk.files import TEMPORARY_SUFFIX
+from fsm_orchestrator.errors import OrchestratorError, UsageError
+from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.vocabulary import GatesGuard, GateSource, Outcome, StageStatus
+from tests.support.command import events_of
+from tests.sweeps.desk import STAGES, Desk, Scene, read_tree
+from tests.sweeps.disk_facts import are_values_lost, begun_checkpoint, report_in
+from tests.sweeps.histories import checkpoint_in
+from tests.sweeps.scenarios import Scenario
+from tests.sweeps.truths import assert_earlier_is_there, assert_truth
+
+Act = Callable[[RunConfig], Report | OrchestratorError]
+"""How an invocation is made: its report, or why there is none."""
+
+PLAIN: Final = {
+    "earlier_invocations",  # the disturbed one, or none where nothing of it was durable
+    "invocations_moved",  # likewise: the disturbed one may have moved some
+    "run_id",  # another where the command was typed again
+    "execution_mode",  # likewise
+    "started_at",
+    "finished_at",
+    "containment",  # null where nothing was left to be run
+    "transitions",  # compared by `walk_of`
+    "stage_executions",  # compared below
+    "origin",  # the revision is not known where the fault struck the reading of it
+}
+OF_A_STAGE: Final = {
+    # Not attempt, reason, idempotency_key and the names of its logs: they count attempts or hold
+    # the run's id. Not times and resources. Not exit_code, ending and stderr_tail: a skip has none.
+    *("stage", "command", "args", "env_keys", "cwd", "error", "signal", "artifacts"),
+    *("missing_artifacts", "malformed_artifacts", "stale_artifacts", "leaked_processes"),
+}
+
+
+OF_THE_DISTURBANCE: Final = (
+    *("had been written", "runs with other settings than before"),
+    *("behind the events", "was torn"),
+)
+"""What only the warnings of a run that was disturbed say: events went down with the machine, values
+that are gone were given again, and the record was made again from the events."""
+
+
+def normalised(report: Report) -> dict[str, Any]:
+    """Return what is the same for a run that was disturbed and resumed as for one that was not."""
+    document = report.model_dump(mode="json", exclude=PLAIN)
+    for decision in document["gate_decisions"]:
+        del decision["source"]  # a resume has it from the checkpoint
+        if decision["given"] is not None:  # by the same user, in an earlier invocation
+            del decision["given"]["at"], decision["given"]["invocation"]
+    document["warnings"] = [
+        one for one in report.warnings if not any(words in one for words in OF_THE_DISTURBANCE)
+    ]
+    document["stages"] = [
+        {
+            **execution.model_dump(mode="json", include=OF_A_STAGE),
+            "is_complete": execution.status in {StageStatus.SUCCESS, StageStatus.SKIPPED},
+        }
+        for execution in report.stage_executions
+    ]
+    return document
+
+
+def walk_of(report: Report) -> list[str]:
+    """Return the states that the invocation entered."""
+    return [transition.dest for transition in report.transitions]
+
+
+def mend(scenario: Scenario, desk: Desk, before: Scene, expected: Report, act: Act) -> None:
+    """Do what an operator does next: it ends as if nothing had happened, and repeats nothing."""
+    kept, starts = begun_checkpoint(desk), desk.starts()
+    complete = set() if kept is None else {one.stage for one in kept.completions}
+    is_over = kept is not None and kept.current_state == "done"
+    mended = act(scenario.next_step(desk))
+    if isinstance(mended, UsageError) and are_values_lost(kept):
+        mended = act(scenario.with_values(desk))
+    assert isinstance(mended, Report), mended
+    assert normalised(mended) == normalised(expected)
+    assert walk_of(mended) == ([] if is_over else walk_of(expected))
+    assert complete.isdisjoint(desk.starts() - starts)
+    assert mended == report_in(desk.out)
+    assert_whole(desk, mended)
+    assert_truth(scenario, desk, before)
+    if scenario.before is not None:
+        assert_earlier_is_there(desk, before, is_together=True)
+
+
+def assert_whole(desk: Desk, mended: Report) -> None:
+    """Assert that the run ended with its records in order, no stage or gate passed over."""
+    kept = checkpoint_in(desk.out)
+    assert kept is not None
+    assert (kept.run_id, kept.current_state) == (mended.run_id, mended.current_state)
+    for invocation in kept.invocations:
+        _assert_gated(kept, invocation)
+        assert not invocation.passed_over
+    if mended.terminal_state is Outcome.DONE:
+        assert set(desk.starts()) == set(STAGES)
+        assert {one.stage for one in kept.completions} == set(STAGES)
+    assert not [name for name, _ in read_tree(desk.out) if name.endswith(TEMPORARY_SUFFIX)]
+    numbers = [event["seq"] for event in events_of(desk.out)]
+    warnings = " ".join(one for visit in kept.invocations for one in visit.warnings)
+    if "had been written" in warnings:  # they went down with the machine, and are missed
+        assert numbers == sorted(set(numbers))
+    else:
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def _assert_gated(kept: Checkpoint, invocation: InvocationRecord) -> None:
+    """Assert that all that ran in an invocation ran after its gates had passed."""
+    assert kept.lifecycle.gates_guard is GatesGuard.STAGES
+    for one in invocation.gate_decisions:  # a signal is kept from the invocation it was given to
+        assert one.given is not None
+        is_kept = one.given.invocation < invocation.number
+        assert one.given.invocation <= invocation.number
+        assert is_kept is (one.source is GateSource.CHECKPOINT)
+    entered = [transition.dest for transition in invocation.transitions]
+    if any(stage in entered for stage in STAGES):
+        assert entered[0] == "gating"
+        assert [one.passed for one in invocation.gate_decisions] == [True, True, True]
+
+
+@contextlib.contextmanager
+def at(where: str) -> Iterator[None]:
+    """Say where in the sweep a failure was found."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(where)
+        raise

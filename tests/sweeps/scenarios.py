@@ -1,0 +1,98 @@
+"""The runs that are disturbed, and what was run before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fsm_orchestrator import RunConfig, StageGiven
+from fsm_orchestrator.vocabulary import Gate
+from tests.sweeps.desk import EARLIER, SECRET, Desk
+from tests.sweeps.disk_facts import begun_checkpoint
+
+
+def whole(desk: Desk, *, executor: str = "true", manager: str = "true", **given: Any) -> RunConfig:
+    """Return a run with all that has to be kept: two stages, a setting of each, an artifact."""
+    scripts = {"manager": manager, "executor": f"{executor}; echo '[1]' >{desk.artifact}"}
+    stages = {
+        stage: StageGiven(
+            bin="/bin/sh",
+            args=("-c", f"echo {stage} >>{desk.notes}; {script}"),
+            env={"MODE": f"{SECRET}-{stage}"},
+            expected_artifacts=(str(desk.artifact),) if stage == "executor" else None,
+        )
+        for stage, script in scripts.items()
+    }
+    gates = {Gate.POLICY: "allow", Gate.CI: given.pop("ci", "success"), Gate.REVIEW: "approved"}
+    return RunConfig(output_directory=desk.out, gates=gates, stages=stages, **given)
+
+
+def going_on(desk: Desk) -> RunConfig:
+    """`OUT --resume` alone."""
+    return RunConfig(output_directory=desk.out, resume=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """An invocation to be disturbed, and what was run in the same directory before it.
+
+    `resumes` is how often what was run before is resumed.
+    """
+
+    command: Callable[[Desk], RunConfig]
+    before: Callable[[Desk], RunConfig] | None = None
+    is_resume: bool = False
+    resumes: int = 0
+
+    def run_before(self, desk: Desk, act: Callable[[RunConfig], object]) -> None:
+        """Do what comes before the invocation to be disturbed."""
+        if self.before is not None:
+            act(self.before(desk))
+        for _ in range(self.resumes):
+            act(going_on(desk))
+
+    def step(self, desk: Desk) -> RunConfig:
+        """Return the invocation to be disturbed."""
+        return going_on(desk) if self.is_resume else self.command(desk)
+
+    def next_step(self, desk: Desk) -> RunConfig:
+        """Return what an operator does then: resume a run that was begun, else try again."""
+        return self.step(desk) if begun_checkpoint(desk) is None else going_on(desk)
+
+    def with_values(self, desk: Desk) -> RunConfig:
+        """Return the resume with all that is still to run typed again, values included."""
+        config, kept = self.command(desk), begun_checkpoint(desk)
+        complete = set() if kept is None else {one.stage for one in kept.completions}
+        stages = {name: one for name, one in config.stages.items() if name not in complete}
+        return config.model_copy(update={"resume": True, "stages": stages})
+
+
+def failing_once(desk: Desk) -> RunConfig:
+    """Return a run whose executor fails at its first attempt."""
+    return whole(desk, executor=failing(1))
+
+
+def failing(times: int) -> str:
+    """Return a script that fails at its first attempts."""
+    return f'[ "$ORCHESTRATOR_ATTEMPT" -gt {times} ] || exit 3'
+
+
+KEPT_MAX, KEPT_MIN = 3, 2
+"""How many invocations a record keeps in these sweeps, and when the others were moved."""
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "done": Scenario(whole),
+    "resumed": Scenario(failing_once, before=failing_once, is_resume=True),
+    "blocked": Scenario(lambda desk: whole(desk, ci="failure")),
+    "failing": Scenario(lambda desk: whole(desk, executor="exit 3")),
+    "archiving": Scenario(whole, before=lambda desk: whole(desk, run_id=EARLIER)),
+    "done again": Scenario(whole, before=whole, is_resume=True),
+    "moving old ones": Scenario(
+        lambda desk: whole(desk, executor=failing(KEPT_MAX)),
+        before=lambda desk: whole(desk, executor=failing(KEPT_MAX)),
+        is_resume=True,
+        resumes=KEPT_MAX - 1,
+    ),
+}
