@@ -71,7 +71,7 @@ class Report(StrictModel):
     subject: Subject | None = Field(
         description="What the run is about, as digests; null where that was not said.",
     )
-    own_gates: tuple[OwnGate, ...] = Field(
+    own_gates: Annotated[tuple[OwnGate, ...], Many] = Field(
         description="The gates that the lifecycle has beside policy, ci and review, in judging"
         " order."
     )
