@@ -36,13 +36,13 @@ demo: $(VENV)/.demo  ## a governed lint-and-fix of a real package: blocked, fail
 test: $(VENV)/.dev  ## the test suite
 	$(BIN)/pytest -n 4 --dist worksteal -o tmp_path_retention_policy=failed
 
-# Takes a few minutes. `make test` takes only some of these points: a third of the faults that differ by their errno
-# alone, a sample of the kills, few of the moments at which an orchestrator may be killed, a third of the commands for
-# each odd kind of file, an eighth of the drawn examples. All of them are for whoever changes how a run is recorded,
-# locked, archived or killed.
+# Takes a few minutes. `make test` takes only some of these points: two operations of each kind fail, some runs are
+# killed, at few moments, a third of the commands meet each odd kind of file, an eighth of the examples is drawn. All of
+# them are for whoever changes how a run is recorded, locked, archived or killed.
 soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
 	SOAK=1 $(BIN)/pytest -n 2 \
-	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py
+	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py \
+	  tests/secrets/test_every_place.py tests/record/test_history_check.py
 	SOAK=1 $(BIN)/pytest -n 2 --ignore tests/sweeps -m hypothesis
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.dev

@@ -47,8 +47,8 @@ def run(
 
     Args:
         config: what to run, and where.
-        install_signal_handlers: end the run on SIGINT, SIGTERM and SIGHUP, as the command does;
-            in the main thread only. The handlers that were there are put back.
+        install_signal_handlers: end the run on SIGINT, SIGTERM, SIGHUP and SIGQUIT, as the command
+            does; in the main thread only. The handlers that were there are put back.
         interrupts: ends the run from elsewhere: call its `deliver(signal.SIGTERM)`.
         listener: called with every event, a mapping as in orchestrator_events.jsonl. What it
             raises decides nothing: the first error is a warning of the run.

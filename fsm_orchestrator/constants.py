@@ -14,6 +14,10 @@ DEFAULT_OUTPUT_LIMIT_BYTES: Final = 2 * 1024**3
 DEFAULT_BACKOFF_MS: Final = 1_000
 DEFAULT_BACKOFF_MS_MAX: Final = 60_000
 BYTES_MAX: Final = 2**53 - 1
+PORT_MAX: Final = 65_535
+PROCESSES_MAX: Final = 4_194_304
+"""The largest number of processes that Linux can have (PID_MAX_LIMIT)."""
+SECONDS_MAX: Final = 2_147_483
 """The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
 ATTEMPTS_MAX: Final = 1_000
 CYCLES_MAX: Final = 1_000
@@ -27,6 +31,7 @@ INVOCATIONS_FILE: Final = "orchestrator_invocations.jsonl"
 LOCK_FILE: Final = "orchestrator.lock"
 LOGS_DIRECTORY: Final = "logs"
 EVIDENCE_DIRECTORY: Final = "evidence"
+APPROVALS_DIRECTORY: Final = "approvals"
 ARCHIVE_DIRECTORY: Final = "archive"
 
 RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

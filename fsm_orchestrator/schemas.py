@@ -20,8 +20,11 @@ from pydantic_core.core_schema import (
     WithDefaultSchema,
 )
 
+from fsm_orchestrator.approvals.request import ApprovalRequest
+from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
@@ -197,7 +200,12 @@ def _add_closure_rules(document: Schema) -> None:
         },
         {
             "if": {"properties": {"terminal_state": {"const": Outcome.BLOCKED.value}}},
-            "else": {"properties": {"blocked_reason_codes": {"maxItems": 0}}},
+            "else": {
+                "properties": {
+                    "blocked_reason_codes": {"maxItems": 0},
+                    "waiting_for": {"maxItems": 0},
+                }
+            },
         },
     ]
 
@@ -287,9 +295,30 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         " ended for taking too long.",
         is_written_whole=True,
     ),
+    SchemaName.APPROVAL_REQUEST: _Shape(
+        ApprovalRequest,
+        "Request for approval",
+        "approvals/<gate>.<n>.request.json: what people are asked to approve, an in-toto"
+        " statement.",
+        is_written_whole=True,
+    ),
+    SchemaName.APPROVAL_DECISION: _Shape(
+        DecisionStatement,
+        "Decision on a request for approval",
+        "The statement in approvals/<gate>.<n>.<decision>.<id>.json: what a person has said to a"
+        " request, and has signed.",
+        is_written_whole=True,
+    ),
     SchemaName.GATE_SIGNAL: _Shape(
         GateSignalPredicate,
         "Gate signal",
         f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
+    ),
+    SchemaName.POLICY_INPUT: _Shape(
+        PolicyInput,
+        "Policy input",
+        "evidence/GATE.N.json: what a gate's policy was told, byte for byte; `input` in Rego, the"
+        " context in Cedar, where what is null is left out.",
+        is_written_whole=True,
     ),
 }

@@ -53,6 +53,7 @@ class Standing(StrEnum):
     """Its orchestrator is there, but stopped (Ctrl-Z, SIGSTOP)."""
     INTERRUPTED = "interrupted"
     """Its orchestrator is gone and left no outcome."""
+    WAITING = "waiting"
     BLOCKED = "blocked"
     FAILED = "failed"
     TIMEOUT = "timeout"
@@ -72,10 +73,14 @@ class Standing(StrEnum):
 
 
 class GatesGuard(StrEnum):
-    """The part of a lifecycle behind its gates: every stage, or only the way to `done`."""
+    """The part of a lifecycle behind its gates, from most to least."""
 
     STAGES = "stages"
+    """Every stage."""
+    EFFECTS = "effects"
+    """Every stage that has effects: that changes more than its artifacts."""
     CLOSURE = "closure"
+    """Only the way to `done`."""
 
 
 class Gate(StrEnum):
@@ -143,6 +148,7 @@ class Ending(StrEnum):
     TIMED_OUT = "timed_out"
     WENT_QUIET = "went_quiet"
     OUTPUT_LIMIT = "output_limit"
+    LIMIT_EXCEEDED = "limit_exceeded"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
     ARTIFACTS_WRONG = "artifacts_wrong"
@@ -152,10 +158,7 @@ class Ending(StrEnum):
 
 
 class Operation(StrEnum):
-    """The program's own work, as its failures are recorded.
-
-    The part before the dot stands where a stage execution has its stage.
-    """
+    """The program's own work, as its failures are recorded: the first part is the stage."""
 
     CHECKPOINT_LOAD = "checkpoint.load"
     CHECKPOINT_PERSIST = "checkpoint.persist"
@@ -164,6 +167,7 @@ class Operation(StrEnum):
     EVENTS_PERSIST = "events.persist"
     LOGS_PERSIST = "logs.persist"
     EVIDENCE_PERSIST = "evidence.persist"
+    APPROVAL_PERSIST = "approval.persist"
     LOCK_ACQUIRE = "lock.acquire"
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
@@ -184,7 +188,6 @@ class Whereabouts(StrEnum):
     MOVED = "moved"
     """That very directory, by a new name."""
     COPIED = "copied"
-    """Another directory."""
 
 
 class RevisionProblem(StrEnum):
@@ -219,6 +222,63 @@ class Containment(StrEnum):
 
     SUBREAPER = "subreaper"
     PROCESS_GROUP = "process_group"
+
+
+class StageLimit(StrEnum):
+    """A limit of what a stage may use, by its key."""
+
+    MEMORY = "memory_bytes_max"
+    PROCESSES = "processes_max"
+    PROCESSOR = "cpu_seconds_max"
+    FILE = "file_bytes_max"
+
+
+class HeldHow(StrEnum):
+    """How a limit of what a stage may use is held."""
+
+    SAMPLED = "sampled"
+    RLIMIT = "rlimit"
+
+
+class SignalReach(StrEnum):
+    """Which processes a confined stage may signal: its own, or any."""
+
+    OWN = "own"
+    ANY = "any"
+
+
+class Promise(StrEnum):
+    """What a stage's confinement promises, each with what the kernel has to have for it."""
+
+    WRITE = "write"
+    TRUNCATE = "truncate"
+    DEVICE_IOCTL = "device_ioctl"
+    READ = "read"
+    CONNECT = "connect"
+    BIND = "bind"
+    SIGNALS = "signals"
+    ABSTRACT_SOCKETS = "abstract_sockets"
+    INSPECTION = "inspection"
+    NAMESPACES = "namespaces"
+
+    @property
+    def words(self) -> str:
+        """What is promised, as people read it."""
+        return _PROMISE_WORDS[self]
+
+
+_PROMISE_WORDS = {
+    Promise.WRITE: "that it writes nothing outside",
+    Promise.TRUNCATE: "that it truncates nothing outside",
+    Promise.DEVICE_IOCTL: "that it controls no device",
+    Promise.READ: "that it reads nothing outside",
+    Promise.CONNECT: "that it connects to nothing else",
+    Promise.BIND: "that it listens on nothing else",
+    Promise.SIGNALS: "that it signals no process outside",
+    Promise.ABSTRACT_SOCKETS: "that it reaches no abstract socket outside",
+    Promise.INSPECTION: "that it looks into no process outside",
+    Promise.NAMESPACES: "that it makes no namespace and no mount",
+}
 
 
 class OnLeak(StrEnum):
@@ -327,7 +387,10 @@ class SchemaName(StrEnum):
     CONFIG = "config"
     EVENT = "event"
     POSTMORTEM = "postmortem"
+    APPROVAL_REQUEST = "approval-request"
+    APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
+    POLICY_INPUT = "policy-input"
 
 
 class ExitCode(IntEnum):
@@ -342,4 +405,5 @@ class ExitCode(IntEnum):
     TIMEOUT = 124
     HANGUP = 128 + signal.SIGHUP
     INTERRUPTED = 128 + signal.SIGINT
+    QUIT = 128 + signal.SIGQUIT
     TERMINATED = 128 + signal.SIGTERM

@@ -1,9 +1,9 @@
-"""Prints the value for --ci-status: success, failure or missing.
+"""Runs the package's own tests, on a copy, and leaves their JUnit report for the gate to read.
 
-Runs the package's own tests, on a copy. The value goes to stdout, the reason to stderr; the
-exit code is 0 whenever a value was printed.
+The exit code is 0 whenever pytest came to an end: what its report says is the gate's to judge.
+Where it did not there is no report, and the gate stays closed.
 
-    python check_ci.py PACKAGE [TEST ...]
+    python check_ci.py PACKAGE REPORT [TEST ...]
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from tools import run_tests
 
 
 def main() -> int:
-    """Run the tests and print the gate's value."""
-    parser = argparse.ArgumentParser(description="Prints success, failure or missing.")
+    """Run the tests and keep their report."""
+    parser = argparse.ArgumentParser(description="Leaves a JUnit report of the package's tests.")
     parser.add_argument("package", type=Path, help="folder of the unpacked package")
+    parser.add_argument("report", type=Path, help="the file to write, JUnit XML")
     parser.add_argument("tests", nargs="*", help="test files or folders; default: pytest's choice")
     arguments = parser.parse_args()
+    arguments.report.unlink(missing_ok=True)
+    arguments.report.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "package"
         try:
             shutil.copytree(arguments.package, copy, ignore_dangling_symlinks=True)
         except OSError as error:
             print(f"check_ci: cannot copy {arguments.package}: {error}", file=sys.stderr)
-            print("missing")
-            return 0
-        run = run_tests(copy, arguments.tests)
-    print(f"check_ci: pytest exited {run.exit_code}: {run.detail}", file=sys.stderr)
-    print(run.outcome)
-    return 0
+            return 1
+        run = run_tests(copy, arguments.tests, report=arguments.report.resolve())
+    print(f"check_ci: pytest exited {run.exit_code}: {run.detail}")
+    return 0 if arguments.report.exists() else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A governed lint-and-fix of a real package: blocked, failed, resumed, done.
 
-Fetches a small package's source by name through pip, has its gates checked for real, and runs
-`fsm-orchestrator` four times over it. Shows each command before its output, and checks that
-every run ended as this file expects: exits 1 with a message when one did not.
+Fetches a small package's source by name through pip, and runs `fsm-orchestrator` four times over
+it. Its gates ask for themselves: ci reads the report of the package's own tests, policy has a
+policy in Rego judged. Shows each command before its output, and checks that every run ended as this
+file expects: exits 1 with a message when one did not.
 
     python demo.py [OUT]        default: demo-out
 """
@@ -24,6 +25,21 @@ from typing import Any
 NAME, VERSION = "inflection", "0.5.1"
 SHA256 = "1a29730d366e996aaacffb2f1f1cb9593dc38e2ddd30c91250c6dde09ea9b417"
 RULES = "F,I,RET,SIM,UP009,UP025"
+GATES = """\
+[subject]
+files = ["download/{archive}"]
+
+[gate.ci]
+junit = ["tests.xml"]
+
+[gate.policy.rego]
+policy = ["{policy}"]
+data = ["limits.json", "request.json"]
+query = "data.lint_fix.allow"
+
+[gates]
+review = "approved"
+"""
 
 HEADING, BOLD, DIM = "1;36", "1", "2"
 
@@ -42,9 +58,14 @@ class Paths:
         self.archive = self.download / f"{NAME}-{VERSION}.tar.gz"
         self.source = out / "source"
         self.package = self.source / f"{NAME}-{VERSION}"
+        self.gates = out / "gates.toml"
+        self.tests = out / "tests.xml"
+        self.request = out / "request.json"
+        self.limits = out / "limits.json"
         self.run = out / "run"
         self.page = out / "run.html"
         self.report = self.run / "orchestrator_run_report.json"
+        self.evidence = self.run / "evidence"
         self.plan = self.run / "manager" / "action_plan.json"
         self.patch = self.run / "executor" / "changes.patch"
         self.test_report = self.run / "executor" / "test_report.json"
@@ -72,9 +93,10 @@ def main() -> int:
         "plan": paths.plan,
         "patch": paths.patch,
         "test report": paths.test_report,
+        "what the policy was told": paths.evidence / "policy.1.json",
     }.items():
         expect(path.is_file(), f"{path} is there")
-        print(f"{what:>12}  {path}")
+        print(f"{what:>24}  {path}")
     say("Three things to do next")
     program = shlex.join(orchestrator())
     for number, (why, command) in enumerate(
@@ -122,17 +144,20 @@ def download(paths: Paths) -> None:
 
 
 def blocked(paths: Paths) -> None:
-    """Start a run whose policy gate says deny: no stage is started."""
-    say("Run 1: the gates are checked, the policy denies, nothing is started")
-    ci = checked("check_ci.py", str(paths.package))
-    expect(ci == "success", "the package's own tests succeed")
-    policy = checked_policy(paths, "policy-strict.toml")
-    expect(policy == "deny", "the strict policy denies")
+    """Start a run whose policy says no: no stage is started."""
+    say("Run 1: the gates look for themselves, the policy says no, nothing is started")
+    package = str(paths.package)
+    called("check_ci.py", package, str(paths.tests))
+    called("request.py", package, str(paths.request), f"--select={RULES}")
+    copied("limits-strict.json", paths.limits)
+    policy = os.path.relpath(HERE / "policy.rego", paths.gates.parent)
+    text = GATES.format(archive=paths.archive.name, policy=policy)
+    paths.gates.write_text(text, encoding="utf-8")
+    show(["cat", str(paths.gates)])
+    print(text, end="", flush=True)
     report = orchestrate(
         paths,
-        ["--policy-status", policy],
-        ["--ci-status", ci],
-        ["--review-status", "approved"],
+        ["--config", str(paths.gates)],
         *manager_options(paths),
         *executor_options(paths, tests="tests"),
         exit_code=3,
@@ -140,17 +165,21 @@ def blocked(paths: Paths) -> None:
     expect(report["terminal_state"] == "blocked", "the run is blocked")
     codes = report["blocked_reason_codes"]
     expect(codes == ["GATE_POLICY_DENIED_OR_UNKNOWN"], "the policy gate alone blocks it")
+    expect_problems(report, policy="check_failed", ci=None)
     expect(report["stage_executions"] == [], "no stage was started")
     expect(not report["closure_ready"], "the run is not ready for closure")
+    log = paths.run / "logs" / "gate.policy.1.stderr.log"
+    show(["cat", str(log)])
+    print(log.read_text(encoding="utf-8"), end="", flush=True)
 
 
 def failed(paths: Paths) -> None:
-    """Resume with a corrected policy; the executor is given tests that are not there."""
-    say("Run 2: the policy is corrected, but the executor looks for tests in the wrong place")
-    policy = checked_policy(paths, "policy.toml")
-    expect(policy == "allow", "the corrected policy allows")
-    report = orchestrate(paths, ["--resume"], ["--policy-status", policy], exit_code=1)
+    """Resume with raised limits; the executor is given tests that are not there."""
+    say("Run 2: the limit is raised, but the executor looks for tests in the wrong place")
+    copied("limits.json", paths.limits)
+    report = orchestrate(paths, ["--resume"], exit_code=1)
     expect(report["terminal_state"] == "failed", "the run failed")
+    expect_problems(report, policy=None, ci=None)
     expect_stages(report, manager="success", executor="failed")
 
 
@@ -230,21 +259,25 @@ def orchestrator() -> list[str]:
     return [shown(Path(sys.executable)), "-m", "fsm_orchestrator"]
 
 
-def checked_policy(paths: Paths, policy: str) -> str:
-    """Return the verdict of check_policy.py on the request under this policy file."""
-    file = shown(HERE / policy)
-    return checked("check_policy.py", str(paths.package), "--select", RULES, "--policy", file)
-
-
-def checked(script: str, *arguments: str) -> str:
-    """Run one of the checks beside this file and return the value it prints."""
+def called(script: str, *arguments: str) -> None:
+    """Run one of the scripts beside this file, which must succeed."""
     command = [shown(Path(sys.executable)), shown(HERE / script), *arguments]
     show(command)
-    completed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if completed.returncode != 0:
-        raise DemoError(f"{script} exited {completed.returncode}")
-    print(completed.stdout, end="", flush=True)
-    return completed.stdout.strip()
+    if subprocess.run(command, check=False).returncode != 0:
+        raise DemoError(f"{script} failed")
+
+
+def copied(name: str, place: Path) -> None:
+    """Copy a file beside this one to where the gates look."""
+    show(["cp", shown(HERE / name), str(place)])
+    shutil.copyfile(HERE / name, place)
+
+
+def expect_problems(report: dict[str, Any], **problems: str | None) -> None:
+    """Check what the evidence of gates came to: no problem where they passed."""
+    found = {one["gate"]: one["evidence"] for one in report["gate_decisions"]}
+    said = {gate: found[gate]["problem"] for gate in problems}
+    expect(said == problems, f"the evidence of the gates is {problems}")
 
 
 def expect_done(report: dict[str, Any]) -> None:

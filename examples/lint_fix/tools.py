@@ -92,10 +92,13 @@ def findings(package: Path, rules: str) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.file, finding.line, finding.code))
 
 
-def run_tests(package: Path, targets: list[str]) -> TestRun:
-    """Run the package's tests (all of them unless `targets` names some) and count them."""
+def run_tests(package: Path, targets: list[str], *, report: Path | None = None) -> TestRun:
+    """Run the package's tests (all of them unless `targets` names some) and count them.
+
+    The JUnit report that they are counted by is kept as `report`, if that is given.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        junit = Path(scratch) / "junit.xml"
+        junit = report or Path(scratch) / "junit.xml"
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={junit}"]
         try:
             completed = subprocess.run(

@@ -206,6 +206,10 @@ class Console:
             poll.register(self._interrupts.fileno(), select.POLLIN)
         patience = self._patience_seconds
         ready = dict(poll.poll(None if patience is None else patience * 1000))
+        if self._interrupts is not None and ready and not self._interrupts.is_news:
+            self._interrupts.drain()  # woken for nothing, if it was by that
+            if writer not in ready:
+                return
         if writer not in ready:
             self._is_broken = True
             raise OutputError("asked to end before it was read" if ready else "it is not read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
@@ -64,7 +65,7 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.STAGE_ENDED: _stage_ended,
     EventName.ARTIFACT_SLOW: lambda event: (
         f"{event['stage']}: still judging its artifacts after {span_words(event['elapsed_ms'])},"
-        f" now {event['path']}"
+        f" now {copyable(event['path'])}"
     ),
     EventName.STAGE_SKIPPED: lambda event: (
         f"{event['stage']}: skipped, {event['execution']['reason']}"

@@ -19,6 +19,7 @@ from fsm_orchestrator.explanation.gate_table import (
     kept_signal_lines,
 )
 from fsm_orchestrator.explanation.origin_words import origin_line
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted, printable
 
 ATTEMPTS_SHOWN_MAX: Final = 20
@@ -48,7 +49,7 @@ def _head(explanation: Explanation, typed: str, width: int) -> Iterator[str]:
     yield f"{explanation.standing.words}: run {explanation.run_id}{code}"
     state = explanation.current_state or "unknown"
     lifecycle = explanation.lifecycle or "unknown"
-    yield from sentences(f"in {typed}, state {state} of {lifecycle}", width)
+    yield from sentences(f"in {copyable(typed)}, state {state} of {lifecycle}", width)
     for about in () if explanation.subject is None else explanation.subject.lines:
         yield from sentences(f"about {about}", width)
     yield from sentences(f"since {explanation.since} ({age(explanation.since)} ago)", width)

@@ -57,7 +57,8 @@ def frame(view: RunView, now: float, screen: Screen) -> list[str]:
         if running.words and running.again_at is None:
             lines.append(_words_line(running.words, width))
     if view.waiting is not None:
-        lines.append(shortened(paint(f"{lead(Mark.WAITING)}{view.waiting}", Tone.YELLOW), width))
+        said = f"{lead(Mark.WAITING)}{paint(view.waiting, Tone.YELLOW)}"
+        lines.append(shortened(said, width))
     if view.requests:
         lines.append(shortened(paint(stopping_words(view), Tone.YELLOW), width))
     room = min(TO_COME_MAX, screen.height // 2, screen.height - len(lines) - 3)

@@ -203,9 +203,9 @@ class LiveDisplay:
         self._stopped_at = 0.0
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        """Note an event; with the first stage the display begins."""
+        """Note an event; with the first stage, or a gate that waits, the display begins."""
         self._events.append((time.monotonic(), event))
-        if self._ticker is None and event["event"] == EventName.STAGE_STARTED:
+        if self._ticker is None and event["event"] in _BEGINS:
             from fsm_orchestrator.cli.ticker import Ticker
 
             self._ticker = Ticker(self._tick)
@@ -267,6 +267,8 @@ class LiveDisplay:
                 self._live.moved()
 
 
+_BEGINS: Final = frozenset({EventName.STAGE_STARTED, EventName.GATE_WAITING})
+"""The events from which on something is at work that can take long."""
 _SAID: Final = frozenset(
     {
         *(EventName.WARNING, EventName.STAGE_OUTPUT, EventName.ARTIFACT_SLOW),

@@ -31,6 +31,7 @@ def lines_of(
         ("terminal_state", outcome),
         ("closure_ready", str(report.closure_ready).lower()),
         ("blocked_reason_codes", ", ".join(report.blocked_reason_codes) or "none"),
+        *(("subject", one) for one in (() if report.subject is None else report.subject.lines)),
     ]
     yield from map(Line, columns(facts, indent=""))
     if report.gate_decisions:

@@ -6,7 +6,6 @@ reader waits for it: a batch is aligned and written at a time, and no narrower t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,8 @@ from fsm_orchestrator.cli.screen import Line, mark_of, shortened, shown
 from fsm_orchestrator.cli.style import Mark, ellipsis, lead_cells
 from fsm_orchestrator.inspection.overview import RunOverview, overview_of
 from fsm_orchestrator.text.cells import cut_in_middle
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode
 
 BATCH_RUNS: Final = 1000
@@ -50,7 +50,7 @@ def write_list(named: Iterable[tuple[str, Path]], *, as_json: bool) -> ExitCode:
 def _write_json(runs: Iterator[RunOverview]) -> None:
     out, lead = console.stdout(), '{\n  "runs": [\n'
     for run in runs:
-        text = json.dumps(run.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        text = json_text(run.model_dump(mode="json"))
         out.write(lead + _INDENT + text.replace("\n", f"\n{_INDENT}"))
         lead = ",\n"
         if out.is_broken:
@@ -103,5 +103,5 @@ class _Table:
         stage = "-" if run.stage is None else f"{run.stage} {run.attempt}"
         reason = run.trouble or ", ".join(run.blocked_reason_codes) or run.last_line
         since = "-" if run.since is None else age(run.since)
-        path = cut_in_middle(printable(run.output_directory), self._path_width, self._ellipsis)
+        path = cut_in_middle(copyable(run.output_directory), self._path_width, self._ellipsis)
         return path, standing, since, stage, reason

@@ -96,5 +96,7 @@ def mark_of(standing: Standing) -> Mark:
             return Mark.BAD
         case Standing.WORKING:
             return Mark.AHEAD
-        case Standing.BLOCKED | Standing.NOT_CLOSABLE | Standing.INTERRUPTED | Standing.SUSPENDED:
+        case Standing.WAITING | Standing.BLOCKED | Standing.NOT_CLOSABLE:
+            return Mark.WAITING
+        case Standing.INTERRUPTED | Standing.SUSPENDED:
             return Mark.WAITING

@@ -37,6 +37,7 @@ UNBOUNDED: Final = 100_000
 WORDS_MAX: Final = 5
 STAGES_MAX: Final = 5
 CAUSE_LINES_MAX: Final = 3
+ABOUT_MAX: Final = 3
 LABEL_CELLS: Final = len("details")
 
 
@@ -89,6 +90,15 @@ def headline(report: Report) -> str:
     return f"{standing.words}: run {report.run_id}{remark}"
 
 
+def about_lines(report: Report) -> list[str]:
+    """Return what the run is about, a line for each thing; of many the first."""
+    if report.subject is None:
+        return []
+    lines = report.subject.lines
+    more = [f"and {len(lines) - ABOUT_MAX} more"] if len(lines) > ABOUT_MAX else []
+    return _rows([("about", printable(one)) for one in (*lines[:ABOUT_MAX], *more)])
+
+
 def next_lines(offer: Offer | None, width: int) -> list[str]:
     """Return what to do first, and the command to type; where there is none, what else to do."""
     if offer is None:
@@ -128,8 +138,9 @@ def _standing(report: Report) -> tuple[Standing, str]:
         case Outcome.DONE if not report.closure_ready:
             return Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
-            codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
-            return Standing.BLOCKED, f", by {', '.join(codes)}"
+            standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
+            named = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
+            return standing, f", by {', '.join(named)}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:
@@ -308,8 +319,9 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         rows.append(("report", _report_path(output_path, shape)))
     if shape.starter is not None:
         rows.append(("by", printable(shape.starter)))
+    about = about_lines(report)
     if offer is None or offer.words is None:
-        return [*_rows(rows), *next_lines(offer, shape.width)]
-    label = "again" if offer.begins_anew else "resume"
+        return [*about, *_rows(rows), *next_lines(offer, shape.width)]
+    label = "again" if offer.begins_anew else "approve" if offer.is_answer else "resume"
     first = _first_rows(offer)
-    return [*_rows([*rows, *first]), *_command_lines(label, offer.words, shape.width)]
+    return [*about, *_rows([*rows, *first]), *_command_lines(label, offer.words, shape.width)]

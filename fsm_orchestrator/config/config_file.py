@@ -12,7 +12,7 @@ from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.source import is_name
-from fsm_orchestrator.model.base import GateName, RunId, SchemaVersion, StateName
+from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.declared import ConfigDict, Field
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
@@ -137,6 +137,9 @@ class ConfigFile(GivenModel):
     gate: Mapping[GateName, SourceModel] = Field(
         default_factory=dict, description="The source of evidence of each gate, by its name."
     )
+    requester: Principal | None = Field(
+        default=None, description="Who asks for approvals, as a principal of allowed_signers."
+    )
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; looked at when it begins."
     )
@@ -161,7 +164,10 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
         stage: _combined_stage(flags.stages.get(stage), file.stage.get(stage))
         for stage in (*file.stage, *(name for name in flags.stages if name not in file.stage))
     }
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
+    fields = (
+        *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
+        "requester",
+    )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
         chosen["on_changed_stage"] = file.on_changed_stage
@@ -190,16 +196,11 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
     """Combine options and the file at the absolute `path`, and note what came from the file.
 
     A lifecycle that the file names by a path is found from there. Other paths, and templates, are
-    left for when the run is known: file_texts.py.
+    left for when the run is known: file_texts.py, asked_texts.py.
     """
     base = os.path.dirname(path) if file.relative_to is RelativeTo.FILE else flags.directory
     if file.lifecycle is not None and not is_name(file.lifecycle):
         file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
-    if file.gate:
-        based = {gate: one.based(base) for gate, one in file.gate.items()}
-        file = file.model_copy(update={"gate": based})
-    if file.subject is not None:
-        file = file.model_copy(update={"subject": file.subject.based(base)})
     both = combined(flags, file)
     given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both), base=base)
     return both.model_copy(update={"config_file": given})
@@ -239,4 +240,6 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
         given["secrets"] = {**(file.secrets or {}), **flags.secrets}
     if flags.retry is not None:
         given["retry"] = flags.retry.over(file.retry)
+    if flags.confine is not None:
+        given["confine"] = flags.confine.over(file.confine)
     return file.model_copy(update=given)

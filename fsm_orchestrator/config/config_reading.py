@@ -15,13 +15,14 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.config.closed_sets import word_hint
 from fsm_orchestrator.config.config_file import ConfigFile
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of
+from fsm_orchestrator.config.file_texts import TEXT_KEYS, texts_of, value_of
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import (
     Wrong,
@@ -30,8 +31,9 @@ from fsm_orchestrator.model.spelled_out import (
     stage_spelled_out,
     with_short_names,
 )
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS
 from fsm_orchestrator.text import validation
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
@@ -100,12 +102,23 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(getattr(given, key)):
+            for value in texts_of(value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:
-                    where = _at(name, text, ("stage", stage, key))
+                    where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
+    tables: dict[tuple[str, ...], StrictModel] = {}
+    for gate, source in content.gate.items():
+        tables["gate", gate] = source
+    if content.subject is not None:
+        tables["subject",] = content.subject
+    for place, table in tables.items():
+        from fsm_orchestrator.config.asked_texts import template_problems  # noqa: PLC0415 - rare
+
+        for key, problem in template_problems(table):
+            path = (*place, key)
+            yield f"{_at(name, text, path)}: key {_shown(path)}: {problem}"
 
 
 def check(path: Path, name: str) -> ReadConfig:
@@ -134,14 +147,14 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
         found = toml_files_beside(path) if isinstance(error, FileNotFoundError) else ()
         hint = suggestion(path.name, found, likeness=FILE_LIKENESS)
         raise UsageError(
-            f"cannot read the config file {name}: {files.reason(error)}{hint}",
+            f"cannot read the config file {copyable(name)}: {files.reason(error)}{hint}",
             remedy="name a TOML file",
         ) from error
     try:
         document = table_of(data)  # first: it says best what is wrong with the bytes
         return data.decode(), document
     except NotATableError as error:
-        raise _WrongFileError(name, [f"{name}: {error}"]) from error
+        raise _WrongFileError(name, [f"{copyable(name)}: {error}"]) from error
 
 
 def _lifecycle_problems(
@@ -179,7 +192,8 @@ def _lifecycle_problems(
 
 def _at(name: str, text: str, path: tuple[int | str, ...]) -> str:
     line = line_of(text, path)
-    return name if line is None else f"{name}:{line}"
+    shown = copyable(name)
+    return shown if line is None else f"{shown}:{line}"
 
 
 def _json_value(value: object) -> object:
@@ -229,6 +243,8 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return with_short_names(StageGiven.model_fields)
         case ("stage", _, "retry", _):
             return with_short_names(RetryPolicy.model_fields)
+        case ("stage", _, "confine", _):
+            return list(CONFINE_KEYS)
         case _:
             fields = ConfigFile.model_fields
             return with_short_names(field.alias or name for name, field in fields.items())

@@ -8,7 +8,13 @@ from typing import Any
 
 import tomli_w
 
-from fsm_orchestrator.config.file_texts import TEXT_KEYS, as_in_a_file, is_path, texts_of
+from fsm_orchestrator.config.file_texts import (
+    TEXT_KEYS,
+    as_in_a_file,
+    is_path,
+    texts_of,
+    value_of,
+)
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.config.stage_settings import guessed_secrets
 from fsm_orchestrator.config.templates import is_absolute
@@ -16,6 +22,7 @@ from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.hidden import HIDDEN
 from fsm_orchestrator.text.phrases import option_prefix, printable_name
 from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
 
@@ -29,8 +36,15 @@ def config_text(config: RunConfig) -> str:
         UsageError: another setting holds a secret, and would have to be left out.
     """
     masker = Masker(config.known_secrets())
+    if config.sources or config.subject is not None:
+        from fsm_orchestrator.config.asked_texts import as_in_a_file as tables_in_a_file  # noqa: PLC0415 - rare
+
+        config = tables_in_a_file(config)
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    fields = ("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock")
+    fields = (
+        *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
+        "requester",
+    )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
     }
@@ -61,13 +75,19 @@ def config_text(config: RunConfig) -> str:
         document["stage"] = {name: _stage(name, given, masker) for name, given in stages.items()}
     if _has_relative_paths(config.lifecycle, stages.values()):
         document = {"relative_to": RelativeTo.CWD.value, **document}
-    text = "".join(_notes(config)) + tomli_w.dumps(document, multiline_strings=False)
+    table = _escaped(tomli_w.dumps(document, multiline_strings=False))
+    text = "".join(_notes(config)) + table
     if masker.hides(text):
         raise UsageError(
             "a config file cannot be printed: a name or path in it holds a secret (not shown)",
             remedy="rename it, or give the secret another value",
         )
     return text
+
+
+def _escaped(text: str) -> str:
+    """Escape the hidden characters of TOML, all of which stand in quotes."""
+    return HIDDEN.sub(lambda match: f"\\U{ord(match[0]):08x}", text.replace("\t", "\\t"))
 
 
 def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> bool:
@@ -78,7 +98,7 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
         is_path(key, text) and not is_absolute(text)
         for given in stages
         for key in TEXT_KEYS
-        for text in texts_of(getattr(given, key))
+        for text in texts_of(value_of(given, key))
     )
 
 

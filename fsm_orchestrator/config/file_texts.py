@@ -14,9 +14,26 @@ from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
+from fsm_orchestrator.text.hidden import copyable
 
-TEXT_KEYS: Final = ("bin", "args", "expected_artifacts", "cwd")
+TEXT_KEYS: Final = ("bin", "args", "expected_artifacts", "cwd", "confine.write", "confine.read")
 """The keys of a stage whose texts may have templates."""
+
+
+def value_of(given: StageGiven, key: str) -> Any:
+    """Return what is given for a key, which may be of a table."""
+    table, _, own = key.rpartition(".")
+    holder = getattr(given, table) if table else given
+    return getattr(holder, own, None)
+
+
+def _changed(given: StageGiven, values: Mapping[str, Any]) -> StageGiven:
+    """Return settings with other values for some keys."""
+    update = {key: value for key, value in values.items() if "." not in key}
+    of_table = {key.partition(".")[2]: value for key, value in values.items() if "." in key}
+    if of_table and given.confine is not None:
+        update["confine"] = given.confine.model_copy(update=of_table)
+    return given.model_copy(update=update)
 
 
 def texts_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -55,10 +72,10 @@ def _stage(config: RunConfig, stage: str, facts: Facts) -> StageGiven:
     given = config.stages[stage]
     changes: dict[str, Any] = {}
     for key in from_file(config, stage):
-        value = getattr(given, key)
+        value = value_of(given, key)
         texts = tuple(_text(config, stage, key, text, facts) for text in texts_of(value))
         changes[key] = texts[0] if isinstance(value, str) else texts
-    return given.model_copy(update=changes) if changes else given
+    return _changed(given, changes) if changes else given
 
 
 def _text(config: RunConfig, stage: str, key: str, text: str, facts: Facts) -> str:
@@ -75,7 +92,7 @@ def _text(config: RunConfig, stage: str, key: str, text: str, facts: Facts) -> s
 
 def _refusal(path: str, stage: str, key: str, why: str) -> UsageError:
     return UsageError(
-        f"{path}: key 'stage.{stage}.{key}': {why}",
+        f"{copyable(path)}: key 'stage.{stage}.{key}': {why}",
         remedy="correct the file, or set what it takes from the environment",
     )
 
@@ -88,13 +105,13 @@ def as_in_a_file(config: RunConfig, stage: str) -> StageGiven:
     given, in_file = config.stages[stage], from_file(config, stage)
     changes: dict[str, Any] = {}
     for key in TEXT_KEYS:
-        value = getattr(given, key)
+        value = value_of(given, key)
         texts = tuple(
             _rebased(config, key, text) if key in in_file else escaped(text)
             for text in texts_of(value)
         )
         changes[key] = texts[0] if isinstance(value, str) else value if value is None else texts
-    return given.model_copy(update=changes)
+    return _changed(given, {key: one for key, one in changes.items() if one is not None})
 
 
 def _rebased(config: RunConfig, key: str, text: str) -> str:
@@ -126,9 +143,9 @@ def said_relative(config: RunConfig) -> str:
     file = config.config_file
     if file is None or file.base != os.path.dirname(file.path):
         return relative_to_operator(config)
-    return f"relative to {file.path}"
+    return f"relative to {copyable(file.path)}"
 
 
 def relative_to_operator(config: RunConfig) -> str:
     """Return to what the relative paths of options are relative, as a phrase."""
-    return f"relative to the directory in which the command was typed, {config.directory}"
+    return f"relative to the directory in which the command was typed, {copyable(config.directory)}"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fsm_orchestrator.model.base import Many, Ordinal, Sha256, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.stage_options import TABLES
 from fsm_orchestrator.vocabulary import InputKind, SettingSource
 
 _SettingKey = Annotated[
@@ -85,8 +86,8 @@ def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
         yield "subject"
     for stage, settings in given.get("stages", {}).items():
         for key, value in settings.items():
-            if key == "retry":
-                yield from (f"stage.{stage}.retry.{name}" for name in value)
+            if key in TABLES:
+                yield from (f"stage.{stage}.{key}.{name}" for name in value)
             else:
                 yield f"stage.{stage}.{key}"
 

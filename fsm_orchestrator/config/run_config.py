@@ -5,21 +5,21 @@ kept settings.
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.model.base import GateName, RunId, StateName
+from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     WithJsonSchema,
     field_validator,
@@ -28,6 +28,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS, INHERITED_WORDS
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import suggestion
@@ -40,17 +41,32 @@ if TYPE_CHECKING:
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
-PathText = Annotated[
-    str,
-    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
-    StringConstraints(pattern=r"^[^\x00]+$"),
-]
+
+
+def _one_word(given: Any) -> Any:
+    """Take the one word that an option gave for the word itself."""
+    listed = isinstance(given, list | tuple)
+    word = given[0] if listed and len(given) == 1 else given
+    if isinstance(word, str) and word in INHERITED_WORDS:
+        return word
+    if not listed or not all(isinstance(one, str) and one and "=" not in one for one in given):
+        raise ValueError(f"should be {' or '.join(INHERITED_WORDS)}, or a list of variables' names")
+    return given
+
+
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
+Inherited = Annotated[
+    Annotated[tuple[EnvironmentKey, ...], Strict(strict=False)] | Literal["all", "minimal"],
+    BeforeValidator(_one_word),
+]
+"""What of the operator's environment a stage inherits: a word, or the names of variables."""
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.evidence import SubjectGiven
 else:
+    Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
 
@@ -102,6 +118,8 @@ def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
     match location:
         case ("stages", _, "retry", _):
             return RetryPolicy.model_fields
+        case ("stages", _, "confine", _):
+            return CONFINE_KEYS
         case ("stages", _, _):
             return StageGiven.model_fields
         case _:
@@ -133,8 +151,13 @@ class StageGiven(LimitFields, GivenCommand):
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is tried again by itself; without it, never."
     )
+    confine: Confine | None = Field(
+        default=None,
+        description="What the stage is confined to; without it, to nothing.",
+    )
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
+    env_inherit: Inherited | None = unset("env_inherit")
 
     @property
     def is_empty(self) -> bool:
@@ -200,6 +223,9 @@ class RunConfig(GivenModel):
     subject: SubjectGiven | None = Field(
         default=None, description="What the run is about; null means not given."
     )
+    requester: Principal | None = Field(
+        default=None, description="Who asks for approvals, as a principal; null means not given."
+    )
     config_file: GivenFile | None = Field(
         default=None,
         description="The config file that some of the settings come from; none unless given.",
@@ -209,9 +235,8 @@ class RunConfig(GivenModel):
     )
     timeout_ms: Milliseconds | None = Field(
         default=None,
-        description=(
-            "How long each stage may run, in milliseconds, where its own settings do not say."
-        ),
+        description="How long each stage may run, in milliseconds, where its own settings do not"
+        " say.",
     )
     kill_grace_ms: GraceMilliseconds | None = Field(
         default=None,
@@ -329,6 +354,11 @@ class RunConfig(GivenModel):
             error.args = masker.mask_all(map(str, error.args))
             error.remedy = masker.mask(error.remedy)
             raise
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether a config file may have said what gates ask, or what the run is about."""
+        return self.config_file is not None and bool(self.sources or self.subject)
 
     @property
     def has_other_gates(self) -> bool:

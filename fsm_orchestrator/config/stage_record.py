@@ -6,7 +6,7 @@ into the private file.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from fsm_orchestrator.config.hidden_text import (
     HiddenText,
@@ -17,15 +17,21 @@ from fsm_orchestrator.config.hidden_text import (
     keyed_digest,
     texts_of,
 )
-from fsm_orchestrator.config.run_config import Text
+from fsm_orchestrator.config.run_config import Inherited, Text
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import Many, StrictModel
 from fsm_orchestrator.model.declared import Field, model_validator
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
+from fsm_orchestrator.model.stage_options import INHERIT_ALL, OPTION_OF_KEY
 from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.vocabulary import Compared
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confine
+else:
+    Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
 
 
 class RecordedCommand(StrictModel):
@@ -65,6 +71,12 @@ class StageRecord(LimitFields, RecordedCommand):
 
     retry: RetryPolicy | None = Field(
         description="When the stage is tried again by itself; null when nothing was given."
+    )
+    env_inherit: Inherited | None = Field(
+        description="What it inherits of the operator's environment; null for all of it."
+    )
+    confine: Confine | None = Field(
+        description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
 
@@ -117,6 +129,8 @@ def record_of(
         expected_artifacts=masker.mask_all(settings.expected_artifacts),
         **settings.limits._asdict(),
         retry=None if settings.retry == RetryPolicy() else settings.retry,
+        env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
+        confine=settings.confine,
         allow_stale=settings.allow_stale,
     )
 
@@ -151,6 +165,8 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         expected_artifacts=record.expected_artifacts,
         limits=record.limits,
         retry=record.retry or RetryPolicy(),
+        env_inherit=record.env_inherit or INHERIT_ALL,
+        confine=record.confine,
         allow_stale=record.allow_stale,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}

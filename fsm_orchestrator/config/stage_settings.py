@@ -3,18 +3,23 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.file_texts import in_force
 from fsm_orchestrator.config.hidden_text import HiddenText
-from fsm_orchestrator.config.run_config import RunConfig, StageGiven
+from fsm_orchestrator.config.run_config import Inherited, RunConfig, StageGiven
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import INHERIT_ALL
 from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
 from fsm_orchestrator.vocabulary import Compared
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class StageSettings:
     expected_artifacts: tuple[str, ...] = ()
     limits: GivenLimits = field(default_factory=GivenLimits)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    confine: "Confine | None" = None
+    env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
     hidden: tuple[HiddenText, ...] = ()
 
@@ -58,6 +65,11 @@ class StageSettings:
         return not (self.missing_values or self.missing_secrets or self.hidden)
 
 
+def declared_secrets(kept: Mapping[str, StageSettings]) -> frozenset[str]:
+    """Return the names of the variables that stages keep as secrets."""
+    return frozenset(key for one in kept.values() for key in one.secrets)
+
+
 def given_settings(
     config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings], run_id: str
 ) -> dict[str, StageSettings]:
@@ -75,7 +87,7 @@ def given_settings(
             f"{suggestion(unknown[0], lifecycle.stages)}",
             remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
-    given = in_force(config, run_id, {key for one in kept.values() for key in one.secrets})
+    given = in_force(config, run_id, declared_secrets(kept))
     merged = {}
     for stage in lifecycle.stages:
         settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
@@ -137,8 +149,24 @@ def _merge(
         ),
         limits=given.limits.over(kept.limits),
         retry=(given.retry or RetryPolicy()).over(kept.retry),
+        env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
+        confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
     )
+
+
+def _confine(
+    config: RunConfig, given: "Confine | None", kept: "Confine | None"
+) -> "Confine | None":
+    """Return the confinement of a stage, its paths absolute."""
+    if given is None:
+        return kept
+    paths = {
+        key: tuple(dict.fromkeys(map(config.absolute, listed)))
+        for key in ("write", "read")
+        if (listed := getattr(given, key)) is not None
+    }
+    return given.model_copy(update=paths).over(kept)
 
 
 def _variables(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.constants import (
+    APPROVALS_DIRECTORY,
     ARCHIVE_DIRECTORY,
     CHECKPOINT_FILE,
     EVIDENCE_DIRECTORY,
@@ -29,7 +30,8 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
         return ()
     paths = [output_directory / name for name in RUN_FILES]
     found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
-    directories = [output_directory / name for name in (LOGS_DIRECTORY, EVIDENCE_DIRECTORY)]
+    names = (LOGS_DIRECTORY, EVIDENCE_DIRECTORY, APPROVALS_DIRECTORY)
+    directories = [output_directory / name for name in names]
     return (*found, *filter(os.path.lexists, directories))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.constants import (
+    APPROVALS_DIRECTORY,
     CHECKPOINT_FILE,
     EVENTS_FILE,
     EVIDENCE_DIRECTORY,
@@ -46,21 +47,37 @@ _LOG_NAME: Final = re.compile(
 )
 
 _EVIDENCE_NAME: Final = re.compile(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
-_DIRECTORIES: Final = {LOGS_DIRECTORY: _LOG_NAME, EVIDENCE_DIRECTORY: _EVIDENCE_NAME}
+_APPROVAL_NAME: Final = re.compile(
+    r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(request|used|artifact|approve|deny|withdraw)\..+"
+)
+_DIRECTORIES: Final = {
+    LOGS_DIRECTORY: _LOG_NAME,
+    EVIDENCE_DIRECTORY: _EVIDENCE_NAME,
+    APPROVALS_DIRECTORY: _APPROVAL_NAME,
+}
 """The directories of a run, and the names of what a run of ours puts there."""
 _OF_GATES: Final = {
     LOGS_DIRECTORY: re.compile(rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"),
     EVIDENCE_DIRECTORY: re.compile(rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.json"),
+    APPROVALS_DIRECTORY: re.compile(
+        rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(request\.json|used\.json|artifact\..+)"
+    ),
 }
 """The names of what is there before the first step of a run is durable: what its gates said."""
 
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    if not os.path.isdir(output):
+    try:
+        there = set(os.listdir(output))
+    except NotADirectoryError:
         return False
-    return any(_is_of_ours(name, _beginning(output / name)) for name in _SIGNS) or (
-        any(os.path.lexists(output / name) for name in RUN_FILES)
+    except OSError:  # it may not be listed, or is not there
+        there = {*_SIGNS, *RUN_FILES} if os.path.isdir(output) else set()
+    return any(
+        _is_of_ours(name, _beginning(output / name)) for name in _SIGNS if name in there
+    ) or (
+        any(os.path.lexists(output / name) for name in RUN_FILES if name in there)
         and any(_is_of_gates(output / name, names) for name, names in _OF_GATES.items())
     )
 

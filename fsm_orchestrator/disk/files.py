@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, ParamSpec, TypeVar
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.kinds import refuse_other_kinds
 from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -332,7 +333,7 @@ def recording(operation: Operation, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RecordingError(operation, str(path), reason(error)) from error
+        raise RecordingError(operation, copyable(path), reason(error)) from error
 
 
 def reason(error: OSError) -> str:

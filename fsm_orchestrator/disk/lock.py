@@ -20,7 +20,8 @@ from fsm_orchestrator.constants import LOCK_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory, Identity, identity_of
-from fsm_orchestrator.errors import BusyError, CommandError, Holder, RecordingError
+from fsm_orchestrator.errors import BusyError, CommandError, Holder, OperationError, RecordingError
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy, Operation
 
 HOLDER_BYTES_MAX = 4096
@@ -46,6 +47,7 @@ class OutputLock(HeldDirectory):
         self.file = -1
         self.is_named = False
         self._holder: dict[str, object] | None = None
+        self._file_identity: Identity | None = None
 
     @classmethod
     def acquire(cls, output_directory: Path) -> Self:
@@ -92,7 +94,30 @@ class OutputLock(HeldDirectory):
         files.truncate(self.file, 0)
         text = json.dumps({**holder, "directory": self.identity})
         files.write_all(self.file, text.encode() + b"\n")
-        self._holder = holder
+        self._holder, self._file_identity = holder, identity_of(os.fstat(self.file))
+
+    def confirm_file(self) -> None:
+        """Make sure that the lock file has its name still: by it others know of the run.
+
+        Raises:
+            OperationError: it was removed, moved or replaced; said once, for what is to follow.
+            OSError: the whole directory was.
+        """
+        held, there = self._file_identity, None
+        if held is None:
+            return
+        with contextlib.suppress(OSError):
+            status = os.stat(LOCK_FILE, dir_fd=self.descriptor, follow_symlinks=False)
+            there = identity_of(status)
+        if there != held:
+            self.confirm()
+            self._file_identity = None
+            raise OperationError(
+                Operation.LOCK_ACQUIRE,
+                f"the lock file {copyable(self.path / LOCK_FILE)} was removed, moved or replaced"
+                " while the run was at work",
+                remedy="find out who did that, a stage perhaps, then resume",
+            )
 
     def make_again(self) -> bool:
         """Make and lock the directory anew if it is gone, for the last words of a run.
@@ -181,11 +206,11 @@ def _flock(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             holder = _read_holder(path)
             if holder.pid is not None:
-                raise BusyError(str(path.parent), holder) from None
+                raise BusyError(copyable(path.parent), holder) from None
             time.sleep(LOOKERS_WAIT_SECONDS)
         else:
             return
-    raise BusyError(str(path.parent), Holder())
+    raise BusyError(copyable(path.parent), Holder())
 
 
 def _read_holder(path: Path) -> Holder:
@@ -212,7 +237,8 @@ def holder_of(output_directory: Path) -> Holder | None:
     except RecordingError as error:
         if isinstance(error.__cause__, PermissionError):
             raise CommandError(
-                f"cannot tell whether a run is at work in {output_directory}: permission denied",
+                f"cannot tell whether a run is at work in {copyable(output_directory)}:"
+                " permission denied",
                 remedy="look as the user whose run it is",
             ) from error
         return None

@@ -13,6 +13,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.files import SystemCall
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.disk.kinds import kind_of
+from fsm_orchestrator.text.hidden import copyable
 
 _COPY_BYTES = 1024 * 1024
 
@@ -97,7 +98,7 @@ def _copy(name: str, source: HeldDirectory, new: str, destination: HeldDirectory
     elif stat.S_ISREG(found.st_mode):
         _copy_file(name, source, new, destination, found)
     else:
-        why = f"{source.path / name} is {kind_of(found)}, which is not copied"
+        why = f"{copyable(source.path / name)} is {kind_of(found)}, which is not copied"
         raise OSError(errno.EXDEV, why, name)
 
 

@@ -8,6 +8,7 @@ the file could be understood at all, and counts every value as lost if not.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from fsm_orchestrator.disk import files
 
 RECORD_BYTES_MAX: Final = 64 * 1024 * 1024
 """The largest report, checkpoint or lifecycle that is read."""
+RECORD_VALUES_MAX: Final = 500_000
+"""The most values that a record may have: small ones take a hundred times their size in memory."""
 PRIVATE_REF_PATTERN: Final = r"[0-9a-f]{32}"
 _BEGINNING_BYTES: Final = 4096
 _DECODER: Final = json.JSONDecoder()
@@ -61,10 +64,33 @@ _BEHIND: Final = ',"lifecycle":{'
 """What stands behind them. No text in JSON has a quotation mark of its own."""
 
 
+def has_too_many_values(text: bytes | bytearray) -> bool:
+    """Return whether a JSON text may have more values than any record of ours: by its commas."""
+    return len(text) > RECORD_VALUES_MAX and text.count(b",") > RECORD_VALUES_MAX
+
+
+def read_record(path: Path, *, is_link_good: bool = False) -> bytes:
+    """Read a report or checkpoint. `is_link_good` as in `open_regular`.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or has more than any record of ours.
+    """
+    data = files.read_bounded(path, RECORD_BYTES_MAX, is_link_good=is_link_good)
+    refuse_too_many_values(data, path)
+    return data
+
+
+def refuse_too_many_values(text: bytes | bytearray, path: Path) -> None:
+    """Raise OSError if the text of a record has more values than any of ours."""
+    if has_too_many_values(text):
+        said = f"more than {RECORD_VALUES_MAX} values, which no run writes"
+        raise OSError(errno.EFBIG, said, str(path))
+
+
 def document(path: Path) -> Mapping[str, Any]:
     """Read the JSON object in a file of a run; empty if there is none to read."""
     try:
-        found = json.loads(files.read_bounded(path, RECORD_BYTES_MAX))
+        found = json.loads(read_record(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

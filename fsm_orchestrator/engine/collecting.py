@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
@@ -19,7 +19,7 @@ from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
-from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools
+from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools, evidence_from
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
 from fsm_orchestrator.lifecycle.model import State
@@ -32,9 +32,14 @@ from fsm_orchestrator.model.evidence import (
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.work import first_reached, work_for
+from fsm_orchestrator.record.closure import ChangedArtifact
+from fsm_orchestrator.record.policy_document import Asking, document_for
+from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import EventName, Operation
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.approvals.desk import Desk
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
 
@@ -54,6 +59,8 @@ class Collecting:
         """What each source has said in this invocation."""
         self._demanding: tuple[str, ...] = ()
         """The gate states that were entered in it."""
+        self._asking: dict[str, State] = {}
+        """The gate state that each gate was judged in last."""
 
     def on_entering(self, state: State) -> dict[str, EvidenceRecord]:
         """Ask the sources of the gates that a state judges; return what all gates are judged by.
@@ -63,9 +70,10 @@ class Collecting:
             RecordingError: what they said could not be kept.
         """
         lifecycle = self._context.recorder.draft.lifecycle
-        found = self._demanded(self._collected(lifecycle.judged_in(state), is_last=False), state)
+        self._asking |= dict.fromkeys(lifecycle.judged_in(state), state)
+        self._ask(lifecycle.judged_in(state), (state,), is_last=False)
         self._demanding = tuple(dict.fromkeys((*self._demanding, state.name)))
-        return self._about_subject(found)
+        return self._about_subject(self._taken((state,)))
 
     def before_closing(self) -> dict[str, EvidenceRecord]:
         """Ask the sources once more, but for those that were not to be asked again.
@@ -75,33 +83,31 @@ class Collecting:
             RecordingError: what they said could not be kept.
         """
         lifecycle = self._context.recorder.draft.lifecycle
-        found = self._collected(lifecycle.gates, is_last=True)
-        for name in self._demanding:
-            found = self._demanded(found, lifecycle.states[name])
-        return self._about_subject(found)
+        states = tuple(lifecycle.states[name] for name in self._demanding)
+        self._ask(lifecycle.gates, states, is_last=True)
+        return self._about_subject(self._taken(states))
 
-    def _demanded(
-        self, found: dict[str, EvidenceRecord], state: State
-    ) -> dict[str, EvidenceRecord]:
+    def _ask(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
+        """Ask the sources of gates; those that look at the others last."""
         draft = self._context.recorder.draft
-        reached = first_reached(draft, state.name)
-        return with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
-
-    def _collected(self, gates: Iterable[str], *, is_last: bool) -> dict[str, EvidenceRecord]:
-        draft = self._context.recorder.draft
-        for gate in gates:
-            source = draft.sources.get(gate)
-            if source is None:
-                continue
-            if is_last and gate in self._known and not source.asks_again:
+        asked = [gate for gate in gates if gate in draft.sources]
+        for gate in sorted(asked, key=lambda one: draft.sources[one].looks_at_others):
+            if is_last and gate in self._known and not draft.sources[gate].asks_again:
                 self._known[gate] = self._expired(self._known[gate])
             else:
-                self._known[gate] = self._asked(gate)
+                self._known[gate] = self._asked(gate, states, is_entry=not is_last)
+
+    def _taken(self, states: tuple[State, ...]) -> dict[str, EvidenceRecord]:
+        """Return what is known of each gate, as gate states take it."""
+        draft = self._context.recorder.draft
         found = dict(self._known)
         for gate in draft.sources:
             if gate not in found:
                 detail = "its source has not been asked yet: a later state judges the gate"
                 found[gate] = _without_source(EvidenceProblem.NOT_STARTED, detail)
+        for state in states:
+            reached = first_reached(draft, state.name)
+            found = with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
         return found
 
     def _about_subject(self, found: dict[str, EvidenceRecord]) -> dict[str, EvidenceRecord]:
@@ -113,11 +119,12 @@ class Collecting:
             return found
         return about_another(found, draft.lifecycle.gates, self._context.masker.mask(why))
 
-    def _asked(self, gate: str) -> EvidenceRecord:
+    def _asked(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> EvidenceRecord:
         context = self._context
         draft = context.recorder.draft
         number = self._next_number(gate)
-        work = work_for(draft, gate, context.masker.mask, lambda: context.judge_artifacts().changed)
+        now, mask = context.clock.now(), context.masker.mask
+        work = work_for(draft, gate, mask, self._changed)
         tools = Tools(
             rule=draft.lifecycle.gates[gate],
             number=number,
@@ -125,14 +132,28 @@ class Collecting:
             output_directory=context.output_directory,
             home=context.home,
             runner=self._runner,
-            now=context.clock.now(),
-            mask=context.masker.mask,
+            now=now,
+            mask=mask,
+            document=lambda policy: document_for(
+                Asking(
+                    draft,
+                    gate,
+                    context.output_directory,
+                    self._taken(states),
+                    now,
+                    mask,
+                    self._changed,
+                ),
+                policy,
+            ),
         )
         source = draft.sources[gate]
+        if source.kind is SourceKind.APPROVAL:
+            tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS
         while True:
             try:
-                evidence = source.source(tools).collect(draft.subject, work)
+                evidence = evidence_from(source, tools, draft.subject, work)
             except AskedToEndError:
                 raise CalledOffError(self._interrupts.first or 0) from None
             left_seconds = deadline - time.monotonic()
@@ -141,7 +162,30 @@ class Collecting:
             self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
             tools = replace(tools, now=context.clock.now())
+            if source.kind is SourceKind.APPROVAL:
+                tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         return self._kept(gate, number, evidence)
+
+    def _changed(self) -> tuple[ChangedArtifact, ...]:
+        return self._context.judge_artifacts().changed
+
+    def _desk(self, gate: str, *, is_entry: bool) -> Desk:
+        """Return what asks people for a gate, in the state that judges it."""
+        from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
+
+        context = self._context
+        draft = context.recorder.draft
+        return Desk(
+            checkpoint=draft,
+            settings=context.preparation.settings,
+            gate=gate,
+            state=self._asking.get(gate) or asking_state(draft, gate),
+            output=context.output_directory,
+            home=context.home,
+            now=context.clock.now(),
+            mask=context.masker.mask,
+            is_entry=is_entry,
+        )
 
     def _pause(self, gate: str, record: EvidenceRecord, seconds: float) -> None:
         """Say that a gate waits, and wait.
@@ -182,9 +226,7 @@ class Collecting:
 
     def _kept(self, gate: str, number: int, evidence: Evidence) -> EvidenceRecord:
         """Keep evidence byte for byte, and say where; what is the same as before is kept once."""
-        record = evidence.record.model_copy(
-            update={"detail": self._context.masker.mask(evidence.record.detail)}
-        )
+        record = evidence.record.masked(self._context.masker.mask)
         if evidence.raw is None:
             return record
         digest = hashlib.sha256(evidence.raw).hexdigest()

@@ -28,6 +28,7 @@ from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 LAST_WORDS: Final = 8
@@ -128,7 +129,7 @@ class RunContext:
             self.recorder.add_warning(f"{lost.sentence}; this invocation begins a new one")
         elif lost is None and self._event_file.found_seq < known:
             self.recorder.add_warning(
-                f"the events file {self._event_file.path} ends with event"
+                f"the events file {copyable(self._event_file.path)} ends with event"
                 f" {self._event_file.found_seq}, and {known} had been written: the machine went"
                 " down before they were on disk, or they were removed"
             )
@@ -167,7 +168,7 @@ class RunContext:
             self._warn_of_values(private, f"{error}; set XDG_STATE_HOME to another full path")
         except OSError as error:
             place = private_file.state_directory(self.output_directory)
-            self._warn_of_values(private, f"{place}: {files.reason(error)}")
+            self._warn_of_values(private, f"{copyable(place)}: {files.reason(error)}")
 
     def _warn_of_values(self, private: PrivateFile, why: str) -> None:
         if private.has_values:
@@ -285,6 +286,12 @@ class RunContext:
         """
         ended = self.recorder.draft.invocation
         reach = ended.containment
+        awaited: dict[str, Any] = {}
+        if outcome is Outcome.BLOCKED:
+            from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+
+            found = waiting_for(self.recorder.draft, ended.gate_decisions)
+            awaited["waiting_for"] = [one.model_dump(mode="json") for one in found]
         self.log.emit(
             EventName.RUN_ENDED,
             level="info" if ended.exit_code == ExitCode.DONE else "error",
@@ -293,6 +300,7 @@ class RunContext:
             closure_ready=self.recorder.is_closure_ready,
             finished_at=ended.finished_at,
             **({} if reach is None else {"containment": reach.value}),
+            **awaited,
         )
 
     def sync_events(self) -> None:

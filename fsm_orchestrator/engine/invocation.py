@@ -39,6 +39,7 @@ from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 
@@ -96,7 +97,7 @@ def _claim(output: Path) -> OutputLock:
         was_made = files.make_directory(output)
     except OSError as error:
         raise UsageError(
-            f"the output directory {output} cannot be made: {files.reason(error)}",
+            f"the output directory {copyable(output)} cannot be made: {files.reason(error)}",
             remedy="name a directory that you may write to",
         ) from error
     lock = OutputLock.acquire(output)
@@ -211,9 +212,13 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
 
     try:
-        return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
+        pids = end_leftovers(preparation.leftover, preparation.kill_grace_ms)
     except OperationError as error:
         return (), error
+    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
+
+    clear_temporary(preparation.leftover.token)
+    return pids, None
 
 
 def _record_refusal(

@@ -77,6 +77,7 @@ def record_refusal(
         exit_code=int(ExitCode.FAILED),
         current_state=None,
         blocked_reason_codes=(),
+        waiting_for=(),
         gate_decisions=(),
         stage_executions=(failure,),
         transitions=(),

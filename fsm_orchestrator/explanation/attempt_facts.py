@@ -12,7 +12,7 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageStatus
@@ -98,7 +98,7 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
         (FactName.STALE, execution.stale_artifacts),
     ):
         for path in paths[:SHOWN_MAX]:
-            yield Fact(name=name, value=path)
+            yield Fact(name=name, value=copyable(path))
     if execution.leaked_count:
         pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
         yield Fact(name=FactName.LEFT_BEHIND, value=f"{execution.leaked_count} ({pids})")
@@ -108,15 +108,20 @@ def _command_facts(execution: StageExecution) -> Iterator[Fact]:
     if execution.attempt == 0 or not execution.command:
         return
     yield Fact(name=FactName.COMMAND, value=shell_line((execution.command, *execution.args)))
-    yield Fact(name=FactName.IN, value=execution.cwd)
+    yield Fact(name=FactName.IN, value=copyable(execution.cwd))
     if execution.env_keys:
         yield Fact(name=FactName.SETS, value=", ".join(execution.env_keys))
+    if execution.confinement is not None:
+        from fsm_orchestrator.explanation.confinement_words import confinement_lines  # noqa: PLC0415 - only of a cage
+
+        lines = "\n".join(confinement_lines(execution.confinement))
+        yield Fact(name=FactName.CONFINED, value=lines)
 
 
 def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
     for artifact in execution.artifacts[:SHOWN_MAX]:
         digest = f"{artifact.size_bytes} bytes, sha256 {artifact.sha256}"
-        yield Fact(name=FactName.ARTIFACT, value=f"{artifact.path}\n{digest}")
+        yield Fact(name=FactName.ARTIFACT, value=f"{copyable(artifact.path)}\n{digest}")
 
 
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
@@ -137,7 +142,7 @@ def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
         (FactName.POSTMORTEM, execution.postmortem),
     ):
         if log is not None and _has_content(Path(directory) / log):
-            yield Fact(name=name, value=f"{directory.rstrip('/')}/{log}")
+            yield Fact(name=name, value=copyable(f"{directory.rstrip('/')}/{log}"))
     if execution.no_postmortem is not None:
         yield Fact(name=FactName.NO_POSTMORTEM, value=execution.no_postmortem.words)
 

@@ -53,7 +53,7 @@ def _causes(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> I
             yield Cause(sentence=ORCHESTRATOR_STOPPED, facts=_working(view).facts)
         case Standing.INTERRUPTED:
             yield _cut_short(view)
-        case Standing.BLOCKED:
+        case Standing.BLOCKED | Standing.WAITING:
             yield from _refusals(view, attempt_facts.directory)
         case Standing.FAILED | Standing.TIMEOUT:
             yield from _failures(view, attempt_facts)
@@ -109,6 +109,11 @@ def _refusals(view: InspectedRun, directory: str) -> Iterator[Cause]:
 
             sentence = f"gate {gate.words} refused: {evidence_words(decision)}"
             facts += evidence_facts(decision.evidence, directory)
+            if decision.evidence.approval is not None:
+                from fsm_orchestrator.explanation.approvals import approval_facts, waiting_words  # noqa: PLC0415 - rare
+
+                facts += approval_facts(view, decision.gate)
+                sentence = waiting_words(view, decision.gate) or sentence
         yield Cause(sentence=sentence, facts=tuple(facts))
     if not ran:
         yield Cause(sentence="nothing was started", facts=())

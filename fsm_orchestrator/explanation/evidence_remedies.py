@@ -9,6 +9,7 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.model.evidence import EvidenceProblem as Problem
 from fsm_orchestrator.model.evidence import EvidenceRecord
+from fsm_orchestrator.text.hidden import copyable
 
 REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.NOT_CONFIGURED: "give the gate a source in the config file: [gate.NAME]",
@@ -38,9 +39,34 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
     Problem.CHECK_FAILED: "mend what the failing checks or the reviewers found",
     Problem.ENGINE_ERROR: (
-        "do what is said above: a tool that the gate needs is missing or broken, or cannot say"
+        "do what is said above: what the gate needs is missing or broken, or cannot say"
     ),
+    Problem.UNDEFINED: "have the policy say true or false, or correct the rule that is asked for",
+    Problem.VACUOUS: "have the policy ask for something: it allows on an empty input",
+    Problem.STALE: "look at what has changed, and have the new request approved",
+    Problem.DENIED: "ask whoever denied it; withdraw takes a denial back, by the same person",
+    Problem.REVOKED: "have it signed with a key that is not revoked",
+    Problem.SELF_APPROVAL: "have somebody else approve: who asks may not",
+    Problem.QUORUM: "have more people approve: each with a key of their own",
+    Problem.USED: "have the new request approved: an approval is for one cycle",
+    Problem.WRONG_RUN: "have the request of this run approved",
+    Problem.WRONG_CYCLE: "have the request of this cycle approved",
 }
+
+_OF_APPROVALS: Final[Mapping[Problem, str]] = {
+    Problem.NOT_FOUND: "look at what is asked, and approve or deny it",
+    Problem.UNSIGNED: "have it signed: only signed approvals count here",
+    Problem.BAD_SIGNATURE: "find out who changed the approval after it was signed",
+    Problem.UNKNOWN_SIGNER: "have it approved by somebody whom allowed_signers and principals name",
+    Problem.EXPIRED: "have it approved anew: what was said has expired",
+}
+"""What else there is to do where the evidence is what people have said."""
+
+
+def remedy_of(record: EvidenceRecord, problem: Problem) -> str:
+    """Return what to do about the problem of some evidence."""
+    of_people = None if record.approval is None else _OF_APPROVALS.get(problem)
+    return of_people or REMEDIES[problem]
 
 
 def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:
@@ -48,6 +74,6 @@ def evidence_facts(record: EvidenceRecord, directory: str) -> Iterator[Fact]:
     if record.problem is not None:
         yield Fact(name=FactName.PROBLEM, value=record.problem.value)
     if record.log is not None:
-        yield Fact(name=FactName.LOG, value=f"{directory}/{record.log}")
+        yield Fact(name=FactName.LOG, value=copyable(f"{directory}/{record.log}"))
     if record.file is not None:
-        yield Fact(name=FactName.EVIDENCE, value=f"{directory}/{record.file}")
+        yield Fact(name=FactName.EVIDENCE, value=copyable(f"{directory}/{record.file}"))

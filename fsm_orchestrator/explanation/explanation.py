@@ -33,6 +33,9 @@ _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.COMMAND: FactForm.COMMAND,
     FactName.STDERR: FactForm.OUTPUT,
     FactName.STDOUT: FactForm.OUTPUT,
+    FactName.SAYS: FactForm.OUTPUT,
+    FactName.NOT_SHOWN: FactForm.PROSE,
+    FactName.RELEASES: FactForm.COMMAND,
 }
 
 

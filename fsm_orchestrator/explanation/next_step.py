@@ -22,6 +22,7 @@ from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -66,6 +67,8 @@ class Offer(NamedTuple):
         before: what to do first, or the command is refused.
         refusal: why a plainer resume would be refused, as the refusal says it; None when it would
             not be.
+        begins_anew: whether it is a new run.
+        is_answer: whether it is no run, but what somebody says to one.
     """
 
     words: tuple[str, ...] | None = None
@@ -73,6 +76,7 @@ class Offer(NamedTuple):
     before: tuple[str, ...] = ()
     refusal: str | None = None
     begins_anew: bool = False
+    is_answer: bool = False
     caution: str | None = None
 
 
@@ -110,12 +114,24 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.WAITING if (approve := _approving(view, shown)) is not None:
+            would = ("show what is asked, and ask you to confirm it",)
+            return Offer(approve, would, is_answer=True)
         case _ if view.saved is not None:
             return _resume(view, view.saved, shown, may_go_on)
         case _ if view.report.is_nothing_kept:
             return Offer(would=(BEGIN_AGAIN,))
         case _:
             return Offer()
+
+
+def _approving(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
+    """Return the command by which somebody approves; None where a resume is next."""
+    if all(one.request is None for one in view.report.waiting_for):
+        return None
+    from fsm_orchestrator.explanation.approvals import approval_words  # noqa: PLC0415 - rare
+
+    return approval_words(view, shown)
 
 
 def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
@@ -179,9 +195,13 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
     """Double the limit that each stage ran into."""
     for execution in view.report.failures:
         record = checkpoint.stages.get(execution.stage)
-        if record is None or execution.ending not in _RAISED:
+        exceeded = execution.limit_exceeded
+        raised = _RAISED.get(execution.ending) if execution.ending is not None else None
+        if exceeded is not None:
+            raised = (exceeded.limit.value, BOUNDS[exceeded.limit.value].most)
+        if record is None or raised is None:
             continue
-        field, most = _RAISED[execution.ending]
+        field, most = raised
         limit = getattr(
             limits_in_force(checkpoint, execution.stage, settings_of(execution.stage, record, {})),
             field,

@@ -45,8 +45,16 @@ _START_REMEDIES: Final = {
     SpawnFailure.BAD_INTERPRETER: (
         "install the interpreter that is named above, or correct the first line of the script"
     ),
+    SpawnFailure.NOT_CONFINED: (
+        "correct what the stage is confined to, or run it on a kernel that can hold it; with"
+        " `require = false` it runs with what can be held"
+    ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
+LIMITS: Final = frozenset(
+    {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
+)
+"""The endings of stages that broke a limit."""
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
 
 
@@ -65,7 +73,7 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             return (f"let it go on, by fg in its terminal or {command}, or stop it",)
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
-        case Standing.BLOCKED:
+        case Standing.BLOCKED | Standing.WAITING:
             return tuple(dict.fromkeys(_gate_remedies(view)))
         case Standing.FAILED | Standing.TIMEOUT:
             return tuple(dict.fromkeys(_failure_remedies(view)))
@@ -97,7 +105,13 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "anyone who may signal its orchestrator can let it go on, or stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
-        case Standing.BLOCKED:
+        case Standing.BLOCKED | Standing.WAITING:
+            if any(one.request is not None for one in view.report.waiting_for):
+                from fsm_orchestrator.explanation.approvals import who_approves  # noqa: PLC0415 - rare
+
+                people = who_approves(view)
+                if people is not None:
+                    return people
             gates = [one.decision.gate for one in blocking_gates(view)]
             named = listed(first_of(gates, GATES_NAMED_MAX))
             return f"the people who answer for {named}: the signal is theirs to give"
@@ -118,9 +132,16 @@ def _gate_remedies(view: InspectedRun) -> Iterator[str]:
         if decision.evidence is not None and decision.evidence.is_early_signal:
             yield "look at what the stages have left, and give the signal again if it is good"
         elif decision.evidence is not None and decision.evidence.problem is not None:
-            from fsm_orchestrator.explanation.evidence_remedies import REMEDIES  # noqa: PLC0415 - rare
+            if decision.evidence.approval is not None:
+                from fsm_orchestrator.explanation.approvals import answered_remedy  # noqa: PLC0415 - rare
 
-            yield REMEDIES[decision.evidence.problem]
+                answered = answered_remedy(view, decision.gate)
+                if answered is not None:
+                    yield answered
+                    continue
+            from fsm_orchestrator.explanation.evidence_remedies import remedy_of  # noqa: PLC0415 - rare
+
+            yield remedy_of(decision.evidence, decision.evidence.problem)
         elif not decision.passed:
             yield GIVE_SIGNALS
 
@@ -132,7 +153,7 @@ def _who_failed(view: InspectedRun) -> str:
     first = found[0]
     if first.attempt == 0:
         return "the administrator of the machine and the output directory"
-    if first.ending in {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT}:
+    if first.ending in LIMITS:
         return f"the person who sets the limits of stage {first.stage} or maintains its program"
     return f"the maintainer of the program or the settings of stage {first.stage}"
 
@@ -169,6 +190,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             )
         case Ending.OUTPUT_LIMIT:
             return "make it print less, or raise its output limit"
+        case Ending.LIMIT_EXCEEDED:
+            return "make it use less, or raise its limit"
         case Ending.LEAKED:
             return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED:

@@ -7,13 +7,16 @@ from typing import Final
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.model.gate_rules import GateRule
 
-CLEAR_NO: Final = frozenset({EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE})
+CLEAR_NO: Final = frozenset(
+    {EvidenceProblem.CHECK_FAILED, EvidenceProblem.EXIT_CODE, EvidenceProblem.DENIED}
+)
 """The problems by which a source has said no, rather than nothing that counts."""
 NOT_THERE_YET: Final = frozenset(
     {
         EvidenceProblem.NOT_FOUND,
         EvidenceProblem.CHECK_MISSING,
         EvidenceProblem.CHECK_PENDING,
+        EvidenceProblem.QUORUM,
     }
 )
 """The problems that time may end: what `wait` waits for. Everything else is final."""

@@ -13,6 +13,8 @@ from fsm_orchestrator.vocabulary import GateSource
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import EvidenceRecord
 
+_NOT_GIVEN: Final = frozenset({"missing", "unknown", "pending"})
+"""The values by which a typed signal says that there is none yet."""
 NO_EVIDENCE: Final[Mapping[str, "EvidenceRecord"]] = MappingProxyType({})
 
 
@@ -131,6 +133,20 @@ def _decide(rule: GateRule, signal: GateSignal, evidence: "EvidenceRecord | None
         given=signal.given,
         evidence=evidence,
     )
+
+
+def is_awaited(decision: GateDecision) -> bool:
+    """Say whether a gate was not passed, and yet not refused outright: somebody can still give it.
+
+    That is a gate that is missing, unknown or pending.
+    """
+    if decision.passed:
+        return False
+    if decision.source is GateSource.EVIDENCE and decision.evidence is not None:
+        from fsm_orchestrator.gates.evidence_status import CLEAR_NO  # noqa: PLC0415 - most runs have none
+
+        return decision.evidence.problem not in CLEAR_NO
+    return decision.source is GateSource.DEFAULT or decision.status in _NOT_GIVEN
 
 
 def have_passed(decisions: Iterable[GateDecision], gates: Iterable[str]) -> bool:

@@ -31,6 +31,7 @@ from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Outcome, Standing, Whereabouts
 
 ORCHESTRATOR_DIED: Final = "its orchestrator died without recording an outcome"
@@ -127,7 +128,7 @@ def standing_of(report: Report, directory: Path, holder: Holder | None) -> Stand
         case Outcome.DONE:
             return Standing.DONE if report.closure_ready else Standing.NOT_CLOSABLE
         case Outcome.BLOCKED:
-            return Standing.BLOCKED
+            return Standing.WAITING if report.is_waiting else Standing.BLOCKED
         case Outcome.FAILED:
             return Standing.FAILED
         case Outcome.TIMEOUT:
@@ -183,7 +184,9 @@ def output_directory_of(typed: str) -> Path:
 
     what = "is not a directory" if os.path.lexists(output) else "does not exist"
     hint = suggestion(output.name, runs_beside(output))
-    raise UsageError(f"{output} {what}{hint}", remedy="name the output directory of a run")
+    raise UsageError(
+        f"{copyable(output)} {what}{hint}", remedy="name the output directory of a run"
+    )
 
 
 def run_directory(output: Path, run_id: str | None) -> Path:
@@ -202,7 +205,7 @@ def run_directory(output: Path, run_id: str | None) -> Path:
 
         others = f"archived are {', '.join(known)}" if known else "nothing is archived there"
         raise UsageError(
-            f"there is no run {run_id!r} in {output}{suggestion(run_id, ids)}",
+            f"there is no run {run_id!r} in {copyable(output)}{suggestion(run_id, ids)}",
             remedy=others if latest is None else f"the run there is {latest}; {others}",
         )
     return output / ARCHIVE_DIRECTORY / run_id
@@ -252,7 +255,7 @@ def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
     try:
         lost = lost_events(path, checkpoint.events)
     except OSError as error:
-        return f"cannot read {path}: {files.reason(error)}"
+        return f"cannot read {copyable(path)}: {files.reason(error)}"
     return None if lost is None else lost.sentence
 
 
@@ -286,7 +289,7 @@ def _report(
         if not found.contradicted:
             return found.report, None
         return found.report, (
-            f"{directory / REPORT_FILE} is not what {CHECKPOINT_FILE} beside it says, in"
+            f"{copyable(directory / REPORT_FILE)} is not what {CHECKPOINT_FILE} beside it says, in"
             f" {', '.join(found.contradicted)}: the checkpoint is believed"
         )
     except ReportError as error:

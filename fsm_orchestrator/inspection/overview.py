@@ -26,6 +26,7 @@ from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import LatestLog, latest_logs
 from fsm_orchestrator.stages.output_tail import last_line
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Outcome, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
@@ -152,7 +153,7 @@ def run_directories(directory: Path) -> Iterator[Path]:
         with os.scandir(directory) as entries:
             names = sorted(one.name for one in entries if _may_be_directory(one))
     except OSError as error:
-        raise ReportError(f"cannot read {directory}: {files.reason(error)}") from error
+        raise ReportError(f"cannot read {copyable(directory)}: {files.reason(error)}") from error
     return filter(is_run_directory, (directory / name for name in names))
 
 

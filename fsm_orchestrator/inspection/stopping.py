@@ -20,6 +20,7 @@ from fsm_orchestrator.inspection.holder import has_locked, lockers
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import is_pending
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import HeldBy
 
 LOOK_SECONDS: Final = 0.1
@@ -67,12 +68,13 @@ def _known_holder(output: Path, deadline: float) -> Holder | None:
         raise _unnamed(output)
     if holder is not None and holder.host != socket.gethostname():
         raise CommandError(
-            f"cannot stop {output}: it is held by {holder}",
+            f"cannot stop {copyable(output)}: it is held by {holder}",
             remedy="run `stop` on the machine where the run works, or signal it there",
         )
     if holder is not None and holder.held_by is not HeldBy.COMMAND:
         raise CommandError(
-            f"cannot stop {output}: process {holder.pid} runs it as a library, and a signal would"
+            f"cannot stop {copyable(output)}: process {holder.pid} runs it as a library, and a"
+            " signal would"
             " end that program with all that it does",
             remedy="end the run in that program: call `deliver` of the `interrupts` it gave",
         )
@@ -85,7 +87,8 @@ def _unnamed(output: Path) -> CommandError:
     who = f": it is process {pids[0]}, says the kernel" if pids else ""
     remedy = f"if that is the orchestrator: kill -TERM {pids[0]}" if pids else "stop it by hand"
     return CommandError(
-        f"cannot stop {output}: its lock file does not say who holds it{who}", remedy=remedy
+        f"cannot stop {copyable(output)}: its lock file does not say who holds it{who}",
+        remedy=remedy,
     )
 
 
@@ -105,7 +108,8 @@ def _descriptor_of(output: Path, holder: Holder) -> int | None:
     if holder_of(output) is None:
         return None
     raise CommandError(
-        f"cannot stop {output}: process {holder.pid}, which its lock file names, is not the one"
+        f"cannot stop {copyable(output)}: process {holder.pid}, which its lock file names, is"
+        " not the one"
         " that has locked it",
         remedy="it may be in a container: run `stop` there, or stop the orchestrator by hand",
     )
@@ -148,7 +152,7 @@ def _wait(output: Path, holder: Holder, descriptor: int, deadline: float) -> Non
         _signal(descriptor, holder, signal.SIGCONT)
         if time.monotonic() >= deadline:
             raise CommandError(
-                f"the run in {output} has not ended yet: held by {holder}",
+                f"the run in {copyable(output)} has not ended yet: held by {holder}",
                 remedy="wait for it, or use `stop --now`, which gives its stage no time to end",
             )
         watched = [descriptor] if descriptor >= 0 else []

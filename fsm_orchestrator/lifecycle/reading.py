@@ -26,6 +26,7 @@ from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.accepting import plainly
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
 from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, NotATableError
 
@@ -124,7 +125,7 @@ def _file_text(path: Path) -> tuple[bytes, str]:
 
         found = toml_files_beside(path) if isinstance(error, FileNotFoundError) else ()
         hint = suggestion(path.name, found, likeness=FILE_LIKENESS)
-        said = f"{path}: {files.reason(error)}{hint}"
+        said = f"{copyable(path)}: {files.reason(error)}{hint}"
         raise LifecycleError(said, remedy=_remedy()) from error
     return text, str(path)
 
@@ -236,7 +237,7 @@ def _refusal(source: str, problems: Iterable[str]) -> LifecycleError:
     if len(listed) > _LISTED_MAX:
         listed[_LISTED_MAX:] = [f"there are more problems; only the first {_LISTED_MAX} are listed"]
     return LifecycleError(
-        "\n".join(f"{source}: {problem}" for problem in listed),
+        "\n".join(f"{copyable(source)}: {problem}" for problem in listed),
         remedy="correct the file, or choose another lifecycle",
     )
 

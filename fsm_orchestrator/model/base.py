@@ -1,5 +1,6 @@
 """Field types that several models share, and the base class of all of them."""
 
+import os
 from typing import Annotated, Any, Literal
 
 from fsm_orchestrator.constants import RUN_ID_PATTERN, STATE_NAME_PATTERN
@@ -20,6 +21,11 @@ def _refuse_bool(value: Any) -> Any:
     return value
 
 
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value),
+    StringConstraints(pattern=r"^[^\x00]+$"),
+]
 Timestamp = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)
 ]
@@ -33,6 +39,8 @@ SchemaVersion = Annotated[Literal[1], BeforeValidator(_refuse_bool)]
 Many = FailFast()
 """For long lists: validation stops at the first wrong entry. All errors of a list made to be wrong
 would take a hundred thousand times the file's size."""
+Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$", max_length=500)]
+"""Somebody, as a file of allowed signers names them: no pattern."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 GitCommit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 

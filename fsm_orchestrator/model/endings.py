@@ -16,7 +16,7 @@ from typing import NamedTuple, assert_never
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
-from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, StageLimit, StageStatus, Trigger
 
 
 class PostmortemGap(StrEnum):
@@ -51,6 +51,7 @@ class SpawnFailure(StrEnum):
     MISSING_LOADER = "missing loader"
     BAD_FORMAT = "bad format"
     BAD_DIRECTORY = "bad working directory"
+    NOT_CONFINED = "cannot be confined"
     REFUSED_BY_SYSTEM = "refused by the system"
 
 
@@ -96,6 +97,20 @@ class OutputExceeded(NamedTuple):
     limit_bytes: int
 
 
+class LimitExceeded(NamedTuple):
+    """The process, or all of a stage together, used more of something than it may.
+
+    Attributes:
+        limit: the limit.
+        allowed: how much is allowed.
+        used: how much was used, as far as that is known.
+    """
+
+    limit: StageLimit
+    allowed: int
+    used: int
+
+
 class NotSpawned(NamedTuple):
     """No process was started. `detail` names the path and the cause."""
 
@@ -122,7 +137,15 @@ class Lost(NamedTuple):
 
 
 ProcessEnd = (
-    Exited | Signaled | TimedOut | WentQuiet | OutputExceeded | NotSpawned | Interrupted | Lost
+    Exited
+    | Signaled
+    | TimedOut
+    | WentQuiet
+    | OutputExceeded
+    | LimitExceeded
+    | NotSpawned
+    | Interrupted
+    | Lost
 )
 
 
@@ -184,6 +207,8 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.WENT_QUIET, StageStatus.TIMEOUT
         case OutputExceeded():
             return Ending.OUTPUT_LIMIT, StageStatus.FAILED
+        case LimitExceeded():
+            return Ending.LIMIT_EXCEEDED, StageStatus.FAILED
         case NotSpawned():
             return Ending.NOT_SPAWNED, StageStatus.SPAWN_FAILED
         case Interrupted():
@@ -232,6 +257,8 @@ def problem_of(result: StageResult) -> Problem | None:
             details = (_how(result),)
         case OutputExceeded(limit_bytes=limit_bytes):
             cause = f"printed more than {exact_size(limit_bytes)}, its output limit, and was ended"
+        case LimitExceeded():
+            cause = _exceeded(result)
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(signum=signum, by_then=by_then):
@@ -249,6 +276,30 @@ def problem_of(result: StageResult) -> Problem | None:
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
+
+
+def _exceeded(result: LimitExceeded) -> str:
+    allowed = result.allowed
+    match result.limit:
+        case StageLimit.MEMORY:
+            return (
+                f"its processes had {exact_size(result.used)} of memory together, more than its"
+                f" limit of {exact_size(allowed)}, and were ended"
+            )
+        case StageLimit.PROCESSES:
+            return (
+                f"it had {counted(result.used, 'process')} at once, more than its limit of"
+                f" {allowed}, and was ended"
+            )
+        case StageLimit.PROCESSOR:
+            return (
+                f"its processes used {counted(result.used, 'second')} of processor time together,"
+                f" more than its limit of {allowed}, and were ended"
+            )
+        case StageLimit.FILE:
+            return f"it wrote a file beyond its limit of {exact_size(allowed)}, and was killed"
+        case _:
+            assert_never(result.limit)
 
 
 def _how(stopped: TimedOut | WentQuiet) -> str:

@@ -1,13 +1,19 @@
 """What a gate's evidence says, and what it is about. Loaded by runs that have a source."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from fsm_orchestrator.model.base import Count, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.base import Count, Many, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import printable_name
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.approval import ApprovalState
+else:
+    ApprovalState = lazily("fsm_orchestrator.model.approval", "ApprovalState")
 
 _SHOWN_MAX: Final = 12
 """The characters of a digest that are shown to people."""
@@ -21,7 +27,10 @@ class SourceKind(StrEnum):
     COMMAND = "command"
     STATEMENT = "statement"
     JUNIT = "junit"
+    APPROVAL = "approval"
     GITHUB = "github"
+    REGO = "rego"
+    CEDAR = "cedar"
 
 
 _ORIGINS: Final[Mapping[SourceKind, str]] = {
@@ -29,7 +38,10 @@ _ORIGINS: Final[Mapping[SourceKind, str]] = {
     SourceKind.COMMAND: "by command",
     SourceKind.STATEMENT: "by statement",
     SourceKind.JUNIT: "by JUnit report",
+    SourceKind.APPROVAL: "by approval",
     SourceKind.GITHUB: "by GitHub",
+    SourceKind.REGO: "by Rego policy",
+    SourceKind.CEDAR: "by Cedar policy",
 }
 
 
@@ -59,6 +71,16 @@ class EvidenceProblem(StrEnum):
     CHECK_PENDING = "check_pending"
     CHECK_FAILED = "check_failed"
     ENGINE_ERROR = "engine_error"
+    UNDEFINED = "undefined"
+    VACUOUS = "vacuous"
+    STALE = "stale"
+    DENIED = "denied"
+    REVOKED = "revoked"
+    SELF_APPROVAL = "self_approval"
+    QUORUM = "quorum"
+    USED = "used"
+    WRONG_RUN = "wrong_run"
+    WRONG_CYCLE = "wrong_cycle"
 
 
 class SubjectEntry(StrictModel):
@@ -104,7 +126,9 @@ class Subject(StrictModel):
     """What a run is about, as it was when the run began."""
 
     given: SubjectPlaces = Field(description="Where it is looked at, by absolute paths.")
-    entries: tuple[SubjectEntry, ...] = Field(description="What was there, as digests.")
+    entries: Annotated[tuple[SubjectEntry, ...], Many] = Field(
+        description="What was there, as digests."
+    )
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -132,7 +156,7 @@ class EvidenceRecord(StrictModel):
     statement_sha256: Sha256 | None = Field(
         description="SHA-256 of the evidence as it was kept, in hexadecimal; null without any."
     )
-    subject: tuple[SubjectEntry, ...] = Field(
+    subject: Annotated[tuple[SubjectEntry, ...], Many] = Field(
         description="What the evidence itself names as what it is about; empty where it is unbound."
     )
     issuer: str | None = Field(
@@ -155,6 +179,22 @@ class EvidenceRecord(StrictModel):
     file: str | None = Field(
         description="The evidence, byte for byte, a file in the output directory; or null."
     )
+    approval: ApprovalState | None = Field(
+        description="What is asked of people, and what they have said; null for other sources."
+    )
+
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Return it as it may be recorded: no secret in what somebody else wrote."""
+        return self.model_copy(
+            update={
+                "detail": mask(self.detail),
+                "issuer": None if self.issuer is None else mask(self.issuer),
+                "signer": None if self.signer is None else mask(self.signer),
+                "subject": tuple(
+                    one.model_copy(update={"name": mask(one.name)}) for one in self.subject
+                ),
+            }
+        )
 
     @property
     def is_early_signal(self) -> bool:
@@ -172,6 +212,7 @@ class EvidenceRecord(StrictModel):
         found = {
             "unbound": self.source is not SourceKind.FLAG and not self.subject,
             "unsigned": self.source is SourceKind.STATEMENT and self.signer is None,
+            **dict.fromkeys(() if self.approval is None else self.approval.notes, True),
             f"as old as its file: {self.issued_at}": self.is_issued_by_file,
         }
         return tuple(note for note, holds in found.items() if holds)
@@ -198,4 +239,5 @@ def nothing_from(source: SourceKind) -> EvidenceRecord:
         checks=None,
         log=None,
         file=None,
+        approval=None,
     )

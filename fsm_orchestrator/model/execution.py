@@ -8,7 +8,7 @@ would be compiled from its text, at every start.
 """
 
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -21,8 +21,15 @@ from fsm_orchestrator.model.base import (
 )
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
+from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
+else:
+    ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
+    Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
 
 class Artifact(StrictModel):
@@ -131,6 +138,12 @@ class StageExecution(StrictModel):
     )
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
+    )
+    limit_exceeded: ExceededLimit | None = Field(
+        description="The limit of what it may use that it went beyond; null when it did not."
+    )
+    confinement: Confinement | None = Field(
+        description="What it was confined to; null for nothing."
     )
     started_at: Timestamp = Field(
         description="When the attempt began or the stage was skipped, in UTC."

@@ -15,6 +15,7 @@ from fsm_orchestrator.model.stage_options import (
     OPTION_OF_KEY,
     Bounds,
 )
+from fsm_orchestrator.vocabulary import StageLimit
 
 
 def number(bounds: Bounds) -> Any:
@@ -40,6 +41,15 @@ class GivenLimits(NamedTuple):
     idle_timeout_ms: int | None = None
     slow_after_ms: int | None = None
     output_limit_bytes: int | None = None
+    memory_bytes_max: int | None = None
+    processes_max: int | None = None
+    cpu_seconds_max: int | None = None
+    file_bytes_max: int | None = None
+
+    @property
+    def has_of_usage(self) -> bool:
+        """Whether there is one of what a stage may use, which takes a keeper to hold."""
+        return any(getattr(self, one.value) is not None for one in StageLimit)
 
     def over(self, lower: "GivenLimits") -> "GivenLimits":
         """Return these limits, and where they do not say, those of `lower`."""
@@ -70,6 +80,12 @@ class LimitFields(BaseModel):
     idle_timeout_ms: Milliseconds | None = unset("idle_timeout_ms")
     slow_after_ms: Milliseconds | None = unset("slow_after_ms")
     output_limit_bytes: Bytes | None = unset("output_limit_bytes")
+    memory_bytes_max: Bytes | None = unset("memory_bytes_max")
+    processes_max: Annotated[int, number(BOUNDS["processes_max"])] | None = unset("processes_max")
+    cpu_seconds_max: Annotated[int, number(BOUNDS["cpu_seconds_max"])] | None = unset(
+        "cpu_seconds_max"
+    )
+    file_bytes_max: Bytes | None = unset("file_bytes_max")
 
     @property
     def limits(self) -> GivenLimits:

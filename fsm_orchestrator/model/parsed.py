@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -78,9 +79,12 @@ def _made(cls: Any) -> Any:
             namespace[name] = _given(declaration)
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
-    return types.new_class(
-        cls.__name__, (pydantic.BaseModel,), exec_body=lambda body: body.update(namespace)
-    )
+    with warnings.catch_warnings():
+        # A field may be called as an old method of pydantic's is: nobody calls that.
+        warnings.filterwarnings("ignore", "Field name .* shadows an attribute", UserWarning)
+        return types.new_class(
+            cls.__name__, (pydantic.BaseModel,), exec_body=lambda body: body.update(namespace)
+        )
 
 
 def _given(declaration: Declaration) -> Any:

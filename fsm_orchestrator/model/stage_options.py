@@ -16,10 +16,12 @@ from fsm_orchestrator.constants import (
     DEFAULT_BACKOFF_MS,
     DEFAULT_BACKOFF_MS_MAX,
     MILLISECONDS_MAX,
+    PROCESSES_MAX,
+    SECONDS_MAX,
 )
 from fsm_orchestrator.text.hidden import quoted
 from fsm_orchestrator.text.units import Measure, exact_span, is_bare, measured
-from fsm_orchestrator.vocabulary import Backoff
+from fsm_orchestrator.vocabulary import Backoff, SignalReach
 
 
 class Bounds(NamedTuple):
@@ -66,6 +68,7 @@ class Kind(StrEnum):
     FILE = "PATH"
     DIRECTORY = "DIR"
     PAIR = "KEY=VALUE"
+    PORT = "PORT"
     NAME = "KEY"
 
     @property
@@ -73,6 +76,16 @@ class Kind(StrEnum):
         """What stands for the value in the help."""
         return self.value
 
+
+ALL_PORTS: Final = "any"
+NO_PORTS: Final = "none"
+PORT_WORDS: Final = (ALL_PORTS, NO_PORTS)
+"""The words that a list of ports may be instead."""
+
+INHERIT_ALL: Final = "all"
+INHERIT_MINIMAL: Final = "minimal"
+INHERITED_WORDS: Final = (INHERIT_ALL, INHERIT_MINIMAL)
+"""The words that a list of inherited variables may be instead."""
 
 ValueKind: TypeAlias = Kind | Choices | Bounds
 
@@ -155,6 +168,16 @@ STAGE_OPTIONS: Final = (
         is_repeatable=True,
     ),
     StageOption(
+        "env_inherit",
+        Kind.TEXT,
+        help="What the stage inherits of your environment: `all` (the default), `minimal` (PATH,"
+        " HOME, LANG, TERM, TZ, USER and TMPDIR), or this variable. Repeatable.",
+        description="What the stage inherits of the operator's environment: `all`, `minimal` (PATH,"
+        " HOME, LANG, TERM, TZ, USER and TMPDIR), or the variables that are named; all unless"
+        " given.",
+        is_repeatable=True,
+    ),
+    StageOption(
         "secrets",
         Kind.NAME,
         named="secret",
@@ -222,6 +245,40 @@ STAGE_OPTIONS: Final = (
         description="How much the stage may print, stdout and stderr together, in bytes.",
     ),
     StageOption(
+        "memory_bytes_max",
+        Bounds(1, BYTES_MAX, "a whole number of bytes", "SIZE", Measure.BYTES),
+        named="memory-bytes-max",
+        measured="memory_max",
+        help="How much memory of their own all processes of the stage may have together, sampled"
+        " (default: no limit).",
+        description="How much resident memory of their own all processes of the stage may have"
+        " together, in bytes, as sampled while it runs; no limit unless given.",
+    ),
+    StageOption(
+        "processes_max",
+        Bounds(1, PROCESSES_MAX, "a whole number of processes"),
+        help="How many processes the stage may have at once, sampled (default: no limit).",
+        description="How many processes the stage may have at once, as sampled while it runs; no"
+        " limit unless given.",
+    ),
+    StageOption(
+        "cpu_seconds_max",
+        Bounds(1, SECONDS_MAX, "a whole number of seconds", "SECONDS"),
+        help="How much processor time all processes of the stage may use together, sampled"
+        " (default: no limit).",
+        description="How much processor time all processes of the stage may use together, in"
+        " seconds, as sampled while it runs; no limit unless given.",
+    ),
+    StageOption(
+        "file_bytes_max",
+        Bounds(1, BYTES_MAX, "a whole number of bytes", "SIZE", Measure.BYTES),
+        named="file-bytes-max",
+        measured="file_max",
+        help="How large a file may be that the stage writes: RLIMIT_FSIZE (default: no limit).",
+        description="How large a file may be that the stage writes, in bytes, by RLIMIT_FSIZE; no"
+        " limit unless given.",
+    ),
+    StageOption(
         "max_attempts",
         Bounds(1, ATTEMPTS_MAX, "a whole number"),
         help="Number of attempts, including the first (default 1: no retry).",
@@ -272,6 +329,66 @@ STAGE_OPTIONS: Final = (
         table="retry",
     ),
     StageOption(
+        "write",
+        Kind.FILE,
+        named="writable",
+        help="Confine the stage: it may write to this file or directory, to where its expected"
+        " artifacts are, and to a temporary directory of its own, and nowhere else. Repeatable.",
+        description="The files and directories that the stage may write to, beside the directories"
+        " of its expected artifacts and a temporary directory of its own.",
+        table="confine",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "read",
+        Kind.FILE,
+        named="readable",
+        help="Confine the stage: it may read and execute this file or directory, what the system"
+        " needs, and what it may write, and nothing else. Repeatable.",
+        description="The files and directories that the stage may read and execute, beside those of"
+        " the system and those that it may write to; everything unless given.",
+        table="confine",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "connect",
+        Kind.PORT,
+        help="Confine the stage: it may connect to this TCP port and use no other network; `none`"
+        " for none, `any` (the default) for all. Repeatable.",
+        description="The TCP ports that the stage may connect to, `none` or `any`; unless `any`, it"
+        " has no other sockets than TCP and Unix ones.",
+        table="confine",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "bind",
+        Kind.PORT,
+        help="Confine the stage: it may listen on this TCP port; `none` for none, `any` (the"
+        " default) for all. Repeatable.",
+        description="The TCP ports that the stage may listen on, `none` or `any`.",
+        table="confine",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "signals",
+        Choices(tuple(one.value for one in SignalReach)),
+        help="Confine the stage: the processes that it may signal, its own (the default of a"
+        " confined stage, where the kernel can hold that) or any.",
+        description="The processes that the stage may signal: its own, or any. Its own unless"
+        " given, as far as the kernel can hold that.",
+        table="confine",
+    ),
+    StageOption(
+        "require",
+        Kind.FLAG,
+        named="confine-require",
+        help="Do not start a confined stage where the kernel cannot hold what was asked for (the"
+        " default, unless a config file says otherwise).",
+        description="Whether the stage is not started where the kernel cannot hold what is asked"
+        " for here; true unless given.",
+        table="confine",
+    ),
+    StageOption(
         "cwd",
         Kind.DIRECTORY,
         help="Working directory (default: the directory in which the run was started).",
@@ -279,6 +396,10 @@ STAGE_OPTIONS: Final = (
     ),
 )
 
+TABLES: Final = tuple(dict.fromkeys(one.table for one in STAGE_OPTIONS if one.table))
+"""The tables below a stage's."""
+CONFINE_KEYS: Final = tuple(one.key for one in STAGE_OPTIONS if one.table == "confine")
+"""What a stage can be confined to."""
 OPTION_OF_KEY: Final = {one.key: one for one in STAGE_OPTIONS}
 """The rows by key; no two tables have a key of one name."""
 BOUNDS: Final = {one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)}

@@ -46,6 +46,8 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         args=(),
         env_keys=(),
         cwd="",
+        limit_exceeded=None,
+        confinement=None,
         started_at=at,
         **_UNMEASURED,
         signal=None,

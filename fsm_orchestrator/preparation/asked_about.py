@@ -12,6 +12,7 @@ from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.demands import with_demands
 from fsm_orchestrator.gates.judging import GateSignal, judge
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
 from fsm_orchestrator.gates.subject import resolved_at_start
 from fsm_orchestrator.lifecycle.model import State
@@ -49,6 +50,28 @@ def kept_subject(config: RunConfig, kept: Subject | None) -> Subject | None:
         f"the subject of the run is {was}, and what is given now is {_words(now)}",
         remedy="leave the subject out, or start a new run without --resume",
     )
+
+
+def sources_in_force(config: RunConfig, kept: Mapping[str, SourceModel]) -> dict[str, SourceModel]:
+    """Return the source of each gate: the one given now, else the kept one.
+
+    Raises:
+        UsageError: people are asked to approve, and nobody could say who has asked.
+    """
+    found = {**kept, **config.sources}
+    for gate, given in found.items():
+        if not isinstance(given, ApprovalSource):
+            continue
+        source = given if config.requester is None else given.asked_by(config.requester)
+        found[gate] = source
+        if source.approval.lacks_requester:
+            raise UsageError(
+                f"the gate {gate} asks people for approval, and who asks may not approve: who that"
+                " is was not said",
+                remedy="give --requester PRINCIPAL, as allowed_signers names whoever starts the"
+                f" run, or set `not = []` in [gate.{gate}.approval]",
+            )
+    return found
 
 
 def _words(subject: Subject) -> str:

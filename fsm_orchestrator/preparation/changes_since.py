@@ -38,6 +38,10 @@ def _differences(run: ResumableRun, stage: str, last: StageExecution) -> Iterato
     for change in text_differences(then, run.settings[stage], run.hider):
         yield _sentence(change, last.attempt)
     yield from _variables(last, kept, now)
+    if kept.env_inherit != now.env_inherit:
+        yield f"inherited environment: not what attempt {last.attempt} had"
+    if kept.confine != now.confine:
+        yield f"confinement: not what attempt {last.attempt} had"
 
 
 def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) -> StageSettings:

@@ -10,7 +10,14 @@ from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, Choices, Kind, StageOption
+from fsm_orchestrator.model.stage_options import (
+    INHERIT_ALL,
+    STAGE_OPTIONS,
+    Bounds,
+    Choices,
+    Kind,
+    StageOption,
+)
 from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
@@ -132,6 +139,11 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 shown = _shown(option, settings, preparation.masker)
                 is_set = _is_own(preparation, stage, option)
                 source = origin("stage", stage, *option.path) if is_set else _otherwise(option)
+            elif option.table == "confine" and settings.confine is not None:
+                value = getattr(settings.confine, option.key)
+                shown = value if not isinstance(value, tuple) else tuple(map(str, value))
+                is_set = value is not None
+                source = origin("stage", stage, *option.path) if is_set else DEFAULT
             else:
                 continue  # most stages have no retries, and nothing is said of them
             yield setting(("stage", stage, *option.path), shown, source, is_set=is_set)
@@ -165,11 +177,13 @@ def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Valu
     match option.kind:
         case Kind.PAIR | Kind.NAME:
             return tuple(value)
+        case Kind.TEXT if isinstance(value, str):
+            return value
         case Kind.TEXT:
             return masker.mask_all(value)
         case Kind.FILE | Kind.DIRECTORY:
             return masker.mask_all(value) if option.is_repeatable else masker.mask(value)
-        case Kind.FLAG | Choices() | Bounds():
+        case Kind.FLAG | Kind.PORT | Choices() | Bounds():
             return cast("Value", value)
         case _:
             assert_never(option.kind)
@@ -180,6 +194,8 @@ def _is_own(preparation: Preparation, stage: str, option: StageOption) -> bool:
     if option.key == "cwd":
         given = preparation.config.stages.get(stage)
         return preparation.config.resume or (given is not None and given.cwd is not None)
+    if option.key == "env_inherit":
+        return preparation.settings[stage].env_inherit != INHERIT_ALL
     return option.key == "bin" or bool(getattr(preparation.settings[stage], option.key))
 
 

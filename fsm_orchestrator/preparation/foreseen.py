@@ -64,6 +64,10 @@ def foreseen_failure(preparation: Preparation, stage: str) -> ForeseenFailure | 
             stderr=_NO_OUTPUT,
         )
     )
+    if end is None and settings.confine is not None:
+        from fsm_orchestrator.stages.confining import foreseen_refusal  # noqa: PLC0415 - only with a cage
+
+        end = foreseen_refusal(settings, settings.confine)
     return None if end is None else _failure(end, preparation, stage)
 
 

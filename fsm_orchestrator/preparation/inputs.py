@@ -17,7 +17,11 @@ from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.origins import InputFile, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
+from fsm_orchestrator.config.stage_settings import (
+    StageSettings,
+    declared_secrets,
+    given_settings,
+)
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
@@ -30,6 +34,7 @@ from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import secret_values, with_known_gates
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import NO_SECRETS, Masker
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Compared, InputKind
 
@@ -76,7 +81,7 @@ class InputChange(StrictModel):
     @property
     def sentence(self) -> str:
         """The change, what follows from it, and how to use the file, for a person."""
-        noun = f"{_NOUNS[self.kind]} {self.path}"
+        noun = f"{_NOUNS[self.kind]} {copyable(self.path)}"
         told = "; ".join(self.differences[:_SHOWN_MAX])
         if len(self.differences) > _SHOWN_MAX:
             told += f"; and {len(self.differences) - _SHOWN_MAX} more"
@@ -199,6 +204,10 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     said = set(keys_given(config.model_dump(mode="json", exclude_none=True)))
     keys = said | set(run.checkpoint.origins.keys_of(file))
     kept = run.kept.stages
+    if config.has_tables:
+        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
+
+        config = with_asked_texts(config, run.checkpoint.run_id, declared_secrets(kept))
     settings = given_settings(config, run.checkpoint.lifecycle, kept, run.checkpoint.run_id)
     masker = Masker((*run.kept.secrets.values(), *secret_values(settings).values()))
     differences = []
@@ -257,11 +266,12 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
     if settings is None:
         return {}
     retry = {f"retry.{key}": value for key, value in settings.retry}
+    confine = {f"confine.{key}": value for key, value in settings.confine or ()}
     own = {
         option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
         for option in STAGE_OPTIONS
     }
-    return {**own, **settings.limits._asdict(), **retry}
+    return {**own, **settings.limits._asdict(), **retry, **confine}
 
 
 def _shown(value: Any, masker: Masker = NO_SECRETS) -> str:

@@ -34,7 +34,8 @@ from fsm_orchestrator.record.closure import (
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
-from fsm_orchestrator.text.phrases import printable_name, with_details
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import (
     Compared,
     Ending,
@@ -181,7 +182,7 @@ def _kept_contents(preparation: Preparation) -> Iterator[str]:
     """Yield how artifacts differ that are kept; not of those that a stage with work will leave."""
     is_complete, masker = preparation.checkpoint.completion_of, preparation.masker
     to_come = {
-        masker.mask(printable_name(path))
+        masker.mask(copyable(path))
         for stage, settings in preparation.settings.items()
         if is_complete(stage) is None
         for path in settings.expected_artifacts
@@ -244,7 +245,7 @@ def refuse_unwritable(output: Path) -> None:
     is_read_only = os.statvfs(output).f_flag & os.ST_RDONLY
     error = errno.EROFS if is_read_only else errno.EACCES
     reason = files.reason(OSError(error, os.strerror(error)))
-    raise RecordingError(Operation.LOCK_ACQUIRE, str(output / LOCK_FILE), reason)
+    raise RecordingError(Operation.LOCK_ACQUIRE, copyable(output / LOCK_FILE), reason)
 
 
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:

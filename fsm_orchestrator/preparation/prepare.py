@@ -47,9 +47,11 @@ from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.record.checkpoint_reader import SavedRun
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
@@ -134,16 +136,29 @@ def prepare_run(
     declared = named_lifecycle(config)
     config = with_known_gates(config, declared)
     run_id = _run_id(config, clock)
+    if config.has_tables:
+        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
+
+        config = with_asked_texts(config, run_id, frozenset())
     settings = given_settings(config, declared, {}, run_id)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 
         refuse_lost_values(settings, tuple(settings))
+    if any(one.confine is not None for one in settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, settings)
     subject = None
     if config.subject is not None:
         from fsm_orchestrator.preparation.asked_about import subject_of  # noqa: PLC0415 - rare
 
         subject = subject_of(config)
+    sources: dict[str, SourceModel] = {}
+    if config.sources:
+        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
+
+        sources = sources_in_force(config, {})
     values = secret_values(settings)
     masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
@@ -171,7 +186,7 @@ def prepare_run(
             sources=config.gate_sources,
             now=signal_given(config, clock, 1, masker),
         ),
-        sources=dict(config.sources),
+        sources=sources,
         subject=subject,
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
@@ -207,19 +222,21 @@ def _check_output_directory(output: Path) -> None:
     except OSError as error:
         if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
             raise UsageError(
-                f"the output directory {output} cannot be made: {files.reason(error)}",
+                f"the output directory {copyable(output)} cannot be made: {files.reason(error)}",
                 remedy="name a path where a directory can be made",
             ) from error
     if not (os.path.islink(output) or os.path.exists(output)):
         above = next(parent for parent in output.parents if os.path.exists(parent))
         if not os.path.isdir(above):
             raise UsageError(
-                f"the output directory {output} cannot be made: {above} is a file",
+                f"the output directory {copyable(output)} cannot be made: {copyable(above)} is a"
+                " file",
                 remedy="name a path where a directory can be made",
             )
         if not os.access(above, os.W_OK | os.X_OK):
             raise UsageError(
-                f"the output directory {output} cannot be made: {above} may not be written to",
+                f"the output directory {copyable(output)} cannot be made: {copyable(above)} may"
+                " not be written to",
                 remedy="name a directory that you may write to",
             )
         return
@@ -227,7 +244,7 @@ def _check_output_directory(output: Path) -> None:
         return  # another run has made it meanwhile
     what = "a file" if os.path.exists(output) else "a link to nothing"
     raise UsageError(
-        f"the output directory {output} is {what}",
+        f"the output directory {copyable(output)} is {what}",
         remedy="name a directory, or a path where one can be made",
     )
 
@@ -251,7 +268,7 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
     taken = archive.archived_run_ids(output) | {archive.earlier_run_id(output)}
     if config.run_id in taken:
         raise UsageError(
-            f"the run id {config.run_id!r} is taken: an earlier run in {output} has it",
+            f"the run id {config.run_id!r} is taken: an earlier run in {copyable(output)} has it",
             remedy="give another --run-id, or none",
         )
     return config.run_id

@@ -46,6 +46,7 @@ from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
     Trigger,
@@ -84,6 +85,10 @@ def _prepared(
     run = resumable_run(config, saved, may_go_on)
     if run.masker.knows_any:
         _refuse_shown_secrets(run)
+    if any(one.confine is not None for one in run.settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, run.settings)
     where = whereabouts(run.checkpoint.home, config.output_path)
     if run.checkpoint.is_done:
         if not may_lack_values:
@@ -162,13 +167,15 @@ def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
         verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
     except JudgingCutShortError as error:
         raise UsageError(
-            f"the run is done, and its directory came here from {home.directory}; whether its"
+            f"the run is done, and its directory came here from {copyable(home.directory)};"
+            " whether its"
             " artifacts did, was not judged to the end, for that was to end",
             remedy="resume again; nothing was written",
         ) from error
     if not verdict.is_intact:
         raise UsageError(
-            f"the run is done, and its directory came here from {home.directory}, but not all of"
+            f"the run is done, and its directory came here from {copyable(home.directory)}, but"
+            " not all of"
             f" its artifacts did: {run.masker.mask(verdict.summary())}",
             remedy="put them there, or the directory back where it was; nothing was written",
         )
@@ -181,7 +188,10 @@ def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
     if other is None:
         return ()
     path = output / REPORT_FILE
-    said = f"{path} is of another run, {other}: this resume is of {run_id}, and archives it first"
+    said = (
+        f"{copyable(path)} is of another run, {other}: this resume is of {run_id}, and"
+        " archives it first"
+    )
     return (said,)
 
 
@@ -251,7 +261,11 @@ def _prepare_continuation(
     run: ResumableRun, decision: Decision, warnings: tuple[str, ...], where: Whereabouts
 ) -> Preparation:
     config, found = run.config, run.checkpoint
-    subject = _kept_subject(run)
+    subject, sources = _kept_subject(run), found.sources
+    if sources or config.sources:
+        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
+
+        sources = sources_in_force(config, sources)
     clock = clock_of(config)
     settled = found.attempt_unseen()
     number = found.invocation.last_number + 1
@@ -289,7 +303,7 @@ def _prepare_continuation(
             "private_ref": kept_ref or new_ref,
             "secret_keys": _with(found.secret_keys, secret_keys(run.records)),
             "gate_signals": signals,
-            "sources": {**found.sources, **config.sources},
+            "sources": sources,
             "subject": subject,
             "origins": origins,
             **{key: value for key, value in given.items() if value is not None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ def refuse_shown_secrets(
         *_of_request(config, origins),
         *_of_lifecycle(lifecycle),
         *_of_variables(settings),
+        *_of_cages(settings),
     ):
         if masker.hides(name.text):
             key = next(
@@ -64,6 +66,8 @@ def _of_request(config: RunConfig, origins: Origins) -> Iterator[_Name]:
         str(config.output_path),
         "name another output directory; where a run is in it already, move it there first",
     )
+    # The lock file names it, and `stop` decides by that: it cannot be masked.
+    yield _Name("the name of this machine", os.uname().nodename, _ANOTHER_VALUE)
     for file in origins.files:
         noun = _FILES[file.kind]
         yield _Name(f"the path of the {noun}", file.path, f"give the {noun} another path")
@@ -76,6 +80,19 @@ def _of_lifecycle(lifecycle: Lifecycle) -> Iterator[_Name]:
         yield _Name("a state of the lifecycle", state, _ANOTHER_VALUE)
     for edge in lifecycle.edges:
         yield _Name("a reason (`why`) in the lifecycle", edge.why, _ANOTHER_VALUE)
+
+
+def _of_cages(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
+    for stage, one in settings.items():
+        for path in (
+            ()
+            if one.confine is None
+            else (
+                *(one.confine.write or ()),
+                *(one.confine.read or ()),
+            )
+        ):
+            yield _Name(f"a path that stage {stage!r} is confined to", path, _ANOTHER_VALUE)
 
 
 def _of_variables(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:

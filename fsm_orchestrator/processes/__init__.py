@@ -1,6 +1,7 @@
 """One process and everything that came of it: started, contained, watched, ended, inspected.
 
 Face: `runner`, `command`, `adoption`, `interrupts`, `keeper_pool`, `leftovers`, `pidfds`,
-`observing`, `polling`, `table`, `snapshots`, `survivors`, `postmortem`, `output_watch`.
+`observing`, `polling`, `table`, `undumpable`, `snapshots`, `survivors`, `postmortem`,
+`output_watch`.
 May import: `secrets`, `model`, `disk`, the clock and below.
 """

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
+from fsm_orchestrator.text.hidden import copyable
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageOrder
 
 TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable's name
 
@@ -15,7 +19,7 @@ TOKEN_VARIABLE: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - a variable'
 class Command(NamedTuple):
     """A command to start: `command` is a path, or a bare name to look up on `search_path`.
 
-    `stdout` and `stderr` are the descriptors that it writes to.
+    `stdout` and `stderr` are the descriptors that it writes to; `cage` is what it is kept from.
     """
 
     command: str
@@ -25,6 +29,7 @@ class Command(NamedTuple):
     search_path: str | None
     stdout: int
     stderr: int
+    cage: CageOrder | None = None
 
 
 def look_up(command: Command) -> str | NotSpawned:
@@ -38,13 +43,13 @@ def look_up(command: Command) -> str | NotSpawned:
             return NotSpawned(SpawnFailure.NOT_FOUND, f"no executable {program!r} on PATH")
         program = os.path.abspath(found)
     elif os.path.isdir(program):
-        return NotSpawned(SpawnFailure.IS_DIRECTORY, program)
+        return NotSpawned(SpawnFailure.IS_DIRECTORY, copyable(program))
     elif not os.path.exists(program):
-        return NotSpawned(SpawnFailure.NOT_FOUND, f"{program} does not exist")
+        return NotSpawned(SpawnFailure.NOT_FOUND, f"{copyable(program)} does not exist")
     elif not os.access(program, os.X_OK):
-        return NotSpawned(SpawnFailure.NOT_EXECUTABLE, f"{program} may not be executed")
+        return NotSpawned(SpawnFailure.NOT_EXECUTABLE, f"{copyable(program)} may not be executed")
     if not os.path.isdir(command.cwd):
-        return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{command.cwd} is not a directory")
+        return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{copyable(command.cwd)} is not a directory")
     return program
 
 
@@ -59,9 +64,10 @@ def refused_program(program: str, number: int) -> NotSpawned:
             return problem
         return NotSpawned(
             SpawnFailure.BAD_FORMAT,
-            f"{program} is neither a program for this machine nor a script with a #! line",
+            f"{copyable(program)} is neither a program for this machine nor a script with a #!"
+            " line",
         )
-    return NotSpawned(SpawnFailure.REFUSED_BY_SYSTEM, f"{program}: {os.strerror(number)}")
+    return NotSpawned(SpawnFailure.REFUSED_BY_SYSTEM, f"{copyable(program)}: {os.strerror(number)}")
 
 
 def no_descriptors(error: OSError) -> NotSpawned:
@@ -74,4 +80,4 @@ def no_descriptors(error: OSError) -> NotSpawned:
 
 def refused_directory(directory: str, number: int) -> NotSpawned:
     """Explain why chdir(2) refused a directory that is there."""
-    return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{directory}: {os.strerror(number)}")
+    return NotSpawned(SpawnFailure.BAD_DIRECTORY, f"{copyable(directory)}: {os.strerror(number)}")

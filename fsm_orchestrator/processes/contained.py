@@ -7,12 +7,15 @@ what else belongs to the stage, each kind as far as it reaches.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fsm_orchestrator.model.endings import Exited, Lost, Signaled
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.processes.output_watch import Progress
 from fsm_orchestrator.processes.table import ProcessKey
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageHeld
 
 
 class Collected(NamedTuple):
@@ -41,6 +44,10 @@ class Contained(Protocol):
     @property
     def end_descriptor(self) -> int:
         """Readable once the leader has ended."""
+
+    @property
+    def cage(self) -> CageHeld | None:
+        """What holds of its cage; None where it is in none."""
 
     @property
     def loss_descriptor(self) -> int | None:

@@ -10,6 +10,7 @@ import struct
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
+from fsm_orchestrator.text.hidden import copyable
 
 DEPTH_MAX: Final = 5  # as in the kernel: an interpreter may be a script again
 ELF: Final = b"\x7fELF"
@@ -41,13 +42,14 @@ def first_line_problem(program: str) -> NotSpawned | None:
         shown = line.decode(errors="backslashreplace").removesuffix("\r")
         return NotSpawned(
             SpawnFailure.WINDOWS_LINE_ENDS,
-            f"the first line of {program}, {shown!r}, ends with a carriage return, which counts as"
+            f"the first line of {copyable(program)}, {shown!r}, ends with a carriage return,"
+            " which counts as"
             " a part of it",
         )
     if line.startswith(_BOM + b"#!"):
         return NotSpawned(
             SpawnFailure.BAD_FORMAT,
-            f"{program} begins with a byte order mark, which hides its #! line",
+            f"{copyable(program)} begins with a byte order mark, which hides its #! line",
         )
     return None
 
@@ -66,18 +68,19 @@ def missing_part(program: str) -> NotSpawned:
             if is_elf:
                 return NotSpawned(
                     SpawnFailure.MISSING_LOADER,
-                    f"{needed_by} is loaded by {needed}, which is not there",
+                    f"{copyable(needed_by)} is loaded by {copyable(needed)}, which is not there",
                 )
             return NotSpawned(
                 SpawnFailure.BAD_INTERPRETER,
-                f"{needed_by} is there, but its first line names {needed}, which is not",
+                f"{copyable(needed_by)} is there, but its first line names {copyable(needed)},"
+                " which is not",
             )
         if not needed:
             break
         needed_by = needed
     return NotSpawned(
         SpawnFailure.BAD_INTERPRETER,
-        f"{program} is there, but something that it is run by is not",
+        f"{copyable(program)} is there, but something that it is run by is not",
     )
 
 

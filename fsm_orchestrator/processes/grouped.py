@@ -37,6 +37,10 @@ _RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 def spawn_group(command: Command, limits: Limits) -> GroupProcess | NotSpawned:
     """Start `command` as a child of this process; return why if that fails."""
+    if command.cage is not None or limits.has_of_usage:
+        from fsm_orchestrator.processes.cage_order import NO_KEEPER  # noqa: PLC0415 - rare
+
+        return NO_KEEPER
     program = look_up(command)
     if isinstance(program, NotSpawned):
         return program
@@ -89,6 +93,7 @@ class GroupProcess:
         self.pause = output.pause
         self.go_on = output.go_on
         self.pid = process.pid
+        self.cage = None
         self.end_descriptor = end_descriptor
         self.loss_descriptor = None
 

@@ -1,4 +1,4 @@
-"""Turns requests to end the run (SIGINT, SIGTERM, SIGHUP) into something a poll can wait for.
+"""Turns requests to end the run (SIGINT, SIGTERM, …) into something a poll can wait for.
 
 And Ctrl-Z (SIGTSTP): whoever waits for a stage stops that first.
 """
@@ -11,7 +11,8 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""What people and service managers send; by any other signal that kills, the run is cut off."""
 
 
 def _nothing() -> None:
@@ -30,6 +31,7 @@ class Interrupts:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._received: list[int] = []
+        self._is_news = False
         self._defers_stop = False
         self.is_stop_due = False
         """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
@@ -54,8 +56,14 @@ class Interrupts:
         """Return a descriptor that is readable when a request has come since the last `drain`."""
         return self._reader
 
+    @property
+    def is_news(self) -> bool:
+        """Whether a request has come since the last `drain`; the descriptor may wake without."""
+        return self._is_news
+
     def drain(self) -> None:
         """Make the descriptor unreadable until the next request."""
+        self._is_news = False
         with contextlib.suppress(BlockingIOError):
             while os.read(self._reader, 512):
                 pass
@@ -63,6 +71,7 @@ class Interrupts:
     def deliver(self, signum: int) -> None:
         """Record a request."""
         self._received.append(signum)
+        self._is_news = True
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"!")
         self.on_request()
@@ -100,6 +109,9 @@ class Interrupts:
         A signal that the caller ignored (nohup) stays ignored; one that it blocked is let
         through, here and in stages, or nobody could end either. SIGCHLD gets its default
         disposition: if it were ignored, the kernel would discard the stages' exit codes.
+
+        The descriptor wakes whoever waits for it also where the signal came just before the wait,
+        or to another thread: Python runs the handler only once the wait is over.
         """
 
         def on_signal(signum: int, _frame: FrameType | None) -> None:
@@ -109,10 +121,13 @@ class Interrupts:
             self.is_stop_due = True
             if not self._defers_stop:
                 self.stop_here()
+                if not self._is_news:
+                    self.drain()
                 return
             with contextlib.suppress(BlockingIOError):
                 os.write(self._writer, b"!")
 
+        woken_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         before = {signum: signal.getsignal(signum) for signum in ENDING_SIGNALS}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for signum in ENDING_SIGNALS:
@@ -128,3 +143,4 @@ class Interrupts:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+            signal.set_wakeup_fd(woken_before)

@@ -5,7 +5,8 @@ it. When wait(2) says that it has no children, nothing of the stage is alive. An
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package but what stands beside it, and little else. It holds no lock and no terminal.
+this package but what stands beside it, and little else (`signal` and `socket` are what
+keeper_client.py makes of them there). It holds no lock and no terminal.
 termination.py decides when to end which process, and how gently. Only where a limit is broken and
 nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
@@ -22,25 +23,29 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
 
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
+    from collections.abc import Sequence
 
     from fsm_orchestrator.processes import freezing
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
-    from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
+    from fsm_orchestrator.processes import stage_start
+    from fsm_orchestrator.processes.keeper_messages import (
+        DESCRIPTORS_MAX,
+        FINISH_SECONDS_MAX,
+        receive,
+        send,
+    )
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
-    from keeper_messages import DESCRIPTORS_MAX, receive, send
+    import stage_start
+    from keeper_messages import DESCRIPTORS_MAX, FINISH_SECONDS_MAX, receive, send
     from kept_output import KeptOutput
 
-PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
-FINISH_SECONDS_MAX = 5.0
-"""How long killing may take before the rest counts as impossible to end: it is in a system call
-that cannot be interrupted, or of another user."""
+PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
 FREEZE_SECONDS_MAX = 4.0
 """How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
@@ -118,38 +123,23 @@ class Keeper:
         return True
 
     def _spawn(self, fields: list[bytes], descriptors: Sequence[int]) -> list[bytes]:
-        """Start a stage's first process: leader of a session of its own, stdin from /dev/null."""
-        (signals, *limits), (program, cwd, count) = fields[:5], fields[5:8]
-        arguments = fields[8 : 8 + int(count)]
-        pairs = (pair.partition(b"=") for pair in fields[8 + int(count) :])
+        """Start a stage's first process, and have its output kept."""
+        (signals, *limits, file_bytes), rest = fields[:9], fields[9:]
         self._end_pipe = descriptors[-1] if len(descriptors) == DESCRIPTORS_MAX else -1
-        where = b"output"
         try:
             output = self._output = KeptOutput(limits, descriptors[:3])
-            where = b"cwd"
-            os.chdir(cwd)
-            where = b"program"
-            self._leader = os.posix_spawn(
-                program,
-                arguments,
-                {key: value for key, _, value in pairs},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, output.writers[0], 1),
-                    (os.POSIX_SPAWN_DUP2, output.writers[1], 2),
-                ],
-                setsid=True,
-                setsigmask=[int(one) for one in signals.split()],
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python, not by programs
-            )
+            order = stage_start.Order(signals, int(file_bytes), rest)
+            self._leader, held = stage_start.start(order, output.writers)
         except OSError as error:
-            self._close_output()
-            self._close_end_pipe()
-            return [b"refused", where, b"%d" % (error.errno or 0)]
-        finally:
-            os.chdir("/")
-        output.started()
-        return [b"started", b"%d" % self._leader]
+            reply = [b"refused", b"output", b"%d" % (error.errno or 0), b""]
+        except stage_start.NotStartedError as refused:
+            reply = refused.reply
+        else:
+            output.started()
+            return [b"started", b"%d" % self._leader, *held]
+        self._close_output()
+        self._close_end_pipe()
+        return reply
 
     def _finish(self) -> list[bytes]:
         """Kill whatever is left of the stage, until there is proof that nothing is."""
@@ -308,14 +298,11 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - KEPT_SIGNALS)
     os.chdir("/")
     _close_inherited()
-    import ctypes  # noqa: PLC0415 - the orchestrator imports this module too, and has no use for it
-
     control = socket.socket(fileno=0)
     expected = int(sys.argv[1])
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_NAME, b"fsm-keeper", 0, 0, 0)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        send(control, [b"unable", b"prctl: " + os.strerror(ctypes.get_errno()).encode()])
+    trouble = _become_subreaper()
+    if trouble:
+        send(control, [b"unable", b"prctl: " + trouble.encode()])
         return
     try:
         orchestrator = os.pidfd_open(expected)
@@ -328,6 +315,21 @@ def main() -> None:
         except OSError:
             return
         keeper.serve()
+
+
+def _become_subreaper() -> str:
+    """Take a name, and adopt what loses its parent; return why not, empty if that was done."""
+    import _ctypes  # noqa: PLC0415 - half of what ctypes takes to load
+
+    prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
+    _ctypes.call_function(prctl, (PR_SET_DUMPABLE, 0, 0, 0, 0))
+    _ctypes.call_function(prctl, (PR_SET_NAME, b"fsm-keeper", 0, 0, 0))
+    if _ctypes.call_function(prctl, (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0:
+        return ""
+    import ctypes  # noqa: PLC0415 - once more, for the reason
+
+    refused = ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0
+    return os.strerror(ctypes.get_errno()) if refused else ""
 
 
 def _close_inherited() -> None:

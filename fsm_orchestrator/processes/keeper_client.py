@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import keeper, keeper_messages, pidfds
+from fsm_orchestrator.processes import keeper_messages, pidfds
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity, is_there
@@ -29,18 +29,47 @@ REPLY_SECONDS_MAX: Final = 30.0
 CONTINUE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.005
 """The interval of looks at a child that cannot be waited for otherwise."""
-_BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
+
+_BOOT: Final = (
+    "import _signal, _socket, sys;"
+    " sys.modules.update(signal=_signal, socket=_socket);"
+    " sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
+)
+"""What the keeper's interpreter runs. Without the enumerations of both modules, and all that those
+need, it is there in half the time."""
 
 
 class KeeperLostError(Exception):
     """The keeper was killed, or does not answer: what it kept is not under control any more."""
 
 
-class Refused(NamedTuple):
-    """No process was started: `errno` of entering the directory, or of executing the program."""
+class Started(NamedTuple):
+    """A process was started: `pid`, and in a cage the version of Landlock and what it holds."""
 
-    is_directory: bool
+    pid: int
+    abi: int = 0
+    held: tuple[str, ...] = ()
+
+
+class Refused(NamedTuple):
+    """No process was started, for the directory, the program, its output or its cage.
+
+    Attributes:
+        where: `cwd`, `program`, `output` or `cage`.
+        errno: that of what failed.
+        path: the path of the cage's that it is about; empty if it is about none.
+    """
+
+    where: str
     errno: int
+    path: str = ""
+
+
+class Unheld(NamedTuple):
+    """No process was started: this kernel holds fewer promises of its cage than it needs."""
+
+    abi: int
+    held: tuple[str, ...]
 
 
 class Keeper:
@@ -73,12 +102,13 @@ class Keeper:
         env: dict[str, str],
         limits: Limits,
         descriptors: tuple[int, ...],
-    ) -> int | Refused:
-        """Start a stage's first process, in a session of its own; return its pid.
+        cage: tuple[str, ...] = (),
+    ) -> Started | Refused | Unheld:
+        """Start a stage's first process, in a session of its own.
 
-        `descriptors` are its logs for stdout and stderr, the file in which the keeper publishes
-        `StageWatch.state`, and where there are no pidfds the writing end of a pipe, which the
-        keeper closes once the process has ended.
+        `cage` are the fields of cage.py; none for no cage. `descriptors` are its logs for stdout
+        and stderr, the file in which the keeper publishes `StageWatch.state`, and where there are
+        no pidfds the writing end of a pipe, which the keeper closes once the process has ended.
 
         Raises:
             KeeperLostError: the keeper is gone; whether the process was started is not known.
@@ -92,13 +122,19 @@ class Keeper:
             os.fsencode(cwd),
             b"%d" % len(argv),
             *map(os.fsencode, argv),
+            b"%d" % len(cage),
+            *map(os.fsencode, cage),
             *(os.fsencode(f"{key}={value}") for key, value in env.items()),
         ]
         match self._ask(fields, descriptors):
             case [b"started", pid]:
-                return int(pid)
-            case [b"refused", where, number]:
-                return Refused(is_directory=where == b"cwd", errno=int(number))
+                return Started(int(pid))
+            case [b"started", pid, abi, *held]:
+                return Started(int(pid), int(abi), tuple(map(os.fsdecode, held)))
+            case [b"refused", where, number, path]:
+                return Refused(where.decode(), int(number), os.fsdecode(path))
+            case [b"unheld", abi, *held]:
+                return Unheld(int(abi), tuple(map(os.fsdecode, held)))
             case reply:
                 raise KeeperLostError(f"the keeper answered {reply!r}")
 
@@ -148,7 +184,7 @@ class Keeper:
 
     def _reap(self) -> None:
         """Wait until it has ended, for a bounded time, and reap it."""
-        deadline = time.monotonic() + keeper.FINISH_SECONDS_MAX
+        deadline = time.monotonic() + keeper_messages.FINISH_SECONDS_MAX
         descriptor = pidfds.open_of(self.pid)
         if descriptor < 0:
             while not os.waitpid(self.pid, os.WNOHANG)[0] and time.monotonic() < deadline:
@@ -228,8 +264,10 @@ def start_keeper() -> Keeper | str:
 def _watched(limits: Limits) -> tuple[int | None, ...]:
     """Return the limits that the keeper watches, in the order in which it takes them."""
     least = limits.timeout_ms, limits.kill_grace_ms
-    return (*least, limits.idle_timeout_ms, limits.output_limit_bytes)
+    of_output = limits.idle_timeout_ms, limits.output_limit_bytes
+    of_tree = limits.memory_bytes_max, limits.processes_max, limits.cpu_seconds_max
+    return (*least, *of_output, *of_tree, limits.file_bytes_max)
 
 
 def _directory() -> str:
-    return str(Path(keeper.__file__).parent)
+    return str(Path(keeper_messages.__file__).parent)

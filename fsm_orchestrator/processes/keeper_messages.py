@@ -4,25 +4,32 @@ Both sides have this module, the keeper in an interpreter that has nothing of th
 
 A message is its length (four bytes, big-endian) and fields joined by NUL. To the keeper:
 
-    spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT PROGRAM CWD COUNT ARGUMENT... PAIR...
-           limits in milliseconds and bytes, -1 for none; with descriptors: the logs for stdout
-           and stderr, the file in memory, and where there are no pidfds a pipe to close when the
-           leader has ended
+    spawn  SIGNALS TIMEOUT GRACE IDLE OUTPUT MEMORY PROCESSES PROCESSOR FILE PROGRAM CWD
+           COUNT ARGUMENT... COUNT CAGE... PAIR...
+           limits in milliseconds, bytes and seconds, -1 for none; CAGE as in cage.py; with
+           descriptors: the logs for stdout and stderr, the file in memory, and where there are no
+           pidfds a pipe to close when the leader has ended
     pause, go_on    the clocks stop, and go on
     hand_over       the orchestrator ends the stage
     finish
 
-and back: `ready`, `unable WHY`, `started PID`, `refused WHERE ERRNO`, `done`, and
-`finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
+and back: `ready`, `unable WHY`, `started PID ABI PROMISE...`, `refused WHERE ERRNO PATH`,
+`unheld ABI PROMISE...`, `done`, and `finished STATUS USER SYSTEM RSS KILLED SURVIVOR...`.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DESCRIPTORS_MAX = 4
+FINISH_SECONDS_MAX = 5.0
+"""How long killing may take before the rest counts as impossible to end: it is in a system call
+that cannot be interrupted, or of another user."""
 LENGTH = struct.Struct(">I")
 
 

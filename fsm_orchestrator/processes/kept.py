@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from fsm_orchestrator.model.endings import Lost, NotSpawned
+from fsm_orchestrator.model.endings import Lost, NotSpawned, SpawnFailure
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.processes.command import (
@@ -18,12 +18,22 @@ from fsm_orchestrator.processes.command import (
     refused_program,
 )
 from fsm_orchestrator.processes.contained import Collected
-from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, Refused
+from fsm_orchestrator.processes.keeper_client import (
+    LOST,
+    Keeper,
+    KeeperLostError,
+    Refused,
+    Started,
+    Unheld,
+)
 from fsm_orchestrator.processes.output_watch import Progress
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import kill_session
 from fsm_orchestrator.processes.stage_watch import STATE
 from fsm_orchestrator.processes.table import ProcessKey, child_pids, descendants
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageHeld, CageOrder
 
 
 def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess | NotSpawned:
@@ -49,16 +59,41 @@ def spawn_kept(command: Command, limits: Limits, keeper: Keeper) -> KeptProcess 
             dict(command.env),
             limits,
             (command.stdout, command.stderr, page, *end.for_keeper),
+            () if command.cage is None else command.cage.fields,
         )
         match started:
-            case Refused(is_directory=True, errno=number):
+            case Started(pid):
+                child = KeptProcess(pid, end.descriptor_of(pid), keeper, page)
+            case Refused(where="cwd", errno=number):
                 return refused_directory(command.cwd, number)
+            case _ if command.cage is not None:
+                return _not_caged(started, command.cage, program)
             case Refused(errno=number):
                 return refused_program(program, number)
-            case pid:
-                child = KeptProcess(pid, end.descriptor_of(pid), keeper, page)
+            case _:
+                raise KeeperLostError(f"the keeper answered {started!r}")
         kept.pop_all()
+    if command.cage is not None:
+        from fsm_orchestrator.processes import cage_order  # noqa: PLC0415 - only for a cage
+
+        child.cage = cage_order.held(started.abi, started.held)
     return child
+
+
+def _not_caged(answer: Refused | Unheld, cage: CageOrder, program: str) -> NotSpawned:
+    from fsm_orchestrator.processes import cage_order  # noqa: PLC0415 - only for a cage
+
+    match answer:
+        case Unheld():
+            return cage_order.not_held(answer, cage)
+        case Refused(where="cage"):
+            return cage_order.refused_cage(answer)
+        case Refused(errno=errno.EACCES):
+            return NotSpawned(
+                SpawnFailure.NOT_CONFINED, f"{program} is not among what it may read and execute"
+            )
+        case Refused(errno=number):
+            return refused_program(program, number)
 
 
 def _new_page() -> int:
@@ -125,6 +160,7 @@ class KeptProcess:
         self._keeper = keeper
         self._page = page
         self._progress: Progress | None = None
+        self.cage: CageHeld | None = None
         self.end_descriptor = end_descriptor
         self.loss_descriptor = keeper.fileno()
 

@@ -5,19 +5,21 @@ Part of the keeper's process, in an interpreter that has nothing of this package
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
 
 TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes.log_copy import LogCopy
     from fsm_orchestrator.processes.stage_watch import STATE, StageWatch
+    from fsm_orchestrator.processes.tree_usage import TreeUsage
 else:  # in the keeper's own process
     from log_copy import LogCopy
     from stage_watch import STATE, StageWatch
+    from tree_usage import TreeUsage
 
 
 class KeptOutput:
@@ -31,7 +33,8 @@ class KeptOutput:
         """
         *logs, self._page = descriptors
         timeout_ms, grace_ms, *others = map(int, limits)
-        idle_ms, limit_bytes = (None if one < 0 else one for one in others)
+        idle_ms, limit_bytes, *of_tree = (None if one < 0 else one for one in others)
+        self._usage = TreeUsage(*of_tree)
         try:
             self._copy = LogCopy(logs, limit_bytes)
         except OSError:
@@ -55,6 +58,9 @@ class KeptOutput:
     def wait_ms(self) -> float | None:
         """How long it takes until there may be something to do; None if that is not known."""
         next_at = self._watch.next_at()
+        if self._usage.is_limited and not self._watch.has_ended:
+            sample_at = self._usage.next_at
+            next_at = sample_at if next_at is None else min(next_at, sample_at)
         if next_at is None:
             return None
         left_ms = max(0.0, next_at - time.monotonic()) * 1000
@@ -90,11 +96,13 @@ class KeptOutput:
         self._watch.judge(now)
         if not ready.issubset(self._copy.readers):
             self.look_for_end(leader)
+        if self._usage.is_limited and not self._watch.has_ended and now >= self._usage.next_at:
+            exceeded = self._usage.exceeded(now)
+            if exceeded is not None:
+                self._watch.exceed(*exceeded)
         signum = self._watch.due(now)
         if signum == signal.SIGTERM:
-            with contextlib.suppress(OSError):  # of another user (sudo)
-                os.killpg(leader, signal.SIGTERM)  # it is not reaped: the number is its own
-                os.killpg(leader, signal.SIGCONT)
+            _ask_to_end(leader)
         elif signum == signal.SIGKILL:
             was_any_alive = kill_alive()
             if self._watch.has_ended and not was_any_alive:
@@ -116,6 +124,14 @@ class KeptOutput:
 
     def _publish(self) -> None:
         os.pwrite(self._page, STATE.pack(*self._watch.state()), 0)
+
+
+def _ask_to_end(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGTERM)  # it is not reaped: the number is its own
+        os.killpg(leader, signal.SIGCONT)
+    except OSError:  # of another user (sudo)
+        return
 
 
 def _has_ended(leader: int) -> bool:

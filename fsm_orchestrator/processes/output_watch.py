@@ -11,13 +11,19 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from fsm_orchestrator.model.endings import OutputExceeded, TimedOut, WentQuiet
+from fsm_orchestrator.model.endings import LimitExceeded, OutputExceeded, TimedOut, WentQuiet
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import stage_watch
+from fsm_orchestrator.processes import stage_watch, tree_usage
+from fsm_orchestrator.vocabulary import StageLimit
 
 LOOK_SECONDS: Final = 0.25
+_OF_TREE: Final = {
+    tree_usage.MEMORY: StageLimit.MEMORY,
+    tree_usage.PROCESSES: StageLimit.PROCESSES,
+    tree_usage.PROCESSOR: StageLimit.PROCESSOR,
+}
 
-Broken = TimedOut | WentQuiet | OutputExceeded
+Broken = TimedOut | WentQuiet | OutputExceeded | LimitExceeded
 """The limits that a process can break."""
 
 
@@ -33,6 +39,7 @@ class Progress(NamedTuple):
         signalled: the last signal that ended the stage before we could; 0 if there was none.
         failed_log: the number of the log that could not be written.
         failure: the errno of that; 0 if all was written.
+        used: what was used of a limit of all processes together that was exceeded.
     """
 
     printed_bytes: int
@@ -43,6 +50,7 @@ class Progress(NamedTuple):
     signalled: int
     failed_log: int
     failure: int
+    used: int
 
 
 class LogLostError(Exception):
@@ -110,6 +118,8 @@ class OutputWatch:
             self.look()
         if self.progress.broken == stage_watch.EXCEEDED:
             return OutputExceeded(self._limits.output_limit_bytes or 0)
+        if (exceeded := self._exceeded()) is not None:
+            return exceeded
         if now >= self._deadline or self.progress.broken == stage_watch.TIMED_OUT:
             return TimedOut(self._limits.timeout_ms, was_killed=False)
         if now >= self._quiet_at or self.progress.broken == stage_watch.WENT_QUIET:
@@ -128,6 +138,8 @@ class OutputWatch:
             LogLostError: a log could not be written.
         """
         self.look()
+        if (exceeded := self._exceeded()) is not None:
+            return exceeded
         was_late = self.progress.signalled == 0
         match self.progress.broken:
             case stage_watch.EXCEEDED:
@@ -139,6 +151,13 @@ class OutputWatch:
                 return WentQuiet(quiet_ms, was_killed=False, was_late=was_late)
             case _:
                 return None
+
+    def _exceeded(self) -> LimitExceeded | None:
+        """Return the limit of all processes together that was exceeded."""
+        which = _OF_TREE.get(self.progress.broken)
+        if which is None:
+            return None
+        return LimitExceeded(which, getattr(self._limits, which.value) or 0, self.progress.used)
 
     @property
     def _quiet_at(self) -> float:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fsm_orchestrator.model.endings import (
     Exited,
     Interrupted,
+    LimitExceeded,
     Lost,
     NotSpawned,
     OutputExceeded,
@@ -38,9 +39,10 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
 from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
-from fsm_orchestrator.vocabulary import Containment
+from fsm_orchestrator.vocabulary import Containment, StageLimit
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.processes.cage_order import CageHeld
     from fsm_orchestrator.processes.keeper_pool import KeeperPool
 
 LEAK_SETTLE_SECONDS: Final = 0.1
@@ -48,7 +50,7 @@ LEAK_SETTLE_SECONDS: Final = 0.1
 the rest of a pipeline, a `tee` that writes its last lines."""
 LEAKED_PROCESSES_MAX: Final = 100
 
-Stopped = TimedOut | WentQuiet | OutputExceeded | Interrupted
+Stopped = TimedOut | WentQuiet | OutputExceeded | LimitExceeded | Interrupted
 """The reasons to end a process that did not end by itself."""
 
 
@@ -63,6 +65,7 @@ class ProcessReport(NamedTuple):
         unfinished: the files that what it left could still write to when it was ended, each by
             device and inode.
         was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
+        cage: what held of its cage; None where it was in none.
     """
 
     end: ProcessEnd
@@ -73,6 +76,7 @@ class ProcessReport(NamedTuple):
     kept_bytes: tuple[int, int] = (0, 0)
     unfinished: frozenset[tuple[int, int]] = frozenset()
     was_unheard: bool = False
+    cage: CageHeld | None = None
 
 
 class ProcessRunner:
@@ -201,13 +205,14 @@ class ProcessRunner:
             raise
         collected = self._collect(child)
         if isinstance(collected.end, Lost):
-            return ProcessReport(collected.end, survivors=collected.survivors)
+            return ProcessReport(collected.end, survivors=collected.survivors, cage=child.cage)
         self._is_idle = not collected.survivors
         # What was started too late to be described was killed all the same, and is counted.
         count = max(len(left), collected.killed) if stopped is None else 0
         if isinstance(stopped, Interrupted) and ended_itself:
             stopped = stopped._replace(by_then=collected.end)
-        end = self._end_of(collected.end, stopped or output.broken_before())
+        broken = stopped or output.broken_before() or _beyond_file_limit(collected.end, limits)
+        end = self._end_of(collected.end, broken)
         output.look()
         if isinstance(end, TimedOut | WentQuiet):
             was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
@@ -221,6 +226,7 @@ class ProcessRunner:
             output.kept_bytes,
             unfinished,
             was_unheard=output.progress.signalled != 0,
+            cage=child.cage,
         )
 
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
@@ -324,6 +330,14 @@ class ProcessRunner:
         while (others := child.others()) and time.monotonic() < settled_at:
             wait_for_end_of(others, [], settled_at)
         return others
+
+
+def _beyond_file_limit(end: Exited | Signaled, limits: Limits) -> LimitExceeded | None:
+    """Return the limit of files where the kernel ended a process for going beyond it."""
+    allowed = limits.file_bytes_max
+    if allowed is None or end != Signaled(signal.SIGXFSZ):
+        return None
+    return LimitExceeded(StageLimit.FILE, allowed, allowed)
 
 
 def _writable_by(processes: tuple[ProcessKey, ...]) -> frozenset[tuple[int, int]]:

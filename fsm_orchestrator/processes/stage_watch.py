@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.log_copy import LogCopy
 
 KEPT, TIMED_OUT, WENT_QUIET, EXCEEDED = range(4)
-"""The limit that was broken first; `KEPT` while none is."""
-STATE = struct.Struct("=QQQdBBBi")
+"""The limit that was broken first, one of these or of tree_usage.py; `KEPT` while none is."""
+STATE = struct.Struct("=QQQdBBBiQ")
 """What `StageWatch.state` returns, as the keeper publishes it."""
 UNHEARD_SECONDS = 1.0
 """How long a broken limit waits for an orchestrator that is to end the stage, more gently."""
@@ -51,6 +51,7 @@ class StageWatch:
         self._limit_bytes = output_limit_bytes
         self._paused_at: float | None = None
         self._signalled = 0
+        self._used = 0
         self._ask_at: float | None = None
         self._kill_at: float | None = None
 
@@ -65,6 +66,15 @@ class StageWatch:
                 self.broken = WENT_QUIET
         if self.broken == KEPT and self._limit_bytes is not None:
             self.broken = EXCEEDED if self.copy.printed_bytes > self._limit_bytes else KEPT
+        self._await_the_end(now)
+
+    def exceed(self, limit: int, used: int) -> None:
+        """Note that one of tree_usage.py's limits was exceeded, and what was used of it."""
+        if not self.has_ended and self.broken == KEPT:
+            self.broken, self._used = limit, used
+            self._await_the_end(time.monotonic())
+
+    def _await_the_end(self, now: float) -> None:
         is_unheard = self._ask_at is None and self._kill_at is None
         if self.broken != KEPT and is_unheard:
             self._ask_at = now + UNHEARD_SECONDS
@@ -129,12 +139,12 @@ class StageWatch:
             self._ask_at = None if self._ask_at is None else self._ask_at + seconds
             self._kill_at = None if self._kill_at is None else self._kill_at + seconds
 
-    def state(self) -> tuple[int, int, int, float, int, int, int, int]:
+    def state(self) -> tuple[int, int, int, float, int, int, int, int, int]:
         """Return the fields of output_watch.py's `Progress`."""
         copy = self.copy
         stdout_bytes, stderr_bytes = copy.kept_bytes
         printed = copy.printed_bytes, stdout_bytes, stderr_bytes, copy.printed_at
-        return *printed, self.broken, self._signalled, *(copy.failure or (0, 0))
+        return *printed, self.broken, self._signalled, *(copy.failure or (0, 0)), self._used
 
     def _quiet_at(self, idle_seconds: float) -> float:
         return self.copy.printed_at + idle_seconds

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from typing import Final, NamedTuple
 
 OUTPUT_BYTES_MAX: Final = 64 * 1024**2
 TOOL_SECONDS: Final = 120.0
+ASKED_SECONDS: Final = 600.0
+"""How long a person at a terminal may take."""
 _ERROR_CHARACTERS_MAX: Final = 400
 
 
@@ -73,6 +76,48 @@ def run_tool(
         raise ToolError(f"{words[0]} printed more than {OUTPUT_BYTES_MAX} bytes")
     said = " ".join(stderr.decode(errors="replace").split())
     return ToolEnd(process.returncode, stdout, said[:_ERROR_CHARACTERS_MAX])
+
+
+def asked_of(words: Sequence[str], given: bytes, *, seconds: float = ASKED_SECONDS) -> ToolEnd:
+    """Run a tool that may ask whoever is at the terminal, for a passphrase or a touch of a key.
+
+    What it says on stderr goes to the terminal where there is one.
+
+    Raises:
+        ToolError: it is not there, was not done in time, or printed too much.
+    """
+    is_seen = os.isatty(2)
+    try:
+        done = subprocess.run(
+            words,
+            input=given,
+            stdout=subprocess.PIPE,
+            stderr=None if is_seen else subprocess.PIPE,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{words[0]} did not end within {seconds:g} seconds") from None
+    except OSError as error:
+        is_missing = isinstance(error, FileNotFoundError) and error.filename == words[0]
+        said = f"cannot run {words[0]}: {error.strerror or error}"
+        raise ToolError(said, is_missing=is_missing) from error
+    if len(done.stdout) > OUTPUT_BYTES_MAX:
+        raise ToolError(f"{words[0]} printed more than {OUTPUT_BYTES_MAX} bytes")
+    said = " ".join((done.stderr or b"").decode(errors="replace").split())
+    return ToolEnd(done.returncode, done.stdout, said[:_ERROR_CHARACTERS_MAX])
+
+
+def paged(text: str) -> bool:
+    """Show text in the pager of whoever is at the terminal; return False where there is none."""
+    words = shlex.split(os.environ.get("PAGER") or "less")
+    try:
+        done = subprocess.run(
+            words, input=text.encode(errors="replace"), env={"LESS": "R", **os.environ}, check=False
+        )
+    except (OSError, ValueError, IndexError):
+        return False
+    return done.returncode == 0
 
 
 def output_of(

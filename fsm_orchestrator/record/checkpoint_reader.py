@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.constants import CHECKPOINT_FILE, PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.disk.peek import read_record
 from fsm_orchestrator.errors import CheckpointError, LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.record import history_check, rebuilding, side_file
@@ -24,6 +24,7 @@ from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.record.rebuilding import Rebuilt
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import described, quoted
 
 if TYPE_CHECKING:
@@ -100,21 +101,21 @@ def _relocation(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
 def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
     path = output_directory / CHECKPOINT_FILE
     try:
-        data = files.read_bounded(path, RECORD_BYTES_MAX)
+        data = read_record(path)
     except FileNotFoundError:
         raise CheckpointError(
-            f"there is nothing to resume: {path} does not exist",
+            f"there is nothing to resume: {copyable(path)} does not exist",
             remedy="check the directory, or start a run without --resume",
         ) from None
     except OSError as error:
         raise CheckpointError(
-            f"cannot read {path}: {files.reason(error)}", remedy=REMEDY
+            f"cannot read {copyable(path)}: {files.reason(error)}", remedy=REMEDY
         ) from error
     checkpoint, rebuilt = _up_to_date(data, path)
     earlier, lost = side_file.checked(output_directory, checkpoint.earlier)
     if lost is not None:
         raise CheckpointError(
-            f"cannot resume from {path}: {lost}",
+            f"cannot resume from {copyable(path)}: {lost}",
             remedy="put the file back as it was, or start a new run without --resume (what is here"
             " is archived)",
         )
@@ -137,14 +138,14 @@ def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:
         _refuse(str(path), f"the events beside it say otherwise: {error}")
     except OSError as error:
         raise CheckpointError(
-            f"cannot resume from {path}: the events beside it cannot be read:"
+            f"cannot resume from {copyable(path)}: the events beside it cannot be read:"
             f" {files.reason(error)}",
             remedy=REMEDY,
         ) from error
     else:
         if rebuilt is None:
             return found, None
-    return _proved(rebuilt.checkpoint, f"{path} and its events"), rebuilt
+    return _proved(rebuilt.checkpoint, f"{copyable(path)} and its events"), rebuilt
 
 
 def parse(data: bytes, name: str) -> Checkpoint:
@@ -236,8 +237,8 @@ def _unreadable(data: bytes, name: str, why: str) -> CheckpointError:
     is_cut = data.startswith(_BEGINNING[: len(data)]) and not data.endswith(_END)
     is_torn = is_cut or _HOLE in data or not data.strip(b"\0")
     kind = TornError if is_torn else CheckpointError
-    return kind(f"cannot resume from {name}: {why}", remedy=REMEDY)
+    return kind(f"cannot resume from {copyable(name)}: {why}", remedy=REMEDY)
 
 
 def _refuse(name: str, why: str) -> NoReturn:
-    raise CheckpointError(f"cannot resume from {name}: {why}", remedy=REMEDY)
+    raise CheckpointError(f"cannot resume from {copyable(name)}: {why}", remedy=REMEDY)

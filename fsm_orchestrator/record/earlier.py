@@ -58,11 +58,13 @@ class Totals(StrictModel):
     last_number: Ordinal = Field(description="Number of the last of them.")
     last_seq: Count = Field(description="Number of the last transition; 0 without one.")
     current_state: StateName = Field(description="The state that the run was in after it.")
-    gate_decisions: tuple[GateDecision, ...] = Field(
+    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description="The decisions of the last of them that judged the gates; empty without one."
     )
-    stages: tuple[StageTotals, ...] = Field(description="The stages that had attempts.")
-    loops: tuple[LoopTotals, ...] = Field(
+    stages: Annotated[tuple[StageTotals, ...], Many] = Field(
+        description="The stages that had attempts."
+    )
+    loops: Annotated[tuple[LoopTotals, ...], Many] = Field(
         description="The loops that were taken, in the order in which each was taken last."
     )
 

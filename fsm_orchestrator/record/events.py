@@ -38,8 +38,10 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.waiting import WaitingFor
 else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+    WaitingFor = lazily("fsm_orchestrator.model.waiting", "WaitingFor")
 
 
 class RunStarted(RunEvent):
@@ -276,6 +278,10 @@ class RunEnded(RunEvent):
             "How far the ending of processes reached, as the report has it; left out when no"
             " stage was run."
         ),
+    )
+    waiting_for: tuple[WaitingFor, ...] | None = Field(
+        default=None,
+        description="What the run waits for, as the report has it; left out unless it is blocked.",
     )
 
 

@@ -17,9 +17,11 @@ from typing import Any, Final, NamedTuple
 from fsm_orchestrator.constants import BYTES_MAX
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.peek import has_too_many_values
 from fsm_orchestrator.model.base import Ordinal, Sha256, StrictModel
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.hidden import copyable
 
 CHUNK_BYTES: Final = 64 * 1024
 FOREIGN_LINES_MAX: Final = 1_000
@@ -63,12 +65,16 @@ class LostEvents(NamedTuple):
         kept = f"its record says {self.mark.last_seq} events in {self.mark.size_bytes} bytes"
         match self.loss:
             case Loss.MISSING:
-                return f"the events file {self.path} is gone; {kept}"
+                return f"the events file {copyable(self.path)} is gone; {kept}"
             case Loss.SHORTER:
-                return f"the events file {self.path} was cut to {self.size_bytes} bytes; {kept}"
+                return (
+                    f"the events file {copyable(self.path)} was cut to {self.size_bytes}"
+                    f" bytes; {kept}"
+                )
             case Loss.CHANGED:
                 return (
-                    f"the events file {self.path} was changed: event {self.mark.last_seq} is not"
+                    f"the events file {copyable(self.path)} was changed: event"
+                    f" {self.mark.last_seq} is not"
                     f" the one that was written; {kept}"
                 )
 
@@ -164,6 +170,8 @@ def document_of(line: bytes) -> dict[str, Any] | None:
 
     That a stage appended is as if it were not there, unless it is made to look like ours.
     """
+    if has_too_many_values(line):
+        return None
     with contextlib.suppress(ValueError, RecursionError):
         event: Any = json.loads(line)
         is_ours = isinstance(event, dict) and all(key in event for key in _KEYS)

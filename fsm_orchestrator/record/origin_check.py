@@ -14,6 +14,7 @@ from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.invocation import SignalGiven
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.stage_options import CONFINE_KEYS, TABLES
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import (
     GateSource,
@@ -24,8 +25,9 @@ from fsm_orchestrator.vocabulary import (
 
 _RUN_KEYS: Final = ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak")
 _STAGE_KEYS: Final = (
-    *(key for key in StageGiven.model_fields if key != "retry"),
+    *(key for key in StageGiven.model_fields if key not in TABLES),
     *(f"retry.{key}" for key in RetryPolicy.model_fields),
+    *(f"confine.{key}" for key in CONFINE_KEYS),
 )
 
 
@@ -138,6 +140,10 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     yield from ((key,) for key in LIMIT_FIELDS if getattr(record, key) is not None)
     if record.retry is not None:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
+    if record.env_inherit is not None:
+        yield ("env_inherit",)
+    if record.confine is not None:
+        yield tuple(f"confine.{key}" for key in CONFINE_KEYS)
 
 
 def given_problems(checkpoint: Checkpoint) -> Iterator[str]:

@@ -29,6 +29,7 @@ from fsm_orchestrator.record.events_mark import (
     lost_in,
     start_of_line,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import EventName
 
@@ -81,18 +82,18 @@ class Rebuilt(NamedTuple):
         match self.cause:
             case Cause.BEHIND:
                 steps = counted(self.steps, "step")
-                return f"{path} was {steps} behind the events, and was brought up to them"
+                return f"{copyable(path)} was {steps} behind the events, and was brought up to them"
             case Cause.UNUSABLE:
-                return f"{path} was torn, and was made again from the events"
+                return f"{copyable(path)} was torn, and was made again from the events"
 
     def finding(self, path: Path) -> str:
         """Return what is found, for a person who only looks; `path` as in `sentence`."""
         match self.cause:
             case Cause.BEHIND:
                 steps = counted(self.steps, "step")
-                return f"{path} is {steps} behind the events, by which its run is told"
+                return f"{copyable(path)} is {steps} behind the events, by which its run is told"
             case Cause.UNUSABLE:
-                return f"{path} is torn, and its run is told by the events"
+                return f"{copyable(path)} is torn, and its run is told by the events"
 
 
 class ContradictedError(ValueError):

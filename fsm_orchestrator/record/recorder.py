@@ -14,7 +14,7 @@ from typing import Any, Final
 from fsm_orchestrator.constants import CHECKPOINT_FILE, INVOCATIONS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import OutputLock
-from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX, RECORD_VALUES_MAX, has_too_many_values
 from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -22,6 +22,7 @@ from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
 BYTES_MAX: Final = RECORD_BYTES_MAX - 1024 * 1024
@@ -156,6 +157,7 @@ class Recorder:
         mark = self._events.mark_then() if self._is_last else self._events.mark
         data = self._checkpoint_bytes(mark)
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
+            self._home.confirm_file()
             checkpoint = self._staged(self._checkpoint_path, data)
         try:
             report = self._stage_report(told)
@@ -271,18 +273,20 @@ class Recorder:
         events = {"last_event_seq": self._events.seq_then, "events": mark}
         self.draft = self.draft.model_copy(update=events)
         data = self.draft.model_dump_json().encode() + b"\n"
-        if len(data) > BYTES_MAX and not self.is_degraded:
+        if _is_too_large(data) and not self.is_degraded:
             raise _too_large(Operation.CHECKPOINT_PERSIST, self._checkpoint_path, len(data))
         return data
 
     def _report_bytes(self, report: Report) -> bytes:
         """Return a report as it is written; the last one of a run has what its reader takes."""
         data = report.to_json()
-        if len(data) <= BYTES_MAX:
+        if not _is_too_large(data):
             return data
         if not self.is_degraded:
             raise _too_large(Operation.REPORT_PERSIST, self._report_path, len(data))
-        warning = f"earlier invocations are left out here: {self._checkpoint_path} has them"
+        warning = (
+            f"earlier invocations are left out here: {copyable(self._checkpoint_path)} has them"
+        )
         moved = report.latest.number - 1
         shorter = {
             "invocations_moved": moved,
@@ -292,14 +296,18 @@ class Recorder:
         return report.model_copy(update=shorter).to_json()
 
 
+def _is_too_large(data: bytes) -> bool:
+    return len(data) > BYTES_MAX or has_too_many_values(data)
+
+
 def _too_large(operation: Operation, path: Path, size_bytes: int) -> OperationError:
     return OperationError(
         operation,
-        f"cannot write {path}: it would have {size_bytes} bytes, and no reader takes more than"
-        f" {RECORD_BYTES_MAX}",
+        f"cannot write {copyable(path)}: it would have {size_bytes} bytes, and no reader takes"
+        f" more than {RECORD_BYTES_MAX}, or {RECORD_VALUES_MAX} values",
         remedy="start a new run without --resume; this one is then archived",
     )
 
 
 def _error(operation: Operation, path: Path, error: OSError) -> RecordingError:
-    return RecordingError(operation, str(path), files.reason(error))
+    return RecordingError(operation, copyable(path), files.reason(error))

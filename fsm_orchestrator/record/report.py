@@ -1,12 +1,13 @@
 """The run report, the supervision artifact: a pure rendering of the checkpoint."""
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
-from fsm_orchestrator.gates.judging import have_passed, reason_codes
+from fsm_orchestrator.gates.judging import have_passed, is_awaited, reason_codes
 from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
+    Many,
     RunId,
     SchemaVersion,
     Sha256,
@@ -36,8 +37,10 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.waiting import WaitingFor
 else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+    WaitingFor = lazily("fsm_orchestrator.model.waiting", "WaitingFor")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
 """The operations that a step is kept by."""
@@ -89,25 +92,31 @@ class Report(StrictModel):
             "The last state that was made durable; null when the checkpoint could not be used."
         )
     )
-    blocked_reason_codes: tuple[str, ...] = Field(
+    blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
             "Reason codes of the gates that refused, in judging order; empty unless"
             " terminal_state is blocked."
         )
     )
-    gate_decisions: tuple[GateDecision, ...] = Field(
+    waiting_for: tuple[WaitingFor, ...] = Field(
+        description=(
+            "The gates that are missing, unknown or pending, in judging order: what somebody can"
+            " still give; empty unless terminal_state is blocked."
+        )
+    )
+    gate_decisions: Annotated[tuple[GateDecision, ...], Many] = Field(
         description=(
             "The decisions in force, in judging order: this invocation's, or those that closed a"
             " done run; empty before the gates have been judged."
         )
     )
-    stage_executions: tuple[StageExecution, ...] = Field(
+    stage_executions: Annotated[tuple[StageExecution, ...], Many] = Field(
         description=(
             "What this invocation did about stages, in order, and what the program itself failed"
             " to do."
         )
     )
-    transitions: tuple[TransitionRecord, ...] = Field(
+    transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
     )
     containment: Containment | None = Field(
@@ -117,7 +126,7 @@ class Report(StrictModel):
             " (process_group); null before a stage was run."
         )
     )
-    warnings: tuple[str, ...] = Field(
+    warnings: Annotated[tuple[str, ...], Many] = Field(
         description="What the operator should know although it did not end the run."
     )
     origin: InvocationOrigin | None = Field(
@@ -136,9 +145,15 @@ class Report(StrictModel):
             " warning says so; 0 when all are here."
         )
     )
-    earlier_invocations: tuple[InvocationRecord, ...] = Field(
+    earlier_invocations: Annotated[tuple[InvocationRecord, ...], Many] = Field(
         description="All that the earlier invocations after those did, in order."
     )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run is blocked by nothing but gates that somebody can still give."""
+        refused = (one for one in self.gate_decisions if not one.passed)
+        return bool(self.waiting_for) and all(map(is_awaited, refused))
 
     @property
     def gates(self) -> GateRules:
@@ -207,6 +222,11 @@ def build_report(
     """
     terminal = outcome or checkpoint.outcome
     decisions = checkpoint.decisions_in_force(terminal)
+    awaited: tuple[WaitingFor, ...] = ()
+    if terminal is Outcome.BLOCKED:
+        from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+
+        awaited = waiting_for(checkpoint, decisions)
     is_done = terminal is Outcome.DONE
     return Report(
         schema_version=1,
@@ -221,6 +241,7 @@ def build_report(
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
         blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
+        waiting_for=awaited,
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
         ),

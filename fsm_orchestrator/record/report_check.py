@@ -27,6 +27,7 @@ _OF_ITS_BEGINNING: Final = frozenset(
         "execution_mode",
         "transitions",
         "blocked_reason_codes",
+        "waiting_for",
     }
 )
 """What differs as well where not even its beginning could be written."""

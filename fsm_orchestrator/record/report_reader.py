@@ -10,9 +10,14 @@ from typing import Final
 from pydantic import ValidationError
 
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.disk.peek import (
+    RECORD_BYTES_MAX,
+    read_record,
+    refuse_too_many_values,
+)
 from fsm_orchestrator.errors import ReportError
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import copyable
 
 _EARLIER: Final = b'\n  "earlier_invocations": ['
 """Where the last field of a report begins. A text in JSON has no line break of its own, so this
@@ -26,9 +31,7 @@ def read_report(file: Path, *, is_link_good: bool = False) -> Report:
     Raises:
         ReportError: there is none, or it cannot be understood.
     """
-    return _read(
-        file, lambda: files.read_bounded(file, RECORD_BYTES_MAX, is_link_good=is_link_good)
-    )
+    return _read(file, lambda: read_record(file, is_link_good=is_link_good))
 
 
 def read_latest_invocation(file: Path) -> Report:
@@ -45,13 +48,15 @@ def _read(file: Path, data: Callable[[], bytes | bytearray]) -> Report:
         return Report.model_validate_json(data())
     except FileNotFoundError:
         raise ReportError(
-            f"no run has left a report in {file.parent}", remedy="check the directory"
+            f"no run has left a report in {copyable(file.parent)}", remedy="check the directory"
         ) from None
     except OSError as error:
         reason = files.reason(error)
     except ValidationError:
         reason = "it is not a report of this program"
-    raise ReportError(f"cannot read {file}: {reason}", remedy="a resume of the run writes it again")
+    raise ReportError(
+        f"cannot read {copyable(file)}: {reason}", remedy="a resume of the run writes it again"
+    )
 
 
 def _without_earlier(file: Path) -> bytearray:
@@ -68,4 +73,5 @@ def _without_earlier(file: Path) -> bytearray:
                 break
     finally:
         os.close(descriptor)
+    refuse_too_many_values(data, file)
     return data

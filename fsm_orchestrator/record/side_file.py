@@ -19,6 +19,7 @@ from fsm_orchestrator.model import declared
 from fsm_orchestrator.record.earlier import Earlier, MovedInvocation, SideMark
 from fsm_orchestrator.record.events_mark import CHUNK_BYTES, line_before
 from fsm_orchestrator.stages.artifact_snapshot import file_clock_ns, next_tick_ns
+from fsm_orchestrator.text.hidden import copyable
 
 _OURS: Final = b'{"invocation":'
 _SECOND_NS: Final = 1_000_000_000
@@ -88,30 +89,32 @@ def checked(directory: Path, earlier: Earlier | None) -> Checked:
     try:
         descriptor = files.open_regular(path)
     except FileNotFoundError:
-        return Checked(earlier, f"{path} is gone: {has}")
+        return Checked(earlier, f"{copyable(path)} is gone: {has}")
     except OSError as error:
-        return Checked(earlier, f"cannot read {path}: {files.reason(error)}")
+        return Checked(earlier, f"cannot read {copyable(path)}: {files.reason(error)}")
     try:
         status = os.fstat(descriptor)
         seen = _seen(mark, status)
         if status.st_size < mark.size_bytes:
-            return Checked(earlier, f"{path} was cut to {status.st_size} bytes: {has}")
+            return Checked(earlier, f"{copyable(path)} was cut to {status.st_size} bytes: {has}")
         if seen is None or seen != mark.seen:
             if _chained(descriptor, mark.size_bytes) != (mark.lines, mark.sha256):
-                return Checked(earlier, f"{path} was changed: {has}")
+                return Checked(earlier, f"{copyable(path)} was changed: {has}")
             if seen != _seen(mark, os.fstat(descriptor)):  # somebody writes to it just now
                 seen = None
         line = line_before(descriptor, mark.size_bytes)
     except OSError as error:
-        return Checked(earlier, f"cannot read {path}: {files.reason(error)}")
+        return Checked(earlier, f"cannot read {copyable(path)}: {files.reason(error)}")
     finally:
         os.close(descriptor)
     try:
         moved = MovedInvocation.model_validate_json(line)
     except declared.ValidationError:
-        return Checked(earlier, f"{path} was changed: its last line is no invocation")
+        return Checked(earlier, f"{copyable(path)} was changed: its last line is no invocation")
     if moved.totals != earlier.totals or moved.invocation.last_number != last:
-        return Checked(earlier, f"earlier.totals: is not what the last line of {path} says")
+        return Checked(
+            earlier, f"earlier.totals: is not what the last line of {copyable(path)} says"
+        )
     known = mark.model_copy(update={"seen": seen})
     return Checked(earlier.model_copy(update={"file": known}))
 

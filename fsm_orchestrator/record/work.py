@@ -1,9 +1,10 @@
-"""What evidence is judged against: the work of a run, and when it came to a gate state."""
+"""What evidence is judged against: the work of a run, its gate states, and when it came there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.closure import ChangedArtifact
@@ -37,8 +38,16 @@ def work_for(
 
 
 def first_reached(checkpoint: Checkpoint, state: str) -> int:
-    """Return the invocation that came to a state first, by what is kept; the latest if none."""
-    return next(_visits(checkpoint, state), checkpoint.invocation.number)
+    """Return the invocation that came to a state first with the work that is there now.
+
+    By what is kept; the latest if none did. A signal that was typed before is about other work.
+    """
+    made = (
+        one.invocation
+        for one in checkpoint.completions
+        if checkpoint.lifecycle.comes_before(one.stage, state)
+    )
+    return max(next(_visits(checkpoint, state), checkpoint.invocation.number), *made, 0)
 
 
 def is_to_come(checkpoint: Checkpoint, gate: str) -> bool:
@@ -65,3 +74,14 @@ def _visits(checkpoint: Checkpoint, state: str) -> Iterator[int]:
         for one in invocation.transitions
         if one.dest == state
     )
+
+
+def asking_state(checkpoint: Checkpoint, gate: str) -> State:
+    """Return the gate state that asks for a gate: the one that the run came to last, else first."""
+    by_name = {
+        one.name: one
+        for one in checkpoint.lifecycle.state
+        if one.kind is StateKind.GATE and gate in checkpoint.lifecycle.judged_in(one)
+    }
+    visited = reversed([one.dest for one in checkpoint.invocation.transitions])
+    return next(by_name[name] for name in (*visited, *by_name) if name in by_name)

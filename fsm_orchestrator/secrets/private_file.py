@@ -19,6 +19,7 @@ from fsm_orchestrator.disk.peek import PRIVATE_REF_PATTERN
 from fsm_orchestrator.model import declared
 from fsm_orchestrator.model.base import SchemaVersion, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
 
 PrivateRef = Annotated[str, StringConstraints(pattern=f"^{PRIVATE_REF_PATTERN}$")]
@@ -79,7 +80,7 @@ def state_directory(output_directory: Path) -> Path:
     directory = os.path.join(base, PRODUCT)
     output, real = os.path.realpath(output_directory), os.path.realpath(directory)
     if os.path.commonpath((output, real)) == output:
-        raise NoStateDirectoryError(f"{directory} would be in the output directory")
+        raise NoStateDirectoryError(f"{copyable(directory)} would be in the output directory")
     return Path(directory)
 
 

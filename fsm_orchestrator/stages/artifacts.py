@@ -21,7 +21,7 @@ from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifact_snapshot import ABSENT, Snapshot, stamp_of, stat_of
 from fsm_orchestrator.stages.strict_json import judge_name, problem_of
-from fsm_orchestrator.text.phrases import printable_name
+from fsm_orchestrator.text.hidden import copyable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -67,7 +67,7 @@ class ArtifactsVerdict(NamedTuple):
         """
         kinds = (("missing", self.missing), ("malformed", self.malformed), ("stale", self.stale))
         return "; ".join(
-            f"{kind}: " + ", ".join(f"{printable_name(at.path)} ({at.reason})" for at in problems)
+            f"{kind}: " + ", ".join(f"{copyable(at.path)} ({at.reason})" for at in problems)
             for kind, problems in kinds
             if problems
         )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
-from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
@@ -61,12 +60,15 @@ from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import OnLeak, Operation, StageStatus
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import ExceededLimit
+    from fsm_orchestrator.stages.confining import Cage
+
 COMMAND_CHARACTERS_MAX: Final = 300
 
 
-@dataclass(kw_only=True)
-class Attempt:
-    """An attempt that is already durable; the observer of its own process.
+class _Asked(NamedTuple):
+    """What an attempt is made of.
 
     Attributes:
         home: the output directory, which is held.
@@ -105,15 +107,21 @@ class Attempt:
     asked_to_end: Callable[[], int | None]
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
-    _was_judged: bool = field(init=False, default=True)
+
+
+class Attempt(_Asked):
+    """An attempt that is already durable; the observer of its own process."""
+
+    _was_judged = True
     """False when its time was up while its artifacts were judged."""
-    _judged_ms: int = field(init=False, default=0)
-    _paused_ms: int = field(init=False, default=0)
-    _outputs: tuple[int, int] = field(init=False)
-    _starts: tuple[int, int] = field(init=False)
-    _black_box: str | None = field(init=False, default=None)
+    _judged_ms = 0
+    _paused_ms = 0
+    _outputs: tuple[int, int]
+    _starts: tuple[int, int]
+    _black_box: str | None = None
     """One line about it, which may be empty; None when there is none."""
-    _memory_kill: MemoryKill | None = field(init=False, default=None)
+    _cage: Cage | None = None
+    _memory_kill: MemoryKill | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -128,7 +136,7 @@ class Attempt:
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with open_logs(self.home, *names) as (stdout, stderr):
+        with self._caged() as self._cage, open_logs(self.home, *names) as (stdout, stderr):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -138,7 +146,9 @@ class Attempt:
                 reader.finish()
             stderr_tail = self._tail(1)
             if report.survivors:
-                raise self._not_ended(report.survivors)
+                from fsm_orchestrator.stages.problems import not_ended  # noqa: PLC0415 - rare
+
+                raise not_ended(self.record.stage, report.survivors)
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
@@ -166,7 +176,17 @@ class Attempt:
             self._memory_kill = kills.until(MemoryKills.now())
         return self._execution(report, verdict, duration_ms, stderr_tail)
 
+    def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
+        """Return the cage, if there is one, to be had for as long as the process may need it."""
+        if self.settings.confine is None:
+            return contextlib.nullcontext()
+        from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
+
+        return cage_of(self.settings, self.record.token)
+
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
+        if self._cage is not None and self._cage.refusal is not None:
+            return ProcessReport(self._cage.refusal)
         try:
             return runner.run(self._command(), self.limits, self, reader)
         except LogLostError as lost:
@@ -205,6 +225,7 @@ class Attempt:
             search_path=os.environ.get("PATH"),
             stdout=stdout,
             stderr=stderr,
+            cage=None if self._cage is None else self._cage.order,
         )
 
     def _environment(self) -> dict[str, str]:
@@ -217,6 +238,7 @@ class Attempt:
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self._key,
             TOKEN_VARIABLE: record.token,
             **self.environment,
+            **({} if self._cage is None else {"TMPDIR": self._cage.temporary}),
         }
         return environment_of(self.settings, ours)
 
@@ -228,16 +250,6 @@ class Attempt:
         """Return the last lines of stdout (0) or stderr (1), as they may be shown."""
         tail = read_tail(self._outputs[output], self.output_masker, start=self._starts[output])
         return "\n".join(last_lines(tail.text, TAIL_LINES))
-
-    def _not_ended(self, pids: tuple[int, ...]) -> OperationError:
-        from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
-
-        return OperationError(
-            Operation.ATTEMPT_END,
-            f"cannot end {survivors_text(pids)} of stage {self.record.stage!r}",
-            remedy="end what is left by hand, then resume: the stage is not started while any of it"
-            " is alive",
-        )
 
     def _execution(
         self,
@@ -255,7 +267,7 @@ class Attempt:
             self.rework_exit_code,
         )
         ending, status = kind_of(result)
-        problem, start_problem = self._problem(result, end, verdict)
+        problem, start_problem, exceeded = self._problem(result, end, verdict)
         names = self.record.stage, self.record.attempt
         stdout_log, stderr_log = log_names(*names)
         return StageExecution(
@@ -272,6 +284,8 @@ class Attempt:
             args=masker.mask_all(self.settings.args),
             env_keys=tuple(self.settings.variables),
             cwd=masker.mask(self.settings.cwd),
+            limit_exceeded=exceeded,
+            confinement=None if self._cage is None else self._cage.record(report.cage, masker),
             started_at=self.record.started_at,
             artifacts_judged_ms=self._judged_ms,
             duration_ms=duration_ms,
@@ -306,15 +320,19 @@ class Attempt:
 
     def _problem(
         self, result: StageResult, end: ProcessEnd, verdict: ArtifactsVerdict
-    ) -> tuple[Problem | None, SpawnFailure | None]:
+    ) -> tuple[Problem | None, SpawnFailure | None, ExceededLimit | None]:
         """Return what went wrong, and what kept the program from being run as it should.
 
         Wrong artifacts are a detail of it, unless they are the cause.
         """
         problem, mask = problem_of(result), self.masker.mask
         if problem is None:
-            return None, None
-        from fsm_orchestrator.stages.problems import how_given, start_problem_of  # noqa: PLC0415 - rare
+            return None, None, None
+        from fsm_orchestrator.stages.problems import (  # noqa: PLC0415 - rare
+            exceeded_limit,
+            how_given,
+            start_problem_of,
+        )
 
         start_problem = start_problem_of(end, self.settings.command)
         given = how_given(result, verdict, self.settings, self.given_paths())
@@ -330,4 +348,5 @@ class Attempt:
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
             details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
         told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-        return told, None if start_problem is None else start_problem.failure
+        failure = None if start_problem is None else start_problem.failure
+        return told, failure, exceeded_limit(result)

@@ -8,26 +8,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.config.run_config import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.model.stage_options import INHERIT_ALL, INHERIT_MINIMAL
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
 REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
+MINIMAL: Final = ("PATH", "HOME", "LANG", "TERM", "TZ", "USER", "TMPDIR")
 _NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, ""})
 """What an orchestrator around us says of its own stage; and without a name nothing can be passed
 on."""
 
 
 def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str, str]:
-    """Return the operator's environment, the stage's pairs over it, and `ours` over both.
+    """Return what a stage inherits, its pairs over that, and `ours` over both.
 
     PWD is where the stage starts, as a shell would have set it.
     """
     given = {key: value for key, value in settings.variables.items() if value is not None}
     return {
-        **{key: value for key, value in os.environ.items() if key not in _NOT_INHERITED},
+        **_inherited(settings.env_inherit),
         **given,
         "PWD": _name_of(settings.cwd),
         **ours,
+    }
+
+
+def _inherited(asked: Inherited) -> dict[str, str]:
+    """Return what a stage inherits of the operator's environment."""
+    names = MINIMAL if asked == INHERIT_MINIMAL else asked
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in _NOT_INHERITED and (names == INHERIT_ALL or key in names)
     }
 
 

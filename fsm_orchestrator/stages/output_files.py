@@ -12,6 +12,7 @@ from fsm_orchestrator.constants import LOGS_DIRECTORY, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
@@ -152,7 +153,8 @@ def check_logs(
         if found.st_size < size or not _is_at(path, found):
             raise OperationError(
                 Operation.LOGS_PERSIST,
-                f"{path} was cut, moved or removed while stage {names[0]!r} was at work: what it"
+                f"{copyable(path)} was cut, moved or removed while stage {names[0]!r} was at"
+                " work: what it"
                 " printed is lost",
                 remedy="find out who did that, the stage itself perhaps, then resume",
             )

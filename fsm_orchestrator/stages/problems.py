@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from typing import Final
 
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.model.confinement import ExceededLimit
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
+    LimitExceeded,
     NotSpawned,
     ProcessEnd,
     SpawnFailure,
     StageResult,
 )
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
+from fsm_orchestrator.vocabulary import HeldHow, Operation, StageLimit
 
 NAMED_MAX: Final = 3
 
@@ -52,3 +56,25 @@ def how_given(
             return []
     said = dict.fromkeys(given[path] for path in paths if path in given)
     return list(said)[:NAMED_MAX]
+
+
+def not_ended(stage: str, pids: tuple[int, ...]) -> OperationError:
+    """Return the error that processes of a stage could not be ended."""
+    from fsm_orchestrator.processes.survivors import survivors_text  # noqa: PLC0415 - rare
+
+    return OperationError(
+        Operation.ATTEMPT_END,
+        f"cannot end {survivors_text(pids)} of stage {stage!r}",
+        remedy="end what is left by hand, then resume: the stage is not started while any of it"
+        " is alive",
+    )
+
+
+def exceeded_limit(result: StageResult) -> ExceededLimit | None:
+    """Return the record of a limit that was exceeded; None for other results."""
+    if not isinstance(result, LimitExceeded):
+        return None
+    held_by = HeldHow.RLIMIT if result.limit is StageLimit.FILE else HeldHow.SAMPLED
+    return ExceededLimit(
+        limit=result.limit, allowed=result.allowed, used=result.used, held_by=held_by
+    )

@@ -7,9 +7,12 @@ that is to be copied into a shell.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.text.late_pattern import late_pattern
+
+if TYPE_CHECKING:
+    from pathlib import PurePath
 
 HIDDEN: Final = late_pattern(
     "["
@@ -58,9 +61,10 @@ def shell_line(words: Iterable[str]) -> str:
     return " ".join(shell_words(words))
 
 
-def copyable(path: str) -> str:
-    """Return a path that stands alone in a line, for a person to copy."""
-    return _dollar_quoted(path) if _misleads(path) else path
+def copyable(path: str | PurePath) -> str:
+    """Return a path as it stands in a line, for a person to copy: the one maker of shown paths."""
+    text = str(path)
+    return _dollar_quoted(text) if _misleads(text) else text
 
 
 def _misleads(word: str) -> bool:

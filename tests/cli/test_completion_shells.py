@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import shlex
 import shutil
 import struct
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 
 from fsm_orchestrator.cli.parser.names import COMPLETION_SHELLS, COMPLETION_VARIABLE
 from tests.cli.completion_cases import HOSTILE
-from tests.support.command import environment, orchestrate
+from tests.support.command import command_of_shells, environment, orchestrate
 from tests.support.patience import PATIENCE_SECONDS
 
 TERMINAL = (
@@ -51,10 +52,11 @@ def recording_command(folder: Path) -> dict[str, str]:
     """An environment in which the command answers shells, and else records its arguments."""
     command = folder / "bin" / "fsm-orchestrator"
     command.parent.mkdir(exist_ok=True)
+    answering = shlex.join(command_of_shells(environment()))
     command.write_text(
         "#!/bin/sh\n"
         f'if [ -n "${COMPLETION_VARIABLE}" ] || [ "$1" = completion ]; then\n'
-        f'  exec "{sys.executable}" -m fsm_orchestrator "$@"\n'
+        f'  exec {answering} "$@"\n'
         "fi\n"
         f"printf '%s\\0' \"$@\" > '{folder}/recorded.part'\n"
         f"mv '{folder}/recorded.part' '{folder}/recorded'\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.disk import files
+from tests.support import forked
 from tests.support.command import (
     CHECKPOINT,
     COMMAND,
@@ -331,15 +333,20 @@ def test_output_directory_is_replaced_by_a_stage(tmp_path: Path) -> None:
 
 def limited(blocks: int, *arguments: str, cwd: Path) -> Ended:
     """Run the command where no file may grow beyond so many blocks of 512 bytes."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'ulimit -f "$0"; exec "$@"', str(blocks), *COMMAND, *arguments],
-        cwd=cwd,
-        env=environment(XDG_STATE_HOME=str(cwd / "state"), PYTHONDONTWRITEBYTECODE="1"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env, base = environment(XDG_STATE_HOME=str(cwd / "state")), environment()
+    if forked.can_fork(arguments, cwd=cwd, env=env, base=base):
+        limits = {resource.RLIMIT_FSIZE: blocks * 512}
+        done = forked.run(arguments, cwd=cwd, env=env, base=base, limits=limits, timeout=60)
+    else:
+        done = subprocess.run(
+            ["/bin/sh", "-c", 'ulimit -f "$0"; exec "$@"', str(blocks), *COMMAND, *arguments],
+            cwd=cwd,
+            env={**env, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

@@ -92,7 +92,9 @@ BLOCKED: Final = (
 )
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131)]
+)
 def test_signals_that_were_blocked_at_the_start_end_the_run(
     tmp_path: Path, name: str, code: int
 ) -> None:

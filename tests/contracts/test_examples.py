@@ -7,11 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from fsm_orchestrator.gates.sources.base import Tools
+from fsm_orchestrator.gates.sources.junit import JUnitSource
+from tests.gates.policy_cases import needs_regorus, verdict_on
 from tests.support.command import orchestrate, report_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -58,14 +63,6 @@ def script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def gate_value(name: str, *arguments: str | Path) -> str:
-    """The value that a check prints for its gate."""
-    completed = script(name, *arguments)
-    assert completed.returncode == 0, completed.stderr
-    assert completed.stderr.startswith(name.removesuffix(".py"))
-    return completed.stdout.removesuffix("\n")
-
-
 def planned(package: Path) -> Path:
     """Plan the package's fixes and return the plan's path."""
     out = package.parent / "manager"
@@ -93,79 +90,126 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def ci_problem(package: Path, *tests: str) -> str | None:
+    """Have the package's tests run, and return what a ci gate finds wrong with their report."""
+    report = package.parent / "tests.xml"
+    script("check_ci.py", package, report, *tests)
+    tools = cast("Tools", SimpleNamespace(now=datetime.now(UTC)))
+    problem = JUnitSource(junit=(str(report),)).source(tools).collect(None, ()).record.problem
+    return None if problem is None else problem.value
+
+
 @pytest.mark.parametrize(
-    ("tests", "value"),
+    ("tests", "problem"),
     [
-        pytest.param(TINY_TESTS, "success", id="all-pass"),
-        pytest.param("def test_it():\n    assert False\n", "failure", id="one-fails"),
-        pytest.param("import no_such_module\n", "failure", id="not-importable"),
-        pytest.param("", "missing", id="no-test"),
+        pytest.param(TINY_TESTS, None, id="all-pass"),
+        pytest.param("def test_it():\n    assert False\n", "check_failed", id="one-fails"),
+        pytest.param("import no_such_module\n", "check_failed", id="not-importable"),
+        pytest.param("", "nothing_checked", id="no-test"),
         pytest.param(
             "import pytest\n\n\ndef test_it():\n    pytest.skip('not here')\n",
-            "missing",
+            "nothing_checked",
             id="all-skipped",
         ),
     ],
 )
-def test_check_ci_prints_success_only_when_tests_ran_and_passed(
-    package: Path, tests: str, value: str
+def test_check_ci_leaves_a_report_that_passes_only_when_tests_ran_and_passed(
+    package: Path, tests: str, problem: str | None
 ) -> None:
-    """A package whose tests fail is a failure; one whose tests say nothing is missing."""
+    """A package whose tests fail, or say nothing, does not pass its gate."""
     (package / "test_tiny.py").write_text(tests)
     before = contents(package)
-    assert gate_value("check_ci.py", package) == value
+    assert ci_problem(package) == problem
     assert contents(package) == before
 
 
-def test_check_ci_says_missing_for_a_package_that_is_not_there(tmp_path: Path) -> None:
+def test_check_ci_leaves_no_old_report_for_a_package_that_is_not_there(package: Path) -> None:
     """A check that could not look never passes its gate."""
-    assert gate_value("check_ci.py", tmp_path / "nowhere") == "missing"
+    assert ci_problem(package) is None
+    shutil.rmtree(package)
+    assert ci_problem(package) == "not_found"
 
 
-POLICY = 'allowed_rules = ["F", "UP009"]\nallowed_licences = ["MIT"]\nmax_files_changed = 1\n'
+def requested(package: Path, rules: str) -> dict[str, Any]:
+    """Have the request written down, and return it."""
+    path = package.parent / "request.json"
+    completed = script("request.py", package, path, f"--select={rules}")
+    assert completed.returncode == 0, completed.stderr
+    return dict(loaded(path)["request"])
 
 
-@pytest.mark.parametrize(
-    ("policy", "rules", "value"),
-    [
-        pytest.param(POLICY, "F401,UP009", "allow", id="all-covered"),
-        pytest.param(POLICY, "F,UP", "deny", id="wider-than-allowed"),
-        pytest.param(POLICY, "FURB", "deny", id="another-family-with-the-same-first-letter"),
-        pytest.param(POLICY.replace("MIT", "ISC"), "F", "deny", id="licence"),
-        pytest.param(POLICY.replace("= 1", "= 0"), "F", "deny", id="too-many-files"),
-        pytest.param(POLICY.replace("_rules", "_rule"), "F", "unknown", id="misspelt-key"),
-        pytest.param(POLICY + "[", "F", "unknown", id="no-toml"),
-        pytest.param(POLICY.replace("= 1", "= true"), "F", "unknown", id="no-number"),
-        pytest.param(POLICY.replace('["MIT"]', '"MIT"'), "F", "unknown", id="no-list"),
-    ],
-)
-def test_check_policy_allows_only_what_the_policy_covers(
-    package: Path, policy: str, rules: str, value: str
-) -> None:
-    """Rules, licence and number of files each deny alone; a policy not understood is unknown."""
-    file = package.parent / "policy.toml"
-    file.write_text(policy)
-    assert gate_value("check_policy.py", package, "--select", rules, "--policy", file) == value
+def test_request_is_what_the_package_says(package: Path) -> None:
+    """Rules, licence and files, and nothing of the package is changed."""
+    before = contents(package)
+    found = requested(package, "F401,UP009")
+    assert found == {"rules": ["F401", "UP009"], "licence": "MIT", "files": ["tiny.py"]}
+    assert contents(package) == before
 
 
 @pytest.mark.parametrize("metadata", [None, "Name: tiny\n", "Name: tiny\nLicense: UNKNOWN\n"])
-def test_check_policy_says_unknown_when_no_licence_is_stated(
-    package: Path, metadata: str | None
-) -> None:
-    """A licence that nobody stated is not a licence that is allowed."""
+def test_no_request_is_left_when_no_licence_is_stated(package: Path, metadata: str | None) -> None:
+    """A licence that nobody stated is not guessed, and an old request does not stay."""
+    requested(package, "F401")
     (package / "PKG-INFO").unlink()
     if metadata is not None:
         (package / "PKG-INFO").write_text(metadata)
-    policy = LINT_FIX / "policy.toml"
-    assert gate_value("check_policy.py", package, "--select=F", "--policy", policy) == "unknown"
+    completed = script("request.py", package, package.parent / "request.json", "--select=F")
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("request: ")
+    assert not (package.parent / "request.json").exists()
 
 
-def test_shipped_policies_differ_only_in_the_number_of_files(package: Path) -> None:
-    """The stricter policy is the same policy with a smaller limit: what the demo tells."""
-    (package / "other.py").write_text("import os\n")
-    request = ("check_policy.py", package, "--select=F", "--policy")
-    assert gate_value(*request, LINT_FIX / "policy.toml") == "allow"
-    assert gate_value(*request, LINT_FIX / "policy-strict.toml") == "deny"
+REQUEST = {"rules": ["F401", "UP009"], "licence": "MIT", "files": ["tiny.py"]}
+
+
+@needs_regorus
+@pytest.mark.parametrize(
+    ("changes", "limits", "passed", "reason"),
+    [
+        pytest.param({}, {}, 100, None, id="all-covered"),
+        pytest.param({"rules": ["F", "UP"]}, {}, 100, "rule UP is not", id="wider-than-allowed"),
+        pytest.param({"rules": ["FURB"]}, {}, 100, "rule FURB is not", id="another-family"),
+        pytest.param({"licence": "ISC"}, {}, 100, "licence ISC", id="licence"),
+        pytest.param({"files": ["a", "b"]}, {"files": 1}, 100, "(a, b), 1 may", id="many-files"),
+        pytest.param({}, {}, 99, "fewer than 100 tests", id="few-tests"),
+        pytest.param({}, {}, None, "fewer than 100 tests", id="no-tests"),
+    ],
+)
+def test_policy_allows_only_what_the_limits_cover(
+    tmp_path: Path,
+    changes: dict[str, Any],
+    limits: dict[str, Any],
+    passed: int | None,
+    reason: str | None,
+) -> None:
+    """Each objection denies alone, and is printed."""
+    request = {**REQUEST, **changes}
+    data = {
+        "limits": {**loaded(LINT_FIX / "limits.json")["limits"], **limits},
+        "request": request,
+    }
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    evidence = None if passed is None else {"checks": {"passed": passed}}
+    given: dict[str, Any] = {
+        "gates": {"ci": {"passed": True, "evidence": evidence}},
+        "stages": {"manager": {"args": ["plan.py", f"--select={','.join(request['rules'])}"]}},
+    }
+    policy = (LINT_FIX / "policy.rego").read_text()
+    more = {"data": [["data.json", str(tmp_path / "data.json")]], "query": "data.lint_fix.allow"}
+    said = verdict_on(tmp_path, "rego", policy, given, **more)
+    assert said["verdict"] == ("allowed" if reason is None else "denied")
+    assert (reason or "") in said["stderr"]
+    given["stages"]["manager"]["args"] = ["plan.py", "--select=ALL"]
+    said = verdict_on(tmp_path, "rego", policy, given, **more)
+    assert said["verdict"] == "denied"
+    assert "the manager is told to apply other rules" in said["stderr"]
+
+
+def test_shipped_limits_differ_only_in_the_number_of_files() -> None:
+    """The stricter limits are the same with a smaller number: what the demo tells."""
+    limits, strict = (loaded(LINT_FIX / name) for name in ("limits.json", "limits-strict.json"))
+    assert limits["limits"].pop("files") > strict["limits"].pop("files")
+    assert limits == strict
 
 
 def test_plan_names_findings_and_files_and_changes_nothing(package: Path) -> None:
@@ -223,7 +267,7 @@ def test_apply_leaves_a_patch_that_applies_and_a_true_test_report(
 def test_apply_fails_when_the_tests_fail_on_the_fixed_copy(package: Path) -> None:
     """Tests that passed before the fixes and fail after them fail the stage, with real counts."""
     (package / "test_tiny.py").write_text("import tiny\n\n\ndef test_it():\n    assert tiny.os\n")
-    assert gate_value("check_ci.py", package) == "success"
+    assert ci_problem(package) is None
     completed = applied(package)
     assert completed.returncode == 1
     assert completed.stderr.startswith("apply: tests on the fixed copy: failure")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,17 @@ from typing import Final
 import pytest
 
 from tests.support import forked
-from tests.support.command import COMMAND, PASSING, Ended, environment, orchestrate, stages, start
+from tests.support.command import (
+    COMMAND,
+    ORCHESTRATOR_PID,
+    PASSING,
+    Ended,
+    command_of_shells,
+    environment,
+    orchestrate,
+    stages,
+    start,
+)
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.support.spans import SPAN
 
@@ -144,6 +155,47 @@ def test_what_the_system_refuses_is_refused(tmp_path: Path) -> None:
         orchestrate("a\0b", cwd=tmp_path)
     with pytest.raises(FileNotFoundError):
         orchestrate("--version", cwd=tmp_path / "nowhere")
+
+
+KILLED: Final = ("out", *PASSING, *stages(f"kill -KILL {ORCHESTRATOR_PID}; sleep 60"))
+UP: Final = "until test -e up; do sleep 0.05; done"
+WAITING: Final = ("out", *PASSING, *stages("touch up; exec sleep 60"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{} out; echo $?",
+        "{} status nowhere 2>&1; echo $?",
+        "echo a line | {} --version; wc -c; ls -d /proc/$$/fd/[012]",
+        'umask 077; {} out --manager-bin "$(command -v umask)"; stat -c %a out/*.json',
+        "LC_ALL=C {} --version",
+        "(ulimit -n 99; {} --version)",
+        "{} --version <&-",
+        f"{{}} {shlex.join(KILLED)}; echo $?",
+        f"{{}} {shlex.join(WAITING)} & {UP}; kill $!; wait $!; echo $?",
+    ],
+)
+def test_command_of_a_shell_is_the_same(line: str, tmp_path: Path) -> None:
+    """What it prints, exits with, dies of, finds and is sent."""
+    seen = []
+    for words in (COMMAND, command_of_shells(environment())):
+        cwd = tmp_path / "here"
+        cwd.mkdir()
+        done = subprocess.run(
+            ["/bin/sh", "-c", line.format(shlex.join(words))],
+            cwd=cwd,
+            env=environment(XDG_STATE_HOME=str(tmp_path / "state")),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        cwd.rename(tmp_path / words[-1].replace("/", "_"))
+        shown = re.sub(SPANS, " SPAN", f"{done.returncode} {done.stdout}")
+        seen.append(re.sub(r"[0-9T.]+Z-[0-9a-f]{8}|[0-9]{3,}", "", shown))
+    assert seen[0] == seen[1]
 
 
 WATCHED_LOAD = """

@@ -34,7 +34,7 @@ def test_every_source_is_shown() -> None:
     text = GUIDE.read_text()
     assert {SourceKind(key) for key in SOURCES} == set(SourceKind) - {SourceKind.FLAG}
     for key in SOURCES:
-        assert f"| `{key} = " in text
+        assert f"| `{key} = " in text, key
     for gate in Gate:
         for predicate in known_to(gate):
             assert f"| `{predicate}` |" in text

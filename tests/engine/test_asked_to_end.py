@@ -18,14 +18,14 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import recorder
 from fsm_orchestrator.stages import attempt
 from fsm_orchestrator.vocabulary import Gate
-from tests.processes import zoo
+from tests.processes import living
 from tests.support.command import PASSING, events_of, orchestrate, report_of, start, statuses
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 BOTH = ("manager", "executor")
 LINGERS = 'echo $$ >words; while test ! -e go; do sleep 0.01; done; echo "$0" >>ran; exit 0'
-CODES = (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129))
+CODES = (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131))
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for a zombie in /proc")
 
 
@@ -96,7 +96,7 @@ def test_stage_that_ends_together_with_the_request_is_interrupted(
         os.kill(process.pid, signal.SIGSTOP)
         process.send_signal(signal.Signals[name])
         (tmp_path / "go").touch()
-        wait_until(lambda: zoo.is_zombie(leader))
+        wait_until(lambda: living.is_zombie(leader))
         os.kill(process.pid, signal.SIGCONT)
         process.communicate(timeout=PATIENCE_SECONDS)
     finally:

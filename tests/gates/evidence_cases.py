@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,6 +86,16 @@ def statement(
 def write(path: Path, document: Any) -> None:
     """Write a document as JSON."""
     path.write_text(json.dumps(document))
+
+
+def tool(folder: Path, *words: str, given: bytes = b"") -> bytes:
+    """Run a tool in a directory."""
+    path = shutil.which(words[0])
+    assert path is not None
+    done = subprocess.run(
+        [path, *words[1:]], cwd=folder, input=given, capture_output=True, check=True
+    )
+    return done.stdout
 
 
 def git(folder: Path, *words: str) -> str:

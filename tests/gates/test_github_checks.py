@@ -164,7 +164,7 @@ def test_without_gh_the_gate_says_what_to_install(github: StandIn) -> None:
         (github.folder / "bin" / tool).symlink_to(f"/usr/bin/{tool}")
     evidence = github.ask(CHECKS, PATH=str(github.folder / "bin"))["evidence"]
     assert evidence["problem"] == "engine_error"
-    assert "no executable 'gh' on PATH; install GitHub's gh" in evidence["detail"]
+    assert "no executable 'gh' on PATH; install it with `apt install gh`" in evidence["detail"]
     assert "gh auth login" in evidence["detail"]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from tests.gates.evidence_cases import (
     run_with,
     sha256_of,
     statement,
+    tool,
     write,
 )
 from tests.support.command import orchestrate
@@ -32,16 +32,6 @@ SSH: Final = (
 REVOKING: Final = SSH.replace(" }", ', revoked = "revoked" }')
 DSSE: Final = 'statement = "said.json"\nsigned_by = { dsse_keys = ["ci.pub.pem"] }'
 NAMESPACE: Final = "fsm-orchestrator.evidence"
-
-
-def tool(folder: Path, *words: str, given: bytes = b"") -> bytes:
-    """Run a tool in a directory."""
-    path = shutil.which(words[0])
-    assert path is not None
-    done = subprocess.run(
-        [path, *words[1:]], cwd=folder, input=given, capture_output=True, check=True
-    )
-    return done.stdout
 
 
 @pytest.fixture
@@ -136,15 +126,26 @@ def test_revoked_key(signed: Path) -> None:
     assert "revoked" in evidence_of(signed)["detail"]
 
 
-def test_missing_tool_says_how_to_install_it(signed: Path) -> None:
-    """Without ssh-keygen the gate stays closed, and the operator reads what to install."""
+@pytest.mark.parametrize(
+    ("source", "name", "install"),
+    [(SSH, "ssh-keygen", "apt install openssh-client"), (DSSE, "openssl", "apt install openssl")],
+)
+def test_missing_tool_says_how_to_install_it(
+    signed: Path, source: str, name: str, install: str
+) -> None:
+    """Without it the gate stays closed, and the operator reads what to install."""
+    (signed / "ci.pub.pem").write_text("a key that nobody can read")
     tools = signed / "bin"
     tools.mkdir()
-    for name in ("true", "sh"):
-        (tools / name).symlink_to(shutil.which(name) or "")
-    ended = run_with(signed, SSH, more=SUBJECT, env={"PATH": str(tools)})
+    for one in ("true", "sh"):
+        (tools / one).symlink_to(shutil.which(one) or "")
+    ended = run_with(signed, source, more=SUBJECT, env={"PATH": str(tools)})
     assert_refused(signed, ended, "engine_error", "missing")
-    assert "install OpenSSH's client" in evidence_of(signed)["detail"]
+    said = f"cannot run {name}: No such file or directory; install it with `{install}`"
+    assert said in evidence_of(signed)["detail"]
+    explained = " ".join(orchestrate("explain", "./out", cwd=signed).stdout.split())
+    assert install in explained
+    assert "do what is said above" in explained
 
 
 KEYS: Final = {

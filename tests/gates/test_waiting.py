@@ -19,6 +19,7 @@ from tests.gates.evidence_cases import (
 )
 from tests.support.command import EVENTS, events_of, orchestrate, start
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.screen import Terminal
 
 SUBJECT: Final = '[subject]\nfiles = ["plan.txt"]'
 SIGNAL: Final = {"issuer": "ci", "issuedAt": "2026-01-01T00:00:00Z"}
@@ -50,6 +51,16 @@ def test_source_is_asked_until_its_answer_is_there(tmp_path: Path) -> None:
         *("run", "./out", "--config", "run.toml", "--log-format", "text"), cwd=tmp_path
     )
     assert told.code == 0
+
+
+def test_wait_is_a_line_on_a_terminal(tmp_path: Path) -> None:
+    """It says what is not there yet, for as long as it is not."""
+    config_with(tmp_path, 'junit = ["*.xml"]\nwait = "10m"')
+    with Terminal("run", "./out", "--config", "run.toml", cwd=tmp_path) as terminal:
+        terminal.until_shown("! gate ci waits: no file matches")
+        (tmp_path / "a.xml").write_text('<testsuite><testcase name="a"/></testsuite>')
+        assert terminal.end() == 0
+        assert not [line for line in terminal.all_lines if "waits" in line]
 
 
 def test_time_of_a_wait_is_up(tmp_path: Path) -> None:

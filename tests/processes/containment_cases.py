@@ -22,8 +22,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.processes import zoo
-from tests.support.command import COMMAND, PASSING, checkpoint_of, environment, read_json, report_of
+from tests.processes import living, zoo
+from tests.support import forked
+from tests.support.command import PASSING, checkpoint_of, environment, read_json, report_of, start
 from tests.support.schema_checks import Written
 
 WATCHDOG_SECONDS: Final = 30.0
@@ -53,25 +54,29 @@ class Witness:
     """Sees whatever gets away from the runs that a test starts, for it comes to this process."""
 
     def __init__(self) -> None:
-        self._before = set(zoo.children().get(os.getpid(), ()))
+        forked.prepare(environment())  # it is not what a run has left
+        self._before = set(living.children().get(os.getpid(), ()))
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
         """Start a process that is meant to be our child."""
-        process = subprocess.Popen(command, text=True, **settings)
+        return self.expect(subprocess.Popen(command, text=True, **settings))
+
+    def expect(self, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+        """Take a process for one that is meant to be here."""
         self._started.append(process)
         return process
 
     def adopted(self) -> list[int]:
         """The processes that came to us, zombies included."""
         ours = self._before | {process.pid for process in self._started}
-        return [pid for pid in zoo.children().get(os.getpid(), ()) if pid not in ours]
+        return [pid for pid in living.children().get(os.getpid(), ()) if pid not in ours]
 
     def escaped(self) -> list[int]:
         """What is alive of that, and below it."""
         adopted = self.adopted()
-        alive = [pid for pid in adopted if not zoo.is_zombie(pid)]
-        return [*alive, *zoo.below(*adopted)]
+        alive = [pid for pid in adopted if not living.is_zombie(pid)]
+        return [*alive, *living.below(*adopted)]
 
     @contextlib.contextmanager
     def reaping(self) -> Iterator[None]:
@@ -115,7 +120,7 @@ class Witness:
 
 def described(pids: list[int]) -> list[str]:
     """Processes for a message."""
-    return [f"{pid} {proc(pid, 'cmdline')!r} {zoo.stat_of(pid)}" for pid in pids]
+    return [f"{pid} {proc(pid, 'cmdline')!r} {living.stat_of(pid)}" for pid in pids]
 
 
 def proc(pid: int, name: str) -> bytes:
@@ -162,10 +167,13 @@ class Run:
         self,
         stage: tuple[str, ...],
         *options: str,
-        command: tuple[str, ...] = COMMAND,
+        command: tuple[str, ...] = (),
         executor: tuple[str, ...] = QUIET_EXECUTOR,
     ) -> None:
-        """Start it with its gates passed; the second stage does nothing."""
+        """Start it with its gates passed; the second stage does nothing.
+
+        A `command` that is given is executed; else our own is forked where that is the same.
+        """
         self._launch(*options_of(stage), *executor, *options, command=command)
 
     def resume(self, *, is_reaped: bool = True) -> dict[str, Any]:
@@ -180,8 +188,11 @@ class Run:
         assert report["terminal_state"] == "done"
         return report
 
-    def _launch(self, *options: str, command: tuple[str, ...] = COMMAND) -> None:
+    def _launch(self, *options: str, command: tuple[str, ...] = ()) -> None:
         self.written = Written(("out",), self.directory)
+        if not command:
+            self.process = self._witness.expect(start("run", "out", *options, cwd=self.directory))
+            return
         self.process = self._witness.start(
             *(*command, "run", "out", *options),
             cwd=self.directory,
@@ -225,7 +236,7 @@ class Run:
         """
         keeper: int = checkpoint_of(self.output)["open_attempt"]["keeper_pid"]
         os.kill(keeper, signal.SIGSTOP)
-        while (stat := zoo.stat_of(keeper)) is not None and stat[0] != "T":
+        while (stat := living.stat_of(keeper)) is not None and stat[0] != "T":
             os.sched_yield()
         self.process.kill()
         self.process.communicate(timeout=WATCHDOG_SECONDS)
@@ -246,12 +257,12 @@ class Run:
 
     def assert_silent(self, since_ns: int) -> None:
         """Nobody has shown a sign of life since then, and nobody bears the attempt's token."""
-        time.sleep(3 * zoo.BEAT_SECONDS)
+        time.sleep(3 * living.BEAT_SECONDS)
         for life in self.lives():
             assert life.last <= since_ns, f"{life} lived on"
-            stat = zoo.stat_of(life.pid)
+            stat = living.stat_of(life.pid)
             is_another = stat is None or stat[2] != life.start
-            assert is_another or zoo.is_zombie(life.pid), f"{life} is alive"
+            assert is_another or living.is_zombie(life.pid), f"{life} is alive"
         if self.has("token"):  # else its first process was ended before it had said a word
             assert bearers(self.words("token")[0]) == []
 
@@ -320,7 +331,7 @@ def end_in(
     animals: str,
     directory: Path,
     witness: Witness,
-    command: tuple[str, ...] = COMMAND,
+    command: tuple[str, ...] = (),
 ) -> Run:
     """Let a stage with these animals end that way, once all of them are alive.
 

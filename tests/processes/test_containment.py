@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes import zoo
+from tests.processes import animals, living
 from tests.processes.containment_cases import (
     GENTLY,
     LIMIT,
@@ -23,7 +23,7 @@ from tests.processes.containment_cases import (
     end_in,
     led,
 )
-from tests.support.command import events_of, report_of
+from tests.support.command import COMMAND, events_of, report_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
 NEVER_STILL: Final = {"chain"}
@@ -34,7 +34,7 @@ NEVER_STILL: Final = {"chain"}
 
 
 @pytest.mark.parametrize("way", ["exits", "timeout", "SIGKILL"])
-@pytest.mark.parametrize("animal", [*sorted(zoo.ANIMALS.keys() - {"retort"}), "jobs"])
+@pytest.mark.parametrize("animal", [*sorted(animals.ANIMALS.keys() - {"retort"}), "jobs"])
 def test_animal_is_gone_with_its_stage(
     tmp_path: Path, witness: Witness, animal: str, way: str
 ) -> None:
@@ -49,8 +49,11 @@ def test_animal_is_gone_with_its_stage(
 def test_all_animals_are_gone_however_their_stage_ends(
     tmp_path: Path, witness: Witness, way: str
 ) -> None:
-    """However a stage full of animals ends, nothing is left and the report is right."""
-    run = end_in(WAYS[way], TOGETHER, tmp_path, witness)
+    """However a stage full of animals ends, nothing is left and the report is right.
+
+    The command and its keeper are executed here, as an operator has them.
+    """
+    run = end_in(WAYS[way], TOGETHER, tmp_path, witness, command=COMMAND)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(run.words("port")[0])))
     if way != "SIGKILL":
@@ -102,7 +105,7 @@ def test_leak_is_told_with_what_it_is(tmp_path: Path, witness: Witness) -> None:
     assert run.end() == 0
     leaked = report_of(run.output)["stage_executions"][0]["leaked_processes"]
     nameless, glutton = sorted(leaked, key=lambda one: one["rss_bytes"])
-    assert nameless["rss_bytes"] < zoo.GLUTTON_BYTES <= glutton["rss_bytes"]
+    assert nameless["rss_bytes"] < living.GLUTTON_BYTES <= glutton["rss_bytes"]
     assert nameless["command"].startswith("[kworker/0:1] ")
     assert "lead glutton,nameless" in glutton["command"]
     assert all(0 <= one["age_seconds"] <= time.monotonic() - began for one in leaked)

@@ -159,7 +159,7 @@ def signals_not_ignored() -> Iterator[None]:
     """Let children start with default signals, also where the tests run in the background."""
     ignored = [
         signum
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
         if signal.getsignal(signum) is signal.SIG_IGN
     ]
     for signum in ignored:
@@ -208,7 +208,9 @@ def both(executor: tuple[str, ...]) -> tuple[str, ...]:
 # Signals to the orchestrator
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131)]
+)
 def test_signal_ends_the_run_and_a_resume_completes_it(
     running: Running, name: str, code: int
 ) -> None:

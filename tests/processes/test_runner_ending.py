@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fsm_orchestrator.model.endings import Exited, Interrupted, TimedOut
+from fsm_orchestrator.model.endings import Exited, Interrupted, Signaled, TimedOut
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.vocabulary import Containment
 from tests.processes.runner_cases import (
     AMPLE_MS,
@@ -49,6 +50,28 @@ if sys.argv[1] == "own-group":
 os.write(2, b"%d\\n" % os.getpid())
 signal.pause()
 """
+
+
+# A request beside the end
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("script", ["exit 0", "kill -TERM $$"])
+def test_request_that_is_pending_when_the_end_is_noticed_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """Whoever asked may have signalled the process too: its own end is told, and does not count.
+
+    An attempt looks again for itself; the command of a gate has nobody else to look.
+    """
+
+    def left_by(_child: object) -> tuple[()]:  # called once the end has been noticed
+        bench.interrupts.deliver(signal.SIGTERM)
+        return ()
+
+    monkeypatch.setattr(ProcessRunner, "_left_by", staticmethod(left_by))
+    own = Exited(0) if script == "exit 0" else Signaled(signal.SIGTERM)
+    assert bench.shell(script).end == Interrupted(signal.SIGTERM, by_then=own)
 
 
 # Time limits

@@ -134,6 +134,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "closure_ready": end.get("closure_ready", False),
         "current_state": last["state"],
         "blocked_reason_codes": refusals if outcome == "blocked" else [],
+        "waiting_for": end.get("waiting_for", []),
         "gate_decisions": decisions,
         "invocations_moved": 0,
         "earlier_invocations": earlier,

@@ -38,7 +38,14 @@ REPORT_KEYS = (
     *("schema_version", "product", "version", "run_id", "lifecycle", "subject"),
     "execution_mode",
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
-    *("gate_decisions", "stage_executions", "transitions", "containment", "warnings"),
+    *(
+        "waiting_for",
+        "gate_decisions",
+        "stage_executions",
+        "transitions",
+        "containment",
+        "warnings",
+    ),
     *("origin", "started_at", "finished_at", "invocations_moved", "earlier_invocations"),
 )
 EXECUTION_KEYS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
@@ -157,6 +158,19 @@ def test_fixed_clock_leaves_out_machine_and_hour(tmp_path: Path) -> None:
     assert "this page" not in words(part(parsed(html), "origin"))
     made = words(part(parsed(page_of(view, "out")), "origin"))
     assert f" on {socket.gethostname()} (" in made
+
+
+def test_page_hides_a_secret_in_the_name_of_the_machine_it_is_made_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another one than that of the run."""
+    monkeypatch.setenv("TOKEN", "blue-harbour")
+    view = inspect_run(run(tmp_path, *stages(), "--manager-secret", "TOKEN"))
+    named = os.uname_result(("Linux", "blue-harbour", "6", "1", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: named)
+    made = words(part(parsed(page_of(view, "out")), "origin"))
+    assert " on *** (Linux 6, x86_64)" in made
+    assert "blue-harbour" not in page_of(view, "out")
 
 
 def test_page_names_the_revision(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The options come from the parser, so that a new one is tried as well.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -13,9 +14,12 @@ from urllib.parse import quote
 import click
 import pytest
 
+from fsm_orchestrator import RunConfig, StageGiven, run
 from fsm_orchestrator.cli.parser.run_options import output_options, run_options
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import Declared
 from tests.support.command import PASSING, Ended, orchestrate, shell, stages, tree_of
+from tests.support.soak import SOAK
 
 WORD = "opensesame4711longer"
 """A secret that is a name wherever one may stand, and too long for the name of a process."""
@@ -70,10 +74,19 @@ def looks(
         yield orchestrate(*words, cwd=cwd, env=env)
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    ("option", "encoding"),
+    [
+        (option, encoding)
+        for number, option in enumerate(OPTIONS)
+        for encoding in (ENCODINGS if SOAK else ("plain", ("hex", "base64")[number % 2]))
+    ],
+)
 def test_no_option_shows_a_secret(tmp_path: Path, option: str, encoding: str) -> None:
-    """Whatever has it as its value: masked, or refused; in the record, on screens, and printed."""
+    """Whatever has it as its value: masked, or refused; in the record, on screens, and printed.
+
+    With `SOAK=1` in every encoding; else as it is, and in one of the others.
+    """
     env = {"TOKEN": AWKWARD}
     value = ENCODINGS[encoding](AWKWARD)
     rest = (*PASSING, *stages("exit 0", "exit 3"), *DECLARED)
@@ -143,6 +156,19 @@ def test_a_path_that_holds_a_secret_is_refused(tmp_path: Path, place: str) -> No
     assert "the value of secret TOKEN stands in the path of the" in ended.stderr
     assert not (tmp_path / out).exists()
     assert_unseen(WORD, tmp_path / "out", ended)
+
+
+def test_the_name_of_the_machine_is_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock file names the machine as it is, for whoever stops the run goes by it: refused."""
+    named = os.uname_result(("Linux", f"build-{WORD}", "6", "1", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: named)
+    stage = StageGiven(bin="/bin/true", secrets={"TOKEN": WORD})
+    with pytest.raises(UsageError, match="secret TOKEN stands in the name of this machine") as told:
+        run(RunConfig(output_directory=tmp_path / "out", stages={"manager": stage}))
+    assert WORD not in str(told.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_kept_name_that_holds_a_secret_by_now_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,14 +58,31 @@ def environment(**extra: str) -> dict[str, str]:
 def shell_environment(folder: Path) -> dict[str, str]:
     """Return an environment in which `fsm-orchestrator` runs this checkout.
 
-    The command, and private state, go into `folder`.
+    The command, and private state, go into `folder`. It is forked where that is the same.
     """
+    state = {"XDG_STATE_HOME": str(folder / "state"), "LC_ALL": "C.UTF-8", "TERM": ""}
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    env = environment(PATH=path, **state)
+    words = command_of_shells(env)
     command = folder / "bin" / "fsm-orchestrator"
     command.parent.mkdir(exist_ok=True)
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fsm_orchestrator "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     command.chmod(0o755)
-    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
-    return environment(PATH=path, XDG_STATE_HOME=str(folder / "state"), LC_ALL="C.UTF-8", TERM="")
+    return env
+
+
+def command_of_shells(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return how a shell that has `env` starts the command: quickly where that is the same."""
+    server = forked.prepare(env)
+    if server is None:
+        return COMMAND
+    return (
+        sys.executable,
+        "-I",
+        "-S",
+        str(Path(__file__).with_name("fork_client.py")),
+        str(server.path),
+    )
 
 
 def orchestrate(

@@ -5,8 +5,10 @@ environment, umask and output, and ends as any other process does. Its keepers a
 see `forked_keeper`.
 
 A request is its length in eight bytes, which bring the descriptors of stdout, of stderr, and of
-the socket for the answers, then JSON. The answers, in eight bytes each, are the process's pid and
-then its exit code.
+the socket for the answers, then marshalled data. The answers, in eight bytes each, are the
+process's pid and then its exit code. A shell's command (fork_client.py) comes by a door of its own
+with its three streams; the answers go there, and the pid is 0 where it would have started otherwise
+than this server.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import json
+import marshal
 import os
 import pkgutil
+import resource
 import runpy
 import select
 import signal
@@ -27,6 +30,8 @@ import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+from tests.support.start import start_now
 
 PACKAGE: Final = "fsm_orchestrator"
 NUMBER_BYTES: Final = 8
@@ -156,15 +161,20 @@ def receive(door: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     head, descriptors, _, _ = socket.recv_fds(door, NUMBER_BYTES, 3)
     if not head:
         return None
-    return json.loads(door.recv(decoded(head), socket.MSG_WAITALL)), descriptors
+    return marshal.loads(door.recv(decoded(head), socket.MSG_WAITALL)), descriptors  # noqa: S302
 
 
-def become(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Make this process as the requested command would find it if it had been executed."""
-    for target, descriptor in enumerate(descriptors, start=1):
+def become(request: dict[str, Any], streams: Sequence[int]) -> None:
+    """Make this process as the requested command would find it if it had been executed.
+
+    `streams`: the last ones of the standard streams; the others are this process's.
+    """
+    for target, descriptor in enumerate(streams, start=3 - len(streams)):
         os.dup2(descriptor, target)
         os.close(descriptor)
     os.umask(request["umask"])
+    for limit, soft in request.get("limits", {}).items():
+        resource.setrlimit(limit, (soft, resource.getrlimit(limit)[1]))
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -173,37 +183,51 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     sys.argv = [PACKAGE, *request["arguments"]]
 
 
-def serve(door: socket.socket) -> bool:
-    """Answer requests; true in a process that is to be a command, false after the last request."""
+def serve(door: socket.socket, shells: socket.socket, start: dict[str, Any]) -> bool:
+    """Answer requests; true in a process that is to be a command, false after the last request.
+
+    `start` is what this process has had from its start.
+    """
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     running: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([door.fileno(), woken], (), ())
+        ready, _, _ = select.select([door.fileno(), shells.fileno(), woken], (), ())
         if woken in ready:
             os.read(woken, NUMBER_BYTES)
             tell_ends(running)
-        if door.fileno() not in ready:
+        if door.fileno() in ready:
+            if (received := receive(door)) is None:
+                return False
+            request, (*streams, answering) = received
+            answers = socket.socket(fileno=answering)
+        elif shells.fileno() in ready:
+            answers, _ = shells.accept()
+            if (received := receive(answers)) is None:
+                answers.close()
+                continue
+            request, streams = received
+        else:
             continue
-        if (received := receive(door)) is None:
-            return False
-        request, (*outputs, answers) = received
-        child = os.fork()
-        if child == 0:
+        is_same = request.get("start", start) == start
+        if is_same and (child := os.fork()) == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for descriptor in (woken, waker, answers):
+            for descriptor in (woken, waker):
                 os.close(descriptor)
-            for one in (door, *running.values()):
+            for one in (door, shells, answers, *running.values()):
                 one.close()
-            become(request, outputs)
+            become(request, streams)
             return True
-        for descriptor in outputs:
+        for descriptor in streams:
             os.close(descriptor)
-        running[child] = socket.socket(fileno=answers)
-        tell(running[child], child)
+        tell(answers, child if is_same else 0)
+        if is_same:
+            running[child] = answers
+        else:
+            answers.close()
 
 
 def tell_ends(running: dict[int, socket.socket]) -> None:
@@ -222,6 +246,8 @@ def tell(answers: socket.socket, number: int) -> None:
 
 
 if __name__ == "__main__":
+    started = start_now(os.environ)
     load()
-    if serve(socket.socket(fileno=int(sys.argv[1]))):
+    ours, shells = (socket.socket(fileno=int(word)) for word in sys.argv[1:])
+    if serve(ours, shells, started):
         runpy.run_module(PACKAGE, run_name="__main__", alter_sys=True)

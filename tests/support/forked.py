@@ -5,62 +5,28 @@ from __future__ import annotations
 import atexit
 import contextlib
 import io
-import json
+import marshal
 import math
 import os
-import resource
 import select
 import selectors
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from types import MappingProxyType
+from typing import Final, Self
 
 from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
+from tests.support.start import start_now
 
-HEEDED_AT_START: Final = (
-    *("LD_", "DYLD_", "GLIBC_", "MALLOC_"),  # by the loader and the C library
-    *("PYTHON", "LANG", "LC_"),  # by the interpreter
-    *("NO_COLOR", "FORCE_COLOR", "PYDANTIC_", "PSUTIL_"),  # by libraries when they are imported
-)
-"""How the variables begin that are looked at once, before a command of its own begins."""
 WORDS_BYTES_MAX: Final = 100_000
 """Much less than any system lets a process be started with."""
-LIMITS: Final = sorted(
-    {value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}
-)
-
-
-class Start(NamedTuple):
-    """What a process has from its start, and a command that is forked has from its server."""
-
-    env: Mapping[str, str]
-    limits: Sequence[tuple[int, int]]
-    ignored: frozenset[int]
-    blocked: frozenset[int]
-    niceness: int
-    processors: frozenset[int]
-    users: tuple[int, ...]
-
-
-def start_now(env: Mapping[str, str]) -> Start:
-    """Return what a process would have that is started now with `env`."""
-    getaffinity = getattr(os, "sched_getaffinity", lambda _: ())
-    signals = signal.valid_signals()
-    return Start(
-        {key: value for key, value in env.items() if key.startswith(HEEDED_AT_START)},
-        [resource.getrlimit(limit) for limit in LIMITS],
-        frozenset(one for one in signals if signal.getsignal(one) is signal.SIG_IGN),
-        frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-        os.getpriority(os.PRIO_PROCESS, 0),
-        frozenset(getaffinity(0)),
-        (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *sorted(os.getgroups())),
-    )
 
 
 class Process:
@@ -142,25 +108,43 @@ class ForkServer:
         self.start = start_now(env)
         self._guard = threading.Lock()
         self._door, theirs = socket.socketpair()
-        with theirs:
+        self._folder = tempfile.TemporaryDirectory()
+        self.path = Path(self._folder.name, "door")
+        with theirs, socket.socket(socket.AF_UNIX) as shells:
+            shells.bind(str(self.path))
+            shells.listen()
+            given = (theirs.fileno(), shells.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.support.fork_server", *map(str, given)],
                 cwd=Path(__file__).parents[2],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,  # Python looks at its streams once, as it starts
                 stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=given,
             )
         atexit.register(self.close)
 
-    def command(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Process:
-        """Start the command."""
+    def command(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        limits: Mapping[int, int] = MappingProxyType({}),
+    ) -> Process:
+        """Start the command, with other soft limits than those of its server where it has any."""
         answers, theirs = socket.socketpair()
         readers, writers = zip(os.pipe(), os.pipe(), strict=True)
         os.umask(umask := os.umask(0))
-        request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "umask": umask}
-        body = json.dumps(request).encode()
+        body = marshal.dumps(
+            {
+                "arguments": arguments,
+                "cwd": str(cwd),
+                "env": dict(env),
+                "umask": umask,
+                "limits": dict(limits),
+            }
+        )
         try:
             with theirs, self._guard:
                 handed = [*writers, theirs.fileno()]
@@ -178,6 +162,7 @@ class ForkServer:
         """End the server."""
         self._door.close()
         self._process.communicate()
+        self._folder.cleanup()
         atexit.unregister(self.close)
 
 
@@ -185,10 +170,19 @@ IS_POSSIBLE: Final = hasattr(socket, "send_fds") and "FRESH" not in os.environ
 _servers: list[ForkServer] = []
 
 
-def prepare(base: Mapping[str, str]) -> None:
-    """Start a server ahead of need: a test that looks at its own children must not meet it."""
-    if not _servers and IS_POSSIBLE:
-        _servers.append(ForkServer(base))
+def prepare(base: Mapping[str, str]) -> ForkServer | None:
+    """Return the server of commands that start as one with `base` does now; None where none can be.
+
+    To be called ahead of need: a test that looks at its own children must not meet a new one.
+    """
+    if not IS_POSSIBLE:
+        return None
+    start = start_now(base)
+    found = [server for server in _servers if server.start == start]
+    if not found:
+        found.append(ForkServer(base))
+        _servers.append(found[0])
+    return found[0]
 
 
 def can_fork(
@@ -202,8 +196,8 @@ def can_fork(
     start = start_now(env)
     return (
         IS_POSSIBLE
-        and all(server.start == start for server in _servers)
         and start == start_now(base)
+        and (not _servers or any(server.start == start for server in _servers))
         and cwd.is_dir()
         and os.access(cwd, os.X_OK)
         and _can_be_given([*arguments, *env, *env.values()])
@@ -211,11 +205,17 @@ def can_fork(
 
 
 def start(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], base: Mapping[str, str]
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    base: Mapping[str, str],
+    limits: Mapping[int, int] = MappingProxyType({}),
 ) -> Process:
     """Start the command in a process forked from a server that was started with `base`."""
-    prepare(base)
-    return _servers[0].command(arguments, cwd, env)
+    server = prepare(base)
+    assert server is not None
+    return server.command(arguments, cwd, env, limits)
 
 
 def run(
@@ -225,9 +225,10 @@ def run(
     env: Mapping[str, str],
     base: Mapping[str, str],
     timeout: float,
+    limits: Mapping[int, int] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, and until its output is closed, as `subprocess.run` does."""
-    with start(arguments, cwd=cwd, env=env, base=base) as process:
+    with start(arguments, cwd=cwd, env=env, base=base, limits=limits) as process:
         try:
             stdout, stderr = process.communicate(timeout)
         except BaseException:

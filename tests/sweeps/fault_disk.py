@@ -10,9 +10,10 @@ from __future__ import annotations
 import copy
 import errno
 import os
+import re
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -45,8 +46,6 @@ from tests.sweeps.mending import mend
 from tests.sweeps.scenarios import Scenario
 
 POINTS_MAX: Final = 500
-STRIDE: Final = 1 if SOAK else 3
-"""Of the faults that are told apart by their errno alone, each is put at every third point."""
 RECORDS: Final = [
     f"{OUT}/{name}" for name in (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
 ]
@@ -143,6 +142,19 @@ class Disk:
                 return call(*args)
         return None
 
+    def role_of(self, operation: SystemCall, call: Any, args: Any) -> str:
+        """Which file is operated on, and how it is opened, whatever run and time it names."""
+        match operation:
+            case SystemCall.READ:
+                name = name_of(call.__self__.fileno())
+            case SystemCall.OPEN:
+                name = f"{os.path.basename(args[0])} {args[1]:o}"
+            case SystemCall.MKDIR | SystemCall.UNLINK | SystemCall.RENAME:
+                name = os.path.basename(args[-1] if operation is SystemCall.RENAME else args[0])
+            case _:
+                name = name_of(args[0])
+        return re.sub(r"[0-9a-f]{8,}|[0-9]+T[0-9.]+Z", "#", name)
+
     def node_of(self, path: Path) -> File | Directory:
         """What is called so now."""
         return self._nodes[path.stat().st_ino]
@@ -200,6 +212,11 @@ class Disk:
         return node.synced
 
 
+def name_of(descriptor: int) -> str:
+    """Return the name of an open file."""
+    return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+
 def path_of(name: str | Path, directory: int | None) -> Path:
     """Return the path of a name in an open directory; of a path, itself."""
     return (
@@ -230,6 +247,30 @@ class Fault(StrEnum):
     SHORT = "short write"
 
 
+TOLD_BY_ERRNO: Final = (Fault.OVER_QUOTA, Fault.BROKEN, Fault.FORBIDDEN, Fault.READ_ONLY)
+"""The faults that differ in nothing else; what is done about them is the same for most."""
+
+Kind = tuple[SystemCall, str]
+"""What makes operations equal: what is done, and to which file, whatever run and time it names."""
+
+
+def points_of(kinds: Sequence[Kind], fault: Fault, turn: int) -> list[int]:
+    """Return the numbers of the operations that are to fail, one after the other, of these.
+
+    Faults that are told by their errno alone share the kinds between them.
+    """
+    if SOAK:
+        return [*range(1, len(kinds) + 1)]
+    places: dict[Kind, list[int]] = {}
+    for number, kind in enumerate(kinds, start=1):
+        places.setdefault(kind, []).append(number)
+    drawn = [numbers[turn % len(numbers)] for numbers in places.values()]
+    if fault in TOLD_BY_ERRNO:
+        part = (TOLD_BY_ERRNO.index(fault) + turn) % len(TOLD_BY_ERRNO)
+        return sorted(drawn[part :: len(TOLD_BY_ERRNO)])
+    return sorted({*drawn, *(numbers[0] for numbers in places.values())})
+
+
 Choice = Callable[[SystemCall, Any], bool]
 """Which operations count, by what they are and their arguments."""
 
@@ -246,6 +287,7 @@ class Door:
     ) -> None:
         self.disk = disk
         self.struck: SystemCall | None = None
+        self.kinds: list[Kind] = []
         self.before: Callable[[SystemCall, Any], None] | None = None
         self._fault = fault
         self._left = number
@@ -258,6 +300,7 @@ class Door:
         if self.before is not None:
             self.before(operation, args)
         if self._counts(operation, args):
+            self.kinds.append((operation, self.disk.role_of(operation, call, args)))
             self._left -= 1
             if self._left == 0:
                 self.struck = operation

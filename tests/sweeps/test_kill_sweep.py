@@ -38,10 +38,10 @@ from tests.sweeps.truths import assert_truth
 GONE_SECONDS_MAX: Final = 1.0
 RUN_SECONDS_MAX: Final = PATIENCE_SECONDS
 MARK: Final = "KILL_SWEEP_MARK"
-SHARES: Final = 8 if SOAK else 2
+SHARES: Final = 8 if SOAK else 1
 """Tests that share the points of a scenario between them."""
-SAMPLE: Final = 6
-"""How many points a share takes, when not all are taken."""
+SAMPLE: Final = 8
+"""How many points are taken, when not all are."""
 MOMENTS: Final = 200
 KINDS: Final = (
     # What changes files, what starts processes, and how the keeper is asked to start and end one.

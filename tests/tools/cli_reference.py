@@ -64,6 +64,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.TIMEOUT: "a stage of the run timed out",
     ExitCode.HANGUP: "interrupted by SIGHUP",
     ExitCode.INTERRUPTED: "interrupted by SIGINT (Ctrl-C)",
+    ExitCode.QUIT: "interrupted by SIGQUIT (Ctrl-\\\\)",
     ExitCode.TERMINATED: "interrupted by SIGTERM",
 }
 _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +19,9 @@ from fsm_orchestrator.model.stage_options import BOUNDS
 from fsm_orchestrator.preparation.effective_settings import Setting, effective_settings, setting
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
-from fsm_orchestrator.text.hidden import shell_line
-from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.json_output import json_text
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import as_typed
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -36,7 +36,7 @@ def check_command(parameters: Mapping[str, Any]) -> int:
     """Report that a file is valid, or everything that is wrong with it."""
     name = parameters["file"]
     _prepared(config_reading.check(Path(name), name))
-    console.stdout().write(f"{name}: ok\n")
+    console.stdout().write(f"{copyable(name)}: ok\n")
     return ExitCode.DONE
 
 
@@ -46,7 +46,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
     if os.path.isdir(name):
         if output is not None:
             raise UsageError(
-                f"unexpected {output!r}: {name} is a directory, and OUT already",
+                f"unexpected {output!r}: {copyable(name)} is a directory, and OUT already",
                 remedy="leave it out, or name a config file before it",
             )
         preparation = prepare(RunConfig(output_directory=name, resume=True), may_lack_values=True)
@@ -59,7 +59,7 @@ def show_command(parameters: Mapping[str, Any]) -> int:
         settings = tuple(_with_templates(settings, preparation, is_out_known=output is not None))
     if parameters["as_json"]:
         rows = [one.model_dump(mode="json") for one in settings]
-        console.stdout().write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        console.stdout().write(json_text(rows) + "\n")
     else:
         out = console.stdout()
         out.show(shown(_lines(settings, name, prose_width(out), in_full=parameters["in_full"])))
@@ -105,7 +105,7 @@ def _prepared(read: config_reading.ReadConfig, output: str = PLACE_HOLDER) -> Pr
 def _lines(settings: Sequence[Setting], name: str, width: int, *, in_full: bool) -> Iterator[Line]:
     """Yield a line for each setting that was set, or for all: key, where it was set, value."""
     rows = [_as_typed(one) for one in settings if one.is_set or in_full]
-    sources = {one.key: printable(one.source) for one in rows}
+    sources = {one.key: copyable(one.source) for one in rows}
     if len(set(sources.values())) == 1:
         yield Line(f"from {next(iter(sources.values()))}")
         sources = dict.fromkeys(sources, "")

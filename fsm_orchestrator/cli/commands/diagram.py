@@ -39,6 +39,7 @@ from fsm_orchestrator.rendering.diagram.mermaid import (
 from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
 from fsm_orchestrator.rendering.diagram.simple import simple
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -153,7 +154,7 @@ def _picture_of_run(output: str, name: str | None) -> tuple[Picture, Report]:
         console.complain(view.trouble, "the picture is of what is believed")
     if report.lifecycle is None:
         raise UsageError(
-            f"the report in {output} does not say which lifecycle the run follows",
+            f"the report in {copyable(output)} does not say which lifecycle the run follows",
             remedy="its checkpoint could not be used; see the report's warnings",
         )
     followed = _followed(view, report.lifecycle, name)
@@ -174,7 +175,7 @@ def _followed(view: InspectedRun, wanted: LifecycleName, name: str | None) -> Li
     if followed is None:
         raise UsageError(
             f"the lifecycle {wanted.name!r} of run {view.report.run_id} is not kept in"
-            f" {view.directory}",
+            f" {copyable(view.directory)}",
             remedy="name its file: diagram LIFECYCLE --run OUT",
         )
     return followed
@@ -226,6 +227,6 @@ def _deliver(parameters: Mapping[str, Any], form: str, draw: Callable[[], bytes]
         files.replace_file(path, data)
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {files.reason(error)}",
+            f"cannot write {copyable(path)}: {files.reason(error)}",
             remedy="name a file in a directory that is there and that you may write to",
         ) from error

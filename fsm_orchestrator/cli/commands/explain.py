@@ -22,6 +22,8 @@ from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Cause, Explanation, NextStep
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.phrases import printable, with_details
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -38,7 +40,7 @@ _RANK_PLACE: Final = 7
 _RANK_WOULD: Final = 8
 _RANKS_OF_WORDS: Final = (10, 9, 6, 4, 1)
 """Of the lines that a stage printed last, the last one's at the end: it is the most telling."""
-_PLACES: Final = frozenset({FactName.LOG, FactName.POSTMORTEM})
+_PLACES: Final = frozenset({FactName.LOG, FactName.POSTMORTEM, FactName.READ})
 _NAMED: Final = frozenset({FactName.MISSING, FactName.MALFORMED, FactName.STALE})
 
 
@@ -49,7 +51,7 @@ def explain_command(parameters: Mapping[str, Any]) -> int:
     explanation = explain(view, shown_path(typed))
     out = console.stdout()
     if parameters["as_json"]:
-        out.write(explanation.model_dump_json(indent=2) + "\n")
+        out.write(escaped(explanation.model_dump_json(indent=2)) + "\n")
         return ExitCode.DONE
     width = prose_width(out)
     if parameters["in_full"]:
@@ -72,7 +74,7 @@ def text_in_brief(explanation: Explanation, typed: str, more: str, width: int) -
     code = "" if explanation.exit_code is None else f" (exit code {explanation.exit_code})"
     head = [f"{explanation.standing.words}: run {explanation.run_id}{code}"]
     state, lifecycle = explanation.current_state or "unknown", explanation.lifecycle or "unknown"
-    where = f"in {typed}, state {state} of {lifecycle}, for {age(explanation.since)}"
+    where = f"in {copyable(typed)}, state {state} of {lifecycle}, for {age(explanation.since)}"
     remedies = [line for one in step.remedies for line in labelled("do", one, width)]
     end = [*remedies, *labelled("who", step.who, width)]
     if step.words is not None:

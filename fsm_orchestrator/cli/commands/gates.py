@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode
 
 
@@ -52,7 +52,7 @@ def gates_command(parameters: Mapping[str, Any]) -> int:
                 {"asked": one.asked, **one.decision.model_dump(mode="json")} for one in found
             ],
         }
-        out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        out.write(json_text(document) + "\n")
     elif not is_watched:
         out.show(shown(gate_lines(preparation, found, prose_width(out))))
     return ExitCode.DONE if has_passed else ExitCode.BLOCKED

@@ -17,7 +17,7 @@ from fsm_orchestrator.cli.new_files import CONFIG_NAME, SCRIPT_MODE, TEXT_MODE, 
 from fsm_orchestrator.cli.screen import prose_width
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.vocabulary import ExitCode
 
 _SHIPPED: Final = {
@@ -55,7 +55,7 @@ def init_command(parameters: Mapping[str, Any]) -> int:
         told = _told_of_shipped(typed)
     names = asked.files if is_own else _SHIPPED
     out = console.stdout()
-    wrote = f"{typed}: wrote {', '.join(names)}; {CONFIG_NAME} explains each setting"
+    wrote = f"{copyable(typed)}: wrote {', '.join(names)}; {CONFIG_NAME} explains each setting"
     if out.is_terminal:
         wrote = "\n".join(sentences(wrote, prose_width(out), indent="", hanging="  "))
     enter = f"  cd {shell_line((typed,))}\n" if is_own and typed != os.curdir else ""
@@ -73,7 +73,7 @@ def _write(typed: str, new: Mapping[str, NewFile]) -> None:
     present = [name for name in new if os.path.lexists(directory / name)]
     if present:
         raise UsageError(
-            f"{directory / present[0]} is there already; nothing was written",
+            f"{copyable(directory / present[0])} is there already; nothing was written",
             remedy="name a new directory",
         )
     written: list[Path] = []
@@ -87,7 +87,7 @@ def _write(typed: str, new: Mapping[str, NewFile]) -> None:
             with contextlib.suppress(OSError):
                 files.remove(path)
         raise UsageError(
-            f"cannot write to {directory}: {files.reason(error)}",
+            f"cannot write to {copyable(directory)}: {files.reason(error)}",
             remedy="name a directory that you may write to",
         ) from error
 

@@ -23,6 +23,7 @@ from fsm_orchestrator.inspection.quoting import secrets_of_record
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.text.search import LineSearch, SearchError
 from fsm_orchestrator.text.terminal import coloured_line, shown_line, without_colours
@@ -203,16 +204,19 @@ class _ShownLogs:
             secrets = secrets_of_record(self._directory)
         if secrets is NONE_KNOWN:
             raise CheckpointError(
-                f"cannot show what the stages printed: {self._directory / CHECKPOINT_FILE} cannot"
+                "cannot show what the stages printed:"
+                f" {copyable(self._directory / CHECKPOINT_FILE)} cannot"
                 " be understood, so the values to mask are not known",
-                remedy=f"read the files in {self._directory / LOGS_DIRECTORY}; they are not masked",
+                remedy=f"read the files in {copyable(self._directory / LOGS_DIRECTORY)}; they"
+                " are not masked",
             )
         if secrets.unknown:
             names = ", ".join(secrets.unknown)
             raise UsageError(
                 f"cannot show what the stages printed: the secret {names} is not set in the"
                 " environment, so it could not be masked",
-                remedy=f"set {names}, or read the files in {self._directory / LOGS_DIRECTORY}; they"
+                remedy=f"set {names}, or read the files in"
+                f" {copyable(self._directory / LOGS_DIRECTORY)}; they"
                 " are not masked",
             )
         return secrets

@@ -29,6 +29,7 @@ from fsm_orchestrator.preparation.plan import Plan, PlannedStage, plan_of, refus
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.text.phrases import (
     counted,
     first_of,
@@ -56,6 +57,14 @@ _VERBS: Final = {
 }
 
 
+_GUARD_NOTES: Final = {
+    GatesGuard.STAGES: "",
+    GatesGuard.EFFECTS: (
+        "this lifecycle runs stages before its gates have passed that claim to change nothing but"
+        " their artifacts"
+    ),
+    GatesGuard.CLOSURE: "this lifecycle runs stages before its gates have passed",
+}
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
@@ -79,7 +88,7 @@ def plan_command(parameters: Mapping[str, Any]) -> int:
         plan = plan_of(preparation)
     out = console.stdout()
     if request.as_json:
-        out.write(plan.model_dump_json(indent=2) + "\n")
+        out.write(escaped(plan.model_dump_json(indent=2)) + "\n")
         return ExitCode.DONE
     argv = ["run", *without_options(sys.argv[2:], {"--all"})]
     if _shows_secrets(config, argv, preparation.masker):
@@ -114,8 +123,9 @@ class _View:
             yield from self._said(f"about {about}")
         if plan.archives_earlier_run:
             yield from self._said("the earlier run in this directory would be moved to its archive")
-        if plan.gates_guard is GatesGuard.CLOSURE:
-            yield from self._said("note: this lifecycle runs stages before its gates have passed")
+        note = _GUARD_NOTES[plan.gates_guard]
+        if note:
+            yield from self._said(f"note: {note}")
         yield Line("")
         yield from self._gates(plan)
         yield Line("")
@@ -204,16 +214,17 @@ class _View:
             return lines
         details = [
             ("command", shell_line((stage.command, *stage.args))),
-            ("in", stage.cwd or ""),
+            ("in", copyable(stage.cwd or "")),
             ("timeout", span_words(stage.timeout_ms or 0)),
         ]
         if stage.env_keys:
             details.append(("sets", ", ".join(stage.env_keys)))
-        details += [("expects", path) for path in stage.expected_artifacts]
+        details += [("expects", copyable(path)) for path in stage.expected_artifacts]
         if stage.unchanged:
             details.append(("unchanged", ", ".join(stage.unchanged)))
         details += [
-            ("artifact", f"{one.path}, sha256 {one.sha256[:12]}...") for one in stage.artifacts
+            ("artifact", f"{copyable(one.path)}, sha256 {one.sha256[:12]}...")
+            for one in stage.artifacts
         ]
         return [*lines, *columns(details, indent="      ")]
 

@@ -58,12 +58,12 @@ def report_command(parameters: Mapping[str, Any]) -> int:
         files.replace_file(absolute(page), html.encode(), mode=0o600)
     except OSError as error:
         raise CommandError(
-            f"cannot write {page}: {files.reason(error)}",
+            f"cannot write {copyable(page)}: {files.reason(error)}",
             remedy="name a file in a directory that you may write to",
         ) from error
     size = os.stat(page).st_size
     out = console.stdout()
-    out.write(f"wrote {page}: {size} bytes, self-contained\n")
+    out.write(f"wrote {copyable(page)}: {size} bytes, self-contained\n")
     if out.is_terminal:
         out.write(f"  open  {copyable(f'file://{quote(str(absolute(page)))}')}\n")
     return ExitCode.DONE

@@ -24,6 +24,7 @@ _OF: Final[Mapping[SchemaName, str]] = {
     SchemaName.EVENT: f"{EVENTS_FILE}: one a line",
     SchemaName.POSTMORTEM: "logs/STAGE.N.postmortem.json: a stage that had to be ended",
     SchemaName.GATE_SIGNAL: "the predicate of a statement: a gate's signal with its grounds",
+    SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy in Rego or Cedar is told",
 }
 
 

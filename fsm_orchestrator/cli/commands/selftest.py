@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +13,8 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.selftest.checks import Check, Verdict, selftest
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -38,14 +39,14 @@ def selftest_command(parameters: Mapping[str, Any]) -> int:
                 out.show(_lines(check, prose_width(out)))
     except OSError as error:
         raise UsageError(
-            f"cannot write in {output}: {files.reason(error)}",
+            f"cannot write in {copyable(output)}: {files.reason(error)}",
             remedy="name a directory that you may write to",
         ) from error
     is_broken = any(check.verdict is Verdict.BROKEN for check in found)
     if parameters["as_json"]:
         checks = [check.model_dump(mode="json") for check in found]
         document = {"output_directory": str(output), "holds": not is_broken, "checks": checks}
-        out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        out.write(json_text(document) + "\n")
     else:
         out.show(f"\n{shown([_conclusion(found)])}")
     return ExitCode.FAILED if is_broken else ExitCode.DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from fsm_orchestrator.cli.summary import (
     UNBOUNDED,
     WORDS_MAX,
     Shape,
+    about_lines,
     headline,
     next_lines,
     summary_of,
@@ -39,6 +39,7 @@ from fsm_orchestrator.inspection.overview import (
     run_directories,
 )
 from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
@@ -102,7 +103,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "changed_artifacts": list(now.changed),
             "report": view.report.model_dump(mode="json"),
         }
-        out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        out.write(json_text(document) + "\n")
     elif view.is_archived:
         out.show(_archived_text(view, width))
     else:
@@ -157,7 +158,15 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             rows.append(("stop", command_line("stop", shown_path(typed))))
         run = f"run {report.run_id}, in state {report.current_state}{stage}"
         head = f"{view.standing.words}: {run}, for {age(view.since)}"
-        return "\n".join([*_headed(view.standing, head, width), *columns(rows), *_by(view), ""])
+        return "\n".join(
+            [
+                *_headed(view.standing, head, width),
+                *about_lines(report),
+                *columns(rows),
+                *_by(view),
+                "",
+            ]
+        )
     now = state_now(view)
     offer = _offer(view, typed, now)
     if report.terminal_state is not None:
@@ -174,7 +183,8 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
     else:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         head_lines = _headed(Standing.INTERRUPTED, said, width)
-        text = "\n".join([*head_lines, *_by(view), *next_lines(offer, width), ""])
+        about = about_lines(report)
+        text = "\n".join([*head_lines, *about, *_by(view), *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
     told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))

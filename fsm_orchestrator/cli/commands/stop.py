@@ -12,6 +12,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.inspection.overview import is_run_directory
 from fsm_orchestrator.inspection.stopping import stop_run
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -25,13 +26,13 @@ def stop_command(parameters: Mapping[str, Any]) -> int:
     output = output_directory_of(typed)
     if not is_run_directory(output) and holder_of(output) is None:
         raise UsageError(
-            f"there is no run in {output}", remedy="name the output directory of one run"
+            f"there is no run in {copyable(output)}", remedy="name the output directory of one run"
         )
     holder = stop_run(output, wait_ms=wait_ms, at_once=parameters["now"])
     if not as_json:
-        text = f"no run was at work in {typed}"
+        text = f"no run was at work in {copyable(typed)}"
         if holder is not None:
-            text = f"stopped: process {holder.pid} released {typed}"
+            text = f"stopped: process {holder.pid} released {copyable(typed)}"
         console.stdout().write(printable(text) + "\n")
     status_command({"output_directories": (typed,), "run_id": None, "as_json": as_json})
     return ExitCode.DONE

@@ -28,7 +28,7 @@ _RUN_EXIT_CODES: Final = """\b
 Exit codes:
   0 done       2 usage error or refused request: nothing was written
   1 failed     75 busy: another orchestrator works in OUT
-  3 blocked    129, 130, 143 interrupted by SIGHUP, SIGINT, SIGTERM
+  3 blocked    129, 130, 131, 143 interrupted by SIGHUP, SIGINT, SIGQUIT, SIGTERM
   124 timeout  70 internal error, a bug
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
@@ -90,6 +90,56 @@ Exit codes:
 \b
 Example:
   fsm-orchestrator gates --config run.toml
+""",
+    "wait": """Wait until the gates that block the run in OUT are decided.
+
+Holds nothing and writes nothing: whoever is asked may take days, and the machine may go down
+meanwhile. Woken by the file system when an approval, a statement, a test report or the record
+changes; where that tells nothing of other hosts it looks every 5 seconds, and a source that no file
+tells of is asked every 10. A signal that is typed comes with another resume, which ends the
+waiting. A run at work is waited for first.
+
+\b
+Exit codes:
+  0 the gates passed; or the run is done
+  3 a gate is refused, or what it was asked for has expired
+  124 not decided in time
+With --resume the exit code is that of the resume.
+
+\b
+Example:
+  fsm-orchestrator wait ./out --timeout 8h --resume
+""",
+    "approve": """Approve what a gate of the run in OUT asks for, with an SSH key.
+
+Shows what is asked: what it is about, what the artifacts say, the commands that would run, what has
+changed since the last answer, and who else has answered. Asks on a terminal; without one it needs
+--digest, the digest that the request shows. Signs with ssh-keygen, and keeps the answer in
+OUT/approvals. Not to be typed by a stage.
+
+\b
+Examples:
+  fsm-orchestrator approve ./out --reason "read it twice"
+  fsm-orchestrator approve --request review.1.request.json --out review.approval
+  fsm-orchestrator approve ./out --from review.approval
+
+\b
+Exit codes:
+  0 kept   1 not signed   2 refused: it would not count, or nothing is asked
+""",
+    "deny": """Deny what a gate of the run in OUT asks for, with an SSH key.
+
+A denial holds for this request, whoever approves it, until the same person withdraws it.
+
+\b
+Example:
+  fsm-orchestrator deny ./out --reason "drops a table"
+""",
+    "withdraw": """Take back what you have said to the request of a gate, approval or denial.
+
+\b
+Example:
+  fsm-orchestrator withdraw ./out
 """,
     "explain": """Explain why the run in OUT stands where it does, who can change it, and what
 to type next.

@@ -13,6 +13,10 @@ COMMANDS: Final = {
     "status": "Show where runs stand.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
+    "wait": "Wait until the gates of a run are decided.",
+    "approve": "Approve what a run asks for.",
+    "deny": "Deny what a run asks for.",
+    "withdraw": "Take back what you said to a run.",
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
@@ -31,7 +35,8 @@ VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
-    "Run": ("run", "plan", "stop", "init"),
+    "Run": ("run", "plan", "wait", "stop", "init"),
+    "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
     "Machine": ("selftest", "completion"),
@@ -61,6 +66,14 @@ VALUE_OPTIONS: Final = frozenset(
         "--subject-git",
         "--subject-file",
         "--run-id",
+        "--requester",
+        "--gate",
+        "--key",
+        "--reason",
+        "--expires",
+        "--digest",
+        "--request",
+        "--out",
         "--timeout",
         "--timeout-ms",
         "--kill-grace",
@@ -84,6 +97,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait-ms",
         "--html",
         "--format",
+        "--interval",
         "--output",
         "--run",
     }

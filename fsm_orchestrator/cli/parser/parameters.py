@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 import click
 
 from fsm_orchestrator.clock import SystemClock
-from fsm_orchestrator.constants import RUN_ID_PATTERN
-from fsm_orchestrator.model.stage_options import Bounds, Choices, Kind, ValueKind
+from fsm_orchestrator.constants import PORT_MAX, RUN_ID_PATTERN
+from fsm_orchestrator.model.stage_options import PORT_WORDS, Bounds, Choices, Kind, ValueKind
 from fsm_orchestrator.text.phrases import listed, quoted, suggestion
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, is_bare, measured
 
@@ -240,6 +240,24 @@ class Whole(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Port(click.ParamType[int | str]):
+    """A TCP port, or a word for all of them."""
+
+    name = "PORT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return the port, checked, or the word."""
+        text = str(value)
+        if text in PORT_WORDS:
+            return text
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= PORT_MAX):
+            said = f"{quoted(text)} is neither a port from 1 to {PORT_MAX} nor `none` or `any`"
+            self.fail(said, param, ctx)
+        return int(text)
+
+
 class Word(click.Choice[str]):
     """One of some words; a refusal names them all, and the one that was probably meant."""
 
@@ -273,6 +291,8 @@ def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
             return EnvironmentPair()
         case Kind.NAME:
             return DeclaredSecret()
+        case Kind.PORT:
+            return Port()
         case Kind.TEXT | Kind.FLAG:
             return click.STRING
         case _:

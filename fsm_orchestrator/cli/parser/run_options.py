@@ -15,6 +15,7 @@ from fsm_orchestrator.cli.parser.parameters import (
     FilePath,
     Instant,
     LifecycleSource,
+    NonEmpty,
     Once,
     RunIdentifier,
     Section,
@@ -118,6 +119,13 @@ def _subject_options() -> list[click.Parameter]:
             multiple=True,
             type=FilePath("PATH"),
             help="A file that the run is about, by its SHA-256. Repeatable.",
+        ),
+        Once(
+            section,
+            "--requester",
+            type=NonEmpty("PRINCIPAL"),
+            help="Who asks for approvals, such as ann@example.org: nobody approves what they have"
+            " asked for.",
         ),
     ]
 

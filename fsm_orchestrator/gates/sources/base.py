@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Protocol, Self
 
 from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import BeforeValidator, Field, StringConstraints
@@ -19,10 +20,14 @@ from fsm_orchestrator.model.evidence import (
     SourceKind,
     Subject,
     SubjectEntry,
+    nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, measured
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.gates.policy_input import PolicyInput, PolicyUsed
 
 EVIDENCE_BYTES_MAX: Final = 16 * 1024**2
 """What is kept of one piece of evidence; more than that is refused."""
@@ -84,6 +89,22 @@ class Source(Protocol):
         """
 
 
+def evidence_from(
+    model: SourceModel, tools: Tools, subject: Subject | None, work: tuple[SubjectEntry, ...]
+) -> Evidence:
+    """Ask a source. What the system refuses it refuses its gate as well.
+
+    Raises:
+        AskedToEndError: the run was asked to end meanwhile.
+    """
+    try:
+        return model.source(tools).collect(subject, work)
+    except OSError as error:
+        said = f"it cannot be asked here: {files.reason(error)}"
+        record = answer(nothing_from(model.kind), EvidenceProblem.ENGINE_ERROR, said)
+        return Evidence(None, record)
+
+
 class AskedToEndError(Exception):
     """The run was asked to end while a source was asked."""
 
@@ -97,6 +118,8 @@ class Tools:
         number: of the evidence, from 1 for each gate; it names files.
         home: the output directory, which is held; None where nothing may be written.
         mask: hides secrets in what is said.
+        document: makes what a policy judges: what is known of the run, with the other gates.
+        desk: judges what people have said to what is asked of them; None where nobody is asked.
     """
 
     rule: GateRule
@@ -107,6 +130,8 @@ class Tools:
     runner: ProcessRunner
     now: datetime
     mask: Callable[[str], str]
+    document: Callable[[PolicyUsed], PolicyInput]
+    desk: Callable[[Any], Evidence] | None = None
 
     @property
     def gate(self) -> str:
@@ -126,6 +151,10 @@ class SourceModel(StrictModel):
         """Return the source, ready to be asked."""
         raise NotImplementedError
 
+    def written(self, value: str) -> str:
+        """Return how a value stands in a text of the settings that has a template."""
+        return value
+
     def based(self, directory: str) -> Self:
         """Return the settings with their relative paths made absolute."""
         raise NotImplementedError
@@ -139,6 +168,16 @@ class SourceModel(StrictModel):
     def can_name_subject(self) -> bool:
         """Whether what it answers can say what it is about."""
         return True
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that make its answer, as patterns; none where no file tells that it changes."""
+        return ()
+
+    @property
+    def looks_at_others(self) -> bool:
+        """Whether it judges what other gates say, and is to be asked after them."""
+        return False
 
     @property
     def wait_ms(self) -> int:

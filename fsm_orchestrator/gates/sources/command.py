@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, Final, Self
 
-from fsm_orchestrator.constants import (
-    DEFAULT_KILL_GRACE_MS,
-    DEFAULT_TIMEOUT_MS,
-    LOGS_DIRECTORY,
-)
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.gates.sources.base import (
     EVIDENCE_BYTES_MAX,
-    AskedToEndError,
     Evidence,
     Size,
     Span,
@@ -29,21 +19,13 @@ from fsm_orchestrator.gates.sources.base import (
     Word,
     answer,
 )
-from fsm_orchestrator.gates.sources.helper import SilentWatch, last_words, problem_with_end
+from fsm_orchestrator.gates.sources.running import ToRun, problem_with, run_for_gate
 from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.declared import Field, model_validator
-from fsm_orchestrator.model.endings import Exited, Interrupted, ProcessEnd
-from fsm_orchestrator.model.evidence import (
-    EvidenceProblem,
-    SourceKind,
-    Subject,
-    SubjectEntry,
-    nothing_from,
-)
+from fsm_orchestrator.model.endings import Exited, ProcessEnd
+from fsm_orchestrator.model.evidence import SourceKind, Subject, SubjectEntry, nothing_from
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes.command import Command
-from fsm_orchestrator.vocabulary import Operation
 
 _OURS: Final = "ORCHESTRATOR_"
 OUTPUT_BYTES: Final = EVIDENCE_BYTES_MAX
@@ -131,33 +113,29 @@ class _Command:
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
         """Run the command; its exit code counts, or what it printed."""
-        record = nothing_from(SourceKind.COMMAND)
-        with self._outputs() as (stdout, stderr, log):
-            start = os.fstat(stdout).st_size  # it may have been asked before
-            given = self.given
-            limits = Limits(
-                timeout_ms=given.timeout,
-                kill_grace_ms=DEFAULT_KILL_GRACE_MS,
-                output_limit_bytes=given.output_limit,
-            )
-            report = self.tools.runner.run(
-                self._command(subject, work, stdout, stderr), limits, SilentWatch()
-            )
-            if isinstance(report.end, Interrupted):
-                raise AskedToEndError
-            printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
-            said = "" if log is not None else last_words(stdout) + last_words(stderr)
-        record = record.model_copy(update={"log": log})
-        problem, detail = problem_with_end(report.end)
-        if report.survivors:
-            pids = ", ".join(map(str, report.survivors))
-            problem, detail = EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
+        given = self.given
+        limits = Limits(
+            timeout_ms=given.timeout,
+            kill_grace_ms=DEFAULT_KILL_GRACE_MS,
+            output_limit_bytes=given.output_limit,
+        )
+        program, *arguments = given.command
+        ran = run_for_gate(
+            self.tools,
+            ToRun(program, tuple(arguments), given.directory or os.curdir),
+            self._environment(subject, work),
+            limits,
+        )
+        record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.log})
+        problem, detail = problem_with(ran)
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)
-            raw = self._document(report.end, detail)
-            return Evidence(raw, answer(record, problem, detail, subject=bound), said)
+            raw = self._document(ran.end, detail)
+            return Evidence(
+                raw, answer(record, problem, detail, subject=bound), ran.said + ran.complained
+            )
         about = About(self.tools.rule, subject, work, self.tools.now)
-        return Evidence(printed, judged_if_signed(printed, None, self.given, about, record))
+        return Evidence(ran.printed, judged_if_signed(ran.printed, None, given, about, record))
 
     def _document(self, end: ProcessEnd, detail: str) -> bytes:
         """Return what is kept of a command whose output does not count."""
@@ -169,49 +147,16 @@ class _Command:
         }
         return (json.dumps(said, indent=2) + "\n").encode()
 
-    def _command(
-        self, subject: Subject | None, work: tuple[SubjectEntry, ...], stdout: int, stderr: int
-    ) -> Command:
+    def _environment(
+        self, subject: Subject | None, work: tuple[SubjectEntry, ...]
+    ) -> dict[str, str]:
         tools, directory = self.tools, self.given.directory or os.curdir
         inherited = {key: one for key, one in os.environ.items() if not key.startswith(_OURS)}
-        program, *arguments = self.given.command
-        return Command(
-            command=program,
-            args=tuple(arguments),
-            cwd=directory,
-            env={
-                **inherited,
-                "PWD": directory,
-                "ORCHESTRATOR_RUN_ID": tools.run_id,
-                "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
-                "ORCHESTRATOR_GATE": tools.gate,
-                **variables(subject, work),
-            },
-            search_path=os.environ.get("PATH"),
-            stdout=stdout,
-            stderr=stderr,
-        )
-
-    @contextlib.contextmanager
-    def _outputs(self) -> Iterator[tuple[int, int, str | None]]:
-        """Open the two logs, or files without a name where nothing may be written."""
-        tools = self.tools
-        if tools.home is None:
-            with TemporaryFile() as stdout, TemporaryFile() as stderr:
-                yield stdout.fileno(), stderr.fileno(), None
-            return
-        names = [f"gate.{tools.gate}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
-        descriptors: list[int] = []
-        try:
-            directory = tools.output_directory / LOGS_DIRECTORY
-            with (
-                files.recording(Operation.LOGS_PERSIST, directory),
-                files.below(tools.home, LOGS_DIRECTORY) as logs,
-            ):
-                for name in names:
-                    path = Path(directory, name)
-                    descriptors.append(files.open_append(path, mode=0o600, within=logs))
-            yield descriptors[0], descriptors[1], f"{LOGS_DIRECTORY}/{names[0]}"
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        return {
+            **inherited,
+            "PWD": directory,
+            "ORCHESTRATOR_RUN_ID": tools.run_id,
+            "ORCHESTRATOR_OUTPUT_DIR": str(tools.output_directory),
+            "ORCHESTRATOR_GATE": tools.rule.name,
+            **variables(subject, work),
+        }

@@ -19,13 +19,13 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.gates.sources.base import EVIDENCE_BYTES_MAX, Tools
 from fsm_orchestrator.gates.sources.envelope import RefusedError, json_value
 from fsm_orchestrator.gates.sources.helper import HelperEnd, problem_with_end, run_helper
+from fsm_orchestrator.gates.sources.installing import how_to_install
 from fsm_orchestrator.model.endings import Exited, NotSpawned, SpawnFailure
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.text.phrases import printable
 
 PAGES_MAX: Final = 50
 PER_PAGE: Final = 100
-INSTALL: Final = "install GitHub's gh (gh on Debian, see cli.github.com), then run gh auth login"
 LOG_IN: Final = "run gh auth login, or set GH_TOKEN"
 
 _QUIET: Final = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1"}
@@ -149,7 +149,9 @@ def _read(ended: HelperEnd) -> _Page:
     """Read what gh printed: the head of GitHub's answer, and its body."""
     match ended.end:
         case NotSpawned(failure=SpawnFailure.NOT_FOUND, detail=detail):
-            raise RefusedError(EvidenceProblem.ENGINE_ERROR, f"{detail}; {INSTALL}")
+            raise RefusedError(
+                EvidenceProblem.ENGINE_ERROR, f"{detail}; {how_to_install('gh')}, then {LOG_IN}"
+            )
         case Exited(code=code):
             pass
         case _:

@@ -12,6 +12,7 @@ from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.model.endings import (
     Exited,
     Interrupted,
+    LimitExceeded,
     Lost,
     NotSpawned,
     OutputExceeded,
@@ -112,7 +113,7 @@ def problem_with_end(end: ProcessEnd) -> tuple[EvidenceProblem | None, str]:
             return None, said
         case Exited():
             return EvidenceProblem.EXIT_CODE, said
-        case Signaled() | Lost():
+        case Signaled() | Lost() | LimitExceeded():
             return EvidenceProblem.KILLED, said
         case TimedOut() | WentQuiet():
             return EvidenceProblem.TIMED_OUT, said

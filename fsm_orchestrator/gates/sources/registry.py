@@ -8,10 +8,13 @@ from typing import Annotated, Any, Final
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
+from fsm_orchestrator.gates.sources.cedar import CedarSource
 from fsm_orchestrator.gates.sources.command import CommandSource
 from fsm_orchestrator.gates.sources.github import GitHubSource
 from fsm_orchestrator.gates.sources.junit import JUnitSource
+from fsm_orchestrator.gates.sources.rego import RegoSource
 from fsm_orchestrator.gates.sources.statement import StatementSource
 
 SOURCES: Final[Mapping[str, type[SourceModel]]] = {
@@ -19,6 +22,9 @@ SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "statement": StatementSource,
     "junit": JUnitSource,
     "github": GitHubSource,
+    "rego": RegoSource,
+    "cedar": CedarSource,
+    "approval": ApprovalSource,
 }
 """Every source by the key that names its kind."""
 

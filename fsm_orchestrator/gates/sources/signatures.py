@@ -12,6 +12,7 @@ from typing import Annotated, Final, NamedTuple, Self
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.envelope import Envelope, RefusedError, envelope_of, json_value
+from fsm_orchestrator.gates.sources.installing import how_to_install
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints, model_validator
 from fsm_orchestrator.model.evidence import EvidenceProblem
@@ -21,10 +22,6 @@ from fsm_orchestrator.text.phrases import listed, printable_name
 NAMESPACE: Final = "fsm-orchestrator.evidence"
 """Another than that of approvals: a key that signs evidence can approve nothing."""
 KEY_BYTES_MAX: Final = 1024**2
-_INSTALL: Final = {
-    "ssh-keygen": "install OpenSSH's client (openssh-client on Debian)",
-    "openssl": "install openssl",
-}
 _PathWord = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 _Principal = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20,\"*?!]+$")]
 
@@ -57,6 +54,11 @@ class SignedBy(StrictModel):
             raise ValueError("principals and revoked go with allowed_signers")
         return self
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that say who may."""
+        return tuple(filter(None, (self.allowed_signers, self.revoked, *self.dsse_keys)))
+
     def based(self, directory: str) -> Self:
         """Return it with absolute paths."""
 
@@ -81,20 +83,35 @@ def signer_of(raw: bytes, signature: str | None, by: SignedBy) -> str:
     try:
         if by.allowed_signers is None:
             return _signer_of_envelope(raw, by)
-        return _Ssh(raw, signature, by).signer()
+        terms = SshTerms(by.allowed_signers, by.principals, by.revoked, NAMESPACE)
+        return SshSignature(raw, signature, terms).signer()
     except ToolError as error:
         tool = "openssl" if by.allowed_signers is None else "ssh-keygen"
-        hint = f"; {_INSTALL[tool]}" if error.is_missing else ""
-        raise RefusedError(EvidenceProblem.ENGINE_ERROR, f"{error}{hint}") from None
+        raise without_tool(error, tool) from None
 
 
-class _Ssh:
+def without_tool(error: ToolError, tool: str) -> RefusedError:
+    """Return the refusal where a tool could not be asked, with what installs it."""
+    hint = f"; {how_to_install(tool)}" if error.is_missing else ""
+    return RefusedError(EvidenceProblem.ENGINE_ERROR, f"{error}{hint}")
+
+
+class SshTerms(NamedTuple):
+    """Whose SSH signatures count, and for what."""
+
+    allowed_signers: str
+    principals: tuple[str, ...]
+    revoked: str | None
+    namespace: str
+
+
+class SshSignature:
     """A detached SSH signature, asked about in steps: ssh-keygen exits alike for all wrongs."""
 
-    def __init__(self, raw: bytes, signature: str | None, by: SignedBy) -> None:
-        self._raw, self._by = raw, by
+    def __init__(self, raw: bytes, signature: str | None, terms: SshTerms) -> None:
+        self._raw, self._by = raw, terms
         self._signature = signature or ""
-        self._allowed = by.allowed_signers or ""
+        self._allowed = terms.allowed_signers
 
     def signer(self) -> str:
         """Return the principal whose signature it is.
@@ -106,7 +123,7 @@ class _Ssh:
             said = f"there is no signature {printable_name(self._signature)}"
             raise RefusedError(EvidenceProblem.UNSIGNED, said)
         for path in filter(None, (self._allowed, self._by.revoked)):
-            _readable(path)
+            readable(path)
         if self._ask("check-novalidate") != 0:
             said = "its signature is not one of these bytes, or for another purpose"
             raise RefusedError(EvidenceProblem.BAD_SIGNATURE, said)
@@ -114,6 +131,14 @@ class _Ssh:
         if found is None:
             raise self._why_not()
         return found
+
+    def is_of(self, principal: str) -> bool:
+        """Say whether it is a principal's, whenever the key may have been valid."""
+        with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
+            looser = Path(place, "allowed_signers")
+            text = files.read_bounded(Path(self._allowed), KEY_BYTES_MAX, is_link_good=True)
+            looser.write_bytes(_without("valid-before", _without("valid-after", text)))
+            return self._ask("verify", "-f", str(looser), "-I", principal) == 0
 
     def _signer_by(self, allowed: str, revoked: str | None) -> str | None:
         """Return the principal that a file of signers has for the signature."""
@@ -130,7 +155,7 @@ class _Ssh:
     def _why_not(self) -> RefusedError:
         """Find out why a good signature does not count, by asking as if less were demanded."""
         if self._by.revoked is not None and self._signer_by(self._allowed, None) is not None:
-            return RefusedError(EvidenceProblem.UNKNOWN_SIGNER, "the key that signed it is revoked")
+            return RefusedError(EvidenceProblem.REVOKED, "the key that signed it is revoked")
         for option, problem, said in (
             ("valid-before", EvidenceProblem.EXPIRED, "the key that signed it has expired"),
             (
@@ -150,7 +175,8 @@ class _Ssh:
         return RefusedError(EvidenceProblem.UNKNOWN_SIGNER, said)
 
     def _ask(self, what: str, *words: str) -> int:
-        command = ("ssh-keygen", "-Y", what, *words, "-n", NAMESPACE, "-s", self._signature)
+        last = ("-n", self._by.namespace, "-s", self._signature)
+        command = ("ssh-keygen", "-Y", what, *words, *last)
         return run_tool(command, given=self._raw).code
 
 
@@ -171,7 +197,7 @@ class _Key(NamedTuple):
 
 def _keys(by: SignedBy) -> Iterator[_Key]:
     for path in by.dsse_keys:
-        _readable(path)
+        readable(path)
         key = ("openssl", "pkey", "-pubin", "-in", path)
         described = output_of((*key, "-noout", "-text_pub"))
         der = output_of((*key, "-outform", "DER"))
@@ -211,7 +237,7 @@ def _has_signed(key: _Key, envelope: Envelope) -> bool:
     return False
 
 
-def _readable(path: str) -> None:
+def readable(path: str) -> None:
     """Refuse a file of keys that cannot be read: who may sign is not known then.
 
     Raises:

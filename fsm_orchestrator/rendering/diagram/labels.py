@@ -54,6 +54,8 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
         case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:
             yield f"outcome: {state.outcome.value}"
         case StateKind.STAGE:
+            if not state.has_effects:
+                yield "claims no effects"
             if state.timeout_ms is not None:
                 yield f"timeout {span_words(state.timeout_ms)}"
             if state.retry is not None:

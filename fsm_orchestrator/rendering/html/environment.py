@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.errors import InternalError, UsageError
-from fsm_orchestrator.text.hidden import HIDDEN, printable, spelled
+from fsm_orchestrator.text.hidden import HIDDEN, copyable, printable, spelled
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,7 +43,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"marked": marked, "shortened": shortened}
+    environment.filters |= {"copyable": copyable, "marked": marked, "shortened": shortened}
     return environment
 
 

@@ -37,6 +37,7 @@ STANDINGS: Final[Mapping[Standing, Look]] = {
     Standing.WORKING: Look(Standing.WORKING.words, Tone.INFO, "work"),
     Standing.SUSPENDED: Look(Standing.SUSPENDED.words, Tone.WARN, "work"),
     Standing.INTERRUPTED: Look(Standing.INTERRUPTED.words, Tone.WARN, "cut"),
+    Standing.WAITING: Look(Standing.WAITING.words, Tone.WARN, "barred"),
     Standing.BLOCKED: Look(Standing.BLOCKED.words, Tone.WARN, "barred"),
     Standing.FAILED: Look(Standing.FAILED.words, Tone.BAD, "cross"),
     Standing.TIMEOUT: Look(Standing.TIMEOUT.words, Tone.LATE, "clock"),

@@ -17,6 +17,7 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words, gate_row
 from fsm_orchestrator.explanation.origin_words import giver_of, origin_line, revision_of, starter_of
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.rendering.html.environment import page_environment
 from fsm_orchestrator.rendering.html.history import history_of
 from fsm_orchestrator.rendering.html.last_words import last_words_of
@@ -74,17 +75,19 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         shown_elsewhere=_SHOWN_ELSEWHERE,
         history=history_of(view),
         containment=_CONTAINMENT[view.report.containment],
-        origin=_origin(clock or SystemClock()),
+        origin=_origin(clock or SystemClock(), view),
     )
 
 
-def _origin(clock: Clock) -> Mapping[str, str] | None:
+def _origin(clock: Clock, view: InspectedRun) -> Mapping[str, str] | None:
     """Return the program, machine and time that make the page; None with a fixed clock."""
     if clock.is_fixed:
         return None
     host = os.uname()
     return {
         "maker": f"{PRODUCT} {__version__} with Python {platform.python_version()}",
-        "machine": f"{host.nodename} ({host.sysname} {host.release}, {host.machine})",
+        "machine": Quoting(view).masker.mask(
+            f"{host.nodename} ({host.sysname} {host.release}, {host.machine})"
+        ),
         "at": timestamp(clock.now()),
     }

@@ -1,0 +1,167 @@
+"""What is to be approved, as it is now: read from the record and from the files that it names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.approvals.request import (
+    ApprovalPredicate,
+    RequestedCommand,
+    RequestedFile,
+    RequestedLifecycle,
+    Requester,
+)
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config.stage_record import StageRecord, settings_of
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.approval import ApprovalTerms
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.vocabulary import StateKind, Trigger
+
+FILE_BYTES_MAX: Final = 16 * 1024**3
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A gate state that asks people for a gate.
+
+    Attributes:
+        settings: of each stage, as exact as they are known.
+        mask: hides secrets in what is shown.
+    """
+
+    checkpoint: Checkpoint
+    settings: Mapping[str, StageSettings]
+    gate: str
+    state: State
+    mask: Callable[[str], str]
+
+    @property
+    def cycle(self) -> int:
+        """The cycle that the gate state is in: one more each time a loop led back before it."""
+        checkpoint, name = self.checkpoint, self.state.name
+        return 1 + sum(
+            checkpoint.times_taken(edge)
+            for edge in checkpoint.lifecycle.loops
+            if name in _onward(checkpoint.lifecycle, (edge.dest,))
+        )
+
+    def content(self, terms: ApprovalTerms, now: datetime) -> ApprovalPredicate:
+        """Return what would be asked now."""
+        checkpoint = self.checkpoint
+        begun = checkpoint.invocations[0].origin
+        return ApprovalPredicate(
+            gate=self.gate,
+            state=self.state.name,
+            runId=checkpoint.run_id,
+            cycle=self.cycle,
+            requester=Requester(
+                principal=terms.requester,
+                user=None if begun is None else begun.user,
+                uid=None if begun is None else begun.uid,
+                host=None if begun is None else begun.host,
+            ),
+            askedAt=timestamp(now),
+            expiresAt=timestamp(now + timedelta(milliseconds=terms.expires)),
+            subject=() if checkpoint.subject is None else checkpoint.subject.entries,
+            artifacts=tuple(self._artifacts()),
+            commands=tuple(
+                self._command(stage, checkpoint.stages[stage])
+                for stage in released_stages(checkpoint.lifecycle, self.state, self.gate)
+                if stage in checkpoint.stages
+            ),
+            lifecycle=RequestedLifecycle(
+                name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256
+            ),
+        )
+
+    def _artifacts(self) -> Iterator[RequestedFile]:
+        """Yield what the stages before the gate state have made, as it is now.
+
+        A path that a later stage has made as well is that stage's.
+        """
+        lifecycle = self.checkpoint.lifecycle
+        owners: dict[str, str] = {}
+        for completion in self.checkpoint.completed:
+            known = self.settings.get(completion.stage) or settings_of(
+                completion.stage, completion.settings, {}
+            )
+            owners |= dict.fromkeys(known.expected_artifacts, completion.stage)
+        for path, stage in owners.items():
+            if self.state.name in _onward(lifecycle, (stage,)):
+                yield self._file(path)
+
+    def _command(self, stage: str, record: StageRecord) -> RequestedCommand:
+        known = self.settings.get(stage) or settings_of(stage, record, {})
+        search = known.env.get("PATH") or os.environ.get("PATH")
+        program = known.command
+        if os.sep not in program:
+            program = shutil.which(program, path=search) or ""
+        own = {*known.expected_artifacts}
+        arguments = (os.path.join(known.cwd, one) for one in known.args if _is_path(one))
+        paths = (path for path in arguments if os.path.isfile(path) and path not in own)
+        return RequestedCommand(
+            stage=stage,
+            argv=(record.command, *record.args),
+            masked=bool(record.hidden),
+            directory=record.cwd,
+            environment=tuple(sorted(record.variable_names)),
+            files=tuple(map(self._file, dict.fromkeys(filter(None, (program, *paths))))),
+        )
+
+    def _file(self, path: str) -> RequestedFile:
+        sha256, size = digest_and_size(path)
+        return RequestedFile(path=self.mask(path), sha256=sha256, size=size)
+
+
+def _is_path(argument: str) -> bool:
+    return (
+        bool(argument)
+        and "\0" not in argument
+        and len(os.fsencode(argument)) < os.pathconf("/", "PC_PATH_MAX")
+    )
+
+
+def digest_and_size(path: str) -> tuple[str | None, int | None]:
+    """Return the SHA-256 and the size of a regular file; None where it cannot be read."""
+    try:
+        descriptor = files.open_regular(Path(path), is_link_good=True)
+        with os.fdopen(descriptor, "rb") as stream:
+            size_bytes = os.fstat(stream.fileno()).st_size
+            if size_bytes > FILE_BYTES_MAX:
+                return None, None
+            return hashlib.file_digest(stream, "sha256").hexdigest(), size_bytes
+    except (OSError, ValueError):
+        return None, None
+
+
+def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:
+    """Return the stages that a run comes to from a gate state before the gate is judged again."""
+    first = tuple(edge.dest for edge in lifecycle.edges_from(state.name, Trigger.GATES_PASSED))
+    reached = _onward(lifecycle, first, until=gate)
+    return tuple(name for name in lifecycle.stages if name in reached)
+
+
+def _onward(
+    lifecycle: Lifecycle, first: tuple[str, ...], until: str | None = None
+) -> tuple[str, ...]:
+    """Return states and all that can follow, but by loops and resumes; not behind a gate."""
+    reached = list(dict.fromkeys(first))
+    for name in reached:
+        here = lifecycle.states[name]
+        if until is not None and here.kind is StateKind.GATE and until in lifecycle.judged_in(here):
+            continue
+        for edge in lifecycle.edges:
+            is_onward = edge.trigger is not Trigger.RESUME and edge.at_most is None
+            if edge.source == name and is_onward and edge.dest not in reached:
+                reached.append(edge.dest)
+    return tuple(reached)

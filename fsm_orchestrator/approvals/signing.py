@@ -1,0 +1,109 @@
+"""Signing with the key that a person has: a file, one in the agent, or one in hardware."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.approvals.keys import fingerprint
+from fsm_orchestrator.approvals.said import NAMESPACES
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import CommandError, UsageError
+from fsm_orchestrator.gates.sources.signatures import without_tool
+from fsm_orchestrator.model.approval import Said
+from fsm_orchestrator.processes.tool import ToolError, asked_of, run_tool
+from fsm_orchestrator.text.phrases import printable_name
+
+_PUBLIC_BYTES_MAX: Final = 64 * 1024
+_AGENT_SECONDS: Final = 10.0
+_NAME_A_KEY: Final = "name your key: --key ~/.ssh/id_ed25519, or its .pub where an agent has it"
+
+
+class UsableKey(NamedTuple):
+    """A key that can be signed with.
+
+    Attributes:
+        path: its file; of one that only the agent has, None.
+        public: its line, as a .pub file has it.
+    """
+
+    path: str | None
+    public: str
+    fingerprint: str
+
+
+def usable_keys() -> Iterator[UsableKey]:
+    """Yield the keys of whoever types: those of the agent, then those in ~/.ssh."""
+    try:
+        listed = run_tool(("ssh-add", "-L"), seconds=_AGENT_SECONDS)
+    except ToolError:
+        listed = None
+    for line in [] if listed is None or listed.code else listed.stdout.decode().splitlines():
+        yield from _usable(None, line)
+    home = Path(os.path.expanduser("~"), ".ssh")
+    for public in sorted(home.glob("id_*.pub")):
+        private = public.with_suffix("")
+        if os.path.isfile(private):
+            try:
+                line = files.read_bounded(public, _PUBLIC_BYTES_MAX, is_link_good=True).decode()
+            except (OSError, UnicodeError):
+                continue
+            yield from _usable(str(private), line)
+
+
+def _usable(path: str | None, line: str) -> Iterator[UsableKey]:
+    words = line.split()
+    try:
+        key = base64.b64decode(words[1], validate=True)
+    except (IndexError, binascii.Error, ValueError):
+        return
+    yield UsableKey(path, line, fingerprint(key))
+
+
+def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
+    """Return the key that is named, else the first that is wanted, by its fingerprint.
+
+    `wanted` is None where nobody knows whose count.
+
+    Raises:
+        UsageError: there is none, or more than one where nothing says which.
+    """
+    if named is not None:
+        path = os.path.expanduser(named)
+        if not os.path.isfile(path):
+            raise UsageError(f"there is no key {printable_name(path)}", remedy=_NAME_A_KEY)
+        return UsableKey(path, "", "")
+    found = [one for one in usable_keys() if wanted is None or one.fingerprint in wanted]
+    if not found:
+        what = "no key that you have is one of those who may approve"
+        raise UsageError(what if wanted is not None else "you have no key", remedy=_NAME_A_KEY)
+    if wanted is None and len({one.fingerprint for one in found}) > 1:
+        raise UsageError("you have more than one key", remedy=_NAME_A_KEY)
+    return found[0]
+
+
+def signature_of(raw: bytes, key: UsableKey, said: Said) -> str:
+    """Sign bytes, to say that.
+
+    Raises:
+        CommandError: it could not be signed.
+    """
+    with tempfile.TemporaryDirectory(prefix="fsm-orchestrator-") as place:
+        path = key.path
+        if path is None:
+            path = os.path.join(place, "key.pub")
+            Path(path).write_text(f"{key.public}\n")
+        command = ("ssh-keygen", "-Y", "sign", "-f", path, "-n", NAMESPACES[said])
+        try:
+            end = asked_of(command, raw)
+        except ToolError as error:
+            raise CommandError(str(without_tool(error, "ssh-keygen"))) from None
+    if end.code != 0:
+        why = end.stderr or f"ssh-keygen exited with {end.code}"
+        raise CommandError(f"nothing was signed: {why}", remedy=_NAME_A_KEY)
+    return end.stdout.decode(errors="replace")

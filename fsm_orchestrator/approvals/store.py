@@ -1,0 +1,175 @@
+"""`OUT/approvals/`: the requests of a run, and what people have said to them, one file each.
+
+A file is written under a name that nobody else writes, and appears whole: two people who answer at
+the same time both count. Nothing here is believed; nothing is ever removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.approvals.request import (
+    REQUEST_BYTES_MAX,
+    ApprovalPredicate,
+    NotARequestError,
+    StoredRequest,
+    predicate_of,
+    request_bytes,
+)
+from fsm_orchestrator.approvals.said import SAID_BYTES_MAX
+from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.constants import APPROVALS_DIRECTORY
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model.approval import Said
+from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.vocabulary import Operation
+
+FILES_MAX: Final = 10_000
+_NUMBERED: Final = r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\."
+_REQUEST: Final = re.compile(_NUMBERED + r"request\.json")
+_USED: Final = re.compile(_NUMBERED + r"used\.json")
+_SAID: Final = re.compile(_NUMBERED + r"(approve|deny|withdraw)\.[0-9a-f]{16}\.json")
+_PLAIN: Final = re.compile(_NUMBERED + r"request\.json(\.[A-Za-z0-9_@+-]+)*\.sig")
+
+
+class KeptSaying(NamedTuple):
+    """A file with what somebody has said to a request.
+
+    Attributes:
+        number: of the request, as the file is called.
+        said: as the file is called; None for a plain signature of the request, an approval.
+        written_at: when the file was written.
+    """
+
+    number: int
+    said: Said | None
+    file: str
+    raw: bytes
+    written_at: str
+
+
+class Kept(NamedTuple):
+    """What there is of one gate.
+
+    Attributes:
+        requests: those that can be read, in order.
+        used: the digests of the requests by which an approval has let a run in.
+        last_number: of the requests and all else, 0 when there is none.
+    """
+
+    requests: tuple[StoredRequest, ...]
+    sayings: tuple[KeptSaying, ...]
+    used: frozenset[str]
+    last_number: int
+
+
+def kept(output: Path, gate: str) -> Kept:
+    """Read what there is of a gate; what cannot be read is not there."""
+    requests: list[StoredRequest] = []
+    sayings: list[KeptSaying] = []
+    used: set[str] = set()
+    last = 0
+    for name in _names(output):
+        for pattern in (_REQUEST, _USED, _SAID, _PLAIN):
+            found = pattern.fullmatch(name)
+            if found is None or found[1] != gate:
+                continue
+            number, path = int(found[2]), output / APPROVALS_DIRECTORY / name
+            last = max(last, number)
+            file = f"{APPROVALS_DIRECTORY}/{name}"
+            if pattern is _REQUEST:
+                requests += _request(path, number, file)
+            elif pattern is _USED:
+                used |= set(_used(path))
+            else:
+                said = Said(found[3]) if pattern is _SAID else None
+                sayings += _saying(path, KeptSaying(number, said, file, b"", ""))
+    return Kept(
+        tuple(sorted(requests, key=lambda one: one.number)),
+        tuple(sorted(sayings, key=lambda one: (one.number, one.written_at, one.file))),
+        frozenset(used),
+        last,
+    )
+
+
+def _names(output: Path) -> list[str]:
+    try:
+        with os.scandir(output / APPROVALS_DIRECTORY) as entries:
+            return sorted(one.name for one, _ in zip(entries, range(FILES_MAX), strict=False))
+    except OSError:
+        return []
+
+
+def _request(path: Path, number: int, file: str) -> Iterator[StoredRequest]:
+    with contextlib.suppress(OSError, NotARequestError):
+        raw = files.read_bounded(path, REQUEST_BYTES_MAX)
+        yield StoredRequest(number, file, raw, predicate_of(raw))
+
+
+def _saying(path: Path, known: KeptSaying) -> Iterator[KeptSaying]:
+    with contextlib.suppress(OSError):
+        written = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
+        raw = files.read_bounded(path, SAID_BYTES_MAX)
+        yield known._replace(raw=raw, written_at=timestamp(written))
+
+
+def _used(path: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        yield str(json.loads(files.read_bounded(path, SAID_BYTES_MAX))["request_sha256"])
+
+
+def keep_request(home: HeldDirectory, number: int, predicate: ApprovalPredicate) -> StoredRequest:
+    """Write a new request.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    name = f"{predicate.gate}.{number}.request.json"
+    raw = request_bytes(predicate)
+    _write(home, name, raw)
+    return StoredRequest(number, f"{APPROVALS_DIRECTORY}/{name}", raw, predicate)
+
+
+def keep_use(home: HeldDirectory, request: StoredRequest, now: datetime) -> None:
+    """Note that the approval of a request has let a run in, for its cycle.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    used = {"request_sha256": request.sha256, "used_at": timestamp(now)}
+    name = f"{request.predicate.gate}.{request.number}.used.json"
+    _write(home, name, (json.dumps(used, indent=2) + "\n").encode())
+
+
+def _write(home: HeldDirectory, name: str, raw: bytes) -> None:
+    directory = home.path / APPROVALS_DIRECTORY
+    with (
+        files.recording(Operation.APPROVAL_PERSIST, directory / name),
+        files.below(home, APPROVALS_DIRECTORY) as place,
+    ):
+        files.replace_file(directory / name, raw, mode=0o600, within=place)
+        files.sync(home.descriptor)
+
+
+def keep_saying(output: Path, request: StoredRequest, said: Said | None, raw: bytes) -> str:
+    """Write what somebody has said to a request, beside whatever is there; return the file's name.
+
+    `said` is None for a plain signature. The directory belongs to a run that may be at work.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    mark = sha256_of(raw)[:16]
+    begin = f"{request.predicate.gate}.{request.number}"
+    name = f"{begin}.request.json.{mark}.sig" if said is None else f"{begin}.{said}.{mark}.json"
+    path = output / APPROVALS_DIRECTORY / name
+    files.replace_file(path, raw, mode=0o600)
+    return f"{APPROVALS_DIRECTORY}/{name}"

@@ -1,0 +1,107 @@
+"""What a run waits for that people have to approve: what to read, who can, and what to type.
+
+Loaded only for runs that ask people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from fsm_orchestrator.approvals.standing import Awaited, Decided, asked_gates
+from fsm_orchestrator.approvals.texts import text_of
+from fsm_orchestrator.clock import SystemClock
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.explanation.explanation import Fact
+from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.inspection.inspected_run import InspectedRun
+from fsm_orchestrator.record.kept import kept_settings
+from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.phrases import counted, listed, printable_name
+from fsm_orchestrator.text.terminal import shown_line
+
+FIRST_LINES: Final = 3
+SHOWN_MAX: Final = 5
+
+
+def waiting_gates(view: InspectedRun) -> tuple[Awaited, ...]:
+    """Return the gates that a waiting run asks people for, as they stand now."""
+    asked = {one.gate for one in view.report.waiting_for if one.request is not None}
+    if not asked or view.saved is None:
+        return ()
+    found = asked_gates(view.saved, view.directory, SystemClock().now())
+    return tuple(one for one in found if one.gate in asked)
+
+
+def approval_words(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
+    """Return the command that answers; None where a resume is next. `shown` is OUT, as typed."""
+    open_gates = [one for one in waiting_gates(view) if one.decided is Decided.AWAITED]
+    if not open_gates:
+        return None
+    which = () if len(open_gates) == 1 else ("--gate", open_gates[0].gate)
+    return (PRODUCT, "approve", shown, *which)
+
+
+def who_approves(view: InspectedRun) -> str | None:
+    """Return who can approve, and how many are missing; None where nobody is asked."""
+    said = []
+    for one in waiting_gates(view):
+        names, request = one.look.approvers, one.look.current
+        if one.decided is Decided.PASSED or request is None:
+            said.append(f"anyone who may resume it, for {one.gate} is answered")
+            continue
+        people = listed(names) if names else "anybody, without signing"
+        needed = counted(one.source.approval.quorum, "approval")
+        given = f"{one.look.judged.given} of {needed} given"
+        said.append(f"{people}: {given} for {one.gate}, until {request.predicate.expiresAt}")
+    return "; ".join(said) or None
+
+
+def waiting_words(view: InspectedRun, gate: str) -> str | None:
+    """Return how far a gate has come by now, as a sentence; None where nobody is asked for it."""
+    found = next((one for one in waiting_gates(view) if one.gate == gate), None)
+    if found is None:
+        return None
+    detail = found.look.judged.detail
+    match found.decided:
+        case Decided.PASSED:
+            return f"gate {gate} is {detail}; a resume goes on"
+        case Decided.EXPIRED:
+            return f"the request of gate {gate} has expired; a resume asks anew"
+        case Decided.STALE:
+            return f"what gate {gate} asks for has changed; a resume asks anew"
+        case Decided.REFUSED:
+            return f"gate {gate} is {detail}"
+        case Decided.AWAITED:
+            return f"gate {gate} waits for people: {detail}"
+
+
+def answered_remedy(view: InspectedRun, gate: str) -> str | None:
+    """Return what to do about a gate that people have answered by now; None about another."""
+    found = next((one for one in waiting_gates(view) if one.gate == gate), None)
+    if found is None or found.decided is Decided.AWAITED:
+        return None
+    if found.decided is Decided.REFUSED:
+        return "mend what was denied; withdraw takes a denial back, by the same person"
+    return "resume the run"
+
+
+def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
+    """Yield what is to be read before a gate is approved, and what would be run."""
+    found = next((one for one in waiting_gates(view) if one.gate == gate), None)
+    if found is None or found.look.latest is None or view.saved is None:
+        return
+    mask: Callable[[str], str] = kept_settings(view.saved).masker.mask
+    predicate = found.look.latest.predicate
+    for file in predicate.artifacts[:SHOWN_MAX]:
+        text = text_of(file, mask)
+        size = "" if file.size is None else f", {counted(file.size, 'byte')}"
+        lines = "" if text.lines is None else f", {counted(len(text.lines), 'line')}"
+        yield Fact(name=FactName.READ, value=f"{printable_name(file.path)}{size}{lines}")
+        if text.lines:
+            first = [shown_line(line) for line in text.lines[:FIRST_LINES]]
+            yield Fact(name=FactName.SAYS, value="\n".join(first))
+        elif text.lines is None:
+            yield Fact(name=FactName.NOT_SHOWN, value=text.why)
+    for command in predicate.commands[:SHOWN_MAX]:
+        yield Fact(name=FactName.RELEASES, value=shell_line(command.argv))

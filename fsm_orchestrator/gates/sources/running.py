@@ -1,0 +1,106 @@
+"""Runs a program for a gate, as a stage is run: limits, logs of its own, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import NamedTuple
+
+from fsm_orchestrator.constants import LOGS_DIRECTORY
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.gates.sources.base import EVIDENCE_BYTES_MAX, AskedToEndError, Tools
+from fsm_orchestrator.gates.sources.helper import SilentWatch, last_words, problem_with_end
+from fsm_orchestrator.model.endings import Interrupted, ProcessEnd
+from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import Command
+from fsm_orchestrator.vocabulary import Operation
+
+
+class ToRun(NamedTuple):
+    """A program, its arguments, and the directory that it runs in."""
+
+    program: str
+    arguments: tuple[str, ...]
+    directory: str
+
+
+class Ran(NamedTuple):
+    """What came of a program.
+
+    Attributes:
+        end: how it ended.
+        survivors: pids of processes of it that could not be ended.
+        printed: its stdout, cut behind the most that counts as evidence.
+        said: the last of its stdout, where that is kept in no log.
+        complained: the same of its stderr.
+        log: what it printed to stdout, a file in the output directory; None where there is none.
+    """
+
+    end: ProcessEnd
+    survivors: tuple[int, ...]
+    printed: bytes
+    said: str
+    complained: str
+    log: str | None
+
+
+def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limits: Limits) -> Ran:
+    """Run a program to its end; a bare name is looked up on PATH.
+
+    Raises:
+        AskedToEndError: the run was asked to end meanwhile.
+        RecordingError: its logs cannot be written.
+    """
+    with _outputs(tools) as (stdout, stderr, log):
+        start = os.fstat(stdout).st_size  # it may have been asked before
+        command = Command(
+            command=what.program,
+            args=what.arguments,
+            cwd=what.directory,
+            env=environment,
+            search_path=os.environ.get("PATH"),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        report = tools.runner.run(command, limits, SilentWatch())
+        if isinstance(report.end, Interrupted):
+            raise AskedToEndError
+        printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
+        said, complained = ("", "") if log else (last_words(stdout), last_words(stderr))
+    return Ran(report.end, report.survivors, printed, said, complained, log)
+
+
+@contextlib.contextmanager
+def _outputs(tools: Tools) -> Iterator[tuple[int, int, str | None]]:
+    """Open the two logs, or files without a name where nothing may be written."""
+    if tools.home is None:
+        with TemporaryFile() as stdout, TemporaryFile() as stderr:
+            yield stdout.fileno(), stderr.fileno(), None
+        return
+    names = [f"gate.{tools.rule.name}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
+    descriptors: list[int] = []
+    try:
+        directory = tools.output_directory / LOGS_DIRECTORY
+        with (
+            files.recording(Operation.LOGS_PERSIST, directory),
+            files.below(tools.home, LOGS_DIRECTORY) as logs,
+        ):
+            for name in names:
+                path = Path(directory, name)
+                descriptors.append(files.open_append(path, mode=0o600, within=logs))
+        yield descriptors[0], descriptors[1], f"{LOGS_DIRECTORY}/{names[0]}"
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def problem_with(ran: Ran) -> tuple[EvidenceProblem | None, str]:
+    """Return what the end of a program means for its gate, and the sentence of it."""
+    if ran.survivors:
+        pids = ", ".join(map(str, ran.survivors))
+        return EvidenceProblem.KILLED, f"processes of it cannot be ended: {pids}"
+    return problem_with_end(ran.end)

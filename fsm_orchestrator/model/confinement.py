@@ -1,0 +1,112 @@
+"""What a stage is confined to: as one source says it, and what held of it in an attempt.
+
+`Confine` is what options, config file and record say, null where they do not.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fsm_orchestrator.constants import PORT_MAX
+from fsm_orchestrator.model.base import Count, PathText, StrictModel
+from fsm_orchestrator.model.declared import BeforeValidator, Field, Strict
+from fsm_orchestrator.model.limits import unset
+from fsm_orchestrator.model.stage_options import ALL_PORTS, NO_PORTS
+from fsm_orchestrator.vocabulary import HeldHow, Promise, SignalReach, StageLimit
+
+
+def _ports(given: Any) -> Any:
+    """Take a word for the ports that it stands for, also as the one value of an option."""
+    listed = isinstance(given, list | tuple)
+    word = given[0] if listed and len(given) == 1 else given
+    if word == NO_PORTS:
+        return ()
+    if word == ALL_PORTS:
+        return word
+    if not listed or not all(type(one) is int and 1 <= one <= PORT_MAX for one in given):
+        raise ValueError(
+            f"should be a list of ports from 1 to {PORT_MAX}, `{NO_PORTS}` or `{ALL_PORTS}`"
+        )
+    return given
+
+
+Port = Annotated[int, Field(strict=True, ge=1, le=PORT_MAX)]
+Ports = Annotated[
+    Annotated[tuple[Port, ...], Strict(strict=False)] | Literal["any"], BeforeValidator(_ports)
+]
+"""TCP ports; `any` for all of them, and for every other kind of socket."""
+Paths = Annotated[tuple[PathText, ...], Strict(strict=False)]
+
+
+class Confine(StrictModel):
+    """One source's settings for the confinement of a stage; null where it does not say."""
+
+    write: Paths | None = unset("write")
+    read: Paths | None = unset("read")
+    connect: Ports | None = unset("connect")
+    bind: Ports | None = unset("bind")
+    signals: Annotated[SignalReach, Strict(strict=False)] | None = unset("signals")
+    require: bool | None = unset("require")
+
+    def over(self, lower: "Confine | None") -> "Confine":
+        """Return these settings, and where they do not say, what `lower` does."""
+        if lower is None:
+            return self
+        return lower.model_copy(update=self.model_dump(exclude_none=True))
+
+    @property
+    def promised(self) -> tuple[Promise, ...]:
+        """The promises that have to be held for the stage to be started."""
+        if self.require is False:
+            return ()
+        return (
+            Promise.WRITE,
+            Promise.TRUNCATE,
+            *((Promise.READ,) if self.read is not None else ()),
+            *((Promise.CONNECT,) if self.ports(self.connect) is not None else ()),
+            *((Promise.BIND,) if self.ports(self.bind) is not None else ()),
+            *(
+                (Promise.SIGNALS, Promise.ABSTRACT_SOCKETS)
+                if self.signals is SignalReach.OWN
+                else ()
+            ),
+        )
+
+    @staticmethod
+    def ports(given: Ports | None) -> tuple[int, ...] | None:
+        """Return the ports that are allowed; None for all."""
+        return None if given is None or given == ALL_PORTS else given
+
+
+class Confinement(StrictModel):
+    """What an attempt was confined to, and what of it the kernel held."""
+
+    write: tuple[str, ...] = Field(
+        description="Absolute paths of what it might write to; known secret values are masked."
+    )
+    read: tuple[str, ...] | None = Field(
+        description="Absolute paths of what it might read and execute; null for everything."
+    )
+    connect: tuple[Port, ...] | None = Field(
+        description="TCP ports that it might connect to; null for all, and for other sockets."
+    )
+    bind: tuple[Port, ...] | None = Field(
+        description="TCP ports that it might listen on; null for all."
+    )
+    required: tuple[Promise, ...] = Field(
+        description="The promises without which it was not to be started."
+    )
+    landlock_abi: Count | None = Field(
+        description="Version of the kernel's Landlock, 0 for none; null when nothing was started."
+    )
+    held: tuple[Promise, ...] = Field(description="The promises that the kernel held.")
+
+
+class ExceededLimit(StrictModel):
+    """A limit of what a stage may use that an attempt went beyond."""
+
+    limit: StageLimit = Field(description="The limit, by its key.")
+    allowed: Count = Field(description="How much is allowed, in bytes, processes or seconds.")
+    used: Count = Field(
+        description="How much was used when that was seen; what is allowed where only the kernel"
+        " knows."
+    )
+    held_by: HeldHow = Field(description="How the limit is held.")

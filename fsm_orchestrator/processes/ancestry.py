@@ -1,0 +1,42 @@
+"""The processes above this one: whether a stage is among them. Linux only; elsewhere its variable.
+
+A stage can take a variable away from what it starts, and detach it: the keeper stays above.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from fsm_orchestrator.processes import table
+from fsm_orchestrator.processes.command import TOKEN_VARIABLE
+
+
+def is_below_stage(orchestrator_pid: int | None, keeper_pid: int | None) -> bool:
+    """Say whether this process was started by a stage of any run, or by the run at work.
+
+    `orchestrator_pid` is the process that holds the output directory, `keeper_pid` the one that
+    keeps its stage; None where there is none.
+    """
+    if TOKEN_VARIABLE in os.environ:
+        return True
+    above = {orchestrator_pid, keeper_pid} - {None}
+    return any(pid in above or _has_token(pid) for pid in _ancestors())
+
+
+def _ancestors() -> Iterator[int]:
+    if not table.is_there():
+        return
+    pid: int | None = os.getpid()
+    while pid is not None and pid > 1:
+        pid = table.parent_of(pid)
+        if pid is not None:
+            yield pid
+
+
+def _has_token(pid: int) -> bool:
+    try:
+        given = (table.PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+    return any(one.startswith(f"{TOKEN_VARIABLE}=".encode()) for one in given.split(b"\0"))

@@ -1,0 +1,92 @@
+"""What all processes of a stage use together, sampled while it runs. Linux.
+
+Part of the keeper's process, in an interpreter that has nothing of this package. Sampled: what
+comes and goes between two looks is not seen. Memory is what the processes have for themselves
+(resident, not shared); processor time includes that of those which have ended.
+"""
+
+from __future__ import annotations
+
+import os
+
+SAMPLE_SECONDS = 0.2
+MEMORY, PROCESSES, PROCESSOR = 4, 5, 6
+"""The limits, numbered after those of stage_watch.py."""
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class TreeUsage:
+    """The limits of everything below this process; None where there is none."""
+
+    def __init__(
+        self, memory_bytes: int | None, processes: int | None, cpu_seconds: int | None
+    ) -> None:
+        self._limits = {MEMORY: memory_bytes, PROCESSES: processes, PROCESSOR: cpu_seconds}
+        self._reaped_before = _reaped_seconds()
+        self.next_at = 0.0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is anything to look for."""
+        return any(limit is not None for limit in self._limits.values())
+
+    def exceeded(self, now: float) -> tuple[int, int] | None:
+        """Look; return the first limit that is exceeded, and what is used of it."""
+        self.next_at = now + SAMPLE_SECONDS
+        memory, processor, pids = 0, _reaped_seconds() - self._reaped_before, _below(os.getpid())
+        for pid in pids:
+            memory += _own_bytes(pid)
+            processor += _seconds(pid)
+        used = {MEMORY: memory, PROCESSES: len(pids), PROCESSOR: int(processor)}
+        for one, limit in self._limits.items():
+            if limit is not None and used[one] > limit:
+                return one, used[one]
+        return None
+
+
+def _below(ancestor: int) -> list[int]:
+    """List the processes below one, those that wait to be reaped left out."""
+    found = [ancestor]
+    for pid in found:  # grows while it is walked
+        found.extend(_children(pid))
+    return [pid for pid in found[1:] if _stat(pid)[:1] not in ([b"Z"], [b"X"], [])]
+
+
+def _children(pid: int) -> list[int]:
+    children: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                children += map(int, file.read().split())
+    except OSError:
+        return children
+    return children
+
+
+def _own_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            resident, shared = file.read().split()[1:3]
+    except (OSError, ValueError):
+        return 0
+    return max(0, int(resident) - int(shared)) * _PAGE_BYTES
+
+
+def _seconds(pid: int) -> float:
+    """Return the processor time of a process and of the children that it has waited for."""
+    return sum(map(int, _stat(pid)[11:15])) / _TICKS
+
+
+def _stat(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return []
+    return text[text.rfind(b")") + 2 :].split()
+
+
+def _reaped_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system

@@ -1,0 +1,54 @@
+"""What a blocked run waits for, as its record says. Pure; loaded for runs that are blocked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fsm_orchestrator.gates.judging import is_awaited
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.model.waiting import WaitingFor
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.work import asking_state
+from fsm_orchestrator.vocabulary import StateKind
+
+
+def waiting_for(
+    checkpoint: Checkpoint, decisions: Iterable[GateDecision]
+) -> tuple[WaitingFor, ...]:
+    """Return the gates that a blocked run waits for, in judging order.
+
+    Where a gate state has blocked it, those that this judges.
+    """
+    taken = checkpoint.invocation.transitions
+    here = checkpoint.lifecycle.states.get(taken[-1].source) if taken else None
+    gates = None
+    if here is not None and here.kind is StateKind.GATE:
+        gates = checkpoint.lifecycle.judged_in(here)
+    return tuple(
+        _waiting(checkpoint, one)
+        for one in decisions
+        if is_awaited(one) and (gates is None or one.gate in gates)
+    )
+
+
+def _waiting(checkpoint: Checkpoint, decision: GateDecision) -> WaitingFor:
+    asked = None if decision.evidence is None else decision.evidence.approval
+    if asked is None:
+        return WaitingFor(
+            gate=decision.gate,
+            state=asking_state(checkpoint, decision.gate).name,
+            request=None,
+            approvers=(),
+            given=0,
+            needed=1,
+            expires_at=None,
+        )
+    return WaitingFor(
+        gate=decision.gate,
+        state=asked.state,
+        request=asked.request,
+        approvers=asked.approvers,
+        given=asked.given,
+        needed=asked.needed,
+        expires_at=asked.expires_at,
+    )

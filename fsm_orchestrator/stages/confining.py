@@ -1,0 +1,122 @@
+"""The cage of one attempt: what it may reach, from what was given, and what is always there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.model.confinement import Confine, Confinement
+from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
+from fsm_orchestrator.processes.cage_order import CageHeld, CageOrder, foreseen
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.vocabulary import SignalReach
+
+DEVICES: Final = (
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
+    *("/dev/tty", "/dev/ptmx", "/dev/pts"),
+)
+"""What every stage may write to, where it is there."""
+SYSTEM: Final = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix", "/gnu"),
+    *("/proc", "/sys"),
+)
+"""What every stage may read, where it is there: programs do not start without."""
+
+
+class Cage(NamedTuple):
+    """The cage of an attempt.
+
+    Attributes:
+        order: what is asked of the keeper.
+        temporary: its temporary directory.
+        refusal: why it could not be prepared; None if it was.
+    """
+
+    order: CageOrder
+    temporary: str
+    refusal: NotSpawned | None = None
+
+    def record(self, held: CageHeld | None, masker: Masker) -> Confinement:
+        """Return the record of it; `held` is what the kernel holds, None where nothing began."""
+        order = self.order
+        return Confinement(
+            write=masker.mask_all(order.write),
+            read=None if order.read is None else masker.mask_all(order.read),
+            connect=order.connect,
+            bind=order.bind,
+            required=order.required,
+            landlock_abi=None if held is None else held.abi,
+            held=() if held is None else held.promises,
+        )
+
+
+@contextlib.contextmanager
+def cage_of(settings: StageSettings, token: str) -> Iterator[Cage | None]:
+    """Build what the cage of an attempt needs, and take its temporary directory away after it.
+
+    The directories of its expected artifacts are made: a rule needs something that is there.
+    """
+    if settings.confine is None:
+        yield None
+        return
+    temporary = temporary_directory(token)
+    cage = Cage(_order(settings, settings.confine, temporary), temporary)
+    try:
+        for directory in artifact_directories(settings):
+            os.makedirs(directory, exist_ok=True)
+        os.mkdir(temporary, 0o700)
+    except OSError as error:
+        detail = f"{error.filename}: {error.strerror}"
+        yield cage._replace(refusal=NotSpawned(SpawnFailure.NOT_CONFINED, detail))
+        return
+    try:
+        yield cage
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_directory(token: str) -> str:
+    """Return the path of the temporary directory of the attempt with this token."""
+    return os.path.join(tempfile.gettempdir(), f"fsm-stage-{token}")
+
+
+def clear_temporary(token: str) -> None:
+    """Take the temporary directory of an attempt away that nobody has taken away."""
+    if token.isalnum():  # what is read from a file is no part of a path before it is looked at
+        shutil.rmtree(temporary_directory(token), ignore_errors=True)
+
+
+def artifact_directories(settings: StageSettings) -> tuple[str, ...]:
+    """Return the directories of a stage's expected artifacts."""
+    return tuple(dict.fromkeys(os.path.dirname(path) for path in settings.expected_artifacts))
+
+
+def writable(settings: StageSettings, confine: Confine) -> tuple[str, ...]:
+    """Return what was given, or follows from what was given, for a stage to write to."""
+    return tuple(dict.fromkeys((*(confine.write or ()), *artifact_directories(settings))))
+
+
+def foreseen_refusal(settings: StageSettings, confine: Confine) -> NotSpawned | None:
+    """Return why a stage could not be confined as things are; None if nothing speaks against it."""
+    return foreseen(_order(settings, confine, tempfile.gettempdir()))
+
+
+def _order(settings: StageSettings, confine: Confine, temporary: str) -> CageOrder:
+    write = (*writable(settings, confine), temporary, *filter(os.path.exists, DEVICES))
+    read = None
+    if confine.read is not None:
+        program = shutil.which(settings.command) or settings.command
+        read = (*confine.read, program, *filter(os.path.exists, SYSTEM))
+    return CageOrder(
+        write=write,
+        read=read,
+        connect=confine.ports(confine.connect),
+        bind=confine.ports(confine.bind),
+        is_scoped=confine.signals is not SignalReach.ANY,
+        required=confine.promised,
+    )

@@ -1,0 +1,148 @@
+"""Paths with line feeds, escapes, tabs and turned text in them: no screen is led astray by one."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from fsm_orchestrator.cli.parser.names import COMMANDS
+from tests.support.command import PASSING, Ended, orchestrate, report_of, shell
+
+ODD: Final = "o\nNEXT\x1b[31mE\u202eB\tT"
+"""A name that a screen has to spell out."""
+SPELLED: Final = r"o\x0aNEXT\x1b[31mE\xe2\x80\xaeB\x09T"
+OUT: Final = f"./{ODD}"
+MADE: Final = f"{ODD}/a{ODD}.json"
+NOT_MADE: Final = f"{ODD}/b{ODD}.json"
+HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\t]")
+
+LOOKS: Final[Sequence[tuple[str, ...]]] = (
+    ("status", OUT),
+    ("status", "."),
+    ("status", OUT, "--json"),
+    ("status", ".", "--json"),
+    ("explain", OUT),
+    ("explain", OUT, "--all"),
+    ("explain", OUT, "--json"),
+    ("plan", OUT, "--resume"),
+    ("plan", OUT, "--resume", "--all"),
+    ("plan", OUT, "--resume", "--json"),
+    ("logs", OUT),
+    ("report", OUT),
+    ("report", OUT, "--json"),
+    ("report", OUT, "--html", "-"),
+    ("report", OUT, "--html", f"{ODD}.html"),
+    ("diagram", "--run", OUT),
+    *(("diagram", "--run", OUT, "--format", one) for one in ("text", "dot", "svg")),
+    ("config", "show", OUT),
+    ("config", "show", OUT, "--all"),
+    ("config", "show", OUT, "--json"),
+    ("gates", OUT),
+    ("stop", OUT),
+    ("run", OUT, "--resume", "--log-format", "text"),
+    ("plan", "./n4", *PASSING, "--manager-bin", f"{OUT}/none"),
+    ("init", f"{ODD}2"),
+    ("config", "check", f"{ODD}2/run.toml"),
+    ("run", "./new", "--config", f"{ODD}2/run.toml", "--print-config"),
+)
+"""What is answered about a run in a directory of that name."""
+REFUSALS: Final[Sequence[tuple[str, ...]]] = (
+    ("run", OUT, "--run-id", ODD),
+    ("run", f"{OUT}/nix", "--resume"),
+    *((command, f"{OUT}/nix") for command in ("status", "explain", "logs", "report", "stop")),
+    ("status", OUT, "--run-id", ODD),
+    ("logs", OUT, ODD),
+    ("plan", f"{OUT}/a{ODD}.json"),
+    ("run", OUT, "--config", f"{ODD}.toml"),
+    ("run", OUT, "--config", f"{ODD}/a{ODD}.json"),
+    ("config", "check", f"{ODD}.toml"),
+    ("verify", f"{ODD}.toml"),
+    ("verify", f"{ODD}/a{ODD}.json"),
+    ("lifecycle", ODD),
+    ("schema", ODD),
+    ("completion", ODD),
+    ("diagram", f"{OUT}.toml"),
+    ("diagram", "--diff", ODD, ODD),
+    ("diagram", "-o", f"{ODD}/x/y.svg"),
+    ("report", OUT, "--html", f"{ODD}/x/y.html"),
+    ("init", f"{ODD}2"),
+    ("init", f"{OUT}/a{ODD}.json/x"),
+    ("selftest", f"{OUT}/a{ODD}.json"),
+    ("run", OUT, *PASSING, "--executor-bin", f"{OUT}/none", "--log-format", "text"),
+    ("run", "./n1", *PASSING, "--executor-bin", OUT, "--log-format", "text"),
+    ("run", "./n2", *PASSING, "--manager-bin", f"{OUT}/none", "--log-format", "text"),
+    ("run", "./n3", *PASSING, "--manager-bin", "true", "--manager-cwd", f"{OUT}/none"),
+)
+"""What cannot be done, with the reason."""
+
+
+class Screens(NamedTuple):
+    """What the commands printed."""
+
+    place: Path
+    looks: Sequence[tuple[tuple[str, ...], Ended]]
+    refusals: Sequence[tuple[tuple[str, ...], Ended]]
+
+
+@pytest.fixture(scope="module")
+def screens(tmp_path_factory: pytest.TempPathFactory) -> Screens:
+    """Let every command speak of a failed run in a directory whose name leads screens astray."""
+    place = tmp_path_factory.mktemp("odd")
+    make = f"printf 1 > 'a{ODD}.json'; echo made"
+    (place / ODD).mkdir()
+    stages = (
+        *shell("manager", make),
+        *("--manager-cwd", OUT, "--manager-expected-artifact", MADE),
+        *shell("executor", "echo failed >&2; exit 3"),
+        *("--executor-expected-artifact", NOT_MADE),
+    )
+    first = ("run", OUT, *PASSING, *stages, "--log-format", "text")
+    ended = orchestrate(*first, cwd=place)
+    assert ended.code == 1
+    assert report_of(place / ODD)["stage_executions"][0]["artifacts"]
+    looks = [(first, ended), *((one, orchestrate(*one, cwd=place)) for one in LOOKS)]
+    return Screens(place, looks, [(one, orchestrate(*one, cwd=place)) for one in REFUSALS])
+
+
+def test_every_command_is_tried(screens: Screens) -> None:
+    """Each command speaks, and none of them ends with an error of this program."""
+    assert {argv[0] for argv, _ in (*screens.looks, *screens.refusals)} == {*COMMANDS}
+    for argv, ended in screens.looks:
+        assert ended.code in {0, 1}, (argv, ended)
+        assert ended.stdout
+    for argv, ended in screens.refusals:
+        assert ended.code in {1, 2}, (argv, ended)
+        assert ended.stderr
+
+
+def test_a_path_stays_on_its_line_and_drives_no_terminal(screens: Screens) -> None:
+    """No line begins in the middle of a path, and nothing hidden is printed as it is."""
+    for argv, ended in (*screens.looks, *screens.refusals):
+        for line in (ended.stdout + ended.stderr).splitlines():
+            assert not HIDDEN.search(line), (argv, line)
+            assert not line.lstrip().startswith("NEXT"), (argv, line)
+
+
+def test_a_path_is_shown_as_a_shell_takes_it(screens: Screens) -> None:
+    """The screens that name the artifacts and the directory spell them so that they can be used."""
+    shown = {argv: ended.stdout for argv, ended in screens.looks}
+    for argv in (("explain", OUT, "--all"), ("plan", OUT, "--resume", "--all")):
+        assert f"$'{screens.place}/{SPELLED}/a{SPELLED}.json'" in shown[argv]
+        assert f"$'{screens.place}/{SPELLED}/b{SPELLED}.json'" in shown[argv]
+    assert f"in $'./{SPELLED}', state failed" in shown["explain", OUT]
+    assert f"log        $'./{SPELLED}/logs/executor.1.stderr.log'" in shown["explain", OUT, "--all"]
+    assert f"no run was at work in $'./{SPELLED}'" in shown["stop", OUT]
+
+
+def test_what_a_program_reads_has_the_paths_as_they_are(screens: Screens) -> None:
+    """JSON and TOML escape what they print, and say the same."""
+    shown = {argv: ended.stdout for argv, ended in screens.looks}
+    assert json.loads(shown["status", OUT, "--json"])["output_directory"].endswith(ODD)
+    printed = tomllib.loads(shown["run", "./new", "--config", f"{ODD}2/run.toml", "--print-config"])
+    assert f"/{ODD}2/" in printed["stage"]["manager"]["bin"]
