@@ -239,3 +239,21 @@ def test_query_is_the_path_of_a_rule(tmp_path: Path, query: str, is_good: bool) 
     assert (ended.code == 2) != is_good
     if is_good:
         assert f"rego {query} in" in ended.stdout
+    else:
+        assert "should be the path of one rule, such as data.release.allow" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "known"),
+    [
+        ('rego = { policy = ["r.rego"], query = "data.a.b", xyz = [] }', "policy, data, query"),
+        ('cedar = { policy = ["r.cedar"], shema = "s" }', "did you mean 'schema'?"),
+        ('statement = "s.json"\nsigned_by = { keys = [] }', "dsse_keys"),
+    ],
+)
+def test_misspelt_key_of_a_table_names_its_keys(tmp_path: Path, source: str, known: str) -> None:
+    """The keys of that very table are listed."""
+    config_with(tmp_path, source, gate="policy")
+    ended = orchestrate("plan", "./out", "--config", "run.toml", cwd=tmp_path)
+    assert ended.code == 2
+    assert known in ended.stderr, ended.stderr
