@@ -38,7 +38,7 @@ class RegoPolicy(StrictModel):
         default=(), description="JSON files that are merged into `data`, or directories of them."
     )
     query: Annotated[
-        str, BeforeValidator(_path_of_a_rule), StringConstraints(pattern=QUERY_PATTERN)
+        str, StringConstraints(pattern=QUERY_PATTERN), BeforeValidator(_path_of_a_rule)
     ] = Field(description="The rule that has to be true: `data.release.allow`.")
 
 
