@@ -194,6 +194,7 @@ class EvidenceRecord(StrictModel):
                 "subject": tuple(
                     one.model_copy(update={"name": mask(one.name)}) for one in self.subject
                 ),
+                "approval": None if self.approval is None else self.approval.masked(mask),
             }
         )
 
