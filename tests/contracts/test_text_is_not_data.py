@@ -100,6 +100,7 @@ ALLOWED: Final = {
     ("gates/sources/judge_child.py", "main"): "lays out lines, whatever they say",
     ("gates/sources/judge_child.py", "_said_by_regorus"): "an error of an engine's",
     ("gates/sources/policy.py", "_listed"): "names in a directory",
+    ("gates/sources/rego.py", "_path_of_a_rule"): "what an operator named",
     ("gates/sources/signatures.py", "_without"): "a file of SSH keys",
     ("processes/tool.py", "run_tool"): "what a tool prints",
     ("cli/commands/explain.py", "_evidence"): "lays out lines, whatever they say",
