@@ -188,7 +188,7 @@ def test_events_that_cannot_follow_are_refused(tmp_path: Path) -> None:
     out = made(tmp_path, (*PASSING, *stages(copying, "exit 3")))
     (out / CHECKPOINT).write_bytes((tmp_path / "old").read_bytes())
     events = (out / EVENTS).read_text()
-    forged = events.replace('"source": "manager", "dest"', '"source": "executor", "dest"')
+    forged = events.replace('"source":"manager","dest"', '"source":"executor","dest"')
     assert forged != events
     (out / EVENTS).write_text(forged)
     ended = orchestrate("out", "--resume", cwd=tmp_path)
