@@ -139,8 +139,8 @@ def _standing(report: Report) -> tuple[Standing, str]:
             return Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
-            named = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
-            return standing, f", by {', '.join(named)}"
+            codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
+            return standing, f", by {', '.join(codes)}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:

@@ -211,11 +211,17 @@ class EvidenceRecord(StrictModel):
         """What a reader should know who trusts the evidence: what it does not say itself."""
         found = {
             "unbound": self.source is not SourceKind.FLAG and not self.subject,
-            "unsigned": self.source is SourceKind.STATEMENT and self.signer is None,
+            "unsigned": self._is_statement and self.signer is None,
             **dict.fromkeys(() if self.approval is None else self.approval.notes, True),
             f"as old as its file: {self.issued_at}": self.is_issued_by_file,
         }
         return tuple(note for note, holds in found.items() if holds)
+
+    @property
+    def _is_statement(self) -> bool:
+        """Whether it is a statement: of a command only one says who made it, or has checks."""
+        says = self.issuer is not None or self.checks is not None
+        return self.source is SourceKind.STATEMENT or (self.source is SourceKind.COMMAND and says)
 
     @property
     def is_bound(self) -> bool:

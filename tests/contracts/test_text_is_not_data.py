@@ -26,6 +26,10 @@ TAKES_APART: Final = frozenset(
 """Methods of text, of `re` and of its patterns."""
 
 FILES: Final = {
+    "approvals/texts.py": "texts that people are shown, and what was kept of them",
+    "processes/cage.py": "messages to a keeper",
+    "processes/stage_start.py": "messages to a keeper",
+    "processes/tree_usage.py": "files in /proc",
     "stages/strict_json.py": "JSON artifacts, and msgspec's messages about them",
     "rendering/html/environment.py": "escapes for HTML",
     "text/hidden.py": "escapes for terminals and shells",
@@ -65,11 +69,32 @@ FILES: Final = {
 """Files that do nothing but read or escape foreign text, and which."""
 
 ALLOWED: Final = {
+    ("approvals/answering.py", "said_in"): "an SSH signature",
+    ("approvals/signing.py", "usable_keys"): "what ssh-add prints",
+    ("approvals/signing.py", "_usable"): "what ssh-add prints",
+    ("cli/main.py", "_hint"): "an option of the command line",
+    ("cli/parser/names.py", "gate_named"): "the parser's name of an option",
+    ("config/config_reading.py", "_template_problems"): "keys of a config file",
+    ("config/file_texts.py", "value_of"): "keys of a config file",
+    ("config/file_texts.py", "_changed"): "keys of a config file",
+    ("explanation/confinement_words.py", "confinement_lines"): "paths",
+    ("preparation/confined.py", "_is_within"): "paths",
+    ("processes/ancestry.py", "_has_token"): "files in /proc",
+    ("processes/tool.py", "asked_of"): "what a tool prints",
+    ("processes/tool.py", "paged"): "the variable PAGER",
     ("__main__.py", "_load_package"): "names of files",
     ("engine/collecting.py", "Collecting._next_number"): "names in a directory",
     ("approvals/keys.py", "signing_key"): "an SSH signature",
     ("approvals/keys.py", "_identified"): "an SSH key",
     ("approvals/keys.py", "allowed_lines"): "a file of SSH keys",
+    ("approvals/answering.py", "said_in"): "how an SSH signature begins",
+    ("approvals/signing.py", "usable_keys"): "what an SSH agent prints",
+    ("approvals/signing.py", "_usable"): "a line of an SSH public key",
+    ("approvals/texts.py", "text_of"): "the lines of an artifact",
+    ("approvals/texts.py", "_kept"): "the lines of an artifact",
+    ("processes/ancestry.py", "_has_token"): "/proc/PID/environ",
+    ("processes/tool.py", "asked_of"): "what a tool prints",
+    ("processes/tool.py", "paged"): "a command in a variable of the operator's",
     ("approvals/store.py", "kept"): "names in a directory",
     ("gates/sources/command.py", "CommandSource.based"): "a path that an operator named",
     ("gates/sources/github_api.py", "_Page.links"): "the Link of an HTTP answer",

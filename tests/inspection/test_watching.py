@@ -96,6 +96,7 @@ def test_nothing_is_looked_at_while_nothing_happens(
         return real(watcher)
 
     monkeypatch.setattr(Watcher, "_look", counted)
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.01)
     with closing(Watcher(patterns(tmp_path))) as watcher:
         (tmp_path / "another").write_text("not watched")
         assert not watcher.wait(idle, time.monotonic() + 2 * SOON_SECONDS)
