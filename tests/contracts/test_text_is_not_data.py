@@ -142,8 +142,6 @@ ALLOWED: Final = {
     ("config/origins.py", "with_given"): "keys of settings, made beside it",
     ("cli/formatting.py", "command_lines"): "words of a command line, quoted for a shell",
     ("cli/formatting.py", "shown_path"): "a path that an operator named",
-    ("cli/main.py", "_hint"): "an option that was typed",
-    ("cli/parser/names.py", "gate_named"): "the parser's names of options",
     ("cli/main.py", "run_command_line"): "click's messages",
     ("cli/parser/app.py", "CommandGroup.shell_complete"): "a word that is being typed",
     ("cli/parser/bare_words.py", "as_options"): "arguments of the command line",
