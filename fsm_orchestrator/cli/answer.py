@@ -8,9 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import click
+from typing import Any, Final, NoReturn
 
 from fsm_orchestrator.approvals.answering import (
     Answered,
@@ -45,11 +43,13 @@ from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.ancestry import is_below_stage
+from fsm_orchestrator.processes.tool import paged
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.phrases import counted, printable_name
 from fsm_orchestrator.vocabulary import ExitCode
 
+_YES: Final = frozenset({"y", "yes"})
 _VERBS: Mapping[Said, str] = {
     Said.APPROVE: "approve",
     Said.DENY: "deny",
@@ -81,6 +81,8 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
             said, parameters.get("reason") or "", parameters.get("expires"), SystemClock().now()
         ),
     )
+    if said is Said.DENY and not given.wish.reason and parameters.get("from_file") is None:
+        raise UsageError("a denial needs its reason", remedy="--reason TEXT")
     request, out = parameters.get("request"), parameters.get("out")
     if request is not None and out is not None:
         _refuse_stage(None, None)
@@ -125,6 +127,13 @@ def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: boo
     request = request_of(awaited, _resume(given))
     look, mask = awaited.look, kept_settings(saved).masker.mask
     artifacts = tuple(text_of(one, mask) for one in request.predicate.artifacts)
+    for one in artifacts:
+        if one.is_other:
+            raise UsageError(
+                f"the request {request.file} is stale: {printable_name(one.file.path)} was changed"
+                " just now",
+                remedy=f"have it asked anew: {_resume(given)}",
+            )
     last = _last_answer(awaited, request)
     earlier = {one.sha256: one for one in look.requests.earlier}
     before = None if last is None else earlier.get(last[0])
@@ -194,13 +203,13 @@ def _is_confirmed(given: _Given, seen: Shown) -> bool:
             "there is no terminal to ask on: name what you have looked at by its digest",
             remedy=f"--digest {seen.request.sha256}",
         )
-    if len(lines) >= out.size[1] > 0:
-        text = shown(lines)
-        click.echo_via_pager(text if out.has_colour else plain(text))
-    else:
-        out.show(shown(lines))
+    text = shown(lines)
+    is_long = len(lines) >= out.size[1] > 0
+    if not (is_long and paged(text if out.has_colour else plain(text))):
+        out.show(text)
     predicate = seen.request.predicate
-    return click.confirm(f"\n{_VERBS[given.said]} {predicate.gate} of run {predicate.runId}?")
+    out.write(f"\n{_VERBS[given.said]} {predicate.gate} of run {predicate.runId}? [y/N] ")
+    return sys.stdin.readline().strip().lower() in _YES
 
 
 def _left() -> int:
