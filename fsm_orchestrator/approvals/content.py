@@ -25,6 +25,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import StateKind, Trigger
 
 FILE_BYTES_MAX: Final = 16 * 1024**3
@@ -115,6 +116,9 @@ class Asking:
             masked=bool(record.hidden),
             directory=record.cwd,
             environment=tuple(sorted(record.variable_names)),
+            confinement=None
+            if known.confine is None
+            else sha256_of(known.confine.model_dump_json().encode()),
             files=tuple(map(self._file, dict.fromkeys(filter(None, (program, *paths))))),
         )
 

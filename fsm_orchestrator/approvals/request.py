@@ -52,6 +52,9 @@ class RequestedCommand(StrictModel):
     environment: tuple[str, ...] = Field(
         description="Names of the variables that the stage is given; no values."
     )
+    confinement: Sha256 | None = Field(
+        description="SHA-256 of what it is confined to, in hexadecimal; null where it is not."
+    )
     files: tuple[RequestedFile, ...] = Field(
         description="The program, where it is found, and every argument that is a regular file."
     )
@@ -63,6 +66,7 @@ class RequestedCommand(StrictModel):
             f"$ {shlex.join(self.argv)}",
             f"in {self.directory}",
             *(f"sets {one}" for one in self.environment),
+            *(() if self.confinement is None else (f"confined, sha256 {self.confinement}",)),
             *(f"{one.path} sha256 {one.sha256 or 'unreadable'}" for one in self.files),
         )
 

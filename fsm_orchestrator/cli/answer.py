@@ -8,9 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import click
+from typing import Any, Final, NoReturn
 
 from fsm_orchestrator.approvals.answering import (
     Answered,
@@ -45,11 +43,13 @@ from fsm_orchestrator.inspection.inspected_run import output_directory_of
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.ancestry import is_below_stage
+from fsm_orchestrator.processes.tool import paged
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.phrases import counted, printable_name
 from fsm_orchestrator.vocabulary import ExitCode
 
+_YES: Final = frozenset({"y", "yes"})
 _VERBS: Mapping[Said, str] = {
     Said.APPROVE: "approve",
     Said.DENY: "deny",
@@ -194,13 +194,13 @@ def _is_confirmed(given: _Given, seen: Shown) -> bool:
             "there is no terminal to ask on: name what you have looked at by its digest",
             remedy=f"--digest {seen.request.sha256}",
         )
-    if len(lines) >= out.size[1] > 0:
-        text = shown(lines)
-        click.echo_via_pager(text if out.has_colour else plain(text))
-    else:
-        out.show(shown(lines))
+    text = shown(lines)
+    is_long = len(lines) >= out.size[1] > 0
+    if not (is_long and paged(text if out.has_colour else plain(text))):
+        out.show(text)
     predicate = seen.request.predicate
-    return click.confirm(f"\n{_VERBS[given.said]} {predicate.gate} of run {predicate.runId}?")
+    out.write(f"\n{_VERBS[given.said]} {predicate.gate} of run {predicate.runId}? [y/N] ")
+    return sys.stdin.readline().strip().lower() in _YES
 
 
 def _left() -> int:

@@ -68,10 +68,16 @@ _OF_GATES: Final = {
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    if not os.path.isdir(output):
+    try:
+        there = set(os.listdir(output))
+    except NotADirectoryError:
         return False
-    return any(_is_of_ours(name, _beginning(output / name)) for name in _SIGNS) or (
-        any(os.path.lexists(output / name) for name in RUN_FILES)
+    except OSError:  # it may not be listed, or is not there
+        there = {*_SIGNS, *RUN_FILES} if os.path.isdir(output) else set()
+    return any(
+        _is_of_ours(name, _beginning(output / name)) for name in _SIGNS if name in there
+    ) or (
+        any(os.path.lexists(output / name) for name in RUN_FILES if name in there)
         and any(_is_of_gates(output / name, names) for name, names in _OF_GATES.items())
     )
 

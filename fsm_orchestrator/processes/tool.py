@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -105,6 +106,18 @@ def asked_of(words: Sequence[str], given: bytes, *, seconds: float = ASKED_SECON
         raise ToolError(f"{words[0]} printed more than {OUTPUT_BYTES_MAX} bytes")
     said = " ".join((done.stderr or b"").decode(errors="replace").split())
     return ToolEnd(done.returncode, done.stdout, said[:_ERROR_CHARACTERS_MAX])
+
+
+def paged(text: str) -> bool:
+    """Show text in the pager of whoever is at the terminal; return False where there is none."""
+    words = shlex.split(os.environ.get("PAGER") or "less")
+    try:
+        done = subprocess.run(
+            words, input=text.encode(errors="replace"), env={"LESS": "R", **os.environ}, check=False
+        )
+    except (OSError, ValueError, IndexError):
+        return False
+    return done.returncode == 0
 
 
 def output_of(

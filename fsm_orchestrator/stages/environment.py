@@ -14,6 +14,8 @@ from fsm_orchestrator.model.stage_options import INHERIT_ALL, INHERIT_MINIMAL
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
 REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"
+AGENT_VARIABLE: Final = "SSH_AUTH_SOCK"
+"""Leads to the keys of whoever started the run: a confined stage can sign nothing with them."""
 MINIMAL: Final = ("PATH", "HOME", "LANG", "TERM", "TZ", "USER", "TMPDIR")
 _NOT_INHERITED: Final = frozenset({CYCLE_VARIABLE, REPORT_VARIABLE, ""})
 """What an orchestrator around us says of its own stage; and without a name nothing can be passed
@@ -26,9 +28,11 @@ def environment_of(settings: StageSettings, ours: Mapping[str, str]) -> dict[str
     PWD is where the stage starts, as a shell would have set it.
     """
     given = {key: value for key, value in settings.variables.items() if value is not None}
+    both = {**_inherited(settings.env_inherit), **given}
+    if settings.confine is not None:
+        both.pop(AGENT_VARIABLE, None)
     return {
-        **_inherited(settings.env_inherit),
-        **given,
+        **both,
         "PWD": _name_of(settings.cwd),
         **ours,
     }

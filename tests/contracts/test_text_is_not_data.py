@@ -26,6 +26,10 @@ TAKES_APART: Final = frozenset(
 """Methods of text, of `re` and of its patterns."""
 
 FILES: Final = {
+    "approvals/texts.py": "texts that people are shown, and what was kept of them",
+    "processes/cage.py": "messages to a keeper",
+    "processes/stage_start.py": "messages to a keeper",
+    "processes/tree_usage.py": "files in /proc",
     "stages/strict_json.py": "JSON artifacts, and msgspec's messages about them",
     "rendering/html/environment.py": "escapes for HTML",
     "text/hidden.py": "escapes for terminals and shells",
@@ -65,6 +69,19 @@ FILES: Final = {
 """Files that do nothing but read or escape foreign text, and which."""
 
 ALLOWED: Final = {
+    ("approvals/answering.py", "said_in"): "an SSH signature",
+    ("approvals/signing.py", "usable_keys"): "what ssh-add prints",
+    ("approvals/signing.py", "_usable"): "what ssh-add prints",
+    ("cli/main.py", "_hint"): "an option of the command line",
+    ("cli/parser/names.py", "gate_named"): "the parser's name of an option",
+    ("config/config_reading.py", "_template_problems"): "keys of a config file",
+    ("config/file_texts.py", "value_of"): "keys of a config file",
+    ("config/file_texts.py", "_changed"): "keys of a config file",
+    ("explanation/confinement_words.py", "confinement_lines"): "paths",
+    ("preparation/confined.py", "_is_within"): "paths",
+    ("processes/ancestry.py", "_has_token"): "files in /proc",
+    ("processes/tool.py", "asked_of"): "what a tool prints",
+    ("processes/tool.py", "paged"): "the variable PAGER",
     ("__main__.py", "_load_package"): "names of files",
     ("engine/collecting.py", "Collecting._next_number"): "names in a directory",
     ("approvals/keys.py", "signing_key"): "an SSH signature",
@@ -77,6 +94,7 @@ ALLOWED: Final = {
     ("gates/sources/github_api.py", "_first_line"): "what gh prints",
     ("gates/sources/command.py", "_Command._environment"): "names of environment variables",
     ("gates/sources/junit.py", "read_junit.start"): "names in an XML file",
+    ("gates/sources/junit.py", "read_junit.end"): "names in an XML file",
     ("gates/sources/judge_child.py", "main"): "lays out lines, whatever they say",
     ("gates/sources/judge_child.py", "_said_by_regorus"): "an error of an engine's",
     ("gates/sources/policy.py", "_listed"): "names in a directory",
@@ -100,6 +118,7 @@ ALLOWED: Final = {
     ("cli/commands/init_stages.py", "_needs_shell"): "commands in an argument",
     ("cli/commands/init_stages.py", "_name"): "commands in an argument",
     ("cli/parser/sectioned.py", "ManyAfterFrom.parse_args"): "arguments",
+    ("config/asked_texts.py", "_rebased"): "texts in a config file, marked while they are changed",
     ("config/templates.py", "_pieces"): "texts in a config file",
     ("model/stage_options.py", "stage_of_option"): "an option in an argument",
     ("disk/belongings.py", "_is_of_ours"): "what somebody's file begins with",

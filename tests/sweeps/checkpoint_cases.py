@@ -295,7 +295,7 @@ def names(said: str, place: Place) -> bool:
 
 
 often = settings(
-    max_examples=30_000 if SOAK else 300,
+    max_examples=30_000 if SOAK else 100,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],

@@ -97,6 +97,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait-ms",
         "--html",
         "--format",
+        "--interval",
         "--output",
         "--run",
     }

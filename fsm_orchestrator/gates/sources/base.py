@@ -151,6 +151,10 @@ class SourceModel(StrictModel):
         """Return the source, ready to be asked."""
         raise NotImplementedError
 
+    def written(self, value: str) -> str:
+        """Return how a value stands in a text of the settings that has a template."""
+        return value
+
     def based(self, directory: str) -> Self:
         """Return the settings with their relative paths made absolute."""
         raise NotImplementedError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.clock import timestamp
@@ -23,7 +22,11 @@ from fsm_orchestrator.gates.sources.base import (
 from fsm_orchestrator.gates.sources.envelope import RefusedError, envelope_of, json_value
 from fsm_orchestrator.gates.sources.predicates import Asked, Said, known_to, reader_of
 from fsm_orchestrator.gates.sources.signatures import SignedBy, signer_of
-from fsm_orchestrator.gates.sources.times import problem_with_age, problem_with_expiry
+from fsm_orchestrator.gates.sources.times import (
+    problem_with_age,
+    problem_with_expiry,
+    read_with_time,
+)
 from fsm_orchestrator.gates.subject import unnamed
 from fsm_orchestrator.model.declared import (
     BaseModel,
@@ -239,12 +242,11 @@ class _StatementFile:
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
         """Read the file, and judge it."""
-        record, path = nothing_from(SourceKind.STATEMENT), Path(self.given.statement)
+        record, path = nothing_from(SourceKind.STATEMENT), self.given.statement
         try:
-            raw = files.read_bounded(path, EVIDENCE_BYTES_MAX, is_link_good=True)
-            made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            raw, made_at = read_with_time(path, EVIDENCE_BYTES_MAX)
         except OSError as error:
-            said = f"{printable_name(str(path))}: {files.reason(error)}"
+            said = f"{printable_name(path)}: {files.reason(error)}"
             return Evidence(None, answer(record, EvidenceProblem.NOT_FOUND, said))
         about = About(self.tools.rule, subject, work, self.tools.now, made_at)
         signature = f"{self.given.statement}.sig"

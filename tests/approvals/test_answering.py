@@ -1,0 +1,241 @@
+"""`approve`, `deny` and `withdraw` as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.vocabulary import SchemaName
+from tests.approvals.approval_cases import (
+    approve,
+    begin,
+    evidence,
+    go_on,
+    judged,
+    look,
+    project,
+    request_sha256,
+    requests,
+    tool,
+)
+from tests.support.command import orchestrate, start
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.schema_checks import assert_valid
+from tests.support.screen import Terminal
+
+Keys = dict[str, Path]
+
+
+def test_without_a_terminal_the_digest_is_named(waiting: Path, keys: Keys) -> None:
+    """Nobody approves what they have not named; the request shows its digest."""
+    key = ("--key", keys["bob"])
+    refused = orchestrate("approve", "./out", *key, cwd=waiting)
+    assert refused.code == 2
+    assert f"--digest {request_sha256(waiting)}" in refused.stderr
+    assert "| the plan" in refused.stdout
+    assert "$ sh apply.sh" in refused.stdout
+    wrong = orchestrate("approve", "./out", *key, "--digest", "0" * 64, cwd=waiting)
+    assert wrong.code == 2
+    assert "has another digest" in wrong.stderr
+    assert judged(waiting)[0] == "not_found"
+    assert approve(waiting, keys["bob"], "--expires", "4h").code == 0
+    assert judged(waiting)[0] is None
+    (bundle,) = (waiting / "out" / "approvals").glob("review.1.approve.*.json")
+    statement = json.loads(json.loads(bundle.read_text())["statement"])
+    assert_valid(SchemaName.APPROVAL_DECISION, statement, str(bundle))
+
+
+@pytest.mark.parametrize(("answer", "code", "lines"), [("y", 0, 60), ("n", 1, 60), ("y", 0, 12)])
+def test_terminal_asks(waiting: Path, keys: Keys, answer: str, code: int, lines: int) -> None:
+    """What is asked is seen first, in the pager where it is long; nothing is kept of a no."""
+    words = ("approve", "./out", "--key", str(keys["bob"]))
+    with Terminal(*words, cwd=waiting, lines=lines, env={"PAGER": "cat"}) as screen:
+        screen.until_shown("[y/N]")
+        assert any("| the plan" in one for one in screen.all_lines)
+        screen.type(f"{answer}\n")
+        assert screen.end() == code
+    assert (judged(waiting)[0] is None) is (code == 0)
+
+
+def test_denial_and_withdrawal(waiting: Path, keys: Keys) -> None:
+    """A denial wins, and holds until the same person withdraws it."""
+    digest = ("--digest", request_sha256(waiting))
+    approve(waiting, keys["cat"])
+    by_bob = ("--key", keys["bob"], *digest)
+    unexplained = orchestrate("deny", "./out", *by_bob, cwd=waiting)
+    assert unexplained.code == 2
+    denied = orchestrate("deny", "./out", *by_bob, "--reason", "no backup", cwd=waiting)
+    assert denied.code == 0, denied.stderr
+    assert judged(waiting)[0] == "denied"
+    again = approve(waiting, keys["bob"])
+    assert again.code == 2
+    assert "holds until it is withdrawn" in again.stderr
+    other = orchestrate("withdraw", "./out", "--key", keys["ann"], *digest, cwd=waiting)
+    assert (other.code, "nothing to this request" in other.stderr) == (2, True)
+    assert orchestrate("withdraw", "./out", *by_bob, cwd=waiting).code == 0
+    assert judged(waiting) == (None, "approved by cat@example.org")
+    assert approve(waiting, keys["bob"]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("ann", "(self_approval)"), ("eve", "(unknown_signer)")]
+)
+def test_what_would_not_count_is_not_kept(waiting: Path, keys: Keys, name: str, said: str) -> None:
+    """And whoever typed it is told at once."""
+    before = sorted((waiting / "out" / "approvals").iterdir())
+    refused = approve(waiting, keys[name])
+    assert refused.code == 2
+    assert said in refused.stderr
+    assert sorted((waiting / "out" / "approvals").iterdir()) == before
+
+
+def test_another_machine(waiting: Path, keys: Keys, tmp_path: Path) -> None:
+    """The request is sent, signed there, and the answer sent back; a plain signature does too."""
+    sent = tmp_path / "review.1.request.json"
+    shutil.copy(requests(waiting)[-1], sent)
+    words = ("approve", "--request", sent.name, "--out", "bob.approval", "--key", keys["bob"])
+    unnamed = orchestrate(*words, cwd=tmp_path)
+    assert (unnamed.code, "--digest" in unnamed.stderr) == (2, True)
+    signed = orchestrate(*words, "--digest", request_sha256(waiting), cwd=tmp_path)
+    assert signed.code == 0, signed.stderr
+    answer = tmp_path / "bob.approval"
+    kept = orchestrate("approve", "./out", "--from", answer, cwd=waiting)
+    assert kept.code == 0, kept.stderr
+    assert "as bob@example.org" in kept.stdout
+    assert orchestrate("deny", "./out", "--reason", "x", "--from", answer, cwd=waiting).code == 2
+    tool(
+        *("ssh-keygen", "-Y", "sign", "-q", "-f", keys["cat"], "-n", "fsm-orchestrator.approve"),
+        sent,
+        cwd=tmp_path,
+    )
+    plain = orchestrate("approve", "./out", "--from", tmp_path / f"{sent.name}.sig", cwd=waiting)
+    assert plain.code == 0, plain.stderr
+    assert judged(waiting, quorum=2)[0] is None
+    nothing = tmp_path / "nothing"
+    nothing.write_text("{}")
+    assert (
+        "is no approval" in orchestrate("approve", "./out", "--from", nothing, cwd=waiting).stderr
+    )
+
+
+def test_two_at_once_both_count(waiting: Path, keys: Keys) -> None:
+    """Each has a file of its own, which appears whole."""
+    digest = ("--digest", request_sha256(waiting))
+    both = [
+        start("approve", "./out", "--key", keys[one], *digest, cwd=waiting)
+        for one in ("bob", "cat")
+    ]
+    for one in both:
+        one.communicate(timeout=PATIENCE_SECONDS)
+        assert one.returncode == 0
+    assert judged(waiting, quorum=2)[0] is None
+
+
+def test_agent_has_the_key(waiting: Path, keys: Keys, tmp_path: Path) -> None:
+    """The key that is allowed is found in it; what is named may be its public part."""
+    socket = tmp_path / "agent"
+    agent = shutil.which("ssh-agent")
+    assert agent is not None
+    process = subprocess.Popen([agent, "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        env = {"SSH_AUTH_SOCK": str(socket), "HOME": str(tmp_path)}
+        while not socket.exists():
+            assert process.poll() is None
+        add = shutil.which("ssh-add")
+        assert add is not None
+        subprocess.run([add, "-q", str(keys["cat"])], env={**os.environ, **env}, check=True)
+        digest = ("--digest", request_sha256(waiting))
+        found = orchestrate("approve", "./out", *digest, cwd=waiting, env=env)
+        assert (found.code, "as cat@example.org" in found.stdout) == (0, True), found.stderr
+        none = orchestrate(
+            "approve",
+            "./out",
+            *digest,
+            cwd=waiting,
+            env={"HOME": str(tmp_path), "SSH_AUTH_SOCK": ""},
+        )
+        assert (none.code, "--key" in none.stderr) == (2, True)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize("detached", [False, True], ids=["token", "keeper above"])
+def test_stage_cannot_approve(tmp_path: Path, keys: Keys, signers: str, detached: bool) -> None:
+    """Neither as it is nor without its variable, in a session of its own."""
+    (tmp_path / "signers").write_text(signers)
+    bare = "env -u ORCHESTRATOR_ATTEMPT_TOKEN setsid" if detached else ""
+    typed = (
+        f"{bare} {sys.executable} -m fsm_orchestrator approve ./out --key {keys['bob']}"
+        " --digest $(sha256sum < out/approvals/review.1.request.json | cut -d' ' -f1)"
+    )
+    apply = f"{typed} 2> said; echo $? >> said; cp plan.md applied.md"
+    project(tmp_path, apply=apply)
+    begin(tmp_path)
+    approve(tmp_path, keys["cat"])
+    assert go_on(tmp_path).code == 0
+    said = (tmp_path / "said").read_text()
+    assert "a stage cannot answer for a person" in said
+    assert said.endswith("2\n")
+
+
+def test_run_that_works_or_has_ended_says_so(tmp_path: Path, keys: Keys, signers: str) -> None:
+    """While it works an answer is kept; once it is done there is nothing to approve."""
+    (tmp_path / "signers").write_text(signers)
+    project(
+        tmp_path,
+        apply="touch begun; while test ! -e go; do sleep 0.05; done; cp plan.md applied.md",
+    )
+    begin(tmp_path)
+    approve(tmp_path, keys["bob"])
+    process = start("run", "./out", "--resume", cwd=tmp_path)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+    working = approve(tmp_path, keys["cat"])
+    (tmp_path / "go").touch()
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert (working.code, "the run is at work" in working.stdout) == (0, True), working.stderr
+    assert process.returncode == 0
+    assert judged(tmp_path, quorum=2)[0] is None
+    ended = approve(tmp_path, keys["bob"])
+    assert (ended.code, "has ended, and is done" in ended.stderr) == (2, True)
+
+
+def test_unsigned_approval(tmp_path: Path) -> None:
+    """Kept with user and machine, never by whoever asked, and shown as unsigned."""
+    project(tmp_path, "unsigned = true")
+    begin(tmp_path)
+    digest = ("--digest", request_sha256(tmp_path))
+    own = orchestrate("approve", "./out", *digest, cwd=tmp_path)
+    assert (own.code, "(self_approval)" in own.stderr) == (2, True)
+    project(tmp_path, "unsigned = true\nnot = []")
+    begin(tmp_path)
+    digest = ("--digest", request_sha256(tmp_path))
+    assert orchestrate("approve", "./out", *digest, cwd=tmp_path).code == 0
+    ended = go_on(tmp_path)
+    assert ended.code == 0
+    found = evidence(tmp_path)
+    (answer,) = found["approval"]["answers"]
+    assert (answer["uid"], answer["is_signed"], answer["key"]) == (os.getuid(), False, None)
+    assert found["signer"] is None
+    shown = " ".join(orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout.split())
+    assert "(unsigned) (1 answer unsigned)" in shown
+
+
+def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
+    """A run whose gates are plain signals says what to give instead."""
+    key = ("--key", keys["bob"])
+    orchestrate("run", "./plain", "--manager-bin", "true", cwd=tmp_path)
+    plain = orchestrate("approve", "./plain", *key, cwd=tmp_path)
+    assert (plain.code, "--review-status approved" in plain.stderr) == (2, True)
+    other = orchestrate("approve", "./out", *key, "--gate", "ci", cwd=waiting)
+    assert (other.code, "the gate ci does not ask" in other.stderr) == (2, True)
+    assert look(waiting).look.judged.problem is not None
+    alone = orchestrate("approve", "./out", "--request", "x", cwd=waiting)
+    assert (alone.code, "--request and --out go together" in alone.stderr) == (2, True)

@@ -1,0 +1,124 @@
+"""A run that waits for people, on every screen and page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fsm_orchestrator.model.approval import Said
+from tests.approvals.approval_cases import go_on, look, project, requests, say
+from tests.support.command import orchestrate, report_of, stages
+
+Keys = dict[str, Path]
+
+
+def words_of(*typed: str, cwd: Path) -> str:
+    """Return what a command prints, on one line."""
+    return " ".join(orchestrate(*typed, cwd=cwd).stdout.split())
+
+
+def standing_of(folder: Path) -> str:
+    """Return where the run stands, as a list of runs has it."""
+    words = ("status", "./out", "./out", "--json")
+    found = json.loads(orchestrate(*words, cwd=folder).stdout)
+    return str(found["runs"][0]["standing"])
+
+
+def test_waiting_is_told_from_refused(waiting: Path) -> None:
+    """With who can approve, what to read, and the exact command, which works as it is printed."""
+    explained = words_of("explain", "./out", cwd=waiting)
+    assert explained.startswith("! waiting: run ")
+    assert "gate review waits for people: 0 of 1 approval: nobody has answered" in explained
+    assert "bob@example.org and cat@example.org: 0 of 1 approval given for review" in explained
+    assert f"see {waiting / 'plan.md'}, 9 bytes, 1 line" in explained
+    assert "| the plan" in explained
+    assert "next fsm-orchestrator approve ./out" in explained
+    status = orchestrate("status", "./out", cwd=waiting).stdout
+    assert status.startswith("! waiting: run ")
+    assert "approve  fsm-orchestrator approve ./out" in status
+    assert standing_of(waiting) == "waiting"
+    in_full = words_of("explain", "./out", "--all", cwd=waiting)
+    assert "releases sh apply.sh" in in_full
+    assert "1 approval of allowed_signers would be asked" in words_of(
+        "plan", "./out", "--resume", cwd=waiting
+    )
+    asked = orchestrate("gates", "./out", cwd=waiting)
+    assert asked.code == 3
+    assert "nobody has answered (not_found)" in " ".join(asked.stdout.split())
+
+
+def test_answers_since_are_seen_without_a_resume(waiting: Path, keys: Keys) -> None:
+    """Who looks sees how far it is now, and that a resume is next."""
+    say(waiting, keys["bob"])
+    explained = words_of("explain", "./out", cwd=waiting)
+    assert "gate review is approved by bob@example.org; a resume goes on" in explained
+    assert "next fsm-orchestrator ./out --resume" in explained
+    say(waiting, keys["cat"], Said.DENY, reason="no\x1b[31m backup")
+    explained = words_of("explain", "./out", cwd=waiting)
+    assert "denied by cat@example.org" in explained
+    assert "\x1b" not in explained
+    assert orchestrate("gates", "./out", cwd=waiting).code == 3
+    (waiting / "plan.md").write_text("another\n")
+    assert "has changed; a resume asks anew" in words_of("explain", "./out", cwd=waiting)
+
+
+def test_what_is_shown_can_drive_no_terminal(tmp_path: Path, signers: str) -> None:
+    """A plan is somebody else's text."""
+    (tmp_path / "signers").write_text(signers)
+    project(tmp_path, plan="printf 'a\\033[2Jb\\n' > plan.md")
+    orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
+    for typed in (("explain", "./out"), ("approve", "./out", "--key", "signers")):
+        shown = orchestrate(*typed, cwd=tmp_path).stdout
+        assert "\x1b" not in shown
+        assert "| a" in shown
+
+
+def test_page_of_a_waiting_run(waiting: Path) -> None:
+    """It says waiting, and how far the gate has come."""
+    assert orchestrate("report", "./out", "--html", "page.html", cwd=waiting).code == 0
+    page = (waiting / "page.html").read_text()
+    assert "waiting" in page
+    assert "nobody has answered" in page
+
+
+def test_denied_run_is_blocked(tmp_path: Path, signers: str, keys: Keys) -> None:
+    """A denial is a refusal: nothing is waited for any more."""
+    (tmp_path / "signers").write_text(signers)
+    project(tmp_path)
+    orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
+    say(tmp_path, keys["bob"], Said.DENY, reason="no")
+    ended = go_on(tmp_path)
+    assert (ended.code, ended.stdout.startswith("! blocked: ")) == (3, True)
+    assert report_of(tmp_path / "out")["waiting_for"] == []
+    decision = report_of(tmp_path / "out")["gate_decisions"][-1]
+    assert (decision["status"], decision["evidence"]["problem"]) == ("changes_requested", "denied")
+    assert "withdraw" in words_of("explain", "./out", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("signals", "gates", "standing"),
+    [
+        ((), ["policy", "ci", "review"], "waiting"),
+        (("--policy-status", "allow", "--ci-status", "pending"), ["ci", "review"], "waiting"),
+        (("--policy-status", "deny", "--ci-status", "success"), ["review"], "blocked"),
+        (("--policy-status", "allow", "--ci-status", "failure"), ["review"], "blocked"),
+    ],
+)
+def test_plain_signals_are_awaited_too(
+    tmp_path: Path, signals: tuple[str, ...], gates: list[str], standing: str
+) -> None:
+    """Missing, unknown and pending ones are listed; a view says waiting unless one was refused."""
+    assert orchestrate("./out", *signals, *stages(), cwd=tmp_path).code == 3
+    awaited = report_of(tmp_path / "out")["waiting_for"]
+    assert [one["gate"] for one in awaited] == gates
+    assert all(one["request"] is None and one["state"] == "gating" for one in awaited)
+    assert standing_of(tmp_path) == standing
+
+
+def test_what_is_awaited_is_what_the_request_says(waiting: Path) -> None:
+    """What is shown is of the request that is there."""
+    found = look(waiting)
+    assert found.look.current is not None
+    assert found.look.current.raw == requests(waiting)[-1].read_bytes()
