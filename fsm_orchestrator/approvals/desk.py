@@ -58,7 +58,8 @@ class Look(NamedTuple):
     @property
     def latest(self) -> StoredRequest | None:
         """The latest request, also where it asks for something else."""
-        return self.kept.requests[-1] if self.kept.requests else self.current
+        found = of_state(self.kept, self.content.state)
+        return found[-1] if found else self.current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,16 +150,22 @@ class Desk:
             store.keep_use(self.home, current, self.now)
 
 
+def of_state(kept: Kept, state: str) -> tuple[StoredRequest, ...]:
+    """Return the requests of one gate state: others may ask for the same gate."""
+    return tuple(one for one in kept.requests if one.predicate.state == state)
+
+
 def kept_request(
     kept: Kept, content: ApprovalPredicate, terms: ApprovalTerms, now: datetime
 ) -> StoredRequest | None:
-    """Return the latest request if it asks for just this, and can still be approved.
+    """Return the latest request of the gate state if it asks for just this, and holds still.
 
     One that can be approved for longer than the terms have it is none of ours.
     """
-    latest = kept.requests[-1] if kept.requests else None
-    if latest is None:
+    asked_here = of_state(kept, content.state)
+    if not asked_here:
         return None
+    latest = asked_here[-1]
     asked, expires = instant(latest.predicate.askedAt), instant(latest.predicate.expiresAt)
     is_ours = asked - now <= CLOCK_SKEW and expires - asked <= timedelta(milliseconds=terms.expires)
     is_same = not differences(latest.predicate, content)

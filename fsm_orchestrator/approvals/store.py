@@ -170,6 +170,11 @@ def keep_saying(output: Path, request: StoredRequest, said: Said | None, raw: by
     mark = sha256_of(raw)[:16]
     begin = f"{request.predicate.gate}.{request.number}"
     name = f"{begin}.request.json.{mark}.sig" if said is None else f"{begin}.{said}.{mark}.json"
-    path = output / APPROVALS_DIRECTORY / name
-    files.replace_file(path, raw, mode=0o600)
+    descriptor = files.open_directory(output)
+    try:
+        home = HeldDirectory(output, descriptor)
+        with files.below(home, APPROVALS_DIRECTORY, may_make=False) as place:
+            files.replace_file(place.path / name, raw, mode=0o600, within=place)
+    finally:
+        os.close(descriptor)
     return f"{APPROVALS_DIRECTORY}/{name}"

@@ -81,6 +81,8 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
             said, parameters.get("reason") or "", parameters.get("expires"), SystemClock().now()
         ),
     )
+    if said is Said.DENY and not given.wish.reason and parameters.get("from_file") is None:
+        raise UsageError("a denial needs its reason", remedy="--reason TEXT")
     request, out = parameters.get("request"), parameters.get("out")
     if request is not None and out is not None:
         _refuse_stage(None, None)
@@ -125,6 +127,13 @@ def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: boo
     request = request_of(awaited, _resume(given))
     look, mask = awaited.look, kept_settings(saved).masker.mask
     artifacts = tuple(text_of(one, mask) for one in request.predicate.artifacts)
+    for one in artifacts:
+        if one.is_other:
+            raise UsageError(
+                f"the request {request.file} is stale: {printable_name(one.file.path)} was changed"
+                " just now",
+                remedy=f"have it asked anew: {_resume(given)}",
+            )
     last = _last_answer(awaited, request)
     earlier = {one.sha256: one for one in look.requests.earlier}
     before = None if last is None else earlier.get(last[0])

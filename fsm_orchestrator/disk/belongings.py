@@ -68,16 +68,11 @@ _OF_GATES: Final = {
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    try:
-        there = set(os.listdir(output))
-    except NotADirectoryError:
-        return False
-    except OSError:  # it may not be listed, or is not there
-        there = {*_SIGNS, *RUN_FILES} if os.path.isdir(output) else set()
+    there = {name for name in {*_SIGNS, *RUN_FILES} if os.path.lexists(output / name)}
     return any(
         _is_of_ours(name, _beginning(output / name)) for name in _SIGNS if name in there
     ) or (
-        any(os.path.lexists(output / name) for name in RUN_FILES if name in there)
+        not there.isdisjoint(RUN_FILES)
         and any(_is_of_gates(output / name, names) for name, names in _OF_GATES.items())
     )
 

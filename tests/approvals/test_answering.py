@@ -108,7 +108,7 @@ def test_another_machine(waiting: Path, keys: Keys, tmp_path: Path) -> None:
     kept = orchestrate("approve", "./out", "--from", answer, cwd=waiting)
     assert kept.code == 0, kept.stderr
     assert "as bob@example.org" in kept.stdout
-    assert orchestrate("deny", "./out", "--reason", "x", "--from", answer, cwd=waiting).code == 2
+    assert orchestrate("deny", "./out", "--from", answer, cwd=waiting).code == 2
     tool(
         *("ssh-keygen", "-Y", "sign", "-q", "-f", keys["cat"], "-n", "fsm-orchestrator.approve"),
         sent,

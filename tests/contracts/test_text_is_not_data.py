@@ -87,6 +87,8 @@ ALLOWED: Final = {
     ("approvals/keys.py", "signing_key"): "an SSH signature",
     ("approvals/keys.py", "_identified"): "an SSH key",
     ("approvals/keys.py", "allowed_lines"): "a file of SSH keys",
+    ("approvals/texts.py", "text_of"): "the lines of an artifact",
+    ("approvals/texts.py", "_kept"): "the lines of an artifact",
     ("approvals/store.py", "kept"): "names in a directory",
     ("gates/sources/command.py", "CommandSource.based"): "a path that an operator named",
     ("gates/sources/github_api.py", "_Page.links"): "the Link of an HTTP answer",

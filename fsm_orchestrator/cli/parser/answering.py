@@ -34,6 +34,7 @@ def withdraw_parameters(_declared: Declared) -> list[click.Parameter]:
 def _answer(verb: str) -> list[click.Parameter]:
     """Return the options of a command that answers a request for approval."""
     section = "Answer"
+    needed = " (needed)" if verb == "deny" else ""
     return [
         place(),
         Once(
@@ -53,8 +54,7 @@ def _answer(verb: str) -> list[click.Parameter]:
             section,
             "--reason",
             type=NonEmpty("TEXT"),
-            required=verb == "deny",
-            help="Why; it is kept, and shown with the answer.",
+            help=f"Why; it is kept, and shown with the answer{needed}.",
         ),
         Once(
             section,
