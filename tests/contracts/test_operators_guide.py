@@ -20,7 +20,7 @@ def test_every_next_command_of_a_screen_is_typed_next() -> None:
     consoles = [found["text"] for found in BLOCK.finditer(GUIDE.read_text())]
     screens = [text for text in consoles if text.startswith("$ fsm-orchestrator explain runs/")]
     assert [screen.splitlines()[1].partition(":")[0] for screen in screens] == [
-        "! blocked",
+        "! waiting",
         "✗ failed",
         "✗ timeout",
         "! interrupted",
