@@ -118,7 +118,7 @@ def test_status_of_many_runs_fits_the_terminal(tmp_path: Path, columns: int) -> 
     assert code == 0
     assert max(map(len, seen.splitlines())) <= columns
     assert re.match(r"[✗x]  ?runs/a\S+end  failed ", failed)
-    assert re.match(r"[!]  ?runs/blocked +blocked ", blocked)
+    assert re.match(r"[!]  ?runs/blocked +waiting ", blocked)
     assert failed.endswith((" …", " ..."))
     piped = orchestrate("status", "runs", cwd=tmp_path).stdout
     assert f"{name}  failed" in piped
