@@ -42,7 +42,7 @@ test: $(VENV)/.dev  ## the test suite
 soak: $(VENV)/.dev  ## every fault point, every kill point, the model at length
 	SOAK=1 $(BIN)/pytest -n 2 \
 	  tests/sweeps tests/command/test_foreign_files.py tests/processes/test_killed_orchestrator.py \
-	  tests/secrets/test_every_place.py
+	  tests/secrets/test_every_place.py tests/record/test_history_check.py
 	SOAK=1 $(BIN)/pytest -n 2 --ignore tests/sweeps -m hypothesis
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.dev

@@ -24,6 +24,7 @@ def start() -> None:
 
     gc.set_threshold(COLLECT_AFTER)
     _leave_out_unused()
+    _leave_annotations_alone()
     try:
         from fsm_orchestrator.cli.main import main  # noqa: PLC0415 - after the above
     except ImportError as error:
@@ -111,6 +112,27 @@ def _leave_out_unused() -> None:
     metadata.__dict__["__path__"] = []
     if sys.modules.setdefault("importlib.metadata", metadata) is metadata:
         importlib.metadata = metadata  # where `import importlib.metadata` looks for it
+
+
+def _leave_annotations_alone() -> None:
+    """Keep typing from compiling the annotation of each field of each named tuple.
+
+    There are hundreds; nothing here asks for one, and who does has it compiled then. Python 3.14
+    and later leave them alone by themselves.
+    """
+    import collections  # noqa: PLC0415 - see _isolate
+    import typing  # noqa: PLC0415
+
+    make: Any = collections.namedtuple  # noqa: PYI024 - what typing makes them with
+
+    def made(name: str, types: Any, module: str, defaults: Any = ()) -> Any:
+        annotations = dict(types)
+        kind = make(name, annotations, defaults=defaults, module=module)
+        kind.__annotations__ = kind.__new__.__annotations__ = annotations
+        return kind
+
+    if sys.version_info < (3, 14):
+        vars(typing)["_make_nmtuple"] = made
 
 
 class _Later(ModuleType):

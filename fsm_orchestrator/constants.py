@@ -38,4 +38,6 @@ RUN_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 STATE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]*"
 REASON_CODE_PATTERN: Final = r"GATE_[A-Z_]+"
 OWN_GATES_MAX: Final = 50
+GATES_NAMED_MAX: Final = 6
+"""How many gates a screen names that does not show all there is."""
 GATE_VALUES_MAX: Final = 20

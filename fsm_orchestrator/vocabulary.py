@@ -73,10 +73,14 @@ class Standing(StrEnum):
 
 
 class GatesGuard(StrEnum):
-    """The part of a lifecycle behind its gates: every stage, or only the way to `done`."""
+    """The part of a lifecycle behind its gates, from most to least."""
 
     STAGES = "stages"
+    """Every stage."""
+    EFFECTS = "effects"
+    """Every stage that has effects: that changes more than its artifacts."""
     CLOSURE = "closure"
+    """Only the way to `done`."""
 
 
 class Gate(StrEnum):

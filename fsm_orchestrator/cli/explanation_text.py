@@ -58,6 +58,8 @@ def _head(explanation: Explanation, typed: str, width: int) -> Iterator[str]:
         number = "" if count == 1 else f"invocation {count} was "
         line = f"{number}started by {origin_line(explanation.origin)}"
         yield from sentences(printable(line), width)
+    if explanation.rebuilt is not None:
+        yield from sentences(f"the checkpoint {explanation.rebuilt.words}", width)
 
 
 def _why(explanation: Explanation, width: int) -> Iterator[str]:

@@ -16,8 +16,9 @@ from fsm_orchestrator.cli.style import (
     plain,
     shown_cells,
 )
+from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.text.cells import cut, padded, wrapped
-from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.phrases import counted, first_of, printable
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
@@ -83,15 +84,19 @@ def gates_line(
     mark, tone = (Mark.GOOD, Tone.DIM) if have_passed else (Mark.WAITING, Mark.WAITING.tone)
     dot = " · " if has_unicode() else ", "
     said = [f"{one['gate']} {one['status']}" for one in decisions]
-    line = f"{lead(mark)}gates  {dot.join(said)}"
-    if shown_cells(line) > width:
-        below = " " * lead_cells()
-        lines = wrapped("gates  " + ", ".join(said), width - len(below), hanging="  ")
-        return [f"{lead(mark)}{lines[0]}", *(below + one for one in lines[1:])]
     pieces = [
         word if one["passed"] else paint(word, tone)
         for one, word in zip(decisions, said, strict=True)
     ]
+    if len(said) > GATES_NAMED_MAX and shown_cells(f"{lead(mark)}gates  {dot.join(said)}") > width:
+        refused = [word for one, word in zip(decisions, said, strict=True) if not one["passed"]]
+        passed = len(said) - len(refused)
+        said = [*([f"{passed} passed"] if passed else []), *first_of(refused, GATES_NAMED_MAX)]
+        pieces = said
+    if shown_cells(f"{lead(mark)}gates  {dot.join(said)}") > width:
+        below = " " * lead_cells()
+        lines = wrapped("gates  " + ", ".join(said), width - len(below), hanging="  ")
+        return [f"{lead(mark)}{lines[0]}", *(below + one for one in lines[1:])]
     return [f"{lead(mark)}gates  {dot.join(pieces)}"]
 
 

@@ -16,13 +16,13 @@ from fsm_orchestrator.cli.stage_lines import (
     took_words,
 )
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, lead_cells, paint, symbol
-from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.constants import GATES_NAMED_MAX, REPORT_FILE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import counted, printable, span_ms
+from fsm_orchestrator.text.phrases import counted, first_of, printable, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus, Standing, Trigger
@@ -139,7 +139,8 @@ def _standing(report: Report) -> tuple[Standing, str]:
             return Standing.NOT_CLOSABLE, ""
         case Outcome.BLOCKED:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
-            return standing, f", by {', '.join(report.blocked_reason_codes)}"
+            codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
+            return standing, f", by {', '.join(codes)}"
         case Outcome.FAILED if report.was_asked_to_end:
             return Standing.FAILED, ", interrupted"
         case outcome:
@@ -252,10 +253,14 @@ def _gate_lines(report: Report, width: int) -> list[str]:
             said += [] if (why := evidence_words(one)) is None else [f"{row.gate}: {why}"]
             wanted = f"passes when {row.passes}"
             rows.append((symbol(Mark.WAITING), row.gate, row.signal, row.source, wanted))
+    more = len(rows) - GATES_NAMED_MAX
+    left_out = [f"  and {more} more: see details"] if more > 0 else []
     until = report.finished_at or report.started_at
     kept = kept_signal_lines(report.gate_decisions, until)
-    whys = [line for one in said for line in _bounded(sentences(one, width), width)]
-    return [*columns(rows), *whys, *(f"  {one}" for one in kept)]
+    told = [sentences(one, width) for one in said[:GATES_NAMED_MAX]]
+    whys = [line for lines in told for line in _bounded(lines, width)]
+    shown = columns(rows[:GATES_NAMED_MAX])
+    return [*shown, *left_out, *whys, *(f"  {one}" for one in kept)]
 
 
 def _words(said: Sequence[str], width: int) -> list[str]:

@@ -196,16 +196,11 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
     """Combine options and the file at the absolute `path`, and note what came from the file.
 
     A lifecycle that the file names by a path is found from there. Other paths, and templates, are
-    left for when the run is known: file_texts.py.
+    left for when the run is known: file_texts.py, asked_texts.py.
     """
     base = os.path.dirname(path) if file.relative_to is RelativeTo.FILE else flags.directory
     if file.lifecycle is not None and not is_name(file.lifecycle):
         file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
-    if file.gate:
-        based = {gate: one.based(base) for gate, one in file.gate.items()}
-        file = file.model_copy(update={"gate": based})
-    if file.subject is not None:
-        file = file.model_copy(update={"subject": file.subject.based(base)})
     both = combined(flags, file)
     given = GivenFile(path=path, sha256=sha256, keys=_keys_decided(flags, both), base=base)
     return both.model_copy(update={"config_file": given})

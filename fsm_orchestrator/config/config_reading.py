@@ -22,6 +22,7 @@ from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import (
     Wrong,
@@ -107,6 +108,17 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
                 except TemplateError as error:
                     where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
+    tables: dict[tuple[str, ...], StrictModel] = {}
+    for gate, source in content.gate.items():
+        tables["gate", gate] = source
+    if content.subject is not None:
+        tables["subject",] = content.subject
+    for place, table in tables.items():
+        from fsm_orchestrator.config.asked_texts import template_problems  # noqa: PLC0415 - rare
+
+        for key, problem in template_problems(table):
+            path = (*place, key)
+            yield f"{_at(name, text, path)}: key {_shown(path)}: {problem}"
 
 
 def check(path: Path, name: str) -> ReadConfig:

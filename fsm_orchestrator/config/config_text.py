@@ -36,6 +36,10 @@ def config_text(config: RunConfig) -> str:
         UsageError: another setting holds a secret, and would have to be left out.
     """
     masker = Masker(config.known_secrets())
+    if config.sources or config.subject is not None:
+        from fsm_orchestrator.config.asked_texts import as_in_a_file as tables_in_a_file  # noqa: PLC0415 - rare
+
+        config = tables_in_a_file(config)
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),

@@ -356,6 +356,11 @@ class RunConfig(GivenModel):
             raise
 
     @property
+    def has_tables(self) -> bool:
+        """Whether a config file may have said what gates ask, or what the run is about."""
+        return self.config_file is not None and bool(self.sources or self.subject)
+
+    @property
     def has_other_gates(self) -> bool:
         """Whether it speaks of gates that only a lifecycle can declare."""
         return not MANDATORY_RULES.keys() >= {*self.gates, *self.sources}

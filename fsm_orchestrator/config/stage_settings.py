@@ -65,6 +65,11 @@ class StageSettings:
         return not (self.missing_values or self.missing_secrets or self.hidden)
 
 
+def declared_secrets(kept: Mapping[str, StageSettings]) -> frozenset[str]:
+    """Return the names of the variables that stages keep as secrets."""
+    return frozenset(key for one in kept.values() for key in one.secrets)
+
+
 def given_settings(
     config: RunConfig, lifecycle: Lifecycle, kept: Mapping[str, StageSettings], run_id: str
 ) -> dict[str, StageSettings]:
@@ -82,7 +87,7 @@ def given_settings(
             f"{suggestion(unknown[0], lifecycle.stages)}",
             remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
-    given = in_force(config, run_id, {key for one in kept.values() for key in one.secrets})
+    given = in_force(config, run_id, declared_secrets(kept))
     merged = {}
     for stage in lifecycle.stages:
         settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))

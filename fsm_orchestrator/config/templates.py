@@ -6,7 +6,7 @@ Only an opening brace is special. A text is taken apart once, and filled in when
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias, assert_never
 
@@ -93,8 +93,8 @@ def _pieces(text: str) -> Iterator[Piece]:
         yield Literal(text[end:])
 
 
-def filled(text: str, facts: Facts) -> str:
-    """Return a text with its templates filled in.
+def filled(text: str, facts: Facts, written: Callable[[str], str] = str) -> str:
+    """Return a text with its templates filled in; `written` is how a value stands in the text.
 
     Raises:
         TemplateError: one cannot be: its variable is not set, or is a secret.
@@ -103,7 +103,9 @@ def filled(text: str, facts: Facts) -> str:
     room = FILLED_CHARACTERS_MAX
     for piece in pieces_of(text):
         part = _filled_piece(piece, facts)
-        room -= 0 if isinstance(piece, Literal) else len(part)
+        if not isinstance(piece, Literal):
+            part = written(part)
+            room -= len(part)
         if room < 0:
             raise TemplateError(
                 f"its templates come to more than {FILLED_CHARACTERS_MAX} characters"

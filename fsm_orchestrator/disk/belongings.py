@@ -68,10 +68,11 @@ _OF_GATES: Final = {
 
 def is_of_a_run(output: Path) -> bool:
     """Return whether a run of ours has left a file that it wrote in the directory."""
-    if not os.path.isdir(output):
-        return False
-    return any(_is_of_ours(name, _beginning(output / name)) for name in _SIGNS) or (
-        any(os.path.lexists(output / name) for name in RUN_FILES)
+    there = {name for name in {*_SIGNS, *RUN_FILES} if os.path.lexists(output / name)}
+    return any(
+        _is_of_ours(name, _beginning(output / name)) for name in _SIGNS if name in there
+    ) or (
+        not there.isdisjoint(RUN_FILES)
         and any(_is_of_gates(output / name, names) for name, names in _OF_GATES.items())
     )
 

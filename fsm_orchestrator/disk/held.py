@@ -46,5 +46,6 @@ class HeldDirectory:
         Raises:
             OSError: it was removed or moved, or something else has taken its place.
         """
-        if identity_of(os.stat(self._name)) != self.identity:
+        there, here = os.stat(self._name), os.fstat(self.descriptor)
+        if there.st_ino != here.st_ino or there.st_dev != here.st_dev:
             raise OSError(errno.ESTALE, MOVED, str(self.path))

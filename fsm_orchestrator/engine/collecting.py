@@ -226,9 +226,7 @@ class Collecting:
 
     def _kept(self, gate: str, number: int, evidence: Evidence) -> EvidenceRecord:
         """Keep evidence byte for byte, and say where; what is the same as before is kept once."""
-        record = evidence.record.model_copy(
-            update={"detail": self._context.masker.mask(evidence.record.detail)}
-        )
+        record = evidence.record.masked(self._context.masker.mask)
         if evidence.raw is None:
             return record
         digest = hashlib.sha256(evidence.raw).hexdigest()

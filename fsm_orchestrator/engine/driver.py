@@ -155,7 +155,7 @@ class Driver:
         )
         outcome = before.lifecycle.states[dest].outcome
         changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)
-        self._recorder.draft = before.taken(record, **changes)
+        self._recorder.draft = self._recorder.draft.taken(record, **changes)
         try:
             attempt = self._beginnings.on_entering(before.lifecycle.states[dest])
             self._context.log = log_before.bind(state=dest)

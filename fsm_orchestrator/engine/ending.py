@@ -33,7 +33,7 @@ class RunEnd:
         self._recorder = context.recorder
         self._interrupts = interrupts
         self._is_by_keyboard = False
-        self._is_kept_changed = False
+        self._kept: WorkVerdict | None = None
 
     # -- closing ----------------------------------------------------------------------------
 
@@ -43,12 +43,11 @@ class RunEnd:
         What was changed and kept on purpose lets the run be done, and not be closed.
         """
         verdict = self._context.judge_artifacts()
-        if verdict.is_intact:
+        is_kept = verdict.artifacts.is_good and self._are_kept(verdict.changed)
+        self._kept = verdict if is_kept and verdict.changed else None
+        if is_kept:
             return Verdict(holds=True)
         self._note_wrong_artifacts(verdict)
-        self._is_kept_changed = verdict.artifacts.is_good and self._are_kept(verdict.changed)
-        if self._is_kept_changed:
-            return Verdict(holds=True)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
 
     def _are_kept(self, changed: tuple[ChangedArtifact, ...]) -> bool:
@@ -93,6 +92,8 @@ class RunEnd:
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
+        if outcome is Outcome.DONE and self._kept is not None:
+            self._note_wrong_artifacts(self._kept)
         return self._context.ending(self._exit_code(outcome, trigger))
 
     def _note_wrong_artifacts(self, verdict: WorkVerdict) -> None:
@@ -105,7 +106,7 @@ class RunEnd:
     def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
         match outcome:
             case Outcome.DONE:
-                return ExitCode.FAILED if self._is_kept_changed else ExitCode.DONE
+                return ExitCode.DONE if self._kept is None else ExitCode.FAILED
             case Outcome.BLOCKED:
                 return ExitCode.BLOCKED
             case Outcome.TIMEOUT:

@@ -10,6 +10,7 @@ from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
+from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.foreseen import foreseen_failure
 from fsm_orchestrator.processes.interrupts import Interrupts
@@ -168,7 +169,7 @@ class EnterStage:
             is_default_timeout=self._preparation.has_default_timeout(stage),
         )
         self._context.check_events()
-        execution = self._attempt(attempt, log, is_retry=is_retry).run(self._runner)
+        execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
             self._note_loss(stage)
@@ -180,7 +181,9 @@ class EnterStage:
         self._warn_of_leaks(execution, log)
         return execution
 
-    def _attempt(self, record: AttemptRecord, log: RunLogger, *, is_retry: bool) -> Attempt:
+    def _attempt(
+        self, record: AttemptRecord, log: RunLogger, limits: Limits, *, is_retry: bool
+    ) -> Attempt:
         context, draft = self._context, self._recorder.draft
         settings = self._preparation.settings
         environment = {}
@@ -199,7 +202,7 @@ class EnterStage:
             on_leak=draft.on_leak,
             record=record,
             settings=settings[record.stage],
-            limits=self._preparation.limits_of(record.stage),
+            limits=limits,
             environment=environment,
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,

@@ -212,9 +212,13 @@ def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], Operation
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
 
     try:
-        return end_leftovers(preparation.leftover, preparation.kill_grace_ms), None
+        pids = end_leftovers(preparation.leftover, preparation.kill_grace_ms)
     except OperationError as error:
         return (), error
+    from fsm_orchestrator.stages.confining import clear_temporary  # noqa: PLC0415 - rare
+
+    clear_temporary(preparation.leftover.token)
+    return pids, None
 
 
 def _record_refusal(

@@ -83,6 +83,7 @@ def record_refusal(
         transitions=(),
         containment=None,
         warnings=(),
+        rebuilt=None,
         origin=origin,
         started_at=now,
         finished_at=now,

@@ -111,6 +111,11 @@ def _command_facts(execution: StageExecution) -> Iterator[Fact]:
     yield Fact(name=FactName.IN, value=copyable(execution.cwd))
     if execution.env_keys:
         yield Fact(name=FactName.SETS, value=", ".join(execution.env_keys))
+    if execution.confinement is not None:
+        from fsm_orchestrator.explanation.confinement_words import confinement_lines  # noqa: PLC0415 - only of a cage
+
+        lines = "\n".join(confinement_lines(execution.confinement))
+        yield Fact(name=FactName.CONFINED, value=lines)
 
 
 def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:

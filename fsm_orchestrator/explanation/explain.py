@@ -33,6 +33,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         since=view.since,
         invocations=view.invocation_count,
         origin=report.origin,
+        rebuilt=report.rebuilt,
         invocations_moved=report.invocations_moved,
         causes=causes_of(view, attempt_facts, now),
         next_step=next_step_of(view, shown, now),

@@ -13,7 +13,7 @@ from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.model.invocation import InvocationOrigin
+from fsm_orchestrator.model.invocation import InvocationOrigin, Rebuilding
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
@@ -131,6 +131,12 @@ class Explanation(StrictModel):
         description=(
             "Who started the latest invocation, where, and at which revision; null with"
             " --fixed-clock."
+        )
+    )
+    rebuilt: Rebuilding | None = Field(
+        description=(
+            "How the record was made again from the events when the latest invocation began; null"
+            " where the checkpoint was as it had been left."
         )
     )
     invocations_moved: Count = Field(

@@ -34,6 +34,7 @@ class FactName(StrEnum):
     COMMAND = "command"
     IN = "in"
     SETS = "sets"
+    CONFINED = "confined"
     ARTIFACT = "artifact"
     USED = "used"
     LOG = "log"

@@ -6,11 +6,12 @@ import signal
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.endings import SpawnFailure, signal_name
 from fsm_orchestrator.model.execution import StageExecution
-from fsm_orchestrator.text.phrases import listed
+from fsm_orchestrator.text.phrases import first_of, listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
@@ -112,7 +113,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
                 if people is not None:
                     return people
             gates = [one.decision.gate for one in blocking_gates(view)]
-            return f"the people who answer for {listed(gates)}: the signal is theirs to give"
+            named = listed(first_of(gates, GATES_NAMED_MAX))
+            return f"the people who answer for {named}: the signal is theirs to give"
         case Standing.FAILED | Standing.TIMEOUT:
             return _who_failed(view)
         case Standing.DONE if not now_wrong:

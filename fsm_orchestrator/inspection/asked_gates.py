@@ -125,10 +125,7 @@ class GateAsking:
     def _taken(self) -> dict[str, EvidenceRecord]:
         """Return what has been answered, as every gate state takes it."""
         checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask
-        found = {
-            gate: one.record.model_copy(update={"detail": mask(one.record.detail)})
-            for gate, one in self._answers.items()
-        }
+        found = {gate: one.record.masked(mask) for gate, one in self._answers.items()}
         for state in checkpoint.lifecycle.state:
             if state.kind is StateKind.GATE:
                 reached = first_reached(checkpoint, state.name)

@@ -1,8 +1,9 @@
 """The overview of a run in one line of a long list, read from the beginnings of its files.
 
 The report holds earlier invocations at its end; they are not read. Of the checkpoint, the beginning
-says the run's id, state, lifecycle and outcome: where a report says otherwise, the run is looked at
-whole. What else the two say, and whether the run can be resumed, is for `status OUT` and `explain`.
+says the run's id, state, lifecycle and outcome, and the last event when it ended: where a report
+says otherwise, the run is looked at whole. What else they say, and whether the run can be resumed,
+is for `status OUT` and `explain`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE
+from fsm_orchestrator.constants import CHECKPOINT_FILE, EVENTS_FILE, REPORT_FILE
 from fsm_orchestrator.disk import files, peek
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError
@@ -21,13 +22,14 @@ from fsm_orchestrator.inspection.holder import standing_of_held
 from fsm_orchestrator.inspection.inspected_run import inspect_run, standing_of
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.record.events_mark import document_of, line_before
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.record.report_reader import read_latest_invocation
 from fsm_orchestrator.secrets.of_run import known_secrets
 from fsm_orchestrator.stages.output_files import LatestLog, latest_logs
 from fsm_orchestrator.stages.output_tail import last_line
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Outcome, Standing
+from fsm_orchestrator.vocabulary import EventName, Outcome, Standing
 
 LINE_CHARACTERS_MAX: Final = 500
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -96,7 +98,9 @@ def overview_of(directory: Path, shown: str) -> RunOverview:
     except ReportError as error:
         return RunOverview(**known, trouble=str(error))
     members = _leading_members(directory)
-    if holder is None and _may_be_contradicted(directory, report, members):
+    if holder is None and (
+        _may_be_contradicted(directory, report, members) or not _is_last_end(directory, report)
+    ):
         try:
             view = inspect_run(directory)
         except CommandError as error:
@@ -141,6 +145,23 @@ def _may_be_contradicted(
     ends = {one.value for one in Outcome}
     is_named = here.current_state == outcome if outcome else here.current_state not in ends
     return not is_named or (report.closure_ready and outcome is not Outcome.DONE)
+
+
+def _is_last_end(directory: Path, report: Report) -> bool:
+    """Return whether the events end with the end that the report tells of.
+
+    A power cut can leave report and checkpoint of an invocation before the one that ended last.
+    """
+    try:
+        descriptor = files.open_regular(directory / EVENTS_FILE)
+        try:
+            last = document_of(line_before(descriptor, os.fstat(descriptor).st_size)) or {}
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    told = last.get("event"), last.get("run_id"), last.get("finished_at")
+    return told == (EventName.RUN_ENDED, report.run_id, report.finished_at)
 
 
 def run_directories(directory: Path) -> Iterator[Path]:

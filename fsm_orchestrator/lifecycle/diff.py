@@ -31,13 +31,14 @@ from fsm_orchestrator.lifecycle.changes import (
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.guarantees import GATE_FACTS, Fact, Facts, Guarantees
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
-from fsm_orchestrator.lifecycle.proof import done_without_stages
+from fsm_orchestrator.lifecycle.proof import done_without_stages, unbound_gates
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.lifecycle.walks import Walk
 from fsm_orchestrator.vocabulary import GatesGuard, Outcome
 
 _DONE: Final = ""
 """The target for all states with outcome done, whatever their names; no state is named ""."""
+_STRICTNESS: Final = tuple(GatesGuard)
 _rank: Final = attrgetter("rank")
 
 
@@ -63,6 +64,20 @@ class EarlySignals(StrEnum):
     REFUSED = "refused"
 
 
+class GuardChange(NamedTuple):
+    """What the gates guarded, and what they guard."""
+
+    was: GatesGuard
+    now: GatesGuard
+
+
+class EffectsClaim(StrEnum):
+    """Whether it is claimed of a stage that it changes nothing but its artifacts."""
+
+    MADE = "made"
+    TAKEN_BACK = "taken_back"
+
+
 class PassingValue(NamedTuple):
     """Another value passes a gate than before."""
 
@@ -83,14 +98,21 @@ class Effect:
 
     Attributes:
         target: the state for which it is guaranteed; "" where it is the lifecycle as a whole.
-        cause: facts, a bound, a rule that is broken now, what the gates guard, or the value by
-            which a gate passes.
+        cause: facts, a bound, a rule that is broken now, what the gates guard, what is claimed, or
+            the value by which a gate passes.
         walk: a shortest walk of the new lifecycle that shows a loss, where a walk can.
     """
 
     target: str
     cause: (
-        LostFacts | GainedFacts | BoundChange | Finding | GatesGuard | EarlySignals | PassingValue
+        LostFacts
+        | GainedFacts
+        | BoundChange
+        | Finding
+        | GuardChange
+        | EarlySignals
+        | EffectsClaim
+        | PassingValue
     )
     walk: Walk | None = None
 
@@ -215,13 +237,15 @@ def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
             *_broken_promises(before, new),
             *(Effect(one.state, one) for one in bounds if one.is_looser),
             *_changed_passing_values(before, new),
-            *_changed_guard(before, new, GatesGuard.CLOSURE),
+            *_changed_guard(before, new, is_looser=True),
+            *_changed_claims(before, new, EffectsClaim.MADE),
             *_changed_early_signals(before, new, EarlySignals.ACCEPTED),
         ),
         tightenings=(
             *_gained_guarantees(was, now),
             *(Effect(one.state, one) for one in bounds if not one.is_looser),
-            *_changed_guard(before, new, GatesGuard.STAGES),
+            *_changed_guard(before, new, is_looser=False),
+            *_changed_claims(before, new, EffectsClaim.TAKEN_BACK),
             *_changed_early_signals(before, new, EarlySignals.REFUSED),
         ),
     )
@@ -238,8 +262,8 @@ def _owed_gates(was: _Targets, now: _Targets, target: str) -> Facts:
     is_known = target in was.certain
     if target == _DONE:
         return frozenset() if is_known else GATE_FACTS
-    if now.lifecycle.gates_guard is GatesGuard.STAGES:
-        is_asked_before = is_known and was.lifecycle.gates_guard is GatesGuard.STAGES
+    if now.lifecycle.is_guarded(target):
+        is_asked_before = is_known and was.lifecycle.is_guarded(target)
         return frozenset() if is_asked_before else GATE_FACTS
     stages = [facts for stage, facts in was.certain.items() if stage != _DONE]
     if is_known or not stages:
@@ -274,12 +298,27 @@ def _broken_promises(old: Lifecycle, new: Lifecycle) -> Iterator[Effect]:
 
 
 def _promises(lifecycle: Lifecycle) -> Iterable[Finding]:
-    return (*rule_problems(lifecycle), *done_without_stages(lifecycle))
+    return (
+        *rule_problems(lifecycle),
+        *unbound_gates(lifecycle),
+        *done_without_stages(lifecycle),
+    )
 
 
-def _changed_guard(old: Lifecycle, new: Lifecycle, now: GatesGuard) -> Iterator[Effect]:
-    if old.gates_guard is not new.gates_guard is now:
-        yield Effect("", now)
+def _changed_guard(old: Lifecycle, new: Lifecycle, *, is_looser: bool) -> Iterator[Effect]:
+    was, now = (_STRICTNESS.index(one.gates_guard) for one in (old, new))
+    if (now > was) if is_looser else (now < was):
+        yield Effect("", GuardChange(old.gates_guard, new.gates_guard))
+
+
+def _changed_claims(old: Lifecycle, new: Lifecycle, now: EffectsClaim) -> Iterator[Effect]:
+    """Yield the stages of both of which something else is claimed; `now` says what."""
+    for name in new.stages:
+        claims = [name in one.without_effects for one in (old, new)]
+        if name in old.stages and claims == (
+            [False, True] if now is EffectsClaim.MADE else [True, False]
+        ):
+            yield Effect(name, now)
 
 
 def _changed_early_signals(old: Lifecycle, new: Lifecycle, now: EarlySignals) -> Iterator[Effect]:

@@ -13,7 +13,9 @@ from fsm_orchestrator.lifecycle.diff import (
     DiffVerdict,
     EarlySignals,
     Effect,
+    EffectsClaim,
     GainedFacts,
+    GuardChange,
     LifecycleDiff,
     LostFacts,
     PassingValue,
@@ -28,6 +30,8 @@ _MEANINGS: Final = {
     DiffVerdict.TIGHTENS: "the new lifecycle guarantees more",
     DiffVerdict.NEITHER: "what is guaranteed stays as it was",
 }
+GUARDS: Final = tuple(GatesGuard)
+"""What gates can guard, from most to least."""
 _NO_CHANGE: Final = "no change"
 _MARKDOWN_SPECIAL: Final = "\\`*_{}[]<>#|~!&"
 
@@ -97,16 +101,28 @@ def reason_text(effect: Effect) -> str:
             return finding.reason if is_named else f"{finding.part}: {finding.reason}"
         case PassingValue(gate, was, now):
             return f"gate {gate}: {now} passes it, and {was} did"
-        case GatesGuard.STAGES:
-            return "gates_guard: stages are promised to come after the gates"
-        case GatesGuard.CLOSURE:
-            return "gates_guard: stages are no longer promised to come after the gates"
+        case GuardChange() as change:
+            return _guard(change)
+        case EffectsClaim.MADE:
+            return "effects: it is claimed now, and not proved, that only its artifacts change"
+        case EffectsClaim.TAKEN_BACK:
+            return "effects: it counts as a stage that changes more than its artifacts"
         case EarlySignals.REFUSED:
             return "accepts_early_signals: a signal has to be given once there is a result"
         case EarlySignals.ACCEPTED:
             return "accepts_early_signals: a signal may be given before there is a result"
         case _:
             assert_never(effect.cause)
+
+
+def _guard(change: GuardChange) -> str:
+    is_looser = GUARDS.index(change.now) > GUARDS.index(change.was)
+    stages = {
+        (GatesGuard.STAGES, GatesGuard.EFFECTS): "stages that claim to have no effects",
+        (GatesGuard.EFFECTS, GatesGuard.CLOSURE): "stages with effects",
+    }.get((change.was, change.now) if is_looser else (change.now, change.was), "stages")
+    promised = "no longer promised" if is_looser else "promised"
+    return f"gates_guard: {stages} are {promised} to come after the gates"
 
 
 def change_text(change: Change) -> str:

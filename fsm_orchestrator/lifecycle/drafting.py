@@ -35,7 +35,9 @@ def _lines(stages: Sequence[str], later: Sequence[str]) -> Iterator[str]:
     yield "# The lifecycle of this run. `fsm-orchestrator verify` proves what it promises."
     if later:
         yield f"# {', '.join(later)}: only after the gate review has passed, judged there. What"
-        yield "# comes before may run without it; nothing is done without all three gates."
+        yield "# comes before may run without it; nothing is done without all three gates. If it"
+        yield '# only plans, say `effects = false` in its state and `gates_guard = "effects"` here:'
+        yield "# `verify` then proves that nothing else runs before that gate."
     yield 'schema_version = 1\nname = "own_stages"'
     yield f'title = "{len(stages)} stages in a row"\ninitial = "pending"'
     yield f'gates_guard = "{guard}"\n'

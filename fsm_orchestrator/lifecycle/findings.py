@@ -100,6 +100,13 @@ class FindingKind(Enum):
 
     # Promises
     STAGE_WITHOUT_GATES = "can be entered before {missing:gate} passed in this invocation"
+    REPEATED_WITHOUT_GATES = (
+        "can be entered again, by a loop, before {missing:gate} passed once more in this invocation"
+    )
+    GATE_BEFORE_WORK = (
+        "comes after {stage!r} and is passed by signals that were typed before it"
+        " (accepts_early_signals), so it is bound to no artifact of it"
+    )
     DONE_WITHOUT_GATES = "can be reached before {missing:gate} passed in this invocation"
     DONE_WITHOUT_STAGE = "can be reached although {stage!r} was entered and did not succeed"
 

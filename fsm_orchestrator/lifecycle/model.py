@@ -124,6 +124,18 @@ class State(LimitFields, NamedState):
             "The exit code by which a stage that reviews asks for rework, only for a stage."
         ),
     )
+    effects: bool = Field(
+        default=True,
+        description=(
+            "Whether the stage changes anything but its artifacts; false only for a stage. That it"
+            " does not is a claim: nothing proves it."
+        ),
+    )
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
+        return self.kind is StateKind.STAGE and self.effects
 
 
 class Transition(StrictModel):
@@ -178,7 +190,10 @@ class Lifecycle(StrictModel):
     initial: StateName = Field(description="The state that every run begins in.")
     gates_guard: GatesGuard = Field(
         default=GatesGuard.STAGES,
-        description="What the gates guard: every stage by default, or only the closure.",
+        description=(
+            "What the gates guard: every stage by default, every stage with effects, or only the"
+            " closure."
+        ),
     )
     accepts_early_signals: bool = Field(
         default=False,
@@ -241,6 +256,21 @@ class Lifecycle(StrictModel):
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
 
     @cached_property
+    def without_effects(self) -> tuple[str, ...]:
+        """The stages that claim to change nothing but their artifacts, in file order."""
+        return tuple(name for name in self.stages if not self.states[name].has_effects)
+
+    def is_guarded(self, stage: str) -> bool:
+        """Return whether a stage may be entered only once every gate has passed."""
+        match self.gates_guard:
+            case GatesGuard.STAGES:
+                return True
+            case GatesGuard.EFFECTS:
+                return self.states[stage].has_effects
+            case GatesGuard.CLOSURE:
+                return False
+
+    @cached_property
     def gates_after_stages(self) -> frozenset[str]:
         """The names of the gate states that a run can enter after a stage, resumes left out."""
         reached = {name for stage in self.stages for name in self._onward_from(stage)}
@@ -256,7 +286,7 @@ class Lifecycle(StrictModel):
         """The digest of what can happen; title, reasons and formatting do not count."""
         states = [
             (
-                *state.model_dump(mode="json", exclude={"gates", "evidence"}).values(),
+                *state.model_dump(mode="json", exclude={"gates", "evidence", "effects"}).values(),
                 self.judged_in(state),
             )
             for state in self.state
@@ -266,7 +296,7 @@ class Lifecycle(StrictModel):
     @cached_property
     def relation_sha256(self) -> str:
         """The digest of what the proofs are about: `sha256` without what stages may take."""
-        settings = {*LimitFields.model_fields, "gates", "evidence", "retry"}
+        settings = {*LimitFields.model_fields, "gates", "evidence", "effects", "retry"}
         states = [
             (*state.model_dump(mode="json", exclude=settings).values(), self.judged_in(state))
             for state in self.state
@@ -279,6 +309,8 @@ class Lifecycle(StrictModel):
         relation: tuple[object, ...] = (self.name, self.initial, self.gates_guard, states, edges)
         if demands or self.accepts_early_signals:
             relation = (*relation, demands, self.accepts_early_signals)
+        if self.without_effects:
+            relation = (*relation, self.without_effects)
         if self.gate:
             gates = [(one.name, one.values, one.reason_code) for one in self.gate]
             relation = (*relation, "gates", gates)
@@ -295,12 +327,17 @@ class Lifecycle(StrictModel):
         reached = self._onward_from(stage)
         return tuple(name for name in self.stages if name in reached)
 
-    def _onward_from(self, state: str) -> list[str]:
+    def comes_before(self, stage: str, state: str) -> bool:
+        """Return whether a run can come from a stage to a state without a loop."""
+        return state in self._onward_from(stage, may_loop=False)[1:]
+
+    def _onward_from(self, state: str, *, may_loop: bool = True) -> list[str]:
         """Return a state and every state that can follow in one invocation."""
         reached = [state]
         for source in reached:
             for edge in self.edges:
                 is_onward = edge.source == source and edge.trigger is not Trigger.RESUME
-                if is_onward and edge.dest not in reached:
+                is_way = is_onward and (may_loop or edge.at_most is None)
+                if is_way and edge.dest not in reached:
                     reached.append(edge.dest)
         return reached

@@ -29,26 +29,74 @@ def violations(lifecycle: Lifecycle) -> list[Finding]:
     """
     return [
         *stages_without_gates(lifecycle),
+        *unbound_gates(lifecycle),
         *done_without_gates(lifecycle),
         *done_without_stages(lifecycle),
     ]
 
 
 def stages_without_gates(lifecycle: Lifecycle) -> list[Finding]:
-    """Return the stages that can be entered before policy, ci and review have passed.
+    """Return the guarded stages that can be entered before policy, ci and review have passed.
 
-    In this invocation, that is; a gate that the lifecycle declares may come later. None if the
-    gates guard only the closure. A stage that is only reached through another such stage is not
-    listed: fixing that one fixes it.
+    In this invocation, that is; a gate that the lifecycle declares may come later. A stage that is
+    only reached through another such stage is not listed: fixing that one fixes it.
     """
-    if lifecycle.gates_guard is GatesGuard.CLOSURE:
-        return []
     found: dict[str, Finding] = {}
-    owed, stages = tuple(MANDATORY_RULES), frozenset(lifecycle.stages)
-    for (state, passed), walk in _ungated_walks(lifecycle, stages, owed):
+    owed = tuple(MANDATORY_RULES)
+    for (state, passed), walk in _ungated_walks(lifecycle, _guarded(lifecycle), owed):
         kind, missing = FindingKind.STAGE_WITHOUT_GATES, _missing(passed, owed)
         found.setdefault(state, of_state(kind, state, walk, missing=missing))
     return list(found.values())
+
+
+def unbound_gates(lifecycle: Lifecycle) -> list[Finding]:
+    """Return where stages with effects can run on work that no gate has judged.
+
+    Only where the gates guard effects. A gate state after a stage judges the work that the stage
+    has left, so its verdict is over when a loop begins that work anew; and a signal that was typed
+    before there was any is no verdict on it.
+    """
+    if lifecycle.gates_guard is not GatesGuard.EFFECTS:
+        return []
+    early = _early_gates(lifecycle) if lifecycle.accepts_early_signals else []
+    known = {finding.state for finding in stages_without_gates(lifecycle)}
+    late = frozenset(
+        gate
+        for name in lifecycle.gates_after_stages
+        for gate in lifecycle.judged_in(lifecycle.states[name])
+    )
+    repeated: dict[str, Finding] = {}
+    owed = tuple(MANDATORY_RULES)
+    for (state, passed), walk in _ungated_walks(lifecycle, _guarded(lifecycle), owed, late):
+        if state not in known:
+            kind, missing = FindingKind.REPEATED_WITHOUT_GATES, _missing(passed, owed)
+            repeated.setdefault(state, of_state(kind, state, walk, missing=missing))
+    return [*early, *repeated.values()]
+
+
+def _early_gates(lifecycle: Lifecycle) -> list[Finding]:
+    """Return each gate state after a stage, with a shortest walk through a stage to it."""
+    exits = edges_by_source(lifecycle.edges)
+    found: dict[str, Finding] = {}
+
+    def following(place: tuple[str, str]) -> Iterator[tuple[Edge, tuple[str, str]]]:
+        state, stage = place
+        for edge in exits.get(state, ()):
+            if edge.trigger is not Trigger.RESUME:
+                is_stage = edge.source in lifecycle.stages
+                yield edge, (edge.dest, edge.source if is_stage else stage)
+
+    def is_goal(place: tuple[str, str]) -> bool:
+        return place[0] in lifecycle.gates_after_stages and place[1] != ""
+
+    for (state, stage), walk in shortest_walks((lifecycle.initial, ""), following, is_goal):
+        kind = FindingKind.GATE_BEFORE_WORK
+        found.setdefault(state, of_state(kind, state, walk, stage=stage))
+    return list(found.values())
+
+
+def _guarded(lifecycle: Lifecycle) -> frozenset[str]:
+    return frozenset(name for name in lifecycle.stages if lifecycle.is_guarded(name))
 
 
 def done_without_gates(lifecycle: Lifecycle) -> list[Finding]:
@@ -93,15 +141,22 @@ def _walks_past(lifecycle: Lifecycle, stage: str) -> Iterator[tuple[tuple[str, b
 
 
 def _ungated_walks(
-    lifecycle: Lifecycle, goals: frozenset[str], owed: tuple[str, ...]
+    lifecycle: Lifecycle,
+    goals: frozenset[str],
+    owed: tuple[str, ...],
+    over_by_loops: Passed = frozenset(),
 ) -> Iterator[tuple[tuple[str, Passed], Walk]]:
-    """Return shortest walks to one of `goals` with one of the `owed` gates missing."""
+    """Return shortest walks to one of `goals` with one of the `owed` gates missing.
+
+    The verdicts of the gates `over_by_loops` are over once a loop is taken.
+    """
     exits = edges_by_source(lifecycle.edges)
 
     def following(place: tuple[str, Passed]) -> Iterator[tuple[Edge, tuple[str, Passed]]]:
         state, passed = place
         for edge in exits.get(state, ()):
-            yield edge, (edge.dest, _passed_after(lifecycle, edge, passed))
+            still = passed if edge.at_most is None else passed - over_by_loops
+            yield edge, (edge.dest, _passed_after(lifecycle, edge, still))
 
     def is_goal(place: tuple[str, Passed]) -> bool:
         state, passed = place

@@ -55,6 +55,18 @@ def _declaration_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     yield from _done_problems(lifecycle)
 
 
+def _stage_key_problems(state: State) -> Iterator[Finding]:
+    """Refuse the keys of a stage in a state of another kind."""
+    if state.kind is not StateKind.STAGE:
+        given = [
+            key
+            for key in (*LIMIT_FIELDS, "retry", "rework_exit_code")
+            if getattr(state, key) is not None
+        ]
+        for key in (*given, *(() if state.effects else ("effects",))):
+            yield of_state(FindingKind.KEY_OUT_OF_PLACE, state.name, key=key, kind=state.kind)
+
+
 def _state_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
     name, kind = state.name, state.kind
     if state.gates is not None:
@@ -74,9 +86,7 @@ def _state_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
         yield of_state(FindingKind.OUTCOME_OUT_OF_PLACE, name, kind=kind)
     if state.evidence is not None and kind is not StateKind.GATE:
         yield of_state(FindingKind.EVIDENCE_OUT_OF_PLACE, name, kind=kind)
-    for key in (*LIMIT_FIELDS, "retry", "rework_exit_code"):
-        if getattr(state, key) is not None and kind is not StateKind.STAGE:
-            yield of_state(FindingKind.KEY_OUT_OF_PLACE, name, key=key, kind=kind)
+    yield from _stage_key_problems(state)
     if state.retry is not None and state.retry.names_nothing:
         yield of_state(FindingKind.RETRY_AFTER_NOTHING, name)
     if state.retry is not None and state.rework_exit_code in (state.retry.exit_codes or ()):

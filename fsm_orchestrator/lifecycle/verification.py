@@ -29,7 +29,16 @@ PROVED: Final = (
 )
 """The claims that hold of a lifecycle for which `verify` finds nothing; see also `proved`."""
 
-_CLOSURE_GUARDED: Final = "gates guard the closure, as declared: stages may come before them"
+_GUARDED: Final = {
+    GatesGuard.STAGES: (PROVED[1],),
+    GatesGuard.EFFECTS: (
+        "no path to a stage with effects without every mandatory gate passed in this invocation",
+        "no loop back to a stage with effects that does not lead through the gates after a stage",
+        "every gate state after a stage is bound to the artifacts that the stage has left",
+    ),
+    GatesGuard.CLOSURE: ("gates guard the closure, as declared: stages may come before them",),
+}
+"""What holds of stages before the gates, by what the gates guard."""
 
 
 def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
@@ -42,10 +51,18 @@ def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
 
 def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
-    guarded = lifecycle.gates_guard is GatesGuard.STAGES
-    claims = PROVED if guarded else (PROVED[0], _CLOSURE_GUARDED, *PROVED[2:])
+    claims = (PROVED[0], *_GUARDED[lifecycle.gates_guard], *PROVED[2:])
     certain = Guarantees(lifecycle).certain
     return (*claims, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+
+
+def claimed(lifecycle: Lifecycle) -> tuple[str, ...]:
+    """Return what a lifecycle says of its stages, and nothing proves."""
+    if not lifecycle.without_effects:
+        return ()
+    stages = lifecycle.without_effects
+    verb, whose = ("changes", "its") if len(stages) == 1 else ("change", "their")
+    return (f"{listed(stages)} {verb} nothing but {whose} artifacts (effects = false)",)
 
 
 def _own_gates(lifecycle: Lifecycle, certain: Mapping[str, Facts]) -> Iterator[str]:

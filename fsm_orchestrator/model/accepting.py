@@ -34,15 +34,14 @@ class _Field(NamedTuple):
     """How a field is filled.
 
     Attributes:
-        before, after: the validators around the check, as bound functions of the value and of the
-            values of the fields before it.
+        around: the validators before and after the check, as bound functions of the value and of
+            the values of the fields before it; None where there are none.
         default: `MISSING` where the field has to be given, or is made by a factory.
     """
 
     name: str
     check: Check
-    before: tuple[_Judging, ...]
-    after: tuple[_Judging, ...]
+    around: tuple[tuple[_Judging, ...], tuple[_Judging, ...]] | None
     default: Any
     factory: Callable[[], Any] | None
 
@@ -60,32 +59,41 @@ def fill(model: Any, given: Mapping[str, Any], *, from_json: bool = False) -> No
     Raises:
         NotPlainError: not all of them are plainly good; the model is as it was.
     """
-    plan = _plan_of(type(model), from_json)
+    plan = type(model).__plans__.get(from_json) or _plan_of(type(model), from_json)
     values: dict[str, Any] = {}
     known = 0
-    for name, check, before, after, default, factory in plan.fields:
-        value = given.get(name, MISSING)
-        if value is MISSING:
-            if factory is not None:
-                value = factory()
-            elif default is MISSING:
-                raise NotPlainError
-            else:
-                value = default
-        else:
+    for name, check, around, default, factory in plan.fields:
+        if name in given:
             known += 1
-            for judge in before:
-                value = judged(judge, value, values)
-            value = check(value)
-            for judge in after:
-                value = judged(judge, value, values)
-        values[name] = value
+            value = given[name]
+            values[name] = check(value) if around is None else _taken(value, check, around, values)
+        elif default is not MISSING:
+            values[name] = default
+        elif factory is not None:
+            values[name] = factory()
+        else:
+            raise NotPlainError
     if known != len(given):
         raise NotPlainError
     put(model, values, set(given))
     for look in plan.judges:
         if judged(look, model) is not model:
             raise NotPlainError
+
+
+def _taken(
+    value: Any,
+    check: Check,
+    around: tuple[tuple[_Judging, ...], tuple[_Judging, ...]],
+    values: Mapping[str, Any],
+) -> Any:
+    before, after = around
+    for judge in before:
+        value = judged(judge, value, values)
+    value = check(value)
+    for judge in after:
+        value = judged(judge, value, values)
+    return value
 
 
 def plainly(cls: Any, document: Mapping[str, Any]) -> Any:
@@ -146,7 +154,8 @@ def _planned(cls: Any, from_json: bool) -> _Plan:
         after = tuple(around.get((name, "after"), []))
         default, factory = _default(declaration)
         check = _check_of(declaration, from_json, is_strict) if is_known else take_none
-        fields.append(_Field(name, check, before, after, default, factory))
+        between = (before, after) if before or after else None
+        fields.append(_Field(name, check, between, default, factory))
     return _Plan(tuple(fields), tuple(judges))
 
 

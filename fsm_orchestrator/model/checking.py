@@ -97,9 +97,9 @@ def _bounded(check: Check, limits: Mapping[str, Any]) -> Check:
     def bounded(value: Any) -> Any:
         value = check(value)
         if isinstance(value, str):
-            if matches is not None and (value.endswith("\n") or not matches.search(value)):
-                raise NotPlainError
             if not shortest <= len(value) <= longest:
+                raise NotPlainError
+            if matches is not None and (value[-1:] == "\n" or not matches.search(value)):
                 raise NotPlainError
         elif isinstance(value, tuple | dict):
             if not shortest <= len(value) <= longest or matches is not None:
@@ -122,7 +122,9 @@ def _of_type(annotation: Any, from_json: bool, is_strict: bool) -> Check:
     if annotation in _CHECKS:
         return _CHECKS[annotation]
     if origin in {types.UnionType, typing.Union}:
-        return _any_of([below(one) for one in args])
+        others = [below(one) for one in args if one is not types.NoneType]
+        check = others[0] if len(others) == 1 else _any_of(others)
+        return check if len(others) == len(args) else _or_none(check)
     if origin is typing.Literal:
         return _literal(args)
     if origin is tuple and args[1:] == (...,):
@@ -188,6 +190,15 @@ def _any_of(checks: list[Check]) -> Check:
         return taken[0]
 
     return check
+
+
+def _or_none(check: Check) -> Check:
+    """Return the check of what may be null as well."""
+
+    def check_or_none(value: Any) -> Any:
+        return None if value is None else check(value)
+
+    return check_or_none
 
 
 def _literal(allowed: tuple[Any, ...]) -> Check:

@@ -67,8 +67,8 @@ class Model(metaclass=_Declaring):
     """What pydantic's BaseModel is to those who make, copy, compare and write models."""
 
     __slots__ = (
-        *("__compact__", "__dict__", "__pydantic_extra__", "__pydantic_fields_set__"),
-        "__pydantic_private__",
+        *("__compact__", "__dict__", "__indented__", "__pydantic_extra__"),
+        *("__pydantic_fields_set__", "__pydantic_private__"),
     )
 
     def __init__(self, /, **given: Any) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import types
+from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from fsm_orchestrator.model.checking import NotPlainError
 
@@ -58,7 +59,7 @@ def compact(model: Any) -> str:
     kept = getattr(model, "__compact__", None)
     if kept is None:
         values = vars(model)
-        members = (f'"{name}":{_compact(values[name])}' for name in type(model).__declared__)
+        members = [f'"{name}":{_compact(values[name])}' for name in type(model).__declared__]
         kept = "{" + ",".join(members) + "}"
         object.__setattr__(model, "__compact__", kept)
     text: str = kept
@@ -67,36 +68,54 @@ def compact(model: Any) -> str:
 
 def _compact(value: Any) -> str:
     kind = type(value)
-    if kind is str:
-        return _quoted(value)
-    if value is None:
-        return "null"
-    if kind is bool:
-        return "true" if value else "false"
-    if kind is int:
-        return str(value)
-    if kind is float:
-        return _number(value)
-    if isinstance(value, Enum):
-        return _compact(value.value)
+    writer = _WRITERS.get(kind)
+    if writer is None:
+        writer = _WRITERS[kind] = _writer_of(kind)
+    return writer(value)
+
+
+def _writer_of(kind: type) -> Callable[[Any], str]:
+    """Return what writes the values of a type.
+
+    Raises:
+        NotPlainError: nothing here does.
+    """
+    if issubclass(kind, Enum):
+        texts = {one: _compact(one.value) for one in kind}
+        _LEAVES[kind] = texts.__getitem__
+        return texts.__getitem__
     if hasattr(kind, "__declared__"):
-        return compact(value)
-    if kind is tuple:
-        return "[" + ",".join(map(_compact, value)) + "]"
-    if kind is dict:
-        return "{" + ",".join(f"{_key(key)}:{_compact(one)}" for key, one in value.items()) + "}"
+        return compact
     raise NotPlainError
 
 
+def _tuple(value: tuple[Any, ...]) -> str:
+    return "[" + ",".join([_compact(one) for one in value]) + "]"
+
+
+def _dict(value: dict[Any, Any]) -> str:
+    return "{" + ",".join([f"{_key(key)}:{_compact(one)}" for key, one in value.items()]) + "}"
+
+
 def indented(value: Any, indent: int, margin: str = "") -> str:
-    """Return a value as JSON, a member or item a line.
+    """Return a value as JSON, a member or item a line. A model in another is written once.
 
     Raises:
         NotPlainError: it holds something that JSON has no one way to write.
     """
     kind = type(value)
+    leaf = _LEAVES.get(kind)
+    if leaf is not None:
+        return leaf(value)
+    is_model = hasattr(kind, "__declared__")
+    if not is_model and kind is not dict and kind is not tuple:
+        return _compact(value)
+    kept = getattr(value, "__indented__", None) if is_model else None
+    if kept is not None and kept[0] == (indent, margin):
+        text: str = kept[1]
+        return text
     inner = margin + " " * indent
-    if hasattr(kind, "__declared__"):
+    if is_model:
         values = vars(value)
         lines = [
             f'{inner}"{name}": {indented(values[name], indent, inner)}'
@@ -106,12 +125,13 @@ def indented(value: Any, indent: int, margin: str = "") -> str:
         lines = [
             f"{inner}{_key(key)}: {indented(one, indent, inner)}" for key, one in value.items()
         ]
-    elif kind is tuple:
-        lines = [inner + indented(one, indent, inner) for one in value]
     else:
-        return _compact(value)
+        lines = [inner + indented(one, indent, inner) for one in value]
     first, last = "[]" if kind is tuple else "{}"
-    return f"{first}\n" + ",\n".join(lines) + f"\n{margin}{last}" if lines else first + last
+    made = f"{first}\n" + ",\n".join(lines) + f"\n{margin}{last}" if lines else first + last
+    if is_model and margin:
+        object.__setattr__(value, "__indented__", ((indent, margin), made))
+    return made
 
 
 def _key(key: Any) -> str:
@@ -127,3 +147,15 @@ def _number(value: float) -> str:
     if not text.lstrip("-").replace(".", "", 1).isdigit():
         raise NotPlainError
     return text
+
+
+_LEAVES: Final[dict[type, Callable[[Any], str]]] = {
+    str: _quoted,
+    types.NoneType: lambda _: "null",
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _number,
+}
+"""What writes the values that hold no others, by their types as far as they were met."""
+_WRITERS: Final[dict[type, Callable[[Any], str]]] = {**_LEAVES, tuple: _tuple, dict: _dict}
+"""The same of all values."""

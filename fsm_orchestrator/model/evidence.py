@@ -1,7 +1,7 @@
 """What a gate's evidence says, and what it is about. Loaded by runs that have a source."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
@@ -183,6 +183,19 @@ class EvidenceRecord(StrictModel):
         description="What is asked of people, and what they have said; null for other sources."
     )
 
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Return it as it may be recorded: no secret in what somebody else wrote."""
+        return self.model_copy(
+            update={
+                "detail": mask(self.detail),
+                "issuer": None if self.issuer is None else mask(self.issuer),
+                "signer": None if self.signer is None else mask(self.signer),
+                "subject": tuple(
+                    one.model_copy(update={"name": mask(one.name)}) for one in self.subject
+                ),
+            }
+        )
+
     @property
     def is_early_signal(self) -> bool:
         """Whether it is a typed signal that came too early: to be given again."""
@@ -198,11 +211,17 @@ class EvidenceRecord(StrictModel):
         """What a reader should know who trusts the evidence: what it does not say itself."""
         found = {
             "unbound": self.source is not SourceKind.FLAG and not self.subject,
-            "unsigned": self.source is SourceKind.STATEMENT and self.signer is None,
+            "unsigned": self._is_statement and self.signer is None,
             **dict.fromkeys(() if self.approval is None else self.approval.notes, True),
             f"as old as its file: {self.issued_at}": self.is_issued_by_file,
         }
         return tuple(note for note, holds in found.items() if holds)
+
+    @property
+    def _is_statement(self) -> bool:
+        """Whether it is a statement: of a command only one says who made it, or has checks."""
+        says = self.issuer is not None or self.checks is not None
+        return self.source is SourceKind.STATEMENT or (self.source is SourceKind.COMMAND and says)
 
     @property
     def is_bound(self) -> bool:

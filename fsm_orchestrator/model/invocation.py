@@ -1,5 +1,6 @@
 """The record of one invocation: its gate decisions, transitions and stage executions."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from fsm_orchestrator.model.base import (
@@ -15,6 +16,7 @@ from fsm_orchestrator.model.base import (
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import (
     Containment,
     ExecutionMode,
@@ -113,6 +115,34 @@ class Repeats(StrictModel):
     last_finished_at: Timestamp = Field(description="When the last of them ended, in UTC.")
 
 
+class RebuildCause(StrEnum):
+    """Why the record of a run was made again from its events."""
+
+    BEHIND = "behind"
+    """The checkpoint lacked steps that the events have."""
+    TORN = "torn"
+    """The checkpoint could not be read: a power cut had taken it, or a part of it."""
+
+
+class Rebuilding(StrictModel):
+    """How the record was made again from the event log, after a kill or a power cut."""
+
+    cause: RebuildCause = Field(
+        description=(
+            "Whether the checkpoint was behind the events, or torn, so that all of it was taken"
+            " from them."
+        )
+    )
+    steps: Count = Field(description="How many steps were taken from the events.")
+
+    @property
+    def words(self) -> str:
+        """What was done, behind a name of what it was done to: `was torn, and ...`."""
+        if self.cause is RebuildCause.TORN:
+            return "was torn, and was made again from the events"
+        return f"was {counted(self.steps, 'step')} behind the events, and was brought up to them"
+
+
 class InvocationRecord(StrictModel):
     """The work of one start of the command on the run."""
 
@@ -157,6 +187,12 @@ class InvocationRecord(StrictModel):
     )
     rerun: tuple[StateName, ...] = Field(
         description="Completed stages that it was asked to run again."
+    )
+    rebuilt: Rebuilding | None = Field(
+        description=(
+            "How the record was made again from the events when it began; null where the"
+            " checkpoint was as it had been left."
+        ),
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."

@@ -14,7 +14,11 @@ from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord
-from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
+from fsm_orchestrator.config.stage_settings import (
+    StageSettings,
+    declared_secrets,
+    given_settings,
+)
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import (
@@ -91,6 +95,10 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
     )
     config = with_known_gates(config, followed)
     kept = kept_settings(saved, config.stages)
+    if config.has_tables:
+        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
+
+        config = with_asked_texts(config, checkpoint.run_id, declared_secrets(kept.stages))
     settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()

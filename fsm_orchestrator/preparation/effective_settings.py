@@ -89,6 +89,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
             "on_changed_stage": OnChangedStage.REFUSE.value,
             "rerun": (),
             "keep_secrets": False,
+            "requester": None,
             "fixed_clock": None,
         }
     given = {} if asked is None else asked.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -17,7 +17,11 @@ from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.origins import InputFile, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.config.stage_settings import StageSettings, given_settings
+from fsm_orchestrator.config.stage_settings import (
+    StageSettings,
+    declared_secrets,
+    given_settings,
+)
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.lifecycle import reading
@@ -200,6 +204,10 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
     said = set(keys_given(config.model_dump(mode="json", exclude_none=True)))
     keys = said | set(run.checkpoint.origins.keys_of(file))
     kept = run.kept.stages
+    if config.has_tables:
+        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
+
+        config = with_asked_texts(config, run.checkpoint.run_id, declared_secrets(kept))
     settings = given_settings(config, run.checkpoint.lifecycle, kept, run.checkpoint.run_id)
     masker = Masker((*run.kept.secrets.values(), *secret_values(settings).values()))
     differences = []

@@ -192,6 +192,7 @@ def new_invocation(
         containment=None,
         passed_over=(),
         rerun=rerun,
+        rebuilt=None,
         warnings=warnings,
         repeats=None,
     )

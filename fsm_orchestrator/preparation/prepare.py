@@ -136,6 +136,10 @@ def prepare_run(
     declared = named_lifecycle(config)
     config = with_known_gates(config, declared)
     run_id = _run_id(config, clock)
+    if config.has_tables:
+        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
+
+        config = with_asked_texts(config, run_id, frozenset())
     settings = given_settings(config, declared, {}, run_id)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare

@@ -76,6 +76,9 @@ def prepare_resume(
     saved = saved or load_saved(config.output_path)
     found = saved.as_kept if saved.rebuilt is None else None
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
+    if saved.rebuilt is not None:
+        draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)
+        preparation = preparation._replace(checkpoint=draft)
     return preparation._replace(found=found)
 
 

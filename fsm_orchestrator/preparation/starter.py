@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ def _person(masker: Masker) -> tuple[str | None, int, str]:
     return user or None, uid, host
 
 
+@lru_cache(maxsize=1)
 def _user_name(uid: int) -> str:
     import pwd  # noqa: PLC0415 - not for a plan or resume without signals
 

@@ -11,11 +11,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeAlias
+
+    Look: TypeAlias = Callable[[], Iterable["Key"]]
 
 Key = tuple[int, int]
 """A process: pid, and start time in clock ticks; 0 for a child of ours, whose pid is its own."""
-Look = Callable[[], Iterable[Key]]
 
 
 def freeze(looks: Sequence[Look], deadline: float) -> tuple[set[Key], bool]:

@@ -5,7 +5,8 @@ it. When wait(2) says that it has no children, nothing of the stage is alive. An
 orchestrator that gets SIGKILL, just long enough to end what that one had started.
 
 Linux only. Started by keeper_client.py in an isolated interpreter, so it imports nothing of
-this package but what stands beside it, and little else. It holds no lock and no terminal.
+this package but what stands beside it, and little else (`signal` and `socket` are what
+keeper_client.py makes of them there). It holds no lock and no terminal.
 termination.py decides when to end which process, and how gently. Only where a limit is broken and
 nobody does anything about it, because the orchestrator is stopped, the keeper ends the stage.
 
@@ -22,27 +23,29 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
 
 TYPE_CHECKING = False  # known to type checkers; importing typing takes its time
 if TYPE_CHECKING:
     import resource
+    from collections.abc import Sequence
 
     from fsm_orchestrator.processes import freezing
     from fsm_orchestrator.processes.kept_output import KeptOutput
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes import stage_start
-    from fsm_orchestrator.processes.keeper_messages import DESCRIPTORS_MAX, receive, send
+    from fsm_orchestrator.processes.keeper_messages import (
+        DESCRIPTORS_MAX,
+        FINISH_SECONDS_MAX,
+        receive,
+        send,
+    )
 else:  # in the keeper's own process; all of it now: a stage may replace the package
     import freezing
     import stage_start
-    from keeper_messages import DESCRIPTORS_MAX, receive, send
+    from keeper_messages import DESCRIPTORS_MAX, FINISH_SECONDS_MAX, receive, send
     from kept_output import KeptOutput
 
 PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 4, 15, 36  # linux/prctl.h
-FINISH_SECONDS_MAX = 5.0
-"""How long killing may take before the rest counts as impossible to end: it is in a system call
-that cannot be interrupted, or of another user."""
 FREEZE_SECONDS_MAX = 4.0
 """How long to freeze what starts others all the time, before it is killed one by one."""
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.5
@@ -295,15 +298,11 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals() - KEPT_SIGNALS)
     os.chdir("/")
     _close_inherited()
-    import ctypes  # noqa: PLC0415 - the orchestrator imports this module too, and has no use for it
-
     control = socket.socket(fileno=0)
     expected = int(sys.argv[1])
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    libc.prctl(PR_SET_NAME, b"fsm-keeper", 0, 0, 0)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        send(control, [b"unable", b"prctl: " + os.strerror(ctypes.get_errno()).encode()])
+    trouble = _become_subreaper()
+    if trouble:
+        send(control, [b"unable", b"prctl: " + trouble.encode()])
         return
     try:
         orchestrator = os.pidfd_open(expected)
@@ -316,6 +315,21 @@ def main() -> None:
         except OSError:
             return
         keeper.serve()
+
+
+def _become_subreaper() -> str:
+    """Take a name, and adopt what loses its parent; return why not, empty if that was done."""
+    import _ctypes  # noqa: PLC0415 - half of what ctypes takes to load
+
+    prctl = _ctypes.dlsym(_ctypes.dlopen(None, os.RTLD_NOW), "prctl")  # type: ignore[arg-type]
+    _ctypes.call_function(prctl, (PR_SET_DUMPABLE, 0, 0, 0, 0))
+    _ctypes.call_function(prctl, (PR_SET_NAME, b"fsm-keeper", 0, 0, 0))
+    if _ctypes.call_function(prctl, (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0:
+        return ""
+    import ctypes  # noqa: PLC0415 - once more, for the reason
+
+    refused = ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0
+    return os.strerror(ctypes.get_errno()) if refused else ""
 
 
 def _close_inherited() -> None:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.model.endings import Lost
 from fsm_orchestrator.model.execution import Resources
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.processes import keeper, keeper_messages, pidfds
+from fsm_orchestrator.processes import keeper_messages, pidfds
 from fsm_orchestrator.processes.contained import Collected, end_of
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity, is_there
@@ -29,7 +29,14 @@ REPLY_SECONDS_MAX: Final = 30.0
 CONTINUE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.005
 """The interval of looks at a child that cannot be waited for otherwise."""
-_BOOT: Final = "import sys; sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
+
+_BOOT: Final = (
+    "import _signal, _socket, sys;"
+    " sys.modules.update(signal=_signal, socket=_socket);"
+    " sys.path.append(sys.argv[2]); import keeper; keeper.boot()"
+)
+"""What the keeper's interpreter runs. Without the enumerations of both modules, and all that those
+need, it is there in half the time."""
 
 
 class KeeperLostError(Exception):
@@ -177,7 +184,7 @@ class Keeper:
 
     def _reap(self) -> None:
         """Wait until it has ended, for a bounded time, and reap it."""
-        deadline = time.monotonic() + keeper.FINISH_SECONDS_MAX
+        deadline = time.monotonic() + keeper_messages.FINISH_SECONDS_MAX
         descriptor = pidfds.open_of(self.pid)
         if descriptor < 0:
             while not os.waitpid(self.pid, os.WNOHANG)[0] and time.monotonic() < deadline:
@@ -263,4 +270,4 @@ def _watched(limits: Limits) -> tuple[int | None, ...]:
 
 
 def _directory() -> str:
-    return str(Path(keeper.__file__).parent)
+    return str(Path(keeper_messages.__file__).parent)

@@ -21,9 +21,15 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DESCRIPTORS_MAX = 4
+FINISH_SECONDS_MAX = 5.0
+"""How long killing may take before the rest counts as impossible to end: it is in a system call
+that cannot be interrupted, or of another user."""
 LENGTH = struct.Struct(">I")
 
 

@@ -18,7 +18,6 @@ import time
 import warnings
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, Self
 
 from fsm_orchestrator.processes.keeper_client import Keeper, start_keeper
@@ -31,16 +30,16 @@ _LIMITS: Final = sorted(
     getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
 )
 _STATUS_LINES: Final = (
-    "Umask",
-    "Uid",
-    "Gid",
-    "Groups",
-    "SigIgn",
-    "Cap",
-    "NoNewPrivs",
-    "Seccomp",
-    "Cpus_",
-    "Mems_",
+    b"Umask",
+    b"Uid",
+    b"Gid",
+    b"Groups",
+    b"SigIgn",
+    b"Cap",
+    b"NoNewPrivs",
+    b"Seccomp",
+    b"Cpus_",
+    b"Mems_",
 )
 _NAMESPACES: Final = ("mnt", "net", "ipc", "uts", "user", "cgroup", "pid_for_children")
 _ME: Final = "/proc/thread-self"
@@ -181,22 +180,23 @@ def _policy() -> Iterator[int]:
         yield os.sched_getparam(0).sched_priority
 
 
-def _status() -> Iterator[str]:
-    try:
-        text = Path(f"{_ME}/status").read_text(errors="replace")
-    except OSError:
-        return
-    yield from (line for line in text.splitlines() if line.startswith(_STATUS_LINES))
+def _status() -> Iterator[bytes]:
+    yield from (line for line in _told("status").splitlines() if line.startswith(_STATUS_LINES))
 
 
-def _places() -> Iterator[str]:
+def _places() -> Iterator[str | bytes]:
     for name in ("root", *(f"ns/{namespace}" for namespace in _NAMESPACES)):
         try:
             yield os.readlink(f"{_ME}/{name}")
         except OSError:
             yield ""
-    for name in ("cgroup", "oom_score_adj"):
-        try:
-            yield Path(f"{_ME}/{name}").read_text(errors="replace")
-        except OSError:
-            yield ""
+    yield from map(_told, ("cgroup", "oom_score_adj"))
+
+
+def _told(name: str) -> bytes:
+    """Return what the system tells of this process under a name; nothing where it does not."""
+    try:
+        with open(f"{_ME}/{name}", "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return b""

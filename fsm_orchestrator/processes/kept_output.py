@@ -5,13 +5,13 @@ Part of the keeper's process, in an interpreter that has nothing of this package
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
 
 TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 if TYPE_CHECKING or __package__:
     from fsm_orchestrator.processes.log_copy import LogCopy
     from fsm_orchestrator.processes.stage_watch import STATE, StageWatch
@@ -102,9 +102,7 @@ class KeptOutput:
                 self._watch.exceed(*exceeded)
         signum = self._watch.due(now)
         if signum == signal.SIGTERM:
-            with contextlib.suppress(OSError):  # of another user (sudo)
-                os.killpg(leader, signal.SIGTERM)  # it is not reaped: the number is its own
-                os.killpg(leader, signal.SIGCONT)
+            _ask_to_end(leader)
         elif signum == signal.SIGKILL:
             was_any_alive = kill_alive()
             if self._watch.has_ended and not was_any_alive:
@@ -126,6 +124,14 @@ class KeptOutput:
 
     def _publish(self) -> None:
         os.pwrite(self._page, STATE.pack(*self._watch.state()), 0)
+
+
+def _ask_to_end(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGTERM)  # it is not reaped: the number is its own
+        os.killpg(leader, signal.SIGCONT)
+    except OSError:  # of another user (sudo)
+        return
 
 
 def _has_ended(leader: int) -> bool:

@@ -5,10 +5,12 @@ Used by the keeper, in an interpreter that has nothing of this package, and by g
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Sequence
+
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CHUNK_BYTES = 128 * 1024
 DRAIN_BYTES_MAX = 16 * 1024**2
@@ -56,8 +58,7 @@ class LogCopy:
                 self._numbers[reader] = number
                 self.writers.append(writer)
                 os.set_blocking(reader, False)
-                with contextlib.suppress(OSError):  # macOS
-                    os.fchmod(reader, MAY_BE_WRITTEN)
+                _let_be_written(reader)
         except BaseException:
             self.close_writers()
             self._logs = ()
@@ -117,3 +118,10 @@ class LogCopy:
             except OSError as error:
                 self._refused.add(number)
                 self.failure = self.failure or (number, error.errno or 0)
+
+
+def _let_be_written(reader: int) -> None:
+    try:
+        os.fchmod(reader, MAY_BE_WRITTEN)
+    except OSError:  # macOS
+        return

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,11 +132,16 @@ def identity(pid: int) -> str | None:
     fields = _stat_fields(pid)
     if fields is None:
         return None
+    return f"{_boot(PROC)}/{fields[_START]}"
+
+
+@lru_cache(maxsize=1)
+def _boot(proc: Path) -> str:
+    """Return the id of this boot, which no process outlives."""
     try:
-        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return (proc / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # a /proc with nothing but processes (subset=pid)
-        boot = "this boot"
-    return f"{boot}/{fields[_START]}"
+        return "this boot"
 
 
 def _identity_elsewhere(pid: int) -> str | None:
@@ -180,7 +186,8 @@ def _age_seconds(start_ticks: int) -> float:
 def _stat_fields(pid: int) -> list[str] | None:
     """Read the fields of /proc/PID/stat after the name; None for one that is gone or a zombie."""
     try:
-        text = (PROC / str(pid) / "stat").read_bytes()
+        with open(f"{PROC}/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read()
     except OSError:
         return None
     fields = text[text.rfind(b")") + 2 :].decode("ascii").split()

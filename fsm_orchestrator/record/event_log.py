@@ -33,7 +33,7 @@ from fsm_orchestrator.record.events_mark import (
 )
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.json_output import json_line
+from fsm_orchestrator.text.json_output import escaped, json_value
 from fsm_orchestrator.vocabulary import EventName, Operation
 
 EventDict = MutableMapping[str, Any]
@@ -99,7 +99,7 @@ class EventFile:
         """Append one event, or hold it back. A failure is kept, not raised."""
         if self.failure is not None:
             return
-        line = json_line(event).encode()
+        line = _line_of(event).encode()
         if self._held is not None:
             self._held.append(line)
             return
@@ -252,7 +252,8 @@ class _Sinks(NamedTuple):
     def emit(self, event: Mapping[str, Any]) -> None:
         self.event_file.write(event)
         if self.listener is not None:
-            self.event_file.when_kept(partial(self.listener, event))
+            plain = {key: _plain(value) for key, value in event.items()}
+            self.event_file.when_kept(partial(self.listener, plain))
 
 
 class RunLogger(structlog.BoundLoggerBase):
@@ -272,8 +273,7 @@ def build_logger(
         _logger: Any, _method: str, event: EventDict
     ) -> tuple[tuple[EventDict], dict[str, Any]]:
         line: dict[str, Any] = {
-            key: masker.mask(value) if key in _SENTENCES else _plain(value)
-            for key, value in event.items()
+            key: masker.mask(value) if key in _SENTENCES else value for key, value in event.items()
         }
         line |= {"seq": event_file.next_seq(), "at": timestamp(clock.now())}
         line["schema_version"] = SCHEMA_VERSION
@@ -288,6 +288,15 @@ def build_logger(
         cache_logger_on_first_use=False,
     ).bind()
     return logger
+
+
+def _line_of(event: Mapping[str, Any]) -> str:
+    """Return an event as a line of the file; a record in it as the checkpoint writes it, once."""
+    members = [
+        f'"{key}": {value.model_dump_json() if isinstance(value, BaseModel) else json_value(value)}'
+        for key, value in event.items()
+    ]
+    return escaped("{" + ", ".join(members) + "}") + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 
 from fsm_orchestrator.constants import EVENTS_FILE
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.model.invocation import RebuildCause, Rebuilding
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.events_mark import (
     FOREIGN_LINES_MAX,
@@ -57,42 +57,28 @@ _NO_FILE: Final = frozenset({errno.ENOENT, errno.EISDIR, errno.EINVAL, errno.ELO
 _READ_BYTES: Final = 1024 * 1024
 
 
-class Cause(StrEnum):
-    """Why a checkpoint was made again from the events."""
-
-    BEHIND = "behind"
-    UNUSABLE = "unusable"
-
-
 class Rebuilt(NamedTuple):
     """A checkpoint that was made again.
 
     Attributes:
         checkpoint: the record as the events have it.
-        cause: why it was made.
-        steps: how many steps were taken from the events.
+        how: why it was made, and of how many steps.
     """
 
     checkpoint: Checkpoint
-    cause: Cause
-    steps: int
+    how: Rebuilding
 
     def sentence(self, path: Path) -> str:
         """Return what was done, for a person; `path` is the checkpoint's."""
-        match self.cause:
-            case Cause.BEHIND:
-                steps = counted(self.steps, "step")
-                return f"{copyable(path)} was {steps} behind the events, and was brought up to them"
-            case Cause.UNUSABLE:
-                return f"{copyable(path)} was torn, and was made again from the events"
+        return f"{copyable(path)} {self.how.words}"
 
     def finding(self, path: Path) -> str:
         """Return what is found, for a person who only looks; `path` as in `sentence`."""
-        match self.cause:
-            case Cause.BEHIND:
-                steps = counted(self.steps, "step")
+        match self.how.cause:
+            case RebuildCause.BEHIND:
+                steps = counted(self.how.steps, "step")
                 return f"{copyable(path)} is {steps} behind the events, by which its run is told"
-            case Cause.UNUSABLE:
+            case RebuildCause.TORN:
                 return f"{copyable(path)} is torn, and its run is told by the events"
 
 
@@ -152,7 +138,7 @@ def _followed(checkpoint: Checkpoint, later: list[_Line]) -> Rebuilt | None:
         raise ContradictedError(str(error)) from error
     if not redo.steps or redo.kept is None:
         return None
-    return Rebuilt(redo.kept, Cause.BEHIND, redo.steps)
+    return Rebuilt(redo.kept, _how(RebuildCause.BEHIND, redo.steps))
 
 
 def made_again(directory: Path) -> Rebuilt | None:
@@ -178,7 +164,11 @@ def made_again(directory: Path) -> Rebuilt | None:
                     redo.forget()
     finally:
         os.close(descriptor)
-    return None if redo.kept is None else Rebuilt(redo.kept, Cause.UNUSABLE, redo.steps)
+    return None if redo.kept is None else Rebuilt(redo.kept, _how(RebuildCause.TORN, redo.steps))
+
+
+def _how(cause: RebuildCause, steps: int) -> Rebuilding:
+    return Rebuilding(cause=cause, steps=steps)
 
 
 def _parsed(text: bytes) -> EventLine:

@@ -22,6 +22,7 @@ from fsm_orchestrator.model.invocation import (
     GateDecision,
     InvocationOrigin,
     InvocationRecord,
+    Rebuilding,
     TransitionRecord,
 )
 from fsm_orchestrator.model.lazily import lazily
@@ -70,7 +71,7 @@ class Report(StrictModel):
     subject: Subject | None = Field(
         description="What the run is about, as digests; null where that was not said.",
     )
-    own_gates: tuple[OwnGate, ...] = Field(
+    own_gates: Annotated[tuple[OwnGate, ...], Many] = Field(
         description="The gates that the lifecycle has beside policy, ci and review, in judging"
         " order."
     )
@@ -128,6 +129,12 @@ class Report(StrictModel):
     )
     warnings: Annotated[tuple[str, ...], Many] = Field(
         description="What the operator should know although it did not end the run."
+    )
+    rebuilt: Rebuilding | None = Field(
+        description=(
+            "How the record was made again from the events when this invocation began; null where"
+            " the checkpoint was as it had been left."
+        ),
     )
     origin: InvocationOrigin | None = Field(
         description=(

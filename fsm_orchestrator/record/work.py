@@ -38,8 +38,16 @@ def work_for(
 
 
 def first_reached(checkpoint: Checkpoint, state: str) -> int:
-    """Return the invocation that came to a state first, by what is kept; the latest if none."""
-    return next(_visits(checkpoint, state), checkpoint.invocation.number)
+    """Return the invocation that came to a state first with the work that is there now.
+
+    By what is kept; the latest if none did. A signal that was typed before is about other work.
+    """
+    made = (
+        one.invocation
+        for one in checkpoint.completions
+        if checkpoint.lifecycle.comes_before(one.stage, state)
+    )
+    return max(next(_visits(checkpoint, state), checkpoint.invocation.number), *made, 0)
 
 
 def is_to_come(checkpoint: Checkpoint, gate: str) -> bool:

@@ -6,9 +6,8 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -68,9 +67,8 @@ if TYPE_CHECKING:
 COMMAND_CHARACTERS_MAX: Final = 300
 
 
-@dataclass(kw_only=True)
-class Attempt:
-    """An attempt that is already durable; the observer of its own process.
+class _Asked(NamedTuple):
+    """What an attempt is made of.
 
     Attributes:
         home: the output directory, which is held.
@@ -109,16 +107,21 @@ class Attempt:
     asked_to_end: Callable[[], int | None]
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
-    _was_judged: bool = field(init=False, default=True)
+
+
+class Attempt(_Asked):
+    """An attempt that is already durable; the observer of its own process."""
+
+    _was_judged = True
     """False when its time was up while its artifacts were judged."""
-    _judged_ms: int = field(init=False, default=0)
-    _paused_ms: int = field(init=False, default=0)
-    _outputs: tuple[int, int] = field(init=False)
-    _starts: tuple[int, int] = field(init=False)
-    _black_box: str | None = field(init=False, default=None)
+    _judged_ms = 0
+    _paused_ms = 0
+    _outputs: tuple[int, int]
+    _starts: tuple[int, int]
+    _black_box: str | None = None
     """One line about it, which may be empty; None when there is none."""
-    _cage: Cage | None = field(init=False, default=None)
-    _memory_kill: MemoryKill | None = field(init=False, default=None)
+    _cage: Cage | None = None
+    _memory_kill: MemoryKill | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.

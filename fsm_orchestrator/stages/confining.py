@@ -85,6 +85,12 @@ def temporary_directory(token: str) -> str:
     return os.path.join(tempfile.gettempdir(), f"fsm-stage-{token}")
 
 
+def clear_temporary(token: str) -> None:
+    """Take the temporary directory of an attempt away that nobody has taken away."""
+    if token.isalnum():  # what is read from a file is no part of a path before it is looked at
+        shutil.rmtree(temporary_directory(token), ignore_errors=True)
+
+
 def artifact_directories(settings: StageSettings) -> tuple[str, ...]:
     """Return the directories of a stage's expected artifacts."""
     return tuple(dict.fromkeys(os.path.dirname(path) for path in settings.expected_artifacts))

@@ -15,6 +15,15 @@ def escaped(text: str) -> str:
     return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_quoted = json.encoder.encode_basestring
+
+
+def json_value(value: Any) -> str:
+    """Return a value as JSON on one line."""
+    return _quoted(value) if type(value) is str else _encoded(value)
+
+
 def json_text(value: Any) -> str:
     """Return a JSON document in lines, as it may be shown."""
     return escaped(json.dumps(value, indent=2, ensure_ascii=False))
@@ -22,4 +31,4 @@ def json_text(value: Any) -> str:
 
 def json_line(value: Any) -> str:
     """Return one line of JSON, with its newline."""
-    return escaped(json.dumps(value, ensure_ascii=False, default=str)) + "\n"
+    return escaped(json_value(value)) + "\n"

@@ -77,6 +77,12 @@ SIGNAL_SUFFIX: Final = "-status"
 """The end of the options that give signals."""
 
 
+def first_of(words: Sequence[str], most: int) -> list[str]:
+    """Return the words if there are at most so many, else the first ones, and how many more."""
+    more = len(words) - most
+    return [*words[:most], f"{more} more"] if more > 0 else [*words]
+
+
 def signal_option(gate: str) -> str:
     """Return the option that gives the signal of a gate: `--ci-status`."""
     return f"{option_prefix(gate)}{SIGNAL_SUFFIX}"

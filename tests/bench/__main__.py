@@ -1,23 +1,35 @@
 """Measures, prints the table, and keeps the samples: `python -m tests.bench --help`.
 
-Exit codes: 0 measured, 1 a figure failed (the table says why), 2 a wrong option.
+Exit codes: 0 measured, 1 a figure failed (the table says why), 2 a wrong option. A figure whose
+time is up takes no more samples than it needs; one that hangs has failed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import faulthandler
 import gc
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from tests.bench import machine, table
 from tests.bench.figure import Bench, Figure, Row
+from tests.bench.measure import BUDGET
 from tests.bench.registry import FIGURES
+
+SECONDS_MAX: Final = 600
+"""How long all figures may go on taking samples, together."""
+HANGS_AFTER_SECONDS: Final = 180
+"""How much longer than that one of them may take."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parsed(arguments)
     parent = given.scratch or machine.disk_directory()
     chosen = [one for one in FIGURES if not given.only or one.name in given.only]
+    faulthandler.dump_traceback_later(3 * SECONDS_MAX, exit=True)  # if a thread of it hangs
     with tempfile.TemporaryDirectory(prefix="fsm-bench-", dir=parent) as name:
         scratch = Path(name)
         _set_environment(scratch)
@@ -70,22 +83,43 @@ def _set_environment(scratch: Path) -> None:
 
 
 def _rows(figure: Figure, scratch: Path, is_quick: bool) -> Sequence[Row]:
-    """The rows of a figure; one that says why, if it fails."""
-    sys.stderr.write(f"measuring {figure.name}\n")
+    """The rows of a figure; one that says why, if it fails.
+
+    Nothing is deleted before all are measured: where many files were deleted a moment ago, ext4
+    makes new ones slowly, for minutes.
+    """
+    began = time.monotonic()
     own = scratch / figure.name
     own.mkdir()
     bench = Bench(own, is_quick, _command(), shutil.which("true") or "/bin/true")
     gc.collect()
+    BUDGET.begin(figure.share * SECONDS_MAX)
     try:
-        return figure.measure(bench)
+        with _ended_after(figure.share * SECONDS_MAX + HANGS_AFTER_SECONDS):
+            return figure.measure(bench)
     except Exception as error:  # noqa: BLE001 - the other figures are measured all the same
         said = (str(error).splitlines() or [""])[0]
         trouble = f"{type(error).__name__}: {said}"
         return [Row(label=figure.name, trouble=trouble, has_failed=True)]
     finally:
-        # Only now, and waited for: what is being deleted would make later syncs slower.
-        shutil.rmtree(own, ignore_errors=True)
         os.sync()
+        sys.stderr.write(f"measured {figure.name} in {time.monotonic() - began:.0f} s\n")
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """End what hangs by an error."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"not measured after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _command() -> tuple[str, ...]:

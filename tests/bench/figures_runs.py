@@ -26,7 +26,7 @@ def runs_figure(bench: Bench) -> Sequence[Row]:
 
 def _pooled_rows(bench: Bench, keepers: KeeperPool) -> list[Row]:
     """Runs that share a keeper, as a program that makes many has them."""
-    steps, stages = _steps_of_a_run(bench, keepers)
+    steps, stages = steps_of_a_run(bench, keepers)
     times = bench.times(300, quick=20)
     run = _run(bench, keepers)
     bare = _bare(bench, steps, stages, helpers=0)
@@ -62,7 +62,7 @@ def _pooled_rows(bench: Bench, keepers: KeeperPool) -> list[Row]:
 
 def _single_row(bench: Bench) -> Row:
     """A run that has a keeper of its own, as one alone has it."""
-    steps, stages = _steps_of_a_run(bench, None)
+    steps, stages = steps_of_a_run(bench, None)
     helpers = counts(steps)[Kind.SPAWN]
     ours, floor = interleaved(
         bench.times(60),
@@ -77,7 +77,7 @@ def _single_row(bench: Bench) -> Row:
     )
 
 
-def _steps_of_a_run(bench: Bench, keepers: KeeperPool | None) -> tuple[Sequence[Step], int]:
+def steps_of_a_run(bench: Bench, keepers: KeeperPool | None) -> tuple[Sequence[Step], int]:
     """What one run does to the disk, once all is loaded, and how many stages it runs."""
     run_true(bench.fresh(), bench.true, keepers)
     output = bench.fresh()

@@ -14,6 +14,29 @@ from typing import Final, TypeVar
 Sample = TypeVar("Sample")
 
 LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
+LAUNCHED_SECONDS_MAX: Final = 120
+"""How long a command may take: none is slow, but one that hangs must not stop the suite."""
+ROUNDS_MIN: Final = 3
+"""How many samples each arm has at least, however little time is left."""
+
+
+class Budget:
+    """How long a figure may go on taking samples."""
+
+    def __init__(self) -> None:
+        self._ends_at = float("inf")
+
+    def begin(self, seconds: float) -> None:
+        """Give the figures that follow so many seconds."""
+        self._ends_at = time.monotonic() + seconds
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no more samples are to be taken than are needed."""
+        return time.monotonic() >= self._ends_at
+
+
+BUDGET: Final = Budget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,7 @@ def launch_any(argv: Sequence[str], *, cwd: Path | None = None) -> Launched:
         cwd=cwd,
         stdout=subprocess.PIPE,
         check=True,
+        timeout=LAUNCHED_SECONDS_MAX,
     ).stdout.split()
     nanoseconds, rss_bytes, status, cpu_nanoseconds, began_at = map(int, told)
     return Launched(
@@ -83,13 +107,16 @@ def interleaved(
     """The samples of each arm, taken in alternation.
 
     Every other round goes through the arms backwards, so that none of them always has another's
-    aftermath to bear. `warm_up` calls each once before.
+    aftermath to bear. `warm_up` calls each once before. There are fewer rounds where the figure's
+    time is up.
     """
     if warm_up:
         for arm in arms:
             arm()
     samples: list[list[Sample]] = [[] for _ in arms]
     for number in range(times):
+        if BUDGET.is_spent and number >= ROUNDS_MIN:
+            break
         order = range(len(arms)) if number % 2 == 0 else reversed(range(len(arms)))
         for index in order:
             samples[index].append(arms[index]())

@@ -11,7 +11,7 @@ import subprocess
 import termios
 from pathlib import Path
 
-from tests.support.command import COMMAND, PASSING, Ended, environment, stages
+from tests.support.command import PASSING, Ended, command_of_shells, environment, stages
 
 GOOD_RUN = (*PASSING, *stages("echo planned > planned", "echo applied > applied"))
 ONCE_FAILING = 'test "$ORCHESTRATOR_ATTEMPT" -gt 1'
@@ -32,7 +32,7 @@ def everything(directory: Path) -> dict[str, tuple[int, bytes]]:
 def through_shell(command: str, *arguments: str, cwd: Path) -> Ended:
     """Run a shell command in which `"$@"` stands for ours with these arguments."""
     done = subprocess.run(
-        ["/bin/sh", "-c", command, "sh", *COMMAND, *arguments],
+        ["/bin/sh", "-c", command, "sh", *command_of_shells(environment()), *arguments],
         cwd=cwd,
         env=environment(XDG_STATE_HOME=str(cwd / "state")),
         stdin=subprocess.DEVNULL,
@@ -81,7 +81,7 @@ def on_terminal_of(columns: int | None, *arguments: str, cwd: Path, **env: str) 
     if columns is not None:
         termios.tcsetwinsize(slave, (24, columns))
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*command_of_shells(environment()), *arguments],
         cwd=cwd,
         env=environment(**{**as_text, **env}),
         stdin=subprocess.DEVNULL,

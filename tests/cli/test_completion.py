@@ -130,7 +130,11 @@ def reviewed_run(cwd: Path) -> None:
         (("diagram", "--diff", "governed_run"), "r", ["<file>", "reviewed_run"]),
         (("diagram", "--run"), "", ["<dir>"]),
         (("diagram", "-o"), "", ["<file>"]),
-        (("lifecycle",), "", ["closure_gated", "evidence_only", "governed_run", "reviewed_run"]),
+        (
+            ("lifecycle",),
+            "",
+            ["closure_gated", "evidence_only", "governed_run", "plan_review_apply", "reviewed_run"],
+        ),
         (("schema",), "re", ["report"]),
         (("config",), "", ["check", "show"]),
         (("config", "check"), "", ["<file>"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Final
@@ -111,3 +112,23 @@ def test_readers_say_what_helps_where_nothing_is_known(failed: Path, tmp_path: P
             assert ended.code == 1, ended
             assert "start a new run without --resume" in ended.stderr, ended
             assert "writes it again" not in ended.stderr
+
+
+@pytest.mark.parametrize("left", [(CHECKPOINT, REPORT), (REPORT,), (CHECKPOINT,)])
+def test_list_and_status_agree_on_an_end_that_the_files_do_not_have(
+    failed: Path, tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    """The events have the later one: both go by it, whichever file the cut has set back."""
+    out = tmp_path / "out"
+    shutil.copytree(failed / "out", out)
+    moved = ("--resume", *PASSING, *stages("echo planned", "exit 0"), "--manager-env")
+    resumed = orchestrate("out", *moved, "A=value-of-a", "--rerun", "manager", cwd=tmp_path)
+    assert resumed.code == 0, resumed.stderr
+    for name in left:
+        shutil.copy(failed / "out" / name, out / name)
+    one = json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)
+    assert one["report"]["terminal_state"] == "done"
+    (listed,) = json.loads(orchestrate("status", ".", "--json", cwd=tmp_path).stdout)["runs"]
+    assert (listed["standing"], listed["run_id"]) == ("done", one["report"]["run_id"])
+    assert listed["current_state"] == one["report"]["current_state"] == "done"
+    assert listed["trouble"] == one["checkpoint_trouble"]

@@ -18,7 +18,15 @@ from fsm_orchestrator.cli.style import plain
 from fsm_orchestrator.inspection.overview import RunOverview, run_directories
 from fsm_orchestrator.stages.output_files import latest_logs
 from fsm_orchestrator.vocabulary import ExitCode, Standing
-from tests.support.command import CHECKPOINT, COMMAND, PASSING, REPORT, environment, orchestrate
+from tests.support.command import (
+    CHECKPOINT,
+    COMMAND,
+    EVENTS,
+    PASSING,
+    REPORT,
+    environment,
+    orchestrate,
+)
 from tests.support.command import shell as stage
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -141,7 +149,7 @@ def many(parent: Path, original: Path, number: int) -> Path:
     for index in range(number):
         run = parent / f"run-{index:05}"
         run.mkdir(parents=True)
-        for name in (REPORT, CHECKPOINT):
+        for name in (REPORT, CHECKPOINT, EVENTS):
             os.link(original / name, run / name)
     return parent
 

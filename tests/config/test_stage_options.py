@@ -13,9 +13,11 @@ from fsm_orchestrator.cli.parser.names import VALUE_OPTIONS
 from fsm_orchestrator.cli.parser.run_options import stage_options
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.confinement import Confine
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import (
     STAGE_OPTIONS,
+    TABLES,
     Bounds,
     Choices,
     StageOption,
@@ -38,8 +40,10 @@ def given(row: StageOption, value: object) -> StageGiven:
 def test_models_have_the_keys_of_the_table_and_its_descriptions() -> None:
     """Each key that may be given is a row's, and says of itself what the row does."""
     described: dict[tuple[str, ...], str | None] = {
-        (key,): one.description for key, one in StageGiven.model_fields.items() if key != "retry"
+        (key,): one.description for key, one in StageGiven.model_fields.items() if key not in TABLES
     }
+    for key, one in Confine.model_fields.items():
+        described["confine", key] = one.description
     for key, one in RetryPolicy.model_fields.items():
         described["retry", key] = one.description
     assert described == {row.path: row.description for row in STAGE_OPTIONS}

@@ -6,16 +6,20 @@ How fast anything is, is no matter of a test.
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.bench import __main__ as bench_main
 from tests.bench import bare, figures_peers, table
 from tests.bench.__main__ import measured
 from tests.bench.figure import Bench, Figure, Row
+from tests.bench.measure import BUDGET, ROUNDS_MIN, interleaved
 from tests.bench.registry import FIGURES
 from tests.bench.runs_of_ours import run_true
 
@@ -73,7 +77,36 @@ def test_failing_figure_is_told_and_the_next_is_measured(tmp_path: Path) -> None
     text = table.text_of(results, {})
     assert "FAILED: RuntimeError: no such luck\n" in text
     assert "more of it" not in text
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_figure_whose_time_is_up_takes_no_more_samples_than_it_needs() -> None:
+    """The whole suite has an end, however slow the machine is."""
+    taken: list[int] = []
+    BUDGET.begin(0)
+    try:
+        [samples] = interleaved(50, lambda: taken.append(0), warm_up=False)
+    finally:
+        BUDGET.begin(math.inf)
+    assert len(samples) == len(taken) == ROUNDS_MIN
+
+
+def test_figure_that_hangs_has_failed_and_the_next_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended by an error, as if it had raised one itself."""
+    monkeypatch.setattr(bench_main, "HANGS_AFTER_SECONDS", 0.05)
+
+    def hangs(_: Bench) -> list[Row]:
+        threading.Event().wait()
+        return []
+
+    def works(_: Bench) -> list[Row]:
+        return [Row(label="works", ours=(6.0,), floor=(2.0,))]
+
+    figures = [Figure("first", hangs, share=0), Figure("second", works)]
+    failed, worked = [row for _, row in measured(figures, tmp_path, is_quick=True)]
+    assert (failed.has_failed, worked.ratio) == (True, 3.0)
+    assert failed.trouble.startswith("TimeoutError: not measured after")
 
 
 SYNCS: Final = 8

@@ -17,6 +17,7 @@ import pytest
 from fsm_orchestrator.gates.sources.base import Tools
 from fsm_orchestrator.gates.sources.junit import JUnitSource
 from tests.gates.policy_cases import needs_regorus, verdict_on
+from tests.support.command import orchestrate, report_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LINT_FIX = EXAMPLES / "lint_fix"
@@ -372,3 +373,23 @@ def test_stand_in_executor_refuses_an_environment_that_is_not_strict() -> None:
     assert completed.returncode == 1
     assert completed.stderr.count("must be") == 6
     assert "secret" not in completed.stderr
+
+
+def test_gates_of_ones_own_hold_a_build_and_its_release(tmp_path: Path) -> None:
+    """As its page tells: built, looked at, released; a license that is not allowed stops it."""
+    folder = tmp_path / "own_gates"
+    shutil.copytree(EXAMPLES / "own_gates", folder)
+    assert orchestrate("./out", "--config", "release.toml", cwd=folder).code == 3
+    report = report_of(folder / "out")
+    assert report["blocked_reason_codes"] == ["GATE_RELEASE_NOT_GO"]
+    assert [one["stage"] for one in report["stage_executions"]] == ["build"]
+    license_gate = report["gate_decisions"][3]
+    assert (license_gate["gate"], license_gate["passed"]) == ("license", True)
+    assert license_gate["evidence"]["source"] == "command"
+    assert orchestrate("./out", "--resume", "--release-status", "go", cwd=folder).code == 0
+    with (folder / "licenses.txt").open("a") as file:
+        file.write("GPL-3.0\n")
+    assert orchestrate("./again", "--config", "release.toml", cwd=folder).code == 3
+    report = report_of(folder / "again")
+    assert report["blocked_reason_codes"][0] == "GATE_LICENSE_NOT_CLEAR"
+    assert report["stage_executions"] == []

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,6 +146,22 @@ def test_what_processes_inherit_is_never_forked(tmp_path: Path) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
     assert can_fork(tmp_path)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root has what is taken away"
+)
+def test_what_a_process_may_do_is_never_forked(tmp_path: Path) -> None:
+    """A shell's command that may do nothing is not forked from a server that may do all."""
+    run = ("out", *PASSING, *stages("grep ^CapBnd /proc/self/status > seen"))
+    for bound in ((), ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--")):
+        cwd = tmp_path / str(len(bound))
+        cwd.mkdir()
+        words = [*bound, *command_of_shells(environment()), *run]
+        env = environment(XDG_STATE_HOME=str(tmp_path / "state"))
+        subprocess.run(words, cwd=cwd, env=env, capture_output=True, check=True)
+    assert int((tmp_path / "4/seen").read_text().split()[1], 16) == 0
+    assert int((tmp_path / "0/seen").read_text().split()[1], 16) != 0
 
 
 def test_what_the_system_refuses_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,28 @@ print(len(entry_points(group="console_scripts")) > 0, entry_points(group="pydant
 import asyncio
 print(asyncio.run(answer()), Model(x="1").x)
 """
+NAMED_TUPLES = """
+import fsm_orchestrator.__main__ as command
+command._leave_annotations_alone()
+from typing import Generic, NamedTuple, TypeVar, get_type_hints
+import pickle
+class Point(NamedTuple):
+    \'\'\'Where it is.\'\'\'
+    x: "int"
+    y: "int | None" = None
+    def twice(self) -> "Point":
+        return self._replace(x=2 * self.x)
+assert get_type_hints(Point) == {"x": int, "y": int | None}
+assert Point(1) == (1, None) and Point(1).twice() == (2, None)
+assert Point._fields == ("x", "y") and Point._field_defaults == {"y": None}
+assert repr(Point(x=1)) == "Point(x=1, y=None)" and Point.__doc__ == "Where it is."
+assert pickle.loads(pickle.dumps(Point(1, 2))) == Point(1, 2)
+T = TypeVar("T")
+class Pair(NamedTuple, Generic[T]):
+    one: T
+assert Pair[int](1).one == 1
+print(Point.__module__)
+"""
 SCREEN_LIBRARIES = ("rich", "better_exceptions", "colorama")
 PLUGIN = "import os; open(os.environ['SEEN'], 'a').write('loaded'); plugin = None\n"
 
@@ -115,3 +137,11 @@ def test_libraries_for_a_screen_are_not_loaded(tmp_path: Path) -> None:
         check=False,
     )
     assert set(seen.read_text().split()) == set(SCREEN_LIBRARIES)
+
+
+def test_named_tuple_is_what_typing_makes_of_it() -> None:
+    """Fields, defaults, annotations and all else, without the work of compiling them first."""
+    done = subprocess.run(
+        [sys.executable, "-c", NAMED_TUPLES], capture_output=True, text=True, check=False
+    )
+    assert (done.stderr, done.stdout) == ("", "__main__\n")

@@ -18,7 +18,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import recorder
 from fsm_orchestrator.stages import attempt
 from fsm_orchestrator.vocabulary import Gate
-from tests.processes import zoo
+from tests.processes import living
 from tests.support.command import PASSING, events_of, orchestrate, report_of, start, statuses
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
@@ -96,7 +96,7 @@ def test_stage_that_ends_together_with_the_request_is_interrupted(
         os.kill(process.pid, signal.SIGSTOP)
         process.send_signal(signal.Signals[name])
         (tmp_path / "go").touch()
-        wait_until(lambda: zoo.is_zombie(leader))
+        wait_until(lambda: living.is_zombie(leader))
         os.kill(process.pid, signal.SIGCONT)
         process.communicate(timeout=PATIENCE_SECONDS)
     finally:

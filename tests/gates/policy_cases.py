@@ -105,10 +105,13 @@ def verdict_on(
     return {**said, "stderr": done.stderr}
 
 
-def asked(folder: Path, source: str, env: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+def asked(
+    folder: Path, source: str, env: Mapping[str, str], python: str = sys.executable
+) -> tuple[int, dict[str, Any]]:
     """Ask the gates without a run; return the exit code, and the evidence of the gate policy."""
     config_with(folder, source, gate="policy")
-    ended = orchestrate("gates", "--config", "run.toml", "--json", cwd=folder, env=env)
+    words = ("gates", "--config", "run.toml", "--json")
+    ended = orchestrate(*words, cwd=folder, env=env, python=python)
     found = {one["gate"]: one["evidence"] for one in json.loads(ended.stdout)["gates"]}
     return ended.code, found["policy"]
 

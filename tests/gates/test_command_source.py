@@ -144,6 +144,8 @@ def test_statement_on_stdout_counts(tmp_path: Path) -> None:
     evidence = evidence_of(tmp_path)
     assert (evidence["issuer"], evidence["issued_at"]) == ("ci", "2026-01-01T00:00:00.000Z")
     assert (tmp_path / "out" / evidence["file"]).read_text() == text
+    explained = orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout
+    assert "ci says success (unsigned)" in " ".join(explained.split())
     ended = run_with(tmp_path, command("echo nothing", reads), more=SUBJECT)
     assert_refused(tmp_path, ended, "not_json", "missing")
     ended = run_with(tmp_path, command("cat said.json; exit 1", reads), more=SUBJECT)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.gates.github_cases import CHECKS, Answer, StandIn, check, status
+from tests.gates.evidence_cases import config_with
+from tests.gates.github_cases import CHECKS, SUBJECT, Answer, StandIn, check, status
+from tests.support.command import start
+from tests.support.patience import PATIENCE_SECONDS
 
 Says = Callable[[StandIn], None]
 WHAT: Final = "check-runs?filter=all"
@@ -149,6 +154,23 @@ def test_answer_that_refuses_is_kept(github: StandIn) -> None:
     kept = json.loads((github.folder / "out" / "evidence" / "ci.1.json").read_text())
     (only,) = kept["answers"]
     assert (only["status"], json.loads(only["body"])["message"]) == (403, "Not accessible")
+
+
+def test_interrupt_ends_gh(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends it, with all it started."""
+    pid = github.place / "pid"
+    page("{}", then=f"echo $$ > {pid}; sleep 300")(github)
+    config_with(github.folder, f'{CHECKS}\ntimeout = "10m"', more=SUBJECT)
+    for name, value in github.env.items():
+        monkeypatch.setenv(name, value)
+    process = start("gates", "--config", "run.toml", cwd=github.folder)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (pid.exists() and pid.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 130
+    assert not Path("/proc", pid.read_text().strip()).exists()
 
 
 def test_nothing_of_gh_survives_it(github: StandIn) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import pytest
 
-from tests.gates.evidence_cases import assert_refused, evidence_of, git
+from tests.gates.evidence_cases import assert_refused, config_with, evidence_of, git
 from tests.gates.github_cases import CHECKS, SUBJECT, StandIn, check, status
-from tests.support.command import events_of, orchestrate, tree_of
+from tests.support.command import events_of, orchestrate, report_of, tree_of
 
 
 @pytest.fixture
@@ -237,6 +237,25 @@ def test_pending_checks_are_waited_for(github: StandIn) -> None:
     assert "pending: test (in_progress, github-actions)" in waits[0]["detail"]
     kept = (github.folder / "out" / "evidence" / "ci.1.json").read_text()
     assert "in_progress" not in kept
+
+
+def test_github_is_asked_again_before_the_run_closes(github: StandIn) -> None:
+    """A check that failed while the stages ran blocks the run."""
+    github.has_checks([check("build"), check("test")])
+    github.has_checks([check("build", "failure"), check("test")], suffix=".next")
+    assert_refused(github.folder, github.run(CHECKS), "check_failed", "failure")
+    assert evidence_of(github.folder)["file"] == "evidence/ci.2.json"
+    stages = report_of(github.folder / "out")["stage_executions"]
+    assert [one["status"] for one in stages] == ["success", "success"]
+
+
+def test_plan_names_github_and_asks_nothing(github: StandIn) -> None:
+    """It says what would be asked of whom."""
+    config_with(github.folder, CHECKS, more=SUBJECT)
+    words = ("plan", "./out", "--config", "run.toml", "--all")
+    said = " ".join(orchestrate(*words, cwd=github.folder, env=github.env).stdout.split())
+    assert "GitHub octocat/hello-world, checks build and test would be asked" in said
+    assert not (github.place / "asked").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import fsm_orchestrator
 from fsm_orchestrator import RunConfig, StageGiven
 from fsm_orchestrator.errors import ReportError, UsageError
 from tests.gates.evidence_cases import GATE_SIGNAL, TEST_RESULT, VSA, sha256_of, statement, write
+from tests.gates.github_cases import APPROVALS, CHECKS, SUBJECT, StandIn, check
 from tests.support.command import CHECKPOINT, EVENTS, PASSING, REPORT, Ended, orchestrate, report_of
 
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "own_gates" / "guarded_release.toml"
@@ -276,6 +277,23 @@ def test_each_source_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
         decided(tmp_path, "license")["evidence"]["detail"]
     )
     assert (tmp_path / "out" / "evidence" / "license.1.json").exists()
+
+
+def test_github_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
+    """By checks or by reviews: what a gate of one's own is about, only its lifecycle knows."""
+    github = StandIn(tmp_path)
+    github.has_checks([check("build"), check("test", "failure")])
+    for source, problem in ((CHECKS, "check_failed"), (APPROVALS, "not_found")):
+        file = config(tmp_path, f"{SUBJECT}\n[gate.license]\n{source}\n")
+        ended = orchestrate("gates", *file, "--json", cwd=tmp_path, env=github.env)
+        assert ended.code == 3
+        found = next(one for one in json.loads(ended.stdout)["gates"] if one["gate"] == "license")
+        assert (found["status"], found["evidence"]["problem"]) == ("missing", problem)
+    github.has_checks([check("build"), check("test")])
+    file = config(tmp_path, f"{SUBJECT}\n[gate.license]\n{CHECKS}\n")
+    ended = orchestrate("gates", *file, "--json", cwd=tmp_path, env=github.env)
+    found = next(one for one in json.loads(ended.stdout)["gates"] if one["gate"] == "license")
+    assert (found["status"], found["passed"]) == ("clear", True)
 
 
 def test_gate_holds_when_the_run_would_close(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 
@@ -182,3 +182,27 @@ def test_no_room_for_scratch_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.record.problem is EvidenceProblem.ENGINE_ERROR
     assert "no scratch files can be made" in found.record.detail
     assert found.raw == b"{}\n"
+
+
+FORGED: Final = '{"verdict": "allowed", "engine": "x", "detail": ""}'
+ODD_ENGINES: Final = {
+    "one that prints a verdict": (f"os.write(1, {FORGED!r}.encode())", "check_failed"),
+    "one that exits": ("os._exit(3)", "engine_error"),
+    "one that crashes": ("os.kill(os.getpid(), 11)", "killed"),
+    "one that panics": ("raise BaseException('panicked')", "engine_error"),
+}
+
+
+def test_engine_that_goes_wrong_takes_nobody_with_it(tmp_path: Path) -> None:
+    """Whatever an engine does, the gate stays closed, and the command says why."""
+    (tmp_path / "release.rego").write_text(GOOD_REGO)
+    for number, (script, problem) in enumerate(ODD_ENGINES.values()):
+        engine = (
+            "import os\nclass Engine:\n"
+            "    add_policy = set_input_json = lambda *_: None\n"
+            f"    def eval_query(self, query):\n        {script}\n"
+            "        return {'result': [{'expressions': [{'value': False}]}]}\n"
+        )
+        python = other_python(tmp_path / f"odd{number}", regorus=engine)
+        code, evidence = asked(tmp_path, REGO, without_opa(tmp_path), python)
+        assert (code, evidence["problem"]) == (3, problem), evidence

@@ -122,7 +122,7 @@ def test_revoked_key(signed: Path) -> None:
     (signed / "revoked").write_text("")
     assert run_with(signed, REVOKING, more=SUBJECT).code == 0
     shutil.copy(signed / "ci.pub", signed / "revoked")
-    assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "unknown_signer", "missing")
+    assert_refused(signed, run_with(signed, REVOKING, more=SUBJECT), "revoked", "missing")
     assert "revoked" in evidence_of(signed)["detail"]
 
 

@@ -200,7 +200,7 @@ def test_digest_is_of_what_gates_know_and_not_of_their_titles() -> None:
     ):
         assert read(EXAMPLE.replace(old, new)).sha256 != digest
         assert read(EXAMPLE.replace(old, new)).relation_sha256 != read(EXAMPLE).relation_sha256
-    known = "7bea5e6f31e58e7b847291a6496a02d983aab807bb316e0ff1968ffc29f64c2c"
+    known = "6fa9d9587b0ec4e9f7332350fa305922d605cbc5dac0969aa1f6485f630dc6ff"
     assert read(DEFAULT).sha256 == known
 
 

@@ -167,7 +167,7 @@ RELATION_STATES = (
     State(name="rest", kind=StateKind.GATE, gates=(Gate.CI, Gate.REVIEW)),
     State(name="every", kind=StateKind.GATE),
     State(name="first", kind=StateKind.STAGE),
-    State(name="second", kind=StateKind.STAGE),
+    State(name="second", kind=StateKind.STAGE, effects=False),
     State(name="failed", kind=StateKind.TERMINAL, outcome=Outcome.FAILED),
     State(name="done", kind=StateKind.TERMINAL, outcome=Outcome.DONE),
 )
@@ -247,11 +247,9 @@ def has_every_gate(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
 
 def enters_ungated_stage(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:
     """Whether the walk ends in a stage that the gates should guard and do not."""
-    return (
-        lifecycle.gates_guard is GatesGuard.STAGES
-        and walk[-1].dest in lifecycle.stages
-        and not has_every_gate(lifecycle, walk)
-    )
+    is_free = {GatesGuard.STAGES: (), GatesGuard.EFFECTS: ("second",)}
+    guarded = set(lifecycle.stages).difference(is_free.get(lifecycle.gates_guard, lifecycle.stages))
+    return walk[-1].dest in guarded and not has_every_gate(lifecycle, walk)
 
 
 def closes_ungated(lifecycle: Lifecycle, walk: Sequence[Edge]) -> bool:

@@ -78,7 +78,7 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, evidence, outcome,"
-        f" {', '.join(with_short_names(LIMIT_FIELDS))}, retry, rework_exit_code",
+        f" {', '.join(with_short_names(LIMIT_FIELDS))}, retry, rework_exit_code, effects",
     ),
     refused(
         "a key that would steer the terminal",
@@ -152,7 +152,7 @@ VALUES = (
         "unknown gates_guard",
         'gates_guard = "stages"',
         'gates_guard = "nothing"',
-        "key 'gates_guard' is 'nothing'; expected one of stages, closure",
+        "key 'gates_guard' is 'nothing'; expected one of stages, effects, closure",
     ),
     refused(
         "one gate that is not a list",

@@ -10,7 +10,7 @@ import pytest
 
 from fsm_orchestrator.processes import pidfds
 from fsm_orchestrator.vocabulary import Containment
-from tests.processes import zoo
+from tests.processes import living
 from tests.processes.containment_cases import Witness
 from tests.processes.runner_cases import Bench
 
@@ -19,12 +19,12 @@ from tests.processes.runner_cases import Bench
 def witness() -> Iterator[Witness]:
     """This process as a subreaper, with all that came to it gone after the test."""
     witness = Witness()
-    zoo.be_subreaper(is_one=True)
+    living.be_subreaper(is_one=True)
     try:
         yield witness
     finally:
         witness.close()
-        zoo.be_subreaper(is_one=False)
+        living.be_subreaper(is_one=False)
 
 
 @pytest.fixture(params=list(Containment))

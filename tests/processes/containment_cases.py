@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.processes import zoo
+from tests.processes import living, zoo
 from tests.support import forked
 from tests.support.command import PASSING, checkpoint_of, environment, read_json, report_of, start
 from tests.support.schema_checks import Written
@@ -55,7 +55,7 @@ class Witness:
 
     def __init__(self) -> None:
         forked.prepare(environment())  # it is not what a run has left
-        self._before = set(zoo.children().get(os.getpid(), ()))
+        self._before = set(living.children().get(os.getpid(), ()))
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str, **settings: Any) -> subprocess.Popen[str]:
@@ -70,13 +70,13 @@ class Witness:
     def adopted(self) -> list[int]:
         """The processes that came to us, zombies included."""
         ours = self._before | {process.pid for process in self._started}
-        return [pid for pid in zoo.children().get(os.getpid(), ()) if pid not in ours]
+        return [pid for pid in living.children().get(os.getpid(), ()) if pid not in ours]
 
     def escaped(self) -> list[int]:
         """What is alive of that, and below it."""
         adopted = self.adopted()
-        alive = [pid for pid in adopted if not zoo.is_zombie(pid)]
-        return [*alive, *zoo.below(*adopted)]
+        alive = [pid for pid in adopted if not living.is_zombie(pid)]
+        return [*alive, *living.below(*adopted)]
 
     @contextlib.contextmanager
     def reaping(self) -> Iterator[None]:
@@ -120,7 +120,7 @@ class Witness:
 
 def described(pids: list[int]) -> list[str]:
     """Processes for a message."""
-    return [f"{pid} {proc(pid, 'cmdline')!r} {zoo.stat_of(pid)}" for pid in pids]
+    return [f"{pid} {proc(pid, 'cmdline')!r} {living.stat_of(pid)}" for pid in pids]
 
 
 def proc(pid: int, name: str) -> bytes:
@@ -236,7 +236,7 @@ class Run:
         """
         keeper: int = checkpoint_of(self.output)["open_attempt"]["keeper_pid"]
         os.kill(keeper, signal.SIGSTOP)
-        while (stat := zoo.stat_of(keeper)) is not None and stat[0] != "T":
+        while (stat := living.stat_of(keeper)) is not None and stat[0] != "T":
             os.sched_yield()
         self.process.kill()
         self.process.communicate(timeout=WATCHDOG_SECONDS)
@@ -257,12 +257,12 @@ class Run:
 
     def assert_silent(self, since_ns: int) -> None:
         """Nobody has shown a sign of life since then, and nobody bears the attempt's token."""
-        time.sleep(3 * zoo.BEAT_SECONDS)
+        time.sleep(3 * living.BEAT_SECONDS)
         for life in self.lives():
             assert life.last <= since_ns, f"{life} lived on"
-            stat = zoo.stat_of(life.pid)
+            stat = living.stat_of(life.pid)
             is_another = stat is None or stat[2] != life.start
-            assert is_another or zoo.is_zombie(life.pid), f"{life} is alive"
+            assert is_another or living.is_zombie(life.pid), f"{life} is alive"
         if self.has("token"):  # else its first process was ended before it had said a word
             assert bearers(self.words("token")[0]) == []
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes import zoo
+from tests.processes import animals, living
 from tests.processes.containment_cases import (
     GENTLY,
     LIMIT,
@@ -34,7 +34,7 @@ NEVER_STILL: Final = {"chain"}
 
 
 @pytest.mark.parametrize("way", ["exits", "timeout", "SIGKILL"])
-@pytest.mark.parametrize("animal", [*sorted(zoo.ANIMALS.keys() - {"retort"}), "jobs"])
+@pytest.mark.parametrize("animal", [*sorted(animals.ANIMALS.keys() - {"retort"}), "jobs"])
 def test_animal_is_gone_with_its_stage(
     tmp_path: Path, witness: Witness, animal: str, way: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_leak_is_told_with_what_it_is(tmp_path: Path, witness: Witness) -> None:
     assert run.end() == 0
     leaked = report_of(run.output)["stage_executions"][0]["leaked_processes"]
     nameless, glutton = sorted(leaked, key=lambda one: one["rss_bytes"])
-    assert nameless["rss_bytes"] < zoo.GLUTTON_BYTES <= glutton["rss_bytes"]
+    assert nameless["rss_bytes"] < living.GLUTTON_BYTES <= glutton["rss_bytes"]
     assert nameless["command"].startswith("[kworker/0:1] ")
     assert "lead glutton,nameless" in glutton["command"]
     assert all(0 <= one["age_seconds"] <= time.monotonic() - began for one in leaked)

@@ -17,7 +17,7 @@ from fsm_orchestrator import RunConfig, StageGiven, run
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes import freezing, survivors
 from fsm_orchestrator.vocabulary import Containment, Gate
-from tests.processes import zoo
+from tests.processes import living
 from tests.processes.runner_cases import AMPLE, Bench
 from tests.support.command import (
     COMMAND,
@@ -160,7 +160,7 @@ def test_frozen_processes_start_no_others(place: Path, bench: Bench) -> None:
 
 def state_of(pid: int) -> str:
     """The state of a process; T of one that stands still, or is gone."""
-    stat = zoo.stat_of(pid)
+    stat = living.stat_of(pid)
     return "T" if stat is None else stat[0]
 
 

@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from fsm_orchestrator.processes import table as process_table
-from tests.processes import zoo
+from tests.processes import living
 from tests.processes.containment_cases import (
     GENTLY,
     GONE_SECONDS,
@@ -107,7 +107,7 @@ def belonging(directory: Path) -> list[int]:
     """What is alive of a run: by the directory it is in, or by its environment."""
     mark = os.fsencode(directory / "state")
     found = []
-    for pid in zoo.below(os.getpid()):
+    for pid in living.below(os.getpid()):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/cwd").readlink() == directory or mark in proc(pid, "environ"):
                 found.append(pid)
@@ -210,7 +210,7 @@ def test_resume_lets_a_stopped_keeper_do_its_work(tmp_path: Path, witness: Witne
     run.start(led(TOGETHER, "stay"), *GENTLY)
     run.wait_for("ready")
     keeper = run.kill_with_keeper(leave_keeper=True)
-    assert len(zoo.below(keeper)) >= len(TOGETHER.split(","))
+    assert len(living.below(keeper)) >= len(TOGETHER.split(","))
     run.resume()
     assert witness.escaped() == []
     run.assert_attempts_apart()

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes import zoo
+from tests.processes import living
 from tests.processes.containment_cases import (
     GENTLY,
     HASTES_MS,
@@ -112,7 +112,7 @@ def test_orphans_that_end_do_not_pile_up(tmp_path: Path, witness: Witness) -> No
     run.start((*ZOO, "shed"))
     assert run.end() == 0
     most, last = map(int, run.words("zombies"))
-    assert most < zoo.FORKS_MAX / 3
+    assert most < living.FORKS_MAX / 3
     assert last == 0
     assert witness.adopted() == []
 
@@ -217,4 +217,4 @@ def test_what_is_printed_while_it_is_ended_keeps_to_the_limit_too(
     options = ("--kill-grace-ms", "100", "--manager-output-limit", str(LIMIT))
     way_there = replace(WAYS[way], options=(*WAYS[way].options[2:], *options))
     run = end_in(way_there, "retort", tmp_path, witness)
-    assert sum((run.output / log).stat().st_size for log in LOGS) <= LIMIT < zoo.RETORT_BYTES
+    assert sum((run.output / log).stat().st_size for log in LOGS) <= LIMIT < living.RETORT_BYTES

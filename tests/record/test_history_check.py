@@ -26,6 +26,7 @@ from tests.record.history_cases import (
     refusal,
 )
 from tests.support.command import CHECKPOINT, checkpoint_of
+from tests.support.places import of_each_kind
 
 RUNS: Final = (
     *("blocked", "failed", "timeout", "done", "passed_over"),
@@ -59,6 +60,7 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     **dict.fromkeys(("outcome", "guard", "unless", "at_most", *LIMIT_FIELDS), (None,)),
     **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
     "accepts_early_signals": (False,),
+    "effects": (True,),
 }
 """What it says when a key is not in a lifecycle."""
 OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {
@@ -81,8 +83,9 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def own_places(run: str, document: Document) -> list[Place]:
-    """The paths to forge in a run: its lifecycle is the same as all others', so only once."""
-    return [path for path in places(document) if run == "done" or path[0] != "lifecycle"]
+    """The paths to forge in a run, of each kind: its lifecycle is that of all, so only once."""
+    found = (path for path in places(document) if run == "done" or path[0] != "lifecycle")
+    return of_each_kind(found)
 
 
 def with_value(document: Document, path: Place, value: Any) -> bytes:

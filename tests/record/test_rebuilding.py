@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator.errors import CheckpointError
+from fsm_orchestrator.model.invocation import RebuildCause
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.rebuilding import Cause
 from tests.support.command import (
     CHECKPOINT,
     EVENTS,
@@ -92,7 +92,7 @@ def test_record_is_made_again_from_the_events_alone(name: str, tmp_path: Path) -
     (out / CHECKPOINT).write_bytes(b"")
     saved = checkpoint_reader.load_saved(out)
     assert saved.rebuilt is not None
-    assert saved.rebuilt.cause is Cause.UNUSABLE
+    assert saved.rebuilt.how.cause is RebuildCause.TORN
     assert facts(saved.checkpoint) == facts(before)
 
 
@@ -108,9 +108,28 @@ def test_torn_checkpoint_is_mended_by_a_resume_that_says_so(tear: str, tmp_path:
     said = f"{out / CHECKPOINT} was torn, and was made again from the events"
     assert said in resumed.stdout
     assert said in report_of(out)["warnings"]
+    rebuilt = report_of(out)["rebuilt"]
+    assert rebuilt["cause"] == "torn"
+    assert rebuilt["steps"] > 3
+    assert checkpoint_of(out)["invocations"][-1]["rebuilt"] == rebuilt
+    assert (
+        json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)["report"]["rebuilt"]
+        == rebuilt
+    )
+    assert (
+        json.loads(orchestrate("explain", "out", "--json", cwd=tmp_path).stdout)["rebuilt"]
+        == rebuilt
+    )
+    told = "the checkpoint was torn, and was made again from the events"
+    assert told in " ".join(orchestrate("explain", "out", "--all", cwd=tmp_path).stdout.split())
+    assert told in orchestrate("report", "out", "--html", "-", cwd=tmp_path).stdout
     assert said in checkpoint_of(out)["invocations"][-1]["warnings"]
     assert said in [one.get("message") for one in events_of(out)]
     assert [one["status"] for one in report_of(out)["stage_executions"]] == ["skipped", "success"]
+    again = orchestrate("out", "--resume", cwd=tmp_path)
+    assert again.code == 0
+    assert report_of(out)["rebuilt"] is None
+    assert report_of(out)["earlier_invocations"][-1]["rebuilt"] == rebuilt
 
 
 def test_checkpoint_that_is_behind_is_brought_up(tmp_path: Path) -> None:
@@ -121,7 +140,7 @@ def test_checkpoint_that_is_behind_is_brought_up(tmp_path: Path) -> None:
     (out / CHECKPOINT).write_bytes((tmp_path / "old").read_bytes())
     saved = checkpoint_reader.load_saved(out)
     assert saved.rebuilt is not None
-    assert saved.rebuilt.cause is Cause.BEHIND
+    assert saved.rebuilt.how.cause is RebuildCause.BEHIND
     assert facts(saved.checkpoint) == facts(after)
     shown = orchestrate("status", "out", cwd=tmp_path)
     assert shown.code == 1
@@ -169,7 +188,7 @@ def test_events_that_cannot_follow_are_refused(tmp_path: Path) -> None:
     out = made(tmp_path, (*PASSING, *stages(copying, "exit 3")))
     (out / CHECKPOINT).write_bytes((tmp_path / "old").read_bytes())
     events = (out / EVENTS).read_text()
-    forged = events.replace('"source": "manager", "dest"', '"source": "executor", "dest"')
+    forged = events.replace('"source":"manager","dest"', '"source":"executor","dest"')
     assert forged != events
     (out / EVENTS).write_text(forged)
     ended = orchestrate("out", "--resume", cwd=tmp_path)

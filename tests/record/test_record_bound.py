@@ -119,7 +119,7 @@ def test_wrong_entries_of_a_long_list_are_not_collected() -> None:
     assert {StageExecution, GateDecision, SubjectEntry} <= seen
 
 
-SHORT = {(Lifecycle, "state"), (Lifecycle, "transition")}
+SHORT = {(Lifecycle, name) for name in ("gate", "state", "transition")}
 """Lists that have a greatest length, beyond which nothing is looked at."""
 
 

@@ -32,6 +32,8 @@ def number_from(door: _socket.socket) -> int:
 
 def ask(path: str) -> tuple[_socket.socket, int]:
     """Ask for the command: where its exit code will be said, and its pid; 0 where it is refused."""
+    for stream in range(3):
+        os.fstat(stream)  # what is opened now would take the number of one that is closed
     door = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     door.connect(path)
     os.umask(umask := os.umask(0))

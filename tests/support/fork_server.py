@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import marshal
 import os
 import pkgutil
@@ -172,6 +173,8 @@ def become(request: dict[str, Any], streams: Sequence[int]) -> None:
     for target, descriptor in enumerate(streams, start=3 - len(streams)):
         os.dup2(descriptor, target)
         os.close(descriptor)
+    if os.isatty(1) and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # as the interpreter does as it starts
     os.umask(request["umask"])
     for limit, soft in request.get("limits", {}).items():
         resource.setrlimit(limit, (soft, resource.getrlimit(limit)[1]))

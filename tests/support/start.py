@@ -17,6 +17,9 @@ HEEDED_AT_START = (
     *("NO_COLOR", "FORCE_COLOR", "PYDANTIC_", "PSUTIL_"),  # by libraries when they are imported
 )
 """How the variables begin that are looked at once, before a command of its own begins."""
+NAMESPACES = ("mnt", "net", "pid", "user", "uts")
+BOUNDS = ("Cap", "NoNewPrivs", "Seccomp")
+"""How the lines of /proc/self/status begin that say what a process may do."""
 LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
 
 
@@ -33,5 +36,24 @@ def start_now(env: Mapping[str, str]) -> dict[str, Any]:
         "blocked": sorted(map(int, _signal.pthread_sigmask(_signal.SIG_BLOCK, ()))),
         "niceness": os.getpriority(os.PRIO_PROCESS, 0),
         "processors": sorted(getattr(os, "sched_getaffinity", lambda _: ())(0)),
+        "bounds": [line for line in _lines("/proc/self/status") if line.startswith(BOUNDS)],
+        "namespaces": [_inode(f"/proc/self/ns/{name}") for name in NAMESPACES],
         "users": [os.getuid(), os.geteuid(), os.getgid(), os.getegid(), *sorted(os.getgroups())],
     }
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a file; none where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def _inode(path: str) -> int:
+    """Return the inode of a file; 0 where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0

@@ -10,6 +10,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from fsm_orchestrator import vocabulary
+from tests.support.places import of_each_kind
 from tests.sweeps.checkpoint_cases import SWEPT, Document, Place
 
 # -- documents and what is done to them --------------------------------------------------------
@@ -90,8 +91,9 @@ def swapped(document: Document, place: Place, other: str | int) -> Document:
 
 
 def own_places(ending: str, document: Document) -> list[Place]:
-    """The paths to change: the lifecycle is the same in all, so in one ending only."""
-    return [one for one in places(document) if ending == SWEPT[0] or one[0] != "lifecycle"]
+    """The paths to change, of each kind; the lifecycle is that of all, so in one ending only."""
+    found = (one for one in places(document) if ending == SWEPT[0] or one[0] != "lifecycle")
+    return of_each_kind(found)
 
 
 def is_entry(place: Place) -> bool:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.cli.main import run_command_line
 from fsm_orchestrator.vocabulary import ExitCode
@@ -59,10 +59,25 @@ def _own_streams(directory: Path) -> Iterator[None]:
     yield
 
 
-def met(
-    cwd: Path, commands: Sequence[Sequence[str]], before_each: Callable[[], None]
-) -> dict[str, tuple[int, str]]:
-    """Run commands one after the other in `cwd`; return their exit codes and what they complained.
+class Meeting(NamedTuple):
+    """A command, and what is put in its way."""
+
+    poison: str
+    words: Sequence[str]
+    prepare: Callable[[], None]
+
+
+class Met(NamedTuple):
+    """How a command ended that met something, and what it complained."""
+
+    poison: str
+    words: Sequence[str]
+    code: int
+    said: str
+
+
+def met(cwd: Path, meetings: Sequence[Meeting]) -> list[Met]:
+    """Run commands one after the other in `cwd`; return how each ended.
 
     One forked process runs all of them: each takes milliseconds where a command's own process takes
     half a second. What a command raises stands for the code of a bug.
@@ -71,29 +86,27 @@ def met(
     pid = os.fork()
     if pid == 0:
         try:
-            _meet(cwd, commands, told, before_each)
+            _meet(cwd, meetings, told)
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
     found = [json.loads(line) for line in told.read_text().splitlines()]
-    assert len(found) == len(commands), f"ended within {commands[len(found)]}"
-    return {" ".join(words): (code, said) for words, code, said in found}
+    assert len(found) == len(meetings), f"ended within {meetings[len(found)]}"
+    return [Met(one.poison, one.words, *ended) for one, ended in zip(meetings, found, strict=True)]
 
 
-def _meet(
-    cwd: Path, commands: Sequence[Sequence[str]], told: Path, before_each: Callable[[], None]
-) -> None:
+def _meet(cwd: Path, meetings: Sequence[Meeting], told: Path) -> None:
     os.chdir(cwd)
     os.environ["XDG_STATE_HOME"] = str(cwd / "state")
     with told.open("w") as answers, _own_streams(cwd):
-        for words in commands:
-            before_each()
+        for one in meetings:
+            one.prepare()
             os.ftruncate(2, 0)
             try:
-                code = run_command_line(words)
+                code = run_command_line(one.words)
             except BaseException:  # noqa: BLE001 - told to the test
                 code = ExitCode.INTERNAL
                 os.write(2, traceback.format_exc().encode())
             said = (cwd / "stderr").read_bytes().replace(b"\0", b"").decode(errors="replace")
-            answers.write(json.dumps([words, int(code), said[-2_000:]]) + "\n")
+            answers.write(json.dumps([int(code), said[-2_000:]]) + "\n")
             answers.flush()

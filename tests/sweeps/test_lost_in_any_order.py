@@ -197,6 +197,6 @@ def promised(disk: Disk) -> frozenset[str]:
         stage
         for stage in ("manager", "executor")
         for line in steps
-        if f'"trigger": "stage_succeeded", "source": "{stage}"'.encode() in line
-        and (b'"dest": "done"' not in line or events.count(b'"event": "run.ended"'))
+        if f'"trigger":"stage_succeeded","source":"{stage}"'.encode() in line
+        and (b'"dest":"done"' not in line or events.count(b'"event": "run.ended"'))
     )

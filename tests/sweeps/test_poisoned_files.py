@@ -13,6 +13,7 @@ import os
 import pkgutil
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,7 +23,7 @@ from fsm_orchestrator.cli import commands
 from fsm_orchestrator.disk import lock
 from fsm_orchestrator.vocabulary import ExitCode
 from tests.support.command import CHECKPOINT, EVENTS, PASSING, REPORT, orchestrate, stages
-from tests.sweeps.poison_cases import ANYWHERE, NUMBERS, WORDS, met, with_value
+from tests.sweeps.poison_cases import ANYWHERE, NUMBERS, WORDS, Meeting, met, with_value
 
 LOCK: Final = "orchestrator.lock"
 EARLIER: Final = "earlier"
@@ -113,20 +114,25 @@ def assert_designed(place: Path, file: str, *, is_added: bool, is_held: bool = F
     """Every command that meets a poison in the file ends as it was designed to."""
     target = TARGETS[file]
     held: list[object] = []
-    for name, poison in poisons_of(target).items():
 
-        def prepare(poison: bytes = poison) -> None:
-            put(place / "kept", place / "out")
-            stream = (place / "out" / file).open("ab" if is_added else "wb", buffering=0)
-            stream.write(poison)
-            if is_held:
-                fcntl.flock(stream, fcntl.LOCK_EX)
-                held.append(stream)
+    def prepare(poison: bytes) -> None:
+        held.clear()
+        put(place / "kept", place / "out")
+        stream = (place / "out" / file).open("ab" if is_added else "wb", buffering=0)
+        stream.write(poison)
+        if is_held:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            held.append(stream)
 
-        for words, (code, said) in met(place, target.commands, prepare).items():
-            assert code in DESIGNED, (name, words, code, said)
-            assert "Traceback" not in said, (name, words, said)
-            assert not is_held or tuple(words.split()) != RESUME or code == ExitCode.BUSY
+    meetings = [
+        Meeting(name, words, partial(prepare, poison))
+        for name, poison in poisons_of(target).items()
+        for words in target.commands
+    ]
+    for one in met(place, meetings):
+        assert one.code in DESIGNED, one
+        assert "Traceback" not in one.said, one
+        assert not is_held or one.words != RESUME or one.code == ExitCode.BUSY
 
 
 @pytest.mark.timeout(600)
@@ -159,8 +165,8 @@ def test_file_of_a_gigabyte_is_refused_or_passed_over(file: str, place: Path) ->
         os.truncate(place / "out" / file, 2**30)
 
     commands_met = [one for one in TARGETS[file].commands if one not in {LOGS, PAGE}]
-    for words, (code, said) in met(place, commands_met, prepare).items():
-        assert code in DESIGNED, (words, code, said)
+    for one in met(place, [Meeting("size", words, prepare) for words in commands_met]):
+        assert one.code in DESIGNED, one
 
 
 def test_poisoned_directory_costs_one_line_of_many(place: Path) -> None:

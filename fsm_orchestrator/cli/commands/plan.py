@@ -15,7 +15,7 @@ from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.screen import Line, folded, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.constants import GATES_NAMED_MAX, PRODUCT
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import Holder
 from fsm_orchestrator.explanation.gate_table import (
@@ -30,7 +30,14 @@ from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.text.phrases import counted, listed, option_prefix, printable, signal_option
+from fsm_orchestrator.text.phrases import (
+    counted,
+    first_of,
+    listed,
+    option_prefix,
+    printable,
+    signal_option,
+)
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -50,6 +57,14 @@ _VERBS: Final = {
 }
 
 
+_GUARD_NOTES: Final = {
+    GatesGuard.STAGES: "",
+    GatesGuard.EFFECTS: (
+        "this lifecycle runs stages before its gates have passed that claim to change nothing but"
+        " their artifacts"
+    ),
+    GatesGuard.CLOSURE: "this lifecycle runs stages before its gates have passed",
+}
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
@@ -108,8 +123,9 @@ class _View:
             yield from self._said(f"about {about}")
         if plan.archives_earlier_run:
             yield from self._said("the earlier run in this directory would be moved to its archive")
-        if plan.gates_guard is GatesGuard.CLOSURE:
-            yield from self._said("note: this lifecycle runs stages before its gates have passed")
+        note = _GUARD_NOTES[plan.gates_guard]
+        if note:
+            yield from self._said(f"note: {note}")
         yield Line("")
         yield from self._gates(plan)
         yield Line("")
@@ -135,10 +151,14 @@ class _View:
                 if one.passed and one.source is not GateSource.EVIDENCE
             ]
             if passed:
-                yield Line(f"gates passed: {', '.join(passed)}", Mark.GOOD)
-            for one in plan.gates:
-                if not one.decision.passed:
-                    yield from self._refused(one)
+                said = f"gates passed: {', '.join(first_of(passed, GATES_NAMED_MAX))}"
+                yield from self._marked(said, Mark.GOOD)
+            refused = [one for one in plan.gates if not one.decision.passed]
+            for one in refused[:GATES_NAMED_MAX]:
+                yield from self._refused(one)
+            if len(refused) > GATES_NAMED_MAX:
+                more = len(refused) - GATES_NAMED_MAX
+                yield Line(f"{more} more refused: --all shows them", Mark.WAITING)
         for decision in decisions:
             if decision.evidence is not None:
                 said = f"gate {decision.gate}: {decision.evidence.detail}"
@@ -151,10 +171,12 @@ class _View:
         said = f"refused: {row.signal} ({row.source}), and only {row.passes} passes"
         if gate.is_to_come:
             said = "is judged after a stage: its signal is to come"
-        first, *rest = sentences(
-            f"gate {row.gate} {said}", self._prose_width - lead_cells(), indent="", hanging="  "
-        )
-        yield Line(first, Mark.WAITING)
+        yield from self._marked(f"gate {row.gate} {said}", Mark.WAITING)
+
+    def _marked(self, text: str, mark: Mark) -> Iterator[Line]:
+        width = self._prose_width - lead_cells()
+        first, *rest = sentences(text, width, indent="", hanging=" " * (2 + lead_cells()))
+        yield Line(first, mark)
         yield from map(Line, rest)
 
     def _stages(self, plan: Plan) -> Iterator[Line]:

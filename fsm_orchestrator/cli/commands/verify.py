@@ -16,7 +16,7 @@ from fsm_orchestrator.lifecycle.labels import walk_lines
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.reading import read
 from fsm_orchestrator.lifecycle.source import shipped_names
-from fsm_orchestrator.lifecycle.verification import proved, verify
+from fsm_orchestrator.lifecycle.verification import claimed, proved, verify
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import counted
@@ -78,6 +78,9 @@ def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
     if in_full and not findings:
         for claim in proved(lifecycle):
             yield from map(Line, sentences(f"- {claim}", width, indent="    ", hanging="      "))
+    for claim in claimed(lifecycle):
+        said = f"claimed, not proved: {claim}"
+        yield from map(Line, sentences(said, width, indent="    ", hanging="      "))
     walks = 0
     for finding in findings:
         label = f"{finding.part}: " if finding.part else ""
@@ -110,6 +113,7 @@ def _document(source: str, lifecycle: Lifecycle, findings: Sequence[Finding]) ->
         "gates": _gates(lifecycle),
         "is_proved": not findings,
         "proved": [] if findings else list(proved(lifecycle)),
+        "claimed": list(claimed(lifecycle)),
         "findings": [_finding(finding) for finding in findings],
     }
 

@@ -91,7 +91,34 @@ def _run(declared: Declared) -> list[click.Parameter]:
         is_flag=True,
         help="Print these options as a config file, without secrets, and do nothing else.",
     )
-    return [*_planned(declared), print_config]
+    wait = Once(
+        "Run",
+        ("--wait", "--wait-ms", "wait_ms"),
+        type=Whole(MILLISECONDS),
+        help="Where gates block the run that can still be given, wait so long for them and go on:"
+        " 8h, 30m. Nothing is held meanwhile; exit code 124 if they are not decided by then.",
+    )
+    return [*_planned(declared), wait, print_config]
+
+
+def _wait(_declared: Declared) -> list[click.Parameter]:
+    section = "Waiting"
+    return [
+        output_directory(),
+        Once(
+            section,
+            ("--timeout", "--timeout-ms", "wait_ms"),
+            type=Whole(MILLISECONDS),
+            help="How long to wait: 8h, 30m, or a number of milliseconds (default: 24 days).",
+        ),
+        Section(
+            section,
+            "--resume",
+            is_flag=True,
+            help="Resume the run once its gates passed, and exit as that does.",
+        ),
+        json_option(),
+    ]
 
 
 def _logs(declared: Declared) -> list[click.Parameter]:
@@ -208,6 +235,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
         ),
         json_option(),
     ],
+    "wait": _wait,
     "approve": approve_parameters,
     "deny": deny_parameters,
     "withdraw": withdraw_parameters,

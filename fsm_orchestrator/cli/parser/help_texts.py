@@ -91,6 +91,25 @@ Exit codes:
 Example:
   fsm-orchestrator gates --config run.toml
 """,
+    "wait": """Wait until the gates that block the run in OUT are decided.
+
+Holds nothing and writes nothing: whoever is asked may take days, and the machine may go down
+meanwhile. Woken by the file system when an approval, a statement, a test report or the record
+changes; where that tells nothing of other hosts it looks every 5 seconds, and a source that no file
+tells of is asked every 10. A signal that is typed comes with another resume, which ends the
+waiting. A run at work is waited for first.
+
+\b
+Exit codes:
+  0 the gates passed; or the run is done
+  3 a gate is refused, or what it was asked for has expired
+  124 not decided in time
+With --resume the exit code is that of the resume.
+
+\b
+Example:
+  fsm-orchestrator wait ./out --timeout 8h --resume
+""",
     "approve": """Approve what a gate of the run in OUT asks for, with an SSH key.
 
 Shows what is asked: what it is about, what the artifacts say, the commands that would run, what has

@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "status": "Show where runs stand.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
+    "wait": "Wait until the gates of a run are decided.",
     "approve": "Approve what a run asks for.",
     "deny": "Deny what a run asks for.",
     "withdraw": "Take back what you said to a run.",
@@ -34,7 +35,7 @@ VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
-    "Run": ("run", "plan", "stop", "init"),
+    "Run": ("run", "plan", "wait", "stop", "init"),
     "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
@@ -96,6 +97,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait-ms",
         "--html",
         "--format",
+        "--interval",
         "--output",
         "--run",
     }

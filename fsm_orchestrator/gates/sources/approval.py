@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import dataclass
 from typing import Annotated, Final, Self
@@ -117,6 +118,12 @@ class ApprovalSource(WaitingModel):
         """Return the settings with whoever asks."""
         terms = self.approval.model_copy(update={"requester": requester})
         return self.model_copy(update={"approval": terms})
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Who may sign, and who may not any more; what they say is in the output directory."""
+        terms = self.approval
+        return tuple(map(glob.escape, filter(None, (terms.allowed_signers, terms.revoked_keys))))
 
     @property
     def kind(self) -> SourceKind:

@@ -151,6 +151,10 @@ class SourceModel(StrictModel):
         """Return the source, ready to be asked."""
         raise NotImplementedError
 
+    def written(self, value: str) -> str:
+        """Return how a value stands in a text of the settings that has a template."""
+        return value
+
     def based(self, directory: str) -> Self:
         """Return the settings with their relative paths made absolute."""
         raise NotImplementedError
@@ -164,6 +168,11 @@ class SourceModel(StrictModel):
     def can_name_subject(self) -> bool:
         """Whether what it answers can say what it is about."""
         return True
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that make its answer, as patterns; none where no file tells that it changes."""
+        return ()
 
     @property
     def looks_at_others(self) -> bool:

@@ -32,7 +32,7 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.text.instants import NotAnInstantError
-from fsm_orchestrator.text.phrases import counted, listed, printable_name
+from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
 from fsm_orchestrator.text.validation import problems
 from fsm_orchestrator.vocabulary import Gate
 
@@ -45,7 +45,10 @@ class GitHubAsked(StrictModel):
     """What is asked of GitHub: checks, or approvals."""
 
     repository: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+        str,
+        StringConstraints(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*$|^[^\x00]*\{[^\x00]*$"
+        ),
     ] = Field(description="The repository, as `owner/name`.")
     checks: Annotated[tuple[_Name, ...], Field(max_length=200)] = Field(
         default=(),
@@ -130,6 +133,9 @@ class _GitHub:
 
     def _assert_fits(self) -> None:
         """Refuse checks where somebody has to review, and reviews where something is tested."""
+        if "{" in self.given.github.repository:  # a template, where nobody fills one in
+            said = f"there is no repository {described(self.given.github.repository)}"
+            raise RefusedError(EvidenceProblem.NOT_FOUND, said)
         gate, has_checks = self.tools.gate, bool(self.given.github.checks)
         if (gate == Gate.CI and not has_checks) or (gate == Gate.REVIEW and has_checks):
             asked = "approvals" if has_checks else "checks"

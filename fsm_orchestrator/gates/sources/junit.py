@@ -5,10 +5,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Annotated, Final, Self
 
 from fsm_orchestrator.clock import timestamp
@@ -23,7 +21,7 @@ from fsm_orchestrator.gates.sources.base import (
     answer,
     based_path,
 )
-from fsm_orchestrator.gates.sources.times import problem_with_age
+from fsm_orchestrator.gates.sources.times import problem_with_age, read_with_time
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.evidence import (
     Checks,
@@ -40,6 +38,9 @@ FILES_MAX: Final = 10_000
 NAMED_MAX: Final = 5
 _ROOTS: Final = frozenset({"testsuites", "testsuite"})
 _BAD: Final = frozenset({"failure", "error"})
+_BAD_WORDS: Final = frozenset({"failed", "failure", "error"})
+_SKIPS: Final = frozenset({"skipped", "notrun", "disabled", "suppressed", "ignored"})
+"""What some writers say of a test in its `status` or `result` alone."""
 
 
 class JUnitSource(WaitingModel):
@@ -59,6 +60,10 @@ class JUnitSource(WaitingModel):
         """Return the source, ready to be read."""
         return _JUnit(self, tools)
 
+    def written(self, value: str) -> str:
+        """Return how a value stands in a pattern: for itself."""
+        return glob.escape(value)
+
     def based(self, directory: str) -> Self:
         """Return the settings with absolute patterns."""
         base = glob.escape(directory)
@@ -70,6 +75,11 @@ class JUnitSource(WaitingModel):
     def can_name_subject(self) -> bool:
         """Whether a report can say what it is about: none does."""
         return False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The reports."""
+        return self.junit
 
     @property
     def kind(self) -> SourceKind:
@@ -87,7 +97,7 @@ class NotJUnitError(Exception):
 
 
 @dataclass
-class _Tally:
+class Tally:
     """What is counted while a report is read."""
 
     passed: int = 0
@@ -108,7 +118,7 @@ class _Tally:
             self.passed += 1
 
 
-def read_junit(data: bytes, tally: _Tally) -> None:
+def read_junit(data: bytes, tally: Tally) -> None:
     """Count the tests of a report, without building it; entities are refused.
 
     A total of a suite that is worse than its tests counts: somebody left them out.
@@ -118,7 +128,7 @@ def read_junit(data: bytes, tally: _Tally) -> None:
     """
     from xml.parsers import expat  # noqa: PLC0415 - only for this source
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate(namespace_separator="}")
     depth, case = 0, None
     is_bad = is_skipped = False
     suites: list[int] = []  # failures that a suite says it has, less those that were seen in it
@@ -131,9 +141,12 @@ def read_junit(data: bytes, tally: _Tally) -> None:
             raise NotJUnitError(f"its root is {described(tag)}, not testsuites or testsuite")
         if tag in _ROOTS:
             suites.append(_number(attributes, "failures") + _number(attributes, "errors"))
+        elif tag == "testcase" and case is not None:
+            raise NotJUnitError(f"a test is within the test {described(case[1])}")
         elif tag == "testcase":
             case = (depth, ".".join(filter(None, map(attributes.get, ("classname", "name")))))
-            is_bad = is_skipped = False
+            words = {attributes.get(key, "").lower() for key in ("status", "result")}
+            is_bad, is_skipped = not words.isdisjoint(_BAD_WORDS), not words.isdisjoint(_SKIPS)
         elif tag in _BAD and case is None:
             tally.count("a suite itself", is_bad=True, is_skipped=False)
         elif tag in _BAD:
@@ -146,7 +159,7 @@ def read_junit(data: bytes, tally: _Tally) -> None:
         if case is not None and case[0] == depth:
             tally.count(case[1], is_bad=is_bad, is_skipped=is_skipped)
             case = None
-        elif name in _ROOTS and suites.pop() > tally.failed:
+        elif name.rpartition("}")[2] in _ROOTS and suites.pop() > tally.failed:
             tally.count("what a suite says of itself", is_bad=True, is_skipped=False)
         depth -= 1
 
@@ -180,22 +193,20 @@ class _JUnit:
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
         """Read every report, and count."""
         del subject, work  # a report names nothing that it is about
-        record, tally = nothing_from(SourceKind.JUNIT), _Tally()
+        record, tally = nothing_from(SourceKind.JUNIT), Tally()
         kept: list[dict[str, str]] = []
-        oldest: float | None = None
+        oldest: datetime | None = None
         size_bytes = 0
         try:
             paths = self._paths()
             for path in paths:
-                data = files.read_bounded(Path(path), EVIDENCE_BYTES_MAX, is_link_good=True)
+                data, modified = read_with_time(path, EVIDENCE_BYTES_MAX)
                 size_bytes += len(data)
                 if size_bytes > EVIDENCE_BYTES_MAX:
                     said = f"the reports have more than {EVIDENCE_BYTES_MAX} bytes"
                     return _refused(record, EvidenceProblem.OUTPUT_LIMIT, said)
-                modified = os.stat(path).st_mtime
                 oldest = modified if oldest is None else min(oldest, modified)
-                at = timestamp(datetime.fromtimestamp(modified, UTC))
-                kept.append(_kept(path, data, at))
+                kept.append(_kept(path, data, timestamp(modified)))
                 read_junit(data, tally)
         except OSError as error:
             said = f"{printable_name(str(error.filename or path))}: {files.reason(error)}"
@@ -206,21 +217,20 @@ class _JUnit:
         if oldest is None:
             said = f"no file matches {listed([printable_name(one) for one in self.given.junit])}"
             return _refused(record, EvidenceProblem.NOT_FOUND, said)
-        made_at = datetime.fromtimestamp(oldest, UTC)
         record = record.model_copy(
             update={
-                "issued_at": timestamp(made_at),
+                "issued_at": timestamp(oldest),
                 "is_issued_by_file": True,
                 "checks": Checks(
                     passed=tally.passed, failed=tally.failed, skipped=tally.skipped, missing=0
                 ),
             }
         )
-        aged = problem_with_age(made_at, self.tools.now, self.given.max_age)
+        aged = problem_with_age(oldest, self.tools.now, self.given.max_age)
         problem, detail = aged or self._verdict(tally, len(kept))
         return Evidence(_raw(kept), answer(record, problem, detail))
 
-    def _verdict(self, tally: _Tally, count: int) -> tuple[EvidenceProblem | None, str]:
+    def _verdict(self, tally: Tally, count: int) -> tuple[EvidenceProblem | None, str]:
         said = f"{counted(tally.passed, 'test')} passed, {tally.failed} failed,"
         said += f" {tally.skipped} skipped in {counted(count, 'file')}"
         if tally.failed:

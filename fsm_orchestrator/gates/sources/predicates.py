@@ -11,7 +11,7 @@ from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, String
 from fsm_orchestrator.model.evidence import Checks, EvidenceProblem
 from fsm_orchestrator.model.gate_rules import GateRule
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.text.phrases import counted, described, listed
+from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
 from fsm_orchestrator.vocabulary import Gate
 
 TEST_RESULT: Final = "https://in-toto.io/attestation/test-result/v0.1"
@@ -176,9 +176,12 @@ def _gate_signal(predicate: Any, asked: Asked) -> Said:
             missing=len(missing) + len(pending),
         )
     rule = asked.rule
-    problem, detail = None, f"{found.issuer} says {found.status}"
+    problem, detail = None, f"{printable_name(found.issuer)} says {printable_name(found.status)}"
     if found.gate not in {None, rule.name}:
-        problem, detail = EvidenceProblem.WRONG_PREDICATE, f"it is for the gate {found.gate}"
+        problem, detail = (
+            EvidenceProblem.WRONG_PREDICATE,
+            f"it is for the gate {described(found.gate)}",
+        )
     elif found.status not in rule.values:
         problem = EvidenceProblem.WRONG_PREDICATE
         detail = f"{described(found.status)} is no value of the gate {rule.name}"

@@ -54,6 +54,11 @@ class SignedBy(StrictModel):
             raise ValueError("principals and revoked go with allowed_signers")
         return self
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that say who may."""
+        return tuple(filter(None, (self.allowed_signers, self.revoked, *self.dsse_keys)))
+
     def based(self, directory: str) -> Self:
         """Return it with absolute paths."""
 

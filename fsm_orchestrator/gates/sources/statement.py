@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.clock import timestamp
@@ -22,7 +22,11 @@ from fsm_orchestrator.gates.sources.base import (
 from fsm_orchestrator.gates.sources.envelope import RefusedError, envelope_of, json_value
 from fsm_orchestrator.gates.sources.predicates import Asked, Said, known_to, reader_of
 from fsm_orchestrator.gates.sources.signatures import SignedBy, signer_of
-from fsm_orchestrator.gates.sources.times import problem_with_age, problem_with_expiry
+from fsm_orchestrator.gates.sources.times import (
+    problem_with_age,
+    problem_with_expiry,
+    read_with_time,
+)
 from fsm_orchestrator.gates.subject import unnamed
 from fsm_orchestrator.model.declared import (
     BaseModel,
@@ -80,6 +84,12 @@ class StatementSource(StatementTerms):
         signed_by = None if self.signed_by is None else self.signed_by.based(directory)
         path = based_path(directory, self.statement)
         return self.model_copy(update={"statement": path, "signed_by": signed_by})
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The statement, its signature, and who may sign."""
+        signers = () if self.signed_by is None else self.signed_by.files
+        return tuple(map(glob.escape, (self.statement, f"{self.statement}.sig", *signers)))
 
     @property
     def kind(self) -> SourceKind:
@@ -232,12 +242,11 @@ class _StatementFile:
 
     def collect(self, subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Evidence:
         """Read the file, and judge it."""
-        record, path = nothing_from(SourceKind.STATEMENT), Path(self.given.statement)
+        record, path = nothing_from(SourceKind.STATEMENT), self.given.statement
         try:
-            raw = files.read_bounded(path, EVIDENCE_BYTES_MAX, is_link_good=True)
-            made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            raw, made_at = read_with_time(path, EVIDENCE_BYTES_MAX)
         except OSError as error:
-            said = f"{printable_name(str(path))}: {files.reason(error)}"
+            said = f"{printable_name(path)}: {files.reason(error)}"
             return Evidence(None, answer(record, EvidenceProblem.NOT_FOUND, said))
         about = About(self.tools.rule, subject, work, self.tools.now, made_at)
         signature = f"{self.given.statement}.sig"

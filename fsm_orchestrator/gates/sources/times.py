@@ -1,15 +1,23 @@
-"""Whether evidence holds at a time: not before it was made, not after it has expired."""
+"""When evidence was made, and whether it holds at a time."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
+from fsm_orchestrator.disk import files
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.text.units import span_words
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far our clock may be behind that of whoever made the evidence."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()
+_LAST_SECOND: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).total_seconds()
+"""A file system knows times that no calendar has."""
 
 
 def problem_with_age(
@@ -40,3 +48,17 @@ def problem_with_expiry(
         return None
     past = span_words(round((now - expires_at).total_seconds() * 1000))
     return EvidenceProblem.EXPIRED, f"it expired {past} ago"
+
+
+def read_with_time(path: str, size_bytes_max: int) -> tuple[bytes, datetime]:
+    """Read a file of an operator's; return it with the time at which that very file was written.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is larger than `size_bytes_max`.
+    """
+    with os.fdopen(files.open_regular(Path(path), is_link_good=True), "rb") as stream:
+        seconds = os.fstat(stream.fileno()).st_mtime
+        data = stream.read(size_bytes_max + 1)
+    if len(data) > size_bytes_max:
+        raise OSError(27, f"larger than {size_bytes_max} bytes", path)
+    return data, _EPOCH + timedelta(seconds=min(max(seconds, _FIRST_SECOND), _LAST_SECOND))

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.text.phrases import first_of
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Guard, StateKind
 
@@ -45,12 +48,14 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
     """Yield what is declared of a state beside its name and kind, a line each."""
     match state.kind:
         case StateKind.GATE:
-            yield ", ".join(lifecycle.judged_in(state))
+            yield from _gates(lifecycle, state)
             if state.evidence is not None:
                 yield "by evidence only"
         case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:
             yield f"outcome: {state.outcome.value}"
         case StateKind.STAGE:
+            if not state.has_effects:
+                yield "claims no effects"
             if state.timeout_ms is not None:
                 yield f"timeout {span_words(state.timeout_ms)}"
             if state.retry is not None:
@@ -59,6 +64,16 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
                 yield f"exit {state.rework_exit_code} asks for rework"
         case _:
             pass
+
+
+def _gates(lifecycle: Lifecycle, state: State) -> Iterator[str]:
+    """Yield the gates of a gate state: the mandatory ones together, others with their titles."""
+    rules = [lifecycle.gates[gate] for gate in lifecycle.judged_in(state)]
+    mandatory = [one.name for one in rules if one.name in MANDATORY_RULES]
+    own = [one.words for one in rules if one.name not in MANDATORY_RULES]
+    if mandatory:
+        yield ", ".join(mandatory)
+    yield from first_of(own, GATES_NAMED_MAX)
 
 
 def _retry_words(policy: RetryPolicy) -> str:

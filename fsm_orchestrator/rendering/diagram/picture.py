@@ -184,8 +184,13 @@ def happy_walk(lifecycle: Lifecycle) -> tuple[Edge, ...]:
 
 
 def _warnings(lifecycle: Lifecycle) -> Iterable[str]:
-    if lifecycle.gates_guard is GatesGuard.CLOSURE:
-        yield "gates_guard is closure: stages run before the gates have passed"
+    match lifecycle.gates_guard:
+        case GatesGuard.STAGES:
+            pass
+        case GatesGuard.EFFECTS:
+            yield "gates_guard is effects: what claims no effects runs before the gates have passed"
+        case GatesGuard.CLOSURE:
+            yield "gates_guard is closure: stages run before the gates have passed"
     if lifecycle.accepts_early_signals and lifecycle.gates_after_stages:
         yield "accepts_early_signals: gates pass by what was said before the stages had run"
 

@@ -59,6 +59,8 @@ def _deeds(record: InvocationRecord) -> Iterator[str]:
     if record.repeats is not None:
         count, last = record.repeats.count, record.repeats.last_started_at
         yield f"repeated {counted(count, 'time')}, up to {record.last_number} at {last}"
+    if record.rebuilt is not None:
+        yield f"the checkpoint {record.rebuilt.words}"
     refused = [one.gate for one in record.gate_decisions if not one.passed]
     if refused:
         yield f"refused by {', '.join(refused)}"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm_orchestrator.processes import keeper as keeper_program
-from fsm_orchestrator.processes import leftovers
+from fsm_orchestrator.processes import keeper_messages, leftovers
 from tests.processes.keepers.keeper_cases import STUCK_SECONDS
 
 
@@ -20,5 +19,5 @@ def own_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a keeper that does not end does so for much longer than anything takes."""
-    monkeypatch.setattr(keeper_program, "FINISH_SECONDS_MAX", STUCK_SECONDS)
+    monkeypatch.setattr(keeper_messages, "FINISH_SECONDS_MAX", STUCK_SECONDS)
     monkeypatch.setattr(leftovers, "KEEPER_SECONDS_MAX", STUCK_SECONDS)

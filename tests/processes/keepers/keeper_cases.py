@@ -39,8 +39,8 @@ HOST: Final = """
 import contextlib, json, os, resource, signal, subprocess, sys, threading, time
 from pathlib import Path
 from fsm_orchestrator import KeeperPool, RunConfig, StageGiven, run
-from fsm_orchestrator.processes import keeper as keeper_program
-keeper_program.FINISH_SECONDS_MAX = 100
+from fsm_orchestrator.processes import keeper_messages
+keeper_messages.FINISH_SECONDS_MAX = 100
 
 def keeper_after(out, keepers, manager="exit 0", **more):
     shell = lambda script: StageGiven(bin="/bin/sh", args=("-c", script))

@@ -1,0 +1,150 @@
+"""A run that is carried out, watched, and told on stdout once it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fsm_orchestrator.api import load_report, run_as_command
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import shown_path
+from fsm_orchestrator.cli.held_code import hold_code
+from fsm_orchestrator.cli.progress import Progress, progress_of
+from fsm_orchestrator.cli.refusal import naming_next_command
+from fsm_orchestrator.cli.request import Request
+from fsm_orchestrator.cli.summary import UNBOUNDED, WORDS_MAX, Shape, summary_of
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import REPORT_FILE
+from fsm_orchestrator.errors import OrchestratorError, OutputError, ReportError
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.units import span_words
+from fsm_orchestrator.vocabulary import EventName, ExitCode, LogFormat, Outcome
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.explanation.next_step import Offer
+    from fsm_orchestrator.stages.judging import SlowArtifact
+
+
+def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = False) -> int:
+    """Run or resume, and show how that ended; return the exit code of the report.
+
+    `may_wait` says that the report of a blocked run is not the last one.
+    """
+    config = request.config
+    progress = progress_of(request.log_format, request.log_level, config.output_path, interrupts)
+    try:
+        with contextlib.closing(progress), naming_next_command(config):
+            report = run_as_command(
+                config,
+                interrupts,
+                _Holding(progress),
+                progress.on_words,
+                None if request.log_format is LogFormat.JSON else _say_slow_artifact,
+            )
+    except OrchestratorError as error:
+        if request.as_json and error.exit_code is ExitCode.FAILED:
+            with contextlib.suppress(ReportError):
+                show_report(load_report(config.output_path), config, interrupts)
+        raise
+    if request.as_json:
+        if not (may_wait and report.terminal_state is Outcome.BLOCKED):
+            show_report(report, config, interrupts)
+    elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
+        said = _summary(config, report, progress, interrupts)
+        _show(said, config, interrupts, is_painted=True)
+    return ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+
+
+def show_report(report: Report, config: RunConfig, interrupts: Interrupts) -> None:
+    """Write a report as JSON."""
+    _show(report.to_json().decode(), config, interrupts)
+
+
+def _say_slow_artifact(slow: SlowArtifact) -> None:
+    """Say why nothing is seen yet. The path may hold a secret that nothing here knows of."""
+    took = span_words(slow.elapsed_ms)
+    console.stderr().write(f"still judging the artifacts of completed stages after {took}\n")
+
+
+class _Holding:
+    """Has the code held that the run may still need, once its first stage is at work."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._is_held = False
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Pass an event on. A run without a stage is over before anything can be upgraded."""
+        if not self._is_held and event["event"] == EventName.STAGE_STARTED:
+            self._is_held = True
+            hold_code()
+        self._progress(event)
+
+
+def _summary(config: RunConfig, report: Report, progress: Progress, interrupts: Interrupts) -> str:
+    """Return the summary. A run is what it is where a library that only this needs is gone."""
+    out = console.stdout()
+    shape = Shape(
+        typed=shown_path(config.output_directory),
+        width=out.width if out.is_terminal else UNBOUNDED,
+        has_stages=progress.is_live and out.is_same_as(console.stderr()),
+    )
+    try:
+        offer, words = _offer(config, report, interrupts)
+        return summary_of(report, config.output_path, offer, shape._replace(words=words))
+    except ImportError as error:
+        return (
+            f"no summary can be made: {error}\nreport "
+            f" {copyable(config.output_path / REPORT_FILE)}\n"
+        )
+
+
+def _show(
+    text: str, config: RunConfig, interrupts: Interrupts, *, is_painted: bool = False
+) -> None:
+    """Write how the run ended. Its product is the report on disk: the exit code stays the run's."""
+    out = console.stdout_of_run(interrupts)
+    try:
+        if is_painted:
+            out.show(text)
+        else:
+            out.write(text)
+    except OutputError as error:
+        there = config.output_path / REPORT_FILE
+        remedy = (
+            f"the run is as its report says: {copyable(str(there))}"
+            if os.path.exists(there)
+            else ""
+        )
+        console.complain(str(error), remedy)
+
+
+def _offer(
+    config: RunConfig, report: Report, interrupts: Interrupts
+) -> tuple[Offer | None, Sequence[str]]:
+    """Return what to type next, and what the stage that is to blame said to stdout alone.
+
+    A run that may be closed leaves nothing, and is not looked at. The command is tried for a second
+    at most, and not after another request to end: the rest of what would be judged counts as it was
+    recorded.
+    """
+    if report.closure_ready:
+        return None, ()
+    from fsm_orchestrator.explanation.next_step import offer_of
+    from fsm_orchestrator.inspection.inspected_run import inspect_ended
+    from fsm_orchestrator.inspection.quoting import words_in_stdout
+    from fsm_orchestrator.stages.judging import Judging
+
+    view = inspect_ended(config.output_path, report)
+    if view.saved is not None and view.saved.checkpoint.run_id != report.run_id:
+        return None, ()  # another run has come to its place
+    heard = interrupts.count
+    trial = Judging(
+        0, lambda *_: None, lambda: None if interrupts.count == heard else interrupts.first
+    )
+    offer = offer_of(view, shown_path(config.output_directory), may_go_on=trial.may_go_on)
+    return offer, words_in_stdout(view, WORDS_MAX)

@@ -1,0 +1,130 @@
+"""Waiting for gates as a command does it: shown, ended by signals, told by an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+from fsm_orchestrator.api import load_report
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.formatting import command_line, shown_path
+from fsm_orchestrator.cli.request import Request
+from fsm_orchestrator.cli.running import run_and_show, show_report
+from fsm_orchestrator.cli.screen import Line, shown
+from fsm_orchestrator.cli.style import Mark
+from fsm_orchestrator.cli.waiting_screen import WaitingScreen, names_of
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.inspection.waiting import Prospect, Waited, Waiting
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.text.units import span_words
+from fsm_orchestrator.vocabulary import ExitCode, LogFormat
+
+
+def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
+    """Run, and whenever that is blocked by gates that can still be given, wait and go on."""
+    deadline, is_first = time.monotonic() + wait_ms / 1000, True
+    while True:
+        code = run_and_show(request, interrupts, may_wait=True)
+        if code != ExitCode.BLOCKED:
+            return code
+        config = request.config
+        left_ms = max(0, round((deadline - time.monotonic()) * 1000))
+        waited = waited_for(config.output_path, request, interrupts, left_ms)
+        is_news = is_first or waited.has_waited  # else the run has just judged the same otherwise
+        if waited.outlook.prospect is not Prospect.PASSED or waited.is_over or not is_news:
+            if request.as_json:
+                show_report(load_report(config.output_path), config, interrupts)
+            elif waited.signum is None and (waited.is_over or waited.has_waited):
+                typed = shown_path(config.output_directory)
+                console.stdout().show(said_of(waited, typed, wait_ms))
+            return code_of(waited) if is_news else code
+        request, is_first = _resumed(request), False
+
+
+def _resumed(request: Request) -> Request:
+    """Return the request that goes on with the run: all that it was given is kept."""
+    directory = current_directory()
+    config = RunConfig(
+        output_directory=request.config.output_directory,
+        directory=directory,
+        resume=True,
+        keep_secrets=request.config.keep_secrets,
+        fixed_clock=request.config.fixed_clock,
+    )
+    return request._replace(config=config)
+
+
+def waited_for(output: Path, request: Request, interrupts: Interrupts, wait_ms: int) -> Waited:
+    """Wait, and show on stderr what for."""
+    deadline = time.monotonic() + wait_ms / 1000
+    is_json = request.log_format is LogFormat.JSON
+    screen = WaitingScreen(console.stderr(), deadline, is_json=is_json)
+    with contextlib.ExitStack() as stack:
+        stack.callback(screen.finish)
+        return Waiting(output, interrupts).wait(deadline, screen.on_look)
+
+
+def code_of(waited: Waited) -> int:
+    """Return what a waiting exits with."""
+    if waited.signum is not None:
+        return 128 + waited.signum
+    if waited.is_over:
+        return ExitCode.TIMEOUT
+    match waited.outlook.prospect:
+        case Prospect.PASSED:
+            return ExitCode.DONE
+        case Prospect.NOT_BLOCKED:
+            code = waited.outlook.view.report.exit_code
+            return ExitCode.FAILED if code is None else code
+        case _:
+            return ExitCode.BLOCKED
+
+
+def said_of(waited: Waited, typed: str, timeout_ms: int | None) -> str:
+    """Return how the waiting ended, and what to type next."""
+    outlook = waited.outlook
+    explain = command_line("explain", typed)
+    if waited.is_over:
+        took = span_words(timeout_ms or 0)
+        names = names_of(outlook.awaited) or "the run at work"
+        lines = [
+            Line(f"not decided within {took}: {names}", Mark.WAITING),
+            Line("  the run is as it was, and can be waited for again"),
+            Line(f"  details  {explain}"),
+        ]
+    elif outlook.prospect is Prospect.PASSED:
+        lines = [
+            Line(f"passed: {names_of(outlook.gates)}", Mark.GOOD),
+            Line(f"  resume   {command_line(typed, '--resume')}"),
+        ]
+    elif outlook.prospect is Prospect.NOT_BLOCKED:
+        mark = Mark.GOOD if outlook.view.report.exit_code == ExitCode.DONE else Mark.BAD
+        lines = [
+            Line(f"no gate is waited for: the run is {outlook.view.standing.words}", mark),
+            Line(f"  details  {explain}"),
+        ]
+    else:
+        mark = Mark.BAD if outlook.prospect is Prospect.REFUSED else Mark.WAITING
+        lines = [
+            Line(f"{outlook.prospect.value}: {names_of(outlook.deciding)}", mark),
+            Line(f"  details  {explain}"),
+        ]
+    return shown(lines)
+
+
+def document_of(waited: Waited, code: int) -> str:
+    """Return how the waiting ended, as JSON."""
+    outlook = waited.outlook
+    document = {
+        "run_id": outlook.view.report.run_id,
+        "prospect": outlook.prospect.value,
+        "is_timed_out": waited.is_over,
+        "exit_code": code,
+        "gates": [
+            {"asked": one.asked, **one.decision.model_dump(mode="json")} for one in outlook.gates
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,251 @@
+"""Waiting until the gates that block a run are decided: nothing is held, started or written.
+
+What the run makes of it, it judges itself when it is resumed. A signal that is typed comes with
+another resume: then the run does not stand where it stood, and that ends the waiting as well.
+"""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.approvals.standing import Decided, asked_gates
+from fsm_orchestrator.clock import SystemClock
+from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.constants import APPROVALS_DIRECTORY, CHECKPOINT_FILE, LOCK_FILE
+from fsm_orchestrator.gates.judging import is_awaited
+from fsm_orchestrator.gates.sources.base import AskedToEndError
+from fsm_orchestrator.inspection.asked_gates import AskedGate, GateAsking
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
+from fsm_orchestrator.inspection.watching import LOOK_SECONDS, Watcher
+from fsm_orchestrator.lifecycle.model import State
+from fsm_orchestrator.model.evidence import EvidenceProblem, SourceKind
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.preparation.prepare import prepare
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.text.instants import instant
+from fsm_orchestrator.vocabulary import Standing, StateKind
+
+_LATE_SECONDS: Final = 0.1
+"""How long after a request has expired it is looked at: then it has, whatever the clocks say."""
+ASK_SECONDS: Final = 10.0
+"""How often a source is asked that no file tells of."""
+
+
+class Prospect(StrEnum):
+    """How far the gates of a run have come."""
+
+    PASSED = "passed"
+    """A resume gets past them."""
+    AWAITED = "awaited"
+    """Somebody can still give them, and none is refused."""
+    REFUSED = "refused"
+    """One is refused outright."""
+    EXPIRED = "expired"
+    """What one was asked for, or its evidence, has expired: a resume asks anew."""
+    STALE = "stale"
+    """What people are asked to approve is not what it was: a resume asks anew."""
+    AT_WORK = "at_work"
+    """An orchestrator is at work: it judges them."""
+    NOT_BLOCKED = "not_blocked"
+    """The run stands elsewhere: nothing waits for a gate."""
+
+
+_BY_WEIGHT: Final = (Prospect.REFUSED, Prospect.EXPIRED, Prospect.STALE, Prospect.AWAITED)
+"""What decides for all gates, before what does not."""
+
+
+class Outlook(NamedTuple):
+    """What is known of a run and its gates.
+
+    Attributes:
+        gates: those that block it.
+        deciding: those of them that make it so.
+    """
+
+    prospect: Prospect
+    view: InspectedRun
+    gates: tuple[AskedGate, ...] = ()
+    deciding: tuple[AskedGate, ...] = ()
+
+    @property
+    def awaited(self) -> tuple[AskedGate, ...]:
+        """The gates that are awaited, where nothing else has decided."""
+        return self.deciding if self.prospect is Prospect.AWAITED else ()
+
+
+class Waited(NamedTuple):
+    """How a waiting ended.
+
+    Attributes:
+        outlook: what was known last.
+        is_over: whether its time was over.
+        signum: the request that ended it; None where there was none.
+        has_waited: whether anything had to come first.
+    """
+
+    outlook: Outlook
+    is_over: bool = False
+    signum: int | None = None
+    has_waited: bool = False
+
+
+class Waiting:
+    """Waits for the gates of the run in an output directory."""
+
+    def __init__(self, output: Path, interrupts: Interrupts) -> None:
+        self._output = output
+        self._interrupts = interrupts
+        self._asking: GateAsking | None = None
+        self._asked_of: Checkpoint | None = None
+
+    def wait(
+        self, deadline: float, on_look: Callable[[Outlook], float] = lambda _: float("inf")
+    ) -> Waited:
+        """Wait until the gates are decided, or the run stands elsewhere.
+
+        Args:
+            deadline: a reading of the monotonic clock, in seconds.
+            on_look: called with what is known, also when that is nothing new; returns in how many
+                seconds it wants to be called again.
+
+        Raises:
+            UsageError: a resume would be refused, whatever the gates say.
+            ReportError: the run cannot be read.
+        """
+        watcher, has_waited = Watcher(self._patterns()), False
+        try:
+            while True:
+                watcher.note()
+                outlook = self.look()
+                has_run_out = time.monotonic() >= deadline
+                is_open = outlook.prospect in {Prospect.AWAITED, Prospect.AT_WORK}
+                if not is_open or has_run_out:
+                    return Waited(outlook, is_over=is_open, has_waited=has_waited)
+                self._wait(watcher, outlook, deadline, on_look)
+                has_waited = True
+                if self._interrupts.first is not None:
+                    return Waited(outlook, signum=self._interrupts.first)
+        except AskedToEndError:
+            return Waited(outlook, signum=self._interrupts.first)
+        finally:
+            watcher.close()
+
+    @property
+    def standing(self) -> Standing:
+        """Where the run stands now."""
+        return inspect_run(self._output).standing
+
+    def look(self) -> Outlook:
+        """Ask what the gates would say now.
+
+        Raises:
+            UsageError: a resume would be refused, whatever they say.
+            ReportError: the run cannot be read.
+        """
+        view = inspect_run(self._output)
+        match view.standing:
+            case Standing.WORKING | Standing.SUSPENDED:
+                return Outlook(Prospect.AT_WORK, view)
+            case Standing.BLOCKED | Standing.WAITING if view.saved is not None:
+                pass
+            case _:
+                return Outlook(Prospect.NOT_BLOCKED, view)
+        directory = str(self._output)
+        config = RunConfig(output_directory=directory, directory=directory, resume=True)
+        preparation = prepare(config, view.saved, may_lack_values=True)
+        checkpoint = view.saved.checkpoint
+        if self._asking is None or checkpoint != self._asked_of:
+            self._asking, self._asked_of = GateAsking(preparation, self._interrupts), checkpoint
+        gates = _blocking(checkpoint, self._asking.ask())
+        decided = _decided(view, preparation.clock.now())
+        prospects = [_prospect_of(one.decision, decided.get(one.decision.gate)) for one in gates]
+        prospect = next((one for one in _BY_WEIGHT if one in prospects), Prospect.PASSED)
+        deciding = (one for one, its in zip(gates, prospects, strict=True) if its is prospect)
+        return Outlook(prospect, view, gates, tuple(deciding))
+
+    def _wait(
+        self,
+        watcher: Watcher,
+        outlook: Outlook,
+        deadline: float,
+        on_look: Callable[[Outlook], float],
+    ) -> None:
+        """Wait until it is worth to look again, or it was asked to end."""
+        until = min(deadline, time.monotonic() + self._longest_seconds(outlook))
+        while self._interrupts.first is None:
+            again = time.monotonic() + on_look(outlook)
+            if watcher.wait(self._interrupts.fileno(), min(until, again)):
+                return
+            if time.monotonic() >= until:
+                return
+
+    def _longest_seconds(self, outlook: Outlook) -> float:
+        if outlook.prospect is Prospect.AT_WORK:
+            return LOOK_SECONDS  # nothing tells that it was killed
+        checkpoint = self._asked_of
+        sources = {} if checkpoint is None else checkpoint.sources
+        longest = float("inf")
+        for one in outlook.awaited:
+            source, evidence = sources.get(one.decision.gate), one.decision.evidence
+            approval = None if evidence is None else evidence.approval
+            if source is not None and source.kind is not SourceKind.APPROVAL and not source.files:
+                longest = min(longest, ASK_SECONDS)
+            if approval is not None and approval.expires_at is not None:
+                left = instant(approval.expires_at) - SystemClock().now()
+                longest = min(longest, max(left.total_seconds(), 0.0) + _LATE_SECONDS)
+        return longest
+
+    def _patterns(self) -> tuple[str, ...]:
+        own = (self._output / name for name in (CHECKPOINT_FILE, LOCK_FILE))
+        view = inspect_run(self._output)
+        sources = {} if view.checkpoint is None else view.checkpoint.sources
+        return (
+            *(glob.escape(str(one)) for one in own),
+            f"{glob.escape(str(self._output / APPROVALS_DIRECTORY))}/*",
+            *(pattern for one in sources.values() for pattern in one.files),
+        )
+
+
+def _prospect_of(decision: GateDecision, decided: Decided | None) -> Prospect:
+    """Return how far a gate has come; `decided` is what people make of it, if asked."""
+    if decision.passed:
+        return Prospect.PASSED
+    match decided:
+        case Decided.EXPIRED:
+            return Prospect.EXPIRED
+        case Decided.STALE:
+            return Prospect.STALE
+        case Decided.REFUSED:
+            return Prospect.REFUSED
+        case Decided.PASSED | Decided.AWAITED | None:
+            pass
+    evidence = decision.evidence
+    if decided is None and evidence is not None and evidence.problem is EvidenceProblem.EXPIRED:
+        return Prospect.EXPIRED
+    return Prospect.AWAITED if is_awaited(decision) else Prospect.REFUSED
+
+
+def _decided(view: InspectedRun, now: datetime) -> dict[str, Decided]:
+    """Return what people have made of each gate that they are asked for."""
+    saved = view.saved
+    kinds = [] if saved is None else [one.kind for one in saved.checkpoint.sources.values()]
+    if saved is None or SourceKind.APPROVAL not in kinds:
+        return {}
+    return {one.gate: one.decided for one in asked_gates(saved, view.directory, now)}
+
+
+def _blocking(checkpoint: Checkpoint, gates: tuple[AskedGate, ...]) -> tuple[AskedGate, ...]:
+    """Return the gates of the gate state that has blocked a run; all where none has."""
+    taken = checkpoint.invocation.transitions
+    here: State | None = checkpoint.lifecycle.states.get(taken[-1].source) if taken else None
+    if here is None or here.kind is not StateKind.GATE:
+        return gates
+    judged = checkpoint.lifecycle.judged_in(here)
+    return tuple(one for one in gates if one.decision.gate in judged)
