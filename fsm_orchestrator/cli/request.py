@@ -11,7 +11,8 @@ from fsm_orchestrator.cli.parser.names import gate_named
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.model.stage_options import Kind, setting_named
+from fsm_orchestrator.model.option_kinds import Kind
+from fsm_orchestrator.model.stage_options import setting_named
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.vocabulary import LogFormat, LogLevel
 

@@ -23,6 +23,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import (
@@ -32,7 +33,6 @@ from fsm_orchestrator.model.spelled_out import (
     stage_spelled_out,
     with_short_names,
 )
-from fsm_orchestrator.model.stage_options import CONFINE_KEYS
 from fsm_orchestrator.text import validation
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion

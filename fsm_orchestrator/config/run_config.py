@@ -14,6 +14,7 @@ from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
+from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -27,8 +28,8 @@ from fsm_orchestrator.model.declared import (
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
+from fsm_orchestrator.model.option_kinds import INHERITED_WORDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.model.stage_options import CONFINE_KEYS, INHERITED_WORDS
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import suggestion

@@ -23,8 +23,9 @@ from fsm_orchestrator.model.base import Many, StrictModel
 from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.model.stage_options import INHERIT_ALL, OPTION_OF_KEY
+from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
 from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.vocabulary import Compared
 

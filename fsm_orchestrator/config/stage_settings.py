@@ -12,8 +12,8 @@ from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.model.stage_options import INHERIT_ALL
 from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
 from fsm_orchestrator.vocabulary import Compared

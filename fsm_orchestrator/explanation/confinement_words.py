@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsm_orchestrator.model.confinement import Confinement
+from fsm_orchestrator.model.promises import Promise
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import Promise
 
 
 def confinement_lines(confinement: Confinement) -> Iterator[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Bounds, StageOption
+from fsm_orchestrator.model.option_kinds import Bounds, StageOption
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.text.toml import value_at
 from fsm_orchestrator.text.units import as_typed

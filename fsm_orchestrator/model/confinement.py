@@ -9,8 +9,8 @@ from fsm_orchestrator.constants import PORT_MAX
 from fsm_orchestrator.model.base import Count, PathText, StrictModel
 from fsm_orchestrator.model.declared import BeforeValidator, Field, Strict
 from fsm_orchestrator.model.limits import unset
-from fsm_orchestrator.model.stage_options import ALL_PORTS, NO_PORTS
-from fsm_orchestrator.vocabulary import HeldHow, Promise, SignalReach, StageLimit
+from fsm_orchestrator.model.option_kinds import ALL_PORTS, NO_PORTS
+from fsm_orchestrator.model.promises import HeldHow, Promise, SignalReach, StageLimit
 
 
 def _ports(given: Any) -> Any:

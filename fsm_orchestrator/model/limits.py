@@ -8,14 +8,9 @@ from fsm_orchestrator.constants import (
     DEFAULT_TIMEOUT_MS,
 )
 from fsm_orchestrator.model.declared import BaseModel, Field
-from fsm_orchestrator.model.stage_options import (
-    BOUNDS,
-    GRACE_MILLISECONDS,
-    MILLISECONDS,
-    OPTION_OF_KEY,
-    Bounds,
-)
-from fsm_orchestrator.vocabulary import StageLimit
+from fsm_orchestrator.model.option_kinds import GRACE_MILLISECONDS, MILLISECONDS, Bounds
+from fsm_orchestrator.model.promises import StageLimit
+from fsm_orchestrator.model.stage_options import BOUNDS, OPTION_OF_KEY
 
 
 def number(bounds: Bounds) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from fsm_orchestrator.model.stage_options import BOUNDS, MEASURED_KEYS, Bounds
+from fsm_orchestrator.model.option_kinds import Bounds
+from fsm_orchestrator.model.stage_options import BOUNDS, MEASURED_KEYS
 from fsm_orchestrator.text.phrases import described
 from fsm_orchestrator.text.toml import value_at
 

@@ -10,14 +10,8 @@ from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.model.stage_options import (
-    INHERIT_ALL,
-    STAGE_OPTIONS,
-    Bounds,
-    Choices,
-    Kind,
-    StageOption,
-)
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL, Bounds, Choices, Kind, StageOption
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker

@@ -29,7 +29,8 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
+from fsm_orchestrator.model.option_kinds import Kind
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import secret_values, with_known_gates
 from fsm_orchestrator.record.checkpoint import Checkpoint

@@ -7,8 +7,8 @@ import os
 from typing import NamedTuple
 
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
+from fsm_orchestrator.model.promises import Promise
 from fsm_orchestrator.processes.keeper_client import Refused, Unheld
-from fsm_orchestrator.vocabulary import Promise
 
 
 class CageOrder(NamedTuple):

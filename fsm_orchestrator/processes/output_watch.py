@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.endings import LimitExceeded, OutputExceeded, TimedOut, WentQuiet
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.processes import stage_watch, tree_usage
-from fsm_orchestrator.vocabulary import StageLimit
 
 LOOK_SECONDS: Final = 0.25
 _OF_TREE: Final = {

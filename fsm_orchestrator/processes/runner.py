@@ -26,6 +26,7 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import LeakedProcess, Resources
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.processes.adoption import end_adopted, is_adopting
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.contained import Collected, Contained
@@ -39,7 +40,7 @@ from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
 from fsm_orchestrator.processes.table import ProcessKey, describe
 from fsm_orchestrator.processes.termination import terminate
-from fsm_orchestrator.vocabulary import Containment, StageLimit
+from fsm_orchestrator.vocabulary import Containment
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.cage_order import CageHeld

@@ -11,10 +11,11 @@ from typing import Final
 from fsm_orchestrator.config.origins import SettingOrigin
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.invocation import SignalGiven
 from fsm_orchestrator.model.limits import LIMIT_FIELDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.model.stage_options import CONFINE_KEYS, TABLES
+from fsm_orchestrator.model.stage_options import TABLES
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import (
     GateSource,

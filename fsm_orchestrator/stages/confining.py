@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.confinement import Confine, Confinement
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
+from fsm_orchestrator.model.promises import SignalReach
 from fsm_orchestrator.processes.cage_order import CageHeld, CageOrder, foreseen
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import SignalReach
 
 DEVICES: Final = (
     *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),

@@ -10,7 +10,7 @@ from typing import Final
 
 from fsm_orchestrator.config.run_config import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.model.stage_options import INHERIT_ALL, INHERIT_MINIMAL
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
 
 CYCLE_VARIABLE: Final = "ORCHESTRATOR_REWORK_CYCLE"
 REPORT_VARIABLE: Final = "ORCHESTRATOR_REWORK_REPORT"

@@ -18,8 +18,9 @@ from fsm_orchestrator.model.endings import (
     SpawnFailure,
     StageResult,
 )
+from fsm_orchestrator.model.promises import HeldHow, StageLimit
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict
-from fsm_orchestrator.vocabulary import HeldHow, Operation, StageLimit
+from fsm_orchestrator.vocabulary import Operation
 
 NAMED_MAX: Final = 3
 

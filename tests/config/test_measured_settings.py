@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.lifecycle.reading import load_lifecycle
+from fsm_orchestrator.model.option_kinds import StageOption
 from fsm_orchestrator.model.spelled_out import MEASURED
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, StageOption
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.units import Measure
 from tests.cli.cli_cases import everything
 from tests.support.command import PASSING, orchestrate, report_of, stages

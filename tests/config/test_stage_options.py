@@ -14,15 +14,9 @@ from fsm_orchestrator.cli.parser.run_options import stage_options
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.confinement import Confine
+from fsm_orchestrator.model.option_kinds import Bounds, Choices, StageOption
 from fsm_orchestrator.model.retry_policy import RetryPolicy
-from fsm_orchestrator.model.stage_options import (
-    STAGE_OPTIONS,
-    TABLES,
-    Bounds,
-    Choices,
-    StageOption,
-    setting_named,
-)
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, TABLES, setting_named
 from tests.tools.cli_reference import all_commands, options_of
 
 REFERENCE: Final = Path(__file__).parents[2] / "docs" / "reference.md"

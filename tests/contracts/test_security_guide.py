@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from fsm_orchestrator.config.config_reading import load
-from fsm_orchestrator.model.stage_options import CONFINE_KEYS, STAGE_OPTIONS
+from fsm_orchestrator.model.confine_options import CONFINE_KEYS
+from fsm_orchestrator.model.promises import StageLimit
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.processes import landlock, seccomp
-from fsm_orchestrator.vocabulary import StageLimit
 from tests.support.guide import follow
 
 GUIDE = Path(__file__).parents[2] / "docs" / "security.md"

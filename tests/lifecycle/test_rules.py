@@ -9,7 +9,8 @@ import pytest
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import rules
 from fsm_orchestrator.lifecycle.reading import parse
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind, StageOption
+from fsm_orchestrator.model.option_kinds import Kind, StageOption
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.lifecycle_cases import DEFAULT, Case, assert_refused, edge, edited, refused
 

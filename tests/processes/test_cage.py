@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from fsm_orchestrator.model.endings import Exited, NotSpawned, SpawnFailure
+from fsm_orchestrator.model.promises import Promise
 from fsm_orchestrator.processes import cage, landlock, seccomp
 from fsm_orchestrator.processes.cage_order import CageOrder
-from fsm_orchestrator.vocabulary import Containment, Promise
+from fsm_orchestrator.vocabulary import Containment
 from tests.processes import cage_probe
 from tests.processes.runner_cases import AMPLE, Bench
 

@@ -10,7 +10,7 @@ import click
 from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Whole
 from fsm_orchestrator.cli.parser.parts import place
 from fsm_orchestrator.lifecycle.source import Declared
-from fsm_orchestrator.model.stage_options import MILLISECONDS
+from fsm_orchestrator.model.option_kinds import MILLISECONDS
 
 
 def _approve(_declared: Declared) -> list[click.Parameter]:

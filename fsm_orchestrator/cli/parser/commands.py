@@ -33,7 +33,7 @@ from fsm_orchestrator.cli.parser.parts import (
 )
 from fsm_orchestrator.cli.parser.sectioned import LongCommand, ManyAfterFrom, SectionedCommand
 from fsm_orchestrator.lifecycle.source import Declared
-from fsm_orchestrator.model.stage_options import GRACE_MILLISECONDS, MILLISECONDS, Bounds
+from fsm_orchestrator.model.option_kinds import GRACE_MILLISECONDS, MILLISECONDS, Bounds
 
 
 def build_command(name: str, declared: Declared) -> click.Command | None:

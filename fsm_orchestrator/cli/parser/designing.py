@@ -30,7 +30,7 @@ from fsm_orchestrator.cli.parser.parts import (
 )
 from fsm_orchestrator.cli.parser.sectioned import SectionedCommand
 from fsm_orchestrator.lifecycle.source import Declared
-from fsm_orchestrator.model.stage_options import Bounds
+from fsm_orchestrator.model.option_kinds import Bounds
 from fsm_orchestrator.vocabulary import SchemaName
 
 _FORMATS: Final = ("mermaid", "dot", "svg", "png", "text", "markdown")

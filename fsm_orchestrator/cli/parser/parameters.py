@@ -17,7 +17,7 @@ import click
 
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import PORT_MAX, RUN_ID_PATTERN
-from fsm_orchestrator.model.stage_options import PORT_WORDS, Bounds, Choices, Kind, ValueKind
+from fsm_orchestrator.model.option_kinds import PORT_WORDS, Bounds, Choices, Kind, ValueKind
 from fsm_orchestrator.text.phrases import listed, quoted, suggestion
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, is_bare, measured
 

@@ -17,7 +17,8 @@ from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.source import Declared
-from fsm_orchestrator.model.stage_options import STAGE_OPTIONS, Kind
+from fsm_orchestrator.model.option_kinds import Kind
+from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.toml import NotATableError, table_of
 from fsm_orchestrator.vocabulary import RelativeTo
