@@ -243,6 +243,10 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             from fsm_orchestrator.gates.sources.registry import known_keys  # noqa: PLC0415 - rare
 
             return list(known_keys(value_at(document, ("gate", gate))))
+        case ("gate", _, str(table), _):
+            from fsm_orchestrator.gates.sources.registry import TABLES  # noqa: PLC0415 - rare
+
+            return list(TABLES[table].model_fields) if table in TABLES else []
         case ("subject", _):
             return ["git", "files"]
         case ("stage", _, _):

@@ -95,7 +95,7 @@ class InspectedRun:
     @property
     def invocation_count(self) -> int:
         """How many times the command was started for the run."""
-        return self.invocations[-1].last_number
+        return self.report.latest_number
 
     @property
     def relocation_sentence(self) -> str | None:

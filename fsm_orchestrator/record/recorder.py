@@ -287,7 +287,7 @@ class Recorder:
         warning = (
             f"earlier invocations are left out here: {copyable(self._checkpoint_path)} has them"
         )
-        moved = report.latest.number - 1
+        moved = report.latest_number - 1
         shorter = {
             "invocations_moved": moved,
             "earlier_invocations": (),

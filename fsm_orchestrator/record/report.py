@@ -180,11 +180,15 @@ class Report(StrictModel):
 
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
-        known = [one.last_number for one in self.earlier_invocations]
-        number = 1 + (known[-1] if known else self.invocations_moved)
         return InvocationRecord(
-            number=number, passed_over=(), rerun=(), repeats=None, **_shared(self)
+            number=self.latest_number, passed_over=(), rerun=(), repeats=None, **_shared(self)
         )
+
+    @property
+    def latest_number(self) -> int:
+        """The number of the invocation that the report is about."""
+        known = self.earlier_invocations
+        return 1 + (known[-1].last_number if known else self.invocations_moved)
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:

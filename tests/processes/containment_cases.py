@@ -25,11 +25,11 @@ import pytest
 from tests.processes import living, zoo
 from tests.support import forked
 from tests.support.command import PASSING, checkpoint_of, environment, read_json, report_of, start
+from tests.support.patience import PATIENCE_SECONDS, Deadline
 from tests.support.schema_checks import Written
 
-WATCHDOG_SECONDS: Final = 30.0
 GONE_SECONDS: Final = 1.0
-"""How long after the orchestrator was killed its stage may live on."""
+"""How long after the orchestrator was killed its stage may live on, where nothing else is done."""
 HASTES_MS: Final = ("300", "1500", "6000")
 """Time limits, from one that is enough to one that is enough on a machine that is very busy."""
 HOUR_MS: Final = "3600000"
@@ -97,10 +97,11 @@ class Witness:
             is_over.set()
             thread.join()
 
-    def wait_until_gone(self, deadline: float) -> None:
-        """Wait until nothing is alive that came to us; fails at the deadline."""
+    def wait_until_gone(self, since: float | None = None) -> None:
+        """Wait until nothing is alive that came to us; fails when that takes too long."""
+        deadline = Deadline(GONE_SECONDS, since)
         while escaped := self.escaped():
-            assert time.monotonic() < deadline, f"still alive: {described(escaped)}"
+            assert not deadline.is_over, f"still alive: {described(escaped)}"
             time.sleep(0.005)
         for pid in self.adopted():
             os.waitpid(pid, 0)
@@ -181,7 +182,7 @@ class Run:
         (self.directory / "calm").touch()
         self._launch("--resume")
         with self._witness.reaping() if is_reaped else contextlib.nullcontext():
-            _, stderr = self.process.communicate(timeout=WATCHDOG_SECONDS)
+            _, stderr = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert self.process.returncode == 0, stderr
         self.written.assert_valid()
         report = report_of(self.output)
@@ -216,7 +217,7 @@ class Run:
 
     def wait_for(self, name: str) -> None:
         """Wait for a file; fails when the run ends without it."""
-        give_up_at = time.monotonic() + WATCHDOG_SECONDS
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
         while not self.has(name):
             assert time.monotonic() < give_up_at, f"no {name}"
             assert self.process.poll() is None, f"no {name}: {self.process.communicate()}"
@@ -224,7 +225,7 @@ class Run:
 
     def end(self) -> int:
         """Wait for its end; the exit code. All that was written is valid, unless it was killed."""
-        self.process.communicate(timeout=WATCHDOG_SECONDS)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
         if self.process.returncode >= 0:
             self.written.assert_valid()
         return self.process.returncode
@@ -239,7 +240,7 @@ class Run:
         while (stat := living.stat_of(keeper)) is not None and stat[0] != "T":
             os.sched_yield()
         self.process.kill()
-        self.process.communicate(timeout=WATCHDOG_SECONDS)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
         if not leave_keeper:
             os.kill(keeper, signal.SIGKILL)
             os.waitpid(keeper, 0)
@@ -347,7 +348,7 @@ def end_in(
         killed_at = time.monotonic()
         assert run.end() == way.code
         if way.code < 0:
-            witness.wait_until_gone(killed_at + GONE_SECONDS)
+            witness.wait_until_gone(killed_at)
         run.assert_silent(time.monotonic_ns())
         if run.has("ready"):
             return run

@@ -19,9 +19,10 @@ from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
 from fsm_orchestrator.vocabulary import Containment
+from tests.support.patience import PATIENCE_SECONDS
 
 SHELL = "/bin/sh"
-WATCHDOG_SECONDS = 20
+WATCHDOG_SECONDS = PATIENCE_SECONDS
 AMPLE_MS = 30_000
 """More than enough: what is still there then was ended by force, and that is seen."""
 AMPLE = Limits(timeout_ms=AMPLE_MS, kill_grace_ms=AMPLE_MS)

@@ -35,8 +35,9 @@ from tests.support.command import (
     shell,
     statuses,
 )
+from tests.support.patience import PATIENCE_SECONDS
 
-WATCHDOG_SECONDS = 60
+WATCHDOG_SECONDS = PATIENCE_SECONDS
 LONG_MS = "600000"
 """Longer than any test may take: a wait of this length is one that must not happen."""
 

@@ -40,6 +40,7 @@ from tests.support.command import (
     report_of,
     statuses,
 )
+from tests.support.patience import Deadline
 from tests.support.soak import SOAK
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper and /proc")
@@ -128,8 +129,9 @@ def kill_after(seconds: float, run: Run, starter: Starter | None, *, is_resumed:
     if is_resumed and (run.output / CHECKPOINT).exists():
         run.resume()
         run.assert_attempts_apart()
+    deadline = Deadline(GONE_SECONDS, killed_at)
     while alive := belonging(run.directory):
-        assert time.monotonic() < killed_at + GONE_SECONDS or is_resumed, described(alive)
+        assert is_resumed or not deadline.is_over, described(alive)
         time.sleep(0.05)
 
 
@@ -158,7 +160,7 @@ def test_nothing_outlives_an_orchestrator_killed_at_any_moment(
     with ThreadPoolExecutor(LANES) as lanes:
         for lane in [lanes.submit(kill_some, number) for number in range(LANES)]:
             lane.result()
-    witness.wait_until_gone(time.monotonic() + GONE_SECONDS)
+    witness.wait_until_gone()
 
 
 # A keeper that is killed too, or stopped
@@ -229,7 +231,7 @@ def test_stranger_with_a_recorded_pid_is_left_alone(
     identity = process_table.identity(checkpoint_of(run.output)["open_attempt"][whose])
     run.process.kill()
     run.end()
-    witness.wait_until_gone(time.monotonic() + GONE_SECONDS)
+    witness.wait_until_gone()
     checkpoint = checkpoint_of(run.output)
     assert identity in checkpoint["open_attempt"].values()
     checkpoint["open_attempt"][whose] = stranger.pid

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -65,24 +66,26 @@ class Running:
         (os.killpg if group else os.kill)(self._process.pid, signum)
         return self._process.wait(PATIENCE_SECONDS)
 
+    def close(self) -> None:
+        """End what a failing test has left."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(PATIENCE_SECONDS)
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[signal.Signals, bool], Running]:
-    """Start all runs at once: they wait for each other's start only."""
-    place = tmp_path_factory.mktemp("runs")
-    cases = [(one, False) for one in KILLING]
-    cases += [(one, True) for one in (signal.SIGUSR1, signal.SIGQUIT)]
-    return {case: Running(place / f"{case[0].name}{case[1]}") for case in cases}
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """A run at work."""
+    running = Running(tmp_path / "running")
+    yield running
+    running.close()
 
 
 @pytest.mark.parametrize(
     ("signum", "group"), [*((one, False) for one in KILLING), (signal.SIGUSR1, True)], ids=str
 )
-def test_killed_run_can_go_on(
-    runs: dict[tuple[signal.Signals, bool], Running], signum: signal.Signals, group: bool
-) -> None:
+def test_killed_run_can_go_on(running: Running, signum: signal.Signals, group: bool) -> None:
     """Whatever kills the orchestrator, its keeper ends the stage, and a resume goes on."""
-    running = runs[signum, group]
     stage = running.stage()
     assert running.signalled(signum, group=group) == -signum
     psutil.wait_procs([stage], timeout=PATIENCE_SECONDS)
@@ -97,11 +100,8 @@ def test_killed_run_can_go_on(
     assert report["earlier_invocations"][0]["stage_executions"][-1]["status"] == "interrupted"
 
 
-def test_quit_of_the_whole_group_is_recorded(
-    runs: dict[tuple[signal.Signals, bool], Running],
-) -> None:
+def test_quit_of_the_whole_group_is_recorded(running: Running) -> None:
     r"""Ctrl-\ reaches all that runs in the terminal: the run is ended and recorded as by Ctrl-C."""
-    running = runs[signal.SIGQUIT, True]
     stage = running.stage()
     assert running.signalled(signal.SIGQUIT, group=True) == 131
     assert not stage.is_running()

@@ -239,5 +239,7 @@ def _call(name: str, given: str, returned: int, cwd: Path) -> Call:
     if kind in {Kind.SYNC, Kind.READ, Kind.WRITE}:
         of_descriptor = re.match(r"\d+<([^<>]*)>", given)
         return Call(kind, of_descriptor[1] if of_descriptor else "", returned)
-    path = re.findall(r'"([^"]*)"', given)[-1 if kind is Kind.RENAME else 0]
+    paths = re.findall(r'"([^"]*)"', given)
+    assert paths, f"{name} of no path: {given}"
+    path = paths[-1 if kind is Kind.RENAME else 0]
     return Call(kind, str(cwd / path), 0)

@@ -25,6 +25,8 @@ from typing import Final, Self
 from tests.support.fork_server import NUMBER_BYTES, decoded, encoded
 from tests.support.start import start_now
 
+DOOR_CHARACTERS_MAX: Final = 80
+"""How long the name of a directory may be in which a socket has a name."""
 WORDS_BYTES_MAX: Final = 100_000
 """Much less than any system lets a process be started with."""
 
@@ -108,7 +110,8 @@ class ForkServer:
         self.start = start_now(env)
         self._guard = threading.Lock()
         self._door, theirs = socket.socketpair()
-        self._folder = tempfile.TemporaryDirectory()
+        is_short = len(tempfile.gettempdir()) < DOOR_CHARACTERS_MAX
+        self._folder = tempfile.TemporaryDirectory(dir=None if is_short else "/tmp")
         self.path = Path(self._folder.name, "door")
         with theirs, socket.socket(socket.AF_UNIX) as shells:
             shells.bind(str(self.path))

@@ -28,7 +28,7 @@ from fsm_orchestrator.errors import InternalError, OrchestratorError
 from fsm_orchestrator.record.earlier import KEPT_MAX
 from fsm_orchestrator.record.report import Report
 from tests.support.command import CHECKPOINT, COMMAND, environment
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, Deadline
 from tests.support.soak import SOAK
 from tests.sweeps.desk import EARLIER, Desk, Scene
 from tests.sweeps.mending import at, mend
@@ -208,10 +208,10 @@ def alive(mark: str) -> list[psutil.Process]:
 
 
 def assert_gone(mark: str) -> None:
-    """Within a second nothing is alive of the run that was killed; what is, is ended here."""
-    deadline = time.monotonic() + GONE_SECONDS_MAX
+    """Soon nothing is alive of the run that was killed; what is, is ended here."""
+    deadline = Deadline(GONE_SECONDS_MAX)
     while left := alive(mark):
-        if time.monotonic() > deadline:
+        if deadline.is_over:
             for process in left:
                 process.kill()
             pytest.fail(f"alive still: {left}")

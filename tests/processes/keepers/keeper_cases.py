@@ -24,8 +24,9 @@ from fsm_orchestrator import RunConfig, StageGiven
 from fsm_orchestrator.processes.interrupts import ENDING_SIGNALS
 from fsm_orchestrator.vocabulary import Gate
 from tests.support.command import environment
+from tests.support.patience import PATIENCE_SECONDS, Deadline
 
-WATCHDOG_SECONDS: Final = 30.0
+WATCHDOG_SECONDS: Final = PATIENCE_SECONDS
 STUCK_SECONDS: Final = 100.0
 """How long a keeper that does not end is waited for here, in HOST too: that is then seen."""
 PROMPT_SECONDS: Final = STUCK_SECONDS / 2
@@ -103,10 +104,10 @@ def keeper_in(out: Path, stage: str = "executor") -> int:
 
 
 def until(holds: Callable[[], bool], seconds: float = WATCHDOG_SECONDS) -> None:
-    """Wait until it holds; fails when it does not within the time."""
-    give_up_at = time.monotonic() + seconds
+    """Wait until it holds; fails when that takes longer, as slow as the machine is."""
+    deadline = Deadline(seconds)
     while not holds():
-        assert time.monotonic() < give_up_at, "it does not come true"
+        assert not deadline.is_over, "it does not come true"
         time.sleep(0.005)
 
 
