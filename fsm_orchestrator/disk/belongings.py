@@ -22,6 +22,7 @@ from fsm_orchestrator.constants import (
     REPORT_FILE,
     SCHEMA_VERSION,
     STATE_NAME_PATTERN,
+    TAMPERED_DIRECTORY,
 )
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
@@ -55,6 +56,7 @@ _DIRECTORIES: Final = {
     LOGS_DIRECTORY: _LOG_NAME,
     EVIDENCE_DIRECTORY: _EVIDENCE_NAME,
     APPROVALS_DIRECTORY: _APPROVAL_NAME,
+    TAMPERED_DIRECTORY: re.compile(r"\.?orchestrator_[a-z_]+\.jsonl?\.[1-9][0-9]*(\..+)?"),
 }
 """The directories of a run, and the names of what a run of ours puts there."""
 _OF_GATES: Final = {
