@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from fsm_orchestrator.config.given_types import NonEmptyText
 from fsm_orchestrator.config.origins import GivenFile, keys_given
-from fsm_orchestrator.config.run_config import GivenModel, NonEmptyText, RunConfig, StageGiven
+from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName

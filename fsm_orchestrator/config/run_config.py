@@ -8,8 +8,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from fsm_orchestrator.config.given_types import (
+    DeclaredSecrets,
+    EnvironmentKey,
+    Inherited,
+    Text,
+)
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
@@ -17,18 +23,13 @@ from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, St
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.declared import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    Strict,
-    StringConstraints,
-    WithJsonSchema,
     field_validator,
 )
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
-from fsm_orchestrator.model.option_kinds import INHERITED_WORDS
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
@@ -40,28 +41,6 @@ if TYPE_CHECKING:
 
     from fsm_orchestrator.text.validation import Problem
 
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
-NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
-
-
-def _one_word(given: Any) -> Any:
-    """Take the one word that an option gave for the word itself."""
-    listed = isinstance(given, list | tuple)
-    word = given[0] if listed and len(given) == 1 else given
-    if isinstance(word, str) and word in INHERITED_WORDS:
-        return word
-    if not listed or not all(isinstance(one, str) and one and "=" not in one for one in given):
-        raise ValueError(f"should be {' or '.join(INHERITED_WORDS)}, or a list of variables' names")
-    return given
-
-
-EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
-Inherited = Annotated[
-    Annotated[tuple[EnvironmentKey, ...], Strict(strict=False)] | Literal["all", "minimal"],
-    BeforeValidator(_one_word),
-]
-"""What of the operator's environment a stage inherits: a word, or the names of variables."""
-
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.confinement import Confine
@@ -70,25 +49,6 @@ else:
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
-
-
-def _secrets_by_key(given: Any, info: "ValidationInfo") -> Any:
-    """Take a list of names, or, from a program only, a mapping that has values."""
-    if isinstance(given, list | tuple):
-        if not all(isinstance(one, str) and one and "=" not in one for one in given):
-            raise ValueError("each is the name of a variable; its value is in the environment")
-        return dict.fromkeys(given)
-    if info.mode == "json":
-        raise ValueError("input should be a list of names of variables")
-    return given
-
-
-DeclaredSecrets = Annotated[
-    Mapping[EnvironmentKey, Text | None],
-    BeforeValidator(_secrets_by_key),
-    WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": "^[^\x00=]+$"}}),
-]
-"""Secrets by name; a value of None is taken from the environment."""
 
 
 class GivenModel(BaseModel):

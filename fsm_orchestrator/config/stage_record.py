@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Self
 
+from fsm_orchestrator.config.given_types import Inherited, Text
 from fsm_orchestrator.config.hidden_text import (
     HiddenText,
     Hider,
@@ -17,7 +18,6 @@ from fsm_orchestrator.config.hidden_text import (
     keyed_digest,
     texts_of,
 )
-from fsm_orchestrator.config.run_config import Inherited, Text
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import Many, StrictModel
 from fsm_orchestrator.model.declared import Field, model_validator

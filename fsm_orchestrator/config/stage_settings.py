@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.config.file_texts import in_force
+from fsm_orchestrator.config.given_types import Inherited
 from fsm_orchestrator.config.hidden_text import HiddenText
-from fsm_orchestrator.config.run_config import Inherited, RunConfig, StageGiven
+from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.disk.where import nearest_with
-from fsm_orchestrator.vocabulary import RevisionProblem
 
 GIT_NAME: Final = ".git"
 _SMALL_BYTES_MAX: Final = 4096

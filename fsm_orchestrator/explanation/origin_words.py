@@ -2,8 +2,8 @@
 
 from typing import Final, assert_never
 
+from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.model.invocation import InvocationOrigin, SignalGiven
-from fsm_orchestrator.vocabulary import RevisionProblem
 
 COMMIT_SHOWN: Final = 12
 """The characters of a commit that are shown where the whole of it has no room."""

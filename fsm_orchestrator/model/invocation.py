@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
+from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.model.base import (
     Count,
     GateName,
@@ -17,13 +18,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.vocabulary import (
-    Containment,
-    ExecutionMode,
-    GateSource,
-    RevisionProblem,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import EvidenceRecord

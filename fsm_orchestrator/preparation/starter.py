@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.config.run_config import RunConfig
+from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.disk.where import nearest_with
 from fsm_orchestrator.model.invocation import InvocationOrigin, SignalGiven
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import RevisionProblem
 
 if TYPE_CHECKING:
     from fsm_orchestrator.disk.checkout import CheckedOut

@@ -314,9 +314,8 @@ class Attempt(_Asked):
         """Return why there is no black box, where one is due."""
         if self._black_box is not None or not isinstance(report.end, TimedOut | WentQuiet):
             return None
-        if report.was_unheard:
-            return PostmortemGap.ENDED_BY_KEEPER
-        return PostmortemGap.ENDED_BY_ITSELF
+        by_keeper, by_itself = PostmortemGap.ENDED_BY_KEEPER, PostmortemGap.ENDED_BY_ITSELF
+        return by_keeper if report.was_unheard else by_itself
 
     def _problem(
         self, result: StageResult, end: ProcessEnd, verdict: ArtifactsVerdict
@@ -348,5 +347,4 @@ class Attempt(_Asked):
         if not verdict.is_good and not isinstance(result, ArtifactsWrong):
             details.append(f"its expected artifacts are wrong too: {verdict.summary()}")
         told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-        failure = None if start_problem is None else start_problem.failure
-        return told, failure, exceeded_limit(result)
+        return told, start_problem and start_problem.failure, exceeded_limit(result)

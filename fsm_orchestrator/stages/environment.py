@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from fsm_orchestrator.config.run_config import Inherited
+from fsm_orchestrator.config.given_types import Inherited
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, INHERIT_MINIMAL
 

@@ -13,8 +13,8 @@ import pytest
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.checkout import CheckedOut, checked_out
+from fsm_orchestrator.disk.revision_problem import RevisionProblem
 from fsm_orchestrator.disk.where import nearest_with
-from fsm_orchestrator.vocabulary import RevisionProblem
 
 A: Final = "a" * 40
 B: Final = "b" * 64
