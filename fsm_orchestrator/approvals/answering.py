@@ -33,6 +33,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.gates.sources.envelope import RefusedError
 from fsm_orchestrator.model.approval import Answer, Said
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import ExitCode
@@ -197,7 +198,7 @@ def kept_answer(
     except OSError as error:
         place = awaited.desk.output / "approvals"
         raise CommandError(
-            f"it was signed, and cannot be kept in {place}: {files.reason(error)}",
+            f"it was signed, and cannot be kept in {copyable(place)}: {files.reason(error)}",
             remedy="sign with --request and --out, and send the file to whose run it is",
         ) from error
     return Answered(mine.answer, found, file)

@@ -24,6 +24,7 @@ from fsm_orchestrator.model.base import (
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.text.digest import sha256_of
+from fsm_orchestrator.text.hidden import copyable
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 REQUEST_TYPE: Final = "urn:fsm-orchestrator:approval:v0.1"
@@ -64,10 +65,10 @@ class RequestedCommand(StrictModel):
         """All this for people, a line for each thing."""
         return (
             f"$ {shlex.join(self.argv)}",
-            f"in {self.directory}",
+            f"in {copyable(self.directory)}",
             *(f"sets {one}" for one in self.environment),
             *(() if self.confinement is None else (f"confined, sha256 {self.confinement}",)),
-            *(f"{one.path} sha256 {one.sha256 or 'unreadable'}" for one in self.files),
+            *(f"{copyable(one.path)} sha256 {one.sha256 or 'unreadable'}" for one in self.files),
         )
 
     @property

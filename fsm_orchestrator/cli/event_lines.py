@@ -21,6 +21,8 @@ def line_of(event: Mapping[str, Any]) -> str | None:
 def _gate(event: Mapping[str, Any]) -> str:
     decision = event["decision"]
     verdict = "passed" if decision["passed"] else f"refused, {decision['reason_code']}"
+    if event.get("is_judged_elsewhere") and not decision["passed"]:
+        verdict = "not judged here"
     evidence = decision["evidence"]
     said = "" if evidence is None else f": {evidence['detail']}"
     return f"gate {decision['gate']}: {decision['status']}: {verdict}{said}"

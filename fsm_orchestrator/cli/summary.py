@@ -109,6 +109,16 @@ def next_lines(offer: Offer | None, width: int) -> list[str]:
     return [*rows, *refusal_lines(offer)]
 
 
+def starter_rows(starter: str | None) -> list[tuple[str, str]]:
+    """Return the row of who started the latest invocation; none where that is not recorded."""
+    return [] if starter is None else [("by", printable(starter))]
+
+
+def starter_lines(starter: str | None) -> list[str]:
+    """Return that row as a line that stands alone."""
+    return _rows(starter_rows(starter))
+
+
 def _rows(rows: Sequence[tuple[str, str]]) -> list[str]:
     return [f"  {label:<{LABEL_CELLS}}  {text}" for label, text in rows]
 
@@ -317,8 +327,7 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         rows.append(("output", command_line("logs", shape.typed, logs[-1].stage)))
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
-    if shape.starter is not None:
-        rows.append(("by", printable(shape.starter)))
+    rows += starter_rows(shape.starter)
     about = about_lines(report)
     if offer is None or offer.words is None:
         return [*about, *_rows(rows), *next_lines(offer, shape.width)]

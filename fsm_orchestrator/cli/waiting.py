@@ -17,14 +17,25 @@ from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.cli.waiting_screen import WaitingScreen, names_of
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.inspection.waiting import Prospect, Waited, Waiting
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExitCode, LogFormat
+from fsm_orchestrator.vocabulary import ExitCode, LogFormat, OnChangedStage
 
 
 def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
-    """Run, and whenever that is blocked by gates that can still be given, wait and go on."""
+    """Run, and whenever that is blocked by gates that can still be given, wait and go on.
+
+    Raises:
+        UsageError: what is changed by then is to be kept, which nobody has seen yet.
+    """
+    if request.config.on_changed_stage is OnChangedStage.KEEP:
+        raise UsageError(
+            "--on-changed-stage keep is about what is there now, and --wait goes on with what is"
+            " there then",
+            remedy="leave --wait out; once the gates passed, resume with keep again",
+        )
     deadline, is_first = time.monotonic() + wait_ms / 1000, True
     while True:
         code = run_and_show(request, interrupts, may_wait=True)

@@ -23,6 +23,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import (
     Wrong,
@@ -162,7 +163,12 @@ def _lifecycle_problems(
 ) -> Iterator[str]:
     """Yield stages and gates that the lifecycle does not have, and stages without a binary."""
     asked = document.get("lifecycle", DEFAULT_LIFECYCLE)
-    named = [key for key in ("stage", "gates", "gate") if isinstance(document.get(key), dict)]
+    tables = {key: document.get(key) for key in ("stage", "gates", "gate")}
+    named = [
+        key
+        for key, table in tables.items()
+        if isinstance(table, dict) and (key == "stage" or not MANDATORY_RULES.keys() >= set(table))
+    ]
     if not named or not isinstance(asked, str):
         return
     is_of_file = document.get("relative_to") != RelativeTo.CWD
@@ -237,6 +243,10 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             from fsm_orchestrator.gates.sources.registry import known_keys  # noqa: PLC0415 - rare
 
             return list(known_keys(value_at(document, ("gate", gate))))
+        case ("gate", _, str(table), _):
+            from fsm_orchestrator.gates.sources.registry import TABLES  # noqa: PLC0415 - rare
+
+            return list(TABLES[table].model_fields) if table in TABLES else []
         case ("subject", _):
             return ["git", "files"]
         case ("stage", _, _):

@@ -32,7 +32,7 @@ from fsm_orchestrator.model.stage_options import CONFINE_KEYS, INHERITED_WORDS
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.phrases import suggestion
-from fsm_orchestrator.vocabulary import GateSource, OnChangedStage, OnLeak
+from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 
 if TYPE_CHECKING:
     from pydantic import ValidationError, ValidationInfo
@@ -289,6 +289,14 @@ class RunConfig(GivenModel):
             return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
         except OverflowError:
             raise ValueError("there is no such time in UTC") from None
+
+    @field_validator("gates", "gate_sources", "sources", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        """Take gates that are given as members of the enum by their names."""
+        if not isinstance(given, Mapping):
+            return given
+        return {one.value if isinstance(one, Gate) else one: given[one] for one in given}
 
     @field_validator("subject")
     @classmethod

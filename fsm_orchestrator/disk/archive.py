@@ -13,6 +13,7 @@ from fsm_orchestrator.constants import (
     EVIDENCE_DIRECTORY,
     LOGS_DIRECTORY,
     REPORT_FILE,
+    TAMPERED_DIRECTORY,
 )
 from fsm_orchestrator.disk import files, moving, peek
 from fsm_orchestrator.disk.belongings import RUN_FILES, is_of_a_run
@@ -30,7 +31,7 @@ def present_files(output_directory: Path) -> tuple[Path, ...]:
         return ()
     paths = [output_directory / name for name in RUN_FILES]
     found = [path for path in paths if os.path.lexists(path) and not os.path.isdir(path)]
-    names = (LOGS_DIRECTORY, EVIDENCE_DIRECTORY, APPROVALS_DIRECTORY)
+    names = (LOGS_DIRECTORY, EVIDENCE_DIRECTORY, APPROVALS_DIRECTORY, TAMPERED_DIRECTORY)
     directories = [output_directory / name for name in names]
     return (*found, *filter(os.path.lexists, directories))
 

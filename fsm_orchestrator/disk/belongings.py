@@ -22,9 +22,11 @@ from fsm_orchestrator.constants import (
     REPORT_FILE,
     SCHEMA_VERSION,
     STATE_NAME_PATTERN,
+    TAMPERED_DIRECTORY,
 )
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.kinds import kind_of
+from fsm_orchestrator.text.late_pattern import late_pattern
 
 RUN_FILES: Final = (CHECKPOINT_FILE, REPORT_FILE, EVENTS_FILE, INVOCATIONS_FILE)
 _SIGNS: Final = {
@@ -42,24 +44,25 @@ _BEGINNINGS: Final = {
 }
 """What each file begins with: of one that a power cut has left shorter, a part is there."""
 _BLOCK_BYTES: Final = 512
-_LOG_NAME: Final = re.compile(
+_LOG_NAME: Final = late_pattern(
     r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
 )
 
-_EVIDENCE_NAME: Final = re.compile(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
-_APPROVAL_NAME: Final = re.compile(
+_EVIDENCE_NAME: Final = late_pattern(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
+_APPROVAL_NAME: Final = late_pattern(
     r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(request|used|artifact|approve|deny|withdraw)\..+"
 )
 _DIRECTORIES: Final = {
     LOGS_DIRECTORY: _LOG_NAME,
     EVIDENCE_DIRECTORY: _EVIDENCE_NAME,
     APPROVALS_DIRECTORY: _APPROVAL_NAME,
+    TAMPERED_DIRECTORY: re.compile(r"\.?orchestrator_[a-z_]+\.jsonl?\.[1-9][0-9]*(\..+)?"),
 }
 """The directories of a run, and the names of what a run of ours puts there."""
 _OF_GATES: Final = {
-    LOGS_DIRECTORY: re.compile(rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"),
-    EVIDENCE_DIRECTORY: re.compile(rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.json"),
-    APPROVALS_DIRECTORY: re.compile(
+    LOGS_DIRECTORY: late_pattern(rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"),
+    EVIDENCE_DIRECTORY: late_pattern(rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.json"),
+    APPROVALS_DIRECTORY: late_pattern(
         rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(request\.json|used\.json|artifact\..+)"
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
@@ -40,8 +41,8 @@ class EnterGate:
             return Fact(Trigger.RUN_ABORTED, f"received {signal_name(request.signum)}")
         draft = self._context.recorder.draft
         decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
-        self._note(decisions)
         judged = draft.lifecycle.judged_in(state)
+        self._note(decisions, judged)
         if judging.have_passed(decisions, judged):
             passed = ", ".join(f"{gate} passed" for gate in judged)
             return Fact(Trigger.GATES_PASSED, passed)
@@ -61,7 +62,7 @@ class EnterGate:
         decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
         if judging.have_passed(decisions, draft.lifecycle.gates):
             return Verdict(holds=True)
-        self._note(decisions)
+        self._note(decisions, draft.lifecycle.gates)
         refused = ", ".join(judging.reason_codes(decisions))
         return Verdict(holds=False, why=f"closing refused: {refused}")
 
@@ -75,8 +76,10 @@ class EnterGate:
             self._made = Collecting(self._context, self._interrupts, self._runner)
         return self._made
 
-    def _note(self, decisions: tuple[GateDecision, ...]) -> None:
+    def _note(self, decisions: tuple[GateDecision, ...], judged: Collection[str]) -> None:
         self._context.recorder.update_invocation(gate_decisions=decisions)
         for decision in decisions:
-            level = "info" if decision.passed else "warning"
-            self._context.log.emit(EventName.GATE_DECIDED, level=level, decision=decision)
+            counts = decision.gate in judged
+            level = "info" if decision.passed or not counts else "warning"
+            later = {} if counts else {"is_judged_elsewhere": True}
+            self._context.log.emit(EventName.GATE_DECIDED, level=level, decision=decision, **later)

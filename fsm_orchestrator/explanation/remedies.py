@@ -17,6 +17,9 @@ from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _OPERATIONS: Final = {
+    Operation.CONTROL_VERIFY: (
+        "find out who changed the run's own files, and confine the stage that did; then resume"
+    ),
     Operation.CHECKPOINT_LOAD: (
         "restore a good checkpoint, or start a new run (this one is then archived)"
     ),
@@ -196,7 +199,7 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED:
             return "read the findings: no rework is left"
-        case Ending.INTERRUPTED | Ending.LOST | None:
+        case Ending.INTERRUPTED | Ending.LOST | Ending.CONTROL_TAMPERED | None:
             return "find out who ended it, unless that was intended"
         case ending:
             assert_never(ending)

@@ -1,6 +1,8 @@
 """What is asked of the people who approve, and what they have said, as a decision keeps it."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Self
 
 from fsm_orchestrator.model.base import Count, Ordinal, Sha256, StateName, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
@@ -92,6 +94,11 @@ class ApprovalState(StrictModel):
     answers: tuple[Answer, ...] = Field(
         description="What was said to it, and to earlier requests of the gate, the latest last."
     )
+
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Return it as it may be recorded: no secret in what people have written."""
+        answers = (one.model_copy(update={"reason": mask(one.reason)}) for one in self.answers)
+        return self.model_copy(update={"answers": tuple(answers)})
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -174,7 +174,8 @@ class EvidenceRecord(StrictModel):
     expires_at: Timestamp | None = Field(description="Until when it holds; null without a limit.")
     checks: Checks | None = Field(description="The checks that it counts; null where it has none.")
     log: str | None = Field(
-        description="What its command printed to stdout, a file in the output directory; or null."
+        description="What its command printed to stdout, or its policy to stderr, a file in the"
+        " output directory; or null."
     )
     file: str | None = Field(
         description="The evidence, byte for byte, a file in the output directory; or null."
@@ -193,6 +194,7 @@ class EvidenceRecord(StrictModel):
                 "subject": tuple(
                     one.model_copy(update={"name": mask(one.name)}) for one in self.subject
                 ),
+                "approval": None if self.approval is None else self.approval.masked(mask),
             }
         )
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong, idempotency_key
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.vocabulary import Operation, StageStatus
+from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus
 
 _UNMEASURED: Final[Mapping[str, Any]] = {
     "ending": None,
@@ -24,6 +24,9 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "resources": None,
 }
 """The fields that say how a process went, where none was run."""
+
+_ENDINGS = {Operation.CONTROL_VERIFY: Ending.CONTROL_TAMPERED}
+"""What the program's own failures are called that have a name of their own."""
 
 
 def skipped(success: StageExecution, *, reason: str, at: str) -> StageExecution:
@@ -67,6 +70,7 @@ def own_failure(run_id: str, operation: Operation, *, error: str, at: str) -> St
         update={
             "reason": "the program's own work",
             "command": operation.value,
+            "ending": _ENDINGS.get(operation),
             **gone_wrong(Problem(cause=error, details=())),
         }
     )

@@ -11,6 +11,7 @@ from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.secrets.private_file import NoStateDirectoryError, state_directory
 from fsm_orchestrator.stages.confining import artifact_directories
+from fsm_orchestrator.text.hidden import copyable
 
 
 def refuse_open_cages(output: Path, settings: Mapping[str, StageSettings]) -> None:
@@ -45,9 +46,10 @@ def _refuse_record(stage: str, what: str, path: str, output: Path) -> None:
     else:
         return
     raise UsageError(
-        f"stage {stage!r} is confined, and may write to {what}{path}, which {where}: it could"
+        f"stage {stage!r} is confined, and may write to {what}{copyable(path)}, which {where}:"
+        " it could"
         " change the record of the run",
-        remedy=f"let it write to a directory of its own, such as {output / stage}"
+        remedy=f"let it write to a directory of its own, such as {copyable(output / stage)}"
         if what
         else "name a directory beside the output directory, or put the output directory elsewhere",
     )
@@ -61,8 +63,9 @@ def _refuse_private(stage: str, what: str, path: str, output: Path) -> None:
     if not _is_within(os.path.realpath(private), os.path.realpath(path)):
         return
     raise UsageError(
-        f"stage {stage!r} is confined, and may write to {what}{path}, which has the private files"
-        f" of runs in it, {private}",
+        f"stage {stage!r} is confined, and may write to {what}{copyable(path)}, which has the"
+        " private files"
+        f" of runs in it, {copyable(private)}",
         remedy="name narrower directories, or set XDG_STATE_HOME to a place outside of them",
     )
 

@@ -106,6 +106,16 @@ class InputChange(StrictModel):
                 assert_never(self.state)
 
 
+def input_warnings(run: ResumableRun) -> Iterator[str]:
+    """Yield what is adopted of a lifecycle, and which files are not what they were."""
+    if run.replaced_lifecycle is not None:
+        now = adopted_settings(run.replaced_lifecycle, run.checkpoint.lifecycle)
+        lifecycle = copyable(str(run.config.lifecycle))
+        yield f"settings of the lifecycle {lifecycle} are adopted: {'; '.join(now)}"
+    for change in input_changes(run):
+        yield change.sentence
+
+
 def input_changes(run: ResumableRun) -> tuple[InputChange, ...]:
     """Return the files that are not what they were, but those that are given again now."""
     given = run.config.config_file

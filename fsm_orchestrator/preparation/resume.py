@@ -74,12 +74,11 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
-    found = saved.as_kept if saved.rebuilt is None else None
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
-    if saved.rebuilt is not None:
-        draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)
-        preparation = preparation._replace(checkpoint=draft)
-    return preparation._replace(found=found)
+    if saved.rebuilt is None:
+        return preparation._replace(found=saved.as_kept)
+    draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)
+    return preparation._replace(checkpoint=draft)
 
 
 def _prepared(
@@ -336,15 +335,10 @@ def _with(known: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
 
 def _input_warnings(run: ResumableRun) -> Iterator[str]:
     """Warn of files that are not what they were, and say what is adopted of a lifecycle."""
-    if not run.checkpoint.origins.files and run.replaced_lifecycle is None:
-        return
-    from fsm_orchestrator.preparation import inputs  # noqa: PLC0415 - reads config files
+    if run.checkpoint.origins.files or run.replaced_lifecycle is not None:
+        from fsm_orchestrator.preparation import inputs  # noqa: PLC0415 - reads config files
 
-    if run.replaced_lifecycle is not None:
-        now = inputs.adopted_settings(run.replaced_lifecycle, run.checkpoint.lifecycle)
-        yield f"settings of the lifecycle {run.config.lifecycle} are adopted: {'; '.join(now)}"
-    for change in inputs.input_changes(run):
-        yield change.sentence
+        yield from inputs.input_warnings(run)
 
 
 def _to_run(run: ResumableRun, rerun: tuple[str, ...]) -> tuple[str, ...]:

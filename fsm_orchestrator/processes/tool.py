@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -18,6 +20,8 @@ TOOL_SECONDS: Final = 120.0
 ASKED_SECONDS: Final = 600.0
 """How long a person at a terminal may take."""
 _ERROR_CHARACTERS_MAX: Final = 400
+_ERROR_BYTES_MAX: Final = 16 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
 
 
 class ToolError(Exception):
@@ -49,33 +53,13 @@ def run_tool(
     Raises:
         ToolError: it is not there, was not done in time, or printed too much.
     """
-    try:
-        process = subprocess.Popen(
-            words,
-            env=None if env is None else dict(env),
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        is_missing = isinstance(error, FileNotFoundError) and error.filename == words[0]
-        said = f"cannot run {words[0]}: {error.strerror or error}"
-        raise ToolError(said, is_missing=is_missing) from error
-    try:
-        stdout, stderr = process.communicate(given, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{words[0]} did not end within {seconds:g} seconds") from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it left, or itself
-        if process.returncode is None:
-            process.communicate()
-    if len(stdout) > OUTPUT_BYTES_MAX:
-        raise ToolError(f"{words[0]} printed more than {OUTPUT_BYTES_MAX} bytes")
-    said = " ".join(stderr.decode(errors="replace").split())
-    return ToolEnd(process.returncode, stdout, said[:_ERROR_CHARACTERS_MAX])
+    with _started(words, env=env, cwd=cwd, stderr=subprocess.PIPE, new_session=True) as process:
+        try:
+            stdout, stderr = _exchange(process, words[0], given, seconds)
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it left, or itself
+    return _end_of(process, stdout, stderr)
 
 
 def asked_of(words: Sequence[str], given: bytes, *, seconds: float = ASKED_SECONDS) -> ToolEnd:
@@ -87,25 +71,96 @@ def asked_of(words: Sequence[str], given: bytes, *, seconds: float = ASKED_SECON
         ToolError: it is not there, was not done in time, or printed too much.
     """
     is_seen = os.isatty(2)
+    stderr = None if is_seen else subprocess.PIPE
+    with _started(words, env=None, cwd=None, stderr=stderr, new_session=False) as process:
+        try:
+            printed = _exchange(process, words[0], given, seconds)
+        finally:
+            process.kill()
+    return _end_of(process, *printed)
+
+
+def _started(
+    words: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    stderr: int | None,
+    new_session: bool,
+) -> subprocess.Popen[bytes]:
     try:
-        done = subprocess.run(
+        return subprocess.Popen(
             words,
-            input=given,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=None if is_seen else subprocess.PIPE,
-            timeout=seconds,
-            check=False,
+            stderr=stderr,
+            start_new_session=new_session,
         )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{words[0]} did not end within {seconds:g} seconds") from None
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError) and error.filename == words[0]
         said = f"cannot run {words[0]}: {error.strerror or error}"
         raise ToolError(said, is_missing=is_missing) from error
-    if len(done.stdout) > OUTPUT_BYTES_MAX:
-        raise ToolError(f"{words[0]} printed more than {OUTPUT_BYTES_MAX} bytes")
-    said = " ".join((done.stderr or b"").decode(errors="replace").split())
-    return ToolEnd(done.returncode, done.stdout, said[:_ERROR_CHARACTERS_MAX])
+
+
+def _exchange(
+    process: subprocess.Popen[bytes], name: str, given: bytes, seconds: float
+) -> tuple[bytes, bytes]:
+    """Write `given` and read what is printed until both outputs are closed, and the tool has ended.
+
+    Raises:
+        ToolError: it takes too long, or prints too much: no more than that is ever read.
+    """
+    deadline = time.monotonic() + seconds
+    stdout, stderr = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        for stream, printed in ((process.stdout, stdout), (process.stderr, stderr)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, printed)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+        while selector.get_map():
+            for key, _ in selector.select(_left(deadline, name, seconds)):
+                if key.data is None:
+                    given = _written(key.fd, given)
+                    is_over = not given
+                else:
+                    data = os.read(key.fd, _CHUNK_BYTES)
+                    is_over = not data
+                    key.data.extend(data)
+                if is_over:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]  # a stream of the process
+            if len(stdout) > OUTPUT_BYTES_MAX:
+                raise ToolError(f"{name} printed more than {OUTPUT_BYTES_MAX} bytes")
+            del stderr[_ERROR_BYTES_MAX:]
+    try:
+        process.wait(_left(deadline, name, seconds))
+    except subprocess.TimeoutExpired:
+        _left(0.0, name, seconds)
+    return bytes(stdout), bytes(stderr)
+
+
+def _written(descriptor: int, given: bytes) -> bytes:
+    """Write what a pipe takes; return the rest, none if nobody reads it."""
+    try:
+        return given[os.write(descriptor, given[:_CHUNK_BYTES]) :] if given else given
+    except BrokenPipeError:
+        return b""
+
+
+def _left(deadline: float, name: str, seconds: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise ToolError(f"{name} did not end within {seconds:g} seconds")
+    return left
+
+
+def _end_of(process: subprocess.Popen[bytes], stdout: bytes, stderr: bytes) -> ToolEnd:
+    said = " ".join(stderr.decode(errors="replace").split())
+    return ToolEnd(process.returncode, stdout, said[:_ERROR_CHARACTERS_MAX])
 
 
 def paged(text: str) -> bool:

@@ -18,7 +18,7 @@ from fsm_orchestrator.clock import Clock, timestamp
 from fsm_orchestrator.constants import EVENTS_FILE, SCHEMA_VERSION
 from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory, identity_of
-from fsm_orchestrator.errors import RecordingError
+from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.declared import BaseModel
 from fsm_orchestrator.record.events_mark import (
     FOREIGN_LINES_MAX,
@@ -31,6 +31,7 @@ from fsm_orchestrator.record.events_mark import (
     seq_of,
     start_of_line,
 )
+from fsm_orchestrator.record.own_lines import OwnLines
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import escaped, json_value
@@ -85,7 +86,9 @@ class EventFile:
             moving.take_own_copy(EVENTS_FILE, home)
             self.lost = lost_events(self.path, mark, within=home)
             self._descriptor = files.open_append(self.path, within=home)
+            self._own = OwnLines(self._descriptor)
             self.found_seq = self._repair()
+            self._own = OwnLines(self._descriptor)
             self.last_seq = max(last_seq, self.found_seq)
             end = os.fstat(self._descriptor).st_size, self.last_seq
             self.is_continued = (
@@ -160,6 +163,22 @@ class EventFile:
         size_bytes = os.fstat(self._descriptor).st_size + sum(map(len, self._held))
         return mark_of(self._given_seq, size_bytes, self._held[-1])
 
+    def confirm(self, *, wholly: bool) -> None:
+        """Make sure that what this invocation wrote is there as it was written.
+
+        `wholly`: look at it even where its size and time of change are what they were.
+
+        Raises:
+            OperationError: it is not. Said once.
+        """
+        if self.failure is None and not self._own.are_intact(wholly=wholly):
+            raise OperationError(
+                Operation.CONTROL_VERIFY,
+                f"{copyable(self.path)} was changed while the run was at work",
+                remedy="find out who did that, a stage perhaps, then resume; a confined stage"
+                " cannot",
+            )
+
     def next_seq(self) -> int:
         """Return the number for the next event."""
         self._given_seq += 1
@@ -195,6 +214,7 @@ class EventFile:
                 raise FileNotFoundError(2, "the file was replaced while the run worked")
             self._kept_bytes = here.st_size
             files.write_all(self._descriptor, data)
+            self._own.appended(data)
         except OSError as error:
             self.failure = self._error(error)
             with contextlib.suppress(OSError):
@@ -207,6 +227,7 @@ class EventFile:
         if self._kept_bytes is not None:
             with contextlib.suppress(OSError):
                 files.truncate(self._descriptor, self._kept_bytes)
+                self._own.took_back(self._kept_bytes)
                 files.sync_data(self._descriptor)
         self.last_seq = self._given_seq = last_seq
 

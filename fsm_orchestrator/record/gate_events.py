@@ -26,5 +26,14 @@ class GateDecided(RunEvent):
     """A gate has been judged."""
 
     event: Literal[EventName.GATE_DECIDED] = Field(description="Name of the event.")
-    level: Literal["info", "warning"] = Field(description="The level: `warning` for a refusal.")
+    level: Literal["info", "warning"] = Field(
+        description="The level: `warning` for a refusal that counts."
+    )
     decision: GateDecision = Field(description="The decision, as the checkpoint has it.")
+    is_judged_elsewhere: Literal[True] | None = Field(
+        default=None,
+        description=(
+            "True when the run goes on from this gate state whatever this gate says, for another"
+            " state is where it counts; else left out."
+        ),
+    )

@@ -126,6 +126,9 @@ def _decision(decision: GateDecision, shown: _Shown) -> GateDecision:
                 one.model_copy(update={"name": shown.text(one.name) or ""})
                 for one in evidence.subject
             ),
+            "approval": None
+            if evidence.approval is None
+            else evidence.approval.masked(lambda text: shown.text(text) or ""),
         }
     )
     return decision.model_copy(update={"evidence": clean})

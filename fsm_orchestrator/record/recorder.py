@@ -17,6 +17,7 @@ from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX, RECORD_VALUES_MAX, has_too_many_values
 from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.record.anchor import Anchor
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_log import EventFile
@@ -54,6 +55,8 @@ class Recorder:
         self.latest: Report | None = None
         """The report that was made last to be written."""
         self._on_disk: bytes | None = None
+        self._anchor = Anchor(home)
+        self._report_written: bytes | None = None
         with contextlib.suppress(OSError):
             self._on_disk = files.read_bounded(self._checkpoint_path, RECORD_BYTES_MAX)
 
@@ -105,6 +108,7 @@ class Recorder:
             RecordingError: it cannot be written; `operation` is `checkpoint.persist`.
         """
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
+            self._anchor.look()
             data = self._checkpoint_bytes(self._events.mark)
             staged = self._staged(self._checkpoint_path, data)
             try:
@@ -112,6 +116,7 @@ class Recorder:
             finally:
                 staged.discard()
         self._on_disk = data
+        self._anchor.left(self._checkpoint_path, data)
 
     def keep(
         self,
@@ -158,12 +163,16 @@ class Recorder:
         data = self._checkpoint_bytes(mark)
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             self._home.confirm_file()
+            self._anchor.confirm()
+            self._events.confirm(wholly=self._is_last)
             checkpoint = self._staged(self._checkpoint_path, data)
         try:
             report = self._stage_report(told)
             try:
                 last_look()
                 self._let_both_take_place(checkpoint, report, is_durable=is_durable)
+                self._anchor.left(self._checkpoint_path, data)
+                self._anchor.left(self._report_path, self._report_written)
             finally:
                 if report is not None:
                     report.discard()
@@ -174,6 +183,8 @@ class Recorder:
     def _let_both_take_place(
         self, checkpoint: files.StagedFile, report: files.StagedFile | None, *, is_durable: bool
     ) -> None:
+        for path in (self._checkpoint_path, self._report_path):
+            self._anchor.left(path, None)  # unless all goes well, what is there is not known
         try:
             self._append(is_durable=is_durable or self._is_last)
             self._commit(Operation.CHECKPOINT_PERSIST, checkpoint)
@@ -247,8 +258,10 @@ class Recorder:
         try:
             if self._report_path.is_dir():
                 raise IsADirectoryError(21, "a directory is in the file's place")
-            return self._staged(self._report_path, self._report_bytes(report))
+            self._report_written = self._report_bytes(report)
+            return self._staged(self._report_path, self._report_written)
         except OSError as error:
+            self._report_written = None
             if self.is_degraded:
                 return None
             raise _error(Operation.REPORT_PERSIST, self._report_path, error) from error

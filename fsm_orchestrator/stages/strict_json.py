@@ -12,9 +12,11 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from fsm_orchestrator.text.late_pattern import late_pattern
+
 _OTHER_ENCODING: Final = re.compile(rb"\xff\xfe|\xfe\xff|\0{1,3}[^\0]|[^\0]\0")
 """A byte order mark, or the zero bytes that the first character, always ASCII, would have."""
-_PLACED: Final = re.compile(r"JSON is malformed: (.+) \(byte (\d+)\)")
+_PLACED: Final = late_pattern(r"JSON is malformed: (.+) \(byte (\d+)\)")
 """An error of msgspec that says where."""
 _HIGH_SURROGATE: Final = re.compile(rb"\\u[dD][89aAbB]")
 _PAIR_BYTES: Final = 12

@@ -133,7 +133,12 @@ SIGNED: dict[str, tuple[Callable[[Path, Keys], None], dict[str, Any], str, str]]
         "it is signed, but not by",
     ),
     "a revoked key": (revoked, {"revoked_keys": "revoked"}, "revoked", "is revoked"),
-    "a pattern for a plain key": (pattern, {}, "unknown_signer", "it is signed, but not by"),
+    "a pattern for a plain key": (
+        pattern,
+        {"principals": ("bob@example.org",)},
+        "unknown_signer",
+        "it is signed, but not by",
+    ),
     "another namespace": (
         by("bob", namespace="fsm-orchestrator.deny"),
         {},

@@ -15,7 +15,7 @@ from tests.bench.figure import Bench, Row, Unit
 
 THREADS: Final = (1, 2, 4, 16)
 FOLDER: Final = Path(__file__).with_name("peers")
-SECONDS_MAX: Final = 60
+SECONDS_MAX: Final = 90
 """How long a program may take for its runs."""
 SECONDS_EACH: Final = 36
 """How long each number of threads is measured; a round that was begun is ended."""
@@ -52,14 +52,18 @@ def peers_figure(bench: Bench) -> Sequence[Row]:
     """Each peer and we, in alternation, with some threads."""
     rows = []
     found = [one for one in PEERS if is_installed(one.module)]
+    troubles: dict[str, str] = {}
     for threads in THREADS:
         rates: dict[str, list[float]] = {one.name: [] for one in (OURS, *found)}
         ends_at = time.monotonic() + SECONDS_EACH
         for round_ in range(bench.times(5, quick=1)):
             if round_ and time.monotonic() >= ends_at:
                 break
-            for one in (OURS, *found):
-                rates[one.name].append(_rate(bench, one, threads))
+            for one in [one for one in (OURS, *found) if one.name not in troubles]:
+                try:
+                    rates[one.name].append(_rate(bench, one, threads))
+                except (RuntimeError, subprocess.TimeoutExpired) as error:
+                    troubles[one.name] = f"{type(error).__name__}: {error}"
         said = f"{threads} thread{'s' * (threads > 1)}"
         rows += [
             Row(
@@ -71,8 +75,12 @@ def peers_figure(bench: Bench) -> Sequence[Row]:
                 note=one.note if threads == 1 else "",
             )
             for one in found
+            if rates[one.name]
         ]
-    return [*rows, *(_missing(one) for one in PEERS if one not in found)]
+    failed = [
+        Row(label=name, trouble=trouble, has_failed=True) for name, trouble in troubles.items()
+    ]
+    return [*rows, *failed, *(_missing(one) for one in PEERS if one not in found)]
 
 
 def is_installed(module: str) -> bool:

@@ -38,10 +38,11 @@ def lifecycle(folder: Path) -> tuple[str, ...]:
     return ("--lifecycle", "./many.toml")
 
 
-def assert_fits(screen: str) -> None:
+def assert_fits(screen: str, folder: Path) -> None:
     """Assert that no line is wider than a terminal, but for paths and where nobody looks."""
     for line in screen.splitlines():
-        assert len(line) <= WIDTH or "blocked: run" in line or "/out" in line, line
+        is_free = line.endswith("24 more") or str(folder) in line
+        assert len(line) <= WIDTH or is_free, line
 
 
 def test_screens_name_some_of_many_gates_and_how_many_more(tmp_path: Path) -> None:
@@ -53,20 +54,20 @@ def test_screens_name_some_of_many_gates_and_how_many_more(tmp_path: Path) -> No
     assert len(report["gate_decisions"]) == 3 + COUNT
     assert len(report["blocked_reason_codes"]) == COUNT
     for screen in (ended.stdout, orchestrate("status", "./out", cwd=tmp_path).stdout):
-        assert_fits(screen)
+        assert_fits(screen, tmp_path)
         rows = [line for line in screen.splitlines() if "passes when agreed" in line]
         assert len(rows) == NAMED
         assert f"  and {COUNT - NAMED} more: see details\n" in screen
         assert f"GATE_XXXXXX, {COUNT - NAMED} more" in " ".join(screen.split())
         assert all(f"{signal_option(name)} agreed" in screen for name in NAMES)
     planned = orchestrate("plan", "./new", *words, cwd=tmp_path).stdout
-    assert_fits(planned)
+    assert_fits(planned, tmp_path)
     assert planned.count("refused: missing") == NAMED
     assert f"{COUNT - NAMED} more refused: --all shows them" in planned
     whole = orchestrate("plan", "./new", *words, "--all", cwd=tmp_path).stdout
     assert all(f"{name} " in whole for name in NAMES)
     explained = orchestrate("explain", "./out", cwd=tmp_path).stdout
-    assert_fits(explained)
+    assert_fits(explained, tmp_path)
     assert f"{NAMES[NAMED - 1]} and {COUNT - NAMED} more: the signal is theirs" in " ".join(
         explained.split()
     )
@@ -74,9 +75,9 @@ def test_screens_name_some_of_many_gates_and_how_many_more(tmp_path: Path) -> No
     assert all(TITLE.format(number) in " ".join(in_full.split()) for number in range(COUNT))
     page = tmp_path / "page.html"
     assert orchestrate("report", "./out", "--html", page, cwd=tmp_path).code == 0
-    assert all(
-        f"{name} ({TITLE.format(number)})" in page.read_text() for number, name in enumerate(NAMES)
-    )
+    written = page.read_text()
+    heads = [f'<th scope="row">{name} ({TITLE.format(one)})' for one, name in enumerate(NAMES)]
+    assert all(head in written for head in heads)
     drawn = orchestrate("diagram", "./many.toml", "--format", "mermaid", cwd=tmp_path).stdout
     assert f"{NAMES[0]} ({TITLE.format(0)})" in drawn
     assert f"<br/>{COUNT - NAMED} more" in drawn

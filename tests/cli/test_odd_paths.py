@@ -56,6 +56,8 @@ REFUSALS: Final[Sequence[tuple[str, ...]]] = (
     ("run", OUT, "--run-id", ODD),
     ("run", f"{OUT}/nix", "--resume"),
     *((command, f"{OUT}/nix") for command in ("status", "explain", "logs", "report", "stop")),
+    ("wait", OUT),
+    ("wait", f"{OUT}/nix"),
     ("status", OUT, "--run-id", ODD),
     ("logs", OUT, ODD),
     ("plan", f"{OUT}/a{ODD}.json"),

@@ -14,7 +14,14 @@ import pytest
 from fsm_orchestrator.cli.live_lines import Screen, frame, settled_lines, stopping_words
 from fsm_orchestrator.cli.run_view import RunView
 from fsm_orchestrator.cli.style import plain, shown_cells
-from tests.support.command import PASSING, RUN_COMMAND_LINE, Ended, orchestrate, stages
+from tests.support.command import (
+    PASSING,
+    RUN_COMMAND_LINE,
+    Ended,
+    events_of,
+    orchestrate,
+    stages,
+)
 
 NOT_ASKED: Mapping[str, str] = {"FSM_ORCHESTRATOR_LOG_FORMAT": "", "LC_ALL": "C.UTF-8", "TERM": "x"}
 MANY = tuple(f"stage_{number:02d}" for number in range(40))
@@ -171,3 +178,22 @@ def test_gates_that_do_not_count_yet_are_no_trouble(monkeypatch: pytest.MonkeyPa
         assert plain(line) == f"{sign} gates  policy allow · ci success · review missing"
         is_yellow = "\x1b[33mreview missing" in line
         assert is_yellow is (trigger == "gates_refused")
+
+
+def test_gate_that_counts_later_is_not_called_a_refusal(tmp_path: Path) -> None:
+    """A state that judges some gates says of the others that they are not judged there."""
+    own = ("--stages", "plan,apply", "--approve-before", "apply")
+    made = orchestrate("init", ".", *own, cwd=tmp_path)
+    assert made.code == 0
+    given = ("--config", "run.toml", "--policy-status", "allow", "--ci-status", "success")
+    ended = orchestrate("run", "out", *given, cwd=tmp_path, env=NOT_ASKED)
+    assert ended.code == 3
+    said = [line for line in ended.stderr.splitlines() if line.startswith("gate review")]
+    assert said == [
+        "gate review: missing: not judged here",
+        "gate review: missing: refused, GATE_REVIEW_NOT_APPROVED",
+    ]
+    told = [one for one in events_of(tmp_path / "out") if one["event"] == "gate.decided"]
+    marks = [(one["level"], one.get("is_judged_elsewhere")) for one in told]
+    assert marks[2] == ("info", True)
+    assert marks[-1] == ("warning", None)

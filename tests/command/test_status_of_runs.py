@@ -41,7 +41,7 @@ def test_status_of_a_directory_of_runs_is_a_line_a_run(tmp_path: Path) -> None:
     assert tree_of(tmp_path) == before
     _, done, blocked, failed = ended.stdout.splitlines()
     assert re.fullmatch(r"✓ runs/a-done +done +\S+ +executor 1 +all well", done)
-    assert re.match(r"! runs/b-blocked +blocked +\S+ +- +GATE_POLICY\S+, GATE_CI", blocked)
+    assert re.match(r"! runs/b-blocked +waiting +\S+ +- +GATE_POLICY\S+, GATE_CI", blocked)
     assert re.fullmatch(r"✗ runs/c-failed +failed +\S+ +manager 1 +broken", failed)
 
 
@@ -57,7 +57,7 @@ def test_status_of_many_as_json(tmp_path: Path) -> None:
     """For programs each run is an object with the same keys, and says what the report says."""
     three_runs(tmp_path)
     runs = json.loads(orchestrate("status", "runs", "--json", cwd=tmp_path).stdout)["runs"]
-    assert [one["standing"] for one in runs] == ["done", "blocked", "failed"]
+    assert [one["standing"] for one in runs] == ["done", "waiting", "failed"]
     for one in runs:
         report = report_of(tmp_path / one["output_directory"])
         assert one["run_id"] == report["run_id"]
@@ -75,7 +75,7 @@ def test_run_that_cannot_be_read_is_told_among_the_others(tmp_path: Path) -> Non
     _, spoilt, blocked, _ = ended.stdout.splitlines()
     assert re.match(r"✗ runs/a-done +unreadable ", spoilt)
     assert "cannot read" in spoilt
-    assert " blocked " in blocked
+    assert " waiting " in blocked
 
 
 def test_killed_and_working_runs_are_told_apart(tmp_path: Path) -> None:

@@ -177,6 +177,9 @@ def test_run_that_waits_for_no_gate_is_refused(tmp_path: Path) -> None:
     assert orchestrate("out", *given, cwd=tmp_path).code == 1
     refused = orchestrate("wait", "./out", cwd=tmp_path)
     assert (refused.code, "waits for no gate: it is failed" in refused.stderr) == (USAGE, True)
+    kept = ("--on-changed-stage", "keep", "--wait", "1s")
+    refused = orchestrate("./out", "--resume", *kept, cwd=tmp_path)
+    assert (refused.code, "leave --wait out" in refused.stderr) == (USAGE, True)
 
 
 def test_run_at_work_is_waited_for(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from fsm_orchestrator import run
+from fsm_orchestrator.cli.parser.names import gate_parameter
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
 from fsm_orchestrator.constants import DEFAULT_TIMEOUT_MS, MILLISECONDS_MAX
@@ -123,8 +124,13 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 def test_options_become_a_configuration_value_by_value() -> None:
     """What was not given is None; pairs become a mapping in which the last of a key wins."""
-    absent: dict[str, Any] = {"timeout_ms": None, "rerun": (), "resume": False, "gate_ci": None}
-    given_now = {"output_directory": "out", "gate_policy": "deny"}
+    absent: dict[str, Any] = {
+        "timeout_ms": None,
+        "rerun": (),
+        "resume": False,
+        gate_parameter("ci"): None,
+    }
+    given_now = {"output_directory": "out", gate_parameter("policy"): "deny"}
     stage = {"stage_bin__manager": "x", "stage_env__manager": (("A", "1"), ("A", "2"))}
     found = request_from({**absent, **given_now, **stage}).config
     assert (found.timeout_ms, found.rerun, found.resume) == (None, (), False)

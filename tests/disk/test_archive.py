@@ -94,7 +94,7 @@ def test_status_shows_an_archived_run(tmp_path: Path) -> None:
     assert told["report"]["run_id"] == "first"
     assert len(told["report"]["earlier_invocations"]) == 1
     current = orchestrate("status", "out", "--run-id", "second", cwd=tmp_path)
-    assert "blocked: run second" in current.stdout.splitlines()[0]
+    assert "waiting: run second" in current.stdout.splitlines()[0]
     unknown = orchestrate("status", "out", "--run-id", "third", cwd=tmp_path)
     assert unknown.code == 2
     assert "archived are first" in unknown.stderr

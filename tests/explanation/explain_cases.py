@@ -108,7 +108,7 @@ def spoilt_completion(cwd: Path) -> None:
 CASES = {
     "blocked": Case(
         begun("--policy-status", "allow", "--ci-status", "pending", *stages(), code=3),
-        Standing.BLOCKED,
+        Standing.WAITING,
         ("gate ci refused: its signal is pending", "GATE_REVIEW_NOT_APPROVED", "nothing was start"),
         runs_then=("manager", "executor"),
     ),

@@ -58,9 +58,9 @@ class Answer:
 class StandIn:
     """What GitHub would say, as files that the stand-in prints."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, commit: str | None = None) -> None:
         self.folder = folder
-        self.commit = repository(folder)
+        self.commit = commit or repository(folder)
         self.place = folder / "github"
         self.place.mkdir()
         (folder / "bin").mkdir()

@@ -23,12 +23,10 @@ URL: Final = (
 )
 
 
-@pytest.fixture
-def github(tmp_path: Path) -> StandIn:
-    """Return a GitHub whose statuses are good; of check runs it has yet to say something."""
-    found = StandIn(tmp_path)
-    found.has_statuses([status("build"), status("test")])
-    return found
+@pytest.fixture(autouse=True)
+def good_statuses(github: StandIn) -> None:
+    """Have good statuses; of check runs GitHub has yet to say something."""
+    github.has_statuses([status("build"), status("test")])
 
 
 def page(body: Any, **given: Any) -> Says:

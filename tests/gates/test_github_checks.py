@@ -11,14 +11,8 @@ from typing import Any, Final
 import pytest
 
 from tests.gates.evidence_cases import assert_refused, config_with, evidence_of, git
-from tests.gates.github_cases import CHECKS, SUBJECT, StandIn, check, status
+from tests.gates.github_cases import APPROVALS, CHECKS, SUBJECT, StandIn, check, review, status
 from tests.support.command import events_of, orchestrate, report_of, tree_of
-
-
-@pytest.fixture
-def github(tmp_path: Path) -> StandIn:
-    """Return a GitHub that knows the commit of a clean work tree, and nothing of it."""
-    return StandIn(tmp_path)
 
 
 def test_checks_that_succeeded_pass(github: StandIn) -> None:
@@ -237,6 +231,21 @@ def test_pending_checks_are_waited_for(github: StandIn) -> None:
     assert "pending: test (in_progress, github-actions)" in waits[0]["detail"]
     kept = (github.folder / "out" / "evidence" / "ci.1.json").read_text()
     assert "in_progress" not in kept
+
+
+def test_gate_of_ones_own_asks_for_either(github: StandIn) -> None:
+    """A check that a lifecycle's own gate is named for, or people who approve."""
+    text = orchestrate("lifecycle", "governed_run", cwd=github.folder).stdout
+    own = '[[gate]]\nname = "scan"\ntitle = "Scan"\nvalues = ["clean", "dirty", "unknown"]\n'
+    code = 'reason_code = "GATE_SCAN_NOT_CLEAN"\n\n[[state]]'
+    text = text.replace('gates = ["policy"', 'gates = ["scan", "policy"')
+    (github.folder / "own.toml").write_text(text.replace("[[state]]", own + code, 1))
+    github.has_checks([check("build", "failure"), check("test")])
+    github.has_reviews([review("alice")])
+    more = f'lifecycle = "own.toml"\n{SUBJECT}'
+    decision = github.ask(CHECKS, gate="scan", more=more)
+    assert (decision["status"], decision["evidence"]["problem"]) == ("unknown", "check_failed")
+    assert github.ask(APPROVALS, gate="scan", more=more)["status"] == "clean"
 
 
 def test_github_is_asked_again_before_the_run_closes(github: StandIn) -> None:

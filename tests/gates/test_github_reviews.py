@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -21,12 +20,6 @@ TWO: Final = APPROVALS.replace("approvals = 1", "approvals = 2")
 OF_12: Final = APPROVALS.replace("approvals = 1", "approvals = 1, pull_request = 12")
 ELSEWHERE: Final[dict[str, Any]] = {"commit_id": "e" * 40}
 CHANGES, COMMENTED, DISMISSED = "CHANGES_REQUESTED", "COMMENTED", "DISMISSED"
-
-
-@pytest.fixture
-def github(tmp_path: Path) -> StandIn:
-    """Return a GitHub that knows the commit of a clean work tree, and nothing of it."""
-    return StandIn(tmp_path)
 
 
 def test_approval_of_exactly_the_commit_passes(github: StandIn) -> None:

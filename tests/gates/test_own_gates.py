@@ -13,6 +13,7 @@ import pytest
 import fsm_orchestrator
 from fsm_orchestrator import RunConfig, StageGiven
 from fsm_orchestrator.errors import ReportError, UsageError
+from tests.approvals.approval_cases import line, make_key
 from tests.gates.evidence_cases import GATE_SIGNAL, TEST_RESULT, VSA, sha256_of, statement, write
 from tests.gates.github_cases import APPROVALS, CHECKS, SUBJECT, StandIn, check
 from tests.support.command import CHECKPOINT, EVENTS, PASSING, REPORT, Ended, orchestrate, report_of
@@ -294,6 +295,21 @@ def test_github_answers_for_a_gate_of_ones_own(tmp_path: Path) -> None:
     ended = orchestrate("gates", *file, "--json", cwd=tmp_path, env=github.env)
     found = next(one for one in json.loads(ended.stdout)["gates"] if one["gate"] == "license")
     assert (found["status"], found["passed"]) == ("clear", True)
+
+
+def test_people_approve_a_gate_of_ones_own(tmp_path: Path) -> None:
+    """It waits for them as review does, and passes with its own value."""
+    key = make_key(tmp_path, "bob")
+    (tmp_path / "signers").write_text(line(key, "bob@example.org"))
+    asked = '[gate.release.approval]\nallowed_signers = "signers"\nrequester = "ann@example.org"\n'
+    file = config(tmp_path, asked, gates=f'{GATES}license = "clear"\n')
+    assert orchestrate("run", "./out", *file, cwd=tmp_path).code == 3
+    request = tmp_path / "out" / "approvals" / "release.1.request.json"
+    words = ("--key", key, "--digest", sha256_of(request))
+    assert orchestrate("approve", "./out", *words, cwd=tmp_path).code == 0
+    assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
+    decision = decided(tmp_path, "release")
+    assert (decision["status"], decision["evidence"]["source"]) == ("go", "approval")
 
 
 def test_gate_holds_when_the_run_would_close(tmp_path: Path) -> None:

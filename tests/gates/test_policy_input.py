@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from fsm_orchestrator.gates import policy_input
+from fsm_orchestrator.gates.judging import GateSignal
+from fsm_orchestrator.model.approval import Answer, ApprovalState
+from fsm_orchestrator.model.evidence import EvidenceRecord
+from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
+from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.gates.evidence_cases import assert_refused, evidence_of, sha256_of
 from tests.gates.policy_cases import REGO, needs_cedarpy, needs_regorus, without_opa
@@ -178,3 +185,32 @@ def test_document_is_a_context_that_cedar_takes(tmp_path: Path) -> None:
     policy = told(tmp_path)["policy"]
     assert policy["language"] == "cedar"
     assert [one["kind"] for one in policy["files"]] == ["policy", "schema"]
+
+
+TYPES: Final = {
+    "PolicyFile": policy_input.PolicyFile,
+    "Thing": policy_input.ThingNamed,
+    "Stage": policy_input.StageToJudge,
+    "Given": SignalGiven,
+    "Signal": GateSignal,
+    "Decision": GateDecision,
+    "Evidence": EvidenceRecord,
+    "Approval": ApprovalState,
+    "Answer": Answer,
+}
+
+
+def test_schema_for_cedar_has_every_key() -> None:
+    """It says what the published JSON Schema says: which keys there are, which may be missing."""
+    text = CEDAR_SCHEMA.read_text()
+    for name, model in TYPES.items():
+        flat = re.sub(r"(: |<)\{[^}]*\}", r"\1{}", text)
+        found = re.search(rf"^type {name} = \{{((?:[^{{}}]|\{{\}})*)\}};", flat, re.MULTILINE)
+        assert found is not None, name
+        said = dict(re.findall(r"(\w+)(\??): ", found[1]))
+        schema = adapter_of(model).json_schema(mode="serialization")
+        nullable = {
+            key: "?" if {"type": "null"} in one.get("anyOf", []) else ""
+            for key, one in schema["properties"].items()
+        }
+        assert said == nullable, name

@@ -52,6 +52,7 @@ def test_true_passes_and_what_was_judged_is_kept(tmp_path: Path) -> None:
     kept = tmp_path / "out" / evidence["file"]
     assert kept.stat().st_mode & 0o777 == 0o600
     assert evidence["statement_sha256"] == sha256_of(kept)
+    assert evidence["log"] == "logs/gate.policy.1.stderr.log"
     document = json.loads(kept.read_text())
     path = tmp_path / "release.rego"
     assert document["policy"] == {
@@ -239,3 +240,21 @@ def test_query_is_the_path_of_a_rule(tmp_path: Path, query: str, is_good: bool) 
     assert (ended.code == 2) != is_good
     if is_good:
         assert f"rego {query} in" in ended.stdout
+    else:
+        assert "should be the path of one rule, such as data.release.allow" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "known"),
+    [
+        ('rego = { policy = ["r.rego"], query = "data.a.b", xyz = [] }', "policy, data, query"),
+        ('cedar = { policy = ["r.cedar"], shema = "s" }', "did you mean 'schema'?"),
+        ('statement = "s.json"\nsigned_by = { keys = [] }', "dsse_keys"),
+    ],
+)
+def test_misspelt_key_of_a_table_names_its_keys(tmp_path: Path, source: str, known: str) -> None:
+    """The keys of that very table are listed."""
+    config_with(tmp_path, source, gate="policy")
+    ended = orchestrate("plan", "./out", "--config", "run.toml", cwd=tmp_path)
+    assert ended.code == 2
+    assert known in ended.stderr, ended.stderr

@@ -200,8 +200,9 @@ def test_digest_is_of_what_gates_know_and_not_of_their_titles() -> None:
     ):
         assert read(EXAMPLE.replace(old, new)).sha256 != digest
         assert read(EXAMPLE.replace(old, new)).relation_sha256 != read(EXAMPLE).relation_sha256
-    known = "6fa9d9587b0ec4e9f7332350fa305922d605cbc5dac0969aa1f6485f630dc6ff"
-    assert read(DEFAULT).sha256 == known
+    assert read(declaring(LEGAL)).sha256 != read(DEFAULT).sha256
+    code = LEGAL.replace("GATE_LEGAL", "GATE_LAWYERS")
+    assert read(declaring(code)).sha256 != read(declaring(LEGAL)).sha256
 
 
 def test_taking_a_gate_away_loosens_and_adding_one_tightens() -> None:

@@ -52,6 +52,7 @@ def begun(line: Document) -> Document:
         "containment": None,
         "passed_over": [],
         "rerun": line["rerun"],
+        "rebuilt": None,
         "warnings": [],
         "repeats": None,
     }
@@ -70,6 +71,8 @@ def note(invocation: Document, line: Document) -> None:
             invocation["containment"] = line["containment"]
         case "stage.ended" | "stage.skipped" | "closure.refused":
             invocation["stage_executions"].append(line["execution"])
+        case "record.begun":
+            invocation["rebuilt"] = line["invocation"]["rebuilt"]
         case "run.warning":
             invocation["warnings"].append(line["message"])
             if line.get("is_passed_over"):
@@ -104,8 +107,11 @@ def rebuilt(lines: Iterable[Document]) -> Document:
     start: Document = {}
     end: Document = {}
     last: Document = {}
+    own_gates: list[Document] = []
     for last in lines:
         match last["event"]:
+            case "record.kept":
+                own_gates = last["record"]["lifecycle"]["gate"]
             case "run.started":
                 # An invocation that was killed before anything was durable has not been.
                 invocations = [one for one in invocations if one["number"] < last["invocation"]]
@@ -136,6 +142,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "blocked_reason_codes": refusals if outcome == "blocked" else [],
         "waiting_for": end.get("waiting_for", []),
         "gate_decisions": decisions,
+        "own_gates": own_gates,
         "invocations_moved": 0,
         "earlier_invocations": earlier,
     }

@@ -103,7 +103,7 @@ def test_record_keeps_the_latest_and_counts_all(tmp_path: Path) -> None:
     for _ in range(KEPT_MAX + 1):  # the invocation that closed the run moves as well
         resume(RunConfig(output_directory=output))
         (output / str(len(os.listdir(output)))).touch()
-    (output / "plan.json").write_text("[1]")
+    (output / "plan.json").write_text("[1]\n")
     report = resume(RunConfig(output_directory=output))
     assert report.closure_ready
     assert len(report.gate_decisions) == 3

@@ -36,7 +36,7 @@ from tests.support.command import (
 
 REPORT_KEYS = (
     *("schema_version", "product", "version", "run_id", "lifecycle", "subject"),
-    "execution_mode",
+    *("own_gates", "execution_mode"),
     *("terminal_state", "closure_ready", "exit_code", "current_state", "blocked_reason_codes"),
     *(
         "waiting_for",
@@ -45,6 +45,7 @@ REPORT_KEYS = (
         "transitions",
         "containment",
         "warnings",
+        "rebuilt",
     ),
     *("origin", "started_at", "finished_at", "invocations_moved", "earlier_invocations"),
 )

@@ -195,7 +195,7 @@ def nothing_kept(tmp_path: Path) -> Path:
 
 
 RUNS: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
-    "blocked": (blocked, "Blocked"),
+    "blocked": (blocked, "Waiting"),
     "failed": (lambda path: run(path, *stages("exit 3"), code=1), "Failed"),
     "timeout": (
         lambda path: run(path, *stages("echo asleep; sleep 60"), "--timeout-ms", "300", code=124),

@@ -291,6 +291,20 @@ TOO_WIDE: Final = """
 """What sticks out of the window and lies in no box that scrolls by itself."""
 
 
+@pytest.mark.parametrize("name", ["blocked", "hostile"])
+def test_no_table_scrolls_sideways_in_a_narrow_window(
+    browser: Chromium, pages: dict[str, Path], name: str
+) -> None:
+    """Each row is a list there, and what a cell is about stands before it."""
+    browser.show(pages[name], width=640)
+    wide = "[...document.querySelectorAll('.scroll:has(.data)')].filter(one => one.scrollWidth >"
+    assert browser.value(f"{wide} one.clientWidth).length") == 0
+    cell = "getComputedStyle(document.querySelector('#gates tbody td'), '::before').content"
+    assert browser.value(cell) == '"verdict"'
+    browser.show(pages[name], width=1600)
+    assert browser.value(cell) == "none"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_page_runs_and_loads_nothing(
     browser: Chromium, proxy: Proxy, pages: dict[str, Path], name: str

@@ -59,6 +59,7 @@ def test_working_run_is_shown_at_work(tmp_path: Path) -> None:
             *("bar judged good", "bar open info"),
         ]
         assert "at work" in words(part(page, "stages"))
+        assert "not yet" in words(part(page, "history"))
     finally:
         process.terminate()
         process.communicate(timeout=60)

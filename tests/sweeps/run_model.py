@@ -141,12 +141,15 @@ class Ran:
         )
 
 
+VALID: Final = ("good", "other")
+
+
 @dataclass
 class Model:
     """A run as far as its operator can know it, and the files that its stages leave."""
 
     files: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(NAMES))
-    """By artifact: `good`, `broken`, or None when it is not there."""
+    """By artifact: `good`, `other` (valid, and not what the stage left), `broken`, or None."""
     losses: int = 0
     """How many times the private files were lost."""
     gates: dict[str, str] = field(default_factory=dict)
@@ -203,7 +206,7 @@ class Model:
         return [(gate, told[gate], told[gate] == PASSING[gate]) for gate in GATES]
 
     def are_good(self, artifacts: Iterable[str]) -> bool:
-        """Whether all of the artifacts are there and valid."""
+        """Whether all of the artifacts are there, and what their stages left."""
         return all(self.files[name] == "good" for name in artifacts)
 
     def _merged(self, request: Request, kept: Mapping[str, Settings]) -> dict[str, Settings] | None:
@@ -311,11 +314,12 @@ class Model:
         return "artifact_missing", "failed"
 
     def _closed(self, ran: Ran) -> Expected:
-        """All stages are complete: done, if their artifacts are all there still."""
-        is_ready = all(self.are_good(before.artifacts) for before, _ in self.complete.values())
+        """All stages are complete: done, if their artifacts are there, or kept as they are."""
+        names = [name for before, _ in self.complete.values() for name in before.artifacts]
+        is_ready, are_valid = self.are_good(names), all(self.files[one] in VALID for one in names)
         if not is_ready:
             ran.executions.append(("closure", "artifact_missing", 0))
-        self.is_done |= is_ready
+        self.is_done |= are_valid
         expected = ran.expected("done" if is_ready else "failed", is_judged=True)
         return replace(expected, outcome="done" if self.is_done else "failed", is_ready=is_ready)
 

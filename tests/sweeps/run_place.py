@@ -24,7 +24,7 @@ from tests.sweeps.run_model import Act, Document, Request, written_by
 
 # -- the real thing -------------------------------------------------------------------------
 
-CONTENTS: Final = {"good": "{}", "broken": "[1,]"}
+CONTENTS: Final = {"good": "{}", "other": "[2]", "broken": "[1,]"}
 FATES: Final = {Act.FAILS: "exit 7", Act.DIES: "kill -SEGV $$", Act.HANGS: "exec sleep 60"}
 
 

@@ -174,16 +174,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(NAMES),
-        content=st.sampled_from(["good", "broken", None]),
+        content=st.sampled_from(["good", "other", "broken", None]),
     )
     def touch_artifact(self, name: str, content: str | None) -> None:
-        """Somebody writes, breaks or removes an artifact."""
+        """Somebody writes, changes, breaks or removes an artifact."""
         if content == "broken" and not name.endswith(".json"):
             content = None
         path = self.place.base / name
         path.unlink(missing_ok=True)
         if content is not None:
-            path.write_text(CONTENTS[content])
+            path.write_text(f"{CONTENTS[content]}\n")
         self.model.files[name] = content
 
     @rule(is_report=st.booleans())

@@ -115,7 +115,7 @@ def test_done_by_skipping_a_stage_that_was_set_aside_is_refused(tmp_path: Path) 
     planning = shell("echo '[]' > plan.json", expected_artifacts=("plan.json",))
     begin(tmp_path, manager=planning, executor=spoiling)
     for name in ("ready", "plan.json"):
-        (tmp_path / name).write_text("{}")
+        (tmp_path / name).write_text("[]\n")
     again = go_on(tmp_path, rerun=("executor",))
     assert [one.status.value for one in again.stage_executions] == ["skipped", "failed"]
     document = checkpoint_of(tmp_path / "out")

@@ -19,6 +19,8 @@ from fsm_orchestrator.cli.summary import (
     about_lines,
     headline,
     next_lines,
+    starter_lines,
+    starter_rows,
     summary_of,
 )
 from fsm_orchestrator.constants import REPORT_FILE
@@ -40,7 +42,6 @@ from fsm_orchestrator.inspection.overview import (
 )
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
-from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
 
 if TYPE_CHECKING:
@@ -137,11 +138,6 @@ def _starter(view: InspectedRun) -> str | None:
     return origin_line(view.report.origin)
 
 
-def _by(view: InspectedRun) -> list[str]:
-    starter = _starter(view)
-    return [] if starter is None else [f"  by       {printable(starter)}"]
-
-
 def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
     """Return where a run stands as text, in lines of `width` as far as words and paths allow."""
     report = view.report
@@ -162,8 +158,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             [
                 *_headed(view.standing, head, width),
                 *about_lines(report),
-                *columns(rows),
-                *_by(view),
+                *columns([*rows, *starter_rows(_starter(view))]),
                 "",
             ]
         )
@@ -184,7 +179,8 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
         head_lines = _headed(Standing.INTERRUPTED, said, width)
         about = about_lines(report)
-        text = "\n".join([*head_lines, *about, *_by(view), *next_lines(offer, width), ""])
+        by = starter_lines(_starter(view))
+        text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
     told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))

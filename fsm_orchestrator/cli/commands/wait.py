@@ -18,6 +18,7 @@ from fsm_orchestrator.inspection.waiting import Prospect, Waiting
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.undumpable import close_to_others
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Standing
 
 _WAITS: Final = frozenset(
@@ -59,6 +60,6 @@ def _refuse_to_wait(output: Path, interrupts: Interrupts) -> None:
     standing = Waiting(output, interrupts).standing
     if standing not in {*_WAITS, Standing.DONE, Standing.NOT_CLOSABLE}:
         raise UsageError(
-            f"the run in {output} waits for no gate: it is {standing.words}",
+            f"the run in {copyable(output)} waits for no gate: it is {standing.words}",
             remedy=f"see why: {command_line('explain', str(output))}",
         )

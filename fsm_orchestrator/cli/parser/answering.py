@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import click
 
 from fsm_orchestrator.cli.parser.parameters import FilePath, NonEmpty, Once, Whole
@@ -10,7 +13,7 @@ from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.stage_options import MILLISECONDS
 
 
-def approve_parameters(_declared: Declared) -> list[click.Parameter]:
+def _approve(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `approve`."""
     expires = Once(
         "Answer",
@@ -21,12 +24,12 @@ def approve_parameters(_declared: Declared) -> list[click.Parameter]:
     return [*_answer("approve"), expires, *_elsewhere("approve")]
 
 
-def deny_parameters(_declared: Declared) -> list[click.Parameter]:
+def _deny(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `deny`."""
     return [*_answer("deny"), *_elsewhere("deny")]
 
 
-def withdraw_parameters(_declared: Declared) -> list[click.Parameter]:
+def _withdraw(_declared: Declared) -> list[click.Parameter]:
     """Return the parameters of `withdraw`."""
     return _answer("withdraw")
 
@@ -88,3 +91,10 @@ def _elsewhere(verb: str) -> list[click.Parameter]:
             help=f"A signed answer that was sent, for {verb} beside the run.",
         ),
     ]
+
+
+PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
+    "approve": _approve,
+    "deny": _deny,
+    "withdraw": _withdraw,
+}

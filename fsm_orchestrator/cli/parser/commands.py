@@ -10,13 +10,8 @@ from typing import Final
 
 import click
 
-from fsm_orchestrator.cli.parser.answering import (
-    approve_parameters,
-    deny_parameters,
-    withdraw_parameters,
-)
 from fsm_orchestrator.cli.parser.help_texts import HELP, SHORT_HELP
-from fsm_orchestrator.cli.parser.names import COMMANDS
+from fsm_orchestrator.cli.parser.names import COMMAND_GROUPS, COMMANDS
 from fsm_orchestrator.cli.parser.parameters import (
     Directory,
     FilePath,
@@ -46,7 +41,11 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
     if name not in COMMANDS:
         return None
     parameters = _PARAMETERS.get(name)
-    if parameters is None:
+    if name in COMMAND_GROUPS["Answer"]:
+        from fsm_orchestrator.cli.parser import answering
+
+        parameters = answering.PARAMETERS[name]
+    elif parameters is None:
         from fsm_orchestrator.cli.parser import designing
 
         if name == "config":
@@ -236,9 +235,6 @@ _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = 
         json_option(),
     ],
     "wait": _wait,
-    "approve": approve_parameters,
-    "deny": deny_parameters,
-    "withdraw": withdraw_parameters,
     "logs": _logs,
     "stop": _stop,
     "report": _report,

@@ -115,7 +115,7 @@ def judged(
     subject, work = about
     bound = () if subject is None else (*subject.entries, *work)
     problem, detail = _verdict(ran, to_judge)
-    known = {"subject": bound, "log": ran.log}
+    known = {"subject": bound, "log": ran.error_log}
     return Evidence(document, answer(record, problem, detail, **known), ran.complained)
 
 

@@ -10,12 +10,14 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
-from fsm_orchestrator.gates.sources.cedar import CedarSource
+from fsm_orchestrator.gates.sources.cedar import CedarPolicy, CedarSource
 from fsm_orchestrator.gates.sources.command import CommandSource
-from fsm_orchestrator.gates.sources.github import GitHubSource
+from fsm_orchestrator.gates.sources.github import GitHubAsked, GitHubSource
 from fsm_orchestrator.gates.sources.junit import JUnitSource
-from fsm_orchestrator.gates.sources.rego import RegoSource
+from fsm_orchestrator.gates.sources.rego import RegoPolicy, RegoSource
+from fsm_orchestrator.gates.sources.signatures import SignedBy
 from fsm_orchestrator.gates.sources.statement import StatementSource
+from fsm_orchestrator.model.base import StrictModel
 
 SOURCES: Final[Mapping[str, type[SourceModel]]] = {
     "command": CommandSource,
@@ -59,6 +61,15 @@ def _checked(value: Any) -> SourceModel:
             {"keys": ", ".join(SOURCES)},
         )
     return SOURCES[named[0]].model_validate_json(TypeAdapter(Any).dump_json(value))
+
+
+TABLES: Final[Mapping[str, type[StrictModel]]] = {
+    "signed_by": SignedBy,
+    "rego": RegoPolicy,
+    "cedar": CedarPolicy,
+    "github": GitHubAsked,
+}
+"""The keys of a source that are tables themselves."""
 
 
 def known_keys(table: object) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from fsm_orchestrator.gates.sources.base import Evidence, PathWord, Tools, based_path
 from fsm_orchestrator.gates.sources.policy_terms import PolicyTerms, policy_words
 from fsm_orchestrator.model.base import StrictModel
-from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.declared import BeforeValidator, Field, StringConstraints
 from fsm_orchestrator.model.evidence import SourceKind, Subject, SubjectEntry
 
 INSTALL: Final = (
@@ -17,6 +18,13 @@ INSTALL: Final = (
     " pip install 'fsm-orchestrator[rego]'"
 )
 QUERY_PATTERN: Final = r"^data(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+
+
+def _path_of_a_rule(value: Any) -> Any:
+    """Refuse an expression: one that is true by itself is no question."""
+    if isinstance(value, str) and re.fullmatch(QUERY_PATTERN, value) is None:
+        raise ValueError("should be the path of one rule, such as data.release.allow")
+    return value
 
 
 class RegoPolicy(StrictModel):
@@ -29,9 +37,9 @@ class RegoPolicy(StrictModel):
     data: tuple[PathWord, ...] = Field(
         default=(), description="JSON files that are merged into `data`, or directories of them."
     )
-    query: Annotated[str, StringConstraints(pattern=QUERY_PATTERN)] = Field(
-        description="The rule that has to be true: `data.release.allow`."
-    )
+    query: Annotated[
+        str, StringConstraints(pattern=QUERY_PATTERN), BeforeValidator(_path_of_a_rule)
+    ] = Field(description="The rule that has to be true: `data.release.allow`.")
 
 
 class RegoSource(PolicyTerms):

@@ -38,6 +38,7 @@ class Ran(NamedTuple):
         said: the last of its stdout, where that is kept in no log.
         complained: the same of its stderr.
         log: what it printed to stdout, a file in the output directory; None where there is none.
+        error_log: the same of its stderr.
     """
 
     end: ProcessEnd
@@ -46,6 +47,7 @@ class Ran(NamedTuple):
     said: str
     complained: str
     log: str | None
+    error_log: str | None
 
 
 def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limits: Limits) -> Ran:
@@ -55,7 +57,7 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
         AskedToEndError: the run was asked to end meanwhile.
         RecordingError: its logs cannot be written.
     """
-    with _outputs(tools) as (stdout, stderr, log):
+    with _outputs(tools) as (stdout, stderr, (log, error_log)):
         start = os.fstat(stdout).st_size  # it may have been asked before
         command = Command(
             command=what.program,
@@ -71,15 +73,15 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
             raise AskedToEndError
         printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
         said, complained = ("", "") if log else (last_words(stdout), last_words(stderr))
-    return Ran(report.end, report.survivors, printed, said, complained, log)
+    return Ran(report.end, report.survivors, printed, said, complained, log, error_log)
 
 
 @contextlib.contextmanager
-def _outputs(tools: Tools) -> Iterator[tuple[int, int, str | None]]:
+def _outputs(tools: Tools) -> Iterator[tuple[int, int, tuple[str | None, str | None]]]:
     """Open the two logs, or files without a name where nothing may be written."""
     if tools.home is None:
         with TemporaryFile() as stdout, TemporaryFile() as stderr:
-            yield stdout.fileno(), stderr.fileno(), None
+            yield stdout.fileno(), stderr.fileno(), (None, None)
         return
     names = [f"gate.{tools.rule.name}.{tools.number}.{one}.log" for one in ("stdout", "stderr")]
     descriptors: list[int] = []
@@ -92,7 +94,8 @@ def _outputs(tools: Tools) -> Iterator[tuple[int, int, str | None]]:
             for name in names:
                 path = Path(directory, name)
                 descriptors.append(files.open_append(path, mode=0o600, within=logs))
-        yield descriptors[0], descriptors[1], f"{LOGS_DIRECTORY}/{names[0]}"
+        log, error_log = (f"{LOGS_DIRECTORY}/{name}" for name in names)
+        yield descriptors[0], descriptors[1], (log, error_log)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

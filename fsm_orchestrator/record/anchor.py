@@ -1,0 +1,152 @@
+"""Whether the run's own files are what this program left: it believes nothing that others wrote.
+
+A stage runs with the operator's rights, and may write to checkpoint and report. Before either is
+replaced, what is there is compared with what was left there, byte by byte: both are small, and no
+time stamp is fine enough to tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple, assert_never
+
+from fsm_orchestrator.constants import TAMPERED_DIRECTORY
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.disk.peek import RECORD_BYTES_MAX
+from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.vocabulary import Operation
+
+KEPT_MAX: Final = 100
+"""How many foreign files are kept in a run's directory."""
+
+
+class Tampering(StrEnum):
+    """What was done to a file of ours."""
+
+    REMOVED = "removed"
+    EDITED = "edited"
+    REPLACED = "replaced"
+    """By something that is no regular file."""
+
+    @property
+    def words(self) -> str:
+        """What was done, as people read it."""
+        match self:
+            case Tampering.REMOVED:
+                return "was removed or moved"
+            case Tampering.EDITED:
+                return "was changed or replaced"
+            case Tampering.REPLACED:
+                return "was replaced by something that is no regular file"
+            case _:
+                assert_never(self)
+
+
+class Found(NamedTuple):
+    """What was found in the place of a file of ours; `data` is None where it cannot be read."""
+
+    what: Tampering
+    data: bytes | None
+
+
+class Anchor:
+    """What this invocation left in the run's files, as far as that is known."""
+
+    def __init__(self, home: HeldDirectory) -> None:
+        self._home = home
+        self._left: dict[Path, bytes] = {}
+        self._said: tuple[Path, Tampering, Path | None] | None = None
+        """The first that was found and has not been said."""
+
+    def left(self, path: Path, data: bytes | None) -> None:
+        """Note what was written to a file; None where it is not known."""
+        if data is None:
+            self._left.pop(path, None)
+        else:
+            self._left[path] = data
+
+    def look(self) -> None:
+        """Compare all files with what was left; put back what differs, and keep what was there.
+
+        Raises:
+            OSError: the whole directory was removed or replaced, or a file cannot be read.
+        """
+        for path, data in self._left.items():
+            found = _compared(path, data)
+            if found is not None:
+                self._home.confirm()
+                kept = self._put_back(path, found)
+                self._said = self._said or (path, found.what, kept)
+
+    def confirm(self) -> None:
+        """Make sure that all files are, and were at each look, what was left.
+
+        Raises:
+            OperationError: one was not. Said once: what is there then is ours.
+            OSError: as `look`.
+        """
+        self.look()
+        said, self._said = self._said, None
+        if said is None:
+            return
+        path, what, kept = said
+        there = "" if kept is None else f"; what was there is kept in {copyable(kept)}"
+        raise OperationError(
+            Operation.CONTROL_VERIFY,
+            f"{copyable(path)} {what.words} while the run was at work, and is put back{there}",
+            remedy="find out who did that, a stage perhaps, then resume; a confined stage cannot",
+        )
+
+    def _put_back(self, path: Path, found: Found) -> Path | None:
+        """Put our version back; return where the foreign one is kept."""
+        kept = None
+        with contextlib.suppress(OSError):
+            if found.data is not None:
+                kept = self._kept(path, found.data)
+            elif found.what is Tampering.REPLACED:
+                kept = self._moved(path)
+        with contextlib.suppress(OSError):
+            files.replace_file(path, self._left[path], within=self._home)
+        return kept
+
+    def _kept(self, path: Path, data: bytes) -> Path | None:
+        place = self._place(path)
+        if place is not None:
+            files.replace_file(place, data, mode=0o600)
+        return place
+
+    def _moved(self, path: Path) -> Path | None:
+        place = self._place(path)
+        if place is not None:
+            os.rename(path, place)
+        return place
+
+    def _place(self, path: Path) -> Path | None:
+        """Return a new name for what is to be kept; None where there is too much already."""
+        directory = self._home.path / TAMPERED_DIRECTORY
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+        if not stat.S_ISDIR(os.lstat(directory).st_mode):
+            return None
+        names = (f"{path.name}.{number}" for number in range(1, KEPT_MAX + 1))
+        return next(
+            (place for name in names if not os.path.lexists(place := directory / name)), None
+        )
+
+
+def _compared(path: Path, data: bytes) -> Found | None:
+    """Return what is in the place of a file that was left with `data`; None where it is that."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return Found(Tampering.REMOVED, None)
+    if not stat.S_ISREG(status.st_mode):
+        return Found(Tampering.REPLACED, None)
+    there = files.read_bounded(path, RECORD_BYTES_MAX)
+    return None if there == data else Found(Tampering.EDITED, there)

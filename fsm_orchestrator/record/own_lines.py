@@ -1,0 +1,58 @@
+"""Whether the lines that an invocation has appended to a file are there as it wrote them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Final
+
+BLOCK_BYTES: Final = 1 << 20
+
+
+class OwnLines:
+    """The part of an open file that this process has appended since it opened it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._begins = os.fstat(descriptor).st_size
+        self._size = self._begins
+        self._digest = hashlib.sha256()
+        self._before = self._digest
+        self._stamps = self._stamps_now()
+
+    def appended(self, data: bytes) -> None:
+        """Note what was appended."""
+        self._before = self._digest.copy()
+        self._digest.update(data)
+        self._size += len(data)
+        self._stamps = self._stamps_now()
+
+    def took_back(self, size: int) -> None:
+        """Note that the file was cut to where it was before the last append."""
+        if size < self._size:
+            self._digest = self._before.copy()
+        self._size = size
+        self._stamps = self._stamps_now()
+
+    def are_intact(self, *, wholly: bool) -> bool:
+        """Return whether the lines are as they were written; if not, what is there counts now.
+
+        Unless `wholly`, a file whose size and time of change are what they were is not read.
+        """
+        stamps = self._stamps_now()
+        if not wholly and stamps == self._stamps:
+            return True
+        self._stamps = stamps
+        size, digest = stamps[0], hashlib.sha256()
+        place = self._begins
+        while place < size and (block := os.pread(self._descriptor, BLOCK_BYTES, place)):
+            digest.update(block)
+            place += len(block)
+        is_same = size == self._size and digest.digest() == self._digest.digest()
+        self._size, self._digest = size, digest
+        self._begins = min(self._begins, size)
+        return is_same
+
+    def _stamps_now(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_size, status.st_mtime_ns
