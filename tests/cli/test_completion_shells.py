@@ -157,8 +157,8 @@ def test_typed_line_is_completed(shell: str, tmp_path: Path) -> None:
         assert typist.line("fsm-orchestrator out --lifecycle rev\t --reviewer-b\t") == [
             *("out", "--lifecycle", "reviewed_run", "--reviewer-b")
         ]
-        assert typist.line("fsm-orchestrator out --lifecycle=rev\t --reviewer-bi\tx") == [
-            *("out", "--lifecycle=reviewed_run", "--reviewer-bin", "x")
+        assert typist.line("fsm-orchestrator out --lifecycle=rev\t --reviewer-cw\tx") == [
+            *("out", "--lifecycle=reviewed_run", "--reviewer-cwd", "x")
         ]
         assert typist.line("fsm-orchestrator plan out --lifecycle our\t") == [
             *("plan", "out", "--lifecycle", "ours.toml")
