@@ -97,5 +97,6 @@ def _of_cages(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
 
 def _of_variables(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
     for stage, one in settings.items():
-        for key in one.variables:
+        inherited = () if isinstance(one.env_inherit, str) else one.env_inherit
+        for key in (*one.variables, *inherited):
             yield _Name(f"the name of a variable of stage {stage!r}", key, _ANOTHER_VALUE)
