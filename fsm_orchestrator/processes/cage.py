@@ -31,6 +31,9 @@ PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL =
 CAPABILITIES_MAX = 64
 CAPABILITY_VERSION_3 = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_FILTERS: dict[tuple[bool, bool, bool], bytes] = {}
+"""The filters that were written before."""
 
 
 class CageError(OSError):
@@ -111,11 +114,7 @@ def spawn(order: Order, start: Callable[[], int]) -> int:
             )
         filtering = b""
         if seccomp.is_supported():
-            filtering = seccomp.program(
-                sockets=order.connect is not None,
-                no_internet=order.connect == [],
-                truncation=order.abi < landlock.ABI_TRUNCATE,
-            )
+            filtering = _filter(order)
     except OSError as error:
         raise _failed(error) from error
     try:
@@ -123,6 +122,15 @@ def spawn(order: Order, start: Callable[[], int]) -> int:
     finally:
         if ruleset >= 0:
             os.close(ruleset)
+
+
+def _filter(order: Order) -> bytes:
+    """Return the filter for an order, written once for all that need the same."""
+    closes, below = order.connect is not None, order.abi < landlock.ABI_TRUNCATE
+    kind = closes, order.connect == [], below
+    if kind not in _FILTERS:
+        _FILTERS[kind] = seccomp.program(sockets=closes, no_internet=kind[1], truncation=below)
+    return _FILTERS[kind]
 
 
 def _in_thread(ruleset: int, filtering: bytes, start: Callable[[], int]) -> int:
@@ -175,8 +183,9 @@ def _drop_capabilities() -> None:
         OSError: the kernel refuses.
     """
     for capability in range(CAPABILITIES_MAX):
-        _LIBC.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)  # fails past the last one
-    _LIBC.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
+        if _LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0):
+            break  # past the last one
+    _LIBC.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     if _LIBC.capset(header, bytes(24)):
         _fail()
@@ -187,7 +196,7 @@ def _failed(error: OSError) -> CageError:
 
 
 def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+    if _LIBC.prctl(option, value, 0, 0, 0):
         _fail()
 
 
