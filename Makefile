@@ -50,7 +50,7 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.dev
 	touch $@
 
 bench: $(VENV)/.bench  ## what runs, transitions and commands cost, next to floors and to other programs
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --json bench.json
 
 check: $(VENV)/.dev  ## format, lint, types, layers, the built wheel in an empty environment
 	$(BIN)/ruff format --check .

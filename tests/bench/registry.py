@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.bench.figure import Figure
 from tests.bench.figures_command import command_figure, help_figure
+from tests.bench.figures_confined import confined_figure
 from tests.bench.figures_many import resume_history_figure, status_many_figure
 from tests.bench.figures_output import output_figure
 from tests.bench.figures_parts import parts_figure
@@ -24,6 +25,7 @@ FIGURES: Final = (
     Figure("transition", transition_figure),
     Figure("records", records_figure, share=0.02),
     Figure("latency", latency_figure),
+    Figure("confined", confined_figure, share=0.02),
     Figure("help", help_figure),
     Figure("output", output_figure),
     Figure("output-memory", output_memory_figure),
