@@ -187,7 +187,12 @@ def _add_closure_rules(document: Schema) -> None:
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
                 "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],
-                "items": {"properties": {"passed": {"const": True}}},
+                "items": {
+                    "properties": {
+                        "passed": {"const": True},
+                        "gate": {"not": {"enum": [*MANDATORY_RULES]}},
+                    }
+                },
                 "minItems": len(MANDATORY_RULES),
             },
         },

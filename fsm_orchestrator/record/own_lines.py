@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Final
+
+from fsm_orchestrator.text.digest import new_digest
 
 BLOCK_BYTES: Final = 1 << 20
 
@@ -16,7 +17,7 @@ class OwnLines:
         self._descriptor = descriptor
         self._begins = os.fstat(descriptor).st_size
         self._size = self._begins
-        self._digest = hashlib.sha256()
+        self._digest = new_digest()
         self._before = self._digest
         self._stamps = self._stamps_now()
 
@@ -43,7 +44,7 @@ class OwnLines:
         if not wholly and stamps == self._stamps:
             return True
         self._stamps = stamps
-        size, digest = stamps[0], hashlib.sha256()
+        size, digest = stamps[0], new_digest()
         place = self._begins
         while place < size and (block := os.pread(self._descriptor, BLOCK_BYTES, place)):
             digest.update(block)

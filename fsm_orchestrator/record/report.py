@@ -26,6 +26,7 @@ from fsm_orchestrator.model.invocation import (
     TransitionRecord,
 )
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.waiting import WaitingFor
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
@@ -38,10 +39,8 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
-    from fsm_orchestrator.model.waiting import WaitingFor
 else:
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
-    WaitingFor = lazily("fsm_orchestrator.model.waiting", "WaitingFor")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
 """The operations that a step is kept by."""

@@ -18,6 +18,11 @@ def _sha256() -> Any:
     return import_module(_OWN[-1]).sha256
 
 
+def new_digest() -> Any:
+    """Return a digest that bytes can be added to, as hashlib has it."""
+    return _sha256()()
+
+
 def sha256_of(data: bytes) -> str:
     """Return the SHA-256 of a few bytes, in hexadecimal."""
     return str(_sha256()(data).hexdigest())

@@ -148,7 +148,7 @@ def test_runs_get_ids_in_the_order_in_which_they_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("executor", "code"), [("echo '{}' > plan.json", 0), ("echo no >&2; exit 4", 1)]
+    ("executor", "code"), [("echo '{}' > applied.json", 0), ("echo no >&2; exit 4", 1)]
 )
 def test_equal_runs_with_a_fixed_clock_give_byte_identical_reports(
     tmp_path: Path, executor: str, code: int

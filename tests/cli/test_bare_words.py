@@ -15,7 +15,6 @@ MEANT = {
     "stats": "fsm-orchestrator status",
     "doctor": "fsm-orchestrator selftest OUT",
     "resume": "fsm-orchestrator run OUT --resume",
-    "approve": "fsm-orchestrator run OUT --resume --review-status approved",
     "statsu": "did you mean 'status'?",
     "Status": "did you mean 'status'?",
     "lgos": "did you mean 'logs'?",

@@ -113,7 +113,7 @@ def test_quiet_run_that_is_done_says_nothing(tmp_path: Path) -> None:
 
 ARTIFACT: Final = ("--manager-expected-artifact", "plan.json")
 NOT_DONE: Final[dict[str, tuple[tuple[str, ...], int]]] = {
-    "blocked": ((*PASSING[2:], *stages()), 3),
+    "blocked": (("--policy-status", "deny", *PASSING[2:], *stages()), 3),
     "failed": ((*PASSING, *stages("exit 3")), 1),
     "timeout": ((*PASSING, *stages("exec sleep 60"), "--timeout-ms", "50"), 124),
 }

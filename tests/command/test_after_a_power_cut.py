@@ -72,7 +72,7 @@ def test_evidence_of_a_run_that_left_nothing_else_is_archived(tmp_path: Path) ->
     assert not (out / "evidence").exists()
 
 
-@pytest.mark.parametrize("name", ["manager.1.stdout.log", "gate.other.1.stdout.log"])
+@pytest.mark.parametrize("name", ["manager.1.stdout.log", "gate.Other.1.stdout.log"])
 def test_logs_that_no_gate_wrote_are_not_taken_for_a_run_s(tmp_path: Path, name: str) -> None:
     """Those of a stage come with a durable log; beside an empty one they are somebody else's."""
     (tmp_path / "out" / "logs").mkdir(parents=True)

@@ -250,8 +250,8 @@ def put_back(out: Path, kept: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "operation", "make", "times_manager_ran"),
     [
-        (CHECKPOINT, "checkpoint.persist", "mkdir", 2),
-        (REPORT, "report.persist", "mkdir", 1),
+        (CHECKPOINT, "control.verify", "mkdir", 2),
+        (REPORT, "control.verify", "mkdir", 1),
         (EVENTS, "events.persist", "mkdir", 1),
         ("logs", "logs.persist", "touch", 2),  # it is not known what it printed
     ],
@@ -264,7 +264,8 @@ def test_path_is_taken_while_the_manager_runs(
     Only a success that could not be made durable, output included, is done again.
     """
     out, kept = tmp_path / "out", tmp_path / "kept"
-    script = sabotage(f"mv out/{name} kept && {make} out/{name}")
+    block = "touch out/tampered; " if name == CHECKPOINT else ""  # no place to keep it, too
+    script = sabotage(f"{block}mv out/{name} kept && {make} out/{name}")
     ended = orchestrate("./out", *marking(script), cwd=tmp_path)
     assert ended.code == 1
     assert "failed: " in ended.stdout.splitlines()[0]
@@ -289,7 +290,7 @@ def test_path_is_taken_while_the_manager_runs(
 def test_success_that_is_not_durable_is_not_done(tmp_path: Path) -> None:
     """When the last stage ends well but its success cannot be written, the run is not done."""
     out = tmp_path / "out"
-    script = sabotage(f"mv out/{CHECKPOINT} kept && mkdir out/{CHECKPOINT}")
+    script = sabotage(f"touch out/tampered; mv out/{CHECKPOINT} kept && mkdir out/{CHECKPOINT}")
     ended = orchestrate("./out", *marking("true", script), cwd=tmp_path)
     assert ended.code == 1
     report = report_of(out)

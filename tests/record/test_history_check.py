@@ -61,6 +61,7 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
     "accepts_early_signals": (False,),
     "effects": (True,),
+    "gate": ([],),
 }
 """What it says when a key is not in a lifecycle."""
 OTHER_TYPES: Final[Mapping[type, tuple[Any, ...]]] = {

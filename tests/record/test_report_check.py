@@ -132,7 +132,7 @@ def test_report_of_a_failure_to_write_is_believed(is_first: bool, tmp_path: Path
     if not is_first:
         assert orchestrate("out", *DENIED, cwd=tmp_path).code == 3
     block = f"until rm -f {CHECKPOINT} && mkdir {CHECKPOINT}; do :; done; touch {CHECKPOINT}/x"
-    here = f"cd {tmp_path / 'out'} && cp {CHECKPOINT} kept && {block}"
+    here = f"cd {tmp_path / 'out'} && touch tampered && cp {CHECKPOINT} kept && {block}"
     resume = () if is_first else ("--resume",)
     assert orchestrate("out", *resume, *PASSING, *shell("manager", here), cwd=tmp_path).code == 1
     checkpoint = tmp_path / "out" / CHECKPOINT
@@ -140,9 +140,7 @@ def test_report_of_a_failure_to_write_is_believed(is_first: bool, tmp_path: Path
     (tmp_path / "out" / "kept").rename(checkpoint)
     status = json.loads(orchestrate("status", "out", "--json", cwd=tmp_path).stdout)
     assert status["report"]["terminal_state"] == "failed"
-    assert any(
-        one["command"] == "checkpoint.persist" for one in status["report"]["stage_executions"]
-    )
+    assert any(one["command"] == "control.verify" for one in status["report"]["stage_executions"])
     assert "not what" not in (status["checkpoint_trouble"] or "")
 
 

@@ -368,4 +368,4 @@ def test_summary_stays_on_one_line(tmp_path: Path) -> None:
     """A path with a line break or an escape sequence in it cannot forge the summary."""
     summary = judged(tmp_path / "a\nb\x1b[2J").summary()
     assert summary.isprintable()
-    assert "a\\nb\\x1b[2J" in summary
+    assert "a\\x0ab\\x1b[2J" in summary

@@ -218,7 +218,11 @@ def spoken(document: Document) -> Document:
     The order of completions and of stage executions is for people, and so are the words for the
     ways to fail that were no fact for the run, or the same.
     """
-    defaults = {"gates_guard": "stages", "accepts_early_signals": False}
+    defaults: dict[str, Any] = {
+        "gates_guard": "stages",
+        "accepts_early_signals": False,
+        "gate": [],
+    }
     lifecycle = {**defaults, **document["lifecycle"]}
     for key in ("state", "transition"):
         lifecycle[key] = [

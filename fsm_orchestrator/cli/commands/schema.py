@@ -23,8 +23,10 @@ _OF: Final[Mapping[SchemaName, str]] = {
     SchemaName.CONFIG: "a config file, as for --config",
     SchemaName.EVENT: f"{EVENTS_FILE}: one a line",
     SchemaName.POSTMORTEM: "logs/STAGE.N.postmortem.json: a stage that had to be ended",
+    SchemaName.APPROVAL_REQUEST: "approvals/GATE.N.request.json: what people approve",
+    SchemaName.APPROVAL_DECISION: "what a person signs: approval, denial, withdrawal",
     SchemaName.GATE_SIGNAL: "the predicate of a statement: a gate's signal with its grounds",
-    SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy in Rego or Cedar is told",
+    SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy is told",
 }
 
 

@@ -145,13 +145,16 @@ def test_keeper_of_a_run_without_record_is_not_shared(tmp_path: Path, name: str)
     noted = (
         """until grep -q "\\"pid\\":$$," "$0/orchestrator_checkpoint.json"; do sleep 0.01; done"""
     )
-    spoils = f'{noted}; rm "$0/{name}" && mkdir "$0/{name}" && touch "$0/{name}/full"'
+    spoils = (
+        f'{noted}; touch "$0/tampered"; rm "$0/{name}" && mkdir "$0/{name}" &&'
+        f' touch "$0/{name}/full"'
+    )
     with KeeperPool() as keepers:
         run(config(tmp_path / "first"), keepers=keepers)
         keeper = keeper_in(tmp_path / "first")
         report = run(config(out, shell(spoils, out)), keepers=keepers)
         assert report.exit_code == 1
-        assert report.stage_executions[-1].command.endswith(".persist")
+        assert report.stage_executions[-1].command == "control.verify"
         assert not psutil.pid_exists(keeper)
 
 
