@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
@@ -20,11 +21,22 @@ from fsm_orchestrator.gates.sources.base import (
     answer,
 )
 from fsm_orchestrator.gates.sources.running import ToRun, problem_with, run_for_gate
-from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
+from fsm_orchestrator.gates.sources.statement import (
+    About,
+    StatementTerms,
+    judged_again,
+    judged_if_signed,
+)
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.endings import Exited, ProcessEnd
-from fsm_orchestrator.model.evidence import SourceKind, Subject, SubjectEntry, nothing_from
+from fsm_orchestrator.model.evidence import (
+    EvidenceRecord,
+    SourceKind,
+    Subject,
+    SubjectEntry,
+    nothing_from,
+)
 from fsm_orchestrator.model.limits import Limits
 
 _OURS: Final = "ORCHESTRATOR_"
@@ -102,6 +114,13 @@ class CommandSource(StatementTerms):
     def asks_again(self) -> bool:
         """Whether it is run again before the run closes: only where that is asked for."""
         return self.recheck
+
+    def judged_again(self, evidence: Evidence, now: datetime, /) -> EvidenceRecord:
+        """Return what the statement that it printed comes to by now."""
+        record = evidence.record
+        if self.reads is Reads.EXIT_CODE or record.problem is not None or evidence.raw is None:
+            return record
+        return judged_again(evidence.raw, self, record, now)
 
 
 @dataclass(frozen=True)
