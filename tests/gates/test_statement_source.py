@@ -22,7 +22,7 @@ from tests.gates.evidence_cases import (
     statement,
     write,
 )
-from tests.support.command import orchestrate
+from tests.support.command import checkpoint_of, events_of, orchestrate
 
 SOURCE: Final = 'statement = "said.json"'
 SUBJECT: Final = '[subject]\nfiles = ["plan.txt"]'
@@ -260,6 +260,27 @@ def test_evidence_that_expires_while_stages_run(tmp_path: Path, digest: dict[str
     ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
     assert_refused(tmp_path, ended, "check_failed", "failure")
     assert evidence_of(tmp_path)["file"] == "evidence/ci.2.json"
+
+
+def test_decision_that_lets_the_run_close_is_recorded(
+    tmp_path: Path, digest: dict[str, str]
+) -> None:
+    """Where it is by other evidence than the one before: an auditor finds what was judged last."""
+    write(tmp_path / "said.json", statement(digest, GATE_SIGNAL, SIGNAL))
+    write(tmp_path / "new.json", statement(digest, GATE_SIGNAL, {**SIGNAL, "issuer": "another"}))
+    stage = '[stage.executor]\nbin = "cp"\nargs = ["new.json", "said.json"]\n'
+    gates = '[gates]\npolicy = "allow"\nreview = "approved"\n'
+    (tmp_path / "run.toml").write_text(f"{SUBJECT}\n[gate.ci]\n{SOURCE}\n{gates}{stage}")
+    assert orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path).code == 0
+    out = tmp_path / "out"
+    evidence = evidence_of(tmp_path)
+    assert (evidence["issuer"], evidence["file"]) == ("another", "evidence/ci.2.json")
+    assert evidence["statement_sha256"] == sha256_of(tmp_path / "new.json")
+    kept = checkpoint_of(out)["invocations"][-1]["gate_decisions"]
+    assert [one["evidence"] for one in kept] == [None, evidence, None]
+    events = [one for one in events_of(out) if one["event"] == "gate.decided"]
+    assert [one["decision"]["gate"] for one in events] == ["policy", "ci", "review", "ci"]
+    assert events[-1]["decision"]["evidence"] == evidence
 
 
 @pytest.mark.parametrize(
