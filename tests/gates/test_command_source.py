@@ -71,6 +71,15 @@ def test_anything_else_refuses(
     assert "--ci-status" not in explained
 
 
+def test_log_to_look_at_is_where_the_command_has_complained(tmp_path: Path) -> None:
+    """That of stderr where it printed nothing to stdout; `explain` names it."""
+    run_with(tmp_path, command("echo broken >&2; exit 1"))
+    assert evidence_of(tmp_path)["log"] == "logs/gate.ci.1.stderr.log"
+    assert "logs/gate.ci.1.stderr.log" in orchestrate("explain", "./out", cwd=tmp_path).stdout
+    run_with(tmp_path, command("echo broken >&2; echo more; exit 1"))
+    assert evidence_of(tmp_path)["log"] == "logs/gate.ci.1.stdout.log"
+
+
 def test_command_that_cannot_be_started(tmp_path: Path) -> None:
     """A program that is not there leaves the gate closed."""
     ended = run_with(tmp_path, 'command = ["./nothing.sh"]')

@@ -300,9 +300,11 @@ def test_of_flag_and_evidence_the_tighter_counts(
     (tmp_path / "run.toml").write_text(
         f'{SUBJECT}\n[gate.ci]\n{SOURCE}\n[gates]\npolicy = "allow"\nreview = "approved"\n'
     )
-    words = ("--config", "run.toml", "--ci-status", flag)
+    words = ("--config", "run.toml", "--log-format", "text", "--ci-status", flag)
     ended = orchestrate("run", "./out", *words, cwd=tmp_path)
     assert ended.code == (0 if status == "success" else 3)
     decision = decision_of(tmp_path)
     assert (decision["status"], decision["source"]) == (status, source)
     assert decision["evidence"]["source"] == "statement"
+    is_by_flag = source == "flag"
+    assert (f"gate ci: {status}: refused, GATE_CI_NOT_SUCCESS\n" in ended.stderr) is is_by_flag

@@ -75,7 +75,7 @@ class CommandSource(StatementTerms):
     @model_validator(mode="after")
     def _terms_are_read(self) -> Self:
         if self.reads is Reads.EXIT_CODE and (
-            self.signed_by or self.properties or self.accept_warned or self.max_age
+            self.signed_by or self.properties or self.accept_warned or self.max_age or self.wait
         ):
             raise ValueError('speaks of a statement, which needs reads = "statement"')
         if self.signed_by is not None and not self.signed_by.dsse_keys:
@@ -145,7 +145,7 @@ class _Command:
             self._environment(subject, work),
             limits,
         )
-        record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.log})
+        record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.telling_log})
         problem, detail = problem_with(ran)
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)
