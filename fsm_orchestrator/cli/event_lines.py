@@ -9,7 +9,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
-from fsm_orchestrator.vocabulary import EventName, OutputStream, StageStatus
+from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, StageStatus
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
@@ -24,7 +24,8 @@ def _gate(event: Mapping[str, Any]) -> str:
     if event.get("is_judged_elsewhere") and not decision["passed"]:
         verdict = "not judged here"
     evidence = decision["evidence"]
-    said = "" if evidence is None else f": {evidence['detail']}"
+    is_by_signal = decision["source"] != GateSource.EVIDENCE
+    said = "" if evidence is None or is_by_signal else f": {evidence['detail']}"
     return f"gate {decision['gate']}: {decision['status']}: {verdict}{said}"
 
 

@@ -20,7 +20,6 @@ from fsm_orchestrator.engine.machine import CalledOffError
 from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools, evidence_from
-from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.gates.subject import moved
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import (
@@ -35,7 +34,6 @@ from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.closure import ChangedArtifact
 from fsm_orchestrator.record.policy_document import Asking, document_for
 from fsm_orchestrator.record.work import asking_state, first_reached, work_for
-from fsm_orchestrator.text.instants import instant
 from fsm_orchestrator.vocabulary import EventName, Operation
 
 if TYPE_CHECKING:
@@ -57,6 +55,8 @@ class Collecting:
         self._runner = runner
         self._known: dict[str, EvidenceRecord] = {}
         """What each source has said in this invocation."""
+        self._said: dict[str, bytes] = {}
+        """The evidence itself, of those that are not asked again."""
         self._demanding: tuple[str, ...] = ()
         """The gate states that were entered in it."""
         self._asking: dict[str, State] = {}
@@ -93,7 +93,9 @@ class Collecting:
         asked = [gate for gate in gates if gate in draft.sources]
         for gate in sorted(asked, key=lambda one: draft.sources[one].looks_at_others):
             if is_last and gate in self._known and not draft.sources[gate].asks_again:
-                self._known[gate] = self._expired(self._known[gate])
+                said = Evidence(self._said.get(gate), self._known[gate])
+                now, mask = self._context.clock.now(), self._context.masker.mask
+                self._known[gate] = draft.sources[gate].judged_again(said, now).masked(mask)
             else:
                 self._known[gate] = self._asked(gate, states, is_entry=not is_last)
 
@@ -206,15 +208,6 @@ class Collecting:
         if self._interrupts.first is not None:
             raise CalledOffError(self._interrupts.first)
 
-    def _expired(self, record: EvidenceRecord) -> EvidenceRecord:
-        """Judge once more whether evidence that is not asked for again still holds."""
-        if record.problem is not None or record.expires_at is None:
-            return record
-        expired = problem_with_expiry(instant(record.expires_at), self._context.clock.now())
-        if expired is None:
-            return record
-        return record.model_copy(update={"problem": expired[0], "detail": expired[1]})
-
     def _next_number(self, gate: str) -> int:
         """Return the next number of a gate's evidence, over all invocations."""
         place = self._context.output_directory
@@ -229,6 +222,8 @@ class Collecting:
         record = evidence.record.masked(self._context.masker.mask)
         if evidence.raw is None:
             return record
+        if not self._context.recorder.draft.sources[gate].asks_again:
+            self._said[gate] = evidence.raw
         digest = hashlib.sha256(evidence.raw).hexdigest()
         before = self._known.get(gate)
         if before is not None and before.statement_sha256 == digest:

@@ -50,7 +50,7 @@ class EnterGate:
         return Fact(Trigger.GATES_REFUSED, f"refused: {refused}")
 
     def do_hold(self) -> Verdict:
-        """Judge the gates before the run closes; record the decisions only if one refuses.
+        """Judge the gates before the run closes; record the decisions if one is another now.
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.
@@ -61,6 +61,7 @@ class EnterGate:
         draft = self._context.recorder.draft
         decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
         if judging.have_passed(decisions, draft.lifecycle.gates):
+            self._note_changed(decisions)
             return Verdict(holds=True)
         self._note(decisions, draft.lifecycle.gates)
         refused = ", ".join(judging.reason_codes(decisions))
@@ -75,6 +76,15 @@ class EnterGate:
 
             self._made = Collecting(self._context, self._interrupts, self._runner)
         return self._made
+
+    def _note_changed(self, decisions: tuple[GateDecision, ...]) -> None:
+        """Record by what the gates hold where that is not what they passed by."""
+        before = self._context.recorder.draft.invocation.gate_decisions
+        changed = [one for one in decisions if one not in before]
+        if changed:
+            self._context.recorder.update_invocation(gate_decisions=decisions)
+        for decision in changed:
+            self._context.log.emit(EventName.GATE_DECIDED, level="info", decision=decision)
 
     def _note(self, decisions: tuple[GateDecision, ...], judged: Collection[str]) -> None:
         self._context.recorder.update_invocation(gate_decisions=decisions)

@@ -12,7 +12,9 @@ from fsm_orchestrator.model.evidence import EvidenceRecord
 from fsm_orchestrator.text.hidden import copyable
 
 REMEDIES: Final[Mapping[Problem, str]] = {
-    Problem.NOT_CONFIGURED: "give the gate a source in the config file: [gate.NAME]",
+    Problem.NOT_CONFIGURED: (
+        "give the gate a source: [gate.NAME] in the config file, and resume with --config FILE"
+    ),
     Problem.NOT_FOUND: "have the evidence made, or correct what the source names",
     Problem.NOT_STARTED: "correct the command of the gate, or make its program executable",
     Problem.TIMED_OUT: "raise the gate's timeout if that is justified, or make its check quick",
@@ -26,7 +28,8 @@ REMEDIES: Final[Mapping[Problem, str]] = {
         "have the evidence made for what the run is about; if that has changed, start a new run"
     ),
     Problem.UNBOUND: (
-        "declare what the run is about, in a new run: --subject-git, --subject-file or [subject]"
+        "declare what the run is about, in a new run (--subject-git, --subject-file, [subject]),"
+        " and ask a source that can name it"
     ),
     Problem.UNSIGNED: "have the evidence signed, by a key that signed_by names",
     Problem.BAD_SIGNATURE: "find out who changed the evidence after it was signed",

@@ -92,6 +92,9 @@ class GateAsking:
                 is_open = before is None or before.record.problem in NOT_THERE_YET
                 if is_open or source.asks_again:
                     self._answers[gate] = self._asked(gate, runner)
+                elif before is not None:
+                    by_now = source.judged_again(before, self._preparation.clock.now())
+                    self._answers[gate] = before._replace(record=by_now)
         finally:
             runner.close()
         return self._judged()

@@ -174,8 +174,8 @@ class EvidenceRecord(StrictModel):
     expires_at: Timestamp | None = Field(description="Until when it holds; null without a limit.")
     checks: Checks | None = Field(description="The checks that it counts; null where it has none.")
     log: str | None = Field(
-        description="What its command printed to stdout, or its policy to stderr, a file in the"
-        " output directory; or null."
+        description="What its command printed to stdout, or to stderr where it printed nothing"
+        " there; what its policy printed to stderr. A file in the output directory, or null."
     )
     file: str | None = Field(
         description="The evidence, byte for byte, a file in the output directory; or null."

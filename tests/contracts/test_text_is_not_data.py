@@ -95,6 +95,7 @@ ALLOWED: Final = {
     ("gates/sources/junit.py", "read_junit.start"): "names in an XML file",
     ("gates/sources/junit.py", "read_junit.end"): "names in an XML file",
     ("gates/sources/judge_child.py", "main"): "lays out lines, whatever they say",
+    ("gates/sources/github.py", "_named_in_full"): "what an operator named",
     ("gates/sources/judge_child.py", "_said_by_regorus"): "an error of an engine's",
     ("gates/sources/policy.py", "_listed"): "names in a directory",
     ("gates/sources/rego.py", "_path_of_a_rule"): "what an operator named",

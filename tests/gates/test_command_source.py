@@ -13,6 +13,7 @@ import pytest
 from tests.gates.evidence_cases import (
     GATE_SIGNAL,
     assert_refused,
+    config_with,
     evidence_of,
     run_with,
     sha256_of,
@@ -68,6 +69,15 @@ def test_anything_else_refuses(
     assert problem in explained
     assert evidence["log"] in explained
     assert "--ci-status" not in explained
+
+
+def test_log_to_look_at_is_where_the_command_has_complained(tmp_path: Path) -> None:
+    """That of stderr where it printed nothing to stdout; `explain` names it."""
+    run_with(tmp_path, command("echo broken >&2; exit 1"))
+    assert evidence_of(tmp_path)["log"] == "logs/gate.ci.1.stderr.log"
+    assert "logs/gate.ci.1.stderr.log" in orchestrate("explain", "./out", cwd=tmp_path).stdout
+    run_with(tmp_path, command("echo broken >&2; echo more; exit 1"))
+    assert evidence_of(tmp_path)["log"] == "logs/gate.ci.1.stdout.log"
 
 
 def test_command_that_cannot_be_started(tmp_path: Path) -> None:
@@ -150,6 +160,25 @@ def test_statement_on_stdout_counts(tmp_path: Path) -> None:
     assert_refused(tmp_path, ended, "not_json", "missing")
     ended = run_with(tmp_path, command("cat said.json; exit 1", reads), more=SUBJECT)
     assert_refused(tmp_path, ended, "exit_code", "failure")
+
+
+def test_statement_that_grows_too_old_while_stages_run(tmp_path: Path) -> None:
+    """The command is not run again, but what it said is judged by the time of the closing."""
+    (tmp_path / "plan.txt").write_text("plan")
+    digest = {"sha256": sha256_of(tmp_path / "plan.txt")}
+    predicate = {"status": "success", "issuer": "ci", "issuedAt": "NOW"}
+    (tmp_path / "said.json").write_text(json.dumps(statement(digest, GATE_SIGNAL, predicate)))
+    script = 'echo x >> count; sed "s/NOW/$(date -u +%Y-%m-%dT%H:%M:%SZ)/" said.json'
+    terms = 'reads = "statement"\nmax_age = "3s"'
+    config_with(tmp_path, command(script, terms), more=SUBJECT)
+    path = tmp_path / "run.toml"
+    path.write_text(f'{path.read_text()}args = ["3.1"]\n'.replace('true"\nargs', 'sleep"\nargs'))
+    ended = orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
+    assert_refused(tmp_path, ended, "too_old", "missing")
+    report = report_of(tmp_path / "out")
+    assert [one["status"] for one in report["stage_executions"]] == ["success", "success"]
+    assert evidence_of(tmp_path)["file"] == "evidence/ci.1.json"
+    assert (tmp_path / "count").read_text() == "x\n"
 
 
 def test_secret_in_a_command_is_masked(tmp_path: Path) -> None:

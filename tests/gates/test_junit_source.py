@@ -96,8 +96,12 @@ def test_failed_test_is_named(tmp_path: Path) -> None:
 
 
 def test_no_report_is_not_found(tmp_path: Path) -> None:
-    """A pattern that matches nothing never passes."""
+    """A pattern that matches nothing never passes, whatever the others match."""
     assert_refused(tmp_path, run_with(tmp_path, SOURCE), "not_found", "missing")
+    reports(tmp_path, GOOD)
+    two = SOURCE.replace("]", ', "integration/*.xml"]')
+    assert_refused(tmp_path, run_with(tmp_path, two), "not_found", "missing")
+    assert evidence_of(tmp_path)["detail"] == f"no file matches {tmp_path}/integration/*.xml"
 
 
 def test_fewer_tests_than_asked_for(tmp_path: Path) -> None:

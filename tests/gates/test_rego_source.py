@@ -52,7 +52,7 @@ def test_true_passes_and_what_was_judged_is_kept(tmp_path: Path) -> None:
     kept = tmp_path / "out" / evidence["file"]
     assert kept.stat().st_mode & 0o777 == 0o600
     assert evidence["statement_sha256"] == sha256_of(kept)
-    assert evidence["log"] == "logs/gate.policy.1.stderr.log"
+    assert evidence["log"] == "logs/gate.policy.2.stderr.log"  # judged again before closing
     document = json.loads(kept.read_text())
     path = tmp_path / "release.rego"
     assert document["policy"] == {

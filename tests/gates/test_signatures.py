@@ -228,6 +228,23 @@ def test_output_of_a_command_can_be_signed(signed: Path) -> None:
     assert evidence_of(signed)["signer"].startswith("ci.pub.pem")
 
 
+def test_key_that_is_replaced_while_stages_run(signed: Path) -> None:
+    """The signature is verified again before the run closes, although the command is not run."""
+    make_key(signed, "ci", "ed25519")
+    make_key(signed, "other", "ed25519")
+    write(signed / "printed.json", envelop(signed, "ci", "ed25519"))
+    source = (
+        'command = ["cat", "printed.json"]\nreads = "statement"\n'
+        'signed_by = { dsse_keys = ["ci.pub.pem"] }'
+    )
+    path = config_with(signed, source, more=SUBJECT)
+    stage = 'cp"\nargs = ["other.pub.pem", "ci.pub.pem"]\n'
+    path.write_text(path.read_text().removesuffix('true"\n') + stage)
+    ended = orchestrate("run", "./out", "--config", "run.toml", cwd=signed)
+    assert_refused(signed, ended, "bad_signature", "missing")
+    assert evidence_of(signed)["file"] == "evidence/ci.1.json"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

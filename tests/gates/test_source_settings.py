@@ -21,7 +21,8 @@ SUBJECT: Final = '[subject]\nfiles = ["plan.txt"]'
         ('command = ["x"]\ntiemout = "5s"', "'gate.ci.tiemout'; did you mean 'timeout'?"),
         ('command = ["x"]\ntimeout = "soon"', "key 'gate.ci.timeout': 'soon' is no duration"),
         ("command = []", "key 'gate.ci.command'"),
-        ('command = ["x"]\njunit = ["x"]', "should have one of the keys"),
+        ('command = ["x"]\njunit = ["x"]', "has more than one source: command, junit"),
+        ('command = ["x"]\nwait = "5m"', 'which needs reads = "statement"'),
         ('junit = ["x"]\nmin_tests = 0', "key 'gate.ci.min_tests'"),
     ],
 )

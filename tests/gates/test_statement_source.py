@@ -22,7 +22,7 @@ from tests.gates.evidence_cases import (
     statement,
     write,
 )
-from tests.support.command import orchestrate
+from tests.support.command import checkpoint_of, events_of, orchestrate
 
 SOURCE: Final = 'statement = "said.json"'
 SUBJECT: Final = '[subject]\nfiles = ["plan.txt"]'
@@ -262,6 +262,27 @@ def test_evidence_that_expires_while_stages_run(tmp_path: Path, digest: dict[str
     assert evidence_of(tmp_path)["file"] == "evidence/ci.2.json"
 
 
+def test_decision_that_lets_the_run_close_is_recorded(
+    tmp_path: Path, digest: dict[str, str]
+) -> None:
+    """Where it is by other evidence than the one before: an auditor finds what was judged last."""
+    write(tmp_path / "said.json", statement(digest, GATE_SIGNAL, SIGNAL))
+    write(tmp_path / "new.json", statement(digest, GATE_SIGNAL, {**SIGNAL, "issuer": "another"}))
+    stage = '[stage.executor]\nbin = "cp"\nargs = ["new.json", "said.json"]\n'
+    gates = '[gates]\npolicy = "allow"\nreview = "approved"\n'
+    (tmp_path / "run.toml").write_text(f"{SUBJECT}\n[gate.ci]\n{SOURCE}\n{gates}{stage}")
+    assert orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path).code == 0
+    out = tmp_path / "out"
+    evidence = evidence_of(tmp_path)
+    assert (evidence["issuer"], evidence["file"]) == ("another", "evidence/ci.2.json")
+    assert evidence["statement_sha256"] == sha256_of(tmp_path / "new.json")
+    kept = checkpoint_of(out)["invocations"][-1]["gate_decisions"]
+    assert [one["evidence"] for one in kept] == [None, evidence, None]
+    events = [one for one in events_of(out) if one["event"] == "gate.decided"]
+    assert [one["decision"]["gate"] for one in events] == ["policy", "ci", "review", "ci"]
+    assert events[-1]["decision"]["evidence"] == evidence
+
+
 @pytest.mark.parametrize(
     ("flag", "said", "status", "source"),
     [
@@ -279,9 +300,11 @@ def test_of_flag_and_evidence_the_tighter_counts(
     (tmp_path / "run.toml").write_text(
         f'{SUBJECT}\n[gate.ci]\n{SOURCE}\n[gates]\npolicy = "allow"\nreview = "approved"\n'
     )
-    words = ("--config", "run.toml", "--ci-status", flag)
+    words = ("--config", "run.toml", "--log-format", "text", "--ci-status", flag)
     ended = orchestrate("run", "./out", *words, cwd=tmp_path)
     assert ended.code == (0 if status == "success" else 3)
     decision = decision_of(tmp_path)
     assert (decision["status"], decision["source"]) == (status, source)
     assert decision["evidence"]["source"] == "statement"
+    is_by_flag = source == "flag"
+    assert (f"gate ci: {status}: refused, GATE_CI_NOT_SUCCESS\n" in ended.stderr) is is_by_flag

@@ -189,6 +189,11 @@ class SourceModel(StrictModel):
         """Whether it is asked once more before the run closes."""
         return True
 
+    def judged_again(self, evidence: Evidence, now: datetime, /) -> EvidenceRecord:
+        """Return what an answer that is not asked for again comes to by now."""
+        del now
+        return evidence.record
+
 
 class WaitingModel(SourceModel):
     """The settings of a source that may have to be asked more than once."""

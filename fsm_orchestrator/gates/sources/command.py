@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
@@ -20,11 +21,22 @@ from fsm_orchestrator.gates.sources.base import (
     answer,
 )
 from fsm_orchestrator.gates.sources.running import ToRun, problem_with, run_for_gate
-from fsm_orchestrator.gates.sources.statement import About, StatementTerms, judged_if_signed
+from fsm_orchestrator.gates.sources.statement import (
+    About,
+    StatementTerms,
+    judged_again,
+    judged_if_signed,
+)
 from fsm_orchestrator.gates.subject import variables
 from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.endings import Exited, ProcessEnd
-from fsm_orchestrator.model.evidence import SourceKind, Subject, SubjectEntry, nothing_from
+from fsm_orchestrator.model.evidence import (
+    EvidenceRecord,
+    SourceKind,
+    Subject,
+    SubjectEntry,
+    nothing_from,
+)
 from fsm_orchestrator.model.limits import Limits
 
 _OURS: Final = "ORCHESTRATOR_"
@@ -63,7 +75,7 @@ class CommandSource(StatementTerms):
     @model_validator(mode="after")
     def _terms_are_read(self) -> Self:
         if self.reads is Reads.EXIT_CODE and (
-            self.signed_by or self.properties or self.accept_warned or self.max_age
+            self.signed_by or self.properties or self.accept_warned or self.max_age or self.wait
         ):
             raise ValueError('speaks of a statement, which needs reads = "statement"')
         if self.signed_by is not None and not self.signed_by.dsse_keys:
@@ -103,6 +115,13 @@ class CommandSource(StatementTerms):
         """Whether it is run again before the run closes: only where that is asked for."""
         return self.recheck
 
+    def judged_again(self, evidence: Evidence, now: datetime, /) -> EvidenceRecord:
+        """Return what the statement that it printed comes to by now."""
+        record = evidence.record
+        if self.reads is Reads.EXIT_CODE or record.problem is not None or evidence.raw is None:
+            return record
+        return judged_again(evidence.raw, self, record, now)
+
 
 @dataclass(frozen=True)
 class _Command:
@@ -126,7 +145,7 @@ class _Command:
             self._environment(subject, work),
             limits,
         )
-        record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.log})
+        record = nothing_from(SourceKind.COMMAND).model_copy(update={"log": ran.telling_log})
         problem, detail = problem_with(ran)
         if problem is not None or given.reads is Reads.EXIT_CODE:
             bound = () if subject is None else (*subject.entries, *work)

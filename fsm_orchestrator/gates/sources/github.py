@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self, TypeVar
 
@@ -18,6 +19,7 @@ from fsm_orchestrator.gates.subject import unnamed
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import (
     BaseModel,
+    BeforeValidator,
     Field,
     StringConstraints,
     ValidationError,
@@ -41,14 +43,23 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
+_REPOSITORY: Final = (
+    r"^[A-Za-z0-9][A-Za-z0-9_-]*/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*$|^[^\x00]*\{[^\x00]*$"
+)
+"""An owner and a name, which may begin with a dot (`.github`); or a text with a template."""
+
+
+def _named_in_full(value: Any) -> Any:
+    if isinstance(value, str) and re.search(_REPOSITORY, value) is None:
+        raise ValueError("should be a repository, written owner/name")
+    return value
+
+
 class GitHubAsked(StrictModel):
     """What is asked of GitHub: checks, or approvals."""
 
     repository: Annotated[
-        str,
-        StringConstraints(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*$|^[^\x00]*\{[^\x00]*$"
-        ),
+        str, StringConstraints(pattern=_REPOSITORY), BeforeValidator(_named_in_full)
     ] = Field(description="The repository, as `owner/name`.")
     checks: Annotated[tuple[_Name, ...], Field(max_length=200)] = Field(
         default=(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,7 +48,8 @@ class JUnitSource(WaitingModel):
     """`junit = ["reports/*.xml"]`: what a test run has left."""
 
     junit: Annotated[tuple[PathWord, ...], Field(min_length=1)] = Field(
-        description="The files, by patterns with *, ? and **; relative to the config file."
+        description="The files, by patterns with *, ? and **; relative to the config file. Each"
+        " pattern must match one."
     )
     min_tests: Annotated[int, Field(ge=1)] = Field(
         default=1, description="How many tests must have passed at least."
@@ -198,7 +200,7 @@ class _JUnit:
         oldest: datetime | None = None
         size_bytes = 0
         try:
-            paths = self._paths()
+            paths, unmatched = self._paths()
             for path in paths:
                 data, modified = read_with_time(path, EVIDENCE_BYTES_MAX)
                 size_bytes += len(data)
@@ -214,9 +216,9 @@ class _JUnit:
         except NotJUnitError as error:
             said = f"{printable_name(path)} is no JUnit report: {error}"
             return _refused(record, EvidenceProblem.NOT_A_STATEMENT, said, _raw(kept))
-        if oldest is None:
-            said = f"no file matches {listed([printable_name(one) for one in self.given.junit])}"
-            return _refused(record, EvidenceProblem.NOT_FOUND, said)
+        if oldest is None or (unmatched and not tally.failed):
+            said = f"no file matches {listed([printable_name(one) for one in unmatched])}"
+            return _refused(record, EvidenceProblem.NOT_FOUND, said, _raw(kept) if kept else None)
         record = record.model_copy(
             update={
                 "issued_at": timestamp(oldest),
@@ -243,19 +245,22 @@ class _JUnit:
             return EvidenceProblem.CHECK_MISSING, f"{said}, and min_tests is {self.given.min_tests}"
         return None, said
 
-    def _paths(self) -> list[str]:
-        """Return the files, each once.
+    def _paths(self) -> tuple[list[str], list[str]]:
+        """Return the files, each once, and the patterns that match none.
 
         Raises:
             OSError: a pattern matches too many.
         """
         found: dict[str, None] = {}
+        unmatched = []
         for pattern in self.given.junit:
-            for path in sorted(glob.iglob(pattern, recursive=True)):
-                found[path] = None
-                if len(found) > FILES_MAX:
-                    raise OSError(7, f"matches more than {FILES_MAX} files", pattern)
-        return list(found)
+            matched = sorted(itertools.islice(glob.iglob(pattern, recursive=True), FILES_MAX + 1))
+            found |= dict.fromkeys(matched)
+            if len(found) > FILES_MAX:
+                raise OSError(7, f"matches more than {FILES_MAX} files", pattern)
+            if not matched:
+                unmatched.append(pattern)
+        return list(found), unmatched
 
 
 def _refused(

@@ -54,7 +54,11 @@ def _checked(value: Any) -> SourceModel:
     if isinstance(value, SourceModel):
         return value
     named = [key for key in SOURCES if isinstance(value, Mapping) and key in value]
-    if len(named) != 1:
+    if len(named) > 1:
+        raise PydanticCustomError(
+            "sources", "Input has more than one source: {keys}", {"keys": ", ".join(named)}
+        )
+    if not named:
         raise PydanticCustomError(
             "source",
             "Input should have one of the keys {keys}",

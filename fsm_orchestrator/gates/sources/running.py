@@ -39,6 +39,7 @@ class Ran(NamedTuple):
         complained: the same of its stderr.
         log: what it printed to stdout, a file in the output directory; None where there is none.
         error_log: the same of its stderr.
+        has_complained: whether it printed to stderr.
     """
 
     end: ProcessEnd
@@ -48,6 +49,12 @@ class Ran(NamedTuple):
     complained: str
     log: str | None
     error_log: str | None
+    has_complained: bool
+
+    @property
+    def telling_log(self) -> str | None:
+        """The log to look at: that of its stdout, unless it has printed to stderr alone."""
+        return self.error_log if self.has_complained and not self.printed else self.log
 
 
 def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limits: Limits) -> Ran:
@@ -58,7 +65,8 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
         RecordingError: its logs cannot be written.
     """
     with _outputs(tools) as (stdout, stderr, (log, error_log)):
-        start = os.fstat(stdout).st_size  # it may have been asked before
+        # It may have been asked before.
+        start, error_start = os.fstat(stdout).st_size, os.fstat(stderr).st_size
         command = Command(
             command=what.program,
             args=what.arguments,
@@ -72,8 +80,11 @@ def run_for_gate(tools: Tools, what: ToRun, environment: Mapping[str, str], limi
         if isinstance(report.end, Interrupted):
             raise AskedToEndError
         printed = os.pread(stdout, EVIDENCE_BYTES_MAX + 1, start)
+        has_complained = os.fstat(stderr).st_size > error_start
         said, complained = ("", "") if log else (last_words(stdout), last_words(stderr))
-    return Ran(report.end, report.survivors, printed, said, complained, log, error_log)
+    return Ran(
+        report.end, report.survivors, printed, said, complained, log, error_log, has_complained
+    )
 
 
 @contextlib.contextmanager

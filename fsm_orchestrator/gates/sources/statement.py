@@ -44,7 +44,7 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
-from fsm_orchestrator.text.instants import NotAnInstantError
+from fsm_orchestrator.text.instants import NotAnInstantError, instant
 from fsm_orchestrator.text.phrases import described, listed, printable_name
 from fsm_orchestrator.text.validation import problems
 
@@ -184,6 +184,21 @@ def judged(
         or (said.problem, said.detail)
     )
     return answer(record, *found)
+
+
+def judged_again(
+    raw: bytes, terms: StatementTerms, record: EvidenceRecord, now: datetime
+) -> EvidenceRecord:
+    """Judge once more what time or other keys may have undone of a statement that passed."""
+    if terms.signed_by is not None:
+        try:
+            signer_of(raw, None, terms.signed_by)
+        except RefusedError as refused:
+            return answer(record, refused.problem, str(refused))
+    expires_at = None if record.expires_at is None else instant(record.expires_at)
+    issued_at = None if record.issued_at is None else instant(record.issued_at)
+    found = problem_with_expiry(expires_at, now) or problem_with_age(issued_at, now, terms.max_age)
+    return record if found is None else answer(record, *found)
 
 
 _SHOWN_SUBJECTS: Final = 100
