@@ -241,9 +241,12 @@ def _keep_from(path: Path, given: _Given, awaited: Awaited, *, is_working: bool)
     """Keep an answer that was signed on another machine."""
     raw = _read(path, SAID_BYTES_MAX)
     said = said_in(raw)
-    if (said or Said.APPROVE) is not given.said:
+    what = said or Said.APPROVE
+    if what is not given.said:
+        kept = () if what is Said.WITHDRAW else ("--from", str(path))
         raise UsageError(
-            f"the file says {said}, and not {given.said}", remedy=f"fsm-orchestrator {said} --from"
+            f"the file says {what}, and not {given.said}",
+            remedy=command_line(what, shown_path(given.typed), *kept),
         )
     request = request_of(awaited, _resume(given))
     return _told(given, awaited, kept_answer(awaited, request, said, raw), is_working=is_working)
