@@ -16,12 +16,10 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import printable, shell_line
 from fsm_orchestrator.text.phrases import counted, listed, printable_name
-from fsm_orchestrator.text.terminal import shown_line
 
 FIRST_LINES: Final = 3
-SHOWN_MAX: Final = 5
 
 
 def waiting_gates(view: InspectedRun) -> tuple[Awaited, ...]:
@@ -93,15 +91,15 @@ def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
         return
     mask: Callable[[str], str] = kept_settings(view.saved).masker.mask
     predicate = found.look.latest.predicate
-    for file in predicate.artifacts[:SHOWN_MAX]:
+    for file in predicate.artifacts:
         text = text_of(file, mask)
         size = "" if file.size is None else f", {counted(file.size, 'byte')}"
         lines = "" if text.lines is None else f", {counted(len(text.lines), 'line')}"
         yield Fact(name=FactName.READ, value=f"{printable_name(file.path)}{size}{lines}")
         if text.lines:
-            first = [shown_line(line) for line in text.lines[:FIRST_LINES]]
+            first = [printable(line) for line in text.lines[:FIRST_LINES]]
             yield Fact(name=FactName.SAYS, value="\n".join(first))
         elif text.lines is None:
             yield Fact(name=FactName.NOT_SHOWN, value=text.why)
-    for command in predicate.commands[:SHOWN_MAX]:
+    for command in predicate.commands:
         yield Fact(name=FactName.RELEASES, value=shell_line(command.argv))
