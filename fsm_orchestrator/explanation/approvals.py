@@ -14,9 +14,10 @@ from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.text.hidden import printable, shell_line
+from fsm_orchestrator.text.hidden import copyable, printable, shell_line
 from fsm_orchestrator.text.phrases import counted, listed, printable_name
 
 FIRST_LINES: Final = 3
@@ -46,13 +47,22 @@ def who_approves(view: InspectedRun) -> str | None:
     for one in waiting_gates(view):
         names, request = one.look.approvers, one.look.current
         if one.decided is Decided.PASSED or request is None:
-            said.append(f"anyone who may resume it, for {one.gate} is answered")
+            why = "is answered" if one.decided is Decided.PASSED else "is to be asked for anew"
+            said.append(f"anyone who may resume it, for {one.gate} {why}")
             continue
-        people = listed(names) if names else "anybody, without signing"
+        people = listed(names) or _nameless_words(one.source)
         needed = counted(one.source.approval.quorum, "approval")
         given = f"{one.look.judged.given} of {needed} given"
         said.append(f"{people}: {given} for {one.gate}, until {request.predicate.expiresAt}")
     return "; ".join(said) or None
+
+
+def _nameless_words(source: ApprovalSource) -> str:
+    """Return who can approve where nobody is named."""
+    path = source.approval.allowed_signers
+    if path is None:
+        return "anybody, without signing"
+    return f"whoever has a certificate that {copyable(path)} lets in"
 
 
 def waiting_words(view: InspectedRun, gate: str) -> str | None:

@@ -117,6 +117,10 @@ def test_another_machine(waiting: Path, keys: Keys, tmp_path: Path) -> None:
     plain = orchestrate("approve", "./out", "--from", tmp_path / f"{sent.name}.sig", cwd=waiting)
     assert plain.code == 0, plain.stderr
     assert judged(waiting, quorum=2)[0] is None
+    plain_denial = ("deny", "./out", "--from", tmp_path / f"{sent.name}.sig", "--reason", "no")
+    refused = orchestrate(*plain_denial, cwd=waiting)
+    assert (refused.code, "the file says approve, and not deny" in refused.stderr) == (2, True)
+    assert "fsm-orchestrator approve ./out --from" in refused.stderr
     nothing = tmp_path / "nothing"
     nothing.write_text("{}")
     assert (
@@ -236,6 +240,7 @@ def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
     assert (plain.code, "--review-status approved" in plain.stderr) == (2, True)
     other = orchestrate("approve", "./out", *key, "--gate", "ci", cwd=waiting)
     assert (other.code, "the gate ci does not ask" in other.stderr) == (2, True)
+    assert "name one that does: review" in other.stderr
     assert look(waiting).look.judged.problem is not None
     alone = orchestrate("approve", "./out", "--request", "x", cwd=waiting)
     assert (alone.code, "--request and --out go together" in alone.stderr) == (2, True)

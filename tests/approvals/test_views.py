@@ -61,7 +61,9 @@ def test_answers_since_are_seen_without_a_resume(waiting: Path, keys: Keys) -> N
     assert "\x1b" not in explained
     assert orchestrate("gates", "./out", cwd=waiting).code == 3
     (waiting / "plan.md").write_text("another\n")
-    assert "has changed; a resume asks anew" in words_of("explain", "./out", cwd=waiting)
+    explained = words_of("explain", "./out", cwd=waiting)
+    assert "has changed; a resume asks anew" in explained
+    assert "for review is to be asked for anew" in explained
 
 
 def test_what_is_shown_can_drive_no_terminal(tmp_path: Path, signers: str) -> None:
