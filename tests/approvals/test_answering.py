@@ -218,6 +218,12 @@ def test_unsigned_approval(tmp_path: Path) -> None:
     digest = ("--digest", request_sha256(tmp_path))
     own = orchestrate("approve", "./out", *digest, cwd=tmp_path)
     assert (own.code, "(self_approval)" in own.stderr) == (2, True)
+    # Who asked is what the record says, whatever is written into the request.
+    request = requests(tmp_path)[-1]
+    request.write_text(request.read_text().replace(f'"uid": {os.getuid()}', '"uid": 4711'))
+    forged = ("--digest", request_sha256(tmp_path))
+    again = orchestrate("approve", "./out", *forged, cwd=tmp_path)
+    assert (again.code, "(self_approval)" in again.stderr) == (2, True)
     project(tmp_path, "unsigned = true\nnot = []")
     begin(tmp_path)
     digest = ("--digest", request_sha256(tmp_path))
