@@ -227,6 +227,8 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
     lines.append(Line(f"  kept in {printable_name(str(awaited.desk.output / done.file))}"))
     if is_working:
         lines.append(Line("  the run is at work: it counts when it judges the gate again"))
+    elif judged.problem is EvidenceProblem.DENIED and answer.said is Said.APPROVE:
+        lines.append(Line(f"  {judged.detail}, which holds until it is withdrawn", Mark.WAITING))
     elif judged.problem is None:
         lines.append(Line(f"  next: {_resume(given)}"))
     out.show(shown(lines))

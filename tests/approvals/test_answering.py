@@ -76,6 +76,8 @@ def test_denial_and_withdrawal(waiting: Path, keys: Keys) -> None:
     again = approve(waiting, keys["bob"])
     assert again.code == 2
     assert "holds until it is withdrawn" in again.stderr
+    beside = approve(waiting, keys["cat"], "--reason", "still")
+    assert (beside.code, "denied by bob@example.org ('no backup')" in beside.stdout) == (0, True)
     other = orchestrate("withdraw", "./out", "--key", keys["ann"], *digest, cwd=waiting)
     assert (other.code, "nothing to this request" in other.stderr) == (2, True)
     assert orchestrate("withdraw", "./out", *by_bob, cwd=waiting).code == 0

@@ -84,6 +84,8 @@ def test_whole_play(folder: Path, keys: Keys) -> None:
     assert "| +another plan" in seen.stdout
     # Kept on purpose: done, and yet not to be closed.
     assert go_on(folder, "--on-changed-stage", "keep").code == 1
+    explained = orchestrate("explain", "./out", cwd=folder).stdout
+    assert "fsm-orchestrator ./out --config run.toml\n" in explained  # nobody's say for a source
     assert (folder / "applied.md").read_text() == "another plan\n"
     done = evidence(folder)
     assert (done["problem"], done["signer"]) == (None, "bob@example.org")
