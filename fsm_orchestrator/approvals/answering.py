@@ -79,9 +79,12 @@ def to_answer(awaited: Sequence[Awaited], gate: str | None) -> Awaited:
     named = [one for one in awaited if gate in {None, one.gate}]
     if not named:
         which = "no gate of the run" if gate is None else f"the gate {gate} does not"
+        others = listed([one.gate for one in awaited])
         raise UsageError(
             f"{which} ask{'s' if gate is None else ''} people for approval",
-            remedy="give its signal to a resume, such as --review-status approved",
+            remedy=f"name one that does: {others}"
+            if others
+            else "give its signal to a resume, such as --review-status approved",
         )
     waiting = [one for one in named if one.decided is not Decided.PASSED] or named
     asked = [one for one in waiting if one.look.latest is not None]

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,11 +76,7 @@ class Asking:
             expiresAt=timestamp(now + timedelta(milliseconds=terms.expires)),
             subject=() if checkpoint.subject is None else checkpoint.subject.entries,
             artifacts=tuple(self._artifacts()),
-            commands=tuple(
-                self._command(stage, checkpoint.stages[stage])
-                for stage in released_stages(checkpoint.lifecycle, self.state, self.gate)
-                if stage in checkpoint.stages
-            ),
+            commands=tuple(self._commands()),
             lifecycle=RequestedLifecycle(
                 name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256
             ),
@@ -88,28 +85,51 @@ class Asking:
     def _artifacts(self) -> Iterator[RequestedFile]:
         """Yield what the stages before the gate state have made, as it is now.
 
-        A path that a later stage has made as well is that stage's.
+        A path that a released stage has made anew is that stage's: what was there before is on
+        record.
         """
-        lifecycle = self.checkpoint.lifecycle
-        owners: dict[str, str] = {}
+        is_before: dict[str, bool] = {}
+        before: dict[str, RequestedFile] = {}
         for completion in self.checkpoint.completed:
             known = self.settings.get(completion.stage) or settings_of(
                 completion.stage, completion.settings, {}
             )
-            owners |= dict.fromkeys(known.expected_artifacts, completion.stage)
-        for path, stage in owners.items():
-            if self.state.name in _onward(lifecycle, (stage,)):
+            is_early = self.state.name in _onward(self.checkpoint.lifecycle, (completion.stage,))
+            is_before |= dict.fromkeys(known.expected_artifacts, is_early)
+            if is_early:
+                for one in completion.artifacts:
+                    path = self.mask(one.path)
+                    before[path] = RequestedFile(path=path, sha256=one.sha256, size=one.size_bytes)
+        for path, is_ours in is_before.items():
+            if is_ours:
                 yield self._file(path)
+            elif self.mask(path) in before:
+                yield before[self.mask(path)]
 
-    def _command(self, stage: str, record: StageRecord) -> RequestedCommand:
-        known = self.settings.get(stage) or settings_of(stage, record, {})
+    def _commands(self) -> Iterator[RequestedCommand]:
+        """Yield the commands that are released; what they make, those after them may run."""
+        made: set[str] = set()
+        checkpoint = self.checkpoint
+        for stage in released_stages(checkpoint.lifecycle, self.state, self.gate):
+            if stage in checkpoint.stages:
+                record = checkpoint.stages[stage]
+                known = self.settings.get(stage) or settings_of(stage, record, {})
+                yield self._command(known, stage, record, made)
+                made |= set(map(os.path.normpath, known.expected_artifacts))
+
+    def _command(
+        self, known: StageSettings, stage: str, record: StageRecord, made: AbstractSet[str]
+    ) -> RequestedCommand:
         search = known.env.get("PATH") or os.environ.get("PATH")
         program = known.command
         if os.sep not in program:
             program = shutil.which(program, path=search) or ""
-        own = {*known.expected_artifacts}
+        own = set(map(os.path.normpath, known.expected_artifacts))
         arguments = (os.path.join(known.cwd, one) for one in known.args if _is_path(one))
-        paths = (path for path in arguments if os.path.isfile(path) and path not in own)
+        paths = (
+            one for one in arguments if os.path.isfile(one) and os.path.normpath(one) not in own
+        )
+        named = (one for one in (program, *paths) if one and os.path.normpath(one) not in made)
         return RequestedCommand(
             stage=stage,
             argv=(record.command, *record.args),
@@ -119,7 +139,7 @@ class Asking:
             confinement=None
             if known.confine is None
             else sha256_of(known.confine.model_dump_json().encode()),
-            files=tuple(map(self._file, dict.fromkeys(filter(None, (program, *paths))))),
+            files=tuple(map(self._file, dict.fromkeys(named))),
         )
 
     def _file(self, path: str) -> RequestedFile:

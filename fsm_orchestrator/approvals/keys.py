@@ -31,6 +31,9 @@ _FIELDS: Final[Mapping[bytes, int]] = {
 _LINE: Final = re.compile(r'\s*(?:"([^"]*)"|([^\s"#]\S*))\s+(.*)')
 _KEY: Final = re.compile(r"(?:^|\s)([a-z][a-z0-9@.-]*)\s+(AAAA[A-Za-z0-9+/=]+)")
 _QUOTED: Final = re.compile(r'"[^"]*"')
+_PRINCIPAL: Final = re.compile(r"[^\x00-\x20,\"*?!-][^\x00-\x20,\"*?!]{0,499}")
+_CERTIFIED_MAX: Final = 20
+"""How many names of a certificate are tried."""
 _WILD: Final = frozenset("*?!")
 
 
@@ -44,10 +47,12 @@ class SigningKey(NamedTuple):
     Attributes:
         fingerprint: as ssh-keygen prints it; of a certificate that of the key in it.
         identities: what tells a person: the key, and for a certificate its authority with its id.
+        principals: whom a certificate names, by its own word.
     """
 
     fingerprint: str
     identities: frozenset[str]
+    principals: tuple[str, ...] = ()
 
 
 class _Reader:
@@ -106,7 +111,7 @@ def _identified(key: bytes) -> SigningKey:
     parts = [reader.field() for _ in range(_FIELDS[plain_kind])]
     reader.take(8 + 4)  # serial, type
     key_id = reader.field()
-    reader.field()  # principals
+    principals = tuple(_texts(reader.field()))
     reader.take(8 + 8)  # validity
     for _ in range(3):  # options, extensions, reserved
         reader.field()
@@ -115,7 +120,16 @@ def _identified(key: bytes) -> SigningKey:
     name = plain_kind + b"@openssh.com" if is_hardware else plain_kind
     own = fingerprint(b"".join(struct.pack(">I", len(one)) + one for one in (name, *parts)))
     by_authority = f"{authority} {key_id.decode(errors='backslashreplace')}"
-    return SigningKey(own, frozenset({own, by_authority}))
+    return SigningKey(own, frozenset({own, by_authority}), principals)
+
+
+def _texts(packed: bytes) -> Iterator[str]:
+    """Yield the texts of a packed list."""
+    reader, left = _Reader(packed), len(packed)
+    while left > 0:
+        one = reader.field()
+        left -= 4 + len(one)
+        yield one.decode(errors="replace")
 
 
 def _decoded(text: str) -> bytes:
@@ -168,6 +182,16 @@ def principals_in(lines: Iterable[AllowedLine]) -> tuple[str, ...]:
     """Return everybody whom the lines name, and not by a pattern."""
     named = [name for one in lines for name in one.principals if not _WILD.intersection(name)]
     return tuple(dict.fromkeys(named))
+
+
+def certified_in(key: SigningKey, lines: Iterable[AllowedLine]) -> tuple[str, ...]:
+    """Return those whom a certificate names, and an authority's line by a pattern.
+
+    Whether that authority has signed it, ssh-keygen says.
+    """
+    patterns = [name for one in lines if one.is_authority for name in one.principals]
+    good = (one for one in key.principals[:_CERTIFIED_MAX] if _PRINCIPAL.fullmatch(one))
+    return tuple(one for one in good if any(fnmatchcase(one, name) for name in patterns))
 
 
 def keys_of(principal: str, lines: Iterable[AllowedLine]) -> frozenset[str]:

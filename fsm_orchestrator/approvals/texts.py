@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fsm_orchestrator.approvals.request import ApprovalPredicate, RequestedFile, StoredRequest
+from fsm_orchestrator.approvals.judging import changed_words
+from fsm_orchestrator.approvals.request import (
+    ApprovalPredicate,
+    Part,
+    RequestedCommand,
+    RequestedFile,
+    StoredRequest,
+    differences,
+)
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
@@ -84,18 +92,24 @@ def _kept(output: Path, request: StoredRequest) -> dict[str, list[str]]:
 def changes(
     output: Path, was: StoredRequest, now: ApprovalPredicate, mask: Callable[[str], str]
 ) -> Iterator[str]:
-    """Yield, as lines of a diff, what artifacts and commands say that they did not say before."""
+    """Yield what is another than it was: as lines of a diff where it has lines, else in words.
+
+    Nothing that differs is left out, also where its lines say the same, or cannot be shown.
+    """
     before = _kept(output, was)
-    digests = {one.path: one.sha256 for one in was.predicate.artifacts}
-    for file in now.artifacts:
-        if digests.get(file.path) != file.sha256:
-            after = list(text_of(file, mask).lines or ())
-            yield from _diff(file.path, before.get(file.path, []), after)
-    old = {one.stage: one for one in was.predicate.commands}
-    for command in now.commands:
-        lines = [] if command.stage not in old else old[command.stage].lines
-        yield from _diff(f"command of {command.stage}", list(lines), list(command.lines))
+    artifacts = {one.path: one for one in now.artifacts}
+    old, new = ({one.stage: one for one in part.commands} for part in (was.predicate, now))
+    for one in differences(was.predicate, now):
+        lines: tuple[list[str], list[str]] = ([], [])
+        if one.part is Part.ARTIFACT and one.name in artifacts:
+            after = list(text_of(artifacts[one.name], mask).lines or ())
+            lines = before.get(one.name, []), after
+        elif one.part is Part.COMMAND:
+            lines = _lines(old.get(one.name)), _lines(new.get(one.name))
+        yield changed_words((one,))
+        if all(lines) or one.was is None:
+            yield from difflib.unified_diff(*lines, "before", "now", lineterm="")
 
 
-def _diff(name: str, was: list[str], now: list[str]) -> Iterator[str]:
-    yield from difflib.unified_diff(was, now, f"{name} (before)", f"{name} (now)", lineterm="")
+def _lines(command: RequestedCommand | None) -> list[str]:
+    return [] if command is None else list(command.lines)

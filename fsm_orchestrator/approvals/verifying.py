@@ -12,6 +12,7 @@ from fsm_orchestrator.approvals.keys import (
     NotAKeyError,
     SigningKey,
     allowed_lines,
+    certified_in,
     counted_lines,
     keys_of,
     principals_in,
@@ -31,6 +32,7 @@ from fsm_orchestrator.gates.sources.signatures import (
 from fsm_orchestrator.model.approval import Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.tool import ToolError
+from fsm_orchestrator.text.hidden import copyable
 
 
 def not_by(principal: str) -> str:
@@ -103,7 +105,10 @@ class Signers:
             everything = "".join(f"{one.text}\n" for one in self._lines)
             whole.write_bytes(everything.encode(errors="surrogateescape"))
             detached.write_text(signature)
-            listed = terms.principals or principals_in(self._lines)
+            listed = terms.principals or (
+                *principals_in(self._lines),
+                *certified_in(key, self._lines),
+            )
             asked = SshTerms(str(allowed), listed, terms.revoked_keys, NAMESPACES[said])
             try:
                 principal = SshSignature(raw, str(detached), asked).signer()
@@ -117,7 +122,10 @@ class Signers:
                 if refused.problem is EvidenceProblem.UNKNOWN_SIGNER:
                     self._refuse_requester(key, (raw, str(detached), str(whole)), said)
                 # The files that were asked are copies: name those of the operator's.
-                detail = str(refused).replace(str(allowed), os.fspath(terms.allowed_signers or ""))
+                path = os.fspath(terms.allowed_signers or "")
+                detail = str(refused).replace(str(allowed), path)
+                if refused.problem is EvidenceProblem.UNKNOWN_SIGNER and not listed:
+                    detail = f"it is signed, and {copyable(path)} names nobody whose key that is"
                 raise RefusedError(refused.problem, detail) from None
         return Signer(principal, key, is_excluded)
 

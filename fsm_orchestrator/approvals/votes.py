@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from fsm_orchestrator.approvals.judging import Requests, Vote
-from fsm_orchestrator.approvals.request import StoredRequest
+from fsm_orchestrator.approvals.request import Requester, StoredRequest
 from fsm_orchestrator.approvals.said import Spoken, spoken
 from fsm_orchestrator.approvals.store import Kept, KeptSaying
 from fsm_orchestrator.approvals.verifying import Signer, Signers, not_by
@@ -29,7 +29,7 @@ def votes_of(
     return tuple(
         _plain(one, by_number.get(one.number), signers)
         if one.said is None
-        else _signed(one, by_digest, terms, signers)
+        else _signed(one, by_digest, terms, signers, requests.content.requester)
         for one in kept.sayings
     )
 
@@ -57,6 +57,7 @@ def _signed(
     by_digest: dict[str, StoredRequest],
     terms: ApprovalTerms,
     signers: Signers | None,
+    asker: Requester,
 ) -> Vote:
     """Judge a statement of a person's own."""
     said = one.said or Said.APPROVE
@@ -69,7 +70,7 @@ def _signed(
     if found.predicate.decision is not said:
         why = f"its file says {said}, and it says {found.predicate.decision}"
         return _refused(vote, EvidenceProblem.NOT_A_STATEMENT, why)
-    return verified(vote, found, terms, signers, by_digest.get(found.request_sha256))
+    return verified(vote, found, terms, signers, asker)
 
 
 def vote_of(found: Spoken, file: str, request: StoredRequest | None) -> Vote:
@@ -109,11 +110,11 @@ def verified(
     found: Spoken,
     terms: ApprovalTerms,
     signers: Signers | None,
-    request: StoredRequest | None,
+    asker: Requester,
 ) -> Vote:
     """Return a vote with whoever has signed it, or with what is wrong with that."""
     if found.signature is None:
-        return _unsigned(vote, terms, request)
+        return _unsigned(vote, terms, asker)
     if signers is None:
         why = "it is signed, and no allowed_signers says by whom"
         return _refused(vote, EvidenceProblem.UNKNOWN_SIGNER, why)
@@ -131,19 +132,21 @@ def _by(vote: Vote, signer: Signer) -> Vote:
     return known
 
 
-def _unsigned(vote: Vote, terms: ApprovalTerms, request: StoredRequest | None) -> Vote:
-    """Judge a statement that nobody has signed: it counts only where that is allowed."""
+def _unsigned(vote: Vote, terms: ApprovalTerms, asker: Requester) -> Vote:
+    """Judge a statement that nobody has signed: it counts only where that is allowed.
+
+    Who asked is as the record of the run has it: what the request says, anybody can write.
+    """
     if not terms.unsigned:
         return _refused(vote, EvidenceProblem.UNSIGNED, _UNSIGNED)
     answer = vote.answer
     who = frozenset({f"uid {answer.uid}"})  # any user can write any other's name or machine
     known = _changed(vote, answer, "", who)
-    asked_by = None if request is None else request.predicate.requester
     may_not_be = REQUESTER in terms.excluded and answer.said is Said.APPROVE
-    if may_not_be and asked_by is not None and asked_by.uid in {None, answer.uid}:
+    if may_not_be and asker.uid in {None, answer.uid}:
         why = (
             "nobody knows who asked, for the clock is fixed"
-            if asked_by.uid is None
+            if asker.uid is None
             else f"the user with the id {answer.uid} has asked"
         )
         return _refused(known, EvidenceProblem.SELF_APPROVAL, why)

@@ -227,6 +227,8 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
     lines.append(Line(f"  kept in {printable_name(str(awaited.desk.output / done.file))}"))
     if is_working:
         lines.append(Line("  the run is at work: it counts when it judges the gate again"))
+    elif judged.problem is EvidenceProblem.DENIED and answer.said is Said.APPROVE:
+        lines.append(Line(f"  {judged.detail}, which holds until it is withdrawn", Mark.WAITING))
     elif judged.problem is None:
         lines.append(Line(f"  next: {_resume(given)}"))
     out.show(shown(lines))
@@ -241,9 +243,12 @@ def _keep_from(path: Path, given: _Given, awaited: Awaited, *, is_working: bool)
     """Keep an answer that was signed on another machine."""
     raw = _read(path, SAID_BYTES_MAX)
     said = said_in(raw)
-    if (said or Said.APPROVE) is not given.said:
+    what = said or Said.APPROVE
+    if what is not given.said:
+        kept = () if what is Said.WITHDRAW else ("--from", str(path))
         raise UsageError(
-            f"the file says {said}, and not {given.said}", remedy=f"fsm-orchestrator {said} --from"
+            f"the file says {what}, and not {given.said}",
+            remedy=command_line(what, shown_path(given.typed), *kept),
         )
     request = request_of(awaited, _resume(given))
     return _told(given, awaited, kept_answer(awaited, request, said, raw), is_working=is_working)

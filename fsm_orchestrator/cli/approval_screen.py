@@ -15,8 +15,8 @@ from fsm_orchestrator.cli.screen import Line
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.model.approval import Answer
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.phrases import counted, described, printable_name, span_ms
-from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
 
 LABEL_WIDTH: Final = 9
@@ -106,7 +106,7 @@ def artifact_lines(
     text = f"{printable_name(file.path)}{size}, sha256 {digest}"
     yield from map(Line, sentences(text, width, indent="  ", hanging="    "))
     if artifact.lines is None:
-        yield Line(f"    {artifact.why}", Mark.BAD if artifact.is_other else None)
+        yield Line(f"    not shown: {artifact.why}", Mark.BAD if artifact.is_other else None)
         return
     kept = artifact.lines if lines_max is None else artifact.lines[:lines_max]
     yield from _quoted(kept)
@@ -115,7 +115,7 @@ def artifact_lines(
 
 
 def _quoted(lines: Iterable[str]) -> Iterator[Line]:
-    yield from (Line(f"    | {shown_line(one)}") for one in lines)
+    yield from (Line(f"    | {printable(one)}") for one in lines)
 
 
 def _changed_lines(shown: Shown, width: int) -> Iterator[Line]:

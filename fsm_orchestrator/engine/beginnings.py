@@ -6,6 +6,7 @@ The first attempt of a visit begins with the transition into the stage's state, 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 from fsm_orchestrator.engine.context import RunContext
@@ -21,7 +22,17 @@ from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
 class Beginnings:
     """The beginnings of attempts in one invocation."""
 
-    def __init__(self, context: RunContext, interrupts: Interrupts, runner: ProcessRunner) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        interrupts: Interrupts,
+        runner: ProcessRunner,
+        why_not: Callable[[str], str | None],
+    ) -> None:
+        """Begin none yet. `why_not` returns why a stage may not be run now, or None."""
+        self.why_not = why_not
+        self.refused: str | None = None
+        """Why the stage that was entered last may not be run."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -36,12 +47,13 @@ class Beginnings:
         Raises:
             InternalError: values are missing that it needs.
         """
-        draft = self._recorder.draft
+        draft, self.refused = self._recorder.draft, None
         if state.kind is not StateKind.STAGE or self._interrupts.first is not None:
             return None
         if draft.completion_of(state.name) is not None or state.name not in self._settings:
             return None
-        return self._begin(state.name)
+        self.refused = self.why_not(state.name)
+        return None if self.refused is not None else self._begin(state.name)
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.

@@ -168,6 +168,25 @@ class Collecting:
                 tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
         return self._kept(gate, number, evidence)
 
+    def why_not(self, stage: str) -> str | None:
+        """Return why a stage that people have released is released no more; None where it is.
+
+        Nothing is asked anew.
+        """
+        from fsm_orchestrator.approvals.content import released_stages  # noqa: PLC0415 - rare
+        from fsm_orchestrator.gates.sources.approval import ApprovalSource  # noqa: PLC0415 - rare
+
+        draft = self._context.recorder.draft
+        for gate, state in self._asking.items():
+            source = draft.sources.get(gate)
+            if not isinstance(source, ApprovalSource):
+                continue
+            if stage in released_stages(draft.lifecycle, state, gate):
+                found = replace(self._desk(gate, is_entry=False), home=None).look(source).judged
+                if found.problem is not None:
+                    return f"the approval of {gate} does not count any more: {found.detail}"
+        return None
+
     def _changed(self) -> tuple[ChangedArtifact, ...]:
         return self._context.judge_artifacts().changed
 

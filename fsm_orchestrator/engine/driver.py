@@ -50,11 +50,11 @@ class Driver:
         self._interrupts = interrupts
         self._context = RunContext(preparation, home, log, event_file, caller)
         self._recorder = self._context.recorder
-        self._beginnings = Beginnings(self._context, interrupts, runner)
+        self._gates = EnterGate(self._context, interrupts, runner)
+        self._beginnings = Beginnings(self._context, interrupts, runner, self._gates.why_not)
         self._stages = EnterStage(
             self._context, interrupts, runner, self._beginnings, caller.on_words
         )
-        self._gates = EnterGate(self._context, interrupts, runner)
         self._end = RunEnd(self._context, interrupts)
         self._machine = self._machine_in(draft.current_state)
 
@@ -203,6 +203,8 @@ class Driver:
                 return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
             case StateKind.GATE:
                 return self._gates.enter(state)
+            case StateKind.STAGE if self._beginnings.refused is not None:
+                return Fact(Trigger.RUN_ABORTED, self._beginnings.refused)
             case StateKind.STAGE:
                 return self._stages.enter(state.name)
             case _:

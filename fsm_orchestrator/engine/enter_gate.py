@@ -67,6 +67,10 @@ class EnterGate:
         refused = ", ".join(judging.reason_codes(decisions))
         return Verdict(holds=False, why=f"closing refused: {refused}")
 
+    def why_not(self, stage: str) -> str | None:
+        """Return why a stage may not be run now, though its gates had passed; None where it may."""
+        return None if self._made is None else self._made.why_not(stage)
+
     def _collecting(self) -> Collecting | None:
         """Return what asks the sources; None where there is nothing to ask or to look at."""
         draft = self._context.recorder.draft

@@ -86,6 +86,10 @@ class EnterStage:
             if not self._wait_for_retry(execution, policy, retry):
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
+            why_not = self._beginnings.why_not(stage)
+            if why_not is not None:
+                self._context.warn(f"stage {stage!r} is not tried again: {why_not}", stage=stage)
+                break
             execution = self._run(stage, is_retry=True)
         if execution.flaky:
             warning = f"stage {stage!r} is flaky: it succeeded only on attempt {execution.attempt}"

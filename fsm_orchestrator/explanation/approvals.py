@@ -14,14 +14,13 @@ from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
+from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.text.hidden import shell_line
+from fsm_orchestrator.text.hidden import copyable, printable, shell_line
 from fsm_orchestrator.text.phrases import counted, listed, printable_name
-from fsm_orchestrator.text.terminal import shown_line
 
 FIRST_LINES: Final = 3
-SHOWN_MAX: Final = 5
 
 
 def waiting_gates(view: InspectedRun) -> tuple[Awaited, ...]:
@@ -48,13 +47,22 @@ def who_approves(view: InspectedRun) -> str | None:
     for one in waiting_gates(view):
         names, request = one.look.approvers, one.look.current
         if one.decided is Decided.PASSED or request is None:
-            said.append(f"anyone who may resume it, for {one.gate} is answered")
+            why = "is answered" if one.decided is Decided.PASSED else "is to be asked for anew"
+            said.append(f"anyone who may resume it, for {one.gate} {why}")
             continue
-        people = listed(names) if names else "anybody, without signing"
+        people = listed(names) or _nameless_words(one.source)
         needed = counted(one.source.approval.quorum, "approval")
         given = f"{one.look.judged.given} of {needed} given"
         said.append(f"{people}: {given} for {one.gate}, until {request.predicate.expiresAt}")
     return "; ".join(said) or None
+
+
+def _nameless_words(source: ApprovalSource) -> str:
+    """Return who can approve where nobody is named."""
+    path = source.approval.allowed_signers
+    if path is None:
+        return "anybody, without signing"
+    return f"whoever has a certificate that {copyable(path)} lets in"
 
 
 def waiting_words(view: InspectedRun, gate: str) -> str | None:
@@ -93,15 +101,15 @@ def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
         return
     mask: Callable[[str], str] = kept_settings(view.saved).masker.mask
     predicate = found.look.latest.predicate
-    for file in predicate.artifacts[:SHOWN_MAX]:
+    for file in predicate.artifacts:
         text = text_of(file, mask)
         size = "" if file.size is None else f", {counted(file.size, 'byte')}"
         lines = "" if text.lines is None else f", {counted(len(text.lines), 'line')}"
         yield Fact(name=FactName.READ, value=f"{printable_name(file.path)}{size}{lines}")
         if text.lines:
-            first = [shown_line(line) for line in text.lines[:FIRST_LINES]]
+            first = [printable(line) for line in text.lines[:FIRST_LINES]]
             yield Fact(name=FactName.SAYS, value="\n".join(first))
         elif text.lines is None:
             yield Fact(name=FactName.NOT_SHOWN, value=text.why)
-    for command in predicate.commands[:SHOWN_MAX]:
+    for command in predicate.commands:
         yield Fact(name=FactName.RELEASES, value=shell_line(command.argv))

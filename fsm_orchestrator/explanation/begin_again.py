@@ -92,9 +92,12 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     """Return the command with every setting as an option.
 
     Raises:
-        _NotKeptError: a setting is known only masked, or the lifecycle is not to be found.
+        _NotKeptError: a setting is known only masked, the lifecycle is not to be found, or gates
+            have sources.
     """
     checkpoint, kept = saved.checkpoint, kept_settings(saved)
+    if checkpoint.sources:  # without them, whoever types it would say what they have to
+        raise _NotKeptError
     words, settings = [PRODUCT, shown], dict[str, Any]()
     lifecycle = _lifecycle(checkpoint)
     if lifecycle is not None:
@@ -145,11 +148,11 @@ def _given(settings: StageSettings) -> StageGiven:
 def _gate_words(
     checkpoint: Checkpoint, *, but: tuple[str, ...]
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the signals that pass, but for those that a file gives."""
+    """Return the signals that pass, but for those that a file gives, or a source will."""
     gates = {
         gate: rule.passing
         for gate, rule in checkpoint.lifecycle.gates.items()
-        if f"gates.{gate}" not in but
+        if f"gates.{gate}" not in but and gate not in checkpoint.sources
     }
     return [word for gate, one in gates.items() for word in (signal_option(gate), one)], gates
 

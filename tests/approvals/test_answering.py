@@ -76,6 +76,8 @@ def test_denial_and_withdrawal(waiting: Path, keys: Keys) -> None:
     again = approve(waiting, keys["bob"])
     assert again.code == 2
     assert "holds until it is withdrawn" in again.stderr
+    beside = approve(waiting, keys["cat"], "--reason", "still")
+    assert (beside.code, "denied by bob@example.org ('no backup')" in beside.stdout) == (0, True)
     other = orchestrate("withdraw", "./out", "--key", keys["ann"], *digest, cwd=waiting)
     assert (other.code, "nothing to this request" in other.stderr) == (2, True)
     assert orchestrate("withdraw", "./out", *by_bob, cwd=waiting).code == 0
@@ -117,6 +119,10 @@ def test_another_machine(waiting: Path, keys: Keys, tmp_path: Path) -> None:
     plain = orchestrate("approve", "./out", "--from", tmp_path / f"{sent.name}.sig", cwd=waiting)
     assert plain.code == 0, plain.stderr
     assert judged(waiting, quorum=2)[0] is None
+    plain_denial = ("deny", "./out", "--from", tmp_path / f"{sent.name}.sig", "--reason", "no")
+    refused = orchestrate(*plain_denial, cwd=waiting)
+    assert (refused.code, "the file says approve, and not deny" in refused.stderr) == (2, True)
+    assert "fsm-orchestrator approve ./out --from" in refused.stderr
     nothing = tmp_path / "nothing"
     nothing.write_text("{}")
     assert (
@@ -214,6 +220,12 @@ def test_unsigned_approval(tmp_path: Path) -> None:
     digest = ("--digest", request_sha256(tmp_path))
     own = orchestrate("approve", "./out", *digest, cwd=tmp_path)
     assert (own.code, "(self_approval)" in own.stderr) == (2, True)
+    # Who asked is what the record says, whatever is written into the request.
+    request = requests(tmp_path)[-1]
+    request.write_text(request.read_text().replace(f'"uid": {os.getuid()}', '"uid": 4711'))
+    forged = ("--digest", request_sha256(tmp_path))
+    again = orchestrate("approve", "./out", *forged, cwd=tmp_path)
+    assert (again.code, "(self_approval)" in again.stderr) == (2, True)
     project(tmp_path, "unsigned = true\nnot = []")
     begin(tmp_path)
     digest = ("--digest", request_sha256(tmp_path))
@@ -236,6 +248,7 @@ def test_nothing_to_answer(tmp_path: Path, waiting: Path, keys: Keys) -> None:
     assert (plain.code, "--review-status approved" in plain.stderr) == (2, True)
     other = orchestrate("approve", "./out", *key, "--gate", "ci", cwd=waiting)
     assert (other.code, "the gate ci does not ask" in other.stderr) == (2, True)
+    assert "name one that does: review" in other.stderr
     assert look(waiting).look.judged.problem is not None
     alone = orchestrate("approve", "./out", "--request", "x", cwd=waiting)
     assert (alone.code, "--request and --out go together" in alone.stderr) == (2, True)

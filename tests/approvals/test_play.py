@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from fsm_orchestrator import RunConfig, run
 from fsm_orchestrator.clock import SystemClock
+from fsm_orchestrator.explanation.evidence_remedies import REMEDIES
+from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.vocabulary import SchemaName
 from tests.approvals.approval_cases import (
     APPLY,
@@ -81,6 +84,8 @@ def test_whole_play(folder: Path, keys: Keys) -> None:
     assert "| +another plan" in seen.stdout
     # Kept on purpose: done, and yet not to be closed.
     assert go_on(folder, "--on-changed-stage", "keep").code == 1
+    explained = orchestrate("explain", "./out", cwd=folder).stdout
+    assert "fsm-orchestrator ./out --config run.toml\n" in explained  # nobody's say for a source
     assert (folder / "applied.md").read_text() == "another plan\n"
     done = evidence(folder)
     assert (done["problem"], done["signer"]) == (None, "bob@example.org")
@@ -115,8 +120,21 @@ def test_rework_asks_again(folder: Path, keys: Keys) -> None:
     found = evidence(folder)
     assert found["problem"] == "used"
     assert found["approval"]["cycle"] == 2
+    (mine,) = found["approval"]["answers"]
+    assert (mine["principal"], mine["problem"]) == ("bob@example.org", "used")
+    assert "it was used for cycle 1, and cycle 2 is asked for" in found["detail"]
+    explained = " ".join(orchestrate("explain", "./out", "--all", cwd=folder).stdout.split())
+    assert "problem used" in explained
+    assert REMEDIES[EvidenceProblem.USED] in explained
+    seen = orchestrate("approve", "./out", "--key", keys["bob"], cwd=folder).stdout
+    assert "asks for approval, cycle 2" in seen
     assert [json.loads(one.read_text())["predicate"]["cycle"] for one in requests(folder)] == [1, 2]
-    approve(folder, keys["bob"])
+    # Neither what was said to the first request, nor that under another name, counts now.
+    first = next((folder / "out" / "approvals").glob("review.1.approve.*.json"))
+    shutil.copy(first, first.with_name(first.name.replace("review.1.", "review.2.")))
+    assert go_on(folder).code == 3
+    assert evidence(folder)["problem"] == "used"
+    assert approve(folder, keys["bob"]).code == 0
     assert go_on(folder).code == 0
 
 

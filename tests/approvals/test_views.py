@@ -61,7 +61,9 @@ def test_answers_since_are_seen_without_a_resume(waiting: Path, keys: Keys) -> N
     assert "\x1b" not in explained
     assert orchestrate("gates", "./out", cwd=waiting).code == 3
     (waiting / "plan.md").write_text("another\n")
-    assert "has changed; a resume asks anew" in words_of("explain", "./out", cwd=waiting)
+    explained = words_of("explain", "./out", cwd=waiting)
+    assert "has changed; a resume asks anew" in explained
+    assert "for review is to be asked for anew" in explained
 
 
 def test_what_is_shown_can_drive_no_terminal(tmp_path: Path, signers: str) -> None:
@@ -73,6 +75,41 @@ def test_what_is_shown_can_drive_no_terminal(tmp_path: Path, signers: str) -> No
         shown = orchestrate(*typed, cwd=tmp_path).stdout
         assert "\x1b" not in shown
         assert "| a" in shown
+
+
+def test_nothing_of_a_plan_can_be_hidden(tmp_path: Path, signers: str) -> None:
+    """What a terminal would write over, or colour away, is what a program reads all the same."""
+    (tmp_path / "signers").write_text(signers)
+    written = "drop a table\\033[Gkeep a table\\nno\\b\\byes\\nup\\rdown\\n\\033[8mghost\\n"
+    project(tmp_path, plan=f"printf '{written}' > plan.md")
+    orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
+    seen = orchestrate("approve", "./out", "--key", "signers", cwd=tmp_path).stdout
+    for one in (r"drop a table\x1b[Gkeep a table", r"no\x08\x08yes", "| up", r"\x1b[8mghost"):
+        assert one in seen
+    explained = orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout
+    assert r"drop a table\x1b[Gkeep a table" in explained
+
+
+def test_nothing_that_has_changed_is_called_the_same(
+    tmp_path: Path, signers: str, keys: Keys
+) -> None:
+    """Not where the lines are the same, nor where there are none to be shown."""
+    (tmp_path / "signers").write_text(signers)
+    project(tmp_path)
+    orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path)
+    say(tmp_path, keys["bob"])
+    for plan, said in (
+        (b"the plan\r\n", ["the artifact", " was "]),
+        (b"the\0plan\n", ["the artifact", "not shown: it is no text"]),
+        (b"another\n", ["| -the plan", "| +another"]),
+    ):
+        (tmp_path / "plan.md").write_bytes(plan)
+        assert go_on(tmp_path, "--on-changed-stage", "keep").code == 3
+        seen = orchestrate("approve", "./out", "--key", keys["bob"], cwd=tmp_path).stdout
+        assert "changed since bob@example.org approved the last request" in seen
+        assert "nothing has changed" not in seen
+        for one in said:
+            assert one in seen
 
 
 def test_page_of_a_waiting_run(waiting: Path) -> None:

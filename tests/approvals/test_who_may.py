@@ -22,6 +22,7 @@ from tests.approvals.approval_cases import (
     sign_plainly,
     tool,
 )
+from tests.support.command import orchestrate
 
 Keys = dict[str, Path]
 
@@ -200,6 +201,18 @@ def test_certificates_count_by_authority_and_id(waiting: Path, keys: Keys, tmp_p
         people[name] = tmp_path / f"{name}-cert.pub"
         people[name].with_suffix("").write_bytes(keys[name].read_bytes())
         people[name].with_suffix("").chmod(0o600)
+    authority_alone = line(authority, "*@example.org", "cert-authority")
+    (waiting / "signers").write_text(line(keys["ann"], "ann@example.org") + authority_alone)
+    say(waiting, people["cat"])
+    assert judged(waiting) == (None, "approved by cat@example.org")
+    assert judged(waiting, requester="cat@example.org")[0] == "self_approval"
+    (waiting / "signers").write_text(line(authority, "*@example.com", "cert-authority"))
+    problem, detail = judged(waiting)
+    assert (problem, "names nobody whose key that is" in detail) == ("unknown_signer", True)
+    shown = " ".join(orchestrate("explain", "./out", cwd=waiting).stdout.split())
+    assert "whoever has a certificate that" in shown
+    for one in (waiting / "out" / "approvals").glob("review.1.approve.*.json"):
+        one.unlink()
     listed = tuple(f"{name}@example.org" for name in people)
     plain = line(keys["bob"], "bob@example.org")
     (waiting / "signers").write_text(
