@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import EventName, OutputStream, StageStatus

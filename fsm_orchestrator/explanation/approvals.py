@@ -16,8 +16,8 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.text.hidden import shell_line
-from fsm_orchestrator.text.phrases import counted, listed, printable_name
+from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.phrases import counted, listed
 from fsm_orchestrator.text.terminal import shown_line
 
 FIRST_LINES: Final = 3
@@ -82,7 +82,7 @@ def answered_remedy(view: InspectedRun, gate: str) -> str | None:
     if found is None or found.decided is Decided.AWAITED:
         return None
     if found.decided is Decided.REFUSED:
-        return "mend what was denied; withdraw takes a denial back, by the same person"
+        return "fix what was denied; the person who denied it can take that back with `withdraw`"
     return "resume the run"
 
 
@@ -97,7 +97,7 @@ def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
         text = text_of(file, mask)
         size = "" if file.size is None else f", {counted(file.size, 'byte')}"
         lines = "" if text.lines is None else f", {counted(len(text.lines), 'line')}"
-        yield Fact(name=FactName.READ, value=f"{printable_name(file.path)}{size}{lines}")
+        yield Fact(name=FactName.READ, value=f"{copyable(file.path)}{size}{lines}")
         if text.lines:
             first = [shown_line(line) for line in text.lines[:FIRST_LINES]]
             yield Fact(name=FactName.SAYS, value="\n".join(first))

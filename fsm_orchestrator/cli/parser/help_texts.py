@@ -28,19 +28,21 @@ _RUN_EXIT_CODES: Final = """\b
 Exit codes:
   0 done       2 usage error or refused request: nothing was written
   1 failed     75 busy: another orchestrator works in OUT
-  3 blocked    129, 130, 131, 143 interrupted by SIGHUP, SIGINT, SIGQUIT, SIGTERM
+  3 blocked    129, 130, 131, 143 ended by SIGHUP, SIGINT, SIGQUIT, SIGTERM
   124 timeout  70 internal error, a bug
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
+--help-all explains each option.
 
 {_RUN_EXAMPLE}
 \b
-With a config file, which `fsm-orchestrator init` writes:
+Example, with a config file that `fsm-orchestrator init` writes:
   fsm-orchestrator run ./out --config run.toml --ci-status success ...
 
 {_RUN_EXIT_CODES}""",
     "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
+--help-all explains each option.
 
 \b
 Example:
