@@ -38,7 +38,7 @@ class UsableKey(NamedTuple):
 
 
 def usable_keys() -> Iterator[UsableKey]:
-    """Yield the keys of whoever types: those of the agent, then those in ~/.ssh."""
+    """Yield the keys of this user: those of the agent, then those in ~/.ssh."""
     try:
         listed = run_tool(("ssh-add", "-L"), seconds=_AGENT_SECONDS)
     except ToolError:
@@ -88,7 +88,7 @@ def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
 
 
 def signature_of(raw: bytes, key: UsableKey, said: Said) -> str:
-    """Sign bytes, to say that.
+    """Sign bytes in the namespace of what is said.
 
     Raises:
         CommandError: it could not be signed.
