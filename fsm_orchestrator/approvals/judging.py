@@ -22,8 +22,9 @@ from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.gates.sources.times import problem_with_expiry
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
+from fsm_orchestrator.text.phrases import counted, described, listed
 
 _SHOWN_MAX: Final = 12
 """The characters of a digest that are shown to people."""
@@ -202,7 +203,7 @@ def changed_words(changed: Iterable[Difference]) -> str:
 
 
 def _changed_words(one: Difference) -> str:
-    name = printable_name(one.name)
+    name = copyable(one.name)
     match one.part:
         case Part.ARTIFACT | Part.SUBJECT:
             if one.was is None or one.now is None:

@@ -168,7 +168,7 @@ class StoredRequest(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """The digest that whoever approves names."""
+        """The digest that an approval names."""
         return sha256_of(self.raw)
 
 
@@ -228,7 +228,7 @@ class Difference(NamedTuple):
 
 
 def differences(was: ApprovalPredicate, now: ApprovalPredicate) -> tuple[Difference, ...]:
-    """Return in what two requests ask for different things; nothing where they ask for the same."""
+    """Return what two requests differ in; nothing where they ask for the same."""
     return tuple(
         Difference(part, name, before.get((part, name)), after.get((part, name)))
         for before, after in [(dict(_parts(was)), dict(_parts(now)))]

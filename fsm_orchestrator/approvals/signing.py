@@ -17,7 +17,7 @@ from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.gates.sources.signatures import without_tool
 from fsm_orchestrator.model.approval import Said
 from fsm_orchestrator.processes.tool import ToolError, asked_of, run_tool
-from fsm_orchestrator.text.phrases import printable_name
+from fsm_orchestrator.text.hidden import copyable
 
 _PUBLIC_BYTES_MAX: Final = 64 * 1024
 _AGENT_SECONDS: Final = 10.0
@@ -38,7 +38,7 @@ class UsableKey(NamedTuple):
 
 
 def usable_keys() -> Iterator[UsableKey]:
-    """Yield the keys of whoever types: those of the agent, then those in ~/.ssh."""
+    """Yield the keys of this user: those of the agent, then those in ~/.ssh."""
     try:
         listed = run_tool(("ssh-add", "-L"), seconds=_AGENT_SECONDS)
     except ToolError:
@@ -76,7 +76,7 @@ def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
     if named is not None:
         path = os.path.expanduser(named)
         if not os.path.isfile(path):
-            raise UsageError(f"there is no key {printable_name(path)}", remedy=_NAME_A_KEY)
+            raise UsageError(f"there is no key {copyable(path)}", remedy=_NAME_A_KEY)
         return UsableKey(path, "", "")
     found = [one for one in usable_keys() if wanted is None or one.fingerprint in wanted]
     if not found:
@@ -88,7 +88,7 @@ def key_to_use(named: str | None, wanted: Collection[str] | None) -> UsableKey:
 
 
 def signature_of(raw: bytes, key: UsableKey, said: Said) -> str:
-    """Sign bytes, to say that.
+    """Sign bytes in the namespace of what is said.
 
     Raises:
         CommandError: it could not be signed.

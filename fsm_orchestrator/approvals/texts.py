@@ -62,7 +62,7 @@ def text_of(file: RequestedFile, mask: Callable[[str], str]) -> ArtifactText:
 
 
 def keep_copies(home: HeldDirectory, request: StoredRequest, mask: Callable[[str], str]) -> None:
-    """Keep what the artifacts say, for whoever looks at a later request; what fails is left out."""
+    """Keep what the artifacts say, to compare a later request with; what fails is left out."""
     left = COPIES_BYTES_MAX
     with contextlib.suppress(OSError), files.below(home, APPROVALS_DIRECTORY) as place:
         for number, file in enumerate(request.predicate.artifacts, start=1):

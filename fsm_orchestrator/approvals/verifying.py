@@ -41,7 +41,7 @@ def not_by(principal: str) -> str:
 
 
 class Signer(NamedTuple):
-    """Whoever has signed."""
+    """The person who signed."""
 
     principal: str
     key: SigningKey

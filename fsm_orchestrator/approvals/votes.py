@@ -112,7 +112,7 @@ def verified(
     signers: Signers | None,
     asker: Requester,
 ) -> Vote:
-    """Return a vote with whoever has signed it, or with what is wrong with that."""
+    """Return a vote with its signer, or with what is wrong with its signature."""
     if found.signature is None:
         return _unsigned(vote, terms, asker)
     if signers is None:

@@ -46,7 +46,8 @@ from fsm_orchestrator.processes.ancestry import is_below_stage
 from fsm_orchestrator.processes.tool import paged
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.kept import kept_settings
-from fsm_orchestrator.text.phrases import counted, printable_name
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import ExitCode
 
 _YES: Final = frozenset({"y", "yes"})
@@ -130,7 +131,7 @@ def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: boo
     for one in artifacts:
         if one.is_other:
             raise UsageError(
-                f"the request {request.file} is stale: {printable_name(one.file.path)} was changed"
+                f"the request {request.file} is stale: {copyable(one.file.path)} was changed"
                 " just now",
                 remedy=f"have it asked anew: {_resume(given)}",
             )
@@ -224,7 +225,7 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
     text = f"{answer.said.past}: {awaited.gate} of run {run_id}, as {answer.who}"
     mark = Mark.BAD if answer.said is Said.DENY else Mark.GOOD
     lines = [Line(""), Line(text, mark), Line(f"  {judged.given} of {counted(needed, 'approval')}")]
-    lines.append(Line(f"  kept in {printable_name(str(awaited.desk.output / done.file))}"))
+    lines.append(Line(f"  kept in {copyable(str(awaited.desk.output / done.file))}"))
     if is_working:
         lines.append(Line("  the run is at work: it counts when it judges the gate again"))
     elif judged.problem is EvidenceProblem.DENIED and answer.said is Said.APPROVE:
@@ -260,12 +261,12 @@ def _answer_file(given: _Given, path: Path, out: Path) -> int:
     try:
         request = StoredRequest(0, path.name, raw, predicate_of(raw))
     except NotARequestError as error:
-        raise UsageError(f"{printable_name(str(path))} is no request: {error}") from None
+        raise UsageError(f"{copyable(str(path))} is no request: {error}") from None
     if given.said is Said.WITHDRAW:
         raise UsageError("only beside the run is known what can be withdrawn")
     artifacts = tuple(text_of(one, str) for one in request.predicate.artifacts)
     if os.path.lexists(out):
-        raise UsageError(f"{printable_name(str(out))} is there already", remedy="name a new file")
+        raise UsageError(f"{copyable(str(out))} is there already", remedy="name a new file")
     if not _is_confirmed(given, Shown(request, artifacts)):
         return _left()
     statement = raw_statement(given.wish, request, ())
@@ -273,14 +274,14 @@ def _answer_file(given: _Given, path: Path, out: Path) -> int:
     try:
         files.replace_file(out, bundle_bytes(statement, signature), mode=0o600)
     except OSError as error:
-        where = printable_name(str(out))
+        where = copyable(str(out))
         raise CommandError(f"cannot write {where}: {files.reason(error)}") from error
     there = command_line(given.said, "OUT", "--from", out.name)
     console.stdout().show(
         shown(
             [
                 Line(""),
-                Line(f"signed: {printable_name(str(out))}", Mark.GOOD),
+                Line(f"signed: {copyable(str(out))}", Mark.GOOD),
                 Line(f"  next, beside the run: {there}"),
             ]
         )
@@ -296,4 +297,4 @@ def _read(path: Path, size_bytes_max: int) -> bytes:
 
 
 def _cannot_read(path: Path, error: OSError) -> NoReturn:
-    raise UsageError(f"cannot read {printable_name(str(path))}: {files.reason(error)}") from error
+    raise UsageError(f"cannot read {copyable(str(path))}: {files.reason(error)}") from error

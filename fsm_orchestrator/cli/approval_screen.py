@@ -15,8 +15,8 @@ from fsm_orchestrator.cli.screen import Line
 from fsm_orchestrator.cli.style import Mark
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.model.approval import Answer
-from fsm_orchestrator.text.hidden import printable
-from fsm_orchestrator.text.phrases import counted, described, printable_name, span_ms
+from fsm_orchestrator.text.hidden import copyable, printable
+from fsm_orchestrator.text.phrases import counted, described, span_ms
 from fsm_orchestrator.text.units import span_words
 
 LABEL_WIDTH: Final = 9
@@ -54,7 +54,7 @@ def request_lines(shown: Shown, width: int) -> Iterator[Line]:
     yield from map(Line, _labelled("until", expiry_words(predicate.expiresAt), width))
     yield from map(Line, _labelled("digest", shown.request.sha256, width))
     for one in predicate.subject:
-        about = f"{printable_name(one.name)}, {one.digest_words}"
+        about = f"{copyable(one.name)}, {one.digest_words}"
         yield from map(Line, _labelled("about", about, width))
     lifecycle = predicate.lifecycle
     follows = f"{lifecycle.name}, sha256 {lifecycle.sha256[:_DIGEST_SHOWN]}"
@@ -103,7 +103,7 @@ def artifact_lines(
     file = artifact.file
     size = "" if file.size is None else f", {counted(file.size, 'byte')}"
     digest = "unreadable" if file.sha256 is None else file.sha256[:_DIGEST_SHOWN]
-    text = f"{printable_name(file.path)}{size}, sha256 {digest}"
+    text = f"{copyable(file.path)}{size}, sha256 {digest}"
     yield from map(Line, sentences(text, width, indent="  ", hanging="    "))
     if artifact.lines is None:
         yield Line(f"    not shown: {artifact.why}", Mark.BAD if artifact.is_other else None)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.errors import OutputError
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.late_pattern import late_pattern
-from fsm_orchestrator.text.phrases import printable
 
 if TYPE_CHECKING:
     from fsm_orchestrator.processes.interrupts import Interrupts

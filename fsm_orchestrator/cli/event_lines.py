@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
-from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, StageStatus
+from fsm_orchestrator.vocabulary import Ending, EventName, GateSource, OutputStream, StageStatus
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
@@ -40,6 +39,8 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
     took = span_words(execution["duration_ms"])
     if execution["status"] == StageStatus.SUCCESS:
         return f"{event['stage']}: succeeded in {took}"
+    if execution["ending"] == Ending.REWORK_REQUESTED:
+        return f"{event['stage']}: {execution['error']}, after {took}"
     return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
 
 

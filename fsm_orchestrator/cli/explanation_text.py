@@ -15,12 +15,12 @@ from fsm_orchestrator.explanation.facts import FactForm
 from fsm_orchestrator.explanation.gate_table import (
     GATE_COLUMNS,
     evidence_words,
-    gate_row,
     kept_signal_lines,
+    row_in_force,
 )
 from fsm_orchestrator.explanation.origin_words import origin_line
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import counted, printable
+from fsm_orchestrator.text.hidden import copyable, printable
+from fsm_orchestrator.text.phrases import counted
 
 ATTEMPTS_SHOWN_MAX: Final = 20
 FOLDED_FROM: Final = 8
@@ -87,10 +87,7 @@ def _what_to_do(explanation: Explanation, width: int) -> Iterator[str]:
 
 
 def _gates(explanation: Explanation, width: int) -> list[str]:
-    rows = [
-        gate_row(gate.decision, gate.passing, is_judged=gate.is_judged)
-        for gate in explanation.gates
-    ]
+    rows = [row_in_force(gate) for gate in explanation.gates]
     decisions = [gate.decision for gate in explanation.gates]
     kept = kept_signal_lines(decisions, timestamp(SystemClock().now()))
     return [

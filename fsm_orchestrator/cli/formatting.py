@@ -9,8 +9,8 @@ from fsm_orchestrator.cli.style import plain, shown_cells
 from fsm_orchestrator.clock import SystemClock, timestamp
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.text.cells import cells, wrapped
-from fsm_orchestrator.text.hidden import shell_line, shell_words
-from fsm_orchestrator.text.phrases import printable, span_ms
+from fsm_orchestrator.text.hidden import printable, shell_line, shell_words
+from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.text.units import span_words
 
 _SPACE_AND_BACKSLASH = len("  \\")

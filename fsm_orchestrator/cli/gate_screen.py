@@ -18,7 +18,7 @@ from fsm_orchestrator.inspection.asked_gates import AskedGate, GateAsking
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.text.units import span_words
 

@@ -13,7 +13,7 @@ from fsm_orchestrator.cli.console import Console
 from fsm_orchestrator.cli.formatting import command_lines, sentences
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, paint
 from fsm_orchestrator.text.cells import cells, cut
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.vocabulary import Standing
 
 PROSE_WIDTH_MAX: Final = 120

@@ -18,7 +18,8 @@ from fsm_orchestrator.cli.style import (
 )
 from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.text.cells import cut, padded, wrapped
-from fsm_orchestrator.text.phrases import counted, first_of, printable
+from fsm_orchestrator.text.hidden import printable
+from fsm_orchestrator.text.phrases import counted, first_of
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 

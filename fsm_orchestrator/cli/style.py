@@ -11,8 +11,8 @@ from typing import Final
 
 from fsm_orchestrator.cli.console import has_unicode
 from fsm_orchestrator.text.cells import cells
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.late_pattern import late_pattern
-from fsm_orchestrator.text.phrases import printable
 
 
 class Tone(Enum):

@@ -21,8 +21,8 @@ from fsm_orchestrator.disk import peek
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import counted, first_of, printable, span_ms
+from fsm_orchestrator.text.hidden import copyable, printable
+from fsm_orchestrator.text.phrases import counted, first_of, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus, Standing, Trigger
@@ -258,7 +258,7 @@ def _gate_lines(report: Report, width: int) -> list[str]:
 
     rows, said = [], []
     for one in report.gate_decisions:
-        if not one.passed:
+        if one.reason_code in report.blocked_reason_codes:
             row = gate_row(one, report.gates[one.gate].passing)
             said += [] if (why := evidence_words(one)) is None else [f"{row.gate}: {why}"]
             wanted = f"passes when {row.passes}"

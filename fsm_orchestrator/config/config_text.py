@@ -22,8 +22,8 @@ from fsm_orchestrator.constants import SCHEMA_VERSION
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.text.hidden import HIDDEN
-from fsm_orchestrator.text.phrases import option_prefix, printable_name
+from fsm_orchestrator.text.hidden import HIDDEN, copyable
+from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.vocabulary import OnChangedStage, RelativeTo
 
 
@@ -144,5 +144,5 @@ def _secrets(given: StageGiven) -> tuple[str, ...]:
 def _notes(config: RunConfig) -> Iterator[str]:
     for name, given in config.stages.items():
         for key in _secrets(given):
-            option = f"{option_prefix(name)}-secret {printable_name(key)}"
+            option = f"{option_prefix(name)}-secret {copyable(key)}"
             yield f"# {option}: its value is not printed, and is taken from the environment\n"

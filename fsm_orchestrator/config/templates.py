@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from fsm_orchestrator.secrets.declared import asked, looks_secret
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
-from fsm_orchestrator.text.phrases import described, printable_name
+from fsm_orchestrator.text.phrases import described
 
 KNOWN: Final = "{out}, {run_id} and {env:NAME}; a brace itself is written {{"
 FILLED_CHARACTERS_MAX: Final = 131_071
@@ -129,7 +130,7 @@ def _filled_piece(piece: Piece, facts: Facts) -> str:
 
 
 def _value(name: str, secrets: Collection[str]) -> str:
-    shown = printable_name(name)
+    shown = copyable(name)
     if name in secrets or looks_secret(name):
         raise TemplateError(
             f"{{env:{shown}}} would put a secret where the record and every user of the machine"

@@ -11,16 +11,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from fsm_orchestrator.approvals.inquiry import Inquiry, about_subject, taken_by
 from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
-from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
-from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence, Tools, evidence_from
-from fsm_orchestrator.gates.subject import moved
+from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
@@ -32,12 +31,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.closure import ChangedArtifact
-from fsm_orchestrator.record.policy_document import Asking, document_for
-from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.vocabulary import EventName, Operation
-
-if TYPE_CHECKING:
-    from fsm_orchestrator.approvals.desk import Desk
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
 
@@ -107,55 +101,22 @@ class Collecting:
             if gate not in found:
                 detail = "its source has not been asked yet: a later state judges the gate"
                 found[gate] = _without_source(EvidenceProblem.NOT_STARTED, detail)
-        for state in states:
-            reached = first_reached(draft, state.name)
-            found = with_demands(found, draft.gate_signals, state, draft.lifecycle, reached)
-        return found
+        return taken_by(states, found, draft)
 
     def _about_subject(self, found: dict[str, EvidenceRecord]) -> dict[str, EvidenceRecord]:
         """Refuse every gate where the subject of the run is not what it was."""
-        draft = self._context.recorder.draft
-        subject = draft.subject
-        why = None if subject is None else moved(subject, self._context.output_directory)
-        if why is None:
-            return found
-        return about_another(found, draft.lifecycle.gates, self._context.masker.mask(why))
+        context = self._context
+        draft, mask = context.recorder.draft, context.masker.mask
+        return about_subject(found, draft, context.output_directory, mask)
 
     def _asked(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> EvidenceRecord:
         context = self._context
-        draft = context.recorder.draft
-        number = self._next_number(gate)
-        now, mask = context.clock.now(), context.masker.mask
-        work = work_for(draft, gate, mask, self._changed)
-        tools = Tools(
-            rule=draft.lifecycle.gates[gate],
-            number=number,
-            run_id=context.run_id,
-            output_directory=context.output_directory,
-            home=context.home,
-            runner=self._runner,
-            now=now,
-            mask=mask,
-            document=lambda policy: document_for(
-                Asking(
-                    draft,
-                    gate,
-                    context.output_directory,
-                    self._taken(states),
-                    now,
-                    mask,
-                    self._changed,
-                ),
-                policy,
-            ),
-        )
-        source = draft.sources[gate]
-        if source.kind is SourceKind.APPROVAL:
-            tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
-        deadline, pause_seconds = time.monotonic() + source.wait_ms / 1000, FIRST_PAUSE_SECONDS
+        inquiry = self._inquiry(gate, states, is_entry=is_entry)
+        wait_seconds = inquiry.checkpoint.sources[gate].wait_ms / 1000
+        deadline, pause_seconds = time.monotonic() + wait_seconds, FIRST_PAUSE_SECONDS
         while True:
             try:
-                evidence = evidence_from(source, tools, draft.subject, work)
+                evidence = inquiry.answer(context.clock.now())
             except AskedToEndError:
                 raise CalledOffError(self._interrupts.first or 0) from None
             left_seconds = deadline - time.monotonic()
@@ -163,10 +124,24 @@ class Collecting:
                 break
             self._pause(gate, evidence.record, min(pause_seconds, left_seconds))
             pause_seconds = min(pause_seconds * PAUSE_GROWTH, PAUSE_SECONDS_MAX)
-            tools = replace(tools, now=context.clock.now())
-            if source.kind is SourceKind.APPROVAL:
-                tools = replace(tools, desk=self._desk(gate, is_entry=is_entry))
-        return self._kept(gate, number, evidence)
+        return self._kept(gate, inquiry.number, evidence)
+
+    def _inquiry(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> Inquiry:
+        context = self._context
+        return Inquiry(
+            checkpoint=context.recorder.draft,
+            settings=context.preparation.settings,
+            gate=gate,
+            number=self._next_number(gate),
+            output=context.output_directory,
+            home=context.home,
+            runner=self._runner,
+            mask=context.masker.mask,
+            changed=self._changed,
+            taken=lambda: self._taken(states),
+            state=self._asking.get(gate),
+            is_entry=is_entry,
+        )
 
     def why_not(self, stage: str) -> str | None:
         """Return why a stage that people have released is released no more; None where it is.
@@ -182,31 +157,14 @@ class Collecting:
             if not isinstance(source, ApprovalSource):
                 continue
             if stage in released_stages(draft.lifecycle, state, gate):
-                found = replace(self._desk(gate, is_entry=False), home=None).look(source).judged
+                inquiry = replace(self._inquiry(gate, (state,), is_entry=False), home=None)
+                found = inquiry.desk(self._context.clock.now()).look(source).judged
                 if found.problem is not None:
                     return f"the approval of {gate} does not count any more: {found.detail}"
         return None
 
     def _changed(self) -> tuple[ChangedArtifact, ...]:
         return self._context.judge_artifacts().changed
-
-    def _desk(self, gate: str, *, is_entry: bool) -> Desk:
-        """Return what asks people for a gate, in the state that judges it."""
-        from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
-
-        context = self._context
-        draft = context.recorder.draft
-        return Desk(
-            checkpoint=draft,
-            settings=context.preparation.settings,
-            gate=gate,
-            state=self._asking.get(gate) or asking_state(draft, gate),
-            output=context.output_directory,
-            home=context.home,
-            now=context.clock.now(),
-            mask=context.masker.mask,
-            is_entry=is_entry,
-        )
 
     def _pause(self, gate: str, record: EvidenceRecord, seconds: float) -> None:
         """Say that a gate waits, and wait.

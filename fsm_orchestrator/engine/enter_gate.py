@@ -46,7 +46,7 @@ class EnterGate:
         if judging.have_passed(decisions, judged):
             passed = ", ".join(f"{gate} passed" for gate in judged)
             return Fact(Trigger.GATES_PASSED, passed)
-        refused = ", ".join(judging.reason_codes(decisions))
+        refused = ", ".join(judging.reason_codes(one for one in decisions if one.gate in judged))
         return Fact(Trigger.GATES_REFUSED, f"refused: {refused}")
 
     def do_hold(self) -> Verdict:

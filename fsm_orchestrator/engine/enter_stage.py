@@ -178,10 +178,10 @@ class EnterStage:
             self._end_strays()
             self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
-        is_success = execution.status is StageStatus.SUCCESS
-        log.emit(
-            EventName.STAGE_ENDED, level="info" if is_success else "error", execution=execution
+        is_well = (
+            execution.status is StageStatus.SUCCESS or execution.ending is Ending.REWORK_REQUESTED
         )
+        log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
         self._warn_of_leaks(execution, log)
         return execution
 

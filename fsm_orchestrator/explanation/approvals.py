@@ -18,7 +18,7 @@ from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.text.hidden import copyable, printable, shell_line
-from fsm_orchestrator.text.phrases import counted, listed, printable_name
+from fsm_orchestrator.text.phrases import counted, listed
 
 FIRST_LINES: Final = 3
 
@@ -90,7 +90,7 @@ def answered_remedy(view: InspectedRun, gate: str) -> str | None:
     if found is None or found.decided is Decided.AWAITED:
         return None
     if found.decided is Decided.REFUSED:
-        return "mend what was denied; withdraw takes a denial back, by the same person"
+        return "fix what was denied; the person who denied it can take that back with `withdraw`"
     return "resume the run"
 
 
@@ -105,7 +105,7 @@ def approval_facts(view: InspectedRun, gate: str) -> Iterator[Fact]:
         text = text_of(file, mask)
         size = "" if file.size is None else f", {counted(file.size, 'byte')}"
         lines = "" if text.lines is None else f", {counted(len(text.lines), 'line')}"
-        yield Fact(name=FactName.READ, value=f"{printable_name(file.path)}{size}{lines}")
+        yield Fact(name=FactName.READ, value=f"{copyable(file.path)}{size}{lines}")
         if text.lines:
             first = [printable(line) for line in text.lines[:FIRST_LINES]]
             yield Fact(name=FactName.SAYS, value="\n".join(first))

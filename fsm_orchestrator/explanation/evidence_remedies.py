@@ -18,7 +18,7 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.NOT_FOUND: "have the evidence made, or correct what the source names",
     Problem.NOT_STARTED: "correct the command of the gate, or make its program executable",
     Problem.TIMED_OUT: "raise the gate's timeout if that is justified, or make its check quick",
-    Problem.EXIT_CODE: "read the log of the gate's command, and mend what it found",
+    Problem.EXIT_CODE: "read the log of the gate's command, and fix what it found",
     Problem.KILLED: "find out what ended the gate's command; its log may say",
     Problem.OUTPUT_LIMIT: "make the evidence smaller, or raise output_limit",
     Problem.NOT_JSON: "have the evidence made again: it is not valid JSON",
@@ -40,7 +40,7 @@ REMEDIES: Final[Mapping[Problem, str]] = {
     Problem.NOTHING_CHECKED: "find out why nothing was tested: no test at all never passes",
     Problem.CHECK_MISSING: "have the checks made, or the approvals given, that are missing",
     Problem.CHECK_PENDING: "wait for the checks that are not done yet, then resume",
-    Problem.CHECK_FAILED: "mend what the failing checks or the reviewers found",
+    Problem.CHECK_FAILED: "fix what the failing checks or the reviewers found",
     Problem.ENGINE_ERROR: (
         "do what is said above: what the gate needs is missing or broken, or cannot say"
     ),

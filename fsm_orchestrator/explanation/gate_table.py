@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, assert_never
 
+from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.invocation import GateDecision, SignalGiven
 from fsm_orchestrator.preparation.kept_signals import given_words
 from fsm_orchestrator.text.phrases import listed
@@ -36,6 +37,12 @@ def gate_row(decision: GateDecision, passing: str, *, is_judged: bool = True) ->
         source=_origin_of(decision),
         verdict=verdict if is_judged else "not judged this time",
     )
+
+
+def row_in_force(gate: GateInForce) -> GateRow:
+    """Return the row of a gate as it stands; one that the run has yet to come to has no verdict."""
+    row = gate_row(gate.decision, gate.passing, is_judged=gate.is_judged)
+    return row._replace(verdict="to come") if gate.is_to_come else row
 
 
 def kept_signal_lines(decisions: Iterable[GateDecision], until: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.evidence import Subject, SubjectEntry, SubjectGiven, SubjectPlaces
 from fsm_orchestrator.processes.tool import ToolError
-from fsm_orchestrator.text.phrases import printable_name
+from fsm_orchestrator.text.hidden import copyable
 
 FILE_BYTES_MAX: Final = 16 * 1024**3
 _READ_BYTES: Final = 1024**2
@@ -36,7 +36,7 @@ def resolved(given: SubjectPlaces, output: Path) -> Subject:
         try:
             digest = git_digest(given.git, output)
         except ToolError as error:
-            raise SubjectError(f"the git work tree {printable_name(given.git)}: {error}") from error
+            raise SubjectError(f"the git work tree {copyable(given.git)}: {error}") from error
         entries.append(SubjectEntry(name=given.git, digest=digest))
     entries += [SubjectEntry(name=path, digest={"sha256": _sha256(path)}) for path in given.files]
     return Subject(given=given, entries=tuple(entries))
@@ -66,9 +66,9 @@ def _sha256(path: str) -> str:
                 digest.update(data)
                 size_bytes += len(data)
                 if size_bytes > FILE_BYTES_MAX:
-                    raise SubjectError(f"the file {printable_name(path)} is too large")
+                    raise SubjectError(f"the file {copyable(path)} is too large")
     except OSError as error:
-        raise SubjectError(f"the file {printable_name(path)}: {files.reason(error)}") from error
+        raise SubjectError(f"the file {copyable(path)}: {files.reason(error)}") from error
     return digest.hexdigest()
 
 
@@ -81,7 +81,7 @@ def moved(kept: Subject, output: Path) -> str | None:
     for was, entry in zip(kept.entries, now.entries, strict=True):
         if was.digest != entry.digest:
             before, after = was.digest_words, entry.digest_words
-            return f"the subject {printable_name(was.name)} was {before} and is {after} now"
+            return f"the subject {copyable(was.name)} was {before} and is {after} now"
     return None
 
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from fsm_orchestrator.gates.demands import about_another, with_demands
+from fsm_orchestrator.approvals.inquiry import Inquiry, about_subject, taken_by
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.judging import judge
-from fsm_orchestrator.gates.sources.base import Evidence, Tools, evidence_from
-from fsm_orchestrator.gates.subject import moved
-from fsm_orchestrator.model.evidence import EvidenceRecord, SourceKind
+from fsm_orchestrator.gates.sources.base import Evidence
+from fsm_orchestrator.model.evidence import EvidenceRecord
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.closure import ChangedArtifact, judge_artifacts
-from fsm_orchestrator.record.policy_document import Asking, document_for
-from fsm_orchestrator.record.work import asking_state, first_reached, work_for
 from fsm_orchestrator.vocabulary import GateSource, StateKind
-
-if TYPE_CHECKING:
-    from fsm_orchestrator.approvals.desk import Desk
 
 
 class AskedGate(NamedTuple):
@@ -44,24 +37,6 @@ class AskedGate(NamedTuple):
         if one.passed or one.source is not GateSource.EVIDENCE or one.evidence is None:
             return False
         return one.evidence.problem in NOT_THERE_YET
-
-
-def _desk(preparation: Preparation, gate: str) -> Desk | None:
-    """Return what looks at what people have said for a gate; nothing is asked of them."""
-    if preparation.checkpoint.sources[gate].kind is not SourceKind.APPROVAL:
-        return None
-    from fsm_orchestrator.approvals.desk import Desk  # noqa: PLC0415 - rare
-
-    return Desk(
-        checkpoint=preparation.checkpoint,
-        settings=preparation.settings,
-        gate=gate,
-        state=asking_state(preparation.checkpoint, gate),
-        output=preparation.config.output_path,
-        home=None,
-        now=preparation.clock.now(),
-        mask=preparation.masker.mask,
-    )
 
 
 def _changed(preparation: Preparation) -> tuple[ChangedArtifact, ...]:
@@ -100,50 +75,32 @@ class GateAsking:
         return self._judged()
 
     def _asked(self, gate: str, runner: ProcessRunner) -> Evidence:
-        checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask
-        asking = Asking(
-            checkpoint,
-            gate,
-            self._preparation.config.output_path,
-            self._taken(),
-            self._preparation.clock.now(),
-            mask,
-            lambda: _changed(self._preparation),
-        )
-        tools = Tools(
-            rule=checkpoint.lifecycle.gates[gate],
+        preparation = self._preparation
+        inquiry = Inquiry(
+            checkpoint=preparation.checkpoint,
+            settings=preparation.settings,
+            gate=gate,
             number=1,
-            run_id=checkpoint.run_id,
-            output_directory=self._preparation.config.output_path,
+            output=preparation.config.output_path,
             home=None,
             runner=runner,
-            now=asking.now,
-            mask=mask,
-            document=partial(document_for, asking),
-            desk=_desk(self._preparation, gate),
+            mask=preparation.masker.mask,
+            changed=lambda: _changed(preparation),
+            taken=self._taken,
         )
-        work = work_for(checkpoint, gate, mask, lambda: _changed(self._preparation))
-        return evidence_from(checkpoint.sources[gate], tools, checkpoint.subject, work)
+        return inquiry.answer(preparation.clock.now())
 
     def _taken(self) -> dict[str, EvidenceRecord]:
         """Return what has been answered, as every gate state takes it."""
         checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask
         found = {gate: one.record.masked(mask) for gate, one in self._answers.items()}
-        for state in checkpoint.lifecycle.state:
-            if state.kind is StateKind.GATE:
-                reached = first_reached(checkpoint, state.name)
-                signals = checkpoint.gate_signals
-                found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
-        return found
+        states = (one for one in checkpoint.lifecycle.state if one.kind is StateKind.GATE)
+        return taken_by(states, found, checkpoint)
 
     def _judged(self) -> tuple[AskedGate, ...]:
         checkpoint, mask = self._preparation.checkpoint, self._preparation.masker.mask
-        found = self._taken()
-        subject = checkpoint.subject
         output = self._preparation.config.output_path
-        why = None if subject is None else moved(subject, output)
-        if why is not None:
-            found = about_another(found, checkpoint.lifecycle.gates, mask(why))
+        found = about_subject(self._taken(), checkpoint, output, mask)
         return tuple(
             self._shown(one)
             for one in judge(checkpoint.lifecycle.gates, checkpoint.gate_signals, found)

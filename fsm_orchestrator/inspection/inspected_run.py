@@ -260,11 +260,11 @@ def _events_trouble(directory: Path, checkpoint: Checkpoint) -> str | None:
 
 
 def _rebuilding_trouble(directory: Path, saved: SavedRun, *, is_archived: bool) -> str | None:
-    """Say that the record is not the one in its file, and what mends that; None where it is."""
+    """Say that the record is not the one in its file, and what repairs that; None where it is."""
     if saved.rebuilt is None:
         return None
     finding = saved.rebuilt.finding(directory / CHECKPOINT_FILE)
-    return finding if is_archived else f"{finding}; a resume mends it"
+    return finding if is_archived else f"{finding}; a resume repairs it"
 
 
 def _report(

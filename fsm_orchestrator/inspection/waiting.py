@@ -35,7 +35,7 @@ from fsm_orchestrator.vocabulary import Standing, StateKind
 _LATE_SECONDS: Final = 0.1
 """How long after a request has expired it is looked at: then it has, whatever the clocks say."""
 ASK_SECONDS: Final = 10.0
-"""How often a source is asked that no file tells of."""
+"""How often a source is asked whose answer is in no file."""
 
 
 class Prospect(StrEnum):
@@ -177,7 +177,7 @@ class Waiting:
         deadline: float,
         on_look: Callable[[Outlook], float],
     ) -> None:
-        """Wait until it is worth to look again, or it was asked to end."""
+        """Wait until it is worth looking again, or it was asked to end."""
         until = min(deadline, time.monotonic() + self._longest_seconds(outlook))
         while self._interrupts.first is None:
             again = time.monotonic() + on_look(outlook)
@@ -188,7 +188,7 @@ class Waiting:
 
     def _longest_seconds(self, outlook: Outlook) -> float:
         if outlook.prospect is Prospect.AT_WORK:
-            return LOOK_SECONDS  # nothing tells that it was killed
+            return LOOK_SECONDS  # nothing reports that it was killed
         checkpoint = self._asked_of
         sources = {} if checkpoint is None else checkpoint.sources
         longest = float("inf")

@@ -1,6 +1,6 @@
-"""Waits until files change: woken by the file system where it tells, else by looking now and then.
+"""Waits until files change: woken where the file system reports it, else by looking now and then.
 
-What is there decides, never that somebody was woken: inotify tells early, and nothing of what
+What is there decides, never that somebody was woken: inotify reports early, and nothing of what
 other hosts write. A file is seen once it is whole: an empty one is none, and what still changes is
 looked at again.
 """
@@ -20,9 +20,9 @@ from typing import Final
 from fsm_orchestrator.processes.polling import readable
 
 LOOK_SECONDS: Final = 5.0
-"""How often it is looked where nobody tells of everything."""
+"""How often to look where not every change is reported."""
 _SETTLE_SECONDS: Final = 0.1
-"""How long a change has to stand still; where nobody tells, longer."""
+"""How long a change has to stand still; longer where none is reported."""
 _SETTLE_UNTOLD_SECONDS: Final = 1.0
 _SETTLE_TIMES: Final = 20
 _FILES_MAX: Final = 10_000
@@ -31,7 +31,7 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 _LOCAL: Final = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "f2fs"}
 )
-"""The file systems whose every change this machine makes, and inotify tells."""
+"""The file systems whose every change this machine makes, and inotify reports."""
 
 _IN_CLOSE_WRITE: Final = 0x8
 _IN_MOVED: Final = 0x40 | 0x80
@@ -99,7 +99,7 @@ class Watcher:
         return tuple(_files(self._patterns))
 
     def _watch(self) -> bool:
-        """Have the file system tell of every directory; return whether it tells of everything."""
+        """Have changes in every directory reported; return whether all of them are."""
         if self._inotify is None or not self._inotify.is_there:
             return False
         kinds, is_told = _file_systems(), True
@@ -126,7 +126,7 @@ class _Inotify:
         return self.descriptor >= 0
 
     def add(self, directory: str) -> bool:
-        """Have it tell of a directory; return whether it does."""
+        """Have changes in a directory reported; return whether they are."""
         name = os.fsencode(directory)
         return bool(self._library.inotify_add_watch(self.descriptor, name, _MASK) >= 0)
 

@@ -81,7 +81,7 @@ class ApprovalState(StrictModel):
         description="The request, a file in the output directory; null where it was not made yet."
     )
     request_sha256: Sha256 | None = Field(
-        description="SHA-256 of its bytes, in hexadecimal: what whoever approves names."
+        description="SHA-256 of its bytes, in hexadecimal: what an approval names."
     )
     approvers: tuple[str, ...] = Field(
         description="Who may approve, as principals; empty where anybody may, without signing."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 from fsm_orchestrator.model.base import Count, Many, Sha256, StrictModel, Timestamp
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.text.phrases import printable_name
+from fsm_orchestrator.text.hidden import copyable
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.approval import ApprovalState
@@ -133,7 +133,7 @@ class Subject(StrictModel):
     @property
     def lines(self) -> tuple[str, ...]:
         """What the run is about, a phrase for each thing."""
-        return tuple(f"{printable_name(one.name)}, {one.digest_words}" for one in self.entries)
+        return tuple(f"{copyable(one.name)}, {one.digest_words}" for one in self.entries)
 
 
 class Checks(StrictModel):

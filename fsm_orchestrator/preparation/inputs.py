@@ -1,6 +1,6 @@
 """The config and lifecycle files of a run as they are now, compared with what it kept of them.
 
-A resume goes by what was kept. What a mended file says is shown, with the option that uses it.
+A resume goes by what was kept. What a changed file says is shown, with the option that uses it.
 """
 
 from __future__ import annotations

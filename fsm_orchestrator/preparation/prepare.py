@@ -51,7 +51,13 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fsm_orchestrator.config.stage_settings import StageSettings
+    from fsm_orchestrator.gates.judging import GateSignal
     from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.lifecycle.model import Lifecycle
+    from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.record.checkpoint_reader import SavedRun
 
 NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
@@ -126,39 +132,13 @@ def prepare_run(
     """
     _check_output_directory(config.output_path)
     _refuse_foreign(config.output_path)
-    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
-        option = "--rerun" if config.rerun else "--on-changed-stage"
-        raise UsageError(
-            f"{option} speaks of completed stages, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
+    _refuse_options_of_a_resume(config)
     clock = clock_of(config)
     declared = named_lifecycle(config)
-    config = with_known_gates(config, declared)
-    run_id = _run_id(config, clock)
-    if config.has_tables:
-        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
-
-        config = with_asked_texts(config, run_id, frozenset())
+    config, run_id = _for_a_new_run(config, declared, clock)
     settings = given_settings(config, declared, {}, run_id)
-    if not may_lack_values and not all(one.is_known for one in settings.values()):
-        from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
-
-        refuse_lost_values(settings, tuple(settings))
-    if any(one.confine is not None for one in settings.values()):
-        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
-
-        refuse_open_cages(config.output_path, settings)
-    subject = None
-    if config.subject is not None:
-        from fsm_orchestrator.preparation.asked_about import subject_of  # noqa: PLC0415 - rare
-
-        subject = subject_of(config)
-    sources: dict[str, SourceModel] = {}
-    if config.sources:
-        from fsm_orchestrator.preparation.asked_about import sources_in_force  # noqa: PLC0415 - rare
-
-        sources = sources_in_force(config, {})
+    _refuse_settings(config, settings, may_lack_values=may_lack_values)
+    subject, sources = _asked_about(config)
     values = secret_values(settings)
     masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
@@ -180,12 +160,7 @@ def prepare_run(
         current_state=declared.initial,
         lifecycle_sha256=declared.sha256,
         lifecycle=declared,
-        gate_signals=signals_in_force(
-            declared.gates,
-            config.gates,
-            sources=config.gate_sources,
-            now=signal_given(config, clock, 1, masker),
-        ),
+        gate_signals=_first_signals(config, declared, clock, masker),
         sources=sources,
         subject=subject,
         timeout_ms=config.timeout_ms,
@@ -212,6 +187,59 @@ def prepare_run(
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
+
+
+def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
+    """Return what was asked for, completed by lifecycle and run id, and that id."""
+    config = with_known_gates(config, declared)
+    run_id = _run_id(config, clock)
+    if config.has_tables:
+        from fsm_orchestrator.config.asked_texts import with_asked_texts  # noqa: PLC0415 - rare
+
+        config = with_asked_texts(config, run_id, frozenset())
+    return config, run_id
+
+
+def _first_signals(
+    config: RunConfig, declared: Lifecycle, clock: Clock, masker: Masker
+) -> tuple[GateSignal, ...]:
+    given = signal_given(config, clock, 1, masker)
+    return signals_in_force(declared.gates, config.gates, sources=config.gate_sources, now=given)
+
+
+def _refuse_options_of_a_resume(config: RunConfig) -> None:
+    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
+        option = "--rerun" if config.rerun else "--on-changed-stage"
+        raise UsageError(
+            f"{option} speaks of completed stages, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
+
+
+def _refuse_settings(
+    config: RunConfig, settings: Mapping[str, StageSettings], *, may_lack_values: bool
+) -> None:
+    """Refuse stages whose values are lost, and cages that a stage could open."""
+    if not may_lack_values and not all(one.is_known for one in settings.values()):
+        from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
+
+        refuse_lost_values(settings, tuple(settings))
+    if any(one.confine is not None for one in settings.values()):
+        from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
+
+        refuse_open_cages(config.output_path, settings)
+
+
+def _asked_about(config: RunConfig) -> tuple[Subject | None, dict[str, SourceModel]]:
+    """Return what a new run is about, and the sources of its gates."""
+    if config.subject is None and not config.sources:
+        return None, {}
+    from fsm_orchestrator.preparation.asked_about import (  # noqa: PLC0415 - rare
+        sources_in_force,
+        subject_of,
+    )
+
+    return subject_of(config), sources_in_force(config, {})
 
 
 def _check_output_directory(output: Path) -> None:

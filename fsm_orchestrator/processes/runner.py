@@ -160,7 +160,7 @@ class ProcessRunner:
         self, command: Command, limits: Limits, observer: Observer, reader: OutputReader | None
     ) -> ProcessReport:
         self._is_idle = False
-        began = time.monotonic()
+        began, grace_ms, interrupts = time.monotonic(), limits.kill_grace_ms, self._interrupts
         try:
             child = self._spawn(command, limits)
         except KeeperLostError:
@@ -187,20 +187,13 @@ class ProcessRunner:
             has_ended = True
             if stopped is not None or left:
                 heard = 1 if isinstance(stopped, Interrupted) else 0
-                has_ended = terminate(
-                    child, limits.kill_grace_ms, self._interrupts, requests_heard=heard
-                )
+                has_ended = terminate(child, grace_ms, interrupts, requests_heard=heard)
             if left and not has_ended:  # it may have opened more since
                 freeze([child.others], time.monotonic() + FREEZE_SECONDS_MAX)
                 unfinished |= _writable_by(child.others())
         except BaseException:
             try:
-                terminate(
-                    child,
-                    limits.kill_grace_ms,
-                    self._interrupts,
-                    requests_heard=self._interrupts.count,
-                )
+                terminate(child, grace_ms, interrupts, requests_heard=interrupts.count)
             finally:  # also where something is raised into that: it has an owner all the time
                 self._collect(child)
             raise

@@ -24,8 +24,8 @@ from fsm_orchestrator.record.home import output_of
 from fsm_orchestrator.record.rebuilding import Rebuilt
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import described, quoted
+from fsm_orchestrator.text.hidden import copyable, quoted
+from fsm_orchestrator.text.phrases import described
 
 if TYPE_CHECKING:
     from fsm_orchestrator.record.relocation import Relocation

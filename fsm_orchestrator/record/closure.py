@@ -19,7 +19,7 @@ from fsm_orchestrator.stages.artifacts import (
     judge,
     masked_paths,
 )
-from fsm_orchestrator.text.phrases import printable_name
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
 
 UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
@@ -43,7 +43,7 @@ class ChangedArtifact(NamedTuple):
     @property
     def name(self) -> str:
         """The path, as it stands in a line of text."""
-        return printable_name(self.path)
+        return copyable(self.path)
 
     @property
     def difference(self) -> str:

@@ -94,8 +94,8 @@ class Report(StrictModel):
     )
     blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
-            "Reason codes of the gates that refused, in judging order; empty unless"
-            " terminal_state is blocked."
+            "Reason codes of the gates that refused, in judging order, but for those that only a"
+            " later state judges; empty unless terminal_state is blocked."
         )
     )
     waiting_for: tuple[WaitingFor, ...] = Field(
@@ -158,7 +158,8 @@ class Report(StrictModel):
     @property
     def is_waiting(self) -> bool:
         """Whether the run is blocked by nothing but gates that somebody can still give."""
-        refused = (one for one in self.gate_decisions if not one.passed)
+        codes = self.blocked_reason_codes
+        refused = (one for one in self.gate_decisions if one.reason_code in codes)
         return bool(self.waiting_for) and all(map(is_awaited, refused))
 
     @property
@@ -232,11 +233,13 @@ def build_report(
     """
     terminal = outcome or checkpoint.outcome
     decisions = checkpoint.decisions_in_force(terminal)
+    refusing: tuple[GateDecision, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
     if terminal is Outcome.BLOCKED:
-        from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
+        from fsm_orchestrator.record.waiting import blocking, waiting_for  # noqa: PLC0415 - not for a good run
 
-        awaited = waiting_for(checkpoint, decisions)
+        refusing = blocking(checkpoint, decisions)
+        awaited = waiting_for(checkpoint, refusing)
     is_done = terminal is Outcome.DONE
     return Report(
         schema_version=1,
@@ -250,7 +253,7 @@ def build_report(
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
-        blocked_reason_codes=reason_codes(decisions) if terminal is Outcome.BLOCKED else (),
+        blocked_reason_codes=reason_codes(refusing),
         waiting_for=awaited,
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number

@@ -1,4 +1,4 @@
-"""What a blocked run waits for, as its record says. Pure; loaded for runs that are blocked."""
+"""What has blocked a run, and what it waits for, by its record. Pure; loaded for blocked runs."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from fsm_orchestrator.record.work import asking_state
 from fsm_orchestrator.vocabulary import StateKind
 
 
-def waiting_for(
-    checkpoint: Checkpoint, decisions: Iterable[GateDecision]
-) -> tuple[WaitingFor, ...]:
-    """Return the gates that a blocked run waits for, in judging order.
+def blocking(checkpoint: Checkpoint, decisions: Iterable[GateDecision]) -> tuple[GateDecision, ...]:
+    """Return the decisions that a blocked run was blocked by, or could have been, in judging order.
 
-    Where a gate state has blocked it, those that this judges.
+    Where a gate state has blocked it, those that this judges: the others are to come, or are past.
     """
     taken = checkpoint.invocation.transitions
     here = checkpoint.lifecycle.states.get(taken[-1].source) if taken else None
-    gates = None
-    if here is not None and here.kind is StateKind.GATE:
-        gates = checkpoint.lifecycle.judged_in(here)
-    return tuple(
-        _waiting(checkpoint, one)
-        for one in decisions
-        if is_awaited(one) and (gates is None or one.gate in gates)
-    )
+    if here is None or here.kind is not StateKind.GATE:
+        return tuple(decisions)
+    gates = checkpoint.lifecycle.judged_in(here)
+    return tuple(one for one in decisions if one.gate in gates)
+
+
+def waiting_for(
+    checkpoint: Checkpoint, decisions: Iterable[GateDecision]
+) -> tuple[WaitingFor, ...]:
+    """Return the gates that a blocked run waits for, of those that blocked it."""
+    return tuple(_waiting(checkpoint, one) for one in decisions if is_awaited(one))
 
 
 def _waiting(checkpoint: Checkpoint, decision: GateDecision) -> WaitingFor:

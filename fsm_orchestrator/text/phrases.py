@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from fsm_orchestrator.constants import PRODUCT
-from fsm_orchestrator.text import hidden, units
-
-printable: Final = hidden.printable
-quoted: Final = hidden.quoted
+from fsm_orchestrator.text import units
+from fsm_orchestrator.text.hidden import quoted
 
 _SHOWN_BITS_MAX: Final = 64
 LIKENESS: Final = 0.6
@@ -37,11 +35,6 @@ def described(value: object) -> str:
             return "a table"
         case _:
             return "a date or time"
-
-
-def printable_name(name: str) -> str:
-    """Return a name or path for a line of text: quoted and escaped if it is not printable."""
-    return name if name.isprintable() and printable(name) == name else ascii(name)
 
 
 def suggestion(word: str, known: Iterable[str], *, likeness: float = LIKENESS) -> str:

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
-from fsm_orchestrator.text.hidden import QUOTED_CHARACTERS_MAX
-from fsm_orchestrator.text.phrases import described, quoted, suggestion
+from fsm_orchestrator.text.hidden import QUOTED_CHARACTERS_MAX, quoted
+from fsm_orchestrator.text.phrases import described, suggestion
 
 Location: TypeAlias = tuple[int | str, ...]
 

@@ -75,12 +75,17 @@ def test_help_of_a_run_fits_a_screen(tmp_path: Path, command: str) -> None:
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
     words = shown.replace("/", " ").split()
-    options = [one for one in RUN_OPTIONS if not one.startswith(("--manager-", "--executor-"))]
+    options = [
+        one.removesuffix("-ms")
+        for one in RUN_OPTIONS
+        if not one.startswith(("--manager-", "--executor-"))
+    ]
     assert [one for one in (*options, "--help-all") if one not in words] == []
     assert words.count("--<stage>-bin") == 1
     suffixes = [f"-{one.suffixes[0]}" for one in STAGE_OPTIONS[1:]]
     assert [one for one in suffixes if words.count(one) != 1] == []
     assert "--config run.toml" in shown
+    assert "--help-all explains each option" in shown
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "config check", "config show"])

@@ -20,6 +20,7 @@ from tests.support.command import (
     Ended,
     events_of,
     orchestrate,
+    report_of,
     stages,
 )
 
@@ -197,3 +198,29 @@ def test_gate_that_counts_later_is_not_called_a_refusal(tmp_path: Path) -> None:
     marks = [(one["level"], one.get("is_judged_elsewhere")) for one in told]
     assert marks[2] == ("info", True)
     assert marks[-1] == ("warning", None)
+
+
+def test_gate_that_is_to_come_blocks_nothing(tmp_path: Path) -> None:
+    """The end of a run, the report and `explain` name the gates that refused, and no later one."""
+    own = ("--stages", "plan,apply", "--approve-before", "apply")
+    assert orchestrate("init", ".", *own, cwd=tmp_path).code == 0
+    given = ("--config", "run.toml", "--ci-status", "success")
+    denied = ("--policy-status", "deny", "--review-status", "changes_requested")
+    ended = orchestrate("run", "./out", *given, *denied, cwd=tmp_path, env=NOT_ASKED)
+    assert "by GATE_POLICY_DENIED_OR_UNKNOWN\n" in ended.stdout
+    assert [line.split()[1] for line in ended.stdout.splitlines() if "passes when" in line] == [
+        "policy"
+    ]
+    report = report_of(tmp_path / "out")
+    assert report["blocked_reason_codes"] == ["GATE_POLICY_DENIED_OR_UNKNOWN"]
+    assert report["transitions"][-1]["cause"] == "refused: GATE_POLICY_DENIED_OR_UNKNOWN"
+    everything = orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout
+    rows = [line.split() for line in everything.splitlines() if " given by flag " in line]
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("policy", "refused"),
+        ("ci", "passed"),
+        ("review", "come"),
+    ]
+    waits = orchestrate("run", "./new", "--config", "run.toml", cwd=tmp_path, env=NOT_ASKED)
+    assert waits.stdout.startswith("! waiting: ")
+    assert "review" not in waits.stdout.replace("--review-status", "")

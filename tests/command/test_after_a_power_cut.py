@@ -83,18 +83,18 @@ def test_logs_that_no_gate_wrote_are_not_taken_for_a_run_s(tmp_path: Path, name:
 
 
 def test_readers_say_that_a_torn_record_is_told_by_its_events(failed: Path, tmp_path: Path) -> None:
-    """Each says so, and that a resume mends it; logs are shown, masked as before; none writes."""
+    """Each says so, and that a resume repairs it; logs are shown, masked as before; none writes."""
     out = tmp_path / "out"
     shutil.copytree(failed, tmp_path, dirs_exist_ok=True)
     (out / CHECKPOINT).write_bytes(bytes(512) + (out / CHECKPOINT).read_bytes()[512:])
     before = tree_of(out)
     told = {" ".join(words): orchestrate(*words, cwd=tmp_path) for words in READERS}
-    said = f"{out / CHECKPOINT} is torn, and its run is told by the events; a resume mends it"
+    said = f"{out / CHECKPOINT} is torn, and its run is told by the events; a resume repairs it"
     for words, code in (("status out", 1), ("explain out", 0), ("report out", 1)):
         shown = " ".join((told[words].stdout + told[words].stderr).split())
         assert told[words].code == code, told[words]
         assert said in shown, words
-    assert "a resume mends it" in (tmp_path / "page.html").read_text()
+    assert "a resume repairs it" in (tmp_path / "page.html").read_text()
     assert told["logs out"].code == 0
     assert "planned" in told["logs out"].stdout
     assert tree_of(out) == before

@@ -47,6 +47,20 @@ def test_reviewer_that_is_content_sends_nothing_back(tmp_path: Path) -> None:
     assert executed(tmp_path) == [["", "", f"{report['run_id']}:executor:1"]]
 
 
+def test_rework_that_ends_well_is_no_failure(tmp_path: Path) -> None:
+    """The log calls it what it is, and a quiet run, as cron starts it, prints nothing of it."""
+    sends_back = reviewed(CONTENT_AFTER.format(1))
+    ended = orchestrate(*sends_back, cwd=tmp_path, env={"FSM_ORCHESTRATOR_LOG_FORMAT": "text"})
+    said = [line for line in ended.stderr.splitlines() if line.startswith("reviewer: ")]
+    assert said[1].startswith("reviewer: asked for rework, by exit code 10, after ")
+    assert "failed" not in ended.stderr
+    levels = [one["level"] for one in events_of(tmp_path / "out") if one["event"] == "stage.ended"]
+    assert set(levels) == {"info"}
+    (tmp_path / "executed").unlink()
+    ended = orchestrate(*sends_back, "--quiet", cwd=tmp_path)
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+
+
 def test_rework_runs_the_executor_again_with_the_findings(tmp_path: Path) -> None:
     """Sent back twice, the executor runs thrice, told which time and where the findings are."""
     ended = orchestrate(*reviewed(CONTENT_AFTER.format(2)), cwd=tmp_path)

@@ -144,7 +144,7 @@ def test_checkpoint_that_is_behind_is_brought_up(tmp_path: Path) -> None:
     assert facts(saved.checkpoint) == facts(after)
     shown = orchestrate("status", "out", cwd=tmp_path)
     assert shown.code == 1
-    assert "behind the events, by which its run is told; a resume mends it" in shown.stdout
+    assert "behind the events, by which its run is told; a resume repairs it" in shown.stdout
     resumed = orchestrate("out", "--resume", "--executor-bin", "/bin/true", cwd=tmp_path)
     assert resumed.code == 0, resumed.stderr
     assert "behind the events, and was brought up to them" in resumed.stdout

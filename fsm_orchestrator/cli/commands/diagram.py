@@ -39,8 +39,7 @@ from fsm_orchestrator.rendering.diagram.mermaid import (
 from fsm_orchestrator.rendering.diagram.picture import Picture, picture_of
 from fsm_orchestrator.rendering.diagram.run_marks import marks_of_run
 from fsm_orchestrator.rendering.diagram.simple import simple
-from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.vocabulary import ExitCode
 
 _SUFFIXES: Final[Mapping[str, str]] = {

@@ -22,9 +22,9 @@ from fsm_orchestrator.explanation.explain import explain
 from fsm_orchestrator.explanation.explanation import Cause, Explanation, NextStep
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.inspection.inspected_run import inspect_run, output_directory_of
-from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.json_output import escaped
-from fsm_orchestrator.text.phrases import printable, with_details
+from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import ExitCode
 
 LINES_MAX: Final = 12

@@ -55,7 +55,6 @@ def build_command(name: str, declared: Declared) -> click.Command | None:
         return LongCommand(
             name,
             short=SHORT_HELP[name],
-            epilog="--help-all explains each option.",
             stages=declared.stages,
             help=HELP[name],
             short_help=COMMANDS[name],

@@ -28,19 +28,21 @@ _RUN_EXIT_CODES: Final = """\b
 Exit codes:
   0 done       2 usage error or refused request: nothing was written
   1 failed     75 busy: another orchestrator works in OUT
-  3 blocked    129, 130, 131, 143 interrupted by SIGHUP, SIGINT, SIGQUIT, SIGTERM
+  3 blocked    129, 130, 131, 143 ended by SIGHUP, SIGINT, SIGQUIT, SIGTERM
   124 timeout  70 internal error, a bug
 """
 SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
+--help-all explains each option.
 
 {_RUN_EXAMPLE}
 \b
-With a config file, which `fsm-orchestrator init` writes:
+Example, with a config file that `fsm-orchestrator init` writes:
   fsm-orchestrator run ./out --config run.toml --ci-status success ...
 
 {_RUN_EXIT_CODES}""",
     "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
+--help-all explains each option.
 
 \b
 Example:
@@ -78,9 +80,9 @@ Example:
     "gates": """Ask the sources of all gates, as a run would, and show what they say.
 
 For the run in OUT, or for one that a config file would make. Starts no stage, writes nothing, and
-takes no lock. Of a command that refuses, what it printed last is shown. With --watch they are asked
-again until every gate is decided: what is not found, missing or pending is awaited. On a terminal
-the table is redrawn, elsewhere each change is a line; with --json there is one document at the end.
+takes no lock. Shows what a command that refuses has printed last. With --watch, asks again until
+every gate is decided: waits for what is not found, missing or pending. Redraws the table on a
+terminal, and elsewhere prints a line for each change; with --json, prints one document at the end.
 
 \b
 Exit codes:
@@ -93,11 +95,10 @@ Example:
 """,
     "wait": """Wait until the gates that block the run in OUT are decided.
 
-Holds nothing and writes nothing: whoever is asked may take days, and the machine may go down
-meanwhile. Woken by the file system when an approval, a statement, a test report or the record
-changes; where that tells nothing of other hosts it looks every 5 seconds, and a source that no file
-tells of is asked every 10. A signal that is typed comes with another resume, which ends the
-waiting. A run at work is waited for first.
+Holds nothing and writes nothing: people may take days to answer, and the machine may go down
+meanwhile. Wakes up when an approval, a statement, a test report or the record changes. Where the
+file system does not report what other hosts change, looks every 5 seconds; asks a source that has
+no files every 10. Ends when another resume brings a typed signal. Waits for a run at work first.
 
 \b
 Exit codes:
@@ -115,7 +116,7 @@ Example:
 Shows what is asked: what it is about, what the artifacts say, the commands that would run, what has
 changed since the last answer, and who else has answered. Asks on a terminal; without one it needs
 --digest, the digest that the request shows. Signs with ssh-keygen, and keeps the answer in
-OUT/approvals. Not to be typed by a stage.
+OUT/approvals. Refuses to answer for a stage.
 
 \b
 Examples:
@@ -129,7 +130,7 @@ Exit codes:
 """,
     "deny": """Deny what a gate of the run in OUT asks for, with an SSH key.
 
-A denial holds for this request, whoever approves it, until the same person withdraws it.
+A denial holds for this request, whoever else approves it, until the same person withdraws it.
 
 \b
 Example:
@@ -154,7 +155,7 @@ Example:
 """,
     "logs": """Show what the stages of the run in OUT print, each line with its stage.
 
-Without OUT, of the run in the current directory; to name a stage, name OUT as well.
+Without OUT, the run in the current directory; to name a stage, name OUT as well.
 `manager | text` was printed to stdout, `manager ! text` to stderr, `manager.2 |` by attempt 2.
 Secrets are masked, and so are other environment values as long as they are kept: until the run is
 done. Nothing is shown while a secret of the run is not set here. A pipe gets all other bytes as
@@ -180,7 +181,7 @@ Exit codes:
 """,
     "report": """Print the report of the run in OUT as JSON, or write it as a web page with --html.
 
-On a terminal what a supervisor asks of it is shown instead. Without OUT, of the run in the current
+On a terminal, shows what a supervisor asks of it instead. Without OUT, the run in the current
 directory.
 A page needs the extra `html`: pip install 'fsm-orchestrator[html]'.
 
@@ -208,7 +209,7 @@ Example:
 """,
     "selftest": """Check whether the program keeps its promises on this machine, in this directory.
 
-Checks locks, atomic replacement, fsync, whether a rewritten artifact is told from a leftover,
+Checks locks, atomic replacement, fsync, whether a rewritten artifact can be told from a leftover,
 containment, and runs of harmless stages that are killed and resumed, all in a scratch directory
 below OUT that is removed afterwards. Meant for network, overlay and container file systems, before
 they hold runs.

@@ -18,7 +18,8 @@ import click
 from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import PORT_MAX, RUN_ID_PATTERN
 from fsm_orchestrator.model.option_kinds import PORT_WORDS, Bounds, Choices, Kind, ValueKind
-from fsm_orchestrator.text.phrases import listed, quoted, suggestion
+from fsm_orchestrator.text.hidden import quoted
+from fsm_orchestrator.text.phrases import listed, suggestion
 from fsm_orchestrator.text.units import Measure, NotMeasuredError, is_bare, measured
 
 if TYPE_CHECKING:

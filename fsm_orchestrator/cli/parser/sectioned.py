@@ -90,7 +90,7 @@ class LongCommand(SectionedCommand):
         for one in self.get_params(ctx):
             if isinstance(one, click.Option) and setting_named(one.name or "") is None:
                 section = one.section if isinstance(one, Section) else "Output"
-                sections.setdefault(section, []).append("/".join(one.opts))
+                sections.setdefault(section, []).append(one.opts[0])
         suffixes = [f"-{one.suffixes[0]}" for one in STAGE_OPTIONS]
         of_stages = f"Each stage, by its name ({', '.join(map(option_prefix, self._stages))})"
         for section, names in (

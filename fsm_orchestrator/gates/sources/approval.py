@@ -115,7 +115,7 @@ class ApprovalSource(WaitingModel):
         return self.model_copy(update={"approval": self.approval.based(directory)})
 
     def asked_by(self, requester: str) -> Self:
-        """Return the settings with whoever asks."""
+        """Return the settings with the person who asks."""
         terms = self.approval.model_copy(update={"requester": requester})
         return self.model_copy(update={"approval": terms})
 
@@ -148,7 +148,7 @@ class _Asked:
     tools: Tools
 
     def collect(self, _subject: Subject | None, _work: tuple[SubjectEntry, ...]) -> Evidence:
-        """Judge what there is; what is to be approved, whoever asks knows."""
+        """Judge the answers; the desk knows what is to be approved."""
         if self.tools.desk is None:
             record = nothing_from(SourceKind.APPROVAL)
             said = "nothing is asked of people here"

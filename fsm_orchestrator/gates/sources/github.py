@@ -33,8 +33,9 @@ from fsm_orchestrator.model.evidence import (
     SubjectEntry,
     nothing_from,
 )
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import NotAnInstantError
-from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
+from fsm_orchestrator.text.phrases import counted, described, listed
 from fsm_orchestrator.text.validation import problems
 from fsm_orchestrator.vocabulary import Gate
 
@@ -204,7 +205,7 @@ def _commit_of(subject: Subject | None, work: tuple[SubjectEntry, ...]) -> Subje
         raise RefusedError(EvidenceProblem.UNBOUND, said)
     others = unnamed((*entries, *work), (found,))
     if others:
-        names = listed([printable_name(one.name) for one in others[:3]])
+        names = listed([copyable(one.name) for one in others[:3]])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""  # noqa: PLR2004 - as above
         said = f"GitHub speaks of the commit, and not of {names}{more}"
         raise RefusedError(EvidenceProblem.WRONG_SUBJECT, said)

@@ -22,7 +22,7 @@ from fsm_orchestrator.gates.sources.helper import HelperEnd, problem_with_end, r
 from fsm_orchestrator.gates.sources.installing import how_to_install
 from fsm_orchestrator.model.endings import Exited, NotSpawned, SpawnFailure
 from fsm_orchestrator.model.evidence import EvidenceProblem
-from fsm_orchestrator.text.phrases import printable
+from fsm_orchestrator.text.hidden import printable
 
 PAGES_MAX: Final = 50
 PER_PAGE: Final = 100

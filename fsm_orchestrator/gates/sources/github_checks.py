@@ -12,8 +12,9 @@ from fsm_orchestrator.gates.sources.github_api import half
 from fsm_orchestrator.gates.sources.predicates import Said
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict
 from fsm_orchestrator.model.evidence import Checks, EvidenceProblem
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.text.phrases import counted, listed, printable_name
+from fsm_orchestrator.text.phrases import counted, listed
 
 _NAMED_MAX: Final = 20
 _STATUS: Final = "commit status"
@@ -159,7 +160,7 @@ def _all_statuses(pages: Sequence[Statuses], commit: str) -> list[_Status]:
 
 
 def _of_another(foreign: Iterable[str]) -> RefusedError:
-    said = f"GitHub answered about the commit {printable_name(min(foreign))}"
+    said = f"GitHub answered about the commit {copyable(min(foreign))}"
     return RefusedError(EvidenceProblem.WRONG_SUBJECT, said)
 
 
@@ -214,8 +215,8 @@ def _of_statuses(statuses: Iterable[_Status]) -> list[_Result]:
 
 def _words(name: str, results: Sequence[_Result]) -> str:
     """Return a name with what its results were and whose: `lint (failure, github-actions)`."""
-    said = "; ".join(f"{printable_name(one.word)}, {printable_name(one.by)}" for one in results)
-    return f"{printable_name(name)} ({said})" if said else printable_name(name)
+    said = "; ".join(f"{copyable(one.word)}, {copyable(one.by)}" for one in results)
+    return f"{copyable(name)} ({said})" if said else copyable(name)
 
 
 def _detail(found: dict[Outcome, list[str]], *, has_any: bool) -> str:

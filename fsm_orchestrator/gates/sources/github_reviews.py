@@ -10,8 +10,9 @@ from fsm_orchestrator.gates.sources.github_api import half
 from fsm_orchestrator.gates.sources.predicates import Said
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field
 from fsm_orchestrator.model.evidence import Checks, EvidenceProblem
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import NotAnInstantError, instant
-from fsm_orchestrator.text.phrases import listed, printable_name
+from fsm_orchestrator.text.phrases import listed
 
 _APPROVED: Final = "APPROVED"
 _CHANGES: Final = "CHANGES_REQUESTED"
@@ -61,7 +62,7 @@ class Review(_Answer):
     @property
     def login(self) -> str:
         """The name of whose review it is."""
-        return "a deleted user" if self.user is None else printable_name(self.user.login)
+        return "a deleted user" if self.user is None else copyable(self.user.login)
 
 
 def open_pull(pulls: Iterable[Pull]) -> Pull:
@@ -152,7 +153,7 @@ def _detail(
         words = [f"{one.login} ({_why_not(one, pull)})" for one in others]
         parts.append(f"not counted: {listed(words)}")
     if len(approvers) < wanted and pull.head.sha != commit:
-        parts.append(f"the pull request is at {printable_name(pull.head.sha[:12])} now")
+        parts.append(f"the pull request is at {copyable(pull.head.sha[:12])} now")
     return "; ".join(parts)
 
 
@@ -161,4 +162,4 @@ def _why_not(review: Review, pull: Pull) -> str:
         return "nobody knows who"
     if pull.user is None or review.user.id == pull.user.id:
         return "the author"
-    return f"no member or collaborator, {printable_name(review.author_association)}"
+    return f"no member or collaborator, {copyable(review.author_association)}"

@@ -33,7 +33,8 @@ from fsm_orchestrator.model.evidence import (
     SubjectEntry,
     nothing_from,
 )
-from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import counted, described, listed
 
 FILES_MAX: Final = 10_000
 NAMED_MAX: Final = 5
@@ -211,13 +212,13 @@ class _JUnit:
                 kept.append(_kept(path, data, timestamp(modified)))
                 read_junit(data, tally)
         except OSError as error:
-            said = f"{printable_name(str(error.filename or path))}: {files.reason(error)}"
+            said = f"{copyable(str(error.filename or path))}: {files.reason(error)}"
             return _refused(record, EvidenceProblem.NOT_FOUND, said)
         except NotJUnitError as error:
-            said = f"{printable_name(path)} is no JUnit report: {error}"
+            said = f"{copyable(path)} is no JUnit report: {error}"
             return _refused(record, EvidenceProblem.NOT_A_STATEMENT, said, _raw(kept))
         if oldest is None or (unmatched and not tally.failed):
-            said = f"no file matches {listed([printable_name(one) for one in unmatched])}"
+            said = f"no file matches {listed([copyable(one) for one in unmatched])}"
             return _refused(record, EvidenceProblem.NOT_FOUND, said, _raw(kept) if kept else None)
         record = record.model_copy(
             update={

@@ -36,7 +36,7 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.limits import Limits
-from fsm_orchestrator.text.phrases import printable_name
+from fsm_orchestrator.text.hidden import copyable
 
 FILES_MAX: Final = 1000
 FILE_BYTES_MAX: Final = 16 * 1024**2
@@ -144,7 +144,7 @@ def _files(to_judge: ToJudge) -> Iterator[Taken]:
             try:
                 data = files.read_bounded(Path(path), FILE_BYTES_MAX, is_link_good=True)
             except OSError as error:
-                said = f"{printable_name(path)}: {files.reason(error)}"
+                said = f"{copyable(path)}: {files.reason(error)}"
                 raise RefusedError(EvidenceProblem.NOT_FOUND, said) from None
             size_bytes += len(data)
             if size_bytes > FILE_BYTES_MAX:
@@ -174,18 +174,18 @@ def _listed(given: Iterable[str], suffix: str | None) -> list[str]:
             if name.endswith(suffix)
         ]
         if not inside:
-            said = f"no file in {printable_name(path)} has a name that ends in {suffix}"
+            said = f"no file in {copyable(path)} has a name that ends in {suffix}"
             raise RefusedError(EvidenceProblem.NOT_FOUND, said)
         found.update(dict.fromkeys(sorted(inside)))
         if len(found) > FILES_MAX:
-            said = f"there are more than {FILES_MAX} files in {printable_name(path)}"
+            said = f"there are more than {FILES_MAX} files in {copyable(path)}"
             raise RefusedError(EvidenceProblem.OUTPUT_LIMIT, said)
     return list(found)
 
 
 def _check(kind: PolicyFileKind, path: str, data: bytes) -> None:
     """Refuse a file that no engine is to be asked about."""
-    name = printable_name(path)
+    name = copyable(path)
     if kind is PolicyFileKind.DATA:
         try:
             value = json_value(data)
@@ -236,7 +236,7 @@ def _asked(
     for number, one in enumerate(taken):
         suffix = to_judge.suffixes.get(one.kind, "")
         copy = _placed(place, f"{one.kind.value}.{number}{suffix}", one.data)
-        copies[one.kind].append((printable_name(os.path.basename(one.path)), copy))
+        copies[one.kind].append((copyable(os.path.basename(one.path)), copy))
     return {
         "language": to_judge.kind.value,
         "python_path": [one for one in sys.path if os.path.isabs(one)],

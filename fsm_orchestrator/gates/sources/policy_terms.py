@@ -8,7 +8,8 @@ from typing import Final
 from fsm_orchestrator.constants import DEFAULT_TIMEOUT_MS
 from fsm_orchestrator.gates.sources.base import Size, SourceModel, Span
 from fsm_orchestrator.model.declared import Field
-from fsm_orchestrator.text.phrases import listed, printable_name
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import listed
 
 DEFAULT_MEMORY_BYTES: Final = 512 * 1024**2
 DEFAULT_OUTPUT_BYTES: Final = 1024**2
@@ -33,4 +34,4 @@ class PolicyTerms(SourceModel):
 
 def policy_words(language: str, paths: Iterable[str]) -> str:
     """Return what is asked, for people."""
-    return f"{language} {listed([printable_name(one) for one in paths])}"
+    return f"{language} {listed([copyable(one) for one in paths])}"

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, StringConstraints
 from fsm_orchestrator.model.evidence import Checks, EvidenceProblem
 from fsm_orchestrator.model.gate_rules import GateRule
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.text.phrases import counted, described, listed, printable_name
+from fsm_orchestrator.text.phrases import counted, described, listed
 from fsm_orchestrator.vocabulary import Gate
 
 TEST_RESULT: Final = "https://in-toto.io/attestation/test-result/v0.1"
@@ -176,7 +177,7 @@ def _gate_signal(predicate: Any, asked: Asked) -> Said:
             missing=len(missing) + len(pending),
         )
     rule = asked.rule
-    problem, detail = None, f"{printable_name(found.issuer)} says {printable_name(found.status)}"
+    problem, detail = None, f"{copyable(found.issuer)} says {copyable(found.status)}"
     if found.gate not in {None, rule.name}:
         problem, detail = (
             EvidenceProblem.WRONG_PREDICATE,

@@ -17,7 +17,8 @@ from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints, model_validator
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.tool import ToolError, output_of, run_tool
-from fsm_orchestrator.text.phrases import listed, printable_name
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import listed
 
 NAMESPACE: Final = "fsm-orchestrator.evidence"
 """Another than that of approvals: a key that signs evidence can approve nothing."""
@@ -120,7 +121,7 @@ class SshSignature:
             RefusedError: it is nobody's who may sign.
         """
         if not os.path.isfile(self._signature):
-            said = f"there is no signature {printable_name(self._signature)}"
+            said = f"there is no signature {copyable(self._signature)}"
             raise RefusedError(EvidenceProblem.UNSIGNED, said)
         for path in filter(None, (self._allowed, self._by.revoked)):
             readable(path)
@@ -171,7 +172,7 @@ class SshSignature:
                 if self._signer_by(str(looser), self._by.revoked) is not None:
                     return RefusedError(problem, said)
         people = listed(self._by.principals)
-        said = f"it is signed, but not by {people} as {printable_name(self._allowed)} knows them"
+        said = f"it is signed, but not by {people} as {copyable(self._allowed)} knows them"
         return RefusedError(EvidenceProblem.UNKNOWN_SIGNER, said)
 
     def _ask(self, what: str, *words: str) -> int:
@@ -246,5 +247,5 @@ def readable(path: str) -> None:
     try:
         files.read_bounded(Path(path), KEY_BYTES_MAX, is_link_good=True)
     except OSError as error:
-        said = f"{printable_name(path)}: {files.reason(error)}"
+        said = f"{copyable(path)}: {files.reason(error)}"
         raise RefusedError(EvidenceProblem.ENGINE_ERROR, said) from None

@@ -44,8 +44,9 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import NotAnInstantError, instant
-from fsm_orchestrator.text.phrases import described, listed, printable_name
+from fsm_orchestrator.text.phrases import described, listed
 from fsm_orchestrator.text.validation import problems
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -99,7 +100,7 @@ class StatementSource(StatementTerms):
     @property
     def words(self) -> str:
         """The file."""
-        return f"statement {printable_name(self.statement)}"
+        return f"statement {copyable(self.statement)}"
 
 
 class _Named(BaseModel):
@@ -214,7 +215,7 @@ def _foreign(statement: _Statement, about: About) -> tuple[EvidenceProblem, str]
     missing = unnamed(wanted, named)
     if not missing:
         return None
-    shown = [f"{printable_name(one.name)} ({one.digest_words})" for one in missing[:3]]
+    shown = [f"{copyable(one.name)} ({one.digest_words})" for one in missing[:3]]
     more = [f"{len(missing) - 3} more"] if len(missing) > 3 else []  # noqa: PLR2004 - as above
     return EvidenceProblem.WRONG_SUBJECT, f"it does not name {listed([*shown, *more])}"
 
@@ -261,7 +262,7 @@ class _StatementFile:
         try:
             raw, made_at = read_with_time(path, EVIDENCE_BYTES_MAX)
         except OSError as error:
-            said = f"{printable_name(path)}: {files.reason(error)}"
+            said = f"{copyable(path)}: {files.reason(error)}"
             return Evidence(None, answer(record, EvidenceProblem.NOT_FOUND, said))
         about = About(self.tools.rule, subject, work, self.tools.now, made_at)
         signature = f"{self.given.statement}.sig"

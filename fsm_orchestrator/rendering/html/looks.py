@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from fsm_orchestrator.explanation.explanation import StageFate
-from fsm_orchestrator.explanation.gate_table import gate_row
+from fsm_orchestrator.explanation.gate_table import row_in_force
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing
 
@@ -74,8 +74,8 @@ AT_WORK: Final = Look("at work", Tone.INFO, "work")
 
 def look_of_gate(gate: GateInForce) -> Look:
     """Return the look of a verdict."""
-    verdict = gate_row(gate.decision, gate.passing, is_judged=gate.is_judged).verdict
-    if not gate.is_judged:
+    verdict = row_in_force(gate).verdict
+    if gate.is_to_come or not gate.is_judged:
         return Look(verdict, Tone.PLAIN, "none")
     return Look(verdict, *((Tone.GOOD, "check") if gate.decision.passed else (Tone.WARN, "barred")))
 
