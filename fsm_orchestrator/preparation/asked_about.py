@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.demands import with_demands
+from fsm_orchestrator.gates.demands import about_another, with_demands
 from fsm_orchestrator.gates.judging import GateSignal, judge
 from fsm_orchestrator.gates.sources.approval import ApprovalSource
 from fsm_orchestrator.gates.sources.base import SourceModel
@@ -85,13 +85,20 @@ def expected(
     return judge(rules, signals, {gate: _hoped(one, None) for gate, one in sources.items()})
 
 
-def expected_in(states: Iterable[State], checkpoint: Checkpoint) -> tuple[GateDecision, ...]:
-    """Judge the gates as if every source passed, by what gate states demand: for plans."""
+def expected_in(
+    states: Iterable[State], checkpoint: Checkpoint, why_moved: str | None
+) -> tuple[GateDecision, ...]:
+    """Judge the gates as if every source passed, by what gate states demand: for plans.
+
+    `why_moved` is how what the run is about is another now: no source passes then.
+    """
     signals, subject = checkpoint.gate_signals, checkpoint.subject
     found = {gate: _hoped(one, subject) for gate, one in checkpoint.sources.items()}
     for state in states:
         reached = first_reached(checkpoint, state.name)
         found = with_demands(found, signals, state, checkpoint.lifecycle, reached)
+    if why_moved is not None:
+        found = about_another(found, checkpoint.lifecycle.gates, why_moved)
     return judge(checkpoint.lifecycle.gates, signals, found)
 
 

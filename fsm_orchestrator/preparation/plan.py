@@ -122,6 +122,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
     `may_go_on` is asked while artifacts are judged; once it says no, they are taken to be good.
     """
     checkpoint = preparation.checkpoint
+    preparation = preparation._replace(moved=_moved(preparation))
     decisions = preparation.expected_decisions
     foresight = _foresight(preparation, may_go_on)
     return Plan(
@@ -149,6 +150,17 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         closing_refused=_closing_refused(preparation, foresight),
         warnings=checkpoint.invocation.warnings,
     )
+
+
+def _moved(preparation: Preparation) -> str | None:
+    """Return how what a run that goes on is about is another than when it began."""
+    subject = preparation.checkpoint.subject
+    if subject is None or preparation.found is None or preparation.first_trigger is None:
+        return None
+    from fsm_orchestrator.gates.subject import moved  # noqa: PLC0415 - few runs have one
+
+    why = moved(subject, preparation.config.output_path)
+    return None if why is None else preparation.masker.mask(why)
 
 
 def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:

@@ -69,10 +69,10 @@ class Preparation(NamedTuple):
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
         private: what the private file must hold; None when the run needs none.
         archives: whether an earlier run's files are moved aside first.
-        is_copy: whether the record was found in another directory than it was written in, whose
-            processes and private file are left alone.
+        is_copy: whether the record was written elsewhere; what is there is then left alone.
         kept_changes: by completed stage that is skipped all the same, how it differs.
         slow_artifact: what was judged when all this took long.
+        moved: how what the run is about is another now; None where that was not looked at.
     """
 
     config: RunConfig
@@ -89,6 +89,7 @@ class Preparation(NamedTuple):
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
     found: Checkpoint | None = None
     slow_artifact: SlowArtifact | None = None
+    moved: str | None = None
 
     def given_paths_of(self, stage: str) -> Mapping[str, str]:
         """Return how each path of a stage was given that is relative to something, by the path."""
@@ -118,9 +119,9 @@ class Preparation(NamedTuple):
     @property
     def may_spawn(self) -> bool:
         """Whether a stage will be started. A hint only: gates are judged by the driver."""
-        has_work = any(self.checkpoint.completion_of(stage) is None for stage in self.settings)
-        guards = self.checkpoint.lifecycle.gates_before_stages
-        do_pass = have_passed(self.expected_decisions, guards)
+        is_complete, lifecycle = self.checkpoint.completion_of, self.checkpoint.lifecycle
+        has_work = any(is_complete(stage) is None for stage in self.settings)
+        do_pass = have_passed(self.expected_decisions, lifecycle.gates_before_stages)
         return self.first_trigger is not None and has_work and do_pass
 
     @property
@@ -132,11 +133,11 @@ class Preparation(NamedTuple):
     def decisions_in(self, *states: State) -> tuple[GateDecision, ...]:
         """Return the decisions of the gates in gate states, where every source passes."""
         checkpoint = self.checkpoint
-        if not checkpoint.sources and not checkpoint.lifecycle.demands_of_signals:
+        if not (checkpoint.sources or checkpoint.lifecycle.demands_of_signals or self.moved):
             return judge(checkpoint.lifecycle.gates, checkpoint.gate_signals)
         from fsm_orchestrator.preparation.asked_about import expected_in  # noqa: PLC0415 - rare
 
-        return expected_in(states, checkpoint)
+        return expected_in(states, checkpoint, self.moved)
 
     @property
     def kill_grace_ms(self) -> int:

@@ -63,7 +63,9 @@ def test_signature_of_a_signer_passes(signed: Path) -> None:
     """The signer is named, and the statement is not called unsigned."""
     assert run_with(signed, SSH, more=SUBJECT).code == 0
     assert evidence_of(signed)["signer"] == "ci@example.org"
-    assert "unsigned" not in orchestrate("explain", "./out", "--all", cwd=signed).stdout
+    for words in (("explain", "./out", "--all"), ("gates", "./out")):
+        shown = " ".join(orchestrate(*words, cwd=signed).stdout.split())
+        assert "ci says success (signed by ci@example.org)" in shown
 
 
 def spoil(folder: Path, how: str) -> None:

@@ -106,6 +106,23 @@ def test_subject_that_moves_closes_every_gate(tmp_path: Path) -> None:
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
 
 
+def test_plan_sees_that_the_subject_has_moved(tmp_path: Path) -> None:
+    """A plan says what the run would: every gate refuses, and nothing starts."""
+    (tmp_path / "plan.txt").write_text("one\n")
+    words = ("--subject-file", "plan.txt", *stages())
+    assert orchestrate("./out", *words, *PASSING[2:], cwd=tmp_path).code == 3
+    resume = ("./out", "--resume", *PASSING)
+    assert "would end: done" in orchestrate("plan", *resume, cwd=tmp_path).stdout
+    (tmp_path / "plan.txt").write_text("two\n")
+    planned = " ".join(orchestrate("plan", *resume, cwd=tmp_path).stdout.split())
+    assert f"gate ci: the subject {tmp_path}/plan.txt was sha256" in planned
+    assert "manager would not start: the gates would refuse" in planned
+    assert "would end: blocked" in planned
+    explained = " ".join(orchestrate("explain", "./out", "--all", cwd=tmp_path).stdout.split())
+    assert "it would not reach manager and executor (the gates would refuse)" in explained
+    assert orchestrate(*resume, cwd=tmp_path).code == 3
+
+
 def test_resume_keeps_the_subject_and_refuses_another(tmp_path: Path) -> None:
     """Another subject is a changed setting: exit 2, both are named, nothing is written."""
     for name in ("one", "two"):
