@@ -237,6 +237,21 @@ def test_request_that_was_planted_stops_nothing(folder: Path, keys: Keys) -> Non
     assert go_on(folder).code == 0
 
 
+def test_changed_subject_is_not_approved(folder: Path, keys: Keys) -> None:
+    """Nor is what was approved before run: the run is about something that is no more."""
+    (folder / "spec.txt").write_text("spec")
+    project(folder, more='[subject]\nfiles = ["spec.txt"]')
+    begin(folder)
+    assert approve(folder, keys["bob"]).code == 0
+    (folder / "spec.txt").write_text("another")
+    refused = approve(folder, keys["cat"])
+    assert (refused.code, "is stale: the subject" in refused.stderr) == (2, True)
+    assert go_on(folder).code == 3
+    assert not (folder / "applied.md").exists()
+    (folder / "spec.txt").write_text("spec")
+    assert go_on(folder).code == 0
+
+
 def test_who_asks_must_be_said(folder: Path) -> None:
     """Or it must be said that nobody is excluded; both at the start."""
     project(folder, 'allowed_signers = "signers"')
