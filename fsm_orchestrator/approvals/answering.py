@@ -32,6 +32,7 @@ from fsm_orchestrator.clock import timestamp
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.gates.sources.envelope import RefusedError
+from fsm_orchestrator.gates.subject import moved
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.instants import instant
@@ -104,9 +105,16 @@ def request_of(awaited: Awaited, resume: str) -> StoredRequest:
     Raises:
         UsageError: it has expired, or what it names is not there any more.
     """
-    look = awaited.look
+    look, desk = awaited.look, awaited.desk
     if look.current is not None:
-        return look.current
+        subject = desk.checkpoint.subject
+        why_not = None if subject is None else moved(subject, desk.output)
+        if why_not is None:
+            return look.current
+        raise UsageError(
+            f"the request {look.current.file} is stale: {desk.mask(why_not)}",
+            remedy="put it back as it was, or start a new run",
+        )
     latest = look.latest
     if latest is None:
         raise UsageError("nothing is asked yet", remedy=f"ask: {resume}")

@@ -31,7 +31,8 @@ _FIELDS: Final[Mapping[bytes, int]] = {
 _LINE: Final = re.compile(r'\s*(?:"([^"]*)"|([^\s"#]\S*))\s+(.*)')
 _KEY: Final = re.compile(r"(?:^|\s)([a-z][a-z0-9@.-]*)\s+(AAAA[A-Za-z0-9+/=]+)")
 _QUOTED: Final = re.compile(r'"[^"]*"')
-_PRINCIPAL: Final = re.compile(r"[^\x00-\x20,\"*?!-][^\x00-\x20,\"*?!]{0,499}")
+_NOT_IN_NAMES: Final = frozenset(',"*?!')
+_NAME_CHARACTERS_MAX: Final = 500
 _CERTIFIED_MAX: Final = 20
 """How many names of a certificate are tried."""
 _WILD: Final = frozenset("*?!")
@@ -190,8 +191,14 @@ def certified_in(key: SigningKey, lines: Iterable[AllowedLine]) -> tuple[str, ..
     Whether that authority has signed it, ssh-keygen says.
     """
     patterns = [name for one in lines if one.is_authority for name in one.principals]
-    good = (one for one in key.principals[:_CERTIFIED_MAX] if _PRINCIPAL.fullmatch(one))
+    good = (one for one in key.principals[:_CERTIFIED_MAX] if _is_name(one))
     return tuple(one for one in good if any(fnmatchcase(one, name) for name in patterns))
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text can be a principal, and no option of a tool."""
+    is_short = 0 < len(text) <= _NAME_CHARACTERS_MAX and text[0] != "-"
+    return is_short and all(one > " " and one not in _NOT_IN_NAMES for one in text)
 
 
 def keys_of(principal: str, lines: Iterable[AllowedLine]) -> frozenset[str]:

@@ -7,6 +7,7 @@ the same time both count. Nothing here is believed; nothing is ever removed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -62,7 +63,7 @@ class Kept(NamedTuple):
     Attributes:
         requests: those that can be read, in order.
         used: the digests of the requests by which an approval has let a run in.
-        last_number: of the requests and all else, 0 when there is none.
+        last_number: of the requests, 0 when there is none.
     """
 
     requests: tuple[StoredRequest, ...]
@@ -72,28 +73,33 @@ class Kept(NamedTuple):
 
 
 def kept(output: Path, gate: str) -> Kept:
-    """Read what there is of a gate; what cannot be read is not there."""
+    """Read what there is of a gate; what cannot be read is not there.
+
+    Requests are numbered without gaps: one behind a gap was put there by somebody else.
+    """
     requests: list[StoredRequest] = []
     sayings: list[KeptSaying] = []
     used: set[str] = set()
-    last = 0
+    numbers: set[int] = set()
     for name in _names(output):
         for pattern in (_REQUEST, _USED, _SAID, _PLAIN):
             found = pattern.fullmatch(name)
             if found is None or found[1] != gate:
                 continue
             number, path = int(found[2]), output / APPROVALS_DIRECTORY / name
-            last = max(last, number)
             file = f"{APPROVALS_DIRECTORY}/{name}"
             if pattern is _REQUEST:
+                numbers.add(number)
                 requests += _request(path, number, file)
             elif pattern is _USED:
                 used |= set(_used(path))
             else:
                 said = Said(found[3]) if pattern is _SAID else None
                 sayings += _saying(path, KeptSaying(number, said, file, b"", ""))
+    last = next(one for one in itertools.count(1) if one not in numbers) - 1
+    ours = (one for one in requests if one.number <= last)
     return Kept(
-        tuple(sorted(requests, key=lambda one: one.number)),
+        tuple(sorted(ours, key=lambda one: one.number)),
         tuple(sorted(sayings, key=lambda one: (one.number, one.written_at, one.file))),
         frozenset(used),
         last,

@@ -213,7 +213,7 @@ class EvidenceRecord(StrictModel):
         """What a reader should know who trusts it: who signed it, what it does not say."""
         is_signed = self.signer is not None and self.approval is None
         found = {
-            f"signed by {printable_name(self.signer or '')}": is_signed,
+            f"signed by {copyable(self.signer or '')}": is_signed,
             "unbound": self.source is not SourceKind.FLAG and not self.subject,
             "unsigned": self._is_statement and self.signer is None,
             **dict.fromkeys(() if self.approval is None else self.approval.notes, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import stat
@@ -221,6 +222,34 @@ def test_new_run_archives_what_was_asked(folder: Path) -> None:
     archived = list((folder / "out" / "archive").glob("*/approvals/review.1.request.json"))
     assert len(archived) == 1
     assert request_sha256(folder) != sha256
+
+
+def test_request_that_was_planted_stops_nothing(folder: Path, keys: Keys) -> None:
+    """With the highest number that there is, of another cycle: the run asks as before."""
+    begin(folder)
+    asked = requests(folder)[-1]
+    planted = asked.with_name("review.999999999.request.json")
+    planted.write_text(asked.read_text().replace('"cycle": 1', '"cycle": 2'))
+    named = ("--digest", hashlib.sha256(asked.read_bytes()).hexdigest())
+    typed = ("approve", "./out", "--key", keys["bob"], *named)
+    approved = orchestrate(*typed, cwd=folder)
+    assert approved.code == 0, approved.stderr
+    assert go_on(folder).code == 0
+
+
+def test_changed_subject_is_not_approved(folder: Path, keys: Keys) -> None:
+    """Nor is what was approved before run: the run is about something that is no more."""
+    (folder / "spec.txt").write_text("spec")
+    project(folder, more='[subject]\nfiles = ["spec.txt"]')
+    begin(folder)
+    assert approve(folder, keys["bob"]).code == 0
+    (folder / "spec.txt").write_text("another")
+    refused = approve(folder, keys["cat"])
+    assert (refused.code, "is stale: the subject" in refused.stderr) == (2, True)
+    assert go_on(folder).code == 3
+    assert not (folder / "applied.md").exists()
+    (folder / "spec.txt").write_text("spec")
+    assert go_on(folder).code == 0
 
 
 def test_who_asks_must_be_said(folder: Path) -> None:
