@@ -14,6 +14,7 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import GateAsking
+from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.adoption import adopt_orphans
@@ -67,6 +68,7 @@ def _prepared(parameters: Mapping[str, Any]) -> Preparation:
             remedy="see fsm-orchestrator gates --help",
         )
     if file is None:
+        directory_of_a_run(output)
         config = RunConfig(output_directory=output, directory=current_directory(), resume=True)
     else:
         config = request_from({"output_directory": "./out", "config": file}).config
