@@ -39,7 +39,7 @@ from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, UsageError
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
 from fsm_orchestrator.processes.ancestry import is_below_stage
@@ -93,7 +93,7 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
             "--request and --out go together: what is asked, and where the answer is written",
             remedy="see fsm-orchestrator approve --help",
         )
-    output = output_directory_of(given.typed)
+    output = directory_of_a_run(given.typed)
     saved = load_saved(output)
     holder = holder_of(output)
     attempt = saved.checkpoint.open_attempt

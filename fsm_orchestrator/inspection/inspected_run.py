@@ -170,6 +170,20 @@ def state_now(view: InspectedRun, may_go_on: MayGoOn = always) -> StateNow:
     )
 
 
+def directory_of_a_run(typed: str) -> Path:
+    """Return the output directory that was typed, as an absolute path: one that has a record.
+
+    Raises:
+        UsageError: there is no such directory, or no run in it.
+    """
+    output = output_directory_of(typed)
+    if not os.path.lexists(output / CHECKPOINT_FILE):
+        raise UsageError(
+            f"there is no run in {copyable(output)}", remedy="name the output directory of a run"
+        )
+    return output
+
+
 def output_directory_of(typed: str) -> Path:
     """Return the output directory that was typed, as an absolute path.
 

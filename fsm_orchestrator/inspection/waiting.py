@@ -23,14 +23,14 @@ from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import AskedGate, GateAsking
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, inspect_run
 from fsm_orchestrator.inspection.watching import LOOK_SECONDS, Watcher
-from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.evidence import EvidenceProblem, SourceKind
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.waiting import blocking_gates
 from fsm_orchestrator.text.instants import instant
-from fsm_orchestrator.vocabulary import Standing, StateKind
+from fsm_orchestrator.vocabulary import Standing
 
 _LATE_SECONDS: Final = 0.1
 """How long after a request has expired it is looked at: then it has, whatever the clocks say."""
@@ -163,7 +163,8 @@ class Waiting:
         checkpoint = view.saved.checkpoint
         if self._asking is None or checkpoint != self._asked_of:
             self._asking, self._asked_of = GateAsking(preparation, self._interrupts), checkpoint
-        gates = _blocking(checkpoint, self._asking.ask())
+        here = blocking_gates(checkpoint)
+        gates = tuple(one for one in self._asking.ask() if one.decision.gate in here)
         decided = _decided(view, preparation.clock.now())
         prospects = [_prospect_of(one.decision, decided.get(one.decision.gate)) for one in gates]
         prospect = next((one for one in _BY_WEIGHT if one in prospects), Prospect.PASSED)
@@ -239,13 +240,3 @@ def _decided(view: InspectedRun, now: datetime) -> dict[str, Decided]:
     if saved is None or SourceKind.APPROVAL not in kinds:
         return {}
     return {one.gate: one.decided for one in asked_gates(saved, view.directory, now)}
-
-
-def _blocking(checkpoint: Checkpoint, gates: tuple[AskedGate, ...]) -> tuple[AskedGate, ...]:
-    """Return the gates of the gate state that has blocked a run; all where none has."""
-    taken = checkpoint.invocation.transitions
-    here: State | None = checkpoint.lifecycle.states.get(taken[-1].source) if taken else None
-    if here is None or here.kind is not StateKind.GATE:
-        return gates
-    judged = checkpoint.lifecycle.judged_in(here)
-    return tuple(one for one in gates if one.decision.gate in judged)

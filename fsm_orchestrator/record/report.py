@@ -236,9 +236,10 @@ def build_report(
     refusing: tuple[GateDecision, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
     if terminal is Outcome.BLOCKED:
-        from fsm_orchestrator.record.waiting import blocking, waiting_for  # noqa: PLC0415 - not for a good run
+        from fsm_orchestrator.record.waiting import blocking_gates, waiting_for  # noqa: PLC0415 - not for a good run
 
-        refusing = blocking(checkpoint, decisions)
+        gates = blocking_gates(checkpoint)
+        refusing = tuple(one for one in decisions if one.gate in gates)
         awaited = waiting_for(checkpoint, refusing)
     is_done = terminal is Outcome.DONE
     return Report(

@@ -12,17 +12,16 @@ from fsm_orchestrator.record.work import asking_state
 from fsm_orchestrator.vocabulary import StateKind
 
 
-def blocking(checkpoint: Checkpoint, decisions: Iterable[GateDecision]) -> tuple[GateDecision, ...]:
-    """Return the decisions that a blocked run was blocked by, or could have been, in judging order.
+def blocking_gates(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the gates by which a blocked run could have been blocked, in judging order.
 
-    Where a gate state has blocked it, those that this judges: the others are to come, or are past.
+    Where a gate state has blocked it, those that this judges; where its closing was refused, all.
     """
-    taken = checkpoint.invocation.transitions
-    here = checkpoint.lifecycle.states.get(taken[-1].source) if taken else None
+    lifecycle, taken = checkpoint.lifecycle, checkpoint.invocation.transitions
+    here = lifecycle.states.get(taken[-1].source) if taken else None
     if here is None or here.kind is not StateKind.GATE:
-        return tuple(decisions)
-    gates = checkpoint.lifecycle.judged_in(here)
-    return tuple(one for one in decisions if one.gate in gates)
+        return tuple(lifecycle.gates)
+    return lifecycle.judged_in(here)
 
 
 def waiting_for(

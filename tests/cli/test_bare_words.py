@@ -15,6 +15,7 @@ MEANT = {
     "stats": "fsm-orchestrator status",
     "doctor": "fsm-orchestrator selftest OUT",
     "resume": "fsm-orchestrator run OUT --resume",
+    "reject": "fsm-orchestrator deny OUT",
     "statsu": "did you mean 'status'?",
     "Status": "did you mean 'status'?",
     "lgos": "did you mean 'logs'?",
@@ -114,3 +115,21 @@ def test_command_that_is_printed_for_such_a_directory_works(tmp_path: Path) -> N
     assert "fsm-orchestrator ./help " in ended.stdout
     as_word = orchestrate("run", "version", cwd=tmp_path)
     assert "fsm-orchestrator ./version " in as_word.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("approve",), ("deny", "--reason", "no"), ("withdraw",), ("approve", "."), ("gates", ".")],
+    ids=" ".join,
+)
+def test_command_about_a_run_says_that_there_is_none(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """It speaks of no resume: nobody has asked for one."""
+    ended = orchestrate(*arguments, cwd=tmp_path)
+    assert_one_message(ended)
+    assert (ended.code, ended.stderr) == (
+        2,
+        f"fsm-orchestrator: there is no run in {tmp_path}\n  name the output directory of a run\n",
+    )
+    assert everything(tmp_path) == {}

@@ -10,17 +10,15 @@ from fsm_orchestrator.cli.gate_screen import INTERVAL_MS, gate_lines, screen_of,
 from fsm_orchestrator.cli.request import request_from
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.config.run_config import RunConfig
-from fsm_orchestrator.constants import CHECKPOINT_FILE
 from fsm_orchestrator.disk.where import current_directory
-from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.sources.base import AskedToEndError
 from fsm_orchestrator.inspection.asked_gates import GateAsking
-from fsm_orchestrator.inspection.inspected_run import output_directory_of
+from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.processes.adoption import adopt_orphans
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode
 
@@ -70,11 +68,8 @@ def _prepared(parameters: Mapping[str, Any]) -> Preparation:
             remedy="see fsm-orchestrator gates --help",
         )
     if file is None:
+        directory_of_a_run(output)
         config = RunConfig(output_directory=output, directory=current_directory(), resume=True)
-        if not (output_directory_of(output) / CHECKPOINT_FILE).exists():
-            raise CheckpointError(
-                f"no run has left a checkpoint in {copyable(output)}", remedy="check the directory"
-            )
     else:
         config = request_from({"output_directory": "./out", "config": file}).config
     with config.hidden_in_errors():

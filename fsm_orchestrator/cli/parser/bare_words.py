@@ -16,7 +16,6 @@ from fsm_orchestrator.cli.parser.names import COMMANDS, FIRST_WORDS, HELP_WORD, 
 from fsm_orchestrator.constants import PRODUCT
 
 _OTHER_NAMES: Final[Mapping[str, str]] = {
-    "approve": "run OUT --resume --review-status approved",
     "cancel": "stop OUT",
     "check": "config check FILE",
     "continue": "run OUT --resume",
@@ -33,6 +32,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
     "output": "logs OUT",
     "prove": "verify LIFECYCLE",
     "ps": "status",
+    "reject": "deny OUT",
     "restart": "run OUT --resume",
     "resume": "run OUT --resume",
     "retry": "run OUT --resume",
