@@ -16,8 +16,10 @@ from typing import Final
 from fsm_orchestrator.approvals.inquiry import Inquiry, about_subject, taken_by
 from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.engine.authorities import Authorities
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import CalledOffError
+from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.gates.evidence_status import NOT_THERE_YET
 from fsm_orchestrator.gates.sources.base import AskedToEndError, Evidence
 from fsm_orchestrator.lifecycle.model import State
@@ -55,6 +57,7 @@ class Collecting:
         """The gate states that were entered in it."""
         self._asking: dict[str, State] = {}
         """The gate state that each gate was judged in last."""
+        self._authorities: Authorities | None = None
 
     def on_entering(self, state: State) -> dict[str, EvidenceRecord]:
         """Ask the sources of the gates that a state judges; return what all gates are judged by.
@@ -81,9 +84,27 @@ class Collecting:
         self._ask(lifecycle.gates, states, is_last=True)
         return self._about_subject(self._taken(states))
 
+    @property
+    def tampering(self) -> OperationError | None:
+        """What a stage may have changed of the files that gates are judged by."""
+        return None if self._authorities is None else self._authorities.changed
+
+    def confirm(self) -> None:
+        """Make sure that no stage may have changed what the gates are judged by.
+
+        Raises:
+            OperationError: one may.
+        """
+        if self.tampering is not None:
+            raise self.tampering
+
     def _ask(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
         """Ask the sources of gates; those that look at the others last."""
         draft = self._context.recorder.draft
+        if self._authorities is None:
+            self._authorities = Authorities(draft.sources.values())
+        else:
+            self._authorities.look()
         asked = [gate for gate in gates if gate in draft.sources]
         for gate in sorted(asked, key=lambda one: draft.sources[one].looks_at_others):
             if is_last and gate in self._known and not draft.sources[gate].asks_again:
@@ -92,6 +113,7 @@ class Collecting:
                 self._known[gate] = draft.sources[gate].judged_again(said, now).masked(mask)
             else:
                 self._known[gate] = self._asked(gate, states, is_entry=not is_last)
+        self._authorities.note()  # while a gate waits, it may be told of one more who may sign
 
     def _taken(self, states: tuple[State, ...]) -> dict[str, EvidenceRecord]:
         """Return what is known of each gate, as gate states take it."""

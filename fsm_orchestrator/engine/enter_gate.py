@@ -32,7 +32,8 @@ class EnterGate:
         """Judge the gates on entering a gate state, and record every decision.
 
         Raises:
-            OperationError: what a source said could not be kept.
+            OperationError: what a source said could not be kept, or a stage may have changed what
+                it judges by.
         """
         try:
             sources = self._collecting()
@@ -43,6 +44,8 @@ class EnterGate:
         decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
         judged = draft.lifecycle.judged_in(state)
         self._note(decisions, judged)
+        if sources is not None:
+            sources.confirm()
         if judging.have_passed(decisions, judged):
             passed = ", ".join(f"{gate} passed" for gate in judged)
             return Fact(Trigger.GATES_PASSED, passed)
@@ -54,16 +57,21 @@ class EnterGate:
 
         Raises:
             CalledOffError: the run was asked to end meanwhile.
-            OperationError: what a source said could not be kept.
+            OperationError: what a source said could not be kept, or a stage may have changed what
+                it judges by.
         """
         sources = self._collecting()
         evidence = judging.NO_EVIDENCE if sources is None else sources.before_closing()
         draft = self._context.recorder.draft
         decisions = judging.judge(draft.lifecycle.gates, draft.gate_signals, evidence)
         if judging.have_passed(decisions, draft.lifecycle.gates):
+            if sources is not None:
+                sources.confirm()
             self._note_changed(decisions)
             return Verdict(holds=True)
         self._note(decisions, draft.lifecycle.gates)
+        if sources is not None and sources.tampering is not None:
+            self._context.warn(str(sources.tampering))
         refused = ", ".join(judging.reason_codes(decisions))
         return Verdict(holds=False, why=f"closing refused: {refused}")
 

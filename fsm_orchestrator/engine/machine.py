@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from transitions import EventData, Machine, MachineError, State
 
 from fsm_orchestrator.engine.foreign import is_foreign
-from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.errors import InternalError, OperationError
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
 from fsm_orchestrator.lifecycle.model import State as LifecycleState
 from fsm_orchestrator.vocabulary import Guard, StateKind, Trigger
@@ -138,8 +138,8 @@ class RunMachine:
         """Ask a guard of an edge; called by the machine."""
         try:
             verdict = self._guards[guard]()
-        except CalledOffError:
-            raise
+        except (CalledOffError, OperationError):
+            raise  # the program could not do its own part: that is no answer of the guard's
         except Exception as error:
             if is_foreign(error):
                 raise

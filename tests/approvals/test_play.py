@@ -159,6 +159,8 @@ def test_revocation_in_mid_run_counts_when_it_would_close(folder: Path, keys: Ke
     approve(folder, keys["bob"])
     assert go_on(folder).code == 3
     assert evidence(folder)["problem"] == "revoked"
+    changed = f"{folder / 'revoked'} was changed or replaced while stages were at work"
+    assert any(changed in one for one in report_of(folder / "out")["warnings"])
     assert report_of(folder / "out")["waiting_for"][0]["gate"] == "review"
 
 

@@ -126,6 +126,11 @@ class ApprovalSource(WaitingModel):
         return tuple(map(glob.escape, filter(None, (terms.allowed_signers, terms.revoked_keys))))
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """Who may sign, and who may not any more."""
+        return tuple(filter(None, (self.approval.allowed_signers, self.approval.revoked_keys)))
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.APPROVAL

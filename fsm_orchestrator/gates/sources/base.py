@@ -175,6 +175,11 @@ class SourceModel(StrictModel):
         return ()
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """The operator's files, or directories of them, that say who may or what is allowed."""
+        return ()
+
+    @property
     def looks_at_others(self) -> bool:
         """Whether it judges what other gates say, and is to be asked after them."""
         return False

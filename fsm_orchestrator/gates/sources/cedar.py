@@ -49,6 +49,11 @@ class CedarSource(PolicyTerms):
         return self.model_copy(update={"cedar": self.cedar.model_copy(update=paths)})
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """The policy, and its schema."""
+        return tuple(filter(None, (*self.cedar.policy, self.cedar.schema)))
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.CEDAR

@@ -101,6 +101,11 @@ class CommandSource(StatementTerms):
         )
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """Who may sign its answer."""
+        return () if self.signed_by is None else self.signed_by.files
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.COMMAND

@@ -62,6 +62,11 @@ class RegoSource(PolicyTerms):
         return self.model_copy(update={"rego": self.rego.model_copy(update=paths)})
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """The policy; data may be what stages make."""
+        return self.rego.policy
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.REGO

@@ -93,6 +93,11 @@ class StatementSource(StatementTerms):
         return tuple(map(glob.escape, (self.statement, f"{self.statement}.sig", *signers)))
 
     @property
+    def authorities(self) -> tuple[str, ...]:
+        """Who may sign."""
+        return () if self.signed_by is None else self.signed_by.files
+
+    @property
     def kind(self) -> SourceKind:
         """The kind of the source."""
         return SourceKind.STATEMENT
