@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from fsm_orchestrator.approvals.inquiry import Inquiry, about_subject, taken_by
-from fsm_orchestrator.constants import EVIDENCE_DIRECTORY
+from fsm_orchestrator.constants import EVIDENCE_DIRECTORY, LOGS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.engine.authorities import Authorities
 from fsm_orchestrator.engine.context import RunContext
@@ -36,6 +36,7 @@ from fsm_orchestrator.record.closure import ChangedArtifact
 from fsm_orchestrator.vocabulary import EventName, Operation
 
 _NAME: Final = re.compile(r"([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.json")
+_LOG_NAME: Final = re.compile(r"gate\.([a-z][a-z0-9_]*)\.([1-9][0-9]{0,8})\.stdout\.log")
 
 FIRST_PAUSE_SECONDS: Final = 0.5
 PAUSE_GROWTH: Final = 1.5
@@ -208,11 +209,13 @@ class Collecting:
             raise CalledOffError(self._interrupts.first)
 
     def _next_number(self, gate: str) -> int:
-        """Return the next number of a gate's evidence, over all invocations."""
+        """Return the next number of a gate's evidence and logs, over all invocations."""
         place = self._context.output_directory
-        names = [one.name for one in _entries(place / EVIDENCE_DIRECTORY)]
         numbers = [
-            int(found[2]) for one in names if (found := _NAME.fullmatch(one)) and found[1] == gate
+            int(found[2])
+            for name, directory in ((_NAME, EVIDENCE_DIRECTORY), (_LOG_NAME, LOGS_DIRECTORY))
+            for one in _entries(place / directory)
+            if (found := name.fullmatch(one.name)) and found[1] == gate
         ]
         return 1 + max(numbers, default=0)
 

@@ -133,6 +133,21 @@ def test_each_invocation_asks_anew(tmp_path: Path) -> None:
     assert earlier[1]["evidence"]["file"] == "evidence/ci.1.json"
 
 
+def test_each_answer_has_logs_of_its_own(tmp_path: Path) -> None:
+    """Also where the evidence is the same as before, and is kept once."""
+    again = "recheck = true\n"
+    config_with(tmp_path, command("echo x >> count; wc -l < count", again))
+    path, policy = tmp_path / "run.toml", command("test -e good || test ! -e closing", again)
+    text = path.read_text().replace('policy = "allow"\n', "").removesuffix('true"\n')
+    path.write_text(f'{text}touch"\nargs = ["closing"]\n[gate.policy]\n{policy}')
+    assert orchestrate("run", "./out", "--config", "run.toml", cwd=tmp_path).code == 3
+    (tmp_path / "good").touch()
+    assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
+    logs = sorted((tmp_path / "out" / "logs").glob("gate.ci.*.stdout.log"))
+    assert [one.read_text().strip() for one in logs] == ["1", "2", "3", "4"]
+    assert evidence_of(tmp_path)["log"] == "logs/gate.ci.4.stdout.log"
+
+
 def test_evidence_is_archived_with_its_run(tmp_path: Path) -> None:
     """A new run in the same directory begins with evidence of its own."""
     assert run_with(tmp_path, command("exit 0")).code == 0
