@@ -98,7 +98,7 @@ class Report(StrictModel):
             " later state judges; empty unless terminal_state is blocked."
         )
     )
-    waiting_for: tuple[WaitingFor, ...] = Field(
+    waiting_for: Annotated[tuple[WaitingFor, ...], Many] = Field(
         description=(
             "The gates that are missing, unknown or pending, in judging order: what somebody can"
             " still give; empty unless terminal_state is blocked."

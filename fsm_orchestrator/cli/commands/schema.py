@@ -25,7 +25,7 @@ _OF: Final[Mapping[SchemaName, str]] = {
     SchemaName.POSTMORTEM: "logs/STAGE.N.postmortem.json: a stage that had to be ended",
     SchemaName.APPROVAL_REQUEST: "approvals/GATE.N.request.json: what people approve",
     SchemaName.APPROVAL_DECISION: "what a person signs: approval, denial, withdrawal",
-    SchemaName.GATE_SIGNAL: "the predicate of a statement: a gate's signal with its grounds",
+    SchemaName.GATE_SIGNAL: "a statement's predicate: a gate's signal, with grounds",
     SchemaName.POLICY_INPUT: "evidence/GATE.N.json: what a policy is told",
 }
 
