@@ -142,8 +142,14 @@ def _key(key: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number as both Python and pydantic write it: without exponent."""
+    """Return a number as pydantic writes it: the smallest with an exponent, of one digit if it is."""
     text = repr(value)
+    mantissa, small, exponent = text.partition("e-")
+    if small and exponent == "05":
+        sign, digits = ("-", mantissa[1:]) if value < 0 else ("", mantissa)
+        return f"{sign}0.0000{digits.replace('.', '')}"
+    if small:
+        return f"{mantissa}e-{int(exponent)}"
     if not text.lstrip("-").replace(".", "", 1).isdigit():
         raise NotPlainError
     return text

@@ -186,7 +186,24 @@ def test_text_is_written_as_pydantic_writes_it(text: str) -> None:
     assert model.model_dump_json() == serializer_of(Artifact).to_json(model).decode()
 
 
-@pytest.mark.parametrize("number", [0.0, -0.0, 0.1, 1e-7, 1e16, 1.5e300, 123456.789, 2.0])
+@pytest.mark.parametrize(
+    "number",
+    [
+        0.0,
+        -0.0,
+        0.1,
+        1e-7,
+        9.9e-05,
+        -1.5e-05,
+        1e-05,
+        1e-06,
+        1.25e-12,
+        1e16,
+        1.5e300,
+        123456.789,
+        2.0,
+    ],
+)
 def test_number_is_written_as_pydantic_writes_it(number: float) -> None:
     """Also where Python itself would write it in another way."""
     model = Resources(user_seconds=number, system_seconds=0.0, rss_bytes_max=None)
