@@ -142,7 +142,7 @@ def _key(key: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number as pydantic writes it: the smallest with an exponent, of one digit if it is."""
+    """Return a number as pydantic writes it, which has an exponent of its own for the smallest."""
     text = repr(value)
     mantissa, small, exponent = text.partition("e-")
     if small and exponent == "05":
