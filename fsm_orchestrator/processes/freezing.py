@@ -68,7 +68,7 @@ def below(*ancestors: int) -> list[Key]:
     """List the live processes below the given ones, parents before children."""
     children: dict[int, list[Key]] = {}
     for entry in os.listdir("/proc"):
-        fields = _fields(entry) if entry.isdigit() else []
+        fields = fields_of(entry) if entry.isdigit() else []
         if fields and fields[0] not in {b"Z", b"X"}:
             children.setdefault(int(fields[1]), []).append((int(entry), int(fields[19])))
     found = [key for ancestor in ancestors for key in children.get(ancestor, ())]
@@ -79,11 +79,12 @@ def below(*ancestors: int) -> list[Key]:
 
 def start_of(pid: int) -> int:
     """Return when a process was started; 0 when it is gone."""
-    fields = _fields(pid)
+    fields = fields_of(pid)
     return int(fields[19]) if fields else 0
 
 
-def _fields(pid: int | str) -> list[bytes]:
+def fields_of(pid: int | str) -> list[bytes]:
+    """Return what proc_pid_stat(5) has of a process from its state on; nothing when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()

@@ -9,6 +9,12 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False  # as in keeper.py
+if TYPE_CHECKING or __package__:
+    from fsm_orchestrator.processes.freezing import fields_of
+else:  # in the keeper's own process
+    from freezing import fields_of
+
 SAMPLE_SECONDS = 0.2
 MEMORY, PROCESSES, PROCESSOR = 4, 5, 6
 """The limits, numbered after those of stage_watch.py."""
@@ -34,23 +40,23 @@ class TreeUsage:
     def exceeded(self, now: float) -> tuple[int, int] | None:
         """Look; return the first limit that is exceeded, and what is used of it."""
         self.next_at = now + SAMPLE_SECONDS
-        memory, processor, pids = 0, _reaped_seconds() - self._reaped_before, _below(os.getpid())
-        for pid in pids:
-            memory += _own_bytes(pid)
-            processor += _seconds(pid)
-        used = {MEMORY: memory, PROCESSES: len(pids), PROCESSOR: int(processor)}
+        alive = _below(os.getpid())
+        memory = sum(map(_own_bytes, alive))
+        processor = sum(map(_seconds, alive.values()), _reaped_seconds() - self._reaped_before)
+        used = {MEMORY: memory, PROCESSES: len(alive), PROCESSOR: int(processor)}
         for one, limit in self._limits.items():
             if limit is not None and used[one] > limit:
                 return one, used[one]
         return None
 
 
-def _below(ancestor: int) -> list[int]:
-    """List the processes below one, those that wait to be reaped left out."""
+def _below(ancestor: int) -> dict[int, list[bytes]]:
+    """Return the processes below one with their fields, those that wait to be reaped left out."""
     found = [ancestor]
     for pid in found:  # grows while it is walked
         found.extend(_children(pid))
-    return [pid for pid in found[1:] if _stat(pid)[:1] not in ([b"Z"], [b"X"], [])]
+    fields = {pid: fields_of(pid) for pid in found[1:]}
+    return {pid: one for pid, one in fields.items() if one and one[0] not in {b"Z", b"X"}}
 
 
 def _children(pid: int) -> list[int]:
@@ -73,18 +79,9 @@ def _own_bytes(pid: int) -> int:
     return max(0, int(resident) - int(shared)) * _PAGE_BYTES
 
 
-def _seconds(pid: int) -> float:
+def _seconds(fields: list[bytes]) -> float:
     """Return the processor time of a process and of the children that it has waited for."""
-    return sum(map(int, _stat(pid)[11:15])) / _TICKS
-
-
-def _stat(pid: int) -> list[bytes]:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return []
-    return text[text.rfind(b")") + 2 :].split()
+    return sum(map(int, fields[11:15])) / _TICKS
 
 
 def _reaped_seconds() -> float:
