@@ -1,0 +1,63 @@
+"""What an attempt of a stage is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from fsm_orchestrator.clock import Clock
+from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
+from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.observing import OutputReader
+from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.vocabulary import OnLeak
+
+
+class Asked(NamedTuple):
+    """What an attempt is made of.
+
+    Attributes:
+        home: the output directory, which is held.
+        masker: hides secrets.
+        output_masker: hides settings as well, for what the stage prints.
+        environment: variables of this program beside those that every attempt gets.
+        rework_exit_code: the exit code by which it asks for rework; None where it cannot.
+        is_retry: whether an attempt of this invocation has failed before it.
+        started: called with the pid of its process.
+        on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
+        on_suspended: called with the milliseconds for which all stood still.
+        reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
+        asked_to_end: returns the signal by which the run was asked to end; None if it was not.
+        given_paths: returns how each path was given that is relative to something, by the path.
+        on_slow_artifact: called once when its artifacts take long to judge, with the path that is
+            judged and the elapsed milliseconds.
+    """
+
+    run_id: str
+    home: HeldDirectory
+    output_directory: Path
+    clock: Clock
+    masker: Masker
+    output_masker: Masker
+    on_leak: OnLeak
+    record: AttemptRecord
+    settings: StageSettings
+    limits: Limits
+    environment: Mapping[str, str]
+    rework_exit_code: int | None
+    is_retry: bool
+    started: Callable[[int], None]
+    on_slow: Callable[[int, str, str], None]
+    on_suspended: Callable[[int], None]
+    reader_of: Callable[[tuple[int, int]], OutputReader | None]
+    asked_to_end: Callable[[], int | None]
+    given_paths: Callable[[], Mapping[str, str]]
+    on_slow_artifact: Callable[[str, int], None]
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the stage."""
+        return idempotency_key(self.run_id, self.record.stage, self.record.cycle)

@@ -1,0 +1,151 @@
+"""The record of an attempt that has ended: what is kept and shown of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fsm_orchestrator.model.endings import (
+    ArtifactsWrong,
+    Exited,
+    Interrupted,
+    NotSpawned,
+    PostmortemGap,
+    Signaled,
+    SpawnFailure,
+    StageResult,
+    TimedOut,
+    WentQuiet,
+    kind_of,
+    problem_of,
+    signal_name,
+    stage_result,
+)
+from fsm_orchestrator.model.execution import StageExecution, gone_wrong
+from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.processes.runner import ProcessReport
+from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
+from fsm_orchestrator.stages.output_files import log_names, postmortem_name
+from fsm_orchestrator.vocabulary import OnLeak, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import ExceededLimit
+    from fsm_orchestrator.processes.memory_kills import MemoryKill
+    from fsm_orchestrator.stages.asked import Asked
+    from fsm_orchestrator.stages.confining import Cage
+
+COMMAND_CHARACTERS_MAX: Final = 300
+
+
+class Ended(NamedTuple):
+    """What was seen of an attempt, up to its end.
+
+    Attributes:
+        was_judged: False when its time was up while its artifacts were judged.
+        black_box: one line about it, which may be empty; None when there is none.
+    """
+
+    report: ProcessReport
+    verdict: ArtifactsVerdict
+    duration_ms: int
+    stderr_tail: str
+    judged_ms: int
+    was_judged: bool
+    cage: Cage | None
+    black_box: str | None
+    memory_kill: MemoryKill | None
+
+
+def record_of(asked: Asked, ended: Ended) -> StageExecution:
+    """Return the record of an attempt that has ended."""
+    end, masker = ended.report.end, asked.masker
+    own_end = end.by_then if isinstance(end, Interrupted) else end
+    result = stage_result(
+        end,
+        "" if ended.verdict.is_good else ended.verdict.summary(),
+        ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
+        asked.rework_exit_code,
+    )
+    ending, status = kind_of(result)
+    problem, start_problem, exceeded = _problem_of(asked, ended, result)
+    names = asked.record.stage, asked.record.attempt
+    stdout_log, stderr_log = log_names(*names)
+    return StageExecution(
+        stage=asked.record.stage,
+        attempt=asked.record.attempt,
+        idempotency_key=asked.key,
+        status=status,
+        ending=ending,
+        flaky=status is StageStatus.SUCCESS and asked.is_retry,
+        reason=asked.record.reason,
+        **gone_wrong(problem),
+        start_problem=start_problem,
+        command=masker.mask(asked.settings.command),
+        args=masker.mask_all(asked.settings.args),
+        env_keys=tuple(asked.settings.variables),
+        cwd=masker.mask(asked.settings.cwd),
+        limit_exceeded=exceeded,
+        confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
+        started_at=asked.record.started_at,
+        artifacts_judged_ms=ended.judged_ms,
+        duration_ms=ended.duration_ms,
+        exit_code=own_end.code if isinstance(own_end, Exited) else None,
+        signal=signal_name(own_end.signum) if isinstance(own_end, Signaled) else None,
+        missing_artifacts=masked_paths(ended.verdict.missing, masker),
+        malformed_artifacts=masked_paths(ended.verdict.malformed, masker),
+        stale_artifacts=masked_paths(ended.verdict.stale, masker),
+        artifacts=masked_artifacts(ended.verdict, masker),
+        stdout_log=stdout_log,
+        stderr_log=stderr_log,
+        stderr_tail=ended.stderr_tail,
+        postmortem=None if ended.black_box is None else postmortem_name(*names),
+        no_postmortem=_postmortem_gap(ended),
+        leaked_count=ended.report.leaked_count,
+        leaked_processes=tuple(
+            process.model_copy(
+                update={"command": masker.mask(process.command)[:COMMAND_CHARACTERS_MAX]}
+            )
+            for process in ended.report.leaked
+        ),
+        resources=None if asked.clock.is_fixed else ended.report.resources,
+    )
+
+
+def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
+    """Return why there is no black box, where one is due."""
+    if ended.black_box is not None or not isinstance(ended.report.end, TimedOut | WentQuiet):
+        return None
+    by_keeper, by_itself = PostmortemGap.ENDED_BY_KEEPER, PostmortemGap.ENDED_BY_ITSELF
+    return by_keeper if ended.report.was_unheard else by_itself
+
+
+def _problem_of(
+    asked: Asked, ended: Ended, result: StageResult
+) -> tuple[Problem | None, SpawnFailure | None, ExceededLimit | None]:
+    """Return what went wrong, and what kept the program from being run as it should.
+
+    Wrong artifacts are a detail of it, unless they are the cause.
+    """
+    problem, mask = problem_of(result), asked.masker.mask
+    if problem is None:
+        return None, None, None
+    from fsm_orchestrator.stages.problems import (  # noqa: PLC0415 - rare
+        exceeded_limit,
+        how_given,
+        start_problem_of,
+    )
+
+    start_problem = start_problem_of(ended.report.end, asked.settings.command)
+    given = how_given(result, ended.verdict, asked.settings, asked.given_paths())
+    details = [*problem.details, *given]
+    if not ended.was_judged:
+        details = ["its process had ended, its expected artifacts were still being judged"]
+    if start_problem is not None and not isinstance(result, NotSpawned):
+        details.append(start_problem.detail)
+    if ended.memory_kill is not None:
+        details.append(ended.memory_kill.value)
+    if ended.black_box:
+        details.append(f"at that time: {ended.black_box}")
+    if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
+        details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
+    told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
+    return told, start_problem and start_problem.failure, exceeded_limit(result)
