@@ -236,6 +236,7 @@ class Compared(StrEnum):
     CWD = "cwd"
     ENVIRONMENT = "environment"
     EXPECTED_ARTIFACTS = "expected artifacts"
+    VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
 
 

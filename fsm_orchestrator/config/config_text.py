@@ -97,8 +97,8 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
     return any(
         is_path(key, text) and not is_absolute(text)
         for given in stages
-        for key in TEXT_KEYS
-        for text in texts_of(value_of(given, key))
+        for name in TEXT_KEYS
+        for key, text in texts_of(name, value_of(given, name))
     )
 
 
@@ -128,6 +128,7 @@ def _refuse_hidden(name: str, given: StageGiven, masker: Masker) -> None:
         "env": settings,
         "expected-artifact": given.expected_artifacts or (),
         "cwd": () if given.cwd is None else (given.cwd,),
+        "verify": [one for command in given.verify or () for one in command],
     }
     for suffix, values in texts.items():
         if any(map(masker.hides, values)):

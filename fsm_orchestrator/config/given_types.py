@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from fsm_orchestrator.constants import VERIFICATIONS_MAX
 from fsm_orchestrator.model.declared import (
     BeforeValidator,
+    Field,
     Strict,
     StringConstraints,
     WithJsonSchema,
@@ -29,6 +31,17 @@ def _one_word(given: Any) -> Any:
     return given
 
 
+def _words(given: Any) -> Any:
+    """Refuse what is no command: a list of words, the program first."""
+    listed = isinstance(given, list | tuple)
+    if not listed or not given or not all(isinstance(one, str) for one in given) or not given[0]:
+        raise ValueError('each command is a list of words, such as ["pytest", "-q"]')
+    return given
+
+
+CommandWords = Annotated[Annotated[tuple[Text, ...], Strict(strict=False)], BeforeValidator(_words)]
+Commands = Annotated[tuple[CommandWords, ...], Field(max_length=VERIFICATIONS_MAX)]
+"""Commands, each in words."""
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
 Inherited = Annotated[
     Annotated[tuple[EnvironmentKey, ...], Strict(strict=False)] | Literal["all", "minimal"],

@@ -17,6 +17,7 @@ from fsm_orchestrator.config.given_types import (
     Text,
 )
 from fsm_orchestrator.config.origins import GivenFile
+from fsm_orchestrator.config.verify_given import VerifyGiven
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
@@ -106,7 +107,7 @@ class GivenCommand(GivenModel):
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
-class StageGiven(LimitFields, GivenCommand):
+class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(

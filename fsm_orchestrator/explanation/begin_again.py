@@ -141,6 +141,10 @@ def _given(settings: StageSettings) -> StageGiven:
         cwd=None if settings.cwd == current_directory() else settings.cwd,
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
+        verify=settings.verify or None,
+        verify_timeout_ms=settings.verify_timeout_ms,
+        clean_env=None if settings.clean_env else False,
+        verify_unconfined=settings.verify_unconfined or None,
         **settings.limits._asdict(),
     )
 

@@ -46,6 +46,7 @@ _KEYS: Final = {
     Compared.ARGS: "args",
     Compared.CWD: "cwd",
     Compared.EXPECTED_ARTIFACTS: "expected_artifacts",
+    Compared.VERIFICATION: "verify",
 }
 """The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
