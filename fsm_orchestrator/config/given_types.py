@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fsm_orchestrator.constants import VERIFICATIONS_MAX
 from fsm_orchestrator.model.declared import (
+    BaseModel,
     BeforeValidator,
     Field,
     Strict,
     StringConstraints,
     WithJsonSchema,
 )
+from fsm_orchestrator.model.limits import Milliseconds, unset
 from fsm_orchestrator.model.option_kinds import INHERITED_WORDS
 
 if TYPE_CHECKING:
@@ -67,3 +69,12 @@ DeclaredSecrets = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": "^[^\x00=]+$"}}),
 ]
 """Secrets by name; a value of None is taken from the environment."""
+
+
+class VerifyGiven(BaseModel):
+    """The keys of a model that has what was given of a verification; null means not given."""
+
+    verify: Commands | None = unset("verify")
+    verify_timeout_ms: Milliseconds | None = unset("verify_timeout_ms")
+    clean_env: bool | None = unset("clean_env")
+    verify_unconfined: bool | None = unset("verify_unconfined")

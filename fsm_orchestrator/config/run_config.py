@@ -15,9 +15,9 @@ from fsm_orchestrator.config.given_types import (
     EnvironmentKey,
     Inherited,
     Text,
+    VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
-from fsm_orchestrator.config.verify_given import VerifyGiven
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName

@@ -35,6 +35,7 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.verifying import Verifying
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
@@ -174,7 +175,7 @@ class EnterStage:
         )
         self._context.check_events()
         execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
-        if execution.ending is Ending.LOST:
+        if execution.has_lost_keeper:
             self._end_strays()
             self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
@@ -217,7 +218,14 @@ class EnterStage:
             asked_to_end=lambda: self._interrupts.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
+            verifying=partial(self._verifying, record.stage, log),
         )
+
+    def _verifying(self, stage: str, log: RunLogger) -> Verifying:
+        from fsm_orchestrator.engine.verifying import LoggedVerifying  # noqa: PLC0415 - few are verified
+
+        count = len(self._preparation.settings[stage].verify)
+        return LoggedVerifying(self._context, stage, log, count)
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:

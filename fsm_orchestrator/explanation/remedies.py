@@ -186,6 +186,11 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "fix the program, its arguments or its environment"
         case Ending.ARTIFACTS_WRONG:
             return "fix what the program writes, or what it is expected to write"
+        case Ending.VERIFICATION_FAILED:
+            return (
+                "fix what the stage does, and run it again; where only what verifies it was wrong,"
+                " correct that and verify again with --reverify"
+            )
         case Ending.TIMED_OUT | Ending.WENT_QUIET:
             return (
                 "give it more time only if that is justified; else give it less to do, or split"

@@ -88,9 +88,12 @@ def latest_logs(directory: Path) -> list[LatestLog]:
     return logs
 
 
-def log_names(stage: str, attempt: int) -> tuple[str, str]:
-    """Return where an attempt's stdout and stderr go, relative to the output directory."""
-    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}"
+def log_names(stage: str, attempt: int, verification: int = 0) -> tuple[str, str]:
+    """Return where an attempt's stdout and stderr go, relative to the output directory.
+
+    `verification` is the number of a verification of it, whose output has files of its own.
+    """
+    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}{(verification and f'.verify.{verification}') or ''}"
     return f"{base}.stdout.log", f"{base}.stderr.log"
 
 
@@ -109,8 +112,12 @@ def _is_at(path: Path, found: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
+def open_logs(
+    home: HeldDirectory, stage: str, attempt: int, verification: int = 0
+) -> Iterator[tuple[int, int]]:
     """Open an attempt's two logs for appending; private, for a stage prints anything.
+
+    `verification` as in `log_names`.
 
     Raises:
         RecordingError: they cannot be opened.
@@ -121,7 +128,7 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
             files.recording(Operation.LOGS_PERSIST, home.path / LOGS_DIRECTORY),
             files.below(home, LOGS_DIRECTORY) as logs,  # the next checkpoint makes it durable
         ):
-            for path in (home.path / name for name in log_names(stage, attempt)):
+            for path in (home.path / name for name in log_names(stage, attempt, verification)):
                 with files.recording(Operation.LOGS_PERSIST, path):
                     descriptors.append(files.open_append(path, mode=0o600, within=logs))
         yield descriptors[0], descriptors[1]
@@ -131,13 +138,16 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
 
 
 def check_logs(
-    home: HeldDirectory, names: tuple[str, int], logs: tuple[int, int], sizes: Sequence[int]
+    home: HeldDirectory,
+    names: tuple[str, int] | tuple[str, int, int],
+    logs: tuple[int, int],
+    sizes: Sequence[int],
 ) -> None:
     """Make sure that an attempt's logs hold what was written into them, and are in their places.
 
     Args:
         home: the output directory.
-        names: the stage and the number of the attempt.
+        names: the stage and the number of the attempt, and of a verification.
         logs: the descriptors of its two logs.
         sizes: the bytes that each of them holds at least.
 
