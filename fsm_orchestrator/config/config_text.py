@@ -43,7 +43,7 @@ def config_text(config: RunConfig) -> str:
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        "requester",
+        *("requester", "reverify", "allow_empty"),
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
@@ -53,8 +53,8 @@ def config_text(config: RunConfig) -> str:
     for flag in ("resume", "resume_or_start", "log_output", "keep_secrets"):
         if getattr(config, flag):
             document[flag] = True
-    if config.rerun:
-        document["rerun"] = list(config.rerun)
+    named = {"rerun": config.rerun, "skip_stages": config.skip_stages}
+    document |= {key: list(stages) for key, stages in named.items() if stages}
     if config.gates:
         document["gates"] = dict(config.gates)
     if config.subject is not None:

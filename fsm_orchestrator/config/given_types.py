@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fsm_orchestrator.constants import VERIFICATIONS_MAX
+from fsm_orchestrator.model.base import StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -78,3 +79,22 @@ class VerifyGiven(BaseModel):
     verify_timeout_ms: Milliseconds | None = unset("verify_timeout_ms")
     clean_env: bool | None = unset("clean_env")
     verify_unconfined: bool | None = unset("verify_unconfined")
+
+
+class ClosingGiven(BaseModel):
+    """The keys of a model that has what was given of how a run may close; null means not given."""
+
+    reverify: bool | None = Field(
+        default=None,
+        description="Whether a resume verifies again what the stage has done that failed only in"
+        " its verification, instead of running it again.",
+    )
+    allow_empty: bool | None = Field(
+        default=None,
+        description="Whether the run may be closed although stages were passed over for want of a"
+        " binary, or nothing was run at all; false unless given.",
+    )
+    skip_stages: tuple[StateName, ...] | None = Field(
+        default=None,
+        description="Stages that are to be passed over: the run may be closed without them.",
+    )

@@ -77,7 +77,10 @@ def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
 
     `given` is what was given, dumped without what was not.
     """
-    for key in ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak"):
+    for key in (
+        *("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak"),
+        *("allow_empty", "skip_stages"),
+    ):
         if key in given:
             yield key
     yield from (f"gates.{gate}" for gate in given.get("gates", {}))

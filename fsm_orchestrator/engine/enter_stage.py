@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -160,6 +160,8 @@ class EnterStage:
         attempt = self._beginnings.here(stage)
         limits = self._preparation.limits_of(stage)
         settings = self._preparation.settings[stage]
+        work = self._beginnings.work_of(stage)
+        again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         log.emit(
             EventName.STAGE_STARTED,
@@ -172,9 +174,11 @@ class EnterStage:
             max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
             containment=self._beginnings.reach.value,
             is_default_timeout=self._preparation.has_default_timeout(stage),
+            **again,
         )
         self._context.check_events()
-        execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
+        made = self._attempt(attempt, log, limits, is_retry=is_retry)
+        execution = made.run(self._runner) if work is None else self._verify_again(made, work)
         if execution.has_lost_keeper:
             self._end_strays()
             self._note_loss(stage)
@@ -185,6 +189,11 @@ class EnterStage:
         log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
         self._warn_of_leaks(execution, log)
         return execution
+
+    def _verify_again(self, made: Attempt, work: StageExecution) -> StageExecution:
+        from fsm_orchestrator.stages.reverifying import verify_again  # noqa: PLC0415 - rare
+
+        return verify_again(made, self._runner, work)
 
     def _attempt(
         self, record: AttemptRecord, log: RunLogger, limits: Limits, *, is_retry: bool

@@ -7,8 +7,18 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.verification import Verification
 from fsm_orchestrator.record.event_log import RunLogger
+from fsm_orchestrator.record.unverified import unverified
 from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import EventName
+
+
+def work_to_verify(context: RunContext, stage: str) -> StageExecution | None:
+    """Return the work that is verified again instead of running a stage; None to run it."""
+    draft = context.recorder.draft
+    is_asked = context.preparation.config.reverify
+    if not is_asked or any(one.is_attempt_of(stage) for one in draft.invocation.stage_executions):
+        return None
+    return unverified(draft, stage)
 
 
 class LoggedVerifying:

@@ -169,6 +169,10 @@ def decide(run: ResumableRun) -> Decision:
     Raises:
         UsageError: a stage differs and nothing was said about it, or there is no such stage.
     """
+    if run.config.reverify:
+        from fsm_orchestrator.preparation.reverifying import refuse_reverifying  # noqa: PLC0415 - rare
+
+        refuse_reverifying(run)
     asked = _stages_after(run, run.config.rerun)
     to_run = stages_to_run(run.checkpoint, asked)
     skipped = [one for one in run.checkpoint.completed if one.stage not in asked]
@@ -283,6 +287,8 @@ def refuse_contradiction(run: ResumableRun) -> None:
     remedy = "start a new run without --resume; this one is then archived"
     if config.rerun or config.on_changed_stage is OnChangedStage.RERUN:
         raise UsageError("the run is done: no stage of it can run again", remedy=remedy)
+    if config.reverify:
+        raise UsageError("the run is done: nothing of it is left to verify", remedy=remedy)
     for signal in run.checkpoint.gate_signals:
         given = config.gates.get(signal.gate, signal.status)
         if given != signal.status:

@@ -84,6 +84,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
             "resume_or_start": False,
             "on_changed_stage": OnChangedStage.REFUSE.value,
             "rerun": (),
+            "reverify": False,
             "keep_secrets": False,
             "requester": None,
             "fixed_clock": None,

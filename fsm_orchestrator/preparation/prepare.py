@@ -97,7 +97,12 @@ def prepare(
                 " begins again, and no stage has a binary",
                 remedy="type the whole command of the run again",
             )
-        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        afresh = {
+            "resume": False,
+            "rerun": (),
+            "reverify": None,
+            "on_changed_stage": OnChangedStage.REFUSE,
+        }
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
@@ -212,6 +217,11 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(
             f"{option} speaks of completed stages, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
+    if config.reverify:
+        raise UsageError(
+            "--reverify verifies what a stage has done before, and a new run has done nothing",
             remedy="add --resume to continue the run in this directory",
         )
 

@@ -95,6 +95,11 @@ class StageStarted(StageEvent):
     is_default_timeout: bool = Field(
         description="Whether nothing was said of that limit, so that it is the default."
     )
+    verifies_attempt: Ordinal | None = Field(
+        default=None,
+        description="Number of the attempt whose work is verified again, so that the stage is not"
+        " run; left out where it is.",
+    )
     kill_grace_ms: Count = Field(
         description="The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
     )
