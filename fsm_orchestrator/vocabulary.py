@@ -247,6 +247,8 @@ class PlannedAction(StrEnum):
     RUN = "run"
     FAIL = "fail"
     """It would be started, and cannot be as things are."""
+    VERIFY = "verify"
+    """What it did would be verified again, and it would not be run."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"

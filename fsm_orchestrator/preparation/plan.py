@@ -32,6 +32,7 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.unverified import unverified
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
@@ -72,6 +73,7 @@ class PlannedStage(StrictModel):
     cwd: str | None
     expected_artifacts: tuple[str, ...]
     timeout_ms: int | None
+    verify: tuple[tuple[str, ...], ...]
     unchanged: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     ending: Ending | None
@@ -225,6 +227,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
             () if settings is None else masker.mask_all(settings.expected_artifacts)
         ),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
+        verify=() if settings is None else tuple(map(masker.mask_all, settings.verify)),
         unchanged=() if completion is None else _unchanged(preparation, stage),
         artifacts=() if completion is None else _artifacts(preparation, completion, foresight),
         ending=None if failure is None else failure.ending,
@@ -283,6 +286,8 @@ def _action(
         if _has_work_before(preparation, stage, foresight.way):
             details = (*details, "a stage before it may change that")
         return PlannedAction.FAIL, failure.problem.cause, details
+    if preparation.config.reverify and (work := unverified(checkpoint, stage)) is not None:
+        return PlannedAction.VERIFY, f"what attempt {work.attempt} did, without running it", ()
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)

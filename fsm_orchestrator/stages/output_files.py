@@ -17,15 +17,19 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
 _NAME: Final = late_pattern(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
+_OF_VERIFICATION: Final = late_pattern(
+    rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.verify\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log"
+)
 
 
 class StageLog(NamedTuple):
-    """A log file of one attempt."""
+    """A log file of one attempt, or of a verification of it, which has a number."""
 
     attempt: int
     stage: str
     is_stderr: bool
     path: Path
+    verification: int = 0
 
 
 class LatestLog(NamedTuple):
@@ -51,12 +55,28 @@ def logs_of(directory: Path) -> tuple[StageLog, ...]:
     return tuple(sorted(_found(directory), key=lambda log: (log.stage, log.attempt, log.is_stderr)))
 
 
-def _found(directory: Path) -> Iterator[StageLog]:
+def verification_logs_of(directory: Path) -> tuple[StageLog, ...]:
+    """Return the log files of verifications in a run's directory, as `logs_of` returns the rest."""
+    found = (
+        StageLog(int(match[2]), match[1], match[4] == "stderr", Path(entry.path), int(match[3]))
+        for entry in _entries(directory)
+        if (match := _OF_VERIFICATION.fullmatch(entry.name)) is not None
+        and entry.is_file(follow_symlinks=False)
+    )
+    return tuple(
+        sorted(found, key=lambda log: (log.stage, log.attempt, log.verification, log.is_stderr))
+    )
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(directory / LOGS_DIRECTORY))
+        return list(os.scandir(directory / LOGS_DIRECTORY))
     except OSError:
-        return
-    for entry in entries:
+        return []
+
+
+def _found(directory: Path) -> Iterator[StageLog]:
+    for entry in _entries(directory):
         match = _NAME.fullmatch(entry.name)
         if match is not None and entry.is_file(follow_symlinks=False):
             yield StageLog(int(match[2]), match[1], match[3] == "stderr", Path(entry.path))

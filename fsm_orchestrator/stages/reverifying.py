@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from fsm_orchestrator.model.endings import ArtifactsWrong, StageResult, kind_of, problem_of
@@ -22,6 +23,7 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         RecordingError: files of it cannot be written; no process is alive.
         OperationError: a process of it could not be ended.
     """
+    began = time.monotonic()
     verdict = judge(asked.settings.expected_artifacts, None, allow_stale=True, known=work.artifacts)
     found = masked_artifacts(verdict, asked.masker)
     begun = _begun(asked, work)
@@ -39,7 +41,8 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         changed = ArtifactsWrong(f"not those that attempt {work.attempt} left")
         return _ended(asked, begun.model_copy(update={"artifacts": found}), changed)
     verified = verify(asked, runner, asked.verifying(), begun)
-    made = begun.model_copy(update={"verifications": verified.verifications})
+    took = {"duration_ms": asked.clock.elapsed_ms(began)}
+    made = begun.model_copy(update={"verifications": verified.verifications, **took})
     return made if verified.failure is None else _ended(asked, made, verified.failure)
 
 

@@ -44,6 +44,7 @@ from fsm_orchestrator.vocabulary import (
 _VERBS: Final = {
     PlannedAction.RUN: "would run",
     PlannedAction.FAIL: "would fail",
+    PlannedAction.VERIFY: "would be verified again",
     PlannedAction.SKIP: "would be skipped",
     PlannedAction.PASS_OVER: "would be passed over",
     PlannedAction.NOT_REACHED: "would not start",
@@ -61,6 +62,7 @@ _GUARD_NOTES: Final = {
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
+    PlannedAction.VERIFY: Mark.AHEAD,
     PlannedAction.SKIP: Mark.LEFT_OUT,
     PlannedAction.PASS_OVER: Mark.LEFT_OUT,
     PlannedAction.NOT_REACHED: Mark.LEFT_OUT,
@@ -213,6 +215,7 @@ class _View:
         if stage.env_keys:
             details.append(("sets", ", ".join(stage.env_keys)))
         details += [("expects", copyable(path)) for path in stage.expected_artifacts]
+        details += [("verifies by", shell_line(one)) for one in stage.verify]
         if stage.unchanged:
             details.append(("unchanged", ", ".join(stage.unchanged)))
         details += [
