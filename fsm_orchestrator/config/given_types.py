@@ -42,7 +42,9 @@ def _words(given: Any) -> Any:
     return given
 
 
-CommandWords = Annotated[Annotated[tuple[Text, ...], Strict(strict=False)], BeforeValidator(_words)]
+CommandWords = Annotated[
+    Annotated[tuple[Text, ...], Strict(strict=False), Field(min_length=1)], BeforeValidator(_words)
+]
 Commands = Annotated[tuple[CommandWords, ...], Field(max_length=VERIFICATIONS_MAX)]
 """Commands, each in words."""
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]

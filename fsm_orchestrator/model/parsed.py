@@ -92,7 +92,6 @@ def _made(cls: Any) -> Any:
 def _leaving_out(absent: Mapping[str, Any]) -> Any:
     """Return a serializer that leaves the fields out that hold these defaults."""
 
-    @pydantic.model_serializer(mode="wrap")
     def leave_out(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         values, written = vars(self), write(self)
         return {
@@ -101,7 +100,9 @@ def _leaving_out(absent: Mapping[str, Any]) -> Any:
             if name not in absent or values[name] != absent[name]
         }
 
-    return leave_out
+    # Of what it returns nothing is said: the JSON Schema is that of the model.
+    del leave_out.__annotations__["return"]
+    return pydantic.model_serializer(mode="wrap")(leave_out)
 
 
 def _given(declaration: Declaration) -> Any:
