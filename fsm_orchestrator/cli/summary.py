@@ -245,6 +245,11 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     words: list[str] = []
     for said in shape.now_wrong:
         lines += _bounded(sentences(said, width), width)
+    if report.is_unearned:
+        from fsm_orchestrator.explanation.unrun_words import unrun_sentences
+
+        for said in unrun_sentences(report):
+            lines += sentences(said, width)
     for one in report.failures:
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
             continue  # said above, as it is now
@@ -336,6 +341,7 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     if offer is None or offer.words is None:
         return [*about, *_rows(rows), *next_lines(offer, shape.width)]
     label = "again" if offer.begins_anew else "approve" if offer.is_answer else "resume"
+    label = "accept" if report.is_unearned and not shape.now_wrong else label
     first = _first_rows(offer)
     lines = _command_lines(label, offer.words, shape.width)
     if offer.reverify is not None:

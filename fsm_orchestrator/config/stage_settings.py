@@ -94,13 +94,31 @@ def given_settings(
             remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
     given = in_force(config, run_id, declared_secrets(kept))
-    merged = {}
+    merged: dict[str, StageSettings] = {}
     for stage in lifecycle.stages:
         settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
+    for stage in config.skip_stages or ():
+        _refuse_senseless_skip(stage, lifecycle, merged)
     return merged
+
+
+def _refuse_senseless_skip(
+    stage: str, lifecycle: Lifecycle, settings: Mapping[str, StageSettings]
+) -> None:
+    if stage not in lifecycle.stages:
+        raise UsageError(
+            f"--skip-stage {stage}: the lifecycle {lifecycle.name!r} has no such stage"
+            f"{suggestion(stage, lifecycle.stages)}",
+            remedy=f"its stages are {', '.join(lifecycle.stages)}",
+        )
+    if stage in settings:
+        raise UsageError(
+            f"--skip-stage {stage}: the stage has a binary, and is not passed over",
+            remedy=f"leave --skip-stage {stage} out",
+        )
 
 
 def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:

@@ -118,6 +118,8 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            return _accepting(view, shown) if view.saved is not None else Offer()
         case Standing.WAITING if (approve := _approving(view, shown)) is not None:
             would = ("show what is asked, and ask you to confirm it",)
             return Offer(approve, would, is_answer=True)
@@ -145,6 +147,15 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
         return Offer(would=(BEGIN_AGAIN,))
     effects = ("archive this run", *_effects(found.plan))
     return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
+
+
+def _accepting(view: InspectedRun, shown: str) -> Offer:
+    """Return the command by which a run may be closed in which not every stage was run."""
+    from fsm_orchestrator.explanation.unrun_words import ASKED_FOR, accepting_words  # noqa: PLC0415 - rare
+
+    options, _ = accepting_words(view.report)
+    would = ("let the run be closed as it is, and run nothing",)
+    return Offer((PRODUCT, shown, "--resume", *options), would, caution=ASKED_FOR)
 
 
 def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:

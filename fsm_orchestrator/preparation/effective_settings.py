@@ -118,6 +118,11 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
         )
     is_given = config.on_leak is not None or config.resume
     yield _setting(("on_leak",), checkpoint.on_leak.value, origin("on_leak") if is_given else None)
+    for key, closing in (
+        ("allow_empty", checkpoint.allow_empty),
+        ("skip_stages", checkpoint.skip_stages),
+    ):
+        yield _setting((key,), closing, origin(key) if closing else None)
 
 
 def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]:

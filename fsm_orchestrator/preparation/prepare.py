@@ -171,6 +171,8 @@ def prepare_run(
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
+        allow_empty=bool(config.allow_empty),
+        skip_stages=config.skip_stages or (),
         stages=records,
         origins=origins,
         completions=(),
