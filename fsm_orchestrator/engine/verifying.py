@@ -7,7 +7,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.verification import Verification
 from fsm_orchestrator.record.event_log import RunLogger
-from fsm_orchestrator.record.unverified import unverified
+from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.text.units import exact_span
 from fsm_orchestrator.vocabulary import EventName
 

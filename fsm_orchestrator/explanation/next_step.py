@@ -153,7 +153,7 @@ def _accepting(view: InspectedRun, shown: str) -> Offer:
     """Return the command by which a run may be closed in which not every stage was run."""
     from fsm_orchestrator.explanation.unrun_words import ASKED_FOR, accepting_words  # noqa: PLC0415 - rare
 
-    options, _ = accepting_words(view.report)
+    options = accepting_words(view.report)
     would = ("let the run be closed as it is, and run nothing",)
     return Offer((PRODUCT, shown, "--resume", *options), would, caution=ASKED_FOR)
 

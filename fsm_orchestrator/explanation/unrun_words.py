@@ -14,15 +14,15 @@ ASKED_FOR: Final = "only if the run was meant to do without"
 
 def unrun_sentences(report: Report) -> Iterator[str]:
     """Yield why such a run may not be closed; nothing of another."""
+    stages = report.unrun_stages
+    named = listed(first_of(stages, NAMED_MAX))
     if report.nothing_ran:
         yield "nothing was run: no stage had a binary, so the run may not be closed"
-    elif report.unrun_stages:
-        stages = report.unrun_stages
-        named = listed(first_of(stages, NAMED_MAX))
-        what, had = (
-            ("stage", "was") if len(stages) == 1 else (counted(len(stages), "stage"), "were")
-        )
-        yield f"{what} {named} had no binary and {had} passed over, so the run may not be closed"
+    elif len(stages) == 1:
+        yield f"stage {named} had no binary and was passed over, so the run may not be closed"
+    elif stages:
+        what = counted(len(stages), "stage")
+        yield f"{what} had no binary and were passed over, so the run may not be closed: {named}"
 
 
 def unrun_remedies(report: Report) -> Iterator[str]:
@@ -32,9 +32,8 @@ def unrun_remedies(report: Report) -> Iterator[str]:
         yield f"or say that it may be closed so, {ASKED_FOR}: the next command does"
 
 
-def accepting_words(report: Report) -> tuple[tuple[str, ...], dict[str, object]]:
-    """Return the options that let such a run be closed as it is, and the settings they stand for."""
+def accepting_words(report: Report) -> tuple[str, ...]:
+    """Return the options that let such a run be closed as it is."""
     if report.nothing_ran:
-        return ("--allow-empty",), {"allow_empty": True}
-    words = tuple(word for stage in report.unrun_stages for word in ("--skip-stage", stage))
-    return words, {"skip_stages": report.unrun_stages}
+        return ("--allow-empty",)
+    return tuple(word for stage in report.unrun_stages for word in ("--skip-stage", stage))

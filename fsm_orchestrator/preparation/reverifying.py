@@ -12,7 +12,7 @@ from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.changes import Version, differences
 from fsm_orchestrator.record.closure import content_difference, judge_kept
-from fsm_orchestrator.record.unverified import unverified
+from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, masked_artifacts
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, OnChangedStage

@@ -1,12 +1,11 @@
-"""Work that was done and is not verified: the record of it, and what can be verified again."""
+"""Work that was done and whose verification nobody saw the end of: the record of it."""
 
 from __future__ import annotations
 
 from fsm_orchestrator.config.stage_record import StageRecord
-from fsm_orchestrator.model.execution import StageExecution, cycle_in, gone_wrong
+from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.verification import without_end
-from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.vocabulary import Ending, StageStatus
 
@@ -29,19 +28,4 @@ def cut_short(
             **gone_wrong(problem),
             "verifications": (*made, unseen),
         }
-    )
-
-
-def unverified(checkpoint: Checkpoint, stage: str) -> StageExecution | None:
-    """Return the attempt whose work can be verified again: the last, if it lacks that alone."""
-    last = checkpoint.attempts_of(stage)[-1:]
-    return next(
-        (
-            one
-            for one in last
-            if one.lacks_verification_only
-            and cycle_in(one) == checkpoint.cycle_of(stage)
-            and checkpoint.completion_of(stage) is None
-        ),
-        None,
     )

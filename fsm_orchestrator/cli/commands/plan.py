@@ -68,6 +68,7 @@ _MARKS: Final = {
     PlannedAction.NOT_REACHED: Mark.LEFT_OUT,
 }
 _FOLDED: Final = frozenset({PlannedAction.SKIP, PlannedAction.PASS_OVER, PlannedAction.NOT_REACHED})
+STAGES_NAMED_MAX: Final = 5
 FOLDED_MIN: Final = 4
 """From how many stages in a row with which nothing would happen they share a line."""
 
@@ -263,6 +264,10 @@ def _groups(stages: Sequence[PlannedStage], *, may_fold: bool) -> Iterator[Seque
 def _end_of(plan: Plan) -> str:
     if plan.closing_refused is not None:
         return f"done, but not ready to close (exit 1): {printable(plan.closing_refused)}"
+    if plan.unrun_stages:
+        named = listed(first_of(plan.unrun_stages, STAGES_NAMED_MAX))
+        verb = "has" if len(plan.unrun_stages) == 1 else "have"
+        return f"done, but not ready to close, for {named} {verb} no binary (--skip-stage lets it)"
     if plan.outcome is Outcome.DONE:
         return "done, if every stage succeeds"
     fails = any(stage.action is PlannedAction.FAIL for stage in plan.stages)

@@ -67,7 +67,7 @@ def output_options() -> list[click.Parameter]:
             section,
             "--quiet",
             is_flag=True,
-            help="Show only errors on stderr, and no summary of a run that is done.",
+            help="Show only errors on stderr, and no summary of a run that may be closed.",
         ),
         Section(
             section,
