@@ -138,7 +138,7 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 shown = tuple(map(str, value)) if isinstance(value, tuple) else value
                 source = _source(level, option, stage, origin)
                 is_set = level in {Level.STAGE, Level.LIFECYCLE}
-            elif option.key in VERIFY_KEYS and not settings.verify:
+            elif _says_nothing(option, settings):
                 continue  # likewise
             elif not option.table:
                 shown = _shown(option, settings, preparation.masker)
@@ -152,6 +152,12 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
             else:
                 continue  # most stages have no retries, and nothing is said of them
             yield setting(("stage", stage, *option.path), shown, source, is_set=is_set)
+
+
+def _says_nothing(option: StageOption, settings: StageSettings) -> bool:
+    """Return whether a setting is about verifications, and there are none, nor was it given."""
+    is_of_them = option.key in VERIFY_KEYS and not settings.verify
+    return is_of_them and getattr(settings, option.key) in (None, (), option.key == "clean_env")
 
 
 def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> dict[str, Resolved]:

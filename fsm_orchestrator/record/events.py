@@ -311,6 +311,15 @@ class RunEnded(RunEvent):
             " stage was run."
         ),
     )
+    unrun_stages: tuple[StateName, ...] | None = Field(
+        default=None,
+        description="The stages that were passed over and not to be, as the report has them; left"
+        " out where there are none.",
+    )
+    nothing_ran: Literal[True] | None = Field(
+        default=None,
+        description="True when the run may not be closed because no stage was run; else left out.",
+    )
     waiting_for: tuple[WaitingFor, ...] | None = Field(
         default=None,
         description="What the run waits for, as the report has it; left out unless it is blocked.",
