@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import (
     DictSchema,
     LiteralSchema,
+    ModelSchema,
     TaggedUnionSchema,
     WithDefaultSchema,
 )
@@ -90,7 +91,15 @@ class _Generator(GenerateJsonSchema):
 
 
 class _WrittenGenerator(_Generator):
-    """For files that only the program writes: every key is always there, null if it must be."""
+    """For files that only the program writes: a key is there, null if it must be, or left out."""
+
+    def model_schema(self, schema: ModelSchema) -> Schema:
+        """Ask for every key but those that are left out where they say nothing."""
+        document = super().model_schema(schema)
+        left_out = getattr(schema["cls"], "__left_out__", {})
+        if left_out and "required" in document:
+            document["required"] = [key for key in document["required"] if key not in left_out]
+        return document
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         """Return True: every key is written."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fsm_orchestrator.config.given_types import Base, NonEmptyText
+from fsm_orchestrator.config.given_types import Base, ClosingGiven, NonEmptyText
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
@@ -68,7 +68,7 @@ class _Signals:
         }
 
 
-class ConfigFile(GivenModel):
+class ConfigFile(GivenModel, ClosingGiven):
     """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
@@ -168,7 +168,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     }
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        "requester",
+        *("requester", *ClosingGiven.model_fields),
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:

@@ -108,7 +108,7 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(value_of(given, key)):
+            for _, value in texts_of(key, value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:

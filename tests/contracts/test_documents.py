@@ -19,7 +19,10 @@ FOLLOWED = [
     ROOT / "README.md",
     *(
         DOCS / f"{name}.md"
-        for name in ("agents", "ci", "fleet", "glossary", "performance", "python")
+        for name in (
+            *("agents", "ci", "fleet", "glossary", "performance", "python"),
+            "verification",
+        )
     ),
 ]
 PAGES = [

@@ -138,6 +138,12 @@ def _logs(declared: Declared) -> list[click.Parameter]:
         ),
         Once(
             section,
+            "--verify",
+            type=Whole(Bounds(1, 999_999_999, "the number of a verification,")),
+            help="Show only what this verification printed (default: stages and verifications).",
+        ),
+        Once(
+            section,
             "--lines",
             type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
             help="Show only the last N lines of each log, and what follows.",

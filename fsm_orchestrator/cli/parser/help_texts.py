@@ -35,9 +35,7 @@ SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
 --help-all explains each option.
 
-{_RUN_EXAMPLE}
-\b
-Example, with a config file that `fsm-orchestrator init` writes:
+{_RUN_EXAMPLE.rstrip()}
   fsm-orchestrator run ./out --config run.toml --ci-status success ...
 
 {_RUN_EXIT_CODES}""",

@@ -82,6 +82,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--on-changed-stage",
         "--on-leak",
         "--rerun",
+        "--skip-stage",
+        "--verify",
         "--fixed-clock",
         "--log-format",
         "--log-level",
