@@ -329,6 +329,7 @@ class SchemaName(StrEnum):
     APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
+    FLEET = "fleet"
 
 
 class ExitCode(IntEnum):

@@ -23,6 +23,10 @@ Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 
 
+Base = Annotated[str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$")]
+"""What the paths of a file are relative to: one of `RelativeTo`, or an absolute path."""
+
+
 def _one_word(given: Any) -> Any:
     """Take the one word that an option gave for the word itself."""
     listed = isinstance(given, list | tuple)

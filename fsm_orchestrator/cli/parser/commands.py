@@ -213,9 +213,16 @@ def _report(_declared: Declared) -> list[click.Parameter]:
     return [place(), html, junit, markdown, earlier_run(), as_json]
 
 
+def _fleet(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import many_runs
+
+    return many_runs.parameters()
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
+    "fleet": _fleet,
     "status": lambda _: [
         argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         earlier_run(),

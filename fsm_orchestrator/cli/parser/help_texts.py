@@ -65,6 +65,22 @@ file. Starts nothing and writes nothing.
 Example:
   fsm-orchestrator plan ./out --config run.toml --ci-status success
 """,
+    "fleet": """Run the runs of FILE, some at a time, each in its own directory below --dir.
+
+FILE is TOML: a table [defaults], and for each run a table headed [[run]] with a name and whatever a
+config file can say; or JSON, a run on each line; - is stdin. Each run is as durable and contained
+as alone. Started again, goes on where it was: skips runs that are done, resumes those that were
+interrupted, leaves those that ended otherwise as they are. Writes DIR/fleet.json.
+
+\b
+Examples:
+  fsm-orchestrator fleet nightly.toml --jobs 4
+  fsm-orchestrator fleet nightly.toml --retry-failed
+
+\b
+Exit codes, the worst of all runs in this order:
+  70 internal error   1 failed   124 timed out   3 blocked   0 all done
+""",
     "status": """Show where the run in OUT stands, and what to type next.
 
 Without OUT, the current directory. For several OUT, and for a directory that holds output
