@@ -57,6 +57,7 @@ def test_what_failed_only_in_its_verification_is_verified_again(tmp_path: Path) 
     assert "resume   fsm-orchestrator out --resume\n" in status.stdout
     assert "verify   fsm-orchestrator out --resume --reverify\n" in status.stdout
     assert "output   fsm-orchestrator logs out executor --verify 1\n" in status.stdout
+    assert "not ready\n" in orchestrate("status", ".", cwd=tmp_path).stdout
     logs = orchestrate("logs", "out", "executor", "--verify", "1", cwd=tmp_path)
     assert logs.stdout == "executor.verify.1 | not ready\n"
     told = json.loads(orchestrate("explain", "out", "--json", cwd=tmp_path).stdout)
