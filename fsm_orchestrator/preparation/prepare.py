@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.file_texts import named_lifecycle
@@ -168,11 +168,7 @@ def prepare_run(
         gate_signals=_first_signals(config, declared, clock, masker),
         sources=sources,
         subject=subject,
-        timeout_ms=config.timeout_ms,
-        kill_grace_ms=config.kill_grace_ms,
-        on_leak=config.on_leak or OnLeak.WARN,
-        allow_empty=bool(config.allow_empty),
-        skip_stages=config.skip_stages or (),
+        **_given_of_run(config),
         stages=records,
         origins=origins,
         completions=(),
@@ -194,6 +190,17 @@ def prepare_run(
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
+
+
+def _given_of_run(config: RunConfig) -> dict[str, Any]:
+    """Return the settings of a run that its checkpoint keeps as they are given."""
+    return {
+        "timeout_ms": config.timeout_ms,
+        "kill_grace_ms": config.kill_grace_ms,
+        "on_leak": config.on_leak or OnLeak.WARN,
+        "allow_empty": bool(config.allow_empty),
+        "skip_stages": config.skip_stages or (),
+    }
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
