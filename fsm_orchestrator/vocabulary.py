@@ -152,7 +152,9 @@ class Ending(StrEnum):
     CONTROL_TAMPERED = "control_tampered"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
+    PROTECTED_CHANGED = "protected_changed"
     ARTIFACTS_WRONG = "artifacts_wrong"
+    CONTRACT_VIOLATED = "contract_violated"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
@@ -236,6 +238,9 @@ class Compared(StrEnum):
     CWD = "cwd"
     ENVIRONMENT = "environment"
     EXPECTED_ARTIFACTS = "expected artifacts"
+    CONTRACTS = "contracts"
+    PROTECTED = "protected paths"
+    INPUTS = "inputs"
     ARTIFACTS = "artifacts"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,10 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.text.hidden import copyable
 
-TEXT_KEYS: Final = ("bin", "args", "expected_artifacts", "cwd", "confine.write", "confine.read")
+TEXT_KEYS: Final = (
+    *("bin", "args", "expected_artifacts", "cwd", "confine.write", "confine.read"),
+    *("protect", "inputs"),
+)
 """The keys of a stage whose texts may have templates."""
 
 
@@ -75,7 +79,18 @@ def _stage(config: RunConfig, stage: str, facts: Facts) -> StageGiven:
         value = value_of(given, key)
         texts = tuple(_text(config, stage, key, text, facts) for text in texts_of(value))
         changes[key] = texts[0] if isinstance(value, str) else texts
+    if given.artifact and has_file_contracts(config, stage):
+        from fsm_orchestrator.config.contract_texts import with_paths  # noqa: PLC0415 - rare
+
+        fill = partial(_text, config, stage, "artifact.path", facts=facts)
+        changes["artifact"] = with_paths(given, fill)
     return _changed(given, changes) if changes else given
+
+
+def has_file_contracts(config: RunConfig, stage: str) -> bool:
+    """Return whether the contracts of a stage are those of the config file."""
+    file = config.config_file
+    return file is not None and f"stage.{stage}.artifact" in file.keys
 
 
 def _text(config: RunConfig, stage: str, key: str, text: str, facts: Facts) -> str:
@@ -111,6 +126,12 @@ def as_in_a_file(config: RunConfig, stage: str) -> StageGiven:
             for text in texts_of(value)
         )
         changes[key] = texts[0] if isinstance(value, str) else value if value is None else texts
+    if given.artifact:
+        from fsm_orchestrator.config.contract_texts import with_paths  # noqa: PLC0415 - rare
+
+        rebased = partial(_rebased, config, "artifact.path")
+        is_own = has_file_contracts(config, stage)
+        changes["artifact"] = with_paths(given, rebased if is_own else escaped)
     return _changed(given, {key: one for key, one in changes.items() if one is not None})
 
 

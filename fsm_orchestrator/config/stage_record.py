@@ -6,7 +6,7 @@ into the private file.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from fsm_orchestrator.config.given_types import Inherited, Text
 from fsm_orchestrator.config.hidden_text import (
@@ -31,7 +31,9 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
 else:
+    Contract = lazily("fsm_orchestrator.model.contracts", "Contract")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
 
 
@@ -70,6 +72,8 @@ class StageRecord(LimitFields, RecordedCommand):
     Digests show whether an environment value is the same, and do not let it be guessed.
     """
 
+    rare_fields: ClassVar = frozenset({"contracts", "protect", "inputs", "input_program"})
+
     retry: RetryPolicy | None = Field(
         description="When the stage is tried again by itself; null when nothing was given."
     )
@@ -80,6 +84,24 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    contracts: tuple[Contract, ...] = Field(
+        default=(), description="The contracts on artifacts that the stage must write."
+    )
+    protect: tuple[str, ...] = Field(
+        default=(), description="Absolute paths of what the stage must leave as it is."
+    )
+    inputs: tuple[str, ...] = Field(
+        default=(), description="Absolute paths, or globs, of what the stage goes by."
+    )
+    input_program: bool = Field(
+        default=False, description=OPTION_OF_KEY["input_program"].description
+    )
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once, as they are recorded."""
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -133,6 +155,10 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        contracts=settings.contracts,
+        protect=settings.protect,
+        inputs=settings.inputs,
+        input_program=settings.input_program,
     )
 
 
@@ -169,6 +195,10 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        contracts=record.contracts,
+        protect=record.protect,
+        inputs=record.inputs,
+        input_program=record.input_program,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}

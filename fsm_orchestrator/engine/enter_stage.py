@@ -217,6 +217,7 @@ class EnterStage:
             asked_to_end=lambda: self._interrupts.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
+            guard=self._beginnings.guard,
         )
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:

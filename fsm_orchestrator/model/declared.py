@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fsm_orchestrator.model import dumping
 from fsm_orchestrator.model.accepting import defaults_of, fill, put
@@ -42,6 +42,8 @@ class _Declaring(type):
             judges |= getattr(base, "__judges__", {})
         module = namespace["__module__"]
         for field, annotation in namespace.get("__annotations__", {}).items():
+            if field == "rare_fields":
+                continue  # is said of the class
             given = namespace.pop(field, MISSING)
             if type(given).__module__ == "pydantic.fields":
                 raise TypeError(f"{name}.{field}: declare it with the Field of {__name__}")
@@ -70,6 +72,8 @@ class Model(metaclass=_Declaring):
         *("__compact__", "__dict__", "__indented__", "__pydantic_extra__"),
         *("__pydantic_fields_set__", "__pydantic_private__"),
     )
+    rare_fields: ClassVar[frozenset[str]] = frozenset()
+    """The fields that are not written where they are empty: most records say nothing there."""
 
     def __init__(self, /, **given: Any) -> None:
         """Take what was given.

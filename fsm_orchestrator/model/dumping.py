@@ -25,9 +25,19 @@ def dumped(
     values = vars(model)
     return {
         name: _dumped(values[name], is_json, exclude_none)
-        for name in type(model).__declared__
+        for name in written_names(model)
         if name not in exclude and not (exclude_none and values[name] is None)
     }
+
+
+def written_names(model: Any) -> Collection[str]:
+    """Return the fields that are written of a model: not those that are rare and say nothing."""
+    kind = type(model)
+    names: Collection[str] = kind.__declared__
+    if not kind.rare_fields:
+        return names
+    values = vars(model)
+    return [name for name in names if values[name] or name not in kind.rare_fields]
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
@@ -59,7 +69,7 @@ def compact(model: Any) -> str:
     kept = getattr(model, "__compact__", None)
     if kept is None:
         values = vars(model)
-        members = [f'"{name}":{_compact(values[name])}' for name in type(model).__declared__]
+        members = [f'"{name}":{_compact(values[name])}' for name in written_names(model)]
         kept = "{" + ",".join(members) + "}"
         object.__setattr__(model, "__compact__", kept)
     text: str = kept
@@ -119,7 +129,7 @@ def indented(value: Any, indent: int, margin: str = "") -> str:
         values = vars(value)
         lines = [
             f'{inner}"{name}": {indented(values[name], indent, inner)}'
-            for name in kind.__declared__
+            for name in written_names(value)
         ]
     elif kind is dict:
         lines = [

@@ -8,7 +8,7 @@ would be compiled from its text, at every start.
 """
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -27,7 +27,17 @@ from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
+    from fsm_orchestrator.model.contracts import (
+        ContractViolation,
+        InputDigest,
+        ProtectedChange,
+        Protection,
+    )
 else:
+    ContractViolation = lazily("fsm_orchestrator.model.contracts", "ContractViolation")
+    InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
+    ProtectedChange = lazily("fsm_orchestrator.model.contracts", "ProtectedChange")
+    Protection = lazily("fsm_orchestrator.model.contracts", "Protection")
     ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
@@ -35,14 +45,25 @@ else:
 class Artifact(StrictModel):
     """An expected artifact that was good when it was judged."""
 
-    path: str = Field(description="Absolute path of the file.")
-    sha256: Sha256 = Field(description="SHA-256 of the file's bytes, in hexadecimal.")
-    size_bytes: Count = Field(description="Size of the file, in bytes.")
+    rare_fields: ClassVar = frozenset({"files"})
+
+    path: str = Field(
+        description="Absolute path of the file; of a directory (ends with a slash), or a glob."
+    )
+    sha256: Sha256 = Field(
+        description="SHA-256 of the file's bytes, in hexadecimal; of several files, of their sorted"
+        " list."
+    )
+    size_bytes: Count = Field(description="Size of the file, or of all files together, in bytes.")
     judged_by: str | None = Field(
         description=(
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
             " was not expected to be JSON. The same bytes are not judged again by the same."
         ),
+    )
+    files: Count | None = Field(
+        default=None,
+        description="How many files it is, where it is a directory or a glob; left out for a file.",
     )
 
 
@@ -79,6 +100,10 @@ class StageExecution(StrictModel):
     `checkpoint.load` and `closure.verify` as `command`, for what the program itself failed to
     do, so that `error` is found where the runbook says to look.
     """
+
+    rare_fields: ClassVar = frozenset(
+        {"contract_violations", "protected_changes", "protection", "inputs"}
+    )
 
     stage: str = Field(
         description="Name of the stage; the first part of `command` for the program's own work."
@@ -186,6 +211,21 @@ class StageExecution(StrictModel):
             " by this attempt."
         )
     )
+    contract_violations: Annotated[tuple[ContractViolation, ...], Many] = Field(
+        default=(),
+        description="What its artifacts had to be by contract and were not, at most 100 of it.",
+    )
+    protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = Field(
+        default=(),
+        description="Protected paths that are not what they were before it, at most 100 of them.",
+    )
+    protection: Protection | None = Field(
+        default=None,
+        description="What its protected paths were before it; null where there are none.",
+    )
+    inputs: Annotated[tuple[InputDigest, ...], Many] = Field(
+        default=(), description="Its declared inputs when it completed."
+    )
     artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
         description="The expected artifacts that were good."
     )
@@ -245,6 +285,8 @@ class StageExecution(StrictModel):
 class AttemptRecord(StrictModel):
     """An attempt that has begun and has not ended: durable before its process starts."""
 
+    rare_fields: ClassVar = frozenset({"protection"})
+
     stage: StateName = Field(description="Name of the stage.")
     cycle: Ordinal = Field(
         description="Number of the loop cycle that the attempt belongs to, from 1."
@@ -277,6 +319,10 @@ class AttemptRecord(StrictModel):
     )
     keeper_identity: str | None = Field(
         description="Which process of that pid it is; null where there is none."
+    )
+    protection: Protection | None = Field(
+        default=None,
+        description="What its protected paths are before it; left out where none is protected.",
     )
 
 

@@ -10,6 +10,7 @@ import types
 import typing
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import pydantic
@@ -79,12 +80,39 @@ def _made(cls: Any) -> Any:
             namespace[name] = _given(declaration)
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
+    if cls.rare_fields:
+        namespace["leave_out_rare"] = pydantic.model_serializer(mode="wrap")(_without_rare)
+        described = partial(_as_if_written_whole, cls.rare_fields)
+        namespace["__get_pydantic_json_schema__"] = described
     with warnings.catch_warnings():
         # A field may be called as an old method of pydantic's is: nobody calls that.
         warnings.filterwarnings("ignore", "Field name .* shadows an attribute", UserWarning)
         return types.new_class(
             cls.__name__, (pydantic.BaseModel,), exec_body=lambda body: body.update(namespace)
         )
+
+
+def _without_rare(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """Write a model without the rare fields that are empty."""
+    rare = type(self).rare_fields
+    return {name: one for name, one in write(self).items() if one or name not in rare}
+
+
+def _as_if_written_whole(rare: frozenset[str], schema: Any, handler: Any) -> Any:
+    """Return the JSON Schema of a model, whose rare fields need not be there."""
+    made = handler(_written_by_itself(schema))
+    described = handler.resolve_ref_schema(made)
+    if "required" in described:
+        described["required"] = [name for name in described["required"] if name not in rare]
+    return made
+
+
+def _written_by_itself(schema: Any) -> Any:
+    """Return the schema of a model, and of the validators around it, without its serializer."""
+    bare = {key: one for key, one in schema.items() if key != "serialization"}
+    if schema["type"] != "model":
+        bare["schema"] = _written_by_itself(schema["schema"])
+    return bare
 
 
 def _given(declaration: Declaration) -> Any:

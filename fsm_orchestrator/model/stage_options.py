@@ -16,6 +16,7 @@ from fsm_orchestrator.constants import (
     DEFAULT_BACKOFF_MS_MAX,
 )
 from fsm_orchestrator.model.confine_options import CONFINE_OPTIONS, USAGE_OPTIONS
+from fsm_orchestrator.model.earned_options import EARNED_OPTIONS
 from fsm_orchestrator.model.option_kinds import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
@@ -93,6 +94,7 @@ STAGE_OPTIONS: Final = (
         description="Whether an expected artifact may be one that was there before and was not"
         " written again.",
     ),
+    *EARNED_OPTIONS,
     StageOption(
         "timeout_ms",
         MILLISECONDS,

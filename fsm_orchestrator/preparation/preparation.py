@@ -310,7 +310,10 @@ def _work_of(settings: StageSettings) -> tuple[object, ...]:
         settings.args,
         settings.cwd,
         settings.env,
-        settings.expected_artifacts,
+        settings.artifact_paths,
+        settings.contracts,
+        settings.protect,
+        (settings.inputs, settings.input_program),
     )
 
 

@@ -137,6 +137,10 @@ def prepare_run(
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
     settings = given_settings(config, declared, {}, run_id)
+    if any(one.contracts for one in settings.values()):
+        from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+        settings = with_schemas(settings, tuple(settings))
     _refuse_settings(config, settings, may_lack_values=may_lack_values)
     subject, sources = _asked_about(config)
     values = secret_values(settings)

@@ -6,6 +6,7 @@ The walk itself is history_check.py's duty. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.execution import (
@@ -18,6 +19,11 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
+
+_FAILED_WITH_ZERO: Final = frozenset(
+    {Ending.LEAKED, Ending.PROTECTED_CHANGED, Ending.CONTRACT_VIOLATED}
+)
+"""The endings of failures whose process may have exited with 0."""
 
 
 def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:
@@ -80,6 +86,8 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
         *execution.malformed_artifacts,
         *execution.stale_artifacts,
     )
+    wrong += tuple(one.path for one in execution.contract_violations)
+    wrong += tuple(one.path for one in execution.protected_changes)
     ended_well = execution.exit_code == 0 and execution.signal is None and not wrong
     if status is StageStatus.SUCCESS and not ended_well:
         yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
@@ -92,8 +100,8 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
     asks = execution.ending is Ending.REWORK_REQUESTED
     if asks and (rework is None or execution.exit_code != rework):
         yield f"{at}.ending: the stage does not ask for rework by this exit code"
-    has_leaked = execution.ending is Ending.LEAKED
-    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not has_leaked:
+    is_told = execution.ending in _FAILED_WITH_ZERO
+    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not is_told:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"
 
 
@@ -147,5 +155,5 @@ def ran_with(execution: StageExecution, settings: StageRecord) -> bool:
         (execution.command, execution.args, execution.cwd)
         == (settings.command, settings.args, settings.cwd)
         and set(execution.env_keys) == set(settings.variable_names)
-        and tuple(one.path for one in execution.artifacts) == settings.expected_artifacts
+        and tuple(one.path for one in execution.artifacts) == settings.artifact_paths
     )

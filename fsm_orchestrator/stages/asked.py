@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -14,6 +14,9 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import OnLeak
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.guarding import Guard
 
 
 class Asked(NamedTuple):
@@ -34,6 +37,7 @@ class Asked(NamedTuple):
         given_paths: returns how each path was given that is relative to something, by the path.
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
+        guard: what its protected paths are before it; None where it has none.
     """
 
     run_id: str
@@ -56,6 +60,7 @@ class Asked(NamedTuple):
     asked_to_end: Callable[[], int | None]
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
+    guard: Guard | None = None
 
     @property
     def key(self) -> str:

@@ -40,6 +40,7 @@ from fsm_orchestrator.vocabulary import Operation
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.earning import Earning
 
 
 class Attempt(Asked):
@@ -55,6 +56,7 @@ class Attempt(Asked):
     """One line about it, which may be empty; None when there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
+    _earning: Earning | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -65,7 +67,10 @@ class Attempt(Asked):
             OperationError: a process of it could not be ended.
         """
         settings = self.settings
-        snapshot = take_snapshot(settings.expected_artifacts)
+        self._earning = self._to_earn()
+        earning = self._earning
+        to_watch = settings.expected_artifacts if earning is None else earning.files
+        snapshot = take_snapshot(to_watch)
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
@@ -86,17 +91,25 @@ class Attempt(Asked):
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
-        to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
+        has_ended = isinstance(report.end, Exited | Signaled)
+        to_judge = settings.artifact_paths if has_ended else ()
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
+        earned = None
         try:
+            if earning is not None:
+                earned = earning.compared(judging.may_go_on, must=has_ended)
             verdict = judge(
                 to_judge,
                 snapshot,
                 allow_stale=settings.allow_stale,
                 unfinished=report.unfinished,
                 may_go_on=judging.may_go_on,
+                contracts=None if earning is None else earning.contracted,
             )
+            if earning is not None and earned is not None:
+                inputs = earning.inputs(report.end, verdict, judging.may_go_on)
+                earned = earned._replace(inputs=inputs)
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
             report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
@@ -119,8 +132,17 @@ class Attempt(Asked):
                 cage=self._cage,
                 black_box=self._black_box,
                 memory_kill=self._memory_kill,
+                earned=earned,
             ),
         )
+
+    def _to_earn(self) -> Earning | None:
+        """Return what it has to earn beside its exit code and plain artifacts."""
+        if not self.settings.must_earn:
+            return None
+        from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
+
+        return Earning(self)
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
         """Return the cage, if there is one, to be had for as long as the process may need it."""
@@ -133,6 +155,8 @@ class Attempt(Asked):
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
+        if self._earning is not None and self._earning.refusal is not None:
+            return ProcessReport(self._earning.refusal)
         try:
             return runner.run(self._command(), self.limits, self, reader)
         except LogLostError as lost:

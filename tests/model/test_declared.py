@@ -225,7 +225,8 @@ def test_model_is_a_frozen_value() -> None:
     assert hash(model) == hash(again)
     assert model != model.model_copy(update={"size_bytes": 2})
     assert model == copy.copy(model) == copy.deepcopy(model) == pickle.loads(pickle.dumps(model))  # noqa: S301
-    assert repr(model) == f"Artifact(path='a', sha256='{SHA256}', size_bytes=1, judged_by=None)"
+    said = f"path='a', sha256='{SHA256}', size_bytes=1, judged_by=None, files=None"
+    assert repr(model) == f"Artifact({said})"
     with pytest.raises(ValidationError, match="frozen"):
         model.path = "b"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
