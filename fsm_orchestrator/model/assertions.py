@@ -155,6 +155,15 @@ def _plain(value: Any) -> Any:
     raise ValueError(f"{described(value)} is no value that JSON has")
 
 
+_SCHEMA_OF_INNERMOST: Final = {
+    "type": "object",
+    "required": ["at"],
+    "propertyNames": {"type": "string", "enum": ["at", *(one.value for one in AssertionTest)]},
+    "additionalProperties": {"description": "As in the assertion around it."},
+}
+"""What the JSON Schema says of an assertion in one in one."""
+
+
 def _schema(*, is_item: bool = False) -> dict[str, Any]:
     """Return the JSON Schema of an assertion; of one about items of items it says little."""
     tests: dict[str, Any] = {
@@ -181,7 +190,7 @@ def _schema(*, is_item: bool = False) -> dict[str, Any]:
             "minimum": 0,
         },
     }
-    item = {"type": "object", "required": ["at"]} if is_item else _schema(is_item=True)
+    item = _SCHEMA_OF_INNERMOST if is_item else _schema(is_item=True)
     tests["every"] = {
         **item,
         "description": "Assertion that has to hold of every item of the array there, which has to"

@@ -127,7 +127,7 @@ class Contract(ContractTerms):
     json_schema_sha256: Sha256 | None = Field(
         description="SHA-256 of the schema's bytes, in hexadecimal; null for none."
     )
-    assertions: tuple[dict[str, Any], ...] = Field(
+    assertions: tuple[AssertionTable, ...] = Field(
         description="Assertions that have to hold of the document, as they were given."
     )
 
@@ -224,6 +224,12 @@ class InputDigest(StrictModel):
     def lines(self) -> tuple[str, str]:
         """The input, for a person: where, and what was there."""
         return copyable(self.path), self.state
+
+    @property
+    def short_state(self) -> str:
+        """What was there, for a person: of a digest, the beginning."""
+        is_known = self.problem is None and self.sha256 is not None
+        return f"sha256 {(self.sha256 or '')[:12]}..." if is_known else self.state
 
     @property
     def state(self) -> str:

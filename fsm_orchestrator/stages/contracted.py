@@ -154,9 +154,9 @@ class Contracted:
     def _glob(self, contract: Contract, by: JudgedBy) -> Artifact:
         paths = matches_of(contract.path)
         if len(paths) < contract.least_matches:
-            matched = "nothing matches" if not paths else f"{counted(len(paths), 'file')} matches"
             raise WrongArtifactError(
-                WrongKind.MISSING, f"{matched}, at least {contract.least_matches} must"
+                WrongKind.MISSING,
+                f"matches {counted(len(paths), 'file')}, and must match {contract.least_matches}",
             )
         self._refuse_stale(contract, {one: stamp_of(stat_of(one)) for one in paths})
         each = by._replace(snapshot=None, known=())
