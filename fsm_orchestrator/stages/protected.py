@@ -28,7 +28,7 @@ from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Operation
 
 CHANGES_MAX: Final = 100
-NAMED_MAX: Final = 5
+NAMED_MAX: Final = 3
 KEPT_BYTES_MAX: Final = 64 * 1024**2
 
 State = str

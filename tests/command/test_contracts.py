@@ -21,7 +21,7 @@ from tests.support.command import orchestrate, report_of
 
 
 def test_executor_that_exits_0_and_reports_blocked_has_failed(tmp_path: Path) -> None:
-    """Exit code 0 is the program's word; its own report, a plain artifact so far, says otherwise."""
+    """Exit code 0 is the program's word; its own report says otherwise."""
     report = contract(asserts='[{ at = "/final_state", equals = "Done" }]')
     config(tmp_path, report, writes(BLOCKED))
     execution = executed(tmp_path)
