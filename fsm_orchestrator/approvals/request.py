@@ -9,7 +9,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from fsm_orchestrator.gates.sources.envelope import json_value
 from fsm_orchestrator.model.base import (
@@ -44,6 +44,8 @@ class RequestedFile(StrictModel):
 class RequestedCommand(StrictModel):
     """The command of a stage that would be released."""
 
+    rare_fields: ClassVar = frozenset({"held_to"})
+
     stage: StateName = Field(description="Name of the stage.")
     argv: tuple[str, ...] = Field(
         description="The program and its arguments; known secret values are masked."
@@ -55,6 +57,11 @@ class RequestedCommand(StrictModel):
     )
     confinement: Sha256 | None = Field(
         description="SHA-256 of what it is confined to, in hexadecimal; null where it is not."
+    )
+    held_to: Sha256 | None = Field(
+        default=None,
+        description="SHA-256 of its contracts, protected paths and declared inputs, in hexadecimal;"
+        " left out where it has none.",
     )
     files: tuple[RequestedFile, ...] = Field(
         description="The program, where it is found, and every argument that is a regular file."
@@ -68,6 +75,7 @@ class RequestedCommand(StrictModel):
             f"in {copyable(self.directory)}",
             *(f"sets {one}" for one in self.environment),
             *(() if self.confinement is None else (f"confined, sha256 {self.confinement}",)),
+            *(() if self.held_to is None else (f"held to contracts, sha256 {self.held_to}",)),
             *(f"{copyable(one.path)} sha256 {one.sha256 or 'unreadable'}" for one in self.files),
         )
 

@@ -1,8 +1,4 @@
-"""RunConfig: everything that the operator gave for one invocation.
-
-It holds what was given *now* and nothing else: `None` means not given. stage_settings.py adds
-kept settings.
-"""
+"""RunConfig: all that was given *now*; None means not given. stage_settings.py adds what is kept."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping

@@ -128,9 +128,9 @@ def _given(settings: StageSettings) -> StageGiven:
     """Return the settings of a stage as they would be given again.
 
     Raises:
-        _NotKeptError: a text of them is known only masked.
+        _NotKeptError: a text of them is known only masked, or no option gives them.
     """
-    if settings.hidden:
+    if settings.hidden or settings.contracts:  # no option gives a contract
         raise _NotKeptError
     return StageGiven(
         bin=settings.command,
@@ -141,6 +141,9 @@ def _given(settings: StageSettings) -> StageGiven:
         cwd=None if settings.cwd == current_directory() else settings.cwd,
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
+        protect=settings.protect or None,
+        inputs=settings.inputs or None,
+        input_program=settings.input_program or None,
         **settings.limits._asdict(),
     )
 

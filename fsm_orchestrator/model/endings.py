@@ -10,8 +10,9 @@ dataclass takes eight times as long to define.
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
@@ -191,6 +192,20 @@ StageResult = (
 )
 
 
+_LEFT: Final[Mapping[type, tuple[Ending, StageStatus, str]]] = {
+    ProtectedChanged: (
+        *(Ending.PROTECTED_CHANGED, StageStatus.FAILED),
+        "changed what is protected",
+    ),
+    ArtifactsWrong: (
+        *(Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING),
+        "its expected artifacts are wrong",
+    ),
+    ContractViolated: (Ending.CONTRACT_VIOLATED, StageStatus.FAILED, "broke its contract"),
+}
+"""What a process has left can be wrong: the ending and status of that, and its words."""
+
+
 class Failings(NamedTuple):
     """What is wrong with what a process has left, as said; empty where nothing is."""
 
@@ -247,25 +262,11 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
         case Lost():
             return Ending.LOST, StageStatus.FAILED
         case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
-            return _kind_of_left(result)
+            return _LEFT[type(result)][:2]
         case ReworkRequested():
             return Ending.REWORK_REQUESTED, StageStatus.FAILED
         case Leaked():
             return Ending.LEAKED, StageStatus.FAILED
-        case _:
-            assert_never(result)
-
-
-def _kind_of_left(
-    result: ProtectedChanged | ArtifactsWrong | ContractViolated,
-) -> tuple[Ending, StageStatus]:
-    match result:
-        case ProtectedChanged():
-            return Ending.PROTECTED_CHANGED, StageStatus.FAILED
-        case ArtifactsWrong():
-            return Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING
-        case ContractViolated():
-            return Ending.CONTRACT_VIOLATED, StageStatus.FAILED
         case _:
             assert_never(result)
 
@@ -319,22 +320,12 @@ def problem_of(result: StageResult) -> Problem | None:
             left = counted(others, "process")
             cause = f"exited with code {code}, but left {left} running (--on-leak fail)"
         case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
-            cause = f"exited with code {result.code}, but {_left(result)}: {result.summary}"
+            cause = (
+                f"exited with code {result.code}, but {_LEFT[type(result)][2]}: {result.summary}"
+            )
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
-
-
-def _left(result: ProtectedChanged | ArtifactsWrong | ContractViolated) -> str:
-    match result:
-        case ProtectedChanged():
-            return "changed what is protected"
-        case ArtifactsWrong():
-            return "its expected artifacts are wrong"
-        case ContractViolated():
-            return "broke its contract"
-        case _:
-            assert_never(result)
 
 
 def _how(stopped: TimedOut | WentQuiet) -> str:

@@ -212,12 +212,10 @@ class StageExecution(StrictModel):
         )
     )
     contract_violations: Annotated[tuple[ContractViolation, ...], Many] = Field(
-        default=(),
-        description="What its artifacts had to be by contract and were not, at most 100 of it.",
+        default=(), description="What its artifacts had to be by contract and were not, up to 100."
     )
     protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = Field(
-        default=(),
-        description="Protected paths that are not what they were before it, at most 100 of them.",
+        default=(), description="Protected paths that are not what they were before it, up to 100."
     )
     protection: Protection | None = Field(
         default=None,
