@@ -1,4 +1,4 @@
-"""RunConfig: all that was given *now*; None means not given. stage_settings.py adds what is kept."""
+"""RunConfig: all that was given now; None means not given. stage_settings.py adds what is kept."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping

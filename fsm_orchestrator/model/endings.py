@@ -1,10 +1,8 @@
 """The ways in which a stage can end: tagged values, never exceptions.
 
-`ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once
-its expected artifacts have been judged. Every consumer matches and ends in `assert_never`.
-
-Named tuples where dataclasses would do: each start of the command defines them all, and a
-dataclass takes eight times as long to define.
+`ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once what
+it left has been judged. Every consumer matches and ends in `assert_never`. Named tuples, for each
+start of the command defines them all, and a dataclass takes eight times as long to define.
 """
 
 from __future__ import annotations
@@ -104,10 +102,7 @@ class OutputExceeded(NamedTuple):
 class LimitExceeded(NamedTuple):
     """The process, or all of a stage together, used more of something than it may.
 
-    Attributes:
-        limit: the limit.
-        allowed: how much is allowed.
-        used: how much was used, as far as that is known.
+    `used` is how much was used, as far as that is known.
     """
 
     limit: StageLimit
@@ -193,17 +188,14 @@ StageResult = (
 
 
 _LEFT: Final[Mapping[type, tuple[Ending, StageStatus, str]]] = {
-    ProtectedChanged: (
-        *(Ending.PROTECTED_CHANGED, StageStatus.FAILED),
-        "changed what is protected",
-    ),
+    ProtectedChanged: (Ending.PROTECTED_CHANGED, StageStatus.FAILED, "changed what is protected"),
     ArtifactsWrong: (
         *(Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING),
         "its expected artifacts are wrong",
     ),
     ContractViolated: (Ending.CONTRACT_VIOLATED, StageStatus.FAILED, "broke its contract"),
 }
-"""What a process has left can be wrong: the ending and status of that, and its words."""
+"""What a process has left can be wrong: the ending, the status and the words of that."""
 
 
 class Failings(NamedTuple):
