@@ -12,6 +12,7 @@ from fsm_orchestrator.model.contracts import Contract, InputDigest
 from fsm_orchestrator.preparation.changes import Change
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.stages.declared_inputs import digests_of
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Compared
 
 _NONE: Final = "none"
@@ -76,4 +77,7 @@ def _is_same(old: InputDigest, new: InputDigest) -> bool:
 def _said(one: InputDigest | None) -> str:
     if one is None:
         return "no input"
-    return one.state
+    if one.sha256 is None or one.problem is not None:
+        return one.state
+    files = "" if one.files == 1 else f"{counted(one.files, 'file')} of "
+    return f"{files}sha256 {one.sha256}"
