@@ -100,6 +100,12 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
     asks = execution.ending is Ending.REWORK_REQUESTED
     if asks and (rework is None or execution.exit_code != rework):
         yield f"{at}.ending: the stage does not ask for rework by this exit code"
+    for ending, found in (
+        (Ending.CONTRACT_VIOLATED, execution.contract_violations),
+        (Ending.PROTECTED_CHANGED, execution.protected_changes),
+    ):
+        if execution.ending is ending and not found:
+            yield f"{at}.ending: is {ending.value}, and nothing is named that is wrong"
     is_told = execution.ending in _FAILED_WITH_ZERO
     if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not is_told:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"
@@ -156,4 +162,15 @@ def ran_with(execution: StageExecution, settings: StageRecord) -> bool:
         == (settings.command, settings.args, settings.cwd)
         and set(execution.env_keys) == set(settings.variable_names)
         and tuple(one.path for one in execution.artifacts) == settings.artifact_paths
+        and _earned(execution, settings)
+    )
+
+
+def _earned(execution: StageExecution, settings: StageRecord) -> bool:
+    """Return whether a success is recorded with the protection and inputs that its stage has."""
+    protection, paths = execution.protection, {one.path for one in execution.inputs}
+    is_protected = protection is not None and protection.is_compared
+    has_inputs = paths.issuperset(settings.inputs) and len(paths) <= len(settings.inputs) + 1
+    return is_protected is bool(settings.protect) and (
+        has_inputs if settings.inputs or settings.input_program else not paths
     )

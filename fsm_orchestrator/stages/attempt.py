@@ -95,7 +95,7 @@ class Attempt(Asked):
         to_judge = settings.artifact_paths if has_ended else ()
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
-        earned = None
+        earned = None if earning is None else earning.unknown
         try:
             if earning is not None:
                 earned = earning.compared(judging.may_go_on, must=has_ended)

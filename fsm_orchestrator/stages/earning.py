@@ -89,6 +89,11 @@ class Earning:
             self._schemas[one.json_schema] = schema
         return None
 
+    @property
+    def unknown(self) -> Earned:
+        """What is known where nothing was compared."""
+        return Earned((), is_compared=False)
+
     def compared(self, may_go_on: Callable[[str], bool], *, must: bool) -> Earned:
         """Compare the protected paths with what they were.
 

@@ -18,7 +18,7 @@ AT = "2026-01-02T03:04:05.678Z"
 def rows() -> dict[str, str]:
     """The remedies of the table of endings, by ending."""
     table = GUIDE.read_text().partition("| ending | when |")[2].partition("\n\n")[0]
-    found = {}
+    found: dict[str, str] = {}
     for line in table.splitlines()[2:]:
         names, _, remedy = (cell.strip() for cell in line.strip("|").split("|"))
         found |= dict.fromkeys(re.findall(r"`(\w+)`", names), remedy)
