@@ -69,8 +69,10 @@ class Relocation(NamedTuple):
 
     def artifact(self, old: str) -> str:
         """Return what the path of an artifact is now."""
+        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
+
         now = self.path(old)
-        return f"{now}/" if old.endswith("/") and not now.endswith("/") else now
+        return f"{now}/" if is_directory(old) and not is_directory(now) else now
 
     def hidden(self, one: HiddenText) -> HiddenText:
         """Return a path that holds a secret as it is now; what else holds one stays."""

@@ -23,9 +23,10 @@ from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
-from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
+from fsm_orchestrator.stages.artifact_snapshot import Snapshot, take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     NO_ARTIFACTS,
+    ArtifactsVerdict,
     JudgingCutShortError,
     judge,
 )
@@ -66,11 +67,9 @@ class Attempt(Asked):
                 any, has been ended.
             OperationError: a process of it could not be ended.
         """
-        settings = self.settings
-        self._earning = self._to_earn()
-        earning = self._earning
-        to_watch = settings.expected_artifacts if earning is None else earning.files
-        snapshot = take_snapshot(to_watch)
+        self._earning = earning = self._to_earn()
+        plain = self.settings.expected_artifacts
+        snapshot = take_snapshot(plain if earning is None else earning.files)
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
@@ -89,27 +88,11 @@ class Attempt(Asked):
                 raise not_ended(self.record.stage, report.survivors)
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
-        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
-        has_ended = isinstance(report.end, Exited | Signaled)
-        to_judge = settings.artifact_paths if has_ended else ()
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
-        earned = None if earning is None else earning.unknown
         try:
-            if earning is not None:
-                earned = earning.compared(judging.may_go_on, must=has_ended)
-            verdict = judge(
-                to_judge,
-                snapshot,
-                allow_stale=settings.allow_stale,
-                unfinished=report.unfinished,
-                may_go_on=judging.may_go_on,
-                contracts=None if earning is None else earning.contracted,
-            )
-            if earning is not None and earned is not None:
-                inputs = earning.inputs(report.end, verdict, judging.may_go_on)
-                earned = earned._replace(inputs=inputs)
+            verdict = self._judged(report, snapshot, judging)
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
             report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
@@ -132,9 +115,34 @@ class Attempt(Asked):
                 cage=self._cage,
                 black_box=self._black_box,
                 memory_kill=self._memory_kill,
-                earned=earned,
+                earned=None if earning is None else earning.earned,
             ),
         )
+
+    def _judged(
+        self, report: ProcessReport, snapshot: Snapshot, judging: Judging
+    ) -> ArtifactsVerdict:
+        """Judge what the process has left; protected paths are compared before that.
+
+        Raises:
+            JudgingCutShortError: the time is up, or the run is to end.
+        """
+        earning = self._earning
+        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        has_ended = isinstance(report.end, Exited | Signaled)
+        if earning is not None:
+            earning.compare(judging.may_go_on, must=has_ended)
+        verdict = judge(
+            self.settings.artifact_paths if has_ended else (),
+            snapshot,
+            allow_stale=self.settings.allow_stale,
+            unfinished=report.unfinished,
+            may_go_on=judging.may_go_on,
+            contracts=None if earning is None else earning.contracted,
+        )
+        if earning is not None:
+            earning.note_inputs(report.end, verdict, judging.may_go_on)
+        return verdict
 
     def _to_earn(self) -> Earning | None:
         """Return what it has to earn beside its exit code and plain artifacts."""

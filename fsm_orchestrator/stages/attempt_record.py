@@ -119,11 +119,13 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             for process in ended.report.leaked
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
-        **_earned_fields(asked, ended, of_earned),
+        **_earned_fields(asked, ended, of_earned, is_complete=status is StageStatus.SUCCESS),
     )
 
 
-def _earned_fields(asked: Asked, ended: Ended, of_earned: EarnedRecord | None) -> dict[str, Any]:
+def _earned_fields(
+    asked: Asked, ended: Ended, of_earned: EarnedRecord | None, *, is_complete: bool
+) -> dict[str, Any]:
     """Return the fields that a stage has which has more to earn than an exit code of 0."""
     if of_earned is None or ended.earned is None:
         return {}
@@ -133,7 +135,7 @@ def _earned_fields(asked: Asked, ended: Ended, of_earned: EarnedRecord | None) -
         "contract_violations": of_earned.violations,
         "protected_changes": of_earned.changes,
         "protection": None if kept is None else kept.model_copy(update=told),
-        "inputs": ended.earned.inputs,
+        "inputs": ended.earned.inputs if is_complete else (),
     }
 
 

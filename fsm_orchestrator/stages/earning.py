@@ -48,15 +48,21 @@ class Earned(NamedTuple):
 
 
 class Earning:
-    """What the attempt of a stage has to earn; made before its process is started."""
+    """What the attempt of a stage has to earn; made before its process is started.
+
+    Attributes:
+        earned: what was found of it so far.
+        guard: its protected paths, with what they were before the stage; None where it has none.
+    """
 
     def __init__(self, asked: Asked) -> None:
         settings = asked.settings
         self._asked = asked
-        self._guard = asked.guard
+        self.guard = asked.guard
+        self.earned = Earned((), is_compared=False)
         self._schemas: dict[str, Schema] = {}
         self.refusal: NotSpawned | Interrupted | None = (
-            None if self._guard is None else self._guard.refusal
+            None if self.guard is None else self.guard.refusal
         )
         if self.refusal is None:
             self.refusal = self._read_schemas()
@@ -89,42 +95,38 @@ class Earning:
             self._schemas[one.json_schema] = schema
         return None
 
-    @property
-    def unknown(self) -> Earned:
-        """What is known where nothing was compared."""
-        return Earned((), is_compared=False)
-
-    def compared(self, may_go_on: Callable[[str], bool], *, must: bool) -> Earned:
+    def compare(self, may_go_on: Callable[[str], bool], *, must: bool) -> None:
         """Compare the protected paths with what they were.
 
         Raises:
             JudgingCutShortError: `may_go_on` said no, and it must be known.
         """
-        guard = self._guard
-        if guard is None:
-            return Earned((), is_compared=True)
-        if guard.baseline is None or guard.refusal is not None:
-            return Earned(guard.changes, is_compared=False)
-        if self.refusal is not None:
-            return Earned((), is_compared=True)  # nothing was started that could have changed them
-        try:
-            return Earned(guard.baseline.changes_since(_asking(may_go_on)), is_compared=True)
-        except JudgingCutShortError:
-            if must:
-                raise
-            return Earned((), is_compared=False)
+        guard = self.guard
+        if guard is None or (guard.refusal is None and self.refusal is not None):
+            # There are none, or nothing was started that could have changed them.
+            self.earned = Earned((), is_compared=True)
+        elif guard.baseline is None or guard.refusal is not None:
+            self.earned = Earned(guard.changes, is_compared=False)
+        else:
+            try:
+                changes = guard.baseline.changes_since(_asking(may_go_on))
+            except JudgingCutShortError:
+                if must:
+                    raise
+            else:
+                self.earned = Earned(changes, is_compared=True)
 
-    def inputs(
+    def note_inputs(
         self, end: ProcessEnd, verdict: ArtifactsVerdict, may_go_on: Callable[[str], bool]
-    ) -> tuple[InputDigest, ...]:
-        """Return the inputs of a stage that has completed; none of another.
+    ) -> None:
+        """Digest the inputs of a stage that seems to have completed; not those of another.
 
         Raises:
             JudgingCutShortError: `may_go_on` said no.
         """
-        if end != Exited(0) or not verdict.is_good or verdict.broken:
-            return ()
-        return digests_of(self._asked.settings, _asking(may_go_on))
+        if end == Exited(0) and verdict.is_good and not verdict.broken:
+            inputs = digests_of(self._asked.settings, _asking(may_go_on))
+            self.earned = self.earned._replace(inputs=inputs)
 
 
 def _asking(may_go_on: Callable[[str], bool]) -> Callable[[str], None]:
