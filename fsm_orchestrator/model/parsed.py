@@ -14,7 +14,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import pydantic
-from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator
+from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, core_schema
 
 from fsm_orchestrator.model.words import MISSING, Declaration, Word
 
@@ -52,14 +52,14 @@ def serializer_of(cls: Any) -> SchemaSerializer:
     """Return the serializer of a model."""
     forms = cls.__forms__
     if "serializer" not in forms:
-        forms["serializer"] = _built(SchemaSerializer, cls)
+        forms["serializer"] = _built(SchemaSerializer, cls, _writing)
     serializer: SchemaSerializer = forms["serializer"]
     return serializer
 
 
-def _built(kind: Callable[..., Any], cls: Any) -> Any:
+def _built(kind: Callable[..., Any], cls: Any, form: Callable[[Any], Any] = lambda one: one) -> Any:
     """Return what pydantic builds of a schema and its settings, which may hide what was given."""
-    schema: Any = schema_of(cls)
+    schema: Any = form(schema_of(cls))
     model = schema
     while model["type"] != "model":
         model = model["schema"]
@@ -81,8 +81,7 @@ def _made(cls: Any) -> Any:
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
     if cls.rare_fields:
-        namespace["leave_out_rare"] = pydantic.model_serializer(mode="wrap")(_without_rare)
-        described = partial(_as_if_written_whole, cls.rare_fields)
+        described = partial(_need_not_be_there, cls.rare_fields)
         namespace["__get_pydantic_json_schema__"] = described
     with warnings.catch_warnings():
         # A field may be called as an old method of pydantic's is: nobody calls that.
@@ -92,27 +91,30 @@ def _made(cls: Any) -> Any:
         )
 
 
-def _without_rare(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """Write a model without the rare fields that are empty."""
-    rare = type(self).rare_fields
-    return {name: one for name, one in write(self).items() if one or name not in rare}
+def _writing(schema: Any) -> Any:
+    """Return a schema by which models are written without the rare fields that are empty."""
+    if isinstance(schema, list):
+        return [_writing(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _writing(one) for key, one in schema.items()}
+    if schema.get("type") == "model" and getattr(schema["cls"], "rare_fields", None):
+        made["serialization"] = core_schema.wrap_serializer_function_ser_schema(_without_rare)
+    return made
 
 
-def _as_if_written_whole(rare: frozenset[str], schema: Any, handler: Any) -> Any:
+def _without_rare(model: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    rare = type(model).rare_fields
+    return {name: one for name, one in write(model).items() if one or name not in rare}
+
+
+def _need_not_be_there(rare: frozenset[str], schema: Any, handler: Any) -> Any:
     """Return the JSON Schema of a model, whose rare fields need not be there."""
-    made = handler(_written_by_itself(schema))
+    made = handler(schema)
     described = handler.resolve_ref_schema(made)
     if "required" in described:
         described["required"] = [name for name in described["required"] if name not in rare]
     return made
-
-
-def _written_by_itself(schema: Any) -> Any:
-    """Return the schema of a model, and of the validators around it, without its serializer."""
-    bare = {key: one for key, one in schema.items() if key != "serialization"}
-    if schema["type"] != "model":
-        bare["schema"] = _written_by_itself(schema["schema"])
-    return bare
 
 
 def _given(declaration: Declaration) -> Any:

@@ -16,7 +16,6 @@ from fsm_orchestrator.constants import (
     DEFAULT_BACKOFF_MS_MAX,
 )
 from fsm_orchestrator.model.confine_options import CONFINE_OPTIONS, USAGE_OPTIONS
-from fsm_orchestrator.model.earned_options import EARNED_OPTIONS
 from fsm_orchestrator.model.option_kinds import (
     GRACE_MILLISECONDS,
     MILLISECONDS,
@@ -94,7 +93,31 @@ STAGE_OPTIONS: Final = (
         description="Whether an expected artifact may be one that was there before and was not"
         " written again.",
     ),
-    *EARNED_OPTIONS,
+    StageOption(
+        "protect",
+        Kind.FILE,
+        help="File or directory that the stage must leave as it is: compared by digests from before"
+        " it. Repeatable.",
+        description="Files and directories that the stage must leave as they are, compared by"
+        " digests from before it.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "inputs",
+        Kind.FILE,
+        named="input",
+        help="File, directory or glob that the stage goes by: digested when it completes, and"
+        " compared on a resume. Repeatable.",
+        description="Files, directories and globs that the stage goes by: digested when it"
+        " completes, and compared on a resume.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "input_program",
+        Kind.FLAG,
+        help="Take the program's own file for an input, too.",
+        description="Whether the program's own file is one of its inputs.",
+    ),
     StageOption(
         "timeout_ms",
         MILLISECONDS,
