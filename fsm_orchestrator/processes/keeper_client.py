@@ -82,6 +82,11 @@ class Keeper:
         self._is_ready = False
         self._unable = ""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it has said that it can keep something, or cannot."""
+        return self._is_ready
+
     def unable(self) -> str:
         """Return why it cannot keep anything; empty if it can. Waits until it is up."""
         if not self._is_ready:

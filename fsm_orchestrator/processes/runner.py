@@ -34,7 +34,7 @@ from fsm_orchestrator.processes.freezing import freeze
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.keeper_client import LOST, Keeper, KeeperLostError, start_keeper
 from fsm_orchestrator.processes.kept import spawn_kept
-from fsm_orchestrator.processes.observing import Observer, OutputReader, Reading
+from fsm_orchestrator.processes.observing import ANOTHERS, Observer, OutputReader, OwnCode, Reading
 from fsm_orchestrator.processes.output_watch import OutputWatch
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.signals import FREEZE_SECONDS_MAX, wait_for_end_of
@@ -89,16 +89,19 @@ class ProcessRunner:
         *,
         may_keep: bool = True,
         keepers: KeeperPool | None = None,
+        code: OwnCode = ANOTHERS,
     ) -> None:
         self._interrupts = interrupts
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
+        self._code = code
         self._is_idle = True
 
     def warm_up(self) -> None:
         """Start the keeper without waiting: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
+            self._code.confirm()
             started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
                 self._keeper = started
@@ -108,9 +111,12 @@ class ProcessRunner:
     def keeper(self) -> Keeper | None:
         """Return the keeper, up and able; None where none can be had, see `unable`."""
         self.warm_up()
+        is_new = self._keeper is not None and not self._keeper.is_up
         if self._keeper is not None and (unable := self._keeper.unable()):
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
+        if is_new:
+            self._code.confirm()  # it may have been changed while it was read
         return self._keeper
 
     @property
@@ -232,6 +238,7 @@ class ProcessRunner:
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
+        self._code.hold()
         if keeper is not None:
             return spawn_kept(command, limits, keeper)
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess
