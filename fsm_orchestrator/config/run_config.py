@@ -119,6 +119,7 @@ class StageGiven(LimitFields, GivenCommand):
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
     env_inherit: Inherited | None = unset("env_inherit")
+    pin: bool | None = unset("pin")
 
     @property
     def is_empty(self) -> bool:

@@ -31,8 +31,10 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.program import Pins
 else:
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
+    Pins = lazily("fsm_orchestrator.model.program", "Pins")
 
 
 class RecordedCommand(StrictModel):
@@ -80,6 +82,9 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    pins: Pins | None = Field(
+        description="What of its command must not change any more; null where it is not pinned."
+    )
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -133,6 +138,7 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        pins=settings.pins,
     )
 
 
@@ -169,6 +175,8 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        pin=record.pins is not None,
+        pins=record.pins,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}

@@ -21,6 +21,7 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.program import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class StageSettings:
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
+    pin: bool = False
+    pins: "Pins | None" = None
     hidden: tuple[HiddenText, ...] = ()
 
     @property
@@ -78,7 +81,7 @@ def given_settings(
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary; a template of a
-            config file that cannot be filled in.
+            config file that cannot be filled in; a program that is to be pinned and cannot be.
     """
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
@@ -95,6 +98,10 @@ def given_settings(
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
+    if any(one.pin for one in merged.values()):
+        from fsm_orchestrator.config.program_files import pinned  # noqa: PLC0415 - rare
+
+        return pinned(merged)
     return merged
 
 
@@ -153,6 +160,8 @@ def _merge(
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+        pin=kept.pin if given.pin is None else given.pin,
+        pins=None if given.pin is False else kept.pins,
     )
 
 

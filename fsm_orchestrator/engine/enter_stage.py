@@ -172,6 +172,7 @@ class EnterStage:
             containment=self._beginnings.reach.value,
             is_default_timeout=self._preparation.has_default_timeout(stage),
         )
+        self._beginnings.confirm_pins(stage)
         self._context.check_events()
         execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
         if execution.ending is Ending.LOST:
@@ -210,7 +211,7 @@ class EnterStage:
             environment=environment,
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
-            started=self._on_started,
+            on_started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
             on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),

@@ -23,6 +23,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -138,6 +139,10 @@ class StageExecution(StrictModel):
     )
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
+    )
+    program: Annotated[tuple[ProgramFile, ...], Many] = Field(
+        description="The program that was started, and the first files among its arguments; empty"
+        " where nothing was started, or the clock stands still."
     )
     limit_exceeded: ExceededLimit | None = Field(
         description="The limit of what it may use that it went beyond; null when it did not."

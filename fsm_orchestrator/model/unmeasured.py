@@ -49,6 +49,7 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         args=(),
         env_keys=(),
         cwd="",
+        program=(),
         limit_exceeded=None,
         confinement=None,
         started_at=at,

@@ -35,6 +35,7 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
+from fsm_orchestrator.stages.program import Program
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import Operation
 
@@ -55,6 +56,7 @@ class Attempt(Asked):
     """One line about it, which may be empty; None when there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
+    _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -69,7 +71,11 @@ class Attempt(Asked):
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with self._caged() as self._cage, open_logs(self.home, *names) as (stdout, stderr):
+        with (
+            self._caged() as self._cage,
+            self._read_program() as self._program,
+            open_logs(self.home, *names) as (stdout, stderr),
+        ):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -119,6 +125,7 @@ class Attempt(Asked):
                 cage=self._cage,
                 black_box=self._black_box,
                 memory_kill=self._memory_kill,
+                program=() if self._program is None else self._program.record(self.masker),
             ),
         )
 
@@ -129,6 +136,12 @@ class Attempt(Asked):
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
         return cage_of(self.settings, self.record.token)
+
+    def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
+        """Return what it runs, which is no other in equal runs: no machine's own programs are."""
+        if self.clock.is_fixed:
+            return contextlib.nullcontext()
+        return contextlib.closing(Program(self.settings))
 
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
@@ -141,6 +154,12 @@ class Attempt(Asked):
                 Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
             ):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
+    def started(self, pid: int, /) -> None:
+        """Pass on that it has a process, and finish reading what that runs."""
+        self.on_started(pid)
+        if self._program is not None:
+            self._program.started()
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""

@@ -22,6 +22,7 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.processes.runner import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
@@ -53,6 +54,7 @@ class Ended(NamedTuple):
     cage: Cage | None
     black_box: str | None
     memory_kill: MemoryKill | None
+    program: tuple[ProgramFile, ...]
 
 
 def record_of(asked: Asked, ended: Ended) -> StageExecution:
@@ -83,6 +85,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         args=masker.mask_all(asked.settings.args),
         env_keys=tuple(asked.settings.variables),
         cwd=masker.mask(asked.settings.cwd),
+        program=() if isinstance(end, NotSpawned) else ended.program,
         limit_exceeded=exceeded,
         confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
         started_at=asked.record.started_at,

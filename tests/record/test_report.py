@@ -67,6 +67,7 @@ EXECUTION_KEYS = (
     *(
         "env_keys",
         "cwd",
+        "program",
         "limit_exceeded",
         "confinement",
         "started_at",
