@@ -175,6 +175,7 @@ class EnterStage:
         self._beginnings.confirm_pins(stage)
         self._context.check_events()
         execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
+        self._context.log_seals.seal(stage, attempt.attempt)
         if execution.ending is Ending.LOST:
             self._end_strays()
             self._note_loss(stage)

@@ -140,9 +140,7 @@ def test_rebuilt_program_is_the_operator_s(place: Path) -> None:
         (("--executor-bin", "./folder"), "cannot be read"),
     ],
 )
-def test_what_cannot_be_pinned_is_refused(
-    options: tuple[str, ...], said: str, place: Path
-) -> None:
+def test_what_cannot_be_pinned_is_refused(options: tuple[str, ...], said: str, place: Path) -> None:
     """Nothing is started with a pin that holds nothing."""
     (place / "folder").mkdir()
     more = ("--manager-expected-artifact", "made.sh")
