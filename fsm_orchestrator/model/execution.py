@@ -23,7 +23,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ class Artifact(StrictModel):
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
             " was not expected to be JSON. The same bytes are not judged again by the same."
         ),
+    )
+
+
+class ProgramFile(StrictModel):
+    """A file that an attempt ran, as it was when its process was started."""
+
+    path: str = Field(
+        description="Its absolute path, where a bare name was found; known secret values are"
+        " masked."
+    )
+    sha256: Sha256 | None = Field(
+        description="SHA-256 of its bytes, in hexadecimal; null where they could not be read, were"
+        " too many, or changed meanwhile."
     )
 
 
@@ -146,6 +159,10 @@ class StageExecution(StrictModel):
     )
     limit_exceeded: ExceededLimit | None = Field(
         description="The limit of what it may use that it went beyond; null when it did not."
+    )
+    usage_held_by: HeldHow | None = Field(
+        description="How the limits of its memory and its processes were held; null where there"
+        " were none."
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."

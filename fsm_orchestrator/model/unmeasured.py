@@ -51,6 +51,7 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         cwd="",
         program=(),
         limit_exceeded=None,
+        usage_held_by=None,
         confinement=None,
         started_at=at,
         **_UNMEASURED,

@@ -67,6 +67,7 @@ class ProcessReport(NamedTuple):
             device and inode.
         was_unheard: whether its keeper had to end it, for the orchestrator did nothing about it.
         cage: what held of its cage; None where it was in none.
+        is_in_cgroup: whether the kernel counted its memory.
     """
 
     end: ProcessEnd
@@ -78,6 +79,7 @@ class ProcessReport(NamedTuple):
     unfinished: frozenset[tuple[int, int]] = frozenset()
     was_unheard: bool = False
     cage: CageHeld | None = None
+    is_in_cgroup: bool = False
 
 
 class ProcessRunner:
@@ -207,12 +209,12 @@ class ProcessRunner:
         if isinstance(collected.end, Lost):
             return ProcessReport(collected.end, survivors=collected.survivors, cage=child.cage)
         self._is_idle = not collected.survivors
-        # What was started too late to be described was killed all the same, and is counted.
+        # What was started too late to be described was killed all the same.
         count = max(len(left), collected.killed) if stopped is None else 0
         if isinstance(stopped, Interrupted) and ended_itself:
             stopped = stopped._replace(by_then=collected.end)
-        broken = stopped or output.broken_before() or _beyond_file_limit(collected.end, limits)
-        end = self._end_of(collected.end, broken)
+        stopped = stopped or output.broken_before() or _beyond_file_limit(collected.end, limits)
+        end = self._end_of(collected.end, stopped)
         output.look()
         if isinstance(end, TimedOut | WentQuiet):
             was_killed = not has_ended or output.progress.signalled == signal.SIGKILL
@@ -227,6 +229,7 @@ class ProcessRunner:
             unfinished,
             was_unheard=output.progress.signalled != 0,
             cage=child.cage,
+            is_in_cgroup=output.progress.is_in_cgroup,
         )
 
     def _end_of(self, end: Exited | Signaled, stopped: Stopped | None) -> ProcessEnd:
@@ -311,10 +314,7 @@ class ProcessRunner:
         return child.end_descriptor in ready or child.loss_descriptor in ready
 
     def _announce_end(
-        self,
-        child: Contained,
-        stopped: TimedOut | WentQuiet,
-        observer: Observer,
+        self, child: Contained, stopped: TimedOut | WentQuiet, observer: Observer
     ) -> None:
         pids = tuple(key.pid for key in child.everyone())
         if not pids:  # all ended while nobody looked

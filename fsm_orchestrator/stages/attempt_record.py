@@ -20,9 +20,9 @@ from fsm_orchestrator.model.endings import (
     signal_name,
     stage_result,
 )
-from fsm_orchestrator.model.execution import StageExecution, gone_wrong
+from fsm_orchestrator.model.execution import ProgramFile, StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.processes.runner import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
@@ -87,6 +87,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         cwd=masker.mask(asked.settings.cwd),
         program=() if isinstance(end, NotSpawned) else ended.program,
         limit_exceeded=exceeded,
+        usage_held_by=_usage_held_by(asked, ended.report),
         confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
         started_at=asked.record.started_at,
         artifacts_judged_ms=ended.judged_ms,
@@ -111,6 +112,14 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
     )
+
+
+def _usage_held_by(asked: Asked, report: ProcessReport) -> HeldHow | None:
+    """Return how what the attempt used was limited, where it was."""
+    limits = asked.limits
+    if limits.memory_bytes_max is None and limits.processes_max is None:
+        return None
+    return HeldHow.CGROUP if report.is_in_cgroup else HeldHow.SAMPLED
 
 
 def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
@@ -151,4 +160,5 @@ def _problem_of(
     if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
         details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
     told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-    return told, start_problem and start_problem.failure, exceeded_limit(result)
+    exceeded = exceeded_limit(result, is_in_cgroup=ended.report.is_in_cgroup)
+    return told, start_problem and start_problem.failure, exceeded

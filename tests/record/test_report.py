@@ -69,6 +69,7 @@ EXECUTION_KEYS = (
         "cwd",
         "program",
         "limit_exceeded",
+        "usage_held_by",
         "confinement",
         "started_at",
         "duration_ms",
