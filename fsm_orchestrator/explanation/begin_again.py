@@ -113,6 +113,12 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
+    if checkpoint.allow_empty:
+        words.append("--allow-empty")
+        settings["allow_empty"] = True
+    for stage in checkpoint.skip_stages:
+        words += ["--skip-stage", stage]
+        settings["skip_stages"] = checkpoint.skip_stages
     given = {stage: _given(one) for stage, one in kept.stages.items()}
     for stage, one in given.items():
         texts = tuple(option_words(stage, one))
@@ -145,6 +151,10 @@ def _given(settings: StageSettings) -> StageGiven:
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         pin=settings.pin or None,
+        verify=settings.verify or None,
+        verify_timeout_ms=settings.verify_timeout_ms,
+        clean_env=None if settings.clean_env else False,
+        verify_unconfined=settings.verify_unconfined or None,
         **settings.limits._asdict(),
     )
 

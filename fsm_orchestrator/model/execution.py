@@ -19,16 +19,19 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
+    from fsm_orchestrator.model.verification import Verification
 else:
+    Verification = lazily("fsm_orchestrator.model.verification", "Verification")
     ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
@@ -44,19 +47,6 @@ class Artifact(StrictModel):
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
             " was not expected to be JSON. The same bytes are not judged again by the same."
         ),
-    )
-
-
-class ProgramFile(StrictModel):
-    """A file that an attempt ran, as it was when its process was started."""
-
-    path: str = Field(
-        description="Its absolute path, where a bare name was found; known secret values are"
-        " masked."
-    )
-    sha256: Sha256 | None = Field(
-        description="SHA-256 of its bytes, in hexadecimal; null where they could not be read, were"
-        " too many, or changed meanwhile."
     )
 
 
@@ -153,16 +143,16 @@ class StageExecution(StrictModel):
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
     )
-    program: Annotated[tuple[ProgramFile, ...], Many] = Field(
-        description="The program that was started, and the first files among its arguments; empty"
-        " where nothing was started, or the clock stands still."
+    program: Annotated[tuple[ProgramFile, ...], Many] = left_out(
+        (),
+        "The program that was started, and the first files among its arguments; not there where"
+        " nothing was started, or the clock stands still.",
     )
     limit_exceeded: ExceededLimit | None = Field(
         description="The limit of what it may use that it went beyond; null when it did not."
     )
-    usage_held_by: HeldHow | None = Field(
-        description="How the limits of its memory and its processes were held; null where there"
-        " were none."
+    usage_held_by: HeldHow | None = left_out(
+        None, "How the limits of its memory and its processes were held, where there were any."
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."
@@ -247,6 +237,33 @@ class StageExecution(StrictModel):
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
     )
+    verifications: tuple[Verification, ...] = left_out(
+        (), "The verifications of what it did, in order, up to the first that failed."
+    )
+    verified_attempt: Ordinal | None = left_out(
+        None,
+        "Number of the attempt whose work was verified again: the stage was not run. Left out where"
+        " it was.",
+    )
+
+    @property
+    def failed_verification(self) -> "Verification | None":
+        """The verification that it failed by, or that was cut short; None where there is none."""
+        return next((one for one in self.verifications if not one.is_good), None)
+
+    @property
+    def lacks_verification_only(self) -> bool:
+        """Whether it did its work and left its artifacts, and only their verification failed."""
+        return (
+            self.failed_verification is not None
+            and (self.exit_code, self.signal) == (0, None)
+            and not (self.missing_artifacts or self.malformed_artifacts or self.stale_artifacts)
+        )
+
+    @property
+    def has_lost_keeper(self) -> bool:
+        """Whether its end, or that of a verification of it, is not known: a keeper was killed."""
+        return Ending.LOST in (self.ending, *(one.ending for one in self.verifications))
 
     @property
     def name(self) -> str:
@@ -299,6 +316,11 @@ class AttemptRecord(StrictModel):
     )
     keeper_identity: str | None = Field(
         description="Which process of that pid it is; null where there is none."
+    )
+    work: StageExecution | None = left_out(
+        None,
+        "The record of what it did, once that is being verified; left out before, and without"
+        " verifications.",
     )
 
 

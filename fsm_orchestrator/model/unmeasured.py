@@ -22,6 +22,8 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "leaked_count": 0,
     "leaked_processes": (),
     "resources": None,
+    "verifications": (),
+    "verified_attempt": None,
 }
 """The fields that say how a process went, where none was run."""
 
@@ -49,9 +51,7 @@ def blank(*, stage: str, attempt: int, key: str, at: str) -> StageExecution:
         args=(),
         env_keys=(),
         cwd="",
-        program=(),
         limit_exceeded=None,
-        usage_held_by=None,
         confinement=None,
         started_at=at,
         **_UNMEASURED,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from fsm_orchestrator.config.program_files import files_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk import files
-from fsm_orchestrator.model.execution import ProgramFile
+from fsm_orchestrator.model.program import ProgramFile
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.text.digest import sha256_of
 
