@@ -122,6 +122,7 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     protect: tuple[PathText, ...] | None = unset("protect")
     inputs: tuple[PathText, ...] | None = unset("inputs")
     input_program: bool | None = unset("input_program")
+    pin: bool | None = unset("pin")
 
     @property
     def is_empty(self) -> bool:

@@ -35,9 +35,11 @@ from fsm_orchestrator.vocabulary import Compared
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 else:
     Contract = lazily("fsm_orchestrator.model.contracts", "Contract")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
+    Pins = lazily("fsm_orchestrator.model.program", "Pins")
 
 
 class RecordedCommand(StrictModel):
@@ -85,6 +87,7 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    pins: Pins | None = left_out(None, "What of its command must not change any more.")
     verify: Commands = left_out(
         (), "The commands that verify what it has done, in order, each in words; masked."
     )
@@ -158,6 +161,7 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        pins=settings.pins,
         **_verifying_record(settings, masker),
         contracts=settings.contracts,
         protect=settings.protect,
@@ -205,6 +209,8 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        pin=record.pins is not None,
+        pins=record.pins,
         **{key: getattr(record, key) for key in VERIFY_KEYS},
         contracts=record.contracts,
         protect=record.protect,

@@ -23,6 +23,7 @@ from fsm_orchestrator.vocabulary import Compared
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class StageSettings:
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
+    pin: bool = False
+    pins: "Pins | None" = None
     verify: tuple[tuple[str, ...], ...] = ()
     verify_timeout_ms: int | None = None
     clean_env: bool = True
@@ -101,7 +104,7 @@ def given_settings(
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary; a template of a
-            config file that cannot be filled in.
+            config file that cannot be filled in; a program that is to be pinned and cannot be.
     """
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
@@ -120,6 +123,10 @@ def given_settings(
             _refuse_senseless_retry(lifecycle.states[stage], settings)
     for stage in config.skip_stages or ():
         _refuse_senseless_skip(stage, lifecycle, merged)
+    if any(one.pin for one in merged.values()):
+        from fsm_orchestrator.config.program_files import pinned  # noqa: PLC0415 - rare
+
+        return pinned(merged)
     return merged
 
 
@@ -195,6 +202,8 @@ def _merge(
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+        pin=kept.pin if given.pin is None else given.pin,
+        pins=None if given.pin is False else kept.pins,
         **_verifying(config, given),
         **_earned(config, given, kept),
     )

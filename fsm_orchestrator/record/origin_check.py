@@ -147,6 +147,8 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
     if record.env_inherit is not None:
         yield ("env_inherit",)
+    if record.pins is not None:
+        yield ("pin",)
     if record.confine is not None:
         yield tuple(f"confine.{key}" for key in CONFINE_KEYS)
 

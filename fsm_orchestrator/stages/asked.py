@@ -31,7 +31,7 @@ class Asked(NamedTuple):
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
-        started: called with the pid of its process.
+        on_started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
         on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
@@ -56,7 +56,7 @@ class Asked(NamedTuple):
     environment: Mapping[str, str]
     rework_exit_code: int | None
     is_retry: bool
-    started: Callable[[int], None]
+    on_started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
     on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]

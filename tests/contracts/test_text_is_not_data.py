@@ -36,6 +36,7 @@ FILES: Final = {
     "text/terminal.py": "what stages print",
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
     "cli/held_code.py": "names of modules and their files",
+    "disk/unchanged.py": "paths, and the lists that installers make of files",
     "cli/isolation.py": "the environment of the process",
     "cli/parser/completion.py": "a word that is being typed, names of directories",
     "cli/parser/parameters.py": "values of options",
