@@ -287,6 +287,7 @@ class EventName(StrEnum):
     RUN_STARTED = "run.started"
     RECORD_BEGUN = "record.begun"
     RECORD_KEPT = "record.kept"
+    CHAIN_GAP = "chain.gap"
     TRANSITION = "transition"
     GATE_WAITING = "gate.waiting"
     GATE_DECIDED = "gate.decided"
@@ -307,6 +308,15 @@ class EventName(StrEnum):
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"
     RUN_CRASHED = "run.crashed"
+
+
+class GapCause(StrEnum):
+    """Why the chain of events does not go on from the line that was written last."""
+
+    TORN = "torn"
+    POWER_CUT = "power_cut"
+    LOST = "lost"
+    ACCEPTED = "accepted"
 
 
 class SchemaName(StrEnum):

@@ -29,7 +29,7 @@ from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
+from fsm_orchestrator.vocabulary import EventName, ExitCode, GapCause, Operation, Outcome
 
 LAST_WORDS: Final = 8
 """How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
@@ -79,6 +79,7 @@ class RunContext:
 
         `ended_pids` are what was left of an interrupted attempt.
         """
+        self._log_gap()
         draft = self.recorder.draft
         about: dict[str, Any] = {} if draft.subject is None else {"subject": draft.subject}
         self.log.emit(
@@ -105,6 +106,21 @@ class RunContext:
         self._note_missing_events()
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
+
+    def _log_gap(self) -> None:
+        """Log that the events do not go on from the line that was written last."""
+        gap = self._event_file.gap
+        if gap is None or self.recorder.draft.invocation.number == 1:
+            return
+        told: dict[str, Any] = {"last_seq": gap.last_seq, "cut_bytes": gap.cut_bytes}
+        if gap.last_sha256 is not None:
+            told["last_sha256"] = gap.last_sha256
+        if self.preparation.found_sha256 is not None:
+            told["checkpoint_sha256"] = self.preparation.found_sha256
+        cause = GapCause.TORN if gap.is_torn_only else GapCause.POWER_CUT
+        if self._event_file.lost is not None:
+            cause = GapCause.LOST
+        self.log.emit(EventName.CHAIN_GAP, level="warning", cause=cause.value, **told)
 
     def _log_record(self) -> None:
         """Log what the record begins with: what is new in it, where the log has the rest."""

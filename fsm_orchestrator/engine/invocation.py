@@ -183,10 +183,13 @@ def _execute(
     """Drive the invocation; return its report, and whether all of it could be recorded."""
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
+    from fsm_orchestrator.record.chain import Chain, genesis  # noqa: PLC0415
     from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
 
     known = preparation.checkpoint
-    events = EventFile(lock, known.events, known.last_event_seq)
+    chain = Chain(genesis(known.run_id, known.lifecycle_sha256))
+    last = known.last_event_seq, known.last_event_sha256
+    events = EventFile(lock, chain, known.events, *last)
     with contextlib.closing(events) as event_file:
         log = build_logger(preparation.clock, preparation.masker, event_file, caller.listener)
         driver = Driver(preparation, lock, caller, runner, log, event_file)

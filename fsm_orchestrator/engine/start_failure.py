@@ -14,8 +14,9 @@ from fsm_orchestrator.errors import OrchestratorError, ReportError
 from fsm_orchestrator.model.unmeasured import own_failure
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.preparation.starter import origin_of
+from fsm_orchestrator.record.chain import Chain, genesis
 from fsm_orchestrator.record.event_log import EventFile, Listener, build_logger
-from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.record.report import EventsHead, Report
 from fsm_orchestrator.record.report_reader import read_report
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import EventName, ExecutionMode, ExitCode, Operation, Outcome
@@ -50,7 +51,7 @@ def record_refusal(
     masker = Masker(config.known_secrets())
     origin = origin_of(config.directory, clock, masker)
     failure = own_failure(run_id, operation, error=masker.mask(str(error)), at=now)
-    with contextlib.closing(EventFile(home)) as event_file:
+    with contextlib.closing(EventFile(home, Chain(genesis(run_id, None)))) as event_file:
         log = build_logger(clock, masker, event_file, listener)
         log.emit(
             EventName.RUN_REFUSED,
@@ -63,6 +64,9 @@ def record_refusal(
             origin=origin,
         )
         event_file.sync()
+        head = (
+            None if clock.is_fixed else EventsHead(seq=event_file.last_seq, sha256=event_file.head)
+        )
     report = Report(
         schema_version=1,
         product=PRODUCT,
@@ -88,6 +92,7 @@ def record_refusal(
         started_at=now,
         finished_at=now,
         invocations_moved=0,
+        events_head=head,
         earlier_invocations=(),
     )
     path = output / REPORT_FILE

@@ -200,6 +200,11 @@ class InvocationRecord(StrictModel):
     )
 
     @property
+    def has_fixed_clock(self) -> bool:
+        """Whether its clock stood still, so that equal runs have equal reports."""
+        return self.origin is None
+
+    @property
     def last_number(self) -> int:
         """The number of the last invocation that the record is of."""
         return self.number + (0 if self.repeats is None else self.repeats.count)

@@ -64,6 +64,7 @@ class Preparation(NamedTuple):
         masker: of secrets, for all that is written.
         output_masker: of secrets and settings, for what stages print.
         found: the record that it goes on from, as it was found; None for a new run.
+        found_sha256: the digest of its checkpoint's bytes; None for a new run.
         settings: settings of every stage that has a binary, exact where the stage is to run.
         first_trigger: the first fact; None when a done run is resumed and nothing is to happen.
         leftover: an attempt whose end nobody saw; what is left of it is ended first.
@@ -88,6 +89,7 @@ class Preparation(NamedTuple):
     is_copy: bool = False
     kept_changes: Mapping[str, tuple[Change, ...]] = MappingProxyType({})
     found: Checkpoint | None = None
+    found_sha256: str | None = None
     slow_artifact: SlowArtifact | None = None
     moved: str | None = None
 

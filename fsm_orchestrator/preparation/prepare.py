@@ -171,6 +171,7 @@ def prepare_run(
         completions=(),
         open_attempt=None,
         last_event_seq=0,
+        last_event_sha256=None,
         events=None,
         earlier=None,
         invocations=(new_invocation(1, mode, clock, warnings=warnings),),

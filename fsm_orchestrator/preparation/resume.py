@@ -46,6 +46,7 @@ from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -75,6 +76,7 @@ def prepare_resume(
     """
     saved = saved or load_saved(config.output_path)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
+    preparation = preparation._replace(found_sha256=sha256_of(saved.data))
     if saved.rebuilt is None:
         return preparation._replace(found=saved.as_kept)
     draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)

@@ -118,6 +118,12 @@ class Checkpoint(StrictModel):
             " missing after a power cut."
         ),
     )
+    last_event_sha256: Sha256 | None = Field(
+        description=(
+            "SHA-256 of that event's line without its newline: the head of the chain that the"
+            " events are; null before there is one."
+        )
+    )
     events: EventsMark | None = Field(
         description=(
             "The end of the events file when an invocation ended last; null before one has."

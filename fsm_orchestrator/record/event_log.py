@@ -20,6 +20,7 @@ from fsm_orchestrator.disk import files, moving
 from fsm_orchestrator.disk.held import HeldDirectory, identity_of
 from fsm_orchestrator.errors import OperationError, RecordingError
 from fsm_orchestrator.model.declared import BaseModel
+from fsm_orchestrator.record.chain import Chain, Gap, digest_between, link
 from fsm_orchestrator.record.events_mark import (
     FOREIGN_LINES_MAX,
     EventsMark,
@@ -27,7 +28,6 @@ from fsm_orchestrator.record.events_mark import (
     hole_in,
     line_before,
     lost_events,
-    mark_of,
     seq_of,
     start_of_line,
 )
@@ -61,20 +61,31 @@ class EventFile:
         has_gaps: whether events could not be written meanwhile.
         last_seq: the number of the last event. `last_seq` and `mark` of the constructor are those
             of the run's record: numbers go on from there, whatever became of the file.
+        head: the digest of the last line, to which the next is chained.
+        durable_seq: the number of the last event that is durable.
         found_seq: the number of the last event that was in the file when it was opened.
         lost: what became of events that are marked; None when all are there.
+        gap: where the chain does not go on from the record; None where it does.
     """
 
     def __init__(
-        self, home: HeldDirectory, mark: EventsMark | None = None, last_seq: int = 0
+        self,
+        home: HeldDirectory,
+        chain: Chain,
+        mark: EventsMark | None = None,
+        last_seq: int = 0,
+        last_sha256: str | None = None,
     ) -> None:
         self._home = home
+        self._chain = chain
         self.path = home.path / EVENTS_FILE
         self.failure: RecordingError | None = None
         self.last_seq = last_seq
         self.mark = mark
         self.lost: LostEvents | None = None
-        self.found_seq = 0
+        self.found_seq = self.durable_seq = 0
+        self.head = chain.genesis
+        self.gap: Gap | None = None
         self.is_continued = False
         self.has_gaps = False
         self._descriptor = -1
@@ -87,27 +98,38 @@ class EventFile:
             self.lost = lost_events(self.path, mark, within=home)
             self._descriptor = files.open_append(self.path, within=home)
             self._own = OwnLines(self._descriptor)
-            self.found_seq = self._repair()
+            self.found_seq, cut_bytes = self._repair()
             self._own = OwnLines(self._descriptor)
             self.last_seq = max(last_seq, self.found_seq)
+            is_whole = self.lost is None and self.found_seq >= last_seq
+            if cut_bytes or not is_whole:
+                self.gap = Gap(self.last_seq, last_sha256, cut_bytes, is_torn_only=is_whole)
             end = os.fstat(self._descriptor).st_size, self.last_seq
             self.is_continued = (
                 mark is not None and self.lost is None and (mark.size_bytes, mark.last_seq) == end
             )
         except OSError as error:
             self.failure = self._error(error)
-        self._given_seq = self.last_seq
+        self._given_seq, self._given_head = self.last_seq, self.head
 
-    def write(self, event: Mapping[str, Any]) -> None:
-        """Append one event, or hold it back. A failure is kept, not raised."""
+    def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Append one event, or hold it back; return it as it is in its line.
+
+        A failure is kept, not raised.
+        """
         if self.failure is not None:
-            return
-        line = _line_of(event).encode()
+            return event
+        chained = {**event, "prev": self._given_head}
+        line = link(_line_of(chained), self._chain.key)
+        if line.mac is not None:
+            chained["mac"] = line.mac
+        self._given_head = line.digest
         if self._held is not None:
-            self._held.append(line)
-            return
-        with contextlib.suppress(RecordingError):
-            self._append(line)
+            self._held.append(line.data)
+        else:
+            with contextlib.suppress(RecordingError):
+                self._append(line.data)
+        return chained
 
     def when_kept(self, tell: Callable[[], None]) -> None:
         """Call `tell` once what was written before is in the file."""
@@ -119,13 +141,13 @@ class EventFile:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold back what is written, until `append_held`; if anything is raised, take it back."""
-        before = self.last_seq
+        before = self.last_seq, self.head
         self._held, self._kept_bytes = [], None
         try:
             yield
         except BaseException:
             self._held, self._waiting = None, []
-            self._take_back(before)
+            self._take_back(*before)
             raise
         waiting, self._held, self._waiting = self._waiting, None, []
         for tell in waiting:
@@ -144,6 +166,7 @@ class EventFile:
             return
         try:
             files.sync_data(self._descriptor)
+            self.durable_seq = self.last_seq
             if not self._are_names_durable:
                 files.sync_directory(self._home.path, within=self._home)
                 self._are_names_durable = True
@@ -156,12 +179,19 @@ class EventFile:
         """The number of the last event once what is held back is in the file."""
         return self.last_seq if self.failure is not None else self._given_seq
 
+    @property
+    def head_then(self) -> str:
+        """The digest of the last line once what is held back is in the file."""
+        return self.head if self.failure is not None else self._given_head
+
     def mark_then(self) -> EventsMark | None:
         """Return the mark of the file once what is held back is in it."""
         if self.failure is not None or not self._held:
             return self.mark
         size_bytes = os.fstat(self._descriptor).st_size + sum(map(len, self._held))
-        return mark_of(self._given_seq, size_bytes, self._held[-1])
+        return EventsMark(
+            last_seq=self._given_seq, size_bytes=size_bytes, last_line_sha256=self._given_head
+        )
 
     def confirm(self, *, wholly: bool) -> None:
         """Make sure that what this invocation wrote is there as it was written.
@@ -188,7 +218,7 @@ class EventFile:
         """Write on after a failure; events that could not be written are as if not logged."""
         if self._descriptor >= 0:
             self.failure, self.has_gaps = None, True
-            self._given_seq = self.last_seq
+            self._given_seq, self._given_head = self.last_seq, self.head
 
     def sync(self) -> None:
         """Make what was written durable. A failure is kept, not raised."""
@@ -196,6 +226,7 @@ class EventFile:
             return
         try:
             files.sync_data(self._descriptor)
+            self.durable_seq = self.last_seq
         except OSError as error:
             self.failure = self._error(error)
 
@@ -220,9 +251,9 @@ class EventFile:
             with contextlib.suppress(OSError):
                 files.truncate(self._descriptor, here.st_size)
             raise self.failure from error
-        self.last_seq = self._given_seq
+        self.last_seq, self.head = self._given_seq, self._given_head
 
-    def _take_back(self, last_seq: int) -> None:
+    def _take_back(self, last_seq: int, head: str) -> None:
         """Cut off what was appended and did not come to hold, durably if that can be done."""
         if self._kept_bytes is not None:
             with contextlib.suppress(OSError):
@@ -230,14 +261,17 @@ class EventFile:
                 self._own.took_back(self._kept_bytes)
                 files.sync_data(self._descriptor)
         self.last_seq = self._given_seq = last_seq
+        self.head = self._given_head = head
 
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
 
-    def _repair(self) -> int:
-        """Cut what a crash has torn; return the number of the last event, 0 if there is none.
+    def _repair(self) -> tuple[int, int]:
+        """Cut what a crash has torn, and find the head of the chain.
+
+        Return the number of the last event, 0 if there is none, and how many bytes were cut.
 
         That is the last line, and, where a power cut has left a hole in what was not durable, all
         from there.
@@ -248,15 +282,19 @@ class EventFile:
         end = start_of_line(self._descriptor, whole)
         if end < size_bytes:
             files.truncate(self._descriptor, end)
+        cut_bytes = size_bytes - end
+        if end:
+            begins = start_of_line(self._descriptor, end - 1)
+            self.head = digest_between(self._descriptor, begins, end - 1)
         for _ in range(FOREIGN_LINES_MAX):
             if end == 0:
                 break
             line = line_before(self._descriptor, end)
             seq = seq_of(line)
             if seq is not None:
-                return seq
+                return seq, cut_bytes
             end = end - len(line) if line else start_of_line(self._descriptor, end - 1)
-        return 0
+        return 0, cut_bytes
 
     def _error(self, error: OSError) -> RecordingError:
         failure = RecordingError(Operation.EVENTS_PERSIST, copyable(self.path), files.reason(error))
@@ -271,7 +309,7 @@ class _Sinks(NamedTuple):
     listener: Listener | None
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        self.event_file.write(event)
+        event = self.event_file.write(event)
         if self.listener is not None:
             plain = {key: _plain(value) for key, value in event.items()}
             self.event_file.when_kept(partial(self.listener, plain))
@@ -317,7 +355,7 @@ def _line_of(event: Mapping[str, Any]) -> str:
         f'"{key}": {value.model_dump_json() if isinstance(value, BaseModel) else json_value(value)}'
         for key, value in event.items()
     ]
-    return escaped("{" + ", ".join(members) + "}") + "\n"
+    return escaped("{" + ", ".join(members) + "}")
 
 
 def _plain(value: Any) -> Any:

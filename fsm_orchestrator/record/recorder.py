@@ -22,7 +22,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_log import EventFile
 from fsm_orchestrator.record.events_mark import EventsMark
-from fsm_orchestrator.record.report import Report, build_report
+from fsm_orchestrator.record.report import Report, build_report, with_head
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation, Outcome
 
@@ -161,6 +161,7 @@ class Recorder:
         """
         mark = self._events.mark_then() if self._is_last else self._events.mark
         data = self._checkpoint_bytes(mark)
+        self.latest = told = with_head(told, self.draft)
         with files.recording(Operation.CHECKPOINT_PERSIST, self._checkpoint_path):
             self._home.confirm_file()
             self._anchor.confirm()
@@ -283,7 +284,11 @@ class Recorder:
             files.sync_directory(self._home.path, within=self._home)
 
     def _checkpoint_bytes(self, mark: EventsMark | None) -> bytes:
-        events = {"last_event_seq": self._events.seq_then, "events": mark}
+        events = {
+            "last_event_seq": self._events.seq_then,
+            "last_event_sha256": self._events.head_then,
+            "events": mark,
+        }
         self.draft = self.draft.model_copy(update=events)
         data = self.draft.model_dump_json().encode() + b"\n"
         if _is_too_large(data) and not self.is_degraded:

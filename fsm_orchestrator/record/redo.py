@@ -57,8 +57,8 @@ class Redo:
         """Begin again where the next whole record is: something before it is missing."""
         self.kept = self._draft = None
 
-    def follow(self, event: EventLine) -> None:
-        """Let the record follow an event.
+    def follow(self, event: EventLine, digest: str) -> None:
+        """Let the record follow an event; `digest` is its line's.
 
         Raises:
             ContradictionError: it cannot be one of this record.
@@ -72,7 +72,8 @@ class Redo:
         else:
             self._draft = _after(self._draft, event)
         if _counts(self._draft, event):
-            self.kept = self._draft.model_copy(update={"last_event_seq": event.seq})
+            last = {"last_event_seq": event.seq, "last_event_sha256": digest}
+            self.kept = self._draft.model_copy(update=last)
             self.steps += 1
 
 

@@ -55,6 +55,13 @@ class LifecycleName(StrictModel):
     )
 
 
+class EventsHead(StrictModel):
+    """The end of the events when a report was written: the head of the chain that they are."""
+
+    seq: Count = Field(description="Number of the last event; 0 before there is one.")
+    sha256: Sha256 = Field(description="SHA-256 of its line without its newline.")
+
+
 class Report(StrictModel):
     """The report. Key order is fixed by the order of the fields."""
 
@@ -143,6 +150,12 @@ class Report(StrictModel):
     started_at: Timestamp = Field(description="When this invocation began, in UTC.")
     finished_at: Timestamp | None = Field(
         description="When this invocation ended, in UTC; null while it works."
+    )
+    events_head: EventsHead | None = Field(
+        description=(
+            "The end of the events when this was written; null before there is one, and with"
+            " --fixed-clock, for events name the place of a run."
+        )
     )
     invocations_moved: Count = Field(
         description=(
@@ -256,12 +269,26 @@ def build_report(
         own_gates=checkpoint.lifecycle.gate,
         blocked_reason_codes=reason_codes(refusing),
         waiting_for=awaited,
+        events_head=_head_in(checkpoint),
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
         ),
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def with_head(report: Report, checkpoint: Checkpoint) -> Report:
+    """Return a report of a checkpoint's, once that knows how far the events will have come."""
+    return report.model_copy(update={"events_head": _head_in(checkpoint)})
+
+
+def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
+    """Return how far the events had come; None where reports are to be equal byte for byte."""
+    sha256 = checkpoint.last_event_sha256
+    if sha256 is None or checkpoint.invocation.has_fixed_clock:
+        return None
+    return EventsHead(seq=checkpoint.last_event_seq, sha256=sha256)
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:

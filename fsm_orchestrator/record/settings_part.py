@@ -8,7 +8,14 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 HISTORY: Final = frozenset(
     {
-        *("current_state", "completions", "open_attempt", "last_event_seq", "events"),
+        *(
+            "current_state",
+            "completions",
+            "open_attempt",
+            "last_event_seq",
+            "last_event_sha256",
+            "events",
+        ),
         *("earlier", "invocations"),
     }
 )

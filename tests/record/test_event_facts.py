@@ -26,9 +26,9 @@ from tests.support.command import (
 
 Document: TypeAlias = dict[str, Any]
 
-NO_FACTS_OF_THE_RUN: Final = ("schema_version", "product")
+NO_FACTS_OF_THE_RUN: Final = ("schema_version", "product", "events_head")
 """What the report says of itself: the version of its own format (a line of the log has that of
-the log's), and which program wrote it."""
+the log's), which program wrote it, and how far the log had come."""
 
 # -- the reader -----------------------------------------------------------------------------
 

@@ -47,7 +47,14 @@ REPORT_KEYS = (
         "warnings",
         "rebuilt",
     ),
-    *("origin", "started_at", "finished_at", "invocations_moved", "earlier_invocations"),
+    *(
+        "origin",
+        "started_at",
+        "finished_at",
+        "events_head",
+        "invocations_moved",
+        "earlier_invocations",
+    ),
 )
 EXECUTION_KEYS = (
     *(
