@@ -40,6 +40,7 @@ PLAIN: Final = {
     "stage_executions",  # compared below
     "origin",  # the revision is not known where the fault struck the reading of it
     "rebuilt",  # null where the record had not to be made again from the events
+    "events_head",  # its log tells of the disturbance
 }
 OF_A_STAGE: Final = {
     # Not attempt, reason, idempotency_key and the names of its logs: they count attempts or hold
