@@ -171,6 +171,7 @@ class Operation(StrEnum):
     APPROVAL_PERSIST = "approval.persist"
     LOCK_ACQUIRE = "lock.acquire"
     CONTROL_VERIFY = "control.verify"
+    RECORD_VERIFY = "record.verify"
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
     CLOSURE_VERIFY = "closure.verify"

@@ -19,7 +19,7 @@ from fsm_orchestrator.config.given_types import (
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
-from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
+from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.declared import (
     BaseModel,
@@ -217,6 +217,16 @@ class RunConfig(GivenModel):
     on_changed_stage: OnChangedStage = Field(
         default=OnChangedStage.REFUSE,
         description="What a resume does about a completed stage that is not what it was.",
+    )
+    accept_record: Sha256 | None = Field(
+        default=None,
+        description="The digest of a record that is to be gone on from although it is not, or is"
+        " not known to be, the one that was left here.",
+    )
+    state_key_file: PathText | None = Field(
+        default=None,
+        description="A file with a key that records are proved by, shared by those who work on"
+        " them; the user's own key unless given.",
     )
     rerun: tuple[StateName, ...] = Field(
         default=(), description="Completed stages to run again, with all stages after them."

@@ -22,12 +22,15 @@ from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import WorkVerdict
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
+from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.record.settings_part import settings_since
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.private_file import PrivateFile
+from fsm_orchestrator.secrets.state_directory import NoStateDirectoryError, state_directory
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import EventName, ExitCode, GapCause, Operation, Outcome
 
@@ -46,6 +49,7 @@ class RunContext:
         log: RunLogger,
         event_file: EventFile,
         caller: Surroundings,
+        leaving: Leaving | None = None,
     ) -> None:
         draft = preparation.checkpoint
         self.preparation = preparation
@@ -61,6 +65,7 @@ class RunContext:
             draft,
             lambda: not self.is_judging_given_up and self.judge_artifacts().is_intact,
             event_file,
+            leaving,
         )
         self._event_file = event_file
         self._reserve = Reserve(home, LAST_WORDS * self.recorder.size_bytes)
@@ -71,8 +76,10 @@ class RunContext:
         """Set once the artifacts of a done run will not be judged any more: it was asked to end."""
 
     def close(self) -> None:
-        """Free what was kept for the last word."""
+        """Free what was kept for the last word, and note how all was left."""
         self._reserve.close()
+        self.recorder.seal()
+        self.recorder.leaving.close()
 
     def begin(self, ended_pids: tuple[int, ...]) -> None:
         """Log the start, and what was known before it; keep the secrets that a resume needs.
@@ -104,6 +111,7 @@ class RunContext:
             self._tell_slow_artifact(self.preparation.slow_artifact)
         self._keep_secrets()
         self._note_missing_events()
+        self._note_missing_key()
         for warning in self.recorder.draft.invocation.warnings:
             self.log.emit(EventName.WARNING, level="warning", message=warning)
 
@@ -150,6 +158,14 @@ class RunContext:
                 " down before they were on disk, or they were removed"
             )
 
+    def _note_missing_key(self) -> None:
+        """Warn that nothing will tell whether the record was changed before the next invocation."""
+        if self._event_file.key is None and self._event_file.failure is None:
+            self.recorder.add_warning(
+                "whether the record is changed before it is resumed will not be known: no key can"
+                " be kept in the private state (below XDG_STATE_HOME, or ~/.local/state)"
+            )
+
     def move_old_invocations(self) -> None:
         """Move the oldest invocations out of a long record.
 
@@ -179,12 +195,23 @@ class RunContext:
         if private is None or ref is None:
             return
         try:
-            private_file.save(ref, private, self.output_directory)
-        except private_file.NoStateDirectoryError as error:
+            self._save(ref, private)
+        except NoStateDirectoryError as error:
             self._warn_of_values(private, f"{error}; set XDG_STATE_HOME to another full path")
         except OSError as error:
-            place = private_file.state_directory(self.output_directory)
+            place = state_directory(self.output_directory)
             self._warn_of_values(private, f"{copyable(place)}: {files.reason(error)}")
+
+    def _save(self, ref: str, private: PrivateFile) -> None:
+        """Save the private file, once it is noted what it will be."""
+        data = private_file.written(private, self.output_directory)
+        leaving = self.recorder.leaving
+        leaving.note_private(sha256_of(data))
+        try:
+            private_file.save(ref, data, self.output_directory)
+        except OSError:
+            leaving.note_private("")  # which of the two is there is not known
+            raise
 
     def _warn_of_values(self, private: PrivateFile, why: str) -> None:
         if private.has_values:
@@ -203,7 +230,7 @@ class RunContext:
         # Too late for the report: what cannot be removed now is pruned one day.
         with contextlib.suppress(OSError):
             forgotten = private.model_copy(update={"stages": {}})
-            private_file.save(ref, forgotten, self.output_directory)
+            self._save(ref, forgotten)
 
     def now(self) -> str:
         """Return the time, as records hold it."""
@@ -218,8 +245,14 @@ class RunContext:
         self.recorder.add_warning(masked)
         self.log.emit(EventName.WARNING, level="warning", message=masked, **bound)
 
-    def note_listener(self) -> None:
-        """Warn of what the listener raised, once."""
+    def note_surroundings(self) -> None:
+        """Warn of what the listener raised, and of a private state that takes nothing, once."""
+        failure = self.recorder.leaving.failure
+        if failure is not None:
+            self.warn(
+                "what the record is left as cannot be noted in the private state, so an older"
+                f" record that is put back will not be noticed: {files.reason(failure)}"
+            )
         news = None if self._listener is None else self._listener.news()
         if news is not None:
             self.warn(news)

@@ -22,7 +22,9 @@ from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, 
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import EvidenceRecord
+    from fsm_orchestrator.model.trust import Acceptance
 else:
+    Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
 
@@ -188,6 +190,12 @@ class InvocationRecord(StrictModel):
             "How the record was made again from the events when it began; null where the"
             " checkpoint was as it had been left."
         ),
+    )
+    accepted: Acceptance | None = Field(
+        description=(
+            "The record that it went on from, where somebody had to accept it (--accept-record);"
+            " null where nobody had to."
+        )
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."

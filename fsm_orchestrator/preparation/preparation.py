@@ -196,6 +196,7 @@ def new_invocation(
         passed_over=(),
         rerun=rerun,
         rebuilt=None,
+        accepted=None,
         warnings=warnings,
         repeats=None,
     )

@@ -172,6 +172,8 @@ def prepare_run(
         open_attempt=None,
         last_event_seq=0,
         last_event_sha256=None,
+        doubt=None,
+        mac=None,
         events=None,
         earlier=None,
         invocations=(new_invocation(1, mode, clock, warnings=warnings),),

@@ -14,6 +14,7 @@ from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import have_passed, signals_in_force
+from fsm_orchestrator.preparation.believing import believed
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
@@ -75,8 +76,10 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
+    belief = believed(saved, config.output_path, config.state_key_file, config.accept_record)
+    saved = belief.of(saved)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
-    preparation = preparation._replace(found_sha256=sha256_of(saved.data))
+    preparation = belief.on(preparation._replace(found_sha256=sha256_of(saved.data)))
     if saved.rebuilt is None:
         return preparation._replace(found=saved.as_kept)
     draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)

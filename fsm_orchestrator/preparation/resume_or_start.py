@@ -40,4 +40,9 @@ def _is_due(config: RunConfig) -> bool:
         return os.path.lexists(output / REPORT_FILE)  # its record is gone, or was never written
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
 
-    return not checkpoint_reader.load(output).is_done
+    saved = checkpoint_reader.load_saved(output)
+    if saved.checkpoint.is_done and config.accept_record is None:
+        from fsm_orchestrator.preparation.believing import believed  # noqa: PLC0415 - likewise
+
+        believed(saved, output, config.state_key_file)
+    return not saved.checkpoint.is_done

@@ -33,14 +33,17 @@ from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.folding import folded
 from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
+from fsm_orchestrator.secrets.state_key import Mac
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.trust import Doubt
 else:
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
+    Doubt = lazily("fsm_orchestrator.model.trust", "Doubt")
 
 UNSEEN: Final = "interrupted: its orchestrator ended without recording how it ended"
 """The error of an attempt whose end nobody saw."""
@@ -135,8 +138,20 @@ class Checkpoint(StrictModel):
             " orchestrator_invocations.jsonl; null before that."
         )
     )
+    doubt: Doubt | None = Field(
+        description=(
+            "That the run went on from a record of which it was not known whether it was the one"
+            " that had been left; null where it was, or somebody has accepted it."
+        )
+    )
     invocations: Annotated[tuple[InvocationRecord, ...], Many, Field(min_length=1)] = Field(
         description="The invocations of the run after those, in order; the last is the latest."
+    )
+    mac: Mac | None = Field(
+        description=(
+            "The name of a key of the private state, and HMAC-SHA-256 by it, cut to 128 bits, of"
+            " the file as it is with null here and without its newline; null where there is none."
+        )
     )
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fsm_orchestrator.model.base import (
     Ordinal,
     RunId,
@@ -13,10 +11,8 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field, StringConstraints
-from fsm_orchestrator.secrets.state_key import MAC_DIGITS
-
-Mac = Annotated[str, StringConstraints(pattern=f"^[0-9a-f]{{{MAC_DIGITS}}}$")]
+from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.secrets.state_key import Mac
 
 
 class Event(StrictModel):

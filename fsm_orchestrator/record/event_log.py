@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -31,14 +31,18 @@ from fsm_orchestrator.record.events_mark import (
     seq_of,
     start_of_line,
 )
-from fsm_orchestrator.record.own_lines import OwnLines
+from fsm_orchestrator.record.own_lines import OwnLines, untouched
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.secrets.state_key import RecordKey
+from fsm_orchestrator.stages.artifact_snapshot import next_tick_ns
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import escaped, json_value
 from fsm_orchestrator.vocabulary import EventName, Operation
 
 EventDict = MutableMapping[str, Any]
 Listener = Callable[[Mapping[str, Any]], None]
+WHOLE_BYTES_MAX: Final = 256 * 1024
+"""The size up to which a log may as well be read whole."""
 _SENTENCES: Final = frozenset({"message", "error", "reason"})
 """The sentences, which may quote anything. Names are never masked, whatever a value is."""
 _FIRST_KEYS: Final = ("seq", "at", "event", "level", "run_id", "state", "stage", "attempt")
@@ -84,7 +88,7 @@ class EventFile:
         self.mark = mark
         self.lost: LostEvents | None = None
         self.found_seq = self.durable_seq = 0
-        self.head = chain.genesis
+        self.head = last_sha256 or chain.genesis
         self.gap: Gap | None = None
         self.is_continued = False
         self.has_gaps = False
@@ -183,6 +187,20 @@ class EventFile:
     def head_then(self) -> str:
         """The digest of the last line once what is held back is in the file."""
         return self.head if self.failure is not None else self._given_head
+
+    @property
+    def key(self) -> RecordKey | None:
+        """The key by which lines prove themselves."""
+        return self._chain.key
+
+    def untouched(self) -> str:
+        """Return what tells later that the file was not touched since; "" where nothing does.
+
+        A long one is worth a wait for the next tick of the clock: it is read whole otherwise.
+        """
+        if os.fstat(self._descriptor).st_size > WHOLE_BYTES_MAX:
+            next_tick_ns()
+        return untouched(self._descriptor)
 
     def mark_then(self) -> EventsMark | None:
         """Return the mark of the file once what is held back is in it."""
@@ -283,6 +301,7 @@ class EventFile:
         if end < size_bytes:
             files.truncate(self._descriptor, end)
         cut_bytes = size_bytes - end
+        self.head = self._chain.genesis
         if end:
             begins = start_of_line(self._descriptor, end - 1)
             self.head = digest_between(self._descriptor, begins, end - 1)
@@ -302,10 +321,39 @@ class EventFile:
         return failure
 
 
+class Sink(Protocol):
+    """A log that events are written to, and numbered by."""
+
+    def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write an event; return it as it is in its line."""
+
+    def when_kept(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once what was written before is in the log."""
+
+    def next_seq(self) -> int:
+        """Return the number for the next event."""
+
+
+class NoSink:
+    """No log: what is written goes to the listener alone."""
+
+    def write(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the event as it is."""
+        return event
+
+    def when_kept(self, tell: Callable[[], None]) -> None:
+        """Tell at once."""
+        tell()
+
+    def next_seq(self) -> int:
+        """Return the first number."""
+        return 1
+
+
 class _Sinks(NamedTuple):
     """The receivers of a finished event."""
 
-    event_file: EventFile
+    event_file: Sink
     listener: Listener | None
 
     def emit(self, event: Mapping[str, Any]) -> None:
@@ -324,7 +372,7 @@ class RunLogger(structlog.BoundLoggerBase):
 
 
 def build_logger(
-    clock: Clock, masker: Masker, event_file: EventFile, listener: Listener | None
+    clock: Clock, masker: Masker, event_file: Sink, listener: Listener | None
 ) -> RunLogger:
     """Return a logger that numbers, stamps, masks and orders events, and feeds both sinks."""
 

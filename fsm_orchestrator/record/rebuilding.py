@@ -69,6 +69,11 @@ class Rebuilt(NamedTuple):
     checkpoint: Checkpoint
     how: Rebuilding
 
+    @property
+    def is_torn(self) -> bool:
+        """Whether the checkpoint could not be read, so that all was made from the events."""
+        return self.how.cause is RebuildCause.TORN
+
     def sentence(self, path: Path) -> str:
         """Return what was done, for a person; `path` is the checkpoint's."""
         return f"{copyable(path)} {self.how.words}"

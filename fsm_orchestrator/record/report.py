@@ -39,7 +39,9 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.trust import Acceptance
 else:
+    Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
@@ -141,6 +143,12 @@ class Report(StrictModel):
             "How the record was made again from the events when this invocation began; null where"
             " the checkpoint was as it had been left."
         ),
+    )
+    accepted: Acceptance | None = Field(
+        description=(
+            "The record that this invocation went on from, where somebody had to accept it"
+            " (--accept-record); null where nobody had to."
+        )
     )
     origin: InvocationOrigin | None = Field(
         description=(
@@ -262,7 +270,10 @@ def build_report(
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
         closure_ready=(
-            is_done and artifacts_intact and have_passed(decisions, checkpoint.lifecycle.gates)
+            is_done
+            and artifacts_intact
+            and checkpoint.doubt is None
+            and have_passed(decisions, checkpoint.lifecycle.gates)
         ),
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,

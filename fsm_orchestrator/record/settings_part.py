@@ -15,6 +15,7 @@ HISTORY: Final = frozenset(
             "last_event_seq",
             "last_event_sha256",
             "events",
+            "mac",
         ),
         *("earlier", "invocations"),
     }

@@ -8,14 +8,17 @@ name of the key, so that a record of another key is told from one that was chang
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.secrets.private_file import state_directory
+from fsm_orchestrator.model.declared import StringConstraints
+from fsm_orchestrator.secrets.state_directory import state_directory
 from fsm_orchestrator.text.digest import new_digest, sha256_of
 from fsm_orchestrator.text.hidden import copyable
 
@@ -28,6 +31,10 @@ MAC_DIGITS: Final = NAME_DIGITS + 32
 _BLOCK_BYTES: Final = 64
 _INNER, _OUTER = 0x36, 0x5C
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+Mac = Annotated[str, StringConstraints(pattern=f"^[0-9a-f]{{{MAC_DIGITS}}}$")]
+"""The name of a key, and a MAC by it."""
 
 
 class RecordKey:
@@ -54,6 +61,39 @@ class RecordKey:
         inner.update(data)
         outer.update(inner.digest())
         return str(outer.hexdigest())
+
+
+class MacVerdict(StrEnum):
+    """What the MAC in a document says of it."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    OTHER = "other"
+    """There is none, or it is of another key, or there is no key to check it by."""
+
+
+_NONE: Final = b'"mac":null}'
+
+
+def with_mac(document: bytes, key: RecordKey | None) -> bytes:
+    """Return a compact JSON object, whose last member is a null `mac`, with its MAC there."""
+    if key is None:
+        return document
+    return document[: -len(_NONE)] + _member(key.mac(document))
+
+
+def verdict_of(document: bytes, key: RecordKey | None) -> MacVerdict:
+    """Return what the last member of a document, as `with_mac` makes it, says."""
+    ending = len(_member("0" * MAC_DIGITS))
+    body, end = document[:-ending], document[-ending:]
+    mac = end[-MAC_DIGITS - 2 : -2].decode("latin-1")
+    if key is None or end != _member(mac) or not key.has_made(mac):
+        return MacVerdict.OTHER
+    return MacVerdict.RIGHT if key.mac(body + _NONE) == mac else MacVerdict.WRONG
+
+
+def _member(mac: str) -> bytes:
+    return f'"mac":"{mac}"}}'.encode()
 
 
 def own_key(output_directory: Path) -> RecordKey | None:
@@ -85,19 +125,16 @@ def make_own_key(output_directory: Path) -> RecordKey | None:
 
 def _made(path: Path) -> RecordKey | None:
     """Make a key, unless another process does so first: then both have that one."""
-    staged = files.stage_file(path, os.urandom(KEY_BYTES), mode=0o600)
+    directory = files.open_directory(path.parent)
     try:
-        with contextlib.suppress(FileExistsError):
-            os.link(staged.temporary, path)
-            files.sync_directory(path.parent)
-        found = _own_in(path)
-        if found is None:
-            staged.commit()
-            files.sync_directory(path.parent)
-            found = _own_in(path)
-        return found
+        files.perform(files.SystemCall.LOCK, fcntl.flock, directory, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if (found := _own_in(path)) is not None:
+                return found
+        files.replace_file(path, os.urandom(KEY_BYTES), mode=0o600)
+        return _own_in(path)
     finally:
-        staged.discard()
+        os.close(directory)
 
 
 def shared_key(path: Path) -> RecordKey:

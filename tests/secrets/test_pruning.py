@@ -75,5 +75,5 @@ def test_wrong_clock_takes_no_values_from_other_runs(
     monkeypatch.setattr(time, "time", lambda: wrong)
     ref = private_file.new_private_ref()
     kept = PrivateFile(run_id="r", digest_key="0" * 64, keeps_secrets=False, stages={})
-    private_file.save(ref, kept, tmp_path / "out")
+    private_file.save(ref, kept.model_dump_json().encode(), tmp_path / "out")
     assert {path.name for path in store.iterdir()} == {f"{ref}.json", *names.values()}
