@@ -355,3 +355,8 @@ class RunConfig(GivenModel):
         `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
         """
         return str(Path(self.directory, path))
+
+    @property
+    def state_key_path(self) -> Path | None:
+        """The full path of the file with a shared key; None without one."""
+        return None if self.state_key_file is None else Path(self.absolute(self.state_key_file))

@@ -19,6 +19,7 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
+from fsm_orchestrator.record.chain import Gap
 from fsm_orchestrator.record.closure import WorkVerdict
 from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.events_mark import Loss
@@ -118,6 +119,10 @@ class RunContext:
     def _log_gap(self) -> None:
         """Log that the events do not go on from the line that was written last."""
         gap = self._event_file.gap
+        accepted = self.recorder.draft.invocation.accepted
+        if gap is None and accepted is not None:
+            known = self.preparation.checkpoint
+            gap = Gap(known.last_event_seq, known.last_event_sha256, 0, is_torn_only=False)
         if gap is None or self.recorder.draft.invocation.number == 1:
             return
         told: dict[str, Any] = {"last_seq": gap.last_seq, "cut_bytes": gap.cut_bytes}
@@ -128,6 +133,8 @@ class RunContext:
         cause = GapCause.TORN if gap.is_torn_only else GapCause.POWER_CUT
         if self._event_file.lost is not None:
             cause = GapCause.LOST
+        if accepted is not None:
+            cause = GapCause.ACCEPTED
         self.log.emit(EventName.CHAIN_GAP, level="warning", cause=cause.value, **told)
 
     def _log_record(self) -> None:
@@ -183,6 +190,8 @@ class RunContext:
             OperationError: they were; the next invocation takes the file as it is then.
         """
         lost = self._event_file.lost
+        if self.recorder.draft.invocation.accepted is not None:
+            return
         if lost is not None and lost.loss is not Loss.MISSING:
             raise OperationError(
                 Operation.EVENTS_VERIFY,

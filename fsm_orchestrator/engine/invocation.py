@@ -223,9 +223,8 @@ def _execute(
 
 def _key(config: RunConfig) -> RecordKey | None:
     """Return the key by which the record proves itself; the user's own is made if there is none."""
-    if config.state_key_file is None:
-        return make_own_key(config.output_path)
-    return shared_key(Path(config.state_key_file))
+    path = config.state_key_path
+    return make_own_key(config.output_path) if path is None else shared_key(path)
 
 
 def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:

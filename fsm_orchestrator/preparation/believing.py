@@ -49,17 +49,17 @@ class Belief(NamedTuple):
         return saved._replace(private=None) if is_private_bad else saved
 
 
-def key_for(output: Path, key_file: str | None) -> RecordKey | None:
+def key_for(output: Path, key_file: Path | None) -> RecordKey | None:
     """Return the key by which the records of a directory prove themselves, if there is one.
 
     Raises:
         UsageError: the file of a shared key cannot be used.
     """
-    return own_key(output) if key_file is None else shared_key(Path(key_file))
+    return own_key(output) if key_file is None else shared_key(key_file)
 
 
 def believed(
-    saved: SavedRun, output: Path, key_file: str | None, accept: str | None = None
+    saved: SavedRun, output: Path, key_file: Path | None, accept: str | None = None
 ) -> Belief:
     """Return what to make of a record; `accept` is the digest that somebody accepts.
 

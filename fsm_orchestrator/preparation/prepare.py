@@ -211,6 +211,11 @@ def _first_signals(
 
 
 def _refuse_options_of_a_resume(config: RunConfig) -> None:
+    if config.accept_record is not None:
+        raise UsageError(
+            "--accept-record speaks of a record that is gone on from, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
     if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(

@@ -76,7 +76,7 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
-    belief = believed(saved, config.output_path, config.state_key_file, config.accept_record)
+    belief = believed(saved, config.output_path, config.state_key_path, config.accept_record)
     saved = belief.of(saved)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
     preparation = belief.on(preparation._replace(found_sha256=sha256_of(saved.data)))

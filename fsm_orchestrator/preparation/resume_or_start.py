@@ -29,7 +29,7 @@ def settled(config: RunConfig) -> RunConfig:
         )
     if _is_due(config):
         return config.model_copy(update={"resume": True, "resume_or_start": False})
-    afresh = {"rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+    afresh = {"rerun": (), "on_changed_stage": OnChangedStage.REFUSE, "accept_record": None}
     return config.model_copy(update={"resume_or_start": False, **afresh})
 
 
@@ -44,5 +44,5 @@ def _is_due(config: RunConfig) -> bool:
     if saved.checkpoint.is_done and config.accept_record is None:
         from fsm_orchestrator.preparation.believing import believed  # noqa: PLC0415 - likewise
 
-        believed(saved, output, config.state_key_file)
+        believed(saved, output, config.state_key_path)
     return not saved.checkpoint.is_done

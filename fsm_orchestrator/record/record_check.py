@@ -199,7 +199,7 @@ class _Look:
         report = _digest_of(self._directory / REPORT_FILE)
         if reach.is_exact and report and not {"", report} & {one.report for one in lines}:
             changes.append(_change(RecordFile.REPORT, ChangeKind.EDITED))
-        if not self._is_private_good({one.private for one in lines}, is_exact=reach.is_exact):
+        if not self._is_private_good({one.private for one in lines}):
             changes.append(_change(RecordFile.PRIVATE, ChangeKind.EDITED))
         return Finding(tuple(changes))
 
@@ -235,7 +235,7 @@ class _Look:
             return Finding(doubt=DoubtCause.OTHER_KEY)
         if not self._is_on(found):
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
-        if not self._is_private_good(set(), is_exact=False):
+        if not self._is_private_good(set()):
             return _found(RecordFile.PRIVATE, ChangeKind.EDITED)
         return Finding()
 
@@ -249,12 +249,13 @@ class _Look:
         """Whether the record was made from the events, for its checkpoint could not be read."""
         return self._saved.rebuilt is not None and self._saved.rebuilt.is_torn
 
-    def _is_private_good(self, known: set[str], *, is_exact: bool) -> bool:
+    def _is_private_good(self, known: set[str]) -> bool:
+        """Say whether the private file is one that was noted, or proves itself as this run's."""
         ref = self._kept.private_ref
         data = None if ref is None else private_file.read(ref, self._directory)
         if data is None or sha256_of(data) in known:
             return True
-        return (not is_exact or "" in known) and private_file.is_proved(data, self._directory)
+        return private_file.is_proved(data, self._kept.run_id, self._directory)
 
     def _walk(self, wanted: set[int]) -> Walk:
         if self._walked is None:

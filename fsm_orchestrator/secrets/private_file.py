@@ -88,9 +88,11 @@ def read(ref: str, output_directory: Path) -> bytes | None:
         return None
 
 
-def is_proved(data: bytes, output_directory: Path) -> bool:
-    """Return whether the bytes of a private file are ours, by the user's own key."""
-    return verdict_of(data, own_key(output_directory)) is MacVerdict.RIGHT
+def is_proved(data: bytes, run_id: str, output_directory: Path) -> bool:
+    """Return whether the bytes of a private file are ours, of a run, by the user's own key."""
+    if verdict_of(data, own_key(output_directory)) is not MacVerdict.RIGHT:
+        return False
+    return PrivateFile.model_validate_json(data).run_id == run_id
 
 
 def written(state: PrivateFile, output_directory: Path) -> bytes:

@@ -53,6 +53,7 @@ def begun(line: Document) -> Document:
         "passed_over": [],
         "rerun": line["rerun"],
         "rebuilt": None,
+        "accepted": None,
         "warnings": [],
         "repeats": None,
     }

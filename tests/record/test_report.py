@@ -23,6 +23,7 @@ from tests.support.command import (
     CHECKPOINT,
     EVENTS,
     PASSING,
+    accepting,
     REPORT,
     checkpoint_of,
     events_of,
@@ -46,6 +47,7 @@ REPORT_KEYS = (
         "containment",
         "warnings",
         "rebuilt",
+        "accepted",
     ),
     *(
         "origin",
@@ -417,7 +419,7 @@ def test_a_log_that_was_torn_in_its_only_line_goes_on_from_the_record(tmp_path: 
     orchestrate("out", *PASSING, *stages("exit 1"), cwd=tmp_path)
     last = events_of(tmp_path / "out")[-1]["seq"]
     (tmp_path / "out" / EVENTS).write_bytes(b'{"seq": 1, "at"')
-    orchestrate("out", "--resume", cwd=tmp_path)
+    orchestrate("out", *accepting(tmp_path / "out"), cwd=tmp_path)
     assert events_of(tmp_path / "out")[0]["seq"] == last + 1
 
 

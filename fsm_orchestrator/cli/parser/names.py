@@ -81,6 +81,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--on-changed-stage",
         "--on-leak",
         "--rerun",
+        "--accept-record",
+        "--state-key-file",
         "--fixed-clock",
         "--log-format",
         "--log-level",
