@@ -88,8 +88,7 @@ class RunEnd:
             return ExitCode(128 + request.signum)
         if not verdict.is_intact:
             self._note_wrong_artifacts(verdict)
-        is_closable = verdict.is_intact and self._recorder.draft.doubt is None
-        return ExitCode.DONE if is_closable else ExitCode.FAILED
+        return ExitCode.DONE if verdict.is_intact else ExitCode.FAILED
 
     def changes(self, outcome: Outcome, trigger: Trigger) -> dict[str, Any]:
         """Return what the record says of the invocation once `trigger` has led to `outcome`."""
@@ -107,8 +106,7 @@ class RunEnd:
     def _exit_code(self, outcome: Outcome, trigger: Trigger) -> ExitCode:
         match outcome:
             case Outcome.DONE:
-                is_closable = self._kept is None and self._recorder.draft.doubt is None
-                return ExitCode.DONE if is_closable else ExitCode.FAILED
+                return ExitCode.DONE if self._kept is None else ExitCode.FAILED
             case Outcome.BLOCKED:
                 return ExitCode.BLOCKED
             case Outcome.TIMEOUT:
