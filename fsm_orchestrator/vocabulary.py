@@ -317,15 +317,6 @@ class EventName(StrEnum):
     RUN_CRASHED = "run.crashed"
 
 
-class GapCause(StrEnum):
-    """Why the chain of events does not go on from the line that was written last."""
-
-    TORN = "torn"
-    POWER_CUT = "power_cut"
-    LOST = "lost"
-    ACCEPTED = "accepted"
-
-
 class SchemaName(StrEnum):
     """The shapes that have a published JSON Schema."""
 

@@ -22,7 +22,6 @@ from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, Sha256, StateName
-from fsm_orchestrator.model.confine_options import CONFINE_KEYS
 from fsm_orchestrator.model.declared import (
     BaseModel,
     ConfigDict,
@@ -41,9 +40,6 @@ from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 if TYPE_CHECKING:
     from pydantic import ValidationError, ValidationInfo
 
-    from fsm_orchestrator.text.validation import Problem
-
-if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.evidence import SubjectGiven
@@ -74,28 +70,6 @@ class GivenModel(BaseModel):
 
 def _unknown(key: str, known: Iterable[str]) -> str:
     return f"unknown keyword {key!r}{suggestion(key, known)}"
-
-
-def _known_below(location: tuple[int | str, ...]) -> Iterable[str]:
-    """Return the keywords that may stand at a place below a RunConfig."""
-    match location:
-        case ("stages", _, "retry", _):
-            return RetryPolicy.model_fields
-        case ("stages", _, "confine", _):
-            return CONFINE_KEYS
-        case ("stages", _, _):
-            return StageGiven.model_fields
-        case _:
-            return RunConfig.model_fields
-
-
-def _meant(problem: "Problem", given: Any) -> str:
-    """Return the keyword, or the word, that was probably meant."""
-    if problem.is_unknown_key:
-        return suggestion(str(problem.location[-1]), _known_below(problem.location))
-    from fsm_orchestrator.config.closed_sets import word_hint  # noqa: PLC0415 - rare
-
-    return word_hint(problem.location, given)
 
 
 class GivenCommand(GivenModel):
@@ -247,11 +221,14 @@ class RunConfig(GivenModel, ClosingGiven):
     @classmethod
     def refusal(cls, error: "ValidationError") -> UsageError:
         """Return what is wrong as UsageError: a configuration is the caller's."""
+        from fsm_orchestrator.config.closed_sets import meant  # noqa: PLC0415 - rare
         from fsm_orchestrator.text.validation import problems  # noqa: PLC0415 - rare
 
         given = [one["input"] for one in error.errors(include_url=False, include_context=False)]
         said = zip(problems(error), given, strict=True)
-        return UsageError("\n".join(f"{one.text}{_meant(one, value)}" for one, value in said))
+        return UsageError(
+            "\n".join(f"{one.text}{meant(one, value, cls, StageGiven)}" for one, value in said)
+        )
 
     @field_validator("fixed_clock")
     @classmethod
@@ -357,8 +334,3 @@ class RunConfig(GivenModel, ClosingGiven):
         `..` is kept: behind a symbolic link it does not mean what a normalised path would say.
         """
         return str(Path(self.directory, path))
-
-    @property
-    def state_key_path(self) -> Path | None:
-        """The full path of the file with a shared key; None without one."""
-        return None if self.state_key_file is None else Path(self.absolute(self.state_key_file))

@@ -5,7 +5,6 @@ Shared by the modules of this room. Decides nothing.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import Any, Final
 
@@ -19,21 +18,18 @@ from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.record import closure
-from fsm_orchestrator.record.chain import Gap
+from fsm_orchestrator.record.chain import Gap, GapCause
 from fsm_orchestrator.record.closure import WorkVerdict
-from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.record.events_mark import Loss
 from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.record.settings_part import settings_since
-from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.secrets.state_directory import NoStateDirectoryError, state_directory
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
-from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import EventName, ExitCode, GapCause, Operation, Outcome
+from fsm_orchestrator.vocabulary import EventName, ExitCode, Operation, Outcome
 
 LAST_WORDS: Final = 8
 """How many times the checkpoint fits into what is kept for the last word: it grows meanwhile,
@@ -200,46 +196,17 @@ class RunContext:
             )
 
     def _keep_secrets(self) -> None:
-        private, ref = self.preparation.private, self.recorder.draft.private_ref
-        if private is None or ref is None:
-            return
-        try:
-            self._save(ref, private)
-        except NoStateDirectoryError as error:
-            self._warn_of_values(private, f"{error}; set XDG_STATE_HOME to another full path")
-        except OSError as error:
-            place = state_directory(self.output_directory)
-            self._warn_of_values(private, f"{copyable(place)}: {files.reason(error)}")
+        if self.preparation.private is not None:
+            from fsm_orchestrator.engine.private_values import keep_values  # noqa: PLC0415 - not for a plain run
 
-    def _save(self, ref: str, private: PrivateFile) -> None:
-        """Save the private file, once it is noted what it will be."""
-        data = private_file.written(private, self.output_directory)
-        leaving = self.recorder.leaving
-        leaving.note_private(sha256_of(data))
-        try:
-            private_file.save(ref, data, self.output_directory)
-        except OSError:
-            leaving.note_private("")  # which of the two is there is not known
-            raise
-
-    def _warn_of_values(self, private: PrivateFile, why: str) -> None:
-        if private.has_values:
-            self.recorder.add_warning(
-                self.masker.mask(
-                    "environment values cannot be kept for a resume, which will ask for them:"
-                    f" {why}"
-                )
-            )
+            keep_values(self, self.preparation.private)
 
     def forget_secrets(self) -> None:
         """Forget the values of a run that is done, which needs only their key any more."""
-        private, ref = self.preparation.private, self.recorder.draft.private_ref
-        if private is None or ref is None:
-            return
-        # Too late for the report: what cannot be removed now is pruned one day.
-        with contextlib.suppress(OSError):
-            forgotten = private.model_copy(update={"stages": {}})
-            self._save(ref, forgotten)
+        if self.preparation.private is not None:
+            from fsm_orchestrator.engine.private_values import forget_values  # noqa: PLC0415 - likewise
+
+            forget_values(self, self.preparation.private)
 
     def now(self) -> str:
         """Return the time, as records hold it."""

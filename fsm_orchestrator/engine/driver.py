@@ -26,7 +26,8 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details

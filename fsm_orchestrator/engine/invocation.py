@@ -49,7 +49,7 @@ from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Operation
 
 if TYPE_CHECKING:
-    from fsm_orchestrator.record.event_log import EventFile
+    from fsm_orchestrator.record.event_file import EventFile
     from fsm_orchestrator.record.left_file import LeftFile
 
 
@@ -194,7 +194,8 @@ def _execute(
     # Loaded while the keeper comes up: the machine and the log take about as long as it does.
     from fsm_orchestrator.engine.driver import Driver  # noqa: PLC0415
     from fsm_orchestrator.record.chain import Chain, genesis  # noqa: PLC0415
-    from fsm_orchestrator.record.event_log import EventFile, build_logger  # noqa: PLC0415
+    from fsm_orchestrator.record.event_file import EventFile  # noqa: PLC0415
+    from fsm_orchestrator.record.event_log import build_logger  # noqa: PLC0415
     from fsm_orchestrator.record.leaving import Leaving  # noqa: PLC0415
 
     known = preparation.checkpoint
@@ -223,8 +224,9 @@ def _execute(
 
 def _key(config: RunConfig) -> RecordKey | None:
     """Return the key by which the record proves itself; the user's own is made if there is none."""
-    path = config.state_key_path
-    return make_own_key(config.output_path) if path is None else shared_key(path)
+    if config.state_key_file is None:
+        return make_own_key(config.output_path)
+    return shared_key(Path(config.absolute(config.state_key_file)))
 
 
 def _left_file(preparation: Preparation, events: EventFile) -> LeftFile:

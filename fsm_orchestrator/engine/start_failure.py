@@ -18,7 +18,8 @@ from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.record import left_file
 from fsm_orchestrator.record.chain import Chain, genesis
-from fsm_orchestrator.record.event_log import EventFile, Listener, NoSink, Sink, build_logger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import Listener, NoSink, Sink, build_logger
 from fsm_orchestrator.record.left_file import Left
 from fsm_orchestrator.record.report import EventsHead, Report
 from fsm_orchestrator.record.report_reader import read_report

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.errors import TamperedError
 from fsm_orchestrator.model.trust import Acceptance, Doubt, RecordFile
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -56,6 +57,17 @@ def key_for(output: Path, key_file: Path | None) -> RecordKey | None:
         UsageError: the file of a shared key cannot be used.
     """
     return own_key(output) if key_file is None else shared_key(key_file)
+
+
+def believed_by(config: RunConfig, saved: SavedRun) -> Belief:
+    """Return what a resume makes of the record that it finds; as `believed`."""
+    return believed(saved, config.output_path, key_path(config), config.accept_record)
+
+
+def key_path(config: RunConfig) -> Path | None:
+    """Return the full path of the file with a shared key; None without one."""
+    named = config.state_key_file
+    return None if named is None else Path(config.absolute(named))
 
 
 def believed(

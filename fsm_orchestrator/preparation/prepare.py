@@ -38,9 +38,9 @@ from fsm_orchestrator.preparation.preparation import (
     recorded,
     secret_keys,
     secret_values,
-    setting_warnings,
     with_known_gates,
 )
+from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts

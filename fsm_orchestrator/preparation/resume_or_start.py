@@ -47,7 +47,7 @@ def _is_due(config: RunConfig) -> bool:
 
     saved = checkpoint_reader.load_saved(output)
     if saved.checkpoint.is_done and config.accept_record is None:
-        from fsm_orchestrator.preparation.believing import believed  # noqa: PLC0415 - likewise
+        from fsm_orchestrator.preparation.believing import believed_by  # noqa: PLC0415 - likewise
 
-        believed(saved, output, config.state_key_path)
+        believed_by(config, saved)
     return not saved.checkpoint.is_done

@@ -7,6 +7,7 @@ there is a key: nobody else can go on with the chain.
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.secrets.state_key import RecordKey
@@ -33,6 +34,15 @@ class Link(NamedTuple):
     data: bytes
     digest: str
     mac: str | None
+
+
+class GapCause(StrEnum):
+    """Why the chain of events does not go on from the line that was written last."""
+
+    TORN = "torn"
+    POWER_CUT = "power_cut"
+    LOST = "lost"
+    ACCEPTED = "accepted"
 
 
 class Gap(NamedTuple):

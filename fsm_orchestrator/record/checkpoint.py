@@ -271,7 +271,7 @@ class Checkpoint(StrictModel):
         return self.model_copy(
             update={
                 "invocations": (*self._folded(), invocation),
-                "completions": self._in_force_without(invocation.rerun),
+                "completions": self.in_force_without(invocation.rerun),
             }
         )
 
@@ -289,7 +289,7 @@ class Checkpoint(StrictModel):
         draft = self.with_invocation(transitions=transitions, **invocation_changes)
         changes = {
             "current_state": transition.dest,
-            "completions": self._in_force_without(self.repeated_by(transition)),
+            "completions": self.in_force_without(self.repeated_by(transition)),
             "open_attempt": None,
         }
         return draft.model_copy(update=changes)
@@ -329,35 +329,12 @@ class Checkpoint(StrictModel):
         execution = interrupted(self.run_id, self.open_attempt, settings, error)
         return self.attempt_ended(execution.model_copy(update={"no_postmortem": no_postmortem}))
 
-    @property
-    def unsettled_success(self) -> StageExecution | None:
-        """The attempt that succeeded in the state that the run is still in; None without one."""
-        here = self.completion_of(self.current_state)
-        if here is None:
-            return None
-        last = (one for one in reversed(self.invocation.stage_executions) if one.attempt)
-        return next(
-            (
-                one
-                for one in last
-                if (one.stage, one.attempt) == (here.stage, here.attempt)
-                and one.status is StageStatus.SUCCESS
-            ),
-            None,
-        )
-
-    def success_taken_back(self, success: StageExecution, taken_back: StageExecution) -> Self:
-        """Put another record in the place of an unsettled success: nothing is complete by it."""
-        executions = self.invocation.stage_executions
-        changed = tuple(taken_back if one is success else one for one in executions)
-        draft = self.with_invocation(stage_executions=changed)
-        return draft.model_copy(update={"completions": self._in_force_without((success.stage,))})
-
     def repeated_by(self, transition: TransitionRecord) -> tuple[str, ...]:
         """Return the stages that a transition has run again: none unless it is a loop."""
         step = (transition.source, transition.trigger, transition.dest)
         is_loop = any(step == (one.source, one.trigger, one.dest) for one in self.lifecycle.loops)
         return self.lifecycle.stages_from(transition.dest) if is_loop else ()
 
-    def _in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
+    def in_force_without(self, stages: Collection[str]) -> tuple[Completion, ...]:
+        """Return the completions in force but for those of some stages."""
         return tuple(one for one in self.completions if one.stage not in stages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.left_file import LeftFile
 from fsm_orchestrator.text.digest import sha256_of
 

@@ -10,9 +10,10 @@ from fsm_orchestrator.model.base import Count, Sha256
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
+from fsm_orchestrator.record.chain import GapCause
 from fsm_orchestrator.record.earlier import SideMark
 from fsm_orchestrator.record.event_fields import RunEvent, StageEvent
-from fsm_orchestrator.vocabulary import Containment, EventName, GapCause
+from fsm_orchestrator.vocabulary import Containment, EventName
 
 
 class RecordBegun(RunEvent):

@@ -20,7 +20,7 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.anchor import Anchor
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import SideMark
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.report import Report, build_report, with_head

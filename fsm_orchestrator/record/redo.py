@@ -34,6 +34,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
+from fsm_orchestrator.record.unsettled import success_taken_back, unsettled_success
 from fsm_orchestrator.vocabulary import Containment
 
 
@@ -165,9 +166,9 @@ def _interrupted(draft: Checkpoint, event: AttemptInterrupted) -> Checkpoint:
     execution = event.execution
     if execution is None or event.invocation != draft.invocation.number:
         return draft
-    success = draft.unsettled_success
+    success = unsettled_success(draft)
     if draft.open_attempt is None and success is not None:
-        return draft.success_taken_back(success, execution)
+        return success_taken_back(draft, success, execution)
     return draft.attempt_ended(execution)
 
 

@@ -18,7 +18,7 @@ from fsm_orchestrator.engine.driver import Driver
 from fsm_orchestrator.engine.machine import RunMachine
 from fsm_orchestrator.record import checkpoint_reader
 from fsm_orchestrator.record.chain import Chain, genesis
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 from fsm_orchestrator.record.recorder import Recorder
 from fsm_orchestrator.stages.artifacts import judge
 from tests.bench.bare import replace_file

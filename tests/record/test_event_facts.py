@@ -317,7 +317,7 @@ def test_events_tell_what_the_report_tells(name: str, tmp_path: Path) -> None:
 CRASHING: Final = """\
 import sys
 from fsm_orchestrator import RunConfig, run
-from fsm_orchestrator.record.event_log import EventFile
+from fsm_orchestrator.record.event_file import EventFile
 
 real = EventFile.write
 

@@ -11,7 +11,8 @@ from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.record.chain import Chain, genesis
-from fsm_orchestrator.record.event_log import EventFile, build_logger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import build_logger
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import EventName
 from tests.support.command import events_of
