@@ -230,10 +230,11 @@ class _Look:
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
         if key is None:
             return Finding(doubt=DoubtCause.NO_KEY)
-        is_proved = self._mac is MacVerdict.RIGHT or self._is_torn
-        if found.unproved_seq or not is_proved:
+        if found.unproved_seq:
             return Finding(doubt=DoubtCause.OTHER_KEY)
-        if not self._is_on(found):
+        # Who proves the events by a key proves the checkpoint by it.
+        is_proved = self._mac is MacVerdict.RIGHT or self._is_torn
+        if not is_proved or not self._is_on(found):
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
         if not self._is_private_good(set()):
             return _found(RecordFile.PRIVATE, ChangeKind.EDITED)

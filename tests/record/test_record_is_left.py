@@ -216,7 +216,7 @@ def test_refusal_starts_nothing_and_its_remedy_works(tmp_path: Path) -> None:
     What is accepted by its digest is gone on from, and report, checkpoint and events say so.
     """
     script = "echo $MODE >> told; exit 4"
-    given = (*PASSING, *shell("executor", script), *SETTING)
+    given = (*PASSING, *stages("exit 0", script), *SETTING)
     assert orchestrate("out", *given, cwd=tmp_path).code == 1
     place = Place(tmp_path, {}, files_of(tmp_path / "out"))
     path = place.out / CHECKPOINT
