@@ -30,6 +30,7 @@ from fsm_orchestrator.record.judging_events import (
 )
 from fsm_orchestrator.record.record_events import (
     AttemptBegun,
+    ChainGap,
     InvocationsMoved,
     RecordBegun,
     RecordKept,
@@ -295,6 +296,7 @@ EventLine: TypeAlias = Annotated[
     RunStarted
     | RecordBegun
     | RecordKept
+    | ChainGap
     | TransitionTaken
     | GateWaiting
     | GateDecided
