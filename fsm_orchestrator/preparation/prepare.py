@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.file_texts import named_lifecycle
@@ -41,13 +41,14 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
+from fsm_orchestrator.preparation.terms import given_of_run, refuse_options_of_a_resume
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger, Whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +138,7 @@ def prepare_run(
     """
     _check_output_directory(config.output_path)
     _refuse_foreign(config.output_path)
-    _refuse_options_of_a_resume(config)
+    refuse_options_of_a_resume(config)
     clock = clock_of(config)
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
@@ -168,7 +169,7 @@ def prepare_run(
         gate_signals=_first_signals(config, declared, clock, masker),
         sources=sources,
         subject=subject,
-        **_given_of_run(config),
+        **given_of_run(config),
         stages=records,
         origins=origins,
         completions=(),
@@ -193,17 +194,6 @@ def prepare_run(
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
-
-
-def _given_of_run(config: RunConfig) -> dict[str, Any]:
-    """Return the settings of a run that its checkpoint keeps as they are given."""
-    return {
-        "timeout_ms": config.timeout_ms,
-        "kill_grace_ms": config.kill_grace_ms,
-        "on_leak": config.on_leak or OnLeak.WARN,
-        "allow_empty": bool(config.allow_empty),
-        "skip_stages": config.skip_stages or (),
-    }
 
 
 def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
@@ -232,25 +222,6 @@ def _first_signals(
 ) -> tuple[GateSignal, ...]:
     given = signal_given(config, clock, 1, masker)
     return signals_in_force(declared.gates, config.gates, sources=config.gate_sources, now=given)
-
-
-def _refuse_options_of_a_resume(config: RunConfig) -> None:
-    if config.accept_record is not None:
-        raise UsageError(
-            "--accept-record speaks of a record that is gone on from, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
-    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
-        option = "--rerun" if config.rerun else "--on-changed-stage"
-        raise UsageError(
-            f"{option} speaks of completed stages, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
-    if config.reverify:
-        raise UsageError(
-            "--reverify verifies what a stage has done before, and a new run has done nothing",
-            remedy="add --resume to continue the run in this directory",
-        )
 
 
 def _refuse_settings(

@@ -91,10 +91,6 @@ def _other_terms(run: ResumableRun, work: StageExecution) -> Iterator[str]:
         setting_changes,
     )
 
-    def ask(path: str) -> None:
-        if not run.may_go_on(path):
-            raise JudgingCutShortError
-
     settings = run.kept.stages[work.stage]
     yield from (one.sentence for one in setting_changes(settings, run.settings[work.stage]))
     if work.inputs:
@@ -108,7 +104,7 @@ def _other_terms(run: ResumableRun, work: StageExecution) -> Iterator[str]:
             inputs=work.inputs,
         )
         with contextlib.suppress(JudgingCutShortError):  # nothing is started
-            yield from (one.sentence for one in input_changes(done, settings, ask))
+            yield from (one.sentence for one in input_changes(done, settings, run.may_go_on))
 
 
 def _number_of(run: ResumableRun, work: StageExecution) -> int:
