@@ -12,6 +12,8 @@ class StateKind(StrEnum):
     INITIAL = "initial"
     GATE = "gate"
     STAGE = "stage"
+    GROUP = "group"
+    """Stages that run side by side."""
     TERMINAL = "terminal"
 
 
@@ -155,6 +157,8 @@ class Ending(StrEnum):
     ARTIFACTS_WRONG = "artifacts_wrong"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
+    SIBLING_FAILED = "sibling_failed"
+    """Ended because a stage failed that ran side by side with it."""
     LOST = "lost"
 
 

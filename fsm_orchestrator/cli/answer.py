@@ -96,10 +96,9 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     output = directory_of_a_run(given.typed)
     saved = load_saved(output)
     holder = holder_of(output)
-    attempt = saved.checkpoint.open_attempt
-    _refuse_stage(
-        None if holder is None else holder.pid, None if attempt is None else attempt.keeper_pid
-    )
+    holder_pid = None if holder is None else holder.pid
+    for keeper_pid in [one.keeper_pid for one in saved.checkpoint.open_attempts] or [None]:
+        _refuse_stage(holder_pid, keeper_pid)
     _refuse_ended(saved, given)
     awaited = to_answer(asked_gates(saved, output, given.wish.now), given.gate)
     if parameters.get("from_file") is not None:

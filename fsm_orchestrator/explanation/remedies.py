@@ -199,6 +199,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "make it wait for the processes that it starts"
         case Ending.REWORK_REQUESTED:
             return "read the findings: no rework is left"
+        case Ending.SIBLING_FAILED:
+            return "nothing is wrong with it: a resume runs it again beside the one that failed"
         case Ending.INTERRUPTED | Ending.LOST | Ending.CONTROL_TAMPERED | None:
             return "find out who ended it, unless that was intended"
         case ending:

@@ -10,8 +10,9 @@ dataclass takes eight times as long to define.
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 from enum import StrEnum
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
@@ -125,10 +126,13 @@ class Interrupted(NamedTuple):
     Attributes:
         by_then: how the process had ended before it was signalled; None if this program ended it.
             Whoever asked may have asked the process as well, so that is no success.
+        sibling: the stage that ran side by side with it and failed, by which it was ended; None
+            where the run was asked to end.
     """
 
     signum: int
     by_then: Exited | Signaled | None = None
+    sibling: str | None = None
 
 
 class Lost(NamedTuple):
@@ -212,8 +216,9 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.LIMIT_EXCEEDED, StageStatus.FAILED
         case NotSpawned():
             return Ending.NOT_SPAWNED, StageStatus.SPAWN_FAILED
-        case Interrupted():
-            return Ending.INTERRUPTED, StageStatus.INTERRUPTED
+        case Interrupted(sibling=sibling):
+            ending = Ending.INTERRUPTED if sibling is None else Ending.SIBLING_FAILED
+            return ending, StageStatus.INTERRUPTED
         case Lost():
             return Ending.LOST, StageStatus.FAILED
         case ArtifactsWrong():
@@ -241,6 +246,21 @@ def trigger_of(status: StageStatus) -> Trigger:
             assert_never(status)
 
 
+_FROM_WORST: Final = (
+    Trigger.RUN_ABORTED,
+    Trigger.STAGE_FAILED,
+    Trigger.STAGE_TIMED_OUT,
+    Trigger.REWORK_REQUESTED,
+    Trigger.STAGE_SUCCEEDED,
+)
+"""What several stages together come to: the first of these that one of them came to."""
+
+
+def worst_of(triggers: Collection[Trigger]) -> Trigger:
+    """Return what stages that ran together come to; not for none."""
+    return min(triggers, key=_FROM_WORST.index)
+
+
 def problem_of(result: StageResult) -> Problem | None:
     """Return what went wrong; None for success."""
     details: tuple[str, ...] = ()
@@ -262,8 +282,8 @@ def problem_of(result: StageResult) -> Problem | None:
             cause = _exceeded(result)
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
-        case Interrupted(signum=signum, by_then=by_then):
-            cause = f"interrupted: the run received {signal_name(signum)}"
+        case Interrupted(by_then=by_then):
+            cause = _why_interrupted(result)
             details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
@@ -277,6 +297,12 @@ def problem_of(result: StageResult) -> Problem | None:
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
+
+
+def _why_interrupted(result: Interrupted) -> str:
+    if result.sibling is None:
+        return f"interrupted: the run received {signal_name(result.signum)}"
+    return f"interrupted: {result.sibling}, which ran beside it, did not succeed"
 
 
 def _exceeded(result: LimitExceeded) -> str:

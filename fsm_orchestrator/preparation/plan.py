@@ -290,6 +290,9 @@ def _action(
 
 def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:
     before = () if way is None else way.entered[: way.entered.index(stage)]
+    lifecycle = preparation.checkpoint.lifecycle
+    beside = lifecycle.stages_in(lifecycle.place_of(stage))
+    before = tuple(one for one in before if one not in beside)
     is_complete = preparation.checkpoint.completion_of
     return any(one in preparation.settings and is_complete(one) is None for one in before)
 

@@ -169,7 +169,7 @@ def prepare_run(
         stages=records,
         origins=origins,
         completions=(),
-        open_attempt=None,
+        open_attempts=(),
         last_event_seq=0,
         events=None,
         earlier=None,
@@ -183,7 +183,7 @@ def prepare_run(
         checkpoint=checkpoint,
         settings=settings,
         first_trigger=Trigger.START,
-        leftover=_leftover(config.output_path),
+        leftovers=_leftovers(config.output_path),
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
@@ -302,8 +302,8 @@ def _run_id(config: RunConfig, clock: Clock) -> str:
     return config.run_id
 
 
-def _leftover(output: Path) -> AttemptRecord | None:
-    """Return the attempt that an earlier run in this directory left open, if that can be known.
+def _leftovers(output: Path) -> tuple[AttemptRecord, ...]:
+    """Return the attempts that an earlier run in this directory left open, as far as is known.
 
     Raises:
         CheckpointError: there is a file that cannot be read now; it may name a process.
@@ -311,7 +311,7 @@ def _leftover(output: Path) -> AttemptRecord | None:
     try:
         os.lstat(output / CHECKPOINT_FILE)
     except FileNotFoundError:
-        return None
+        return ()
     except OSError:
         pass  # the reader below says why
     from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
@@ -322,6 +322,6 @@ def _leftover(output: Path) -> AttemptRecord | None:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
             raise
-        return None
+        return ()
     is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
-    return found.open_attempt if is_own else None
+    return found.open_attempts if is_own else ()

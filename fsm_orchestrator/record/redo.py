@@ -34,7 +34,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
-from fsm_orchestrator.vocabulary import Containment, Ending
+from fsm_orchestrator.vocabulary import Containment, Ending, StateKind
 
 
 class ContradictionError(ValueError):
@@ -83,6 +83,8 @@ def _counts(draft: Checkpoint, event: EventLine) -> bool:
             return draft.outcome is None
         case AttemptBegun() | StageRetrying():
             return True
+        case StageEnded():  # in a group each end is a step, for the others go on
+            return draft.lifecycle.states[draft.current_state].kind is StateKind.GROUP
         case RunEnded():
             return draft.outcome is not None
         case _:
@@ -101,7 +103,7 @@ def _begun(kept: Checkpoint | None, event: RecordBegun) -> Checkpoint:
         raise ContradictionError(
             f"they go on with invocation {event.invocation.number}, and it does not follow"
         )
-    draft = kept.attempt_unseen().begun(event.invocation)
+    draft = kept.attempts_unseen().begun(event.invocation)
     return _record({**draft.model_dump(mode="json"), **event.settings})
 
 
@@ -165,7 +167,7 @@ def _interrupted(draft: Checkpoint, event: AttemptInterrupted) -> Checkpoint:
     if execution is None or event.invocation != draft.invocation.number:
         return draft
     success = draft.unsettled_success
-    if draft.open_attempt is None and success is not None:
+    if draft.open_attempt_of(execution.stage) is None and success is not None:
         return draft.success_taken_back(success, execution)
     return draft.attempt_ended(execution)
 

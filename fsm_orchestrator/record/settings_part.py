@@ -8,7 +8,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 HISTORY: Final = frozenset(
     {
-        *("current_state", "completions", "open_attempt", "last_event_seq", "events"),
+        *("current_state", "completions", "open_attempts", "last_event_seq", "events"),
         *("earlier", "invocations"),
     }
 )

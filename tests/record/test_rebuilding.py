@@ -68,7 +68,7 @@ HISTORIES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ),
     "visited": ((*PASSING, *stages()), ("--resume",)),
 }
-OF_THE_MACHINE: Final = frozenset({"last_event_seq", "events", "open_attempt"})
+OF_THE_MACHINE: Final = frozenset({"last_event_seq", "events", "open_attempts"})
 """What the checkpoint has of the file itself, and of processes: gone after a power cut."""
 
 

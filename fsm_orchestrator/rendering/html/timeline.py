@@ -153,8 +153,8 @@ def _bars(view: InspectedRun) -> Iterator[Bar]:
             *(_gate_bar(visit, one) for one in visit.transitions if one.trigger in _GATES),
             *_attempt_bars(visit),
         ]
-        if view.open_attempt is not None and visit is visits[-1]:
-            found.append(_open_bar(view, visit, view.open_attempt))
+        if visit is visits[-1]:
+            found += [_open_bar(view, visit, one) for one in view.open_attempts]
         yield from sorted(found, key=lambda bar: bar.after_ms)
 
 
