@@ -67,6 +67,9 @@ def _names(row: Row) -> str:
 
 
 def _what(row: Row) -> str:
+    if row.shape is Shape.BESIDE and row.details:
+        first, *stages = row.details
+        return " ".join(filter(None, (first, ", ".join(stages))))
     return ", ".join(row.details) or (row.shape.value if row.shape is Shape.STAGE else "")
 
 

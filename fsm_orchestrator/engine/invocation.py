@@ -115,7 +115,11 @@ def _drive(
     ended, failure = _end_leftovers(preparation)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
-        require_room(caller.interrupts.fileno())
+        lifecycle = preparation.checkpoint.lifecycle
+        at_once = max(
+            len(lifecycle.stages_in(place)) for place in (*lifecycle.places, lifecycle.initial)
+        )
+        require_room(caller.interrupts.fileno(), max(1, at_once))
         if not lock.is_named:
             _sync_above(output)
         lock.write_holder(

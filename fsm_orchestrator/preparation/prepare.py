@@ -138,6 +138,10 @@ def prepare_run(
     config, run_id = _for_a_new_run(config, declared, clock)
     settings = given_settings(config, declared, {}, run_id)
     _refuse_settings(config, settings, may_lack_values=may_lack_values)
+    if declared.group_of:
+        from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
+
+        refuse_shared_artifacts(declared, settings)
     subject, sources = _asked_about(config)
     values = secret_values(settings)
     masker = Masker(values.values())

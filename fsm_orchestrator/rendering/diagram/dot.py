@@ -23,6 +23,7 @@ _SHAPES: Final[Mapping[Shape, tuple[str, str, str]]] = {
     Shape.INITIAL: ("box", "rounded,filled", 'fillcolor="#ffffff"'),
     Shape.GATE: ("hexagon", "filled", 'fillcolor="#fff4d6" margin="0.02,0.02"'),
     Shape.STAGE: ("box", "filled", 'fillcolor="#e8f0fe"'),
+    Shape.BESIDE: ("box3d", "filled", 'fillcolor="#e8f0fe"'),
     Shape.DONE: ("box", "rounded,filled", 'peripheries=2 penwidth=2 fillcolor="#e3f5e5"'),
     Shape.BLOCKED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fff4d6"'),
     Shape.ENDED: ("box", "rounded,filled", 'peripheries=2 fillcolor="#fdeaea"'),

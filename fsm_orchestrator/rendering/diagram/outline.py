@@ -46,10 +46,16 @@ def outline(full: Picture, notes: Mapping[str, str] | None = None) -> tuple[Row,
     picture = simple(full)
     details = {node.key: node.details for node in full.nodes}
     if notes is not None:
-        details = {node.key: tuple(filter(None, [notes.get(node.key)])) for node in full.nodes}
+        details = {node.key: tuple(_noted(node, notes)) for node in full.nodes}
     rows = (_row(picture, node, details[node.key]) for node in picture.nodes)
     groups = itertools.groupby(rows, lambda row: row.alike)
     return tuple(_joined(list(group)) for _, group in groups)
+
+
+def _noted(node: Node, notes: Mapping[str, str]) -> Iterator[str]:
+    if node.key in notes:
+        yield notes[node.key]
+    yield from (f"{one}: {notes[one]}" for one in node.members if one in notes)
 
 
 def _joined(rows: Sequence[Row]) -> Row:
