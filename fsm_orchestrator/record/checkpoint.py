@@ -271,8 +271,8 @@ class Checkpoint(StrictModel):
 
     def attempt_begun(self, attempt: AttemptRecord) -> Self:
         """Begin an attempt, or say more about the one that has begun."""
-        others = (one for one in self.open_attempts if one.stage != attempt.stage)
-        return self.model_copy(update={"open_attempts": (*others, attempt)})
+        known = {one.stage: one for one in self.open_attempts} | {attempt.stage: attempt}
+        return self.model_copy(update={"open_attempts": tuple(known.values())})
 
     def attempt_ended(self, execution: StageExecution) -> Self:
         """End an attempt; if it succeeded, its stage is complete."""
