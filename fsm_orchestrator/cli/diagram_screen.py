@@ -67,9 +67,6 @@ def _names(row: Row) -> str:
 
 
 def _what(row: Row) -> str:
-    if row.shape is Shape.BESIDE and row.details:
-        first, *stages = row.details
-        return " ".join(filter(None, (first, ", ".join(stages))))
     return ", ".join(row.details) or (row.shape.value if row.shape is Shape.STAGE else "")
 
 
@@ -89,4 +86,5 @@ def _mark(row: Row, notes: Mapping[str, str] | None) -> Mark:
         case None if notes is None:
             return Mark.AHEAD
         case None:
-            return Mark.WAITING if row.names[0] in notes else Mark.GOOD
+            is_told_of = any(one in notes for one in (row.names[0], *row.members))
+            return Mark.WAITING if is_told_of else Mark.GOOD

@@ -18,6 +18,7 @@ from fsm_orchestrator.cli.run_view import (
 )
 from fsm_orchestrator.cli.stage_lines import (
     attempts_words,
+    end_words,
     folded_line,
     gates_line,
     mark_of,
@@ -31,7 +32,6 @@ from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import StageStatus
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_ASCII: Final = "|/-\\"
@@ -154,10 +154,7 @@ def _words_line(words: str, width: int) -> str:
 def _ended_line(view: RunView, one: EndedStage, width: int) -> str:
     attempts = attempts_words(one.attempt, one.of_attempts)
     mark = mark_of(one.status, one.ending)
-    said = "" if one.status is StageStatus.SUCCESS else one.status.value.replace("_", " ")
-    if mark is Mark.AGAIN:
-        said = "asked for rework"
-    remark = ": ".join(filter(None, (attempts, said)))
+    remark = ": ".join(filter(None, (attempts, end_words(one.status, one.ending))))
     column = name_cells(view.stages)
     return stage_line(mark, one.name, column, took_words(one.took_ms), remark, width)
 

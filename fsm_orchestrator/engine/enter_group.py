@@ -23,7 +23,7 @@ from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.errors import OperationError
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.endings import worst_of
+from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.processes.beside import InterruptsBeside, end_strays
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.polling import readable

@@ -10,9 +10,8 @@ dataclass takes eight times as long to define.
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection
 from enum import StrEnum
-from typing import Final, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
@@ -244,21 +243,6 @@ def trigger_of(status: StageStatus) -> Trigger:
             return Trigger.RUN_ABORTED
         case _:
             assert_never(status)
-
-
-_FROM_WORST: Final = (
-    Trigger.RUN_ABORTED,
-    Trigger.STAGE_FAILED,
-    Trigger.STAGE_TIMED_OUT,
-    Trigger.REWORK_REQUESTED,
-    Trigger.STAGE_SUCCEEDED,
-)
-"""What several stages together come to: the first of these that one of them came to."""
-
-
-def worst_of(triggers: Collection[Trigger]) -> Trigger:
-    """Return what stages that ran together come to; not for none."""
-    return min(triggers, key=_FROM_WORST.index)
 
 
 def problem_of(result: StageResult) -> Problem | None:

@@ -19,9 +19,9 @@ from fsm_orchestrator.model.endings import (
     kind_of,
     problem_of,
     trigger_of,
-    worst_of,
 )
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.together import worst_of
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.startable import foreseen_end

@@ -137,11 +137,7 @@ def prepare_run(
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
     settings = given_settings(config, declared, {}, run_id)
-    _refuse_settings(config, settings, may_lack_values=may_lack_values)
-    if declared.group_of:
-        from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
-
-        refuse_shared_artifacts(declared, settings)
+    _refuse_settings(config, declared, settings, may_lack_values=may_lack_values)
     subject, sources = _asked_about(config)
     values = secret_values(settings)
     masker = Masker(values.values())
@@ -221,9 +217,17 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
 
 
 def _refuse_settings(
-    config: RunConfig, settings: Mapping[str, StageSettings], *, may_lack_values: bool
+    config: RunConfig,
+    declared: Lifecycle,
+    settings: Mapping[str, StageSettings],
+    *,
+    may_lack_values: bool,
 ) -> None:
-    """Refuse stages whose values are lost, and cages that a stage could open."""
+    """Refuse stages whose values are lost, cages that one could open, and artifacts of two."""
+    if declared.group_of:
+        from fsm_orchestrator.preparation.beside import refuse_shared_artifacts  # noqa: PLC0415 - few lifecycles
+
+        refuse_shared_artifacts(declared, settings)
     if not may_lack_values and not all(one.is_known for one in settings.values()):
         from fsm_orchestrator.preparation.lost_values import refuse_lost_values  # noqa: PLC0415 - rare
 

@@ -19,7 +19,7 @@ from fsm_orchestrator.vocabulary import Gate
 from tests.support.command import checkpoint_of, events_of
 from tests.support.patience import wait_until
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "side_by_side" / "checked_run.toml"
+EXAMPLE = Path(__file__).parents[2] / "states" / "checked_run.toml"
 CHECKS = ("lint", "unit_tests", "scan")
 GATES = {Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"}
 ALL_HERE = "test -e lint.here -a -e unit_tests.here -a -e scan.here"

@@ -14,7 +14,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.reading import load_lifecycle, parse
 from fsm_orchestrator.lifecycle.verification import verify
 
-EXAMPLE = (Path(__file__).parents[2] / "examples" / "side_by_side" / "checked_run.toml").read_text()
+EXAMPLE = (Path(__file__).parents[2] / "states" / "checked_run.toml").read_text()
 GROUP = 'kind = "group"\nstages = ["lint", "unit_tests", "scan"]'
 LINT = 'name = "lint"\nkind = "stage"'
 GATED = 'source = "gating"\ndest = "executor"'

@@ -25,7 +25,7 @@ from tests.support.command import (
 from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
-EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "side_by_side" / "checked_run.toml"
+EXAMPLE: Final = Path(__file__).parents[2] / "states" / "checked_run.toml"
 CHECKS: Final = ("lint", "unit_tests", "scan")
 AT_WORK: Final = "echo $$ >$0.pid; while :; do sleep 0.05; done"
 LONG_GRACE: Final = "--kill-grace-ms=60000"

@@ -166,16 +166,17 @@ def _gate_bar(visit: InvocationRecord, one: TransitionRecord) -> Bar:
 
 
 def _attempt_bars(visit: InvocationRecord) -> Iterator[Bar]:
-    before: StageExecution | None = None
+    last: dict[str, StageExecution] = {}
     for one in visit.stage_executions:
         if not one.attempt:
             continue
-        if before is not None and before.stage == one.stage and before.attempt + 1 == one.attempt:
+        before = last.get(one.stage)
+        if before is not None and before.attempt + 1 == one.attempt:
             wait = _wait_bar(visit, before, one)
             if wait.took_ms:
                 yield wait
         yield _attempt_bar(visit, one)
-        before = one
+        last[one.stage] = one
 
 
 def _wait_bar(visit: InvocationRecord, before: StageExecution, one: StageExecution) -> Bar:
