@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ import psutil
 import pytest
 
 from fsm_orchestrator import Interrupts, Report, RunConfig, StageGiven, UsageError, resume, run
+from fsm_orchestrator.constants import GROUP_STAGES_MAX
+from fsm_orchestrator.engine.enter_gate import EnterGate
 from fsm_orchestrator.engine.enter_stage import EnterStage
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.vocabulary import Gate
@@ -63,6 +66,11 @@ PATIENT = EXAMPLE.read_text().replace('kind = "group"\n', 'kind = "group"\nfail_
 def once_recorded(pattern: str, name: str = "checkpoint.json") -> str:
     """The words that wait until a file of the record has a pattern."""
     return f"until grep -q '{pattern}' out/orchestrator_{name}; do sleep 0.01; done"
+
+
+def once_complete(stage: str) -> str:
+    """The words that wait until a stage is complete in the record."""
+    return once_recorded(f'"stage":"{stage}","cycle":1,"attempt":1,"invocation"')
 
 
 def alive_in(directory: Path) -> list[int]:
@@ -131,7 +139,7 @@ def test_group_that_is_patient_lets_the_others_finish(tmp_path: Path) -> None:
     """With fail_fast = false a failure is a failure, and what is complete stays complete."""
     words = {
         "lint": "exit 1",
-        "unit_tests": once_recorded('"completions":.*"stage":"scan"'),
+        "unit_tests": once_complete("scan"),
         "scan": once_recorded('"error":"exited with code 1"'),
     }
     report = run(config(tmp_path, words, lifecycle=PATIENT))
@@ -216,7 +224,7 @@ def test_retry_is_not_waited_for_once_another_has_failed(tmp_path: Path) -> None
 
 def test_resume_runs_only_what_is_incomplete(tmp_path: Path) -> None:
     """What succeeded before another failed is skipped, its success was durable by then."""
-    fails = once_recorded('"completions":.*"stage":"lint"') + "; exit 1"
+    fails = once_complete("lint") + "; exit 1"
     words = {"lint": "exit 0", "unit_tests": "sleep 60", "scan": fails}
     assert ends(run(config(tmp_path, words)))["lint"] == ("success", "exited")
     fixed = {one: sh(tmp_path, one, "echo $0 >>ran") for one in ("unit_tests", "scan")}
@@ -317,3 +325,62 @@ def test_listener_is_called_by_the_thread_that_called_run(tmp_path: Path) -> Non
     assert run(asked, listener=listener).exit_code == 0
     assert threads == {threading.get_ident()}
     assert told.count("stage.output") == len(CHECKS)
+
+
+def test_stage_that_is_released_no_more_keeps_the_whole_group_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them may not run any more, by its approval: none is started."""
+
+    def why_not(_: EnterGate, stage: str) -> str | None:
+        return "the approval of review does not count any more" if stage == "scan" else None
+
+    monkeypatch.setattr(EnterGate, "why_not", why_not)
+    report = run(config(tmp_path, dict.fromkeys(CHECKS, "touch ran")))
+    assert (report.exit_code, report.terminal_state) == (1, "failed")
+    assert report.transitions[-1].cause == "the approval of review does not count any more"
+    assert set(ends(report)) == {"executor"}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_limits_hold_for_each_by_itself(tmp_path: Path) -> None:
+    """Output limit, idle timeout and wrong artifacts: as for a lone stage, each named."""
+    words = {
+        "lint": f"{MEETS}; yes",
+        "unit_tests": f"{MEETS}; echo here; sleep 60",
+        "scan": f"{MEETS}; echo '[1,]' >report.json",
+    }
+    report = run(
+        config(
+            tmp_path,
+            words,
+            lifecycle=PATIENT,
+            lint={"output_limit_bytes": 10_000},
+            unit_tests={"idle_timeout_ms": 300},
+            scan={"expected_artifacts": (str(tmp_path / "report.json"),)},
+        )
+    )
+    assert {one: ends(report)[one] for one in CHECKS} == {
+        "lint": ("failed", "output_limit"),
+        "unit_tests": ("timeout", "went_quiet"),
+        "scan": ("artifact_missing", "artifacts_wrong"),
+    }
+    assert report.terminal_state == "failed"
+
+
+def test_group_of_many_stages(tmp_path: Path) -> None:
+    """As many as a group may have, all there at once."""
+    names = [f"check_{number:02}" for number in range(GROUP_STAGES_MAX)]
+    states = "".join(f'[[state]]\nname = "{one}"\nkind = "stage"\n\n' for one in names)
+    text = EXAMPLE.read_text()
+    begin, end = text.index('[[state]]\nname = "checks"'), text.index('[[state]]\nname = "done"')
+    group = f'[[state]]\nname = "checks"\nkind = "group"\nstages = {json.dumps(names)}\n\n'
+    meets = f"touch $0.here; until [ $(ls *.here | wc -l) = {len(names)} ]; do sleep 0.05; done"
+    asked = config(
+        tmp_path,
+        dict.fromkeys(names, meets),
+        lifecycle=f"{text[:begin]}{group}{states}{text[end:]}",
+    )
+    report = run(asked)
+    assert (report.exit_code, report.closure_ready) == (0, True)
+    assert len(report.stage_executions) == 1 + len(names)

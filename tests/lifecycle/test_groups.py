@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.approvals.content import released_stages
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.diff import LostFacts, diff
@@ -189,6 +190,13 @@ def test_questions_about_stages_go_through_groups() -> None:
     assert lifecycle.comes_before("executor", "checks")
     assert lifecycle.comes_before("lint", "done")
     assert not lifecycle.comes_before("lint", "checks")
+
+
+def test_approval_releases_each_stage_of_a_group() -> None:
+    """What people approve is what runs before they are asked again: in a group, all of it."""
+    lifecycle = lifecycle_of()
+    released = released_stages(lifecycle, lifecycle.states["gating"], "review")
+    assert released == ("executor", "lint", "unit_tests", "scan")
 
 
 def test_digest_knows_what_runs_at_once() -> None:
