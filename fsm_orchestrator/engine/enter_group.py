@@ -87,6 +87,11 @@ class _Member:
             self.has_ended = True
             desk.wake()
 
+    def join(self) -> None:
+        """Wait for the last moment of its thread: it has ended."""
+        if self.thread is not None:
+            self.thread.join()
+
 
 class EnterGroup:
     """The work on the stages of a group, when the machine enters it."""
@@ -181,6 +186,8 @@ class EnterGroup:
                 while any(member.is_at_work for member in self._members):
                     self._call_off(len(troubles))
                     self._turn()
+                for member in self._members:
+                    member.join()
                 break
             except BaseException as error:  # noqa: BLE001 - raised once nothing runs any more
                 troubles.append(error)
@@ -228,14 +235,14 @@ class EnterGroup:
     def _stand_still(self) -> None:
         """Stop what is at work together with this process, and let both go on (Ctrl-Z)."""
         deadline = time.monotonic() + PARK_SECONDS_MAX
-        for member in self._members:
-            member.interrupts.stop_soon()
-        while time.monotonic() < deadline and any(
-            one.interrupts.is_at_work and not one.interrupts.is_parked for one in self._members
-        ):
-            readable([self._desk.fileno()], deadline)
-            self._desk.work_off()
         try:
+            for member in self._members:
+                member.interrupts.stop_soon()
+            while time.monotonic() < deadline and any(
+                one.interrupts.is_at_work and not one.interrupts.is_parked for one in self._members
+            ):
+                readable([self._desk.fileno()], deadline)
+                self._desk.work_off()
             self._interrupts.stop_here()
         finally:
             for member in self._members:

@@ -23,6 +23,7 @@ class InterruptsBeside(Interrupts):
         self.on_parked: Callable[[], None] = lambda: None
         """Called in its thread once its stage stands still, so that this process can be stopped."""
         self._may_go_on = threading.Event()
+        self._may_go_on.set()
 
     @property
     def is_at_work(self) -> bool:
@@ -37,23 +38,25 @@ class InterruptsBeside(Interrupts):
 
     def stop_soon(self) -> None:
         """Ask for its stage to be stopped."""
+        self._may_go_on.clear()
         self.is_stop_due = True
         self.wake()
 
     def stop_here(self) -> None:
-        """Wait, in its thread, until the one that drives has been stopped and continued."""
+        """Wait, in its thread, until the one that drives has been stopped and continued.
+
+        Where it has been already, because this took too long, it goes on at once.
+        """
         self.is_stop_due = False
         self.is_parked = True
         self.on_parked()
         self._may_go_on.wait()
-        self._may_go_on.clear()
+        self.is_parked = False
 
     def go_on(self) -> None:
         """Let it go on, if it was parked; else forget that it was to stop."""
         self.is_stop_due = False
-        if self.is_parked:
-            self.is_parked = False
-            self._may_go_on.set()
+        self._may_go_on.set()
 
 
 class RunnerBeside(ProcessRunner):
