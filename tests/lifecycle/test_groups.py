@@ -209,18 +209,15 @@ def test_digest_knows_what_runs_at_once() -> None:
 
 def test_stages_that_ran_one_after_another_are_a_loosening_side_by_side() -> None:
     """What was certain for the second is so no more: the first may not have succeeded."""
+    step = '[[transition]]\ntrigger = "stage_succeeded"\nsource = "{}"\ndest = "{}"\nwhy = "x"\n\n'
+    first = '[[transition]]\ntrigger = "stage_succeeded"\nsource = "checks"\ndest = "failed"'
     row = edited(
         (f'[[state]]\nname = "checks"\n{GROUP}\n\n', ""),
-        ('name = "scan"\nkind = "stage"', 'name = "scan"\nkind = "stage"'),
         (CHECKS, CHECKS.replace("checks", "lint")),
+        (first, step.format("lint", "unit_tests") + step.format("unit_tests", "scan") + first),
     )
-    row = row.replace('source = "checks"', 'source = "scan"').replace(
-        '[[transition]]\ntrigger = "stage_succeeded"\nsource = "scan"\ndest = "failed"',
-        '[[transition]]\ntrigger = "stage_succeeded"\nsource = "lint"\ndest = "unit_tests"\n'
-        'why = "x"\n\n[[transition]]\ntrigger = "stage_succeeded"\nsource = "unit_tests"\n'
-        'dest = "scan"\nwhy = "x"\n\n[[transition]]\ntrigger = "stage_succeeded"\n'
-        'source = "scan"\ndest = "failed"',
-    )
+    row = row.replace('source = "checks"', 'source = "scan"')
+    row = row.replace('"checks"', '"lint", "unit_tests", "scan"')
     found = diff(parse(row.encode(), "row.toml"), lifecycle_of())
     assert found.verdict.value == "loosens"
     lost = [one.cause for one in found.loosenings if isinstance(one.cause, LostFacts)]

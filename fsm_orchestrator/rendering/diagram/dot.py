@@ -83,6 +83,8 @@ def dot_text(picture: Picture) -> str:
 
 def _heading(picture: Picture) -> str:
     legend = "bold: the way to done; hexagon: gates are judged; box: a stage; double border: an end"
+    if any(node.shape is Shape.BESIDE for node in picture.nodes):
+        legend += "; box with depth: stages side by side"
     if any(node.mark is not Mark.NONE for node in picture.nodes):
         legend = ""
     small = [line for line in (*picture.captions, legend) if line]
