@@ -99,7 +99,8 @@ def stopping_words(view: RunView) -> str:
 def still_words(running: RunningStage, now: float) -> str:
     """Return that a stage is still at work, for a log that nobody redraws."""
     attempts = attempts_words(running.attempt, running.of_attempts)
-    what = f"{running.name}{attempts and f', {attempts}'}"
+    said = filter(None, (running.name, attempts, running.verifying))
+    what = ", ".join(said)
     if running.again_at is not None:
         return f"{what}: starts in {elapsed_words(running.again_at - now)}"
     elapsed = span_words(round(now - running.began_at) * 1000)
@@ -142,7 +143,8 @@ def _running_line(view: RunView, running: RunningStage, now: float, width: int) 
     sign = paint(spinner[turn % len(spinner)], Tone.CYAN)
     head = f"{in_lead(sign)}{paint(name, Tone.BOLD)}"
     elapsed = elapsed_words(now - running.began_at)
-    return _joined([head, f"{elapsed} of {span_words(running.limit_ms)}", attempts], width)
+    limit = span_words(running.limit_ms)
+    return _joined([head, f"{elapsed} of {limit}", running.verifying, attempts], width)
 
 
 def _words_line(words: str, width: int) -> str:

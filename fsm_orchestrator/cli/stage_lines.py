@@ -49,6 +49,8 @@ def end_words(status: StageStatus, ending: Ending | None) -> str:
             return "asked for rework"
         case Ending.SIBLING_FAILED:
             return "ended, for another failed"
+        case Ending.VERIFICATION_FAILED:
+            return "verification failed"
         case _:
             return "" if status is StageStatus.SUCCESS else status.value.replace("_", " ")
 

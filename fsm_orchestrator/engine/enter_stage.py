@@ -5,37 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.hands import Hands
 from fsm_orchestrator.engine.machine import CalledOffError, Fact
+from fsm_orchestrator.engine.printed import reader_of
 from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.model.endings import Exited, Interrupted, problem_of
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, fact_of
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.processes.interrupts import Interrupts
-from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.polling import readable
 from fsm_orchestrator.processes.table import identity
 from fsm_orchestrator.record.event_log import RunLogger
 from fsm_orchestrator.stages.attempt import Attempt
-from fsm_orchestrator.stages.output_files import log_names
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import (
     Containment,
     Ending,
     EventName,
-    OutputStream,
     StageStatus,
     Trigger,
 )
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.verifying import Verifying
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
@@ -140,14 +139,18 @@ class EnterStage:
         return self._interrupts.first is None
 
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
-        attempt, log = self._hands.ask(partial(self._begin, stage, is_retry=is_retry))
-        execution = attempt.run(self._runner)
+        made, log, work = self._hands.ask(partial(self._begin, stage, is_retry=is_retry))
+        execution = made.run(self._runner) if work is None else self._verify_again(made, work)
         return self._hands.ask(partial(self._end, execution, log))
 
-    def _begin(self, stage: str, *, is_retry: bool) -> tuple[Attempt, RunLogger]:
+    def _begin(
+        self, stage: str, *, is_retry: bool
+    ) -> tuple[Attempt, RunLogger, StageExecution | None]:
         attempt = self._beginnings.here(stage)
         limits = self._preparation.limits_of(stage)
         settings = self._preparation.settings[stage]
+        work = self._beginnings.work_of(stage)
+        again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         log.emit(
             EventName.STAGE_STARTED,
@@ -160,12 +163,13 @@ class EnterStage:
             max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
             containment=self._beginnings.reach.value,
             is_default_timeout=self._preparation.has_default_timeout(stage),
+            **again,
         )
         self._context.check_events()
-        return self._attempt(attempt, log, limits, is_retry=is_retry), log
+        return self._attempt(attempt, log, limits, is_retry=is_retry), log, work
 
     def _end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
-        if execution.ending is Ending.LOST:
+        if execution.has_lost_keeper:
             self.has_lost_one = True
             self._end_strays(execution.stage)
             self._note_loss(execution.stage)
@@ -200,6 +204,11 @@ class EnterStage:
         if signum is not None and execution.status is StageStatus.SUCCESS:
             raise CalledOffError(signum)
 
+    def _verify_again(self, made: Attempt, work: StageExecution) -> StageExecution:
+        from fsm_orchestrator.stages.reverifying import verify_again  # noqa: PLC0415 - rare
+
+        return verify_again(made, self._runner, work)
+
     def _attempt(
         self, record: AttemptRecord, log: RunLogger, limits: Limits, *, is_retry: bool
     ) -> Attempt:
@@ -228,15 +237,22 @@ class EnterStage:
             started=self._asking(partial(self._on_started, record.stage)),
             on_slow=self._asking(partial(self._on_slow, record.stage, log)),
             on_suspended=self._asking(partial(self._on_suspended, record.stage)),
-            reader_of=partial(self._reader, record, log),
+            reader_of=partial(reader_of, context, record, log, (self._on_words, self._asking)),
             asked_to_end=lambda: self._of_run.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
+            verifying=partial(self._verifying, record.stage, log),
         )
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:
         """Return what has something done by the thread that keeps the record."""
         return lambda *told: self._hands.ask(partial(do, *told))
+
+    def _verifying(self, stage: str, log: RunLogger) -> Verifying:
+        from fsm_orchestrator.engine.verifying import LoggedVerifying  # noqa: PLC0415 - few are verified
+
+        count = len(self._preparation.settings[stage].verify)
+        return LoggedVerifying(self._context, stage, log, count, self._hands.ask)
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:
@@ -303,34 +319,6 @@ class EnterStage:
             f"stage {stage!r} and its limits stood still for {span_words(paused_ms)}: the run was"
             " suspended (SIGTSTP)",
             stage=stage,
-        )
-
-    def _reader(
-        self, attempt: AttemptRecord, log: RunLogger, outputs: tuple[int, int]
-    ) -> OutputReader | None:
-        """Return the reader that logs each line the attempt prints, or shows the last; or None."""
-        if not self._preparation.config.log_output:
-            if self._on_words is None:
-                return None
-            from fsm_orchestrator.stages.last_words import LastWords  # noqa: PLC0415 - rare
-
-            told = partial(self._on_words, attempt.stage)
-            return LastWords(outputs, self._preparation.output_masker, told)
-        from fsm_orchestrator.stages.output_lines import LINES_MAX, OutputLines  # noqa: PLC0415 - rare
-
-        def log_line(stream: OutputStream, text: str, is_cut: bool) -> None:
-            log.emit(EventName.STAGE_OUTPUT, stream=stream.value, text=text, is_cut=is_cut)
-
-        def warn() -> None:
-            files = " and ".join(log_names(attempt.stage, attempt.attempt))
-            self._context.warn(
-                f"stage {attempt.stage!r} printed more than {LINES_MAX} lines: the rest of attempt"
-                f" {attempt.attempt} is only in {files}",
-                stage=attempt.stage,
-            )
-
-        return OutputLines(
-            outputs, self._preparation.output_masker, self._asking(log_line), self._asking(warn)
         )
 
 

@@ -15,6 +15,12 @@ from typing import NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
+from fsm_orchestrator.model.together import why_interrupted
+from fsm_orchestrator.model.verified import (
+    VerificationResult,
+    kind_of_verified,
+    problem_of_verified,
+)
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
@@ -173,7 +179,7 @@ class Leaked(NamedTuple):
     code: int = 0
 
 
-StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked
+StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked | VerificationResult
 
 
 def stage_result(
@@ -198,11 +204,11 @@ def stage_result(
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
     """Return the kind of a result as a record names it, and the status that it is reported as."""
+    if isinstance(result, VerificationResult):
+        return kind_of_verified(result)
     match result:
-        case Exited(code=0):
-            return Ending.EXITED, StageStatus.SUCCESS
-        case Exited():
-            return Ending.EXITED, StageStatus.FAILED
+        case Exited(code=code):
+            return Ending.EXITED, StageStatus.FAILED if code else StageStatus.SUCCESS
         case Signaled():
             return Ending.SIGNALED, StageStatus.FAILED
         case TimedOut():
@@ -247,12 +253,12 @@ def trigger_of(status: StageStatus) -> Trigger:
 
 def problem_of(result: StageResult) -> Problem | None:
     """Return what went wrong; None for success."""
+    if isinstance(result, VerificationResult):
+        return problem_of_verified(result)
     details: tuple[str, ...] = ()
     match result:
-        case Exited(code=0):
-            return None
         case Exited(code=code):
-            cause = f"exited with code {code}"
+            return Problem(cause=f"exited with code {code}", details=()) if code else None
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms):
@@ -267,7 +273,7 @@ def problem_of(result: StageResult) -> Problem | None:
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
         case Interrupted(by_then=by_then):
-            cause = _why_interrupted(result)
+            cause = why_interrupted(signal_name(result.signum), result.sibling)
             details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
@@ -281,12 +287,6 @@ def problem_of(result: StageResult) -> Problem | None:
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
-
-
-def _why_interrupted(result: Interrupted) -> str:
-    if result.sibling is None:
-        return f"interrupted: the run received {signal_name(result.signum)}"
-    return f"interrupted: {result.sibling}, which ran beside it, did not succeed"
 
 
 def _exceeded(result: LimitExceeded) -> str:

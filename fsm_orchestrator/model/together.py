@@ -17,6 +17,13 @@ _FROM_WORST: Final = (
 """What several stages together come to: the first of these that one of them came to."""
 
 
+def why_interrupted(signal: str, sibling: str | None) -> str:
+    """Return why a stage was ended: by a request to the run, or because of one beside it."""
+    if sibling is None:
+        return f"interrupted: the run received {signal}"
+    return f"interrupted: {sibling}, which ran beside it, did not succeed"
+
+
 def worst_of(triggers: Collection[Trigger]) -> Trigger:
     """Return what stages that ran together come to; not for none."""
     return min(triggers, key=_FROM_WORST.index)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
-from fsm_orchestrator.config.origins import NO_ORIGINS
+from fsm_orchestrator.config.origins import NO_ORIGINS, Origins
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import given_settings
 from fsm_orchestrator.constants import (
@@ -24,7 +24,7 @@ from fsm_orchestrator.constants import (
     __version__,
 )
 from fsm_orchestrator.disk import archive, belongings, files
-from fsm_orchestrator.errors import CheckpointError, ReportError, UsageError
+from fsm_orchestrator.errors import ReportError, UsageError
 from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.preparation.preparation import (
@@ -43,12 +43,12 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
+from fsm_orchestrator.record.home import NOT_MADE, home_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,9 +59,6 @@ if TYPE_CHECKING:
     from fsm_orchestrator.lifecycle.model import Lifecycle
     from fsm_orchestrator.model.evidence import Subject
     from fsm_orchestrator.record.checkpoint_reader import SavedRun
-
-NO_RECORD: Final = frozenset({errno.EISDIR, errno.EINVAL, errno.EFBIG})
-"""The errors for a directory, for what is no regular file, and for one that is too large."""
 
 
 def prepare(
@@ -97,7 +94,12 @@ def prepare(
                 " begins again, and no stage has a binary",
                 remedy="type the whole command of the run again",
             )
-        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        afresh = {
+            "resume": False,
+            "rerun": (),
+            "reverify": None,
+            "on_changed_stage": OnChangedStage.REFUSE,
+        }
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
@@ -140,12 +142,8 @@ def prepare_run(
     _refuse_settings(config, declared, settings, may_lack_values=may_lack_values)
     subject, sources = _asked_about(config)
     values = secret_values(settings)
-    masker = Masker(values.values())
     origins = origins_of(config, NO_ORIGINS, 1, ({}, settings))
-    if masker.knows_any:
-        from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
-
-        refuse_shown_secrets(config, declared, settings, origins, values, masker)
+    masker = _masker_of(config, declared, settings, origins)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
     warnings = masker.mask_all(setting_warnings(config, settings))
@@ -166,6 +164,8 @@ def prepare_run(
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
+        allow_empty=bool(config.allow_empty),
+        skip_stages=config.skip_stages or (),
         stages=records,
         origins=origins,
         completions=(),
@@ -187,6 +187,22 @@ def prepare_run(
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
+
+
+def _masker_of(
+    config: RunConfig,
+    declared: Lifecycle,
+    settings: Mapping[str, StageSettings],
+    origins: Origins,
+) -> Masker:
+    """Return the masker of the secrets that are given, none of which may be in what is shown."""
+    values = secret_values(settings)
+    masker = Masker(values.values())
+    if masker.knows_any:
+        from fsm_orchestrator.preparation.shown_secrets import refuse_shown_secrets  # noqa: PLC0415 - only with a secret
+
+        refuse_shown_secrets(config, declared, settings, origins, values, masker)
+    return masker
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
@@ -212,6 +228,11 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(
             f"{option} speaks of completed stages, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
+    if config.reverify:
+        raise UsageError(
+            "--reverify verifies what a stage has done before, and a new run has done nothing",
             remedy="add --resume to continue the run in this directory",
         )
 
@@ -322,14 +343,6 @@ def _leftovers(output: Path) -> tuple[AttemptRecord, ...]:
         return ()
     except OSError:
         pass  # the reader below says why
-    from fsm_orchestrator.record import checkpoint_reader  # noqa: PLC0415 - not for a new directory
+    from fsm_orchestrator.preparation.left_open import attempts_left_open  # noqa: PLC0415 - not for a new directory
 
-    try:
-        found = checkpoint_reader.load(output)
-    except CheckpointError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
-            raise
-        return ()
-    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
-    return found.open_attempts if is_own else ()
+    return attempts_left_open(output)

@@ -21,7 +21,7 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
@@ -99,6 +99,14 @@ class Checkpoint(StrictModel):
     on_leak: OnLeak = Field(
         description="What it means for a stage that it exits with 0 and leaves processes running."
     )
+    allow_empty: bool = left_out(
+        False,
+        "Whether the run may be closed although stages were passed over for want of a binary, or"
+        " nothing was run.",
+    )
+    skip_stages: tuple[StateName, ...] = left_out(
+        (), "Stages that were to be passed over: the run may be closed without them."
+    )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."
     )
@@ -108,8 +116,7 @@ class Checkpoint(StrictModel):
     )
     open_attempts: Annotated[tuple[AttemptRecord, ...], Many] = Field(
         description=(
-            "The attempts that have begun and whose end is not recorded yet: several only in a"
-            " group, whose stages run side by side."
+            "The attempts that have begun and whose end is not recorded: several in a group alone."
         )
     )
     last_event_seq: Count = Field(
@@ -303,10 +310,9 @@ class Checkpoint(StrictModel):
             return self
         from fsm_orchestrator.record.unseen import interrupted  # noqa: PLC0415 - rare
 
-        draft = self
+        draft, gap = self, {"no_postmortem": no_postmortem}
         for attempt in self.open_attempts:
             execution = interrupted(self.run_id, attempt, self.stages.get(attempt.stage), error)
-            gap = {"no_postmortem": no_postmortem}
             draft = draft.attempt_ended(execution.model_copy(update=gap))
         return draft
 

@@ -34,7 +34,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
-from fsm_orchestrator.vocabulary import Containment, Ending, StateKind
+from fsm_orchestrator.vocabulary import Containment, StateKind
 
 
 class ContradictionError(ValueError):
@@ -122,7 +122,7 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
             return begun.attempt_begun(event.record)
         case StageEnded():
             ended = draft.attempt_ended(event.execution)
-            is_lost = event.execution.ending is Ending.LOST
+            is_lost = event.execution.has_lost_keeper
             return ended.with_invocation(
                 containment=Containment.PROCESS_GROUP if is_lost else invocation.containment
             )
