@@ -36,7 +36,7 @@ def files_of(settings: StageSettings, made: Collection[str]) -> Iterator[Command
 
     What the stage makes itself is no part of its command. Paths in `made` are normal.
     """
-    own = {*map(os.path.normpath, settings.expected_artifacts), *made}
+    own = {*map(os.path.normpath, settings.artifact_paths), *made}
     program = program_path(settings.command)
     if program is not None and os.path.normpath(program) not in made:
         yield CommandFile(None, program)
@@ -52,7 +52,7 @@ def pinned(stages: Mapping[str, StageSettings]) -> dict[str, StageSettings]:
     Raises:
         UsageError: the program of one cannot be read.
     """
-    made = {os.path.normpath(path) for one in stages.values() for path in one.expected_artifacts}
+    made = {os.path.normpath(path) for one in stages.values() for path in one.artifact_paths}
     return {
         stage: replace(one, pins=_pins(stage, one, made)) if one.pin and one.pins is None else one
         for stage, one in stages.items()

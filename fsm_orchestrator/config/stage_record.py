@@ -34,8 +34,10 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
     from fsm_orchestrator.model.program import Pins
 else:
+    Contract = lazily("fsm_orchestrator.model.contracts", "Contract")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     Pins = lazily("fsm_orchestrator.model.program", "Pins")
 
@@ -94,6 +96,18 @@ class StageRecord(LimitFields, RecordedCommand):
     )
     clean_env: bool = left_out(True, OPTION_OF_KEY["clean_env"].description)
     verify_unconfined: bool = left_out(False, OPTION_OF_KEY["verify_unconfined"].description)
+    contracts: tuple[Contract, ...] = left_out(
+        (), "The contracts on artifacts that the stage must write."
+    )
+    protect: tuple[str, ...] = left_out((), "Absolute paths of what the stage must leave as it is.")
+    inputs: tuple[str, ...] = left_out((), "Absolute paths, or globs, of what the stage goes by.")
+    input_program: bool = left_out(False, OPTION_OF_KEY["input_program"].description)
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once, as they are recorded."""
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -149,6 +163,10 @@ def record_of(
         allow_stale=settings.allow_stale,
         pins=settings.pins,
         **_verifying_record(settings, masker),
+        contracts=settings.contracts,
+        protect=settings.protect,
+        inputs=settings.inputs,
+        input_program=settings.input_program,
     )
 
 
@@ -194,6 +212,10 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         pin=record.pins is not None,
         pins=record.pins,
         **{key: getattr(record, key) for key in VERIFY_KEYS},
+        contracts=record.contracts,
+        protect=record.protect,
+        inputs=record.inputs,
+        input_program=record.input_program,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}

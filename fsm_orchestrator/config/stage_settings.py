@@ -22,6 +22,7 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
     from fsm_orchestrator.model.program import Pins
 
 
@@ -52,6 +53,23 @@ class StageSettings:
     clean_env: bool = True
     verify_unconfined: bool = False
     hidden: tuple[HiddenText, ...] = ()
+    contracts: "tuple[Contract, ...]" = ()
+    protect: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    input_program: bool = False
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once: those with contracts last."""
+        if not self.contracts:
+            return self.expected_artifacts
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
+
+    @property
+    def must_earn(self) -> bool:
+        """Whether more is looked at than an exit code and files that are there."""
+        return bool(self.contracts or self.protect or self.inputs or self.input_program)
 
     @property
     def missing_values(self) -> tuple[str, ...]:
@@ -187,6 +205,7 @@ def _merge(
         pin=kept.pin if given.pin is None else given.pin,
         pins=None if given.pin is False else kept.pins,
         **_verifying(config, given),
+        **_earned(config, given, kept),
     )
 
 
@@ -199,6 +218,23 @@ def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
             for first, *rest in given.verify
         )
     return found
+
+
+def _earned(config: RunConfig, given: StageGiven, kept: StageSettings) -> dict[str, Any]:
+    """Return what the stage has to leave, leave alone and go by, beside its plain artifacts."""
+    paths = {
+        key: getattr(kept, key)
+        if listed is None
+        else tuple(dict.fromkeys(map(config.absolute, listed)))
+        for key, listed in (("protect", given.protect), ("inputs", given.inputs))
+    }
+    contracts = kept.contracts
+    if given.artifact is not None:
+        from fsm_orchestrator.config.given_contracts import contracts_of  # noqa: PLC0415 - rare
+
+        contracts = contracts_of(given.artifact, config.absolute)
+    program = kept.input_program if given.input_program is None else given.input_program
+    return {**paths, "contracts": contracts, "input_program": program}
 
 
 def _confine(

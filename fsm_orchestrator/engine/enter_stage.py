@@ -230,6 +230,7 @@ class EnterStage:
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
             verifying=partial(self._verifying, record.stage, log),
+            guard=self._beginnings.guard,
         )
 
     def _verifying(self, stage: str, log: RunLogger) -> Verifying:

@@ -135,9 +135,9 @@ def _given(settings: StageSettings) -> StageGiven:
     """Return the settings of a stage as they would be given again.
 
     Raises:
-        _NotKeptError: a text of them is known only masked.
+        _NotKeptError: a text of them is known only masked, or no option gives them.
     """
-    if settings.hidden:
+    if settings.hidden or settings.contracts:  # no option gives a contract
         raise _NotKeptError
     return StageGiven(
         bin=settings.command,
@@ -155,6 +155,9 @@ def _given(settings: StageSettings) -> StageGiven:
         verify_timeout_ms=settings.verify_timeout_ms,
         clean_env=None if settings.clean_env else False,
         verify_unconfined=settings.verify_unconfined or None,
+        protect=settings.protect or None,
+        inputs=settings.inputs or None,
+        input_program=settings.input_program or None,
         **settings.limits._asdict(),
     )
 

@@ -131,9 +131,13 @@ def _stage_setting_problems(
 
 def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     """Yield by which keys each setting that a stage has can have been given."""
-    for key in ("args", "expected_artifacts", "allow_stale"):
+    for key in (
+        *("args", "expected_artifacts", "allow_stale", "protect", "inputs", "input_program"),
+    ):
         if getattr(record, key):
             yield (key,)
+    if record.contracts:
+        yield ("artifact",)
     if record.env_digests:
         yield ("env",)
     if record.secret_digests:

@@ -17,6 +17,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import OnLeak
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.stages.guarding import Guard
     from fsm_orchestrator.stages.verifying import Verifying
 
 
@@ -39,6 +40,7 @@ class Asked(NamedTuple):
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
         verifying: returns what is told of its verifications.
+        guard: what its protected paths are before it; None where it has none.
     """
 
     run_id: str
@@ -62,6 +64,7 @@ class Asked(NamedTuple):
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
     verifying: Callable[[], Verifying]
+    guard: Guard | None = None
 
     @property
     def key(self) -> str:

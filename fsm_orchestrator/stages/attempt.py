@@ -23,9 +23,10 @@ from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
-from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
+from fsm_orchestrator.stages.artifact_snapshot import Snapshot, take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     NO_ARTIFACTS,
+    ArtifactsVerdict,
     JudgingCutShortError,
     judge,
 )
@@ -41,6 +42,7 @@ from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.earning import Earning
 
 
 class Attempt(Asked):
@@ -56,6 +58,7 @@ class Attempt(Asked):
     """One line about it, which may be empty; None when there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
+    _earning: Earning | None = None
     _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
@@ -66,8 +69,9 @@ class Attempt(Asked):
                 any, has been ended.
             OperationError: a process of it could not be ended.
         """
-        settings = self.settings
-        snapshot = take_snapshot(settings.expected_artifacts)
+        self._earning = earning = self._to_earn()
+        plain = self.settings.expected_artifacts
+        snapshot = take_snapshot(plain if earning is None else earning.files)
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
@@ -90,19 +94,11 @@ class Attempt(Asked):
                 raise not_ended(self.record.stage, report.survivors)
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
-        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
-        to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
         try:
-            verdict = judge(
-                to_judge,
-                snapshot,
-                allow_stale=settings.allow_stale,
-                unfinished=report.unfinished,
-                may_go_on=judging.may_go_on,
-            )
+            verdict = self._judged(report, snapshot, judging)
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
             report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
@@ -123,15 +119,49 @@ class Attempt(Asked):
             cage=self._cage,
             black_box=self._black_box,
             memory_kill=self._memory_kill,
+            earned=None if earning is None else earning.earned,
             program=() if self._program is None else self._program.record(self.masker),
         )
         work = record_of(self, ended)
-        if not settings.verify or work.status is not StageStatus.SUCCESS:
+        if not self.settings.verify or work.status is not StageStatus.SUCCESS:
             return work
         from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
 
         verified = verify(self, runner, self.verifying(), work)
         return record_of(self, ended._replace(verified=verified))
+
+    def _judged(
+        self, report: ProcessReport, snapshot: Snapshot, judging: Judging
+    ) -> ArtifactsVerdict:
+        """Judge what the process has left; protected paths are compared before that.
+
+        Raises:
+            JudgingCutShortError: the time is up, or the run is to end.
+        """
+        earning = self._earning
+        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        has_ended = isinstance(report.end, Exited | Signaled)
+        if earning is not None:
+            earning.compare(judging.may_go_on, must=has_ended)
+        verdict = judge(
+            self.settings.artifact_paths if has_ended else (),
+            snapshot,
+            allow_stale=self.settings.allow_stale,
+            unfinished=report.unfinished,
+            may_go_on=judging.may_go_on,
+            contracts=None if earning is None else earning.contracted,
+        )
+        if earning is not None:
+            earning.note_inputs(report.end, verdict, judging.may_go_on)
+        return verdict
+
+    def _to_earn(self) -> Earning | None:
+        """Return what it has to earn beside its exit code and plain artifacts."""
+        if not self.settings.must_earn:
+            return None
+        from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
+
+        return Earning(self)
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
         """Return the cage, if there is one, to be had for as long as the process may need it."""
@@ -150,6 +180,8 @@ class Attempt(Asked):
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
+        if self._earning is not None and self._earning.refusal is not None:
+            return ProcessReport(self._earning.refusal)
         try:
             return runner.run(self._command(), self.limits, self, reader)
         except LogLostError as lost:

@@ -125,6 +125,11 @@ def postmortem_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
 
 
+def protected_name(stage: str, attempt: int) -> str:
+    """Return where it is kept what an attempt's protected paths were before it."""
+    return f"{LOGS_DIRECTORY}/{stage}.{attempt}.protected.json"
+
+
 def _is_at(path: Path, found: os.stat_result) -> bool:
     """Return whether the file that was `found` by its descriptor is what is at `path` now."""
     try:
