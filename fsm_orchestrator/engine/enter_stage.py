@@ -165,10 +165,12 @@ class EnterStage:
             is_default_timeout=self._preparation.has_default_timeout(stage),
             **again,
         )
+        self._beginnings.confirm_pins(stage)
         self._context.check_events()
         return self._attempt(attempt, log, limits, is_retry=is_retry), log, work
 
     def _end(self, execution: StageExecution, log: RunLogger) -> StageExecution:
+        self._context.log_seals.seal(execution.stage, execution.attempt)
         if execution.has_lost_keeper:
             self.has_lost_one = True
             self._end_strays(execution.stage)
@@ -234,7 +236,7 @@ class EnterStage:
             environment=environment,
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
-            started=self._asking(partial(self._on_started, record.stage)),
+            on_started=self._asking(partial(self._on_started, record.stage)),
             on_slow=self._asking(partial(self._on_slow, record.stage, log)),
             on_suspended=self._asking(partial(self._on_suspended, record.stage)),
             reader_of=partial(reader_of, context, record, log, (self._on_words, self._asking)),
@@ -242,6 +244,7 @@ class EnterStage:
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
             verifying=partial(self._verifying, record.stage, log),
+            guard=self._beginnings.guard_of(record.stage),
         )
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:

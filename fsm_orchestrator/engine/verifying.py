@@ -37,7 +37,7 @@ class LoggedVerifying:
     def begins(
         self, work: StageExecution, number: int, words: tuple[str, ...], limits: Limits
     ) -> None:
-        """Log that one is about to be started; the next checkpoint has what it verifies."""
+        """Let the checkpoint have what it verifies, and log that it is about to be started."""
         self._ask(partial(self._begins, work, number, words, limits))
 
     def _begins(
@@ -48,6 +48,7 @@ class LoggedVerifying:
         if attempt is not None:
             begun = attempt.model_copy(update={"work": work})
             recorder.draft = recorder.draft.attempt_begun(begun)
+            recorder.refresh()
         self._log.emit(
             EventName.VERIFICATION_STARTED,
             verification=number,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase as fnmatch
 
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.errors import UsageError
@@ -22,7 +23,7 @@ def refuse_shared_artifacts(lifecycle: Lifecycle, settings: Mapping[str, StageSe
     for group in lifecycle.state:
         seen: dict[str, str] = {}
         for stage in group.stages or ():
-            paths = settings[stage].expected_artifacts if stage in settings else ()
+            paths = settings[stage].artifact_paths if stage in settings else ()
             for path in {os.path.realpath(one): one for one in paths}.values():
                 other = next((seen[one] for one in seen if _overlap(one, path)), None)
                 if other is not None:
@@ -35,6 +36,8 @@ def refuse_shared_artifacts(lifecycle: Lifecycle, settings: Mapping[str, StageSe
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether two paths are of one file, or one of them lies below the other."""
+    """Return whether two paths are of one file, one lies below the other, or a pattern fits."""
     first, second = os.path.realpath(one), os.path.realpath(other)
+    if fnmatch(first, second) or fnmatch(second, first):
+        return True
     return os.path.commonpath([first, second]) in {first, second}
