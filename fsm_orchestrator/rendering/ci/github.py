@@ -72,12 +72,12 @@ def _file(case: Case, workspace: Path | None) -> str | None:
     one = case.execution
     if one is None or workspace is None:
         return None
-    told = (*one.protected_changes, *one.contract_violations)
     wrong = (
         *one.malformed_artifacts,
         *one.missing_artifacts,
         *one.stale_artifacts,
-        *(each.path for each in told),
+        *(each.path for each in one.protected_changes),
+        *(each.path for each in one.contract_violations),
     )
     below = [path for path in (*wrong, *_program(one)) if Path(path).is_relative_to(workspace)]
     return str(Path(below[0]).relative_to(workspace)) if below else None
