@@ -155,6 +155,7 @@ class Ending(StrEnum):
     PROTECTED_CHANGED = "protected_changed"
     ARTIFACTS_WRONG = "artifacts_wrong"
     CONTRACT_VIOLATED = "contract_violated"
+    VERIFICATION_FAILED = "verification_failed"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
@@ -173,6 +174,7 @@ class Operation(StrEnum):
     APPROVAL_PERSIST = "approval.persist"
     LOCK_ACQUIRE = "lock.acquire"
     CONTROL_VERIFY = "control.verify"
+    RECORD_VERIFY = "record.verify"
     ARCHIVE_MOVE = "archive.move"
     ATTEMPT_END = "attempt.end"
     CLOSURE_VERIFY = "closure.verify"
@@ -241,6 +243,7 @@ class Compared(StrEnum):
     CONTRACTS = "contracts"
     PROTECTED = "protected paths"
     INPUTS = "inputs"
+    VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
 
 
@@ -250,6 +253,8 @@ class PlannedAction(StrEnum):
     RUN = "run"
     FAIL = "fail"
     """It would be started, and cannot be as things are."""
+    VERIFY = "verify"
+    """What it did would be verified again, and it would not be run."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"
@@ -292,6 +297,7 @@ class EventName(StrEnum):
     RUN_STARTED = "run.started"
     RECORD_BEGUN = "record.begun"
     RECORD_KEPT = "record.kept"
+    CHAIN_GAP = "chain.gap"
     TRANSITION = "transition"
     GATE_WAITING = "gate.waiting"
     GATE_DECIDED = "gate.decided"
@@ -300,6 +306,8 @@ class EventName(StrEnum):
     STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
     ARTIFACT_SLOW = "artifact.slow"
+    VERIFICATION_STARTED = "verification.started"
+    VERIFICATION_ENDED = "verification.ended"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"
@@ -328,6 +336,7 @@ class SchemaName(StrEnum):
     APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
+    FLEET = "fleet"
 
 
 class ExitCode(IntEnum):

@@ -9,7 +9,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from fsm_orchestrator.gates.sources.envelope import json_value
 from fsm_orchestrator.model.base import (
@@ -21,7 +21,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, left_out
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
@@ -44,8 +44,6 @@ class RequestedFile(StrictModel):
 class RequestedCommand(StrictModel):
     """The command of a stage that would be released."""
 
-    rare_fields: ClassVar = frozenset({"held_to"})
-
     stage: StateName = Field(description="Name of the stage.")
     argv: tuple[str, ...] = Field(
         description="The program and its arguments; known secret values are masked."
@@ -58,9 +56,9 @@ class RequestedCommand(StrictModel):
     confinement: Sha256 | None = Field(
         description="SHA-256 of what it is confined to, in hexadecimal; null where it is not."
     )
-    held_to: Sha256 | None = Field(
-        default=None,
-        description="SHA-256 of its contracts, protected paths and declared inputs, in hexadecimal;"
+    held_to: Sha256 | None = left_out(
+        None,
+        "SHA-256 of its contracts, protected paths and declared inputs, in hexadecimal;"
         " left out where it has none.",
     )
     files: tuple[RequestedFile, ...] = Field(

@@ -15,6 +15,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
 from fsm_orchestrator.vocabulary import Compared
@@ -22,6 +23,7 @@ from fsm_orchestrator.vocabulary import Compared
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class StageSettings:
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
+    pin: bool = False
+    pins: "Pins | None" = None
+    verify: tuple[tuple[str, ...], ...] = ()
+    verify_timeout_ms: int | None = None
+    clean_env: bool = True
+    verify_unconfined: bool = False
     hidden: tuple[HiddenText, ...] = ()
     contracts: "tuple[Contract, ...]" = ()
     protect: tuple[str, ...] = ()
@@ -96,7 +104,7 @@ def given_settings(
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary; a template of a
-            config file that cannot be filled in.
+            config file that cannot be filled in; a program that is to be pinned and cannot be.
     """
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
@@ -107,13 +115,35 @@ def given_settings(
             remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
     given = in_force(config, run_id, declared_secrets(kept))
-    merged = {}
+    merged: dict[str, StageSettings] = {}
     for stage in lifecycle.stages:
         settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
+    for stage in config.skip_stages or ():
+        _refuse_senseless_skip(stage, lifecycle, merged)
+    if any(one.pin for one in merged.values()):
+        from fsm_orchestrator.config.program_files import pinned  # noqa: PLC0415 - rare
+
+        return pinned(merged)
     return merged
+
+
+def _refuse_senseless_skip(
+    stage: str, lifecycle: Lifecycle, settings: Mapping[str, StageSettings]
+) -> None:
+    if stage not in lifecycle.stages:
+        raise UsageError(
+            f"--skip-stage {stage}: the lifecycle {lifecycle.name!r} has no such stage"
+            f"{suggestion(stage, lifecycle.stages)}",
+            remedy=f"its stages are {', '.join(lifecycle.stages)}",
+        )
+    if stage in settings:
+        raise UsageError(
+            f"--skip-stage {stage}: the stage has a binary, and is not passed over",
+            remedy=f"leave --skip-stage {stage} out",
+        )
 
 
 def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
@@ -153,6 +183,7 @@ def _merge(
         Compared.ARGS: given.args is not None,
         Compared.CWD: given.cwd is not None,
         Compared.EXPECTED_ARTIFACTS: artifacts is not None,
+        Compared.VERIFICATION: given.verify is not None,
     }
     return replace(
         kept,
@@ -171,8 +202,22 @@ def _merge(
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+        pin=kept.pin if given.pin is None else given.pin,
+        pins=None if given.pin is False else kept.pins,
+        **_verifying(config, given),
         **_earned(config, given, kept),
     )
+
+
+def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
+    """Return what was given of the verification; a program is found as that of a stage is."""
+    found = {key: one for key in VERIFY_KEYS if (one := getattr(given, key)) is not None}
+    if given.verify is not None:
+        found["verify"] = tuple(
+            (config.absolute(first) if os.sep in first else first, *rest)
+            for first, *rest in given.verify
+        )
+    return found
 
 
 def _earned(config: RunConfig, given: StageGiven, kept: StageSettings) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.errors import InternalError, OperationError
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.execution import AttemptRecord, cycle_in
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.vocabulary import Containment, EventName, Operation, StateKind
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.guarding import Guard
@@ -84,10 +86,38 @@ class Beginnings:
             containment=self.reach.value,
         )
 
+    def work_of(self, stage: str) -> StageExecution | None:
+        """Return the work that is to be verified again instead of running a stage."""
+        if not self._context.preparation.config.reverify:
+            return None
+        from fsm_orchestrator.engine.verifying import work_to_verify  # noqa: PLC0415 - rare
+
+        return work_to_verify(self._context, stage)
+
     @property
     def reach(self) -> Containment:
         """How far the ending of processes reaches, as the record says."""
         return self._recorder.draft.invocation.containment or Containment.PROCESS_GROUP
+
+    def confirm_pins(self, stage: str) -> None:
+        """Make sure that what a stage runs is what was pinned.
+
+        Raises:
+            OperationError: it is not.
+        """
+        settings = self._settings[stage]
+        if settings.pins is not None:
+            from fsm_orchestrator.config.program_files import changed  # noqa: PLC0415 - rare
+
+            path = changed(settings)
+            if path is not None:
+                said = f"{copyable(path)} is not what it was when stage {stage!r} was pinned"
+                raise OperationError(
+                    Operation.CONTROL_VERIFY,
+                    self._context.masker.mask(said),
+                    remedy="find out who changed it; to run it as it is now, resume with"
+                    f" {option_prefix(stage)}-bin",
+                )
 
     def _begin(self, stage: str) -> AttemptRecord:
         if not self._settings[stage].is_known:
@@ -117,6 +147,9 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        work = self.work_of(stage)
+        if work is not None:
+            reason = f"what attempt {work.attempt} did is verified again, as asked"
         keeper = self._runner.keeper()
         self.guard = self._guard(stage, number)
         return AttemptRecord(

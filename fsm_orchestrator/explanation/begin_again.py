@@ -18,6 +18,7 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import LifecycleError, OrchestratorError
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
@@ -112,6 +113,12 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
+    if checkpoint.allow_empty:
+        words.append("--allow-empty")
+        settings["allow_empty"] = True
+    for stage in checkpoint.skip_stages:
+        words += ["--skip-stage", stage]
+        settings["skip_stages"] = checkpoint.skip_stages
     given = {stage: _given(one) for stage, one in kept.stages.items()}
     for stage, one in given.items():
         texts = tuple(option_words(stage, one))
@@ -141,6 +148,13 @@ def _given(settings: StageSettings) -> StageGiven:
         cwd=None if settings.cwd == current_directory() else settings.cwd,
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
+        env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
+        confine=settings.confine,
+        pin=settings.pin or None,
+        verify=settings.verify or None,
+        verify_timeout_ms=settings.verify_timeout_ms,
+        clean_env=None if settings.clean_env else False,
+        verify_unconfined=settings.verify_unconfined or None,
         protect=settings.protect or None,
         inputs=settings.inputs or None,
         input_program=settings.input_program or None,

@@ -38,6 +38,7 @@ class FactName(StrEnum):
     SETS = "sets"
     CONFINED = "confined"
     ARTIFACT = "artifact"
+    VERIFIED = "verified"
     INPUT = "input"
     USED = "used"
     LOG = "log"

@@ -15,10 +15,15 @@ from fsm_orchestrator.text.phrases import first_of, listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
+ACCEPT_KNOWINGLY: Final = "accept a record only if you know who left it so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _OPERATIONS: Final = {
     Operation.CONTROL_VERIFY: (
         "find out who changed the run's own files, and confine the stage that did; then resume"
+    ),
+    Operation.RECORD_VERIFY: (
+        "put back what was left, or start a new run (this one is then archived); a person who knows"
+        " why it is so accepts it with --accept-record, which the refusal names"
     ),
     Operation.CHECKPOINT_LOAD: (
         "restore a good checkpoint, or start a new run (this one is then archived)"
@@ -105,6 +110,12 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
+
+            return tuple(unrun_remedies(view.report))
+        case Standing.NOT_CLOSABLE if _is_doubted(view):
+            return ("ask who worked on the run before: whoever knows may accept its record",)
         case Standing.DONE | Standing.NOT_CLOSABLE:
             own = (one.operation for one in view.report.failures)
             named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
@@ -114,6 +125,11 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
             )
         case standing:
             assert_never(standing)
+
+
+def _is_doubted(view: InspectedRun) -> bool:
+    """Say whether the run went on from a record that nobody has accepted yet."""
+    return view.checkpoint is not None and view.checkpoint.doubt is not None
 
 
 def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
@@ -141,6 +157,10 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            return "the people who say what the run is to do"
+        case Standing.NOT_CLOSABLE if _is_doubted(view):
+            return "somebody who knows that its record is the one that was left"
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return RESUME_ANYBODY
         case standing:
@@ -203,6 +223,11 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "fix the program, its arguments or its environment"
         case Ending.PROTECTED_CHANGED | Ending.ARTIFACTS_WRONG | Ending.CONTRACT_VIOLATED:
             return _LEFT_WRONG[execution.ending]
+        case Ending.VERIFICATION_FAILED:
+            return (
+                "fix what the stage does, and run it again; where only what verifies it was wrong,"
+                " correct that and verify again with --reverify"
+            )
         case Ending.TIMED_OUT | Ending.WENT_QUIET:
             return (
                 "give it more time only if that is justified; else give it less to do, or split"

@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.model import dumping
 from fsm_orchestrator.model.accepting import defaults_of, fill, put
 from fsm_orchestrator.model.checking import NotPlainError
-from fsm_orchestrator.model.words import MISSING, Declaration, Judge, judge, word
+from fsm_orchestrator.model.words import MISSING, Declaration, Judge, LeftOut, judge, word
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict
@@ -42,8 +42,6 @@ class _Declaring(type):
             judges |= getattr(base, "__judges__", {})
         module = namespace["__module__"]
         for field, annotation in namespace.get("__annotations__", {}).items():
-            if field == "rare_fields":
-                continue  # is said of the class
             given = namespace.pop(field, MISSING)
             if type(given).__module__ == "pydantic.fields":
                 raise TypeError(f"{name}.{field}: declare it with the Field of {__name__}")
@@ -53,6 +51,11 @@ class _Declaring(type):
             "model_config": config | namespace.get("model_config", {}),
             "__declared__": fields,
             "__judges__": judges,
+            "__left_out__": {
+                field: one.given.options["default"]
+                for field, one in fields.items()
+                if isinstance(one.given, LeftOut)
+            },
             "__plans__": {},
             "__forms__": {},
         }
@@ -72,8 +75,6 @@ class Model(metaclass=_Declaring):
         *("__compact__", "__dict__", "__indented__", "__pydantic_extra__"),
         *("__pydantic_fields_set__", "__pydantic_private__"),
     )
-    rare_fields: ClassVar[frozenset[str]] = frozenset()
-    """The fields that are not written where they are empty: most records say nothing there."""
 
     def __init__(self, /, **given: Any) -> None:
         """Take what was given.
@@ -254,6 +255,11 @@ class Model(metaclass=_Declaring):
         return (f"{name}={value!r}" for name, value in self.__repr_args__())
 
 
+def left_out(default: Any, description: str) -> Any:
+    """Return a field that is left out of what is written where it holds its default."""
+    return LeftOut("Field", (), {"default": default, "description": description})
+
+
 def __getattr__(name: str) -> Any:
     """Return pydantic's error: what may raise it names it, and needs it only if it is raised."""
     if name != "ValidationError":
@@ -298,5 +304,6 @@ __all__ = [
     "ValidationError",
     "WithJsonSchema",
     "field_validator",
+    "left_out",
     "model_validator",
 ]

@@ -8,7 +8,7 @@ would be compiled from its text, at every start.
 """
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fsm_orchestrator.model.base import (
     Count,
@@ -19,10 +19,12 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
         ProtectedChange,
         Protection,
     )
+    from fsm_orchestrator.model.verification import Verification
 else:
+    Verification = lazily("fsm_orchestrator.model.verification", "Verification")
     ContractViolation = lazily("fsm_orchestrator.model.contracts", "ContractViolation")
     InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
     ProtectedChange = lazily("fsm_orchestrator.model.contracts", "ProtectedChange")
@@ -44,8 +48,6 @@ else:
 
 class Artifact(StrictModel):
     """An expected artifact that was good when it was judged."""
-
-    rare_fields: ClassVar = frozenset({"files"})
 
     path: str = Field(
         description="Absolute path of the file; of a directory (ends with a slash), or a glob."
@@ -61,9 +63,8 @@ class Artifact(StrictModel):
             " was not expected to be JSON. The same bytes are not judged again by the same."
         ),
     )
-    files: Count | None = Field(
-        default=None,
-        description="How many files it is, where it is a directory or a glob; left out for a file.",
+    files: Count | None = left_out(
+        None, "How many files it is, where it is a directory or a glob; left out for a file."
     )
 
 
@@ -100,10 +101,6 @@ class StageExecution(StrictModel):
     `checkpoint.load` and `closure.verify` as `command`, for what the program itself failed to
     do, so that `error` is found where the runbook says to look.
     """
-
-    rare_fields: ClassVar = frozenset(
-        {"contract_violations", "protected_changes", "protection", "inputs"}
-    )
 
     stage: str = Field(
         description="Name of the stage; the first part of `command` for the program's own work."
@@ -164,8 +161,16 @@ class StageExecution(StrictModel):
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
     )
+    program: Annotated[tuple[ProgramFile, ...], Many] = left_out(
+        (),
+        "The program that was started, and the first files among its arguments; not there where"
+        " nothing was started, or the clock stands still.",
+    )
     limit_exceeded: ExceededLimit | None = Field(
         description="The limit of what it may use that it went beyond; null when it did not."
+    )
+    usage_held_by: HeldHow | None = left_out(
+        None, "How the limits of its memory and its processes were held, where there were any."
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."
@@ -211,18 +216,17 @@ class StageExecution(StrictModel):
             " by this attempt."
         )
     )
-    contract_violations: Annotated[tuple[ContractViolation, ...], Many] = Field(
-        default=(), description="What its artifacts had to be by contract and were not, up to 100."
+    contract_violations: Annotated[tuple[ContractViolation, ...], Many] = left_out(
+        (), "What its artifacts had to be by contract and were not, up to 100."
     )
-    protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = Field(
-        default=(), description="Protected paths that are not what they were before it, up to 100."
+    protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = left_out(
+        (), "Protected paths that are not what they were before it, up to 100."
     )
-    protection: Protection | None = Field(
-        default=None,
-        description="What its protected paths were before it; null where there are none.",
+    protection: Protection | None = left_out(
+        None, "What its protected paths were before it; null where there are none."
     )
-    inputs: Annotated[tuple[InputDigest, ...], Many] = Field(
-        default=(), description="Its declared inputs when it completed."
+    inputs: Annotated[tuple[InputDigest, ...], Many] = left_out(
+        (), "Its declared inputs when it completed."
     )
     artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
         description="The expected artifacts that were good."
@@ -263,6 +267,33 @@ class StageExecution(StrictModel):
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
     )
+    verifications: tuple[Verification, ...] = left_out(
+        (), "The verifications of what it did, in order, up to the first that failed."
+    )
+    verified_attempt: Ordinal | None = left_out(
+        None,
+        "Number of the attempt whose work was verified again: the stage was not run. Left out where"
+        " it was.",
+    )
+
+    @property
+    def failed_verification(self) -> "Verification | None":
+        """The verification that it failed by, or that was cut short; None where there is none."""
+        return next((one for one in self.verifications if not one.is_good), None)
+
+    @property
+    def lacks_verification_only(self) -> bool:
+        """Whether it did its work and left its artifacts, and only their verification failed."""
+        return (
+            self.failed_verification is not None
+            and (self.exit_code, self.signal) == (0, None)
+            and not (self.missing_artifacts or self.malformed_artifacts or self.stale_artifacts)
+        )
+
+    @property
+    def has_lost_keeper(self) -> bool:
+        """Whether its end, or that of a verification of it, is not known: a keeper was killed."""
+        return Ending.LOST in (self.ending, *(one.ending for one in self.verifications))
 
     @property
     def name(self) -> str:
@@ -282,8 +313,6 @@ class StageExecution(StrictModel):
 
 class AttemptRecord(StrictModel):
     """An attempt that has begun and has not ended: durable before its process starts."""
-
-    rare_fields: ClassVar = frozenset({"protection"})
 
     stage: StateName = Field(description="Name of the stage.")
     cycle: Ordinal = Field(
@@ -318,9 +347,13 @@ class AttemptRecord(StrictModel):
     keeper_identity: str | None = Field(
         description="Which process of that pid it is; null where there is none."
     )
-    protection: Protection | None = Field(
-        default=None,
-        description="What its protected paths are before it; left out where none is protected.",
+    work: StageExecution | None = left_out(
+        None,
+        "The record of what it did, once that is being verified; left out before, and without"
+        " verifications.",
+    )
+    protection: Protection | None = left_out(
+        None, "What its protected paths are before it; left out where none is protected."
     )
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import types
 import typing
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import pydantic
-from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, core_schema
+from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator
 
 from fsm_orchestrator.model.words import MISSING, Declaration, Word
 
@@ -52,14 +51,14 @@ def serializer_of(cls: Any) -> SchemaSerializer:
     """Return the serializer of a model."""
     forms = cls.__forms__
     if "serializer" not in forms:
-        forms["serializer"] = _built(SchemaSerializer, cls, _writing)
+        forms["serializer"] = _built(SchemaSerializer, cls)
     serializer: SchemaSerializer = forms["serializer"]
     return serializer
 
 
-def _built(kind: Callable[..., Any], cls: Any, form: Callable[[Any], Any] = lambda one: one) -> Any:
+def _built(kind: Callable[..., Any], cls: Any) -> Any:
     """Return what pydantic builds of a schema and its settings, which may hide what was given."""
-    schema: Any = form(schema_of(cls))
+    schema: Any = schema_of(cls)
     model = schema
     while model["type"] != "model":
         model = model["schema"]
@@ -78,11 +77,10 @@ def _made(cls: Any) -> Any:
         namespace["__annotations__"][name] = _annotation(declaration.annotation)
         if declaration.given is not MISSING:
             namespace[name] = _given(declaration)
+    if cls.__left_out__:
+        namespace["_leave_out"] = _leaving_out(cls.__left_out__)
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
-    if cls.rare_fields:
-        described = partial(_need_not_be_there, cls.rare_fields)
-        namespace["__get_pydantic_json_schema__"] = described
     with warnings.catch_warnings():
         # A field may be called as an old method of pydantic's is: nobody calls that.
         warnings.filterwarnings("ignore", "Field name .* shadows an attribute", UserWarning)
@@ -91,30 +89,20 @@ def _made(cls: Any) -> Any:
         )
 
 
-def _writing(schema: Any) -> Any:
-    """Return a schema by which models are written without the rare fields that are empty."""
-    if isinstance(schema, list):
-        return [_writing(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: _writing(one) for key, one in schema.items()}
-    if schema.get("type") == "model" and getattr(schema["cls"], "rare_fields", None):
-        made["serialization"] = core_schema.wrap_serializer_function_ser_schema(_without_rare)
-    return made
+def _leaving_out(absent: Mapping[str, Any]) -> Any:
+    """Return a serializer that leaves the fields out that hold these defaults."""
 
+    def leave_out(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        values, written = vars(self), write(self)
+        return {
+            name: one
+            for name, one in written.items()
+            if name not in absent or values[name] != absent[name]
+        }
 
-def _without_rare(model: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    rare = type(model).rare_fields
-    return {name: one for name, one in write(model).items() if one or name not in rare}
-
-
-def _need_not_be_there(rare: frozenset[str], schema: Any, handler: Any) -> Any:
-    """Return the JSON Schema of a model, whose rare fields need not be there."""
-    made = handler(schema)
-    described = handler.resolve_ref_schema(made)
-    if "required" in described:
-        described["required"] = [name for name in described["required"] if name not in rare]
-    return made
+    # Of what it returns nothing is said: the JSON Schema is that of the model.
+    del leave_out.__annotations__["return"]
+    return pydantic.model_serializer(mode="wrap")(leave_out)
 
 
 def _given(declaration: Declaration) -> Any:

@@ -24,6 +24,7 @@ from fsm_orchestrator.model.option_kinds import (
     Kind,
     StageOption,
 )
+from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
 from fsm_orchestrator.vocabulary import Backoff
 
@@ -93,6 +94,7 @@ STAGE_OPTIONS: Final = (
         description="Whether an expected artifact may be one that was there before and was not"
         " written again.",
     ),
+    *VERIFY_OPTIONS,
     StageOption(
         "protect",
         Kind.FILE,
@@ -207,6 +209,14 @@ STAGE_OPTIONS: Final = (
         help=f"Longest wait (default {exact_span(DEFAULT_BACKOFF_MS_MAX)}).",
         description="The longest wait, in milliseconds.",
         table="retry",
+    ),
+    StageOption(
+        "pin",
+        Kind.FLAG,
+        help="Fail the run if the program, or a file among its arguments, is not what it was when"
+        " the run began.",
+        description="Whether the stage's program, and the files among its arguments, must be what"
+        " they were when the run began; else the run fails.",
     ),
     *CONFINE_OPTIONS,
     StageOption(

@@ -21,7 +21,10 @@ from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
 
 _FAILED_WITH_ZERO: Final = frozenset(
-    {Ending.LEAKED, Ending.PROTECTED_CHANGED, Ending.CONTRACT_VIOLATED}
+    {
+        *(Ending.LEAKED, Ending.PROTECTED_CHANGED, Ending.CONTRACT_VIOLATED),
+        Ending.VERIFICATION_FAILED,
+    }
 )
 """The endings of failures whose process may have exited with 0."""
 
@@ -91,8 +94,23 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
     ended_well = execution.exit_code == 0 and execution.signal is None and not wrong
     if status is StageStatus.SUCCESS and not ended_well:
         yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
+    if execution.verifications or execution.ending is Ending.VERIFICATION_FAILED:
+        yield from _verification_problems(execution, at)
     if execution.flaky and status is not StageStatus.SUCCESS:
         yield f"{at}.flaky: only a success can be"
+
+
+def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
+    failed, is_failure = execution.failed_verification, Ending.VERIFICATION_FAILED
+    fits = {
+        StageStatus.SUCCESS: failed is None,
+        StageStatus.FAILED: failed is not None and execution.ending is is_failure,
+        StageStatus.INTERRUPTED: True,
+    }
+    if not fits.get(execution.status):
+        yield f"{at}.verifications: do not fit the status {execution.status.value}"
+    if failed not in {None, execution.verifications[-1]}:
+        yield f"{at}.verifications: go on after one that failed"
 
 
 def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> Iterator[str]:
@@ -162,6 +180,7 @@ def ran_with(execution: StageExecution, settings: StageRecord) -> bool:
         == (settings.command, settings.args, settings.cwd)
         and set(execution.env_keys) == set(settings.variable_names)
         and tuple(one.path for one in execution.artifacts) == settings.artifact_paths
+        and tuple(one.words for one in execution.verifications) == settings.verify
         and _earned(execution, settings)
     )
 

@@ -1,10 +1,10 @@
 """The record of a stage that succeeded."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.base import Many, Ordinal, StateName, StrictModel
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import Artifact
 from fsm_orchestrator.model.lazily import lazily
 
@@ -17,8 +17,6 @@ else:
 class Completion(StrictModel):
     """A stage that succeeded: by which attempt, with which settings, leaving which artifacts."""
 
-    rare_fields: ClassVar = frozenset({"inputs"})
-
     stage: StateName = Field(description="Name of the stage.")
     cycle: Ordinal = Field(description="Number of the loop cycle in which it succeeded, from 1.")
     attempt: Ordinal = Field(description="Number of the attempt that succeeded.")
@@ -27,7 +25,6 @@ class Completion(StrictModel):
     artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
         description="The expected artifacts it left."
     )
-    inputs: Annotated[tuple[InputDigest, ...], Many] = Field(
-        default=(),
-        description="Its declared inputs as they were then; left out where none is declared.",
+    inputs: Annotated[tuple[InputDigest, ...], Many] = left_out(
+        (), "Its declared inputs as they were then; left out where none is declared."
     )

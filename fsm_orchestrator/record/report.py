@@ -15,7 +15,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field, model_validator
+from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
@@ -39,7 +39,9 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.evidence import Subject
+    from fsm_orchestrator.model.trust import Acceptance
 else:
+    Acceptance = lazily("fsm_orchestrator.model.trust", "Acceptance")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
@@ -53,6 +55,13 @@ class LifecycleName(StrictModel):
     sha256: Sha256 = Field(
         description="SHA-256 of its relation, in hexadecimal: equal for files that say the same."
     )
+
+
+class EventsHead(StrictModel):
+    """The end of the events when a report was written: the head of the chain that they are."""
+
+    seq: Count = Field(description="Number of the last event; 0 before there is one.")
+    sha256: Sha256 = Field(description="SHA-256 of its line without its newline.")
 
 
 class Report(StrictModel):
@@ -80,9 +89,21 @@ class Report(StrictModel):
     terminal_state: Outcome | None = Field(description="How the run ended; null while it works.")
     closure_ready: bool = Field(
         description=(
-            "Whether a supervisor may close the run: it is done, every gate passed, and every"
-            " expected artifact was present, valid and as its stage left it when this was written."
+            "Whether a supervisor may close the run: it is done, every gate passed, no stage was"
+            " passed over that was not to be, and every expected artifact was present, valid and as"
+            " its stage left it when this was written."
         )
+    )
+    unrun_stages: tuple[StateName, ...] = left_out(
+        (),
+        "The stages that a run that is done has passed over for want of a binary, and may not be"
+        " closed without: neither --allow-empty nor --skip-stage was given. Left out where there"
+        " are none.",
+    )
+    nothing_ran: bool = left_out(
+        False,
+        "Whether a run that is done may not be closed because no stage was ever run in it. Left out"
+        " where it is not so.",
     )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
@@ -135,6 +156,12 @@ class Report(StrictModel):
             " the checkpoint was as it had been left."
         ),
     )
+    accepted: Acceptance | None = Field(
+        description=(
+            "The record that this invocation went on from, where somebody had to accept it"
+            " (--accept-record); null where nobody had to."
+        )
+    )
     origin: InvocationOrigin | None = Field(
         description=(
             "Who started this invocation, where, and at which revision; null with --fixed-clock."
@@ -143,6 +170,12 @@ class Report(StrictModel):
     started_at: Timestamp = Field(description="When this invocation began, in UTC.")
     finished_at: Timestamp | None = Field(
         description="When this invocation ended, in UTC; null while it works."
+    )
+    events_head: EventsHead | None = Field(
+        description=(
+            "The end of the events when this was written; null before there is one, and with"
+            " --fixed-clock, for events name the place of a run."
+        )
     )
     invocations_moved: Count = Field(
         description=(
@@ -161,6 +194,11 @@ class Report(StrictModel):
         codes = self.blocked_reason_codes
         refused = (one for one in self.gate_decisions if one.reason_code in codes)
         return bool(self.waiting_for) and all(map(is_awaited, refused))
+
+    @property
+    def is_unearned(self) -> bool:
+        """Whether the run is done, and may not be closed because not every stage was run."""
+        return self.nothing_ran or bool(self.unrun_stages)
 
     @property
     def gates(self) -> GateRules:
@@ -242,26 +280,66 @@ def build_report(
         refusing = tuple(one for one in decisions if one.gate in gates)
         awaited = waiting_for(checkpoint, refusing)
     is_done = terminal is Outcome.DONE
+    unrun = unrun_stages(checkpoint) if is_done else ()
+    nothing_ran = is_done and has_run_nothing(checkpoint)
+    is_believed = checkpoint.doubt is None
+    may_close = is_done and artifacts_intact and is_believed and not (unrun or nothing_ran)
     return Report(
         schema_version=1,
         product=PRODUCT,
         run_id=checkpoint.run_id,
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
-        closure_ready=(
-            is_done and artifacts_intact and have_passed(decisions, checkpoint.lifecycle.gates)
-        ),
+        closure_ready=may_close and have_passed(decisions, checkpoint.lifecycle.gates),
+        unrun_stages=unrun,
+        nothing_ran=nothing_ran,
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
         blocked_reason_codes=reason_codes(refusing),
         waiting_for=awaited,
+        events_head=_head_in(checkpoint),
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
         ),
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def with_head(report: Report, checkpoint: Checkpoint) -> Report:
+    """Return a report of a checkpoint's, once that knows how far the events will have come."""
+    return report.model_copy(update={"events_head": _head_in(checkpoint)})
+
+
+def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
+    """Return how far the events had come; None where reports are to be equal byte for byte."""
+    sha256 = checkpoint.last_event_sha256
+    if sha256 is None or checkpoint.invocation.has_fixed_clock:
+        return None
+    return EventsHead(seq=checkpoint.last_event_seq, sha256=sha256)
+
+
+def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the stages that were passed over on the way to where a run is, and were not to be."""
+    if checkpoint.allow_empty:
+        return ()
+    return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
+
+
+def has_run_nothing(checkpoint: Checkpoint) -> bool:
+    """Return whether no stage was ever run in a run, and that was not asked for."""
+    if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
+        return False
+    return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
+
+
+def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
+    walked = (one for one in reversed(checkpoint.invocations) if one.transitions)
+    last, earlier = next(walked, None), checkpoint.earlier
+    if last is None:
+        return () if earlier is None else earlier.totals.passed_over
+    return last.passed_over
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:

@@ -8,7 +8,15 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 
 HISTORY: Final = frozenset(
     {
-        *("current_state", "completions", "open_attempt", "last_event_seq", "events"),
+        *(
+            "current_state",
+            "completions",
+            "open_attempt",
+            "last_event_seq",
+            "last_event_sha256",
+            "events",
+            "mac",
+        ),
         *("earlier", "invocations"),
     }
 )
@@ -22,4 +30,7 @@ def settings_since(before: Checkpoint, now: Checkpoint) -> dict[str, Any]:
         for name in Checkpoint.model_fields.keys() - HISTORY
         if getattr(before, name) != getattr(now, name)
     }
-    return now.model_dump(mode="json", include=changed)
+    written = now.model_dump(mode="json", include=changed)
+    # One that is left out where it says nothing is said here: it has said something before.
+    left_out = {name: getattr(now, name) for name in changed - written.keys()}
+    return {**written, **left_out}

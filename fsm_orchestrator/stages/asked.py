@@ -11,12 +11,14 @@ from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import OnLeak
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.guarding import Guard
+    from fsm_orchestrator.stages.verifying import Verifying
 
 
 class Asked(NamedTuple):
@@ -29,7 +31,7 @@ class Asked(NamedTuple):
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
-        started: called with the pid of its process.
+        on_started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
         on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
@@ -37,6 +39,7 @@ class Asked(NamedTuple):
         given_paths: returns how each path was given that is relative to something, by the path.
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
+        verifying: returns what is told of its verifications.
         guard: what its protected paths are before it; None where it has none.
     """
 
@@ -53,16 +56,30 @@ class Asked(NamedTuple):
     environment: Mapping[str, str]
     rework_exit_code: int | None
     is_retry: bool
-    started: Callable[[int], None]
+    on_started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
     on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
     asked_to_end: Callable[[], int | None]
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
+    verifying: Callable[[], Verifying]
     guard: Guard | None = None
 
     @property
     def key(self) -> str:
         """The idempotency key of the stage."""
         return idempotency_key(self.run_id, self.record.stage, self.record.cycle)
+
+    @property
+    def our_variables(self) -> dict[str, str]:
+        """The variables of this program, for every process of the attempt."""
+        return {
+            "ORCHESTRATOR_RUN_ID": self.run_id,
+            "ORCHESTRATOR_STAGE": self.record.stage,
+            "ORCHESTRATOR_ATTEMPT": str(self.record.attempt),
+            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
+            "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
+            TOKEN_VARIABLE: self.record.token,
+            **self.environment,
+        }

@@ -18,7 +18,7 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.execution import (
     StageExecution,
 )
-from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
+from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_kill
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
@@ -36,8 +36,9 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
+from fsm_orchestrator.stages.program import Program
 from fsm_orchestrator.text.terminal import last_lines
-from fsm_orchestrator.vocabulary import Operation
+from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.confining import Cage
@@ -58,6 +59,7 @@ class Attempt(Asked):
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
     _earning: Earning | None = None
+    _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -73,7 +75,11 @@ class Attempt(Asked):
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with self._caged() as self._cage, open_logs(self.home, *names) as (stdout, stderr):
+        with (
+            self._caged() as self._cage,
+            self._read_program() as self._program,
+            open_logs(self.home, *names) as (stdout, stderr),
+        ):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -103,21 +109,26 @@ class Attempt(Asked):
             verdict, self._was_judged = NO_ARTIFACTS, True
         if is_kill(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
-        return record_of(
-            self,
-            Ended(
-                report,
-                verdict,
-                duration_ms,
-                stderr_tail,
-                judged_ms=self._judged_ms,
-                was_judged=self._was_judged,
-                cage=self._cage,
-                black_box=self._black_box,
-                memory_kill=self._memory_kill,
-                earned=None if earning is None else earning.earned,
-            ),
+        ended = Ended(
+            report,
+            verdict,
+            duration_ms,
+            stderr_tail,
+            judged_ms=self._judged_ms,
+            was_judged=self._was_judged,
+            cage=self._cage,
+            black_box=self._black_box,
+            memory_kill=self._memory_kill,
+            earned=None if earning is None else earning.earned,
+            program=() if self._program is None else self._program.record(self.masker),
         )
+        work = record_of(self, ended)
+        if not self.settings.verify or work.status is not StageStatus.SUCCESS:
+            return work
+        from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
+
+        verified = verify(self, runner, self.verifying(), work)
+        return record_of(self, ended._replace(verified=verified))
 
     def _judged(
         self, report: ProcessReport, snapshot: Snapshot, judging: Judging
@@ -160,6 +171,12 @@ class Attempt(Asked):
 
         return cage_of(self.settings, self.record.token)
 
+    def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
+        """Return what it runs, which is no other in equal runs: no machine's own programs are."""
+        if self.clock.is_fixed:
+            return contextlib.nullcontext()
+        return contextlib.closing(Program(self.settings))
+
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
@@ -173,6 +190,12 @@ class Attempt(Asked):
                 Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
             ):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
+    def started(self, pid: int, /) -> None:
+        """Pass on that it has a process, and finish reading what that runs."""
+        self.on_started(pid)
+        if self._program is not None:
+            self._program.started()
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""
@@ -207,17 +230,8 @@ class Attempt(Asked):
         )
 
     def _environment(self) -> dict[str, str]:
-        record = self.record
-        ours = {
-            "ORCHESTRATOR_RUN_ID": self.run_id,
-            "ORCHESTRATOR_STAGE": record.stage,
-            "ORCHESTRATOR_ATTEMPT": str(record.attempt),
-            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
-            "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
-            TOKEN_VARIABLE: record.token,
-            **self.environment,
-            **({} if self._cage is None else {"TMPDIR": self._cage.temporary}),
-        }
+        temporary = {} if self._cage is None else {"TMPDIR": self._cage.temporary}
+        ours = {**self.our_variables, **temporary}
         return environment_of(self.settings, ours)
 
     def _tail(self, output: int) -> str:

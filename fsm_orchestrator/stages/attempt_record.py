@@ -23,6 +23,8 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.processes.runner import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.stages.asked import Asked
     from fsm_orchestrator.stages.confining import Cage
     from fsm_orchestrator.stages.earning import Earned, EarnedRecord
+    from fsm_orchestrator.stages.verifying import Verified
 
 COMMAND_CHARACTERS_MAX: Final = 300
 
@@ -44,6 +47,7 @@ class Ended(NamedTuple):
     Attributes:
         was_judged: False when its time was up while its artifacts were judged.
         black_box: one line about it, which may be empty; None when there is none.
+        verified: what came of verifying what it did; None before that.
     """
 
     report: ProcessReport
@@ -55,6 +59,8 @@ class Ended(NamedTuple):
     cage: Cage | None
     black_box: str | None
     memory_kill: MemoryKill | None
+    program: tuple[ProgramFile, ...]
+    verified: Verified | None = None
     earned: Earned | None = None
 
 
@@ -77,6 +83,9 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
         asked.rework_exit_code,
     )
+    verified = ended.verified
+    if verified is not None and verified.failure is not None:
+        result = verified.failure
     ending, status = kind_of(result)
     problem, start_problem, exceeded = _problem_of(asked, ended, result, of_earned)
     names = asked.record.stage, asked.record.attempt
@@ -95,7 +104,9 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         args=masker.mask_all(asked.settings.args),
         env_keys=tuple(asked.settings.variables),
         cwd=masker.mask(asked.settings.cwd),
+        program=() if isinstance(end, NotSpawned) else ended.program,
         limit_exceeded=exceeded,
+        usage_held_by=_usage_held_by(asked, ended.report),
         confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
         started_at=asked.record.started_at,
         artifacts_judged_ms=ended.judged_ms,
@@ -119,6 +130,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             for process in ended.report.leaked
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
+        verifications=() if verified is None else verified.verifications,
         **_earned_fields(asked, ended, of_earned, is_complete=status is StageStatus.SUCCESS),
     )
 
@@ -137,6 +149,14 @@ def _earned_fields(
         "protection": None if kept is None else kept.model_copy(update=told),
         "inputs": ended.earned.inputs if is_complete else (),
     }
+
+
+def _usage_held_by(asked: Asked, report: ProcessReport) -> HeldHow | None:
+    """Return how what the attempt used was limited, where it was."""
+    limits = asked.limits
+    if limits.memory_bytes_max is None and limits.processes_max is None:
+        return None
+    return HeldHow.CGROUP if report.is_in_cgroup else HeldHow.SAMPLED
 
 
 def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
@@ -180,4 +200,5 @@ def _problem_of(
     if of_earned is not None:
         details += of_earned.too(result)
     told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-    return told, start_problem and start_problem.failure, exceeded_limit(result)
+    exceeded = exceeded_limit(result, is_in_cgroup=ended.report.is_in_cgroup)
+    return told, start_problem and start_problem.failure, exceeded

@@ -12,20 +12,27 @@ from fsm_orchestrator.constants import LOGS_DIRECTORY, STATE_NAME_PATTERN
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.errors import OperationError
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
+SEALED_BYTES_MAX: Final = 1024**2
+"""How long a log may be to have a digest: what is longer is known by its times."""
 _NAME: Final = late_pattern(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
+_OF_VERIFICATION: Final = late_pattern(
+    rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.verify\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log"
+)
 
 
 class StageLog(NamedTuple):
-    """A log file of one attempt."""
+    """A log file of one attempt, or of a verification of it, which has a number."""
 
     attempt: int
     stage: str
     is_stderr: bool
     path: Path
+    verification: int = 0
 
 
 class LatestLog(NamedTuple):
@@ -51,12 +58,28 @@ def logs_of(directory: Path) -> tuple[StageLog, ...]:
     return tuple(sorted(_found(directory), key=lambda log: (log.stage, log.attempt, log.is_stderr)))
 
 
-def _found(directory: Path) -> Iterator[StageLog]:
+def verification_logs_of(directory: Path) -> tuple[StageLog, ...]:
+    """Return the log files of verifications in a run's directory, as `logs_of` returns the rest."""
+    found = (
+        StageLog(int(match[2]), match[1], match[4] == "stderr", Path(entry.path), int(match[3]))
+        for entry in _entries(directory)
+        if (match := _OF_VERIFICATION.fullmatch(entry.name)) is not None
+        and entry.is_file(follow_symlinks=False)
+    )
+    return tuple(
+        sorted(found, key=lambda log: (log.stage, log.attempt, log.verification, log.is_stderr))
+    )
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(directory / LOGS_DIRECTORY))
+        return list(os.scandir(directory / LOGS_DIRECTORY))
     except OSError:
-        return
-    for entry in entries:
+        return []
+
+
+def _found(directory: Path) -> Iterator[StageLog]:
+    for entry in _entries(directory):
         match = _NAME.fullmatch(entry.name)
         if match is not None and entry.is_file(follow_symlinks=False):
             yield StageLog(int(match[2]), match[1], match[3] == "stderr", Path(entry.path))
@@ -88,9 +111,12 @@ def latest_logs(directory: Path) -> list[LatestLog]:
     return logs
 
 
-def log_names(stage: str, attempt: int) -> tuple[str, str]:
-    """Return where an attempt's stdout and stderr go, relative to the output directory."""
-    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}"
+def log_names(stage: str, attempt: int, verification: int = 0) -> tuple[str, str]:
+    """Return where an attempt's stdout and stderr go, relative to the output directory.
+
+    `verification` is the number of a verification of it, whose output has files of its own.
+    """
+    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}{(verification and f'.verify.{verification}') or ''}"
     return f"{base}.stdout.log", f"{base}.stderr.log"
 
 
@@ -114,8 +140,12 @@ def _is_at(path: Path, found: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
+def open_logs(
+    home: HeldDirectory, stage: str, attempt: int, verification: int = 0
+) -> Iterator[tuple[int, int]]:
     """Open an attempt's two logs for appending; private, for a stage prints anything.
+
+    `verification` as in `log_names`.
 
     Raises:
         RecordingError: they cannot be opened.
@@ -126,7 +156,7 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
             files.recording(Operation.LOGS_PERSIST, home.path / LOGS_DIRECTORY),
             files.below(home, LOGS_DIRECTORY) as logs,  # the next checkpoint makes it durable
         ):
-            for path in (home.path / name for name in log_names(stage, attempt)):
+            for path in (home.path / name for name in log_names(stage, attempt, verification)):
                 with files.recording(Operation.LOGS_PERSIST, path):
                     descriptors.append(files.open_append(path, mode=0o600, within=logs))
         yield descriptors[0], descriptors[1]
@@ -136,13 +166,16 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
 
 
 def check_logs(
-    home: HeldDirectory, names: tuple[str, int], logs: tuple[int, int], sizes: Sequence[int]
+    home: HeldDirectory,
+    names: tuple[str, int] | tuple[str, int, int],
+    logs: tuple[int, int],
+    sizes: Sequence[int],
 ) -> None:
     """Make sure that an attempt's logs hold what was written into them, and are in their places.
 
     Args:
         home: the output directory.
-        names: the stage and the number of the attempt.
+        names: the stage and the number of the attempt, and of a verification.
         logs: the descriptors of its two logs.
         sizes: the bytes that each of them holds at least.
 
@@ -163,3 +196,64 @@ def check_logs(
                 " printed is lost",
                 remedy="find out who did that, the stage itself perhaps, then resume",
             )
+
+
+class _Seal(NamedTuple):
+    """A log as it was when its attempt had ended; without a digest if it is long."""
+
+    status: os.stat_result
+    sha256: str | None
+
+
+class LogSeals:
+    """The logs of attempts that have ended: what a later stage does to them is noticed."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._sealed: dict[str, _Seal] = {}
+
+    def seal(self, stage: str, attempt: int) -> None:
+        """Note the logs of an attempt whose processes are gone."""
+        for name in log_names(stage, attempt):
+            with contextlib.suppress(OSError):
+                status = os.lstat(self._output / name)
+                self._sealed[name] = _Seal(status, self._digest(name, status))
+
+    def confirm(self) -> None:
+        """Make sure that all of them are what they were.
+
+        Raises:
+            OperationError: one is not. Said once.
+        """
+        for name, seal in list(self._sealed.items()):
+            if not self._is_unchanged(name, seal):
+                del self._sealed[name]
+                raise OperationError(
+                    Operation.CONTROL_VERIFY,
+                    f"{copyable(self._output / name)} was changed, moved or removed after its"
+                    " attempt had ended",
+                    remedy="find out who did that, a later stage perhaps, then resume",
+                )
+
+    def _is_unchanged(self, name: str, seal: _Seal) -> bool:
+        try:
+            now = os.lstat(self._output / name)
+            is_same = _stamp(now) == _stamp(seal.status)
+            if is_same and (seal.sha256 is None or now.st_ctime_ns == seal.status.st_ctime_ns):
+                return True
+            # A link more, or other rights, are no change of what it says.
+            return seal.sha256 is not None and seal.sha256 == self._digest(name, now)
+        except OSError:
+            return False
+
+    def _digest(self, name: str, status: os.stat_result) -> str | None:
+        if status.st_size > SEALED_BYTES_MAX:
+            return None
+        data = b""
+        if status.st_size:
+            data = files.read_bounded(self._output / name, SEALED_BYTES_MAX)
+        return sha256_of(data)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

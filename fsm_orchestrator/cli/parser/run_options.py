@@ -67,7 +67,7 @@ def output_options() -> list[click.Parameter]:
             section,
             "--quiet",
             is_flag=True,
-            help="Show only errors on stderr, and no summary of a run that is done.",
+            help="Show only errors on stderr, and no summary of a run that may be closed.",
         ),
         Section(
             section,
@@ -179,12 +179,47 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             help="Store the values of secrets for a resume, in a private file outside OUT, until"
             " the run is done. Otherwise each command takes them from its environment.",
         ),
+        Once(
+            section,
+            "--accept-record",
+            type=NonEmpty("DIGEST"),
+            help="Go on from a record that is not, or is not known to be, the one that was left"
+            " here. A refusal or warning prints its digest; the record says that it was accepted.",
+        ),
+        Once(
+            section,
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="A file of mode 0600 with the key that records are proved by, for those who share"
+            " runs; default: the user's own key, in the private state.",
+        ),
         Section(
             section,
             "--rerun",
             multiple=True,
             type=StageName(stages),
             help="Rerun a completed stage and all stages after it. Repeatable.",
+        ),
+        Section(
+            section,
+            "--reverify",
+            is_flag=True,
+            help="Verify again what the stage has done that failed only in its verification,"
+            " instead of running it again. Its artifacts must be what it left.",
+        ),
+        Section(
+            section,
+            "--allow-empty",
+            is_flag=True,
+            help="Let the run be closed although stages were passed over for want of a binary, or"
+            " nothing was run at all.",
+        ),
+        Section(
+            section,
+            ("--skip-stage", "skip_stages"),
+            multiple=True,
+            type=StageName(stages),
+            help="Let the run be closed without this stage, which has no binary. Repeatable.",
         ),
     ]
 
