@@ -151,7 +151,7 @@ class Beginnings:
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
         keeper = self._runner.keeper()
-        self.guard = self._guard(stage, number)
+        self.guard = self._guard(stage, number, is_done=work is not None)
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -166,7 +166,7 @@ class Beginnings:
             protection=None if self.guard is None else self.guard.protection,
         )
 
-    def _guard(self, stage: str, number: int) -> Guard | None:
+    def _guard(self, stage: str, number: int, *, is_done: bool) -> Guard | None:
         """Return what the protected paths of a stage are before an attempt at it."""
         roots = self._settings[stage].protect
         if not roots:
@@ -180,6 +180,7 @@ class Beginnings:
             here[-1] if here else None,
             Place(context.home, context.output_directory, stage, number),
             lambda: self._interrupts.first,
+            is_done=is_done,
         )
 
     def _token(self, stage: str, number: int) -> str:
