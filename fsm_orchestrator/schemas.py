@@ -184,6 +184,7 @@ def _add_closure_rules(document: Schema) -> None:
         "properties": {
             "closure_ready": {"const": True},
             "terminal_state": {"const": Outcome.DONE.value},
+            "nothing_to_do": {"const": False},
             "blocked_reason_codes": {"maxItems": 0},
             "gate_decisions": {
                 "prefixItems": [_passed(rule) for rule in MANDATORY_RULES.values()],
@@ -245,6 +246,8 @@ def _allow_units(document: Schema) -> None:
 def _complete_lifecycle(document: Schema) -> None:
     _allow_one_source(document)
     _allow_units(document)
+    said = document["$defs"]["State"]["properties"]["exit_codes"]
+    said["additionalProperties"] = False  # no other keys than its pattern has
 
 
 def _allow_one_source(document: Schema) -> None:

@@ -24,6 +24,8 @@ class Trigger(StrEnum):
     STAGE_SUCCEEDED = "stage_succeeded"
     STAGE_FAILED = "stage_failed"
     STAGE_TIMED_OUT = "stage_timed_out"
+    STAGE_DECLINED = "stage_declined"
+    STAGE_BLOCKED = "stage_blocked"
     REWORK_REQUESTED = "rework_requested"
     RUN_ABORTED = "run_aborted"
     RESUME = "resume"
@@ -34,6 +36,8 @@ class Guard(StrEnum):
 
     ARTIFACTS_INTACT = "artifacts_intact"
     GATES_HOLD = "gates_hold"
+    NOTHING_OWED = "nothing_owed"
+    """No other stage of the run was begun that has neither succeeded nor had nothing to do."""
 
 
 class Outcome(StrEnum):
@@ -152,10 +156,58 @@ class Ending(StrEnum):
     CONTROL_TAMPERED = "control_tampered"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
+    DECLINED = "declined"
+    BLOCKED = "blocked"
     ARTIFACTS_WRONG = "artifacts_wrong"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
+
+
+class ExitMeaning(StrEnum):
+    """What a stage says by an exit code, where its lifecycle gives that code a meaning."""
+
+    REWORK = "rework"
+    NOTHING_TO_DO = "nothing_to_do"
+    BLOCKED = "blocked"
+
+    @property
+    def ending(self) -> Ending:
+        """The ending of an attempt that says so."""
+        return _ENDINGS[self]
+
+    @property
+    def trigger(self) -> Trigger:
+        """What that is to the machine."""
+        return _TRIGGERS[self]
+
+    @property
+    def words(self) -> str:
+        """What the stage did then, as people read it."""
+        match self:
+            case ExitMeaning.REWORK:
+                return "asked for rework"
+            case ExitMeaning.NOTHING_TO_DO:
+                return "had nothing to do"
+            case ExitMeaning.BLOCKED:
+                return "said that it is blocked"
+
+    @staticmethod
+    def of(ending: Ending | None) -> ExitMeaning | None:
+        """Return what an ending says by its exit code; None for others."""
+        return next((one for one, its in _ENDINGS.items() if its is ending), None)
+
+
+_ENDINGS = {
+    ExitMeaning.REWORK: Ending.REWORK_REQUESTED,
+    ExitMeaning.NOTHING_TO_DO: Ending.DECLINED,
+    ExitMeaning.BLOCKED: Ending.BLOCKED,
+}
+_TRIGGERS = {
+    ExitMeaning.REWORK: Trigger.REWORK_REQUESTED,
+    ExitMeaning.NOTHING_TO_DO: Trigger.STAGE_DECLINED,
+    ExitMeaning.BLOCKED: Trigger.STAGE_BLOCKED,
+}
 
 
 class Operation(StrEnum):
@@ -204,6 +256,31 @@ class Backoff(StrEnum):
 
     FIXED = "fixed"
     EXPONENTIAL = "exponential"
+
+
+class RetrySignal(StrEnum):
+    """The signals that end a process by themselves, after which a stage may be tried again."""
+
+    SIGABRT = "SIGABRT"
+    SIGALRM = "SIGALRM"
+    SIGBUS = "SIGBUS"
+    SIGFPE = "SIGFPE"
+    SIGHUP = "SIGHUP"
+    SIGILL = "SIGILL"
+    SIGINT = "SIGINT"
+    SIGKILL = "SIGKILL"
+    SIGPIPE = "SIGPIPE"
+    SIGPROF = "SIGPROF"
+    SIGQUIT = "SIGQUIT"
+    SIGSEGV = "SIGSEGV"
+    SIGSYS = "SIGSYS"
+    SIGTERM = "SIGTERM"
+    SIGTRAP = "SIGTRAP"
+    SIGUSR1 = "SIGUSR1"
+    SIGUSR2 = "SIGUSR2"
+    SIGVTALRM = "SIGVTALRM"
+    SIGXCPU = "SIGXCPU"
+    SIGXFSZ = "SIGXFSZ"
 
 
 class Containment(StrEnum):

@@ -21,7 +21,7 @@ from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.phrases import counted, first_of
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Ending, StageStatus
+from fsm_orchestrator.vocabulary import Ending, ExitMeaning, StageStatus
 
 NAME_CELLS_MAX: Final = 24
 LAST_WORDS_INDENT: Final = "    "
@@ -29,8 +29,18 @@ LAST_WORDS_INDENT: Final = "    "
 
 def mark_of(status: StageStatus, ending: Ending | None) -> Mark:
     """Return the mark of how an attempt ended. What was asked for is no failure."""
-    if ending is Ending.REWORK_REQUESTED:
-        return Mark.AGAIN
+    match ExitMeaning.of(ending):
+        case ExitMeaning.REWORK:
+            return Mark.AGAIN
+        case ExitMeaning.NOTHING_TO_DO:
+            return Mark.LEFT_OUT
+        case ExitMeaning.BLOCKED:
+            return Mark.WAITING
+        case None:
+            return _mark_of_status(status)
+
+
+def _mark_of_status(status: StageStatus) -> Mark:
     match status:
         case StageStatus.SUCCESS:
             return Mark.GOOD

@@ -25,7 +25,15 @@ from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.phrases import counted, first_of, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus, Standing, Trigger
+from fsm_orchestrator.vocabulary import (
+    Ending,
+    ExitMeaning,
+    Operation,
+    Outcome,
+    StageStatus,
+    Standing,
+    Trigger,
+)
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer
@@ -146,7 +154,7 @@ def _standing(report: Report) -> tuple[Standing, str]:
         case None:
             return Standing.INTERRUPTED, f", in state {report.current_state}"
         case Outcome.DONE if not report.closure_ready:
-            return Standing.NOT_CLOSABLE, ""
+            return Standing.NOT_CLOSABLE, ", nothing to do" if report.nothing_to_do else ""
         case Outcome.BLOCKED:
             standing = Standing.WAITING if report.is_waiting else Standing.BLOCKED
             codes = first_of(report.blocked_reason_codes, GATES_NAMED_MAX)
@@ -215,8 +223,9 @@ def _stage_lines(report: Report, width: int) -> list[str]:
 def _remark(execution: StageExecution, report: Report) -> str:
     attempt = f"attempt {execution.attempt}" if execution.attempt > 1 else ""
     said = "" if execution.status is StageStatus.SUCCESS else execution.status.value
-    if execution.ending is Ending.REWORK_REQUESTED:
-        said = "asked for rework"
+    meaning = ExitMeaning.of(execution.ending)
+    if meaning is not None:
+        said = meaning.words
     if execution.flaky:
         said = "flaky: it had failed before"
     earlier = sum(
@@ -231,13 +240,13 @@ def _remark(execution: StageExecution, report: Report) -> str:
 def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     """Return why it ended as it did, and the last words of the stage that is to blame."""
     width = shape.width
-    if report.terminal_state is Outcome.BLOCKED:
+    if report.terminal_state is Outcome.BLOCKED and report.blocking_stage is None:
         return _gate_lines(report, width), []
     lines: list[str] = []
     words: list[str] = []
     for said in shape.now_wrong:
         lines += _bounded(sentences(said, width), width)
-    for one in report.failures:
+    for one in (*report.declined, *report.failures):
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
             continue  # said above, as it is now
         said = f"{one.name}: {one.error or one.status.value}"

@@ -15,6 +15,7 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
     RelativeTo,
+    RetrySignal,
 )
 
 _SETS: Final[Mapping[str, type[StrEnum]]] = {
@@ -24,6 +25,7 @@ _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "on_changed_stage": OnChangedStage,
     "on_leak": OnLeak,
     "relative_to": RelativeTo,
+    "killed_by": RetrySignal,
 }
 _OF_KEY: Final = {key: tuple(one.value for one in words) for key, words in _SETS.items()}
 _OF_GATE: Final = {gate: rule.values for gate, rule in MANDATORY_RULES.items()}
@@ -34,7 +36,7 @@ def word_hint(location: tuple[int | str, ...], value: object) -> str:
     match location:
         case ("gates", str(gate)):
             known = _OF_GATE.get(gate, ())
-        case (*_, str(key)):
+        case (*_, str(key)) | (*_, str(key), int()):
             known = _OF_KEY.get(key, ())
         case _:
             known = ()

@@ -67,6 +67,7 @@ class Driver:
             guards={
                 Guard.ARTIFACTS_INTACT: self._end.are_artifacts_intact,
                 Guard.GATES_HOLD: self._gates.do_hold,
+                Guard.NOTHING_OWED: self._end.is_nothing_owed,
             },
             may_repeat=self._may_repeat,
             guard_failed=self._end.guard_failed,

@@ -17,6 +17,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
@@ -49,6 +50,15 @@ class RunEnd:
             return Verdict(holds=True)
         self._note_wrong_artifacts(verdict)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
+
+    def is_nothing_owed(self) -> Verdict:
+        """Tell whether every other stage that was begun has succeeded, or had nothing to do."""
+        from fsm_orchestrator.record.declining import owed_stages  # noqa: PLC0415 - rare
+
+        owed = owed_stages(self._recorder.draft)
+        if not owed:
+            return Verdict(holds=True)
+        return Verdict(holds=False, why=f"closing refused: {listed(owed)} did not succeed")
 
     def _are_kept(self, changed: tuple[ChangedArtifact, ...]) -> bool:
         kept, mask = self._context.preparation.kept_contents, self._context.masker.mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,12 @@ from fsm_orchestrator.vocabulary import (
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.last_words import OnWords
 
+_LEVELS: Final[Mapping[Ending | None, str]] = {
+    Ending.REWORK_REQUESTED: "info",
+    Ending.DECLINED: "info",
+    Ending.BLOCKED: "warning",
+}
+"""The levels of endings that are no success and no failure either."""
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
 
@@ -178,10 +185,7 @@ class EnterStage:
             self._end_strays()
             self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
-        is_well = (
-            execution.status is StageStatus.SUCCESS or execution.ending is Ending.REWORK_REQUESTED
-        )
-        log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
+        log.emit(EventName.STAGE_ENDED, level=_level_of(execution), execution=execution)
         self._warn_of_leaks(execution, log)
         return execution
 
@@ -208,7 +212,7 @@ class EnterStage:
             settings=settings[record.stage],
             limits=limits,
             environment=environment,
-            rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
+            exit_codes=draft.lifecycle.states[record.stage].meanings,
             is_retry=is_retry,
             started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
@@ -310,3 +314,9 @@ class EnterStage:
             )
 
         return OutputLines(outputs, self._preparation.output_masker, log_line, warn)
+
+
+def _level_of(execution: StageExecution) -> str:
+    """Return the level at which the end of an attempt is logged."""
+    is_good = execution.status is StageStatus.SUCCESS
+    return "info" if is_good else _LEVELS.get(execution.ending, "error")

@@ -15,7 +15,7 @@ from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.vocabulary import ExitMeaning, StageStatus
 
 TAIL_LINES_MAX: Final = 5
 SHOWN_MAX: Final = 10
@@ -83,6 +83,9 @@ def ending_sentence(execution: StageExecution) -> str:
         return f"skipped: {execution.reason}"
     if execution.status is StageStatus.INTERRUPTED and execution.error is not None:
         return execution.error
+    said = ExitMeaning.of(execution.ending)
+    if said is not None and execution.problem is not None:
+        return f"{execution.problem.cause}, after {span_words(execution.duration_ms)}"
     took = f"{execution.status.value} after {span_words(execution.duration_ms)}"
     return took if execution.error is None else f"{took}: {execution.error}"
 

@@ -114,6 +114,8 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
+            return Offer()
         case Standing.WAITING if (approve := _approving(view, shown)) is not None:
             would = ("show what is asked, and ask you to confirm it",)
             return Offer(approve, would, is_answer=True)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from fsm_orchestrator.constants import GATES_NAMED_MAX
+from fsm_orchestrator.constants import GATES_NAMED_MAX, SIGNAL_BASE
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, continuing
 from fsm_orchestrator.model.endings import SpawnFailure, signal_name
@@ -15,6 +15,9 @@ from fsm_orchestrator.text.phrases import first_of, listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
+NOTHING_LEFT: Final = (
+    "nothing is left to do; if there should have been, begin again: this run is then archived"
+)
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _OPERATIONS: Final = {
     Operation.CONTROL_VERIFY: (
@@ -32,7 +35,7 @@ _OPERATIONS: Final = {
 }
 _NOT_OF_CLOSING: Final = frozenset(Operation) - {Operation.CLOSURE_VERIFY}
 SIGKILL: Final = signal_name(signal.SIGKILL)
-KILLED_CODE: Final = 128 + signal.SIGKILL
+KILLED_CODE: Final = SIGNAL_BASE + signal.SIGKILL
 _KILLED: Final = (
     "if memory ran short, give the machine or the control group more of it, or make the stage use"
     " less; else find out who sends SIGKILL"
@@ -53,6 +56,14 @@ _START_REMEDIES: Final = {
         " `require = false` it runs with what can be held"
     ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
+}
+_SAID_REMEDIES: Final = {
+    Ending.REWORK_REQUESTED: "read the findings: no rework is left",
+    Ending.DECLINED: "find out whether it is right that there was nothing to do",
+    Ending.BLOCKED: (
+        "find out from what the stage printed and left what blocks it, and clear that; a resume"
+        " runs it again"
+    ),
 }
 LIMITS: Final = frozenset(
     {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
@@ -77,6 +88,8 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
         case Standing.INTERRUPTED:
             return ("find out who killed it, unless that was intended; completed stages are kept",)
         case Standing.BLOCKED | Standing.WAITING:
+            if view.report.blocking_stage is not None:
+                return tuple(dict.fromkeys(_failure_remedies(view)))
             return tuple(dict.fromkeys(_gate_remedies(view)))
         case Standing.FAILED | Standing.TIMEOUT:
             return tuple(dict.fromkeys(_failure_remedies(view)))
@@ -88,6 +101,8 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
+        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
+            return (NOTHING_LEFT,)
         case Standing.DONE | Standing.NOT_CLOSABLE:
             own = (one.operation for one in view.report.failures)
             named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
@@ -108,6 +123,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "anyone who may signal its orchestrator can let it go on, or stop it"
         case Standing.INTERRUPTED:
             return RESUME_ANYBODY
+        case Standing.BLOCKED if view.report.blocking_stage is not None:
+            return f"whoever can clear what blocks stage {view.report.blocking_stage}"
         case Standing.BLOCKED | Standing.WAITING:
             if any(one.request is not None for one in view.report.waiting_for):
                 from fsm_orchestrator.explanation.approvals import who_approves  # noqa: PLC0415 - rare
@@ -124,6 +141,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
+        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
+            return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return RESUME_ANYBODY
         case standing:
@@ -197,8 +216,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "make it use less, or raise its limit"
         case Ending.LEAKED:
             return "make it wait for the processes that it starts"
-        case Ending.REWORK_REQUESTED:
-            return "read the findings: no rework is left"
+        case Ending.REWORK_REQUESTED | Ending.DECLINED | Ending.BLOCKED as said:
+            return _SAID_REMEDIES[said]
         case Ending.INTERRUPTED | Ending.LOST | Ending.CONTROL_TAMPERED | None:
             return "find out who ended it, unless that was intended"
         case ending:

@@ -16,7 +16,7 @@ from fsm_orchestrator.lifecycle.findings import (
     of_transition,
 )
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
-from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import ExitMeaning, GatesGuard, Guard, Outcome, StateKind, Trigger
 
 _ALWAYS: Final = (Trigger.RUN_ABORTED, Trigger.RESUME)
 _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
@@ -26,7 +26,7 @@ _MET_IN: Final[Mapping[StateKind, tuple[Trigger, ...]]] = {
         Trigger.STAGE_SUCCEEDED,
         Trigger.STAGE_FAILED,
         Trigger.STAGE_TIMED_OUT,
-        Trigger.REWORK_REQUESTED,
+        *(one.trigger for one in ExitMeaning),
         *_ALWAYS,
     ),
     StateKind.TERMINAL: (Trigger.RESUME,),
@@ -37,11 +37,17 @@ _OUTCOMES: Final[Mapping[Trigger, tuple[Outcome, ...]]] = {
     Trigger.GATES_REFUSED: (Outcome.BLOCKED,),
     Trigger.STAGE_FAILED: (Outcome.FAILED,),
     Trigger.STAGE_TIMED_OUT: (Outcome.TIMEOUT, Outcome.FAILED),
+    Trigger.STAGE_BLOCKED: (Outcome.BLOCKED,),
     Trigger.RUN_ABORTED: (Outcome.FAILED,),
 }
 """The triggers that end the run, and the outcomes that they may end it with."""
 
-_CONDITIONAL: Final = (Trigger.STAGE_SUCCEEDED, Trigger.GATES_PASSED, Trigger.REWORK_REQUESTED)
+_CONDITIONAL: Final = (
+    Trigger.STAGE_SUCCEEDED,
+    Trigger.STAGE_DECLINED,
+    Trigger.GATES_PASSED,
+    Trigger.REWORK_REQUESTED,
+)
 """The triggers whose edges may have a condition: a fact that ends a run always ends it."""
 
 
@@ -89,10 +95,8 @@ def _relation(lifecycle: Lifecycle) -> _Relation:
 def _met_in(state: State) -> tuple[Trigger, ...]:
     if state.outcome is Outcome.DONE:
         return ()
-    met = _MET_IN[state.kind]
-    if state.rework_exit_code is None:
-        return tuple(trigger for trigger in met if trigger is not Trigger.REWORK_REQUESTED)
-    return met
+    unsaid = {one.trigger for one in ExitMeaning} - {one.trigger for one in state.meanings.values()}
+    return tuple(trigger for trigger in _MET_IN[state.kind] if trigger not in unsaid)
 
 
 def _transition_problems(

@@ -38,9 +38,10 @@ class FindingKind(Enum):
     OUTCOME_OUT_OF_PLACE = "key 'outcome' is for states of kind terminal, not {kind}"
     KEY_OUT_OF_PLACE = "key {key!r} is for states of kind stage, not {kind}"
     RETRY_AFTER_NOTHING = (
-        "key 'retry' has neither exit_codes nor timeouts, so nothing is ever tried again"
+        "key 'retry' has none of exit_codes, killed_by and timeouts, so nothing is ever tried again"
     )
-    RETRY_OF_REWORK = "exit code {code} asks for rework, so it cannot be in retry.exit_codes too"
+    RETRY_OF_MEANING = "exit code {code} means {meaning}, so it cannot be in retry.exit_codes too"
+    CODE_OF_SHELL = "key 'exit_codes' gives {code} a meaning, but {why}; choose another code"
     NO_SOURCE = "key 'source' is empty"
     DUPLICATE_SOURCE = "duplicate {name!r} in key 'source'"
     UNKNOWN_SOURCE = "unknown source {name!r}{hint}"

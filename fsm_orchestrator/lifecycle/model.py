@@ -14,24 +14,19 @@ from fsm_orchestrator.constants import (
     OWN_GATES_MAX,
     REASON_CODE_PATTERN,
 )
-from fsm_orchestrator.model.base import GateName, SchemaVersion, StateName, StrictModel
-from fsm_orchestrator.model.declared import Field, StringConstraints
-from fsm_orchestrator.model.gate_rules import (
-    MANDATORY_RULES,
-    GateRule,
-    GateRules,
-    declared_rule,
+from fsm_orchestrator.model.base import (
+    ExitCodeText,
+    GateName,
+    SchemaVersion,
+    StateName,
+    StrictModel,
 )
+from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule, GateRules, declared_rule
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import (
-    GatesGuard,
-    Guard,
-    Outcome,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import ExitMeaning, GatesGuard, Guard, Outcome, StateKind, Trigger
 
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 
@@ -118,10 +113,11 @@ class State(LimitFields, NamedState):
         default=None,
         description="When the stage is retried automatically, only for a stage; never by default.",
     )
-    rework_exit_code: Annotated[int, Field(ge=1, le=255)] | None = Field(
+    exit_codes: dict[ExitCodeText, ExitMeaning] | None = Field(
         default=None,
         description=(
-            "The exit code by which a stage that reviews asks for rework, only for a stage."
+            "What the stage says by an exit code, only for a stage: `rework`, `nothing_to_do` or"
+            " `blocked`; any other but 0 is a failure."
         ),
     )
     effects: bool = Field(
@@ -136,6 +132,11 @@ class State(LimitFields, NamedState):
     def has_effects(self) -> bool:
         """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
         return self.kind is StateKind.STAGE and self.effects
+
+    @property
+    def meanings(self) -> dict[int, ExitMeaning]:
+        """What the stage says by its exit codes."""
+        return {int(code): meaning for code, meaning in (self.exit_codes or {}).items()}
 
 
 class Transition(StrictModel):

@@ -1,7 +1,8 @@
 """Proves the promises of a lifecycle by searching all walks that a run can take.
 
 The search covers states, gates passed in this invocation, and stages that did not succeed. An
-edge with a condition counts as one that can be taken. rules.py checks names and single edges.
+edge with a condition counts as one that can be taken, but for `nothing_owed`, which is about just
+that. rules.py checks names and single edges.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fsm_orchestrator.lifecycle.walks import Walk, edges_by_source, shortest_wal
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.vocabulary import (
     GatesGuard,
+    Guard,
     Outcome,
     StateKind,
     Trigger,
@@ -130,8 +132,14 @@ def _walks_past(lifecycle: Lifecycle, stage: str) -> Iterator[tuple[tuple[str, b
 
     def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
         state, is_owed = place
+        closed: set[Trigger] = set()  # the edges after one that is taken when something is owed
         for edge in exits.get(state, ()):
-            yield edge, (edge.dest, _is_owed_after(edge, stage, is_owed=is_owed))
+            is_another = is_owed and state != stage
+            is_barred = edge.trigger in closed or edge.guard is Guard.NOTHING_OWED
+            if not (is_another and is_barred):
+                yield edge, (edge.dest, _is_owed_after(edge, stage, is_owed=is_owed))
+            if edge.unless is Guard.NOTHING_OWED:
+                closed.add(edge.trigger)
 
     def is_goal(place: tuple[str, bool]) -> bool:
         state, is_owed = place
@@ -176,10 +184,14 @@ def _passed_after(lifecycle: Lifecycle, edge: Edge, passed: Passed) -> Passed:
 
 
 def _is_owed_after(edge: Edge, stage: str, *, is_owed: bool) -> bool:
-    """Tell if the success of `stage`, once entered, is outstanding after `edge`."""
+    """Tell if the success of `stage`, once entered, is outstanding after `edge`.
+
+    A stage that had nothing to do has not succeeded; the edge that the lifecycle has for that is
+    the one way on without it.
+    """
     if edge.dest == stage:
         return True
-    if edge.source == stage and edge.trigger is Trigger.STAGE_SUCCEEDED:
+    if edge.source == stage and edge.trigger in {Trigger.STAGE_SUCCEEDED, Trigger.STAGE_DECLINED}:
         return False
     return is_owed
 

@@ -206,7 +206,19 @@ def _table(text: bytes, source: str) -> dict[str, Any]:
     transitions = data.get("transition")
     if isinstance(transitions, list):
         data["transition"] = [_with_sources(one) for one in transitions]
-    return data
+    return _with_exit_edges(data)
+
+
+def _with_exit_edges(data: dict[str, Any]) -> dict[str, Any]:
+    states = data.get("state")
+    if not (
+        isinstance(states, list)
+        and any(isinstance(one, dict) and "exit_codes" in one for one in states)
+    ):
+        return data
+    from fsm_orchestrator.lifecycle.exit_edges import with_exit_edges  # noqa: PLC0415 - rare
+
+    return dict(with_exit_edges(data))
 
 
 def _with_sources(transition: Any) -> Any:

@@ -59,9 +59,7 @@ def _stage_key_problems(state: State) -> Iterator[Finding]:
     """Refuse the keys of a stage in a state of another kind."""
     if state.kind is not StateKind.STAGE:
         given = [
-            key
-            for key in (*LIMIT_FIELDS, "retry", "rework_exit_code")
-            if getattr(state, key) is not None
+            key for key in (*LIMIT_FIELDS, "retry", "exit_codes") if getattr(state, key) is not None
         ]
         for key in (*given, *(() if state.effects else ("effects",))):
             yield of_state(FindingKind.KEY_OUT_OF_PLACE, state.name, key=key, kind=state.kind)
@@ -89,8 +87,22 @@ def _state_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
     yield from _stage_key_problems(state)
     if state.retry is not None and state.retry.names_nothing:
         yield of_state(FindingKind.RETRY_AFTER_NOTHING, name)
-    if state.retry is not None and state.rework_exit_code in (state.retry.exit_codes or ()):
-        yield of_state(FindingKind.RETRY_OF_REWORK, name, code=state.rework_exit_code)
+    if state.exit_codes:
+        yield from _exit_code_problems(state)
+
+
+def _exit_code_problems(state: State) -> Iterator[Finding]:
+    """Refuse meanings of codes that retries are about, or that a shell has a meaning for."""
+    from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
+
+    retried = () if state.retry is None else state.retry.exit_codes or ()
+    for code, meaning in state.meanings.items():
+        if code in retried:
+            yield of_state(
+                FindingKind.RETRY_OF_MEANING, state.name, code=code, meaning=meaning.value
+            )
+        for why in shell_words(code):
+            yield of_state(FindingKind.CODE_OF_SHELL, state.name, code=code, why=why)
 
 
 def _name_problems(lifecycle: Lifecycle) -> Iterator[Finding]:

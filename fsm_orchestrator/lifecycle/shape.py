@@ -106,6 +106,9 @@ def expectation(declared: Schema) -> str:
             return f"a list, each item {expectation(items)}"
         case {"type": "boolean"}:
             return "true or false"
+        case {"patternProperties": inner}:  # there is one such key
+            meaning = _resolved(next(iter(inner.values())))
+            return f"a table of exit codes from 1 to 255, each {expectation(meaning)}"
         case _:
             return "a table"
 
@@ -114,9 +117,15 @@ def _declared(location: Location) -> Schema:
     """Return the model's declaration of a place in the file."""
     declared = _schema()
     for part in location:
-        inner = declared["items"] if isinstance(part, int) else declared["properties"][part]
+        inner = declared["items"] if isinstance(part, int) else _inner(declared, part)
         declared = _resolved(inner)
     return declared
+
+
+def _inner(declared: Schema, key: str) -> Schema:
+    """Return the declaration of a key; where any of a pattern will do, that of them all."""
+    named: Schema | None = declared.get("properties", {}).get(key)
+    return named or next(iter(declared["patternProperties"].values()))
 
 
 def _resolved(declared: Schema) -> Schema:

@@ -15,7 +15,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import ExitMeaning, GatesGuard, Outcome
 
 PROVED: Final = (
     "no path to done without every mandatory gate passed in this invocation",
@@ -51,9 +51,21 @@ def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
 
 def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
-    claims = (PROVED[0], *_GUARDED[lifecycle.gates_guard], *PROVED[2:])
+    claims = (PROVED[0], *_GUARDED[lifecycle.gates_guard], _succeeded(lifecycle), *PROVED[3:])
     certain = Guarantees(lifecycle).certain
     return (*claims, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+
+
+def _succeeded(lifecycle: Lifecycle) -> str:
+    """Return what stages have come to before done; one with nothing to do has not succeeded."""
+    may_decline = [
+        name
+        for name in lifecycle.stages
+        if ExitMeaning.NOTHING_TO_DO in lifecycle.states[name].meanings.values()
+    ]
+    if not may_decline:
+        return PROVED[2]
+    return f"{PROVED[2]}, or had nothing to do and left by its edge for that: {listed(may_decline)}"
 
 
 def claimed(lifecycle: Lifecycle) -> tuple[str, ...]:

@@ -10,14 +10,16 @@ dataclass takes eight times as long to define.
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
-from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, ExitMeaning, StageStatus, Trigger
 
 
 class PostmortemGap(StrEnum):
@@ -157,9 +159,10 @@ class ArtifactsWrong(NamedTuple):
     code: int = 0
 
 
-class ReworkRequested(NamedTuple):
-    """A reviewer did its work and exited with the code that sends the run back."""
+class ByExitCode(NamedTuple):
+    """The process exited with a code by which its stage says something, as the lifecycle has it."""
 
+    meaning: ExitMeaning
     code: int
 
 
@@ -170,27 +173,29 @@ class Leaked(NamedTuple):
     code: int = 0
 
 
-StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked
+StageResult = ProcessEnd | ArtifactsWrong | ByExitCode | Leaked
 
 
 def stage_result(
     end: ProcessEnd,
     wrong_artifacts: str,
     failing_leaks: int = 0,
-    rework_exit_code: int | None = None,
+    exit_codes: Mapping[int, ExitMeaning] = MappingProxyType({}),
 ) -> StageResult:
     """Return what `end` means when the artifacts are wrong as said (`""`: they are good).
 
     `failing_leaks` is how many processes were left behind, where that makes a stage fail;
-    `rework_exit_code` the one by which a reviewer asks for rework.
+    `exit_codes` are those by which the stage says something. A stage that did not do its work owes
+    no artifacts.
     """
-    if not isinstance(end, Exited) or end.code not in {0, rework_exit_code}:
+    if not isinstance(end, Exited) or end.code not in {0, *exit_codes}:
         return end
-    if wrong_artifacts:
+    meaning = exit_codes.get(end.code)
+    if wrong_artifacts and meaning in {None, ExitMeaning.REWORK}:
         return ArtifactsWrong(wrong_artifacts, end.code)
     if failing_leaks:
         return Leaked(failing_leaks, end.code)
-    return end if end.code == 0 else ReworkRequested(end.code)
+    return end if meaning is None else ByExitCode(meaning, end.code)
 
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
@@ -218,8 +223,8 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.LOST, StageStatus.FAILED
         case ArtifactsWrong():
             return Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING
-        case ReworkRequested():
-            return Ending.REWORK_REQUESTED, StageStatus.FAILED
+        case ByExitCode(meaning=meaning):
+            return meaning.ending, StageStatus.FAILED
         case Leaked():
             return Ending.LEAKED, StageStatus.FAILED
         case _:
@@ -248,7 +253,9 @@ def problem_of(result: StageResult) -> Problem | None:
         case Exited(code=0):
             return None
         case Exited(code=code):
-            cause = f"exited with code {code}"
+            from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
+
+            cause, details = f"exited with code {code}", shell_words(code)
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms):
@@ -267,8 +274,8 @@ def problem_of(result: StageResult) -> Problem | None:
             details = () if by_then is None else (_by_then(by_then),)
         case Lost(detail=detail):
             cause = f"how it ended is not known: {detail}"
-        case ReworkRequested(code=code):
-            cause = f"asked for rework, by exit code {code}"
+        case ByExitCode(meaning=meaning, code=code):
+            cause = f"{meaning.words}, by exit code {code}"
         case Leaked(others=others, code=code):
             left = counted(others, "process")
             cause = f"exited with code {code}, but left {left} running (--on-leak fail)"

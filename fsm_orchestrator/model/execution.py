@@ -23,7 +23,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, ExitMeaning, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
@@ -287,9 +287,8 @@ def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
 
 def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
-    if execution.ending is Ending.REWORK_REQUESTED:
-        return Trigger.REWORK_REQUESTED
-    return trigger_of(execution.status)
+    said = ExitMeaning.of(execution.ending)
+    return trigger_of(execution.status) if said is None else said.trigger
 
 
 def cycle_in(execution: StageExecution) -> int:

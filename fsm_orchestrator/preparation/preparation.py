@@ -18,17 +18,14 @@ from fsm_orchestrator.config.hidden_text import Hider, SecretReference, SecretVa
 from fsm_orchestrator.config.origins import InputFile, Origins, with_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import StageRecord, record_of, secrets_of
-from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets
+from fsm_orchestrator.config.stage_settings import StageSettings, guessed_secrets, signal_warnings
 from fsm_orchestrator.constants import DEFAULT_KILL_GRACE_MS, PRODUCT, __version__
 from fsm_orchestrator.gates.judging import GateSignal, have_passed, judge
 from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.gate_rules import GateRules
-from fsm_orchestrator.model.invocation import (
-    GateDecision,
-    InvocationRecord,
-)
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
@@ -41,12 +38,7 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker, is_masked
 from fsm_orchestrator.secrets.private_file import PrivateFile
 from fsm_orchestrator.text.phrases import option_prefix
-from fsm_orchestrator.vocabulary import (
-    ExecutionMode,
-    InputKind,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import ExecutionMode, InputKind, StateKind, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
@@ -320,7 +312,9 @@ def _lifecycle_file(config: RunConfig) -> tuple[str, str] | None:
     return reading.given_file(config.lifecycle, Path(config.directory))
 
 
-def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -> tuple[str, ...]:
+def setting_warnings(
+    config: RunConfig, settings: Mapping[str, StageSettings], lifecycle: Lifecycle
+) -> tuple[str, ...]:
     """Warn of what is allowed but probably not meant."""
     ours = (
         f"stage {stage!r}: {key} is set by {PRODUCT} itself; the given value is not used"
@@ -341,7 +335,7 @@ def setting_warnings(config: RunConfig, settings: Mapping[str, StageSettings]) -
         for key, value in one.secrets.items()
         if value and not is_masked(value)
     )
-    return (*ours, *guessed, *too_short)
+    return (*ours, *guessed, *too_short, *signal_warnings(lifecycle, settings))
 
 
 def new_run_id(clock: Clock) -> str:

@@ -104,7 +104,7 @@ def _prepared(
     decision = decide(run)
     warnings = (
         *_rebuilding_warnings(saved, config.output_path),
-        *setting_warnings(config, run.settings),
+        *setting_warnings(config, run.settings, run.checkpoint.lifecycle),
         *_relocation_warnings(run.checkpoint, where),
     )
     run = _keep_completed_settings(run, decision.rerun)
@@ -225,7 +225,7 @@ def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ..
         warnings=run.masker.mask_all(
             (
                 *warnings,
-                *setting_warnings(config, run.settings),
+                *setting_warnings(config, run.settings, run.checkpoint.lifecycle),
                 *_relocation_warnings(checkpoint, where),
                 *_report_warnings(run),
             )

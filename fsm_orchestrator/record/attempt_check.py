@@ -17,7 +17,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
+from fsm_orchestrator.vocabulary import Ending, ExitMeaning, Outcome, StageStatus, StateKind
 
 
 def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:
@@ -88,10 +88,10 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
 
 
 def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> Iterator[str]:
-    rework = draft.lifecycle.states[execution.stage].rework_exit_code
-    asks = execution.ending is Ending.REWORK_REQUESTED
-    if asks and (rework is None or execution.exit_code != rework):
-        yield f"{at}.ending: the stage does not ask for rework by this exit code"
+    said = ExitMeaning.of(execution.ending)
+    meanings = draft.lifecycle.states[execution.stage].meanings
+    if said is not None and meanings.get(execution.exit_code or 0) is not said:
+        yield f"{at}.ending: the stage does not say {said.value} by this exit code"
     has_leaked = execution.ending is Ending.LEAKED
     if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not has_leaked:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"

@@ -31,10 +31,12 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
     Containment,
+    Ending,
     ExecutionMode,
     ExitCode,
     Operation,
     Outcome,
+    Trigger,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +86,12 @@ class Report(StrictModel):
             " expected artifact was present, valid and as its stage left it when this was written."
         )
     )
+    nothing_to_do: bool = Field(
+        description=(
+            "Whether the run is done because a stage said that there was nothing to do: the stages"
+            " after it were not entered, and there is nothing to close."
+        )
+    )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
     )
@@ -95,7 +103,8 @@ class Report(StrictModel):
     blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
             "Reason codes of the gates that refused, in judging order, but for those that only a"
-            " later state judges; empty unless terminal_state is blocked."
+            " later state judges; or STAGE_<NAME>_BLOCKED of the stage that said that it is"
+            " blocked. Empty unless terminal_state is blocked."
         )
     )
     waiting_for: Annotated[tuple[WaitingFor, ...], Many] = Field(
@@ -192,7 +201,17 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures of the invocation that no later attempt repaired."""
+        """The failures of the invocation that no later attempt repaired; to decline is none."""
+        return tuple(one for one in self._last if one.ending is not Ending.DECLINED)
+
+    @property
+    def declined(self) -> tuple[StageExecution, ...]:
+        """The stages that had nothing to do in the invocation."""
+        return tuple(one for one in self._last if one.ending is Ending.DECLINED)
+
+    @property
+    def _last(self) -> tuple[StageExecution, ...]:
+        """What was not good and is the last of its stage; all that the program failed to do."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             execution
@@ -200,6 +219,13 @@ class Report(StrictModel):
             if not execution.status.is_good
             and (execution.attempt == 0 or execution is last[execution.stage])
         )
+
+    @property
+    def blocking_stage(self) -> str | None:
+        """The stage that said that it is blocked, by which the run is blocked; else None."""
+        last = self.transitions[-1] if self.transitions else None
+        is_by_stage = last is not None and last.trigger is Trigger.STAGE_BLOCKED
+        return last.source if last is not None and is_by_stage else None
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -233,15 +259,17 @@ def build_report(
     """
     terminal = outcome or checkpoint.outcome
     decisions = checkpoint.decisions_in_force(terminal)
-    refusing: tuple[GateDecision, ...] = ()
+    codes: tuple[str, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
     if terminal is Outcome.BLOCKED:
-        from fsm_orchestrator.record.waiting import blocking_gates, waiting_for  # noqa: PLC0415 - not for a good run
+        from fsm_orchestrator.record import waiting  # noqa: PLC0415 - not for a good run
 
-        gates = blocking_gates(checkpoint)
-        refusing = tuple(one for one in decisions if one.gate in gates)
-        awaited = waiting_for(checkpoint, refusing)
+        refusing = waiting.refusing(checkpoint, decisions)
+        awaited = waiting.waiting_for(checkpoint, refusing)
+        stage = waiting.blocking_stage(checkpoint)
+        codes = reason_codes(refusing) if stage is None else (waiting.stage_reason_code(stage),)
     is_done = terminal is Outcome.DONE
+    had_nothing_to_do = is_done and _had_nothing_to_do(checkpoint)
     return Report(
         schema_version=1,
         product=PRODUCT,
@@ -249,12 +277,16 @@ def build_report(
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
         closure_ready=(
-            is_done and artifacts_intact and have_passed(decisions, checkpoint.lifecycle.gates)
+            is_done
+            and artifacts_intact
+            and not had_nothing_to_do
+            and have_passed(decisions, checkpoint.lifecycle.gates)
         ),
+        nothing_to_do=had_nothing_to_do,
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
-        blocked_reason_codes=reason_codes(refusing),
+        blocked_reason_codes=codes,
         waiting_for=awaited,
         invocations_moved=(
             0 if checkpoint.earlier is None else checkpoint.earlier.totals.last_number
@@ -262,6 +294,14 @@ def build_report(
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def _had_nothing_to_do(checkpoint: Checkpoint) -> bool:
+    if not any(one.exit_codes for one in checkpoint.lifecycle.state):
+        return False
+    from fsm_orchestrator.record import declining  # noqa: PLC0415 - most stages always have something
+
+    return declining.had_nothing_to_do(checkpoint)
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:

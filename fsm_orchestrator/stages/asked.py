@@ -13,7 +13,7 @@ from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import OnLeak
+from fsm_orchestrator.vocabulary import ExitMeaning, OnLeak
 
 
 class Asked(NamedTuple):
@@ -24,7 +24,7 @@ class Asked(NamedTuple):
         masker: hides secrets.
         output_masker: hides settings as well, for what the stage prints.
         environment: variables of this program beside those that every attempt gets.
-        rework_exit_code: the exit code by which it asks for rework; None where it cannot.
+        exit_codes: the exit codes by which it says something.
         is_retry: whether an attempt of this invocation has failed before it.
         started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
     settings: StageSettings
     limits: Limits
     environment: Mapping[str, str]
-    rework_exit_code: int | None
+    exit_codes: Mapping[int, ExitMeaning]
     is_retry: bool
     started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]

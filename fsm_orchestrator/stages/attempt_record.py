@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
+    ByExitCode,
     Exited,
     Interrupted,
     NotSpawned,
@@ -63,7 +64,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         end,
         "" if ended.verdict.is_good else ended.verdict.summary(),
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
-        asked.rework_exit_code,
+        asked.exit_codes,
     )
     ending, status = kind_of(result)
     problem, start_problem, exceeded = _problem_of(asked, ended, result)
@@ -145,7 +146,7 @@ def _problem_of(
         details.append(ended.memory_kill.value)
     if ended.black_box:
         details.append(f"at that time: {ended.black_box}")
-    if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
+    if not (ended.verdict.is_good or isinstance(result, ArtifactsWrong | ByExitCode)):
         details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
     told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
     return told, start_problem and start_problem.failure, exceeded_limit(result)

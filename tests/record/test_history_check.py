@@ -47,7 +47,7 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
-        *("retry", "rework_exit_code", "at_most", "events", "repeats"),
+        *("retry", "exit_codes", "at_most", "events", "repeats"),
         *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
 )
@@ -58,7 +58,7 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
     **dict.fromkeys(("outcome", "guard", "unless", "at_most", *LIMIT_FIELDS), (None,)),
-    **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
+    **dict.fromkeys(("retry", "exit_codes", "evidence"), (None,)),
     "accepts_early_signals": (False,),
     "effects": (True,),
     "gate": ([],),

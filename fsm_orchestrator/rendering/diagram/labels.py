@@ -60,8 +60,8 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
                 yield f"timeout {span_words(state.timeout_ms)}"
             if state.retry is not None:
                 yield _retry_words(state.retry)
-            if state.rework_exit_code is not None:
-                yield f"exit {state.rework_exit_code} asks for rework"
+            for code, meaning in state.meanings.items():
+                yield f"exit {code}: {meaning.value.replace('_', ' ')}"
         case _:
             pass
 
@@ -78,6 +78,7 @@ def _gates(lifecycle: Lifecycle, state: State) -> Iterator[str]:
 
 def _retry_words(policy: RetryPolicy) -> str:
     after = [f"exit {code}" for code in policy.exit_codes or ()]
+    after += [one.value for one in policy.killed_by or ()]
     if policy.timeouts:
         after.append("timeout")
     attempts = "" if policy.max_attempts is None else f"{policy.max_attempts} attempts"
