@@ -25,7 +25,7 @@ def with_exit_edges(table: Mapping[str, Any]) -> Mapping[str, Any]:
     not succeed, or a gate does not hold; `stage_blocked` leads to blocked. Where it is not plain
     which state that is, none is added.
     """
-    states, transitions = _tables(table.get("state")), _tables(table.get("transition"))
+    states, transitions = _tables(table.get("state")), _tables(table.get("transition", []))
     if states is None or transitions is None:
         return table
     added = [edge for state in states for edge in _edges_of(state, states, transitions)]

@@ -115,6 +115,8 @@ ALLOWED: Final = {
     ("cli/live_lines.py", "_running_line"): "lays out words on one line, whatever they say",
     ("cli/stage_lines.py", "stage_line"): "lays out words on one line, whatever they say",
     ("text/cells.py", "wrapped"): "lays out words in lines, whatever they say",
+    ("cli/commands/renames.py", "renames"): "names in an argument",
+    ("cli/commands/verify.py", "_lines"): "lays out lines, whatever they say",
     ("cli/commands/init_stages.py", "_split"): "names in an argument",
     ("cli/commands/init_stages.py", "_wrapped"): "commands in an argument",
     ("cli/commands/init_stages.py", "_needs_shell"): "commands in an argument",
