@@ -95,6 +95,12 @@ class Gate(StrEnum):
     REVIEW = "review"
 
 
+class EvidenceDemand(StrEnum):
+    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
+
+    REQUIRED = "required"
+
+
 class GateSource(StrEnum):
     """Where a gate's signal came from."""
 
@@ -256,6 +262,13 @@ class Backoff(StrEnum):
 
     FIXED = "fixed"
     EXPONENTIAL = "exponential"
+
+
+class OnFinallyFailure(StrEnum):
+    """The consequence for a run that is done when the stage that always runs did not succeed."""
+
+    FAIL = "fail"
+    WARN = "warn"
 
 
 class RetrySignal(StrEnum):

@@ -251,7 +251,7 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
             continue  # said above, as it is now
         said = f"{one.name}: {one.error or one.status.value}"
         lines += _bounded(sentences(said, width), width)
-        words = _words(last_lines(one.stderr_tail, WORDS_MAX), width) or words
+        words = words or _words(last_lines(one.stderr_tail, WORDS_MAX), width)
     last = report.transitions[-1] if report.transitions else None
     if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
         lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
@@ -333,7 +333,7 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
         )
     ]
     if logs:
-        rows.append(("output", command_line("logs", shape.typed, logs[-1].stage)))
+        rows.append(("output", command_line("logs", shape.typed, logs[0].stage)))
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
     rows += starter_rows(shape.starter)

@@ -55,6 +55,14 @@ class Beginnings:
         self.refused = self.why_not(state.name)
         return None if self.refused is not None else self._begin(state.name)
 
+    def at_end(self, stage: str) -> AttemptRecord:
+        """Begin the attempt of the stage that always runs, to be kept with the end of the run.
+
+        Raises:
+            InternalError: values are missing that it needs.
+        """
+        return self._begin(stage)
+
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.
 
@@ -111,6 +119,8 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        if draft.outcome is not None:
+            reason = f"the run has ended: {draft.outcome.value}"
         keeper = self._runner.keeper()
         return AttemptRecord(
             stage=stage,

@@ -8,7 +8,7 @@ enter_stage.py and ending.py. Never prints, never exits, holds no lock.
 from __future__ import annotations
 
 from functools import partial
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from fsm_orchestrator.disk.lock import OutputLock
 from fsm_orchestrator.engine.beginnings import Beginnings
@@ -30,6 +30,9 @@ from fsm_orchestrator.record.event_log import EventFile, RunLogger
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.engine.finishing import Finishing
 
 
 class Driver:
@@ -56,6 +59,13 @@ class Driver:
             self._context, interrupts, runner, self._beginnings, caller.on_words
         )
         self._end = RunEnd(self._context, interrupts)
+        self._finishing: Finishing | None = None
+        if draft.lifecycle.finally_stage is not None:
+            from fsm_orchestrator.engine.finishing import Finishing  # noqa: PLC0415 - most have none
+
+            self._finishing = Finishing(
+                self._context, interrupts, self._stages, self._beginnings, self._end
+            )
         self._machine = self._machine_in(draft.current_state)
 
     def _machine_in(self, state: str) -> RunMachine:
@@ -88,6 +98,8 @@ class Driver:
             self._context.check_earlier_events()
             self._context.move_old_invocations()
             match self._first_trigger:
+                case None if self._finishing is not None and self._finishing.visit():
+                    pass
                 case None:
                     self._end.visit_done(self._stages)
                 case Trigger() as entry:
@@ -155,21 +167,32 @@ class Driver:
             details=details,
         )
         outcome = before.lifecycle.states[dest].outcome
-        changes = {} if outcome is None else self._end.changes(outcome, fact.trigger)
+        ended = None if outcome is not None and self._is_finally_due() else outcome
+        changes = {} if ended is None else self._end.changes(ended, fact.trigger)
         self._recorder.draft = self._recorder.draft.taken(record, **changes)
         try:
             attempt = self._beginnings.on_entering(before.lifecycle.states[dest])
+            if self._finishing is not None and ended is not outcome:
+                attempt = self._finishing.begin()
             self._context.log = log_before.bind(state=dest)
             self._recorder.keep(
-                partial(self._log_step, record, attempt, outcome),
+                partial(self._log_step, record, attempt, ended),
                 is_durable=not self._is_settled_by_the_next(fact.trigger, dest),
                 last_look=partial(self._last_look, fact.trigger, outcome),
             )
         except BaseException:
             self._recorder.draft, self._context.log = before, log_before
             raise
-        if outcome is Outcome.DONE:
+        if ended is Outcome.DONE:
             self._context.forget_secrets()
+
+    @property
+    def _is_finishing(self) -> bool:
+        """Whether the run has ended, and the stage that always runs was begun with that."""
+        return self._recorder.draft.invocation.finished_at is None
+
+    def _is_finally_due(self) -> bool:
+        return self._finishing is not None and self._finishing.is_due()
 
     def _log_step(
         self, record: TransitionRecord, attempt: AttemptRecord | None, outcome: Outcome | None
@@ -198,6 +221,9 @@ class Driver:
 
     def _enter_state(self, state: State) -> Fact | None:
         match state.kind:
+            case StateKind.TERMINAL if self._finishing is not None and self._is_finishing:
+                self._finishing.run()
+                return None
             case StateKind.TERMINAL | StateKind.INITIAL:
                 return None
             case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:

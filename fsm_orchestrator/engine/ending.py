@@ -75,17 +75,21 @@ class RunEnd:
 
     def visit_done(self, stages: EnterStage) -> None:
         """Record the resume of a run that is done: nothing else happens."""
+        self.skip_completed(stages)
+        self._context.finish(self.code_of_done())
+        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
+        self._context.forget_secrets()
+
+    def skip_completed(self, stages: EnterStage) -> None:
+        """Record that the stages of a run that is done are not run again."""
         draft = self._recorder.draft
         for stage in draft.lifecycle.stages:
             completion = draft.completion_of(stage)
             if completion is not None:
                 stages.skip(completion)
-        self._context.finish(self._code_of_visit())
-        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
-        self._context.forget_secrets()
 
-    def _code_of_visit(self) -> ExitCode:
-        """Judge the artifacts of a run that is done; return what the visit exits with."""
+    def code_of_done(self) -> ExitCode:
+        """Judge the artifacts of a run that is done; return what the command exits with."""
         try:
             verdict = self._context.judge_artifacts()
         except CalledOffError as request:
@@ -122,7 +126,7 @@ class RunEnd:
             case Outcome.TIMEOUT:
                 return ExitCode.TIMEOUT
             case Outcome.FAILED:
-                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.first
+                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.ever_first
                 if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
                     return ExitCode(128 + signum)
                 return ExitCode.FAILED

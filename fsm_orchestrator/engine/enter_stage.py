@@ -35,6 +35,7 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.engine.at_end import AtEnd
     from fsm_orchestrator.stages.last_words import OnWords
 
 _LEVELS: Final[Mapping[Ending | None, str]] = {
@@ -66,6 +67,7 @@ class EnterStage:
         self._preparation = context.preparation
         self._recorder = context.recorder
         self._has_started_one = False
+        self._at_end: AtEnd | None = None
 
     def enter(self, stage: str) -> Fact:
         """Skip a stage, pass it over, or run attempts of it; return the fact that followed.
@@ -105,6 +107,24 @@ class EnterStage:
         if problem is None:
             return Fact(fact_of(execution), f"{name}: succeeded")
         return Fact(fact_of(execution), f"{name}: {problem.cause}", problem.details)
+
+    def run_at_end(self, stage: str, told: AtEnd) -> StageExecution:
+        """Run attempts of the stage that always runs; nothing but a new request cuts them short.
+
+        Raises:
+            OperationError: as `enter`.
+        """
+        self._at_end = told
+        execution, retry = self._run(stage), 0
+        policy = self._preparation.retry_of(stage)
+        while not told.is_short and policy.allows_another(
+            execution, self._recorder.draft.attempts_made(stage)
+        ):
+            retry += 1
+            if not self._wait_for_retry(execution, policy, retry):
+                break
+            execution = self._run(stage, is_retry=True)
+        return execution
 
     def _warn_of_later_stages(self, first: str) -> None:
         """Before the first stage starts, warn of those after it that could not start now."""
@@ -165,6 +185,8 @@ class EnterStage:
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
         attempt = self._beginnings.here(stage)
         limits = self._preparation.limits_of(stage)
+        if self._at_end is not None:
+            limits = self._at_end.within(limits)
         settings = self._preparation.settings[stage]
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         log.emit(
@@ -194,7 +216,7 @@ class EnterStage:
     ) -> Attempt:
         context, draft = self._context, self._recorder.draft
         settings = self._preparation.settings
-        environment = {}
+        environment = {} if self._at_end is None else dict(self._at_end.environment)
         if record.cycle > 1:
             from fsm_orchestrator.engine.rework import rework_environment  # noqa: PLC0415 - rare
 

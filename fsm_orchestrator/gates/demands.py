@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fsm_orchestrator.gates.judging import GateSignal
-from fsm_orchestrator.lifecycle.model import EvidenceDemand, Lifecycle, State
+from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,
@@ -16,6 +16,7 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
+from fsm_orchestrator.vocabulary import EvidenceDemand
 
 
 def with_demands(

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, OwnGate, State
+from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.lifecycle.own_gate import OwnGate
 from fsm_orchestrator.model.limits import DEFAULT_LIMITS
 from fsm_orchestrator.model.retry_policy import DEFAULT_RETRY, RetryPolicy
 from fsm_orchestrator.vocabulary import Trigger

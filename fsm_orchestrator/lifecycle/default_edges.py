@@ -120,7 +120,8 @@ def _ends(states: Sequence[_Table], outcomes: Sequence[Outcome]) -> set[str]:
 def _sources(states: Sequence[_Table], kinds: frozenset[StateKind]) -> Iterator[Any]:
     for one in states:
         name, kind, is_done = one.get("name"), one.get("kind"), one.get("outcome") == Outcome.DONE
-        if is_name(name) and isinstance(kind, str) and kind in kinds and not is_done:
+        is_alike = isinstance(kind, str) and kind in kinds and not is_done
+        if is_name(name) and is_alike and one.get("finally") is not True:
             yield name
 
 

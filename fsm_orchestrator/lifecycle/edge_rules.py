@@ -75,7 +75,7 @@ def edge_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
         if trigger in _met_in(lifecycle.states[source]):
             yield from _order_problems(lifecycle, tried)
     for state in lifecycle.state:
-        for trigger in _met_in(state):
+        for trigger in () if state.is_finally else _met_in(state):
             if (state.name, trigger) not in relation:
                 yield of_state(FindingKind.MISSING_EDGE, state.name, trigger=trigger)
 

@@ -42,6 +42,11 @@ class FindingKind(Enum):
     )
     RETRY_OF_MEANING = "exit code {code} means {meaning}, so it cannot be in retry.exit_codes too"
     CODE_OF_SHELL = "key 'exit_codes' gives {code} a meaning, but {why}; choose another code"
+    NOT_FINALLY = "key 'on_finally_failure' is for a stage with finally = true"
+    SECOND_FINALLY = "has finally = true, as {first!r} has; only one stage may"
+    SAID_AFTER_THE_END = (
+        "has finally = true, so the outcome is fixed before it: it cannot have the key 'exit_codes'"
+    )
     NO_SOURCE = "key 'source' is empty"
     DUPLICATE_SOURCE = "duplicate {name!r} in key 'source'"
     UNKNOWN_SOURCE = "unknown source {name!r}{hint}"
@@ -107,6 +112,10 @@ class FindingKind(Enum):
     GATE_BEFORE_WORK = (
         "comes after {stage!r} and is passed by signals that were typed before it"
         " (accepts_early_signals), so it is bound to no artifact of it"
+    )
+    FINALLY_ON_A_WALK = (
+        "has finally = true: it is entered at every end by itself, and leads nowhere, so no edge"
+        " may enter or leave it"
     )
     DONE_WITHOUT_GATES = "can be reached before {missing:gate} passed in this invocation"
     DONE_WITHOUT_STAGE = "can be reached although {stage!r} was entered and did not succeed"

@@ -4,76 +4,40 @@ Holds what reading.py reads from files and refuses or accepts.
 """
 
 import json
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple
 
 from fsm_orchestrator.constants import (
     CYCLES_MAX,
-    GATE_VALUES_MAX,
     OWN_GATES_MAX,
-    REASON_CODE_PATTERN,
 )
+from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     ExitCodeText,
     GateName,
+    Line,
     SchemaVersion,
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field, StringConstraints
-from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule, GateRules, declared_rule
+from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import ExitMeaning, GatesGuard, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.vocabulary import (
+    EvidenceDemand,
+    ExitMeaning,
+    GatesGuard,
+    Guard,
+    OnFinallyFailure,
+    Outcome,
+    StateKind,
+    Trigger,
+)
 
-LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
-
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
-"""Text that is printed unchanged: no line breaks, no terminal control codes."""
-ReasonCode = Annotated[str, StringConstraints(pattern=f"^{REASON_CODE_PATTERN}$", max_length=64)]
-
-
-class OwnGate(StrictModel):
-    """One `[[gate]]`: a gate beside the three that every lifecycle has, judged after them."""
-
-    name: GateName = Field(
-        description=(
-            "The name of the gate; with `-` for `_`, its option is `--NAME-status`, and its source"
-            " in a config file is [gate.NAME]."
-        )
-    )
-    values: Annotated[tuple[StateName, ...], Field(min_length=2, max_length=GATE_VALUES_MAX)] = (
-        Field(
-            description=(
-                "Its values: the one that passes first, and last the one that it has without a"
-                " signal, or when its source refuses. Of two that refuse the earlier counts."
-            )
-        )
-    )
-    reason_code: ReasonCode = Field(description="Why a run is blocked by it, for programs.")
-    title: Line | None = Field(
-        default=None,
-        description="What people call it, one line of text; made from its name by default.",
-    )
-
-    @property
-    def rule(self) -> GateRule:
-        """The gate as it is judged."""
-        return declared_rule(self.name, self.title, self.values, self.reason_code)
-
-
-def rules_with(own: tuple[OwnGate, ...]) -> GateRules:
-    """Return the gates of every lifecycle, then those that one declares, by name."""
-    declared = {one.name: one.rule for one in own if one.name not in MANDATORY_RULES}
-    return {**MANDATORY_RULES, **declared} if declared else MANDATORY_RULES
-
-
-class EvidenceDemand(StrEnum):
-    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
-
-    REQUIRED = "required"
+_APART: Final = {"gates", "evidence", "effects", "finally", "on_finally_failure"}
+"""The keys of states that are part of a digest only where they say something, or as they count."""
 
 
 class NamedState(StrictModel):
@@ -106,8 +70,24 @@ class NamedState(StrictModel):
     )
 
 
+FINALLY: Final = {
+    "finally": (
+        bool,
+        Field(
+            default=False,
+            description=(
+                "Whether the stage always runs: when the run ends, however it does, if another"
+                " stage was entered; only for a stage. No edge enters or leaves it."
+            ),
+        ),
+    )
+}
+
+
 class State(LimitFields, NamedState):
     """One `[[state]]`; its kind decides which keys it may have."""
+
+    __also__ = FINALLY
 
     retry: RetryPolicy | None = Field(
         default=None,
@@ -118,6 +98,13 @@ class State(LimitFields, NamedState):
         description=(
             "What the stage says by an exit code, only for a stage: `rework`, `nothing_to_do` or"
             " `blocked`; any other but 0 is a failure."
+        ),
+    )
+    on_finally_failure: OnFinallyFailure | None = Field(
+        default=None,
+        description=(
+            "What it means for a run that is done that this stage, which always runs, did not"
+            " succeed: it may not be closed (fail, the default), or there is a warning (warn)."
         ),
     )
     effects: bool = Field(
@@ -132,6 +119,11 @@ class State(LimitFields, NamedState):
     def has_effects(self) -> bool:
         """Whether it is a stage of which it is not claimed that it changes only its artifacts."""
         return self.kind is StateKind.STAGE and self.effects
+
+    @property
+    def is_finally(self) -> bool:
+        """Whether it is the stage that always runs."""
+        return bool(getattr(self, "finally"))
 
     @property
     def meanings(self) -> dict[int, ExitMeaning]:
@@ -257,6 +249,11 @@ class Lifecycle(StrictModel):
         return tuple(state.name for state in self.state if state.kind is StateKind.STAGE)
 
     @cached_property
+    def finally_stage(self) -> str | None:
+        """The name of the stage that always runs when a run ends; None if there is none."""
+        return next((state.name for state in self.state if state.is_finally), None)
+
+    @cached_property
     def without_effects(self) -> tuple[str, ...]:
         """The stages that claim to change nothing but their artifacts, in file order."""
         return tuple(name for name in self.stages if not self.states[name].has_effects)
@@ -287,7 +284,7 @@ class Lifecycle(StrictModel):
         """The digest of what can happen; title, reasons and formatting do not count."""
         states = [
             (
-                *state.model_dump(mode="json", exclude={"gates", "evidence", "effects"}).values(),
+                *state.model_dump(mode="json", exclude=_APART).values(),
                 self.judged_in(state),
             )
             for state in self.state
@@ -297,7 +294,7 @@ class Lifecycle(StrictModel):
     @cached_property
     def relation_sha256(self) -> str:
         """The digest of what the proofs are about: `sha256` without what stages may take."""
-        settings = {*LimitFields.model_fields, "gates", "evidence", "effects", "retry"}
+        settings = {*LimitFields.model_fields, *_APART, "retry"}
         states = [
             (*state.model_dump(mode="json", exclude=settings).values(), self.judged_in(state))
             for state in self.state
@@ -312,6 +309,9 @@ class Lifecycle(StrictModel):
             relation = (*relation, demands, self.accepts_early_signals)
         if self.without_effects:
             relation = (*relation, self.without_effects)
+        if self.finally_stage is not None:
+            mode = self.states[self.finally_stage].on_finally_failure
+            relation = (*relation, "finally", self.finally_stage, mode)
         if self.gate:
             gates = [(one.name, one.values, one.reason_code) for one in self.gate]
             relation = (*relation, "gates", gates)

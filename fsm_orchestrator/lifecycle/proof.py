@@ -30,6 +30,7 @@ def violations(lifecycle: Lifecycle) -> list[Finding]:
     A lifecycle that breaks rules is searched too, as it stands.
     """
     return [
+        *walks_by_finally(lifecycle),
         *stages_without_gates(lifecycle),
         *unbound_gates(lifecycle),
         *done_without_gates(lifecycle),
@@ -95,6 +96,31 @@ def _early_gates(lifecycle: Lifecycle) -> list[Finding]:
         kind = FindingKind.GATE_BEFORE_WORK
         found.setdefault(state, of_state(kind, state, walk, stage=stage))
     return list(found.values())
+
+
+def walks_by_finally(lifecycle: Lifecycle) -> list[Finding]:
+    """Return at most one finding: an edge enters or leaves the stage that always runs.
+
+    With none, the states and edges are those of the lifecycle without that stage: what is proved of
+    the one is proved of the other, and the outcome is fixed before the stage is entered.
+    """
+    stage = lifecycle.finally_stage
+    if stage is None or not any(stage in (edge.source, edge.dest) for edge in lifecycle.edges):
+        return []
+    exits = edges_by_source(lifecycle.edges)
+    ends = {stage} if stage not in exits else {edge.dest for edge in exits[stage]}
+
+    def following(place: tuple[str, bool]) -> Iterator[tuple[Edge, tuple[str, bool]]]:
+        state, was_there = place
+        for edge in exits.get(state, ()):
+            yield edge, (edge.dest, was_there or stage in (edge.source, edge.dest))
+
+    def is_goal(place: tuple[str, bool]) -> bool:
+        return place[1] and place[0] in ends
+
+    walks = shortest_walks((lifecycle.initial, False), following, is_goal)
+    walk = next((walk for _, walk in walks), None)
+    return [of_state(FindingKind.FINALLY_ON_A_WALK, stage, walk)]
 
 
 def _guarded(lifecycle: Lifecycle) -> frozenset[str]:

@@ -59,9 +59,13 @@ def _stage_key_problems(state: State) -> Iterator[Finding]:
     """Refuse the keys of a stage in a state of another kind."""
     if state.kind is not StateKind.STAGE:
         given = [
-            key for key in (*LIMIT_FIELDS, "retry", "exit_codes") if getattr(state, key) is not None
+            key
+            for key in (*LIMIT_FIELDS, "retry", "exit_codes", "on_finally_failure")
+            if getattr(state, key) is not None
         ]
-        for key in (*given, *(() if state.effects else ("effects",))):
+        given += () if state.effects else ("effects",)
+        given += ("finally",) if state.is_finally else ()
+        for key in given:
             yield of_state(FindingKind.KEY_OUT_OF_PLACE, state.name, key=key, kind=state.kind)
 
 
@@ -89,6 +93,21 @@ def _state_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
         yield of_state(FindingKind.RETRY_AFTER_NOTHING, name)
     if state.exit_codes:
         yield from _exit_code_problems(state)
+    if kind is StateKind.STAGE:
+        yield from _finally_problems(lifecycle, state)
+
+
+def _finally_problems(lifecycle: Lifecycle, state: State) -> Iterator[Finding]:
+    """Refuse a second stage that always runs, and keys that do not fit such a stage or another."""
+    if not state.is_finally:
+        if state.on_finally_failure is not None:
+            yield of_state(FindingKind.NOT_FINALLY, state.name)
+        return
+    if lifecycle.finally_stage != state.name:
+        first = lifecycle.finally_stage
+        yield of_state(FindingKind.SECOND_FINALLY, state.name, first=first)
+    if state.exit_codes:
+        yield of_state(FindingKind.SAID_AFTER_THE_END, state.name)
 
 
 def _exit_code_problems(state: State) -> Iterator[Finding]:
@@ -171,6 +190,8 @@ def _reach_problems(lifecycle: Lifecycle) -> Iterator[Finding]:
     ending = reachable(terminals, backward)
     for state in lifecycle.state:
         # A state that only unreachable states lead to is an echo, and not listed.
+        if state.is_finally:
+            continue  # it is entered by no edge, and left by none: proof.py
         if state.name not in entered and entered.issuperset(backward.get(state.name, ())):
             yield of_state(FindingKind.UNREACHABLE, state.name, initial=lifecycle.initial)
         if state.name not in ending:

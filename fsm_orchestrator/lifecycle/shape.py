@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from fsm_orchestrator.constants import REASON_CODE_PATTERN, STATE_NAME_PATTERN
 from fsm_orchestrator.lifecycle.labels import gate_label, stage_label, state_label, transition_label
 from fsm_orchestrator.lifecycle.linear import NAMES_OR_TABLES
-from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
+from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
-from fsm_orchestrator.model.base import StrictModel
+from fsm_orchestrator.model.base import LINE_PATTERN, StrictModel
 from fsm_orchestrator.model.spelled_out import Wrong, with_short_names
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at

@@ -51,9 +51,28 @@ def verify(lifecycle: Lifecycle) -> tuple[Finding, ...]:
 
 def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     """Return `PROVED` as it holds of this lifecycle, for which `verify` found nothing."""
-    claims = (PROVED[0], *_GUARDED[lifecycle.gates_guard], _succeeded(lifecycle), *PROVED[3:])
+    claims = (PROVED[0], *_before_stages(lifecycle), _succeeded(lifecycle), *PROVED[3:])
     certain = Guarantees(lifecycle).certain
-    return (*claims, *_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+    more = (*_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
+    return (*claims, *more, *_always(lifecycle))
+
+
+def _before_stages(lifecycle: Lifecycle) -> tuple[str, ...]:
+    """Return what holds of stages before the gates; one that always runs is told apart."""
+    claims = _GUARDED[lifecycle.gates_guard]
+    stage = lifecycle.finally_stage
+    if stage is None or lifecycle.gates_guard is GatesGuard.CLOSURE:
+        return claims
+    return tuple(f"{claim} (but for {stage}, below)" for claim in claims[:1]) + claims[1:]
+
+
+def _always(lifecycle: Lifecycle) -> Iterator[str]:
+    """Yield what holds of the stage that always runs."""
+    if lifecycle.finally_stage is not None:
+        yield (
+            f"{lifecycle.finally_stage} runs at every end of a run in which another stage was"
+            " entered; no edge enters or leaves it, and the outcome is fixed before it"
+        )
 
 
 def _succeeded(lifecycle: Lifecycle) -> str:

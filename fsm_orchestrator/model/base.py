@@ -1,9 +1,9 @@
 """Field types that several models share, and the base class of all of them."""
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fsm_orchestrator.constants import RUN_ID_PATTERN, STATE_NAME_PATTERN
+from fsm_orchestrator.constants import REASON_CODE_PATTERN, RUN_ID_PATTERN, STATE_NAME_PATTERN
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -32,6 +32,11 @@ Timestamp = Annotated[
 StateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 GateName = Annotated[str, StringConstraints(pattern=f"^{STATE_NAME_PATTERN}$", max_length=64)]
 RunId = Annotated[str, StringConstraints(pattern=f"^{RUN_ID_PATTERN}$")]
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=LINE_PATTERN)]
+"""Text that is printed unchanged: no line breaks, no terminal control codes."""
+ReasonCode = Annotated[str, StringConstraints(pattern=f"^{REASON_CODE_PATTERN}$", max_length=64)]
 ExitCodeText = Annotated[
     str, StringConstraints(pattern=r"^([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$")
 ]

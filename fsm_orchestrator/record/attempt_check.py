@@ -65,8 +65,13 @@ def _place_problems(replay: Replay, execution: StageExecution, at: str) -> Itera
         yield f"{at}.idempotency_key: is of loop cycle {cycle_in(execution)}, not {cycle}"
     state = replay.draft.lifecycle.states[replay.draft.current_state]
     is_visit = execution.status is StageStatus.SKIPPED and state.outcome is Outcome.DONE
-    if state.name != stage and not is_visit:
+    if state.name != stage and not (is_visit or _runs_at_end(replay.draft, stage)):
         yield f"{at}.stage: is {stage!r}, but the run was in {state.name!r}"
+
+
+def _runs_at_end(draft: Checkpoint, stage: str) -> bool:
+    """Say whether a stage is the one that always runs, in a run that has ended."""
+    return stage == draft.lifecycle.finally_stage and draft.outcome is not None
 
 
 def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
@@ -112,7 +117,8 @@ def open_attempt_problems(replay: Replay, attempt: AttemptRecord | None) -> Iter
         return
     stage, draft = attempt.stage, replay.draft
     state = draft.lifecycle.states[draft.current_state]
-    if state.kind is not StateKind.STAGE or state.name != stage:
+    is_here = state.kind is StateKind.STAGE and state.name == stage
+    if not (is_here or _runs_at_end(draft, stage)):
         yield f"open_attempt: the run is in {state.name!r}"
     if attempt.cycle != replay.cycle_of(stage):
         yield f"open_attempt.cycle: is {attempt.cycle}, but the stage is in another"

@@ -270,9 +270,13 @@ class Checkpoint(StrictModel):
         return self.model_copy(update={"open_attempt": attempt})
 
     def attempt_ended(self, execution: StageExecution) -> Self:
-        """End an attempt; if it succeeded, its stage is complete."""
+        """End an attempt; if it succeeded, its stage is complete.
+
+        One that always runs is so only in a run that is done: any other end may be followed by one.
+        """
         changes: dict[str, Any] = {"open_attempt": None}
-        if execution.status is StageStatus.SUCCESS:
+        is_lasting = self.is_done or execution.stage != self.lifecycle.finally_stage
+        if execution.status is StageStatus.SUCCESS and is_lasting:
             completion = Completion(
                 stage=execution.stage,
                 cycle=cycle_in(execution),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, is_awaited, reason_codes
-from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
+from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
     Many,
@@ -257,7 +257,9 @@ def build_report(
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
     """
-    terminal = outcome or checkpoint.outcome
+    finally_stage = checkpoint.lifecycle.finally_stage
+    is_finishing = finally_stage is not None and checkpoint.invocation.finished_at is None
+    terminal = outcome or (None if is_finishing else checkpoint.outcome)
     decisions = checkpoint.decisions_in_force(terminal)
     codes: tuple[str, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
@@ -280,6 +282,7 @@ def build_report(
             is_done
             and artifacts_intact
             and not had_nothing_to_do
+            and not (finally_stage is not None and _is_kept_open(checkpoint))
             and have_passed(decisions, checkpoint.lifecycle.gates)
         ),
         nothing_to_do=had_nothing_to_do,
@@ -294,6 +297,12 @@ def build_report(
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def _is_kept_open(checkpoint: Checkpoint) -> bool:
+    from fsm_orchestrator.record import last_stage  # noqa: PLC0415 - most lifecycles have none
+
+    return last_stage.keeps_from_closing(checkpoint)
 
 
 def _had_nothing_to_do(checkpoint: Checkpoint) -> bool:

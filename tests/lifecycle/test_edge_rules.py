@@ -305,7 +305,7 @@ def test_problems_of_edges_are_reported_together() -> None:
     """One refusal lists every broken rule for edges, so that a file is mended in one go."""
     text = edited(
         (GATES_REFUSED, GATES_REFUSED.replace("blocked", "failed")),
-        (EXECUTOR, EXECUTOR + "\n" + "exit_codes = { 3 = \"rework\" }"),
+        (EXECUTOR, EXECUTOR + "\n" + 'exit_codes = { 3 = "rework" }'),
     )
     with pytest.raises(LifecycleError) as refusal:
         parse(text.encode(), "run.toml")
