@@ -106,6 +106,13 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
         case Standing.DONE | Standing.NOT_CLOSABLE:
             own = (one.operation for one in view.report.failures)
             named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
+            if view.report.failed_at_end is not None:
+                remedy = _stage_remedy(view.report.failed_at_end)
+                return (
+                    *dict.fromkeys(named),
+                    remedy,
+                    "a resume runs that stage again, and no other",
+                )
             return (
                 *dict.fromkeys(named),
                 "the artifacts are good now: resume to bring the report up to date",
@@ -143,6 +150,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "the owner of the artifacts"
         case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
             return "nobody needs to"
+        case Standing.NOT_CLOSABLE if view.report.failed_at_end is not None:
+            return _who_failed(view)
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return RESUME_ANYBODY
         case standing:

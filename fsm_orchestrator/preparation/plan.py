@@ -273,6 +273,8 @@ def _action(
     completion = checkpoint.completion_of(stage)
     if completion is not None:
         return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
+    if stage == checkpoint.lifecycle.finally_stage:
+        return _action_at_end(preparation, stage, foresight)
     if foresight.way is not None and stage not in foresight.way.entered:
         return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
     if stage not in preparation.settings:
@@ -286,6 +288,25 @@ def _action(
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)
+
+
+def _action_at_end(
+    preparation: Preparation, stage: str, foresight: _Foresight
+) -> tuple[PlannedAction, str, tuple[str, ...]]:
+    """Return what would be done about the stage that always runs."""
+    from fsm_orchestrator.record import last_stage  # noqa: PLC0415 - most lifecycles have none
+
+    way, checkpoint = foresight.way, preparation.checkpoint
+    if way is None and last_stage.due_in_visit(checkpoint) is None:
+        return PlannedAction.NOT_REACHED, "it is over", ()
+    if way is not None and not way.entered and last_stage.due_at_end(checkpoint) is None:
+        return PlannedAction.NOT_REACHED, "no stage would be entered before the end", ()
+    if stage not in preparation.settings:
+        return PlannedAction.PASS_OVER, "no binary", ()
+    failure = foresight.failures.get(stage)
+    if failure is not None:
+        return PlannedAction.FAIL, failure.problem.cause, failure.problem.details
+    return PlannedAction.RUN, "always, when the run has ended", ()
 
 
 def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:

@@ -221,6 +221,13 @@ class Report(StrictModel):
         )
 
     @property
+    def failed_at_end(self) -> StageExecution | None:
+        """The stage that always runs, where a run that is done may not be closed for it."""
+        if self.terminal_state is not Outcome.DONE or self.closure_ready:
+            return None
+        return next((one for one in self.failures if one.operation is None), None)
+
+    @property
     def blocking_stage(self) -> str | None:
         """The stage that said that it is blocked, by which the run is blocked; else None."""
         last = self.transitions[-1] if self.transitions else None

@@ -78,7 +78,8 @@ KEYS = (
         MANAGER,
         f'{MANAGER}\ncommand = "true"',
         "state 'manager': unknown key 'command'; known keys: name, kind, gates, evidence, outcome,"
-        f" {', '.join(with_short_names(LIMIT_FIELDS))}, retry, exit_codes, effects",
+        f" {', '.join(with_short_names(LIMIT_FIELDS))}, finally, retry, exit_codes,"
+        " on_finally_failure, effects",
     ),
     refused(
         "a key that would steer the terminal",

@@ -47,7 +47,7 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
-        *("retry", "exit_codes", "at_most", "events", "repeats"),
+        *("retry", "exit_codes", "on_finally_failure", "at_most", "events", "repeats"),
         *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
 )
@@ -58,9 +58,10 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
     **dict.fromkeys(("outcome", "guard", "unless", "at_most", *LIMIT_FIELDS), (None,)),
-    **dict.fromkeys(("retry", "exit_codes", "evidence"), (None,)),
+    **dict.fromkeys(("retry", "exit_codes", "evidence", "on_finally_failure"), (None,)),
     "accepts_early_signals": (False,),
     "effects": (True,),
+    "finally": (False,),
     "gate": ([],),
 }
 """What it says when a key is not in a lifecycle."""

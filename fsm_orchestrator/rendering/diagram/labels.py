@@ -14,7 +14,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import first_of
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Guard, StateKind
+from fsm_orchestrator.vocabulary import Guard, OnFinallyFailure, StateKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ def details_of(lifecycle: Lifecycle, state: State) -> Iterator[str]:
         case StateKind.TERMINAL if state.outcome is not None and state.outcome != state.name:
             yield f"outcome: {state.outcome.value}"
         case StateKind.STAGE:
+            if state.is_finally:
+                yield "always, at every end"
+                if state.on_finally_failure is OnFinallyFailure.WARN:
+                    yield "its failure only warns"
             if not state.has_effects:
                 yield "claims no effects"
             if state.timeout_ms is not None:
