@@ -253,7 +253,7 @@ def test_plan_and_page_tell_of_it(tmp_path: Path) -> None:
     planned = orchestrate("plan", *given, cwd=tmp_path).stdout
     assert "cleanup   would run: always, when the run has ended" in planned
     assert orchestrate("run", *given, cwd=tmp_path).code == 1
-    assert orchestrate("report", "./out", "--html", "-o", "page.html", cwd=tmp_path).code == 0
+    assert orchestrate("report", "./out", "--html", "page.html", cwd=tmp_path).code == 0
     page = (tmp_path / "page.html").read_text()
     assert "the run has ended: failed" in page
     drawn = orchestrate("diagram", "--run", "./out", "--format", "mermaid", cwd=tmp_path).stdout
