@@ -129,6 +129,8 @@ ALLOWED: Final = {
     ("disk/stale.py", "remove_stale"): "names in a directory",
     ("model/stage_options.py", "setting_named"): "the parser's name for a setting, made beside it",
     ("rendering/diagram/folds.py", "_joined"): "names of states and triggers, to make an id",
+    ("rendering/ci/github.py", "groups_of"): "what a stage prints",
+    ("rendering/ci/junit.py", "junit_xml"): "a time as another format has it",
     ("rendering/html/last_words.py", "_end_of"): "what a stage prints",
     ("rendering/html/output.py", "_shown"): "what a stage prints",
     ("stages/output_tail.py", "last_line"): "what a stage prints",
