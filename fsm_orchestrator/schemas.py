@@ -253,11 +253,8 @@ def _complete_lifecycle(document: Schema) -> None:
         items = short["properties"][key]
         tables = items if "items" in items else items["anyOf"][0]
         tables["items"] = {"anyOf": [{"type": "string"}, tables["items"]]}
-    for shape in (document["$defs"][name] for name in ("State", "LinearStage")):
-        said = shape["properties"]["exit_codes"]
-        for one in (said, *said.get("anyOf", ())):
-            if "patternProperties" in one:
-                one["additionalProperties"] = False
+    said = document["$defs"]["LinearStage"]["properties"]["exit_codes"]["anyOf"][0]
+    said["additionalProperties"] = False  # no other keys than its pattern has
     written_out = {key: document.pop(key) for key in _OF_OBJECT if key in document}
     document["$defs"]["WrittenOut"] = written_out
     document["$defs"]["ShortForm"] = {key: short[key] for key in _OF_OBJECT if key in short}

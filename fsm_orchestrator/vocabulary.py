@@ -95,12 +95,6 @@ class Gate(StrEnum):
     REVIEW = "review"
 
 
-class EvidenceDemand(StrEnum):
-    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
-
-    REQUIRED = "required"
-
-
 class GateSource(StrEnum):
     """Where a gate's signal came from."""
 
@@ -170,52 +164,6 @@ class Ending(StrEnum):
     LOST = "lost"
 
 
-class ExitMeaning(StrEnum):
-    """What a stage says by an exit code, where its lifecycle gives that code a meaning."""
-
-    REWORK = "rework"
-    NOTHING_TO_DO = "nothing_to_do"
-    BLOCKED = "blocked"
-
-    @property
-    def ending(self) -> Ending:
-        """The ending of an attempt that says so."""
-        return _ENDINGS[self]
-
-    @property
-    def trigger(self) -> Trigger:
-        """What that is to the machine."""
-        return _TRIGGERS[self]
-
-    @property
-    def words(self) -> str:
-        """What the stage did then, as people read it."""
-        match self:
-            case ExitMeaning.REWORK:
-                return "asked for rework"
-            case ExitMeaning.NOTHING_TO_DO:
-                return "had nothing to do"
-            case ExitMeaning.BLOCKED:
-                return "said that it is blocked"
-
-    @staticmethod
-    def of(ending: Ending | None) -> ExitMeaning | None:
-        """Return what an ending says by its exit code; None for others."""
-        return next((one for one, its in _ENDINGS.items() if its is ending), None)
-
-
-_ENDINGS = {
-    ExitMeaning.REWORK: Ending.REWORK_REQUESTED,
-    ExitMeaning.NOTHING_TO_DO: Ending.DECLINED,
-    ExitMeaning.BLOCKED: Ending.BLOCKED,
-}
-_TRIGGERS = {
-    ExitMeaning.REWORK: Trigger.REWORK_REQUESTED,
-    ExitMeaning.NOTHING_TO_DO: Trigger.STAGE_DECLINED,
-    ExitMeaning.BLOCKED: Trigger.STAGE_BLOCKED,
-}
-
-
 class Operation(StrEnum):
     """The program's own work, as its failures are recorded: the first part is the stage."""
 
@@ -262,38 +210,6 @@ class Backoff(StrEnum):
 
     FIXED = "fixed"
     EXPONENTIAL = "exponential"
-
-
-class OnFinallyFailure(StrEnum):
-    """The consequence for a run that is done when the stage that always runs did not succeed."""
-
-    FAIL = "fail"
-    WARN = "warn"
-
-
-class RetrySignal(StrEnum):
-    """The signals that end a process by themselves, after which a stage may be tried again."""
-
-    SIGABRT = "SIGABRT"
-    SIGALRM = "SIGALRM"
-    SIGBUS = "SIGBUS"
-    SIGFPE = "SIGFPE"
-    SIGHUP = "SIGHUP"
-    SIGILL = "SIGILL"
-    SIGINT = "SIGINT"
-    SIGKILL = "SIGKILL"
-    SIGPIPE = "SIGPIPE"
-    SIGPROF = "SIGPROF"
-    SIGQUIT = "SIGQUIT"
-    SIGSEGV = "SIGSEGV"
-    SIGSYS = "SIGSYS"
-    SIGTERM = "SIGTERM"
-    SIGTRAP = "SIGTRAP"
-    SIGUSR1 = "SIGUSR1"
-    SIGUSR2 = "SIGUSR2"
-    SIGVTALRM = "SIGVTALRM"
-    SIGXCPU = "SIGXCPU"
-    SIGXFSZ = "SIGXFSZ"
 
 
 class Containment(StrEnum):

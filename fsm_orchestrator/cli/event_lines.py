@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
-from fsm_orchestrator.vocabulary import (
-    EventName,
-    ExitMeaning,
-    GateSource,
-    OutputStream,
-    StageStatus,
-)
+from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, StageStatus
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:

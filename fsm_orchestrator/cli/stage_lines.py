@@ -17,11 +17,12 @@ from fsm_orchestrator.cli.style import (
     shown_cells,
 )
 from fsm_orchestrator.constants import GATES_NAMED_MAX
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.text.phrases import counted, first_of
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Ending, ExitMeaning, StageStatus
+from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 NAME_CELLS_MAX: Final = 24
 LAST_WORDS_INDENT: Final = "    "

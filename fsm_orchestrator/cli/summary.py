@@ -18,6 +18,7 @@ from fsm_orchestrator.cli.stage_lines import (
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, lead, lead_cells, paint, symbol
 from fsm_orchestrator.constants import GATES_NAMED_MAX, REPORT_FILE
 from fsm_orchestrator.disk import peek
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
@@ -25,15 +26,7 @@ from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.phrases import counted, first_of, span_ms
 from fsm_orchestrator.text.terminal import last_lines, shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import (
-    Ending,
-    ExitMeaning,
-    Operation,
-    Outcome,
-    StageStatus,
-    Standing,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus, Standing, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.explanation.next_step import Offer

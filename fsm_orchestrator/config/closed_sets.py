@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
+from fsm_orchestrator.model.option_kinds import RetrySignal
 from fsm_orchestrator.text.phrases import suggestion
 from fsm_orchestrator.vocabulary import (
     Backoff,
@@ -15,7 +16,6 @@ from fsm_orchestrator.vocabulary import (
     OnChangedStage,
     OnLeak,
     RelativeTo,
-    RetrySignal,
 )
 
 _SETS: Final[Mapping[str, type[StrEnum]]] = {

@@ -11,11 +11,12 @@ from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExitMeaning, StageStatus
+from fsm_orchestrator.vocabulary import StageStatus
 
 TAIL_LINES_MAX: Final = 5
 SHOWN_MAX: Final = 10

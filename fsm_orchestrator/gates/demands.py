@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from fsm_orchestrator.gates.judging import GateSignal
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
+from fsm_orchestrator.model.base import EvidenceDemand
 from fsm_orchestrator.model.evidence import (
     EvidenceProblem,
     EvidenceRecord,
@@ -16,7 +17,6 @@ from fsm_orchestrator.model.evidence import (
     nothing_from,
 )
 from fsm_orchestrator.model.gate_rules import GateRule
-from fsm_orchestrator.vocabulary import EvidenceDemand
 
 
 def with_demands(

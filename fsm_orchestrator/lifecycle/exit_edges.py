@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from fsm_orchestrator.vocabulary import ExitMeaning, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.model.base import ExitMeaning
+from fsm_orchestrator.vocabulary import Guard, Outcome, StateKind, Trigger
 
 _WHY_DECLINED: Final = "the stage had nothing to do, and the run is done"
 _WHY_BROKEN: Final = "an artifact that was good is gone or broken when the run would close"

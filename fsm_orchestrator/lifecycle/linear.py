@@ -15,9 +15,12 @@ from fsm_orchestrator.lifecycle.labels import gate_label, stage_label
 from fsm_orchestrator.lifecycle.model import FINALLY
 from fsm_orchestrator.lifecycle.own_gate import OwnGate
 from fsm_orchestrator.model.base import (
+    EvidenceDemand,
     ExitCodeText,
+    ExitMeaning,
     GateName,
     Line,
+    OnFinallyFailure,
     SchemaVersion,
     StateName,
     StrictModel,
@@ -28,16 +31,7 @@ from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.spelled_out import Wrong, stage_spelled_out
 from fsm_orchestrator.text.phrases import described, listed, suggestion
-from fsm_orchestrator.vocabulary import (
-    EvidenceDemand,
-    ExitMeaning,
-    GatesGuard,
-    Guard,
-    OnFinallyFailure,
-    Outcome,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
 STAGES_MAX: Final = 50
 _DONE: Final = Outcome.DONE.value

@@ -13,9 +13,12 @@ from fsm_orchestrator.constants import (
 )
 from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
+    EvidenceDemand,
     ExitCodeText,
+    ExitMeaning,
     GateName,
     Line,
+    OnFinallyFailure,
     SchemaVersion,
     StateName,
     StrictModel,
@@ -25,16 +28,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import (
-    EvidenceDemand,
-    ExitMeaning,
-    GatesGuard,
-    Guard,
-    OnFinallyFailure,
-    Outcome,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import GatesGuard, Guard, Outcome, StateKind, Trigger
 
 _APART: Final = {"gates", "evidence", "effects", "finally", "on_finally_failure"}
 """The keys of states that are part of a digest only where they say something, or as they count."""

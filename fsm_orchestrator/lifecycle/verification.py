@@ -14,8 +14,9 @@ from fsm_orchestrator.lifecycle.guarantees import Fact, FactKind, Facts, Guarant
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.rules import rule_problems
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.phrases import listed
-from fsm_orchestrator.vocabulary import ExitMeaning, GatesGuard, Outcome
+from fsm_orchestrator.vocabulary import GatesGuard, Outcome
 
 PROVED: Final = (
     "no path to done without every mandatory gate passed in this invocation",

@@ -1,6 +1,7 @@
-"""Field types that several models share, and the base class of all of them."""
+"""Field types and closed sets that several models share, and the base class of all of them."""
 
 import os
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from fsm_orchestrator.constants import REASON_CODE_PATTERN, RUN_ID_PATTERN, STATE_NAME_PATTERN
@@ -12,6 +13,66 @@ from fsm_orchestrator.model.declared import (
     Field,
     StringConstraints,
 )
+from fsm_orchestrator.vocabulary import Ending, Trigger
+
+
+class ExitMeaning(StrEnum):
+    """What a stage says by an exit code, where its lifecycle gives that code a meaning."""
+
+    REWORK = "rework"
+    NOTHING_TO_DO = "nothing_to_do"
+    BLOCKED = "blocked"
+
+    @property
+    def ending(self) -> Ending:
+        """The ending of an attempt that says so."""
+        return _ENDINGS[self]
+
+    @property
+    def trigger(self) -> Trigger:
+        """What that is to the machine."""
+        return _TRIGGERS[self]
+
+    @property
+    def words(self) -> str:
+        """What the stage did then, as people read it."""
+        match self:
+            case ExitMeaning.REWORK:
+                return "asked for rework"
+            case ExitMeaning.NOTHING_TO_DO:
+                return "had nothing to do"
+            case ExitMeaning.BLOCKED:
+                return "said that it is blocked"
+
+    @staticmethod
+    def of(ending: Ending | None) -> "ExitMeaning | None":
+        """Return what an ending says by its exit code; None for others."""
+        return next((one for one, its in _ENDINGS.items() if its is ending), None)
+
+
+_ENDINGS = {
+    ExitMeaning.REWORK: Ending.REWORK_REQUESTED,
+    ExitMeaning.NOTHING_TO_DO: Ending.DECLINED,
+    ExitMeaning.BLOCKED: Ending.BLOCKED,
+}
+_TRIGGERS = {
+    ExitMeaning.REWORK: Trigger.REWORK_REQUESTED,
+    ExitMeaning.NOTHING_TO_DO: Trigger.STAGE_DECLINED,
+    ExitMeaning.BLOCKED: Trigger.STAGE_BLOCKED,
+}
+
+
+class OnFinallyFailure(StrEnum):
+    """The consequence for a run that is done when the stage that always runs did not succeed."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class EvidenceDemand(StrEnum):
+    """What a gate state demands of a signal: with `required` a typed one can only refuse."""
+
+    REQUIRED = "required"
 
 
 def _refuse_bool(value: Any) -> Any:

@@ -15,11 +15,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
-from fsm_orchestrator.vocabulary import Ending, ExitMeaning, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 
 class PostmortemGap(StrEnum):

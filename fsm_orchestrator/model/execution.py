@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fsm_orchestrator.model.base import (
     Count,
+    ExitMeaning,
     Many,
     Ordinal,
     Sha256,
@@ -23,7 +24,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.vocabulary import Ending, ExitMeaning, Operation, StageStatus, Trigger
+from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit

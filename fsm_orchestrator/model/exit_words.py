@@ -7,7 +7,7 @@ from signal import Signals
 from typing import Final
 
 from fsm_orchestrator.constants import SIGNAL_BASE
-from fsm_orchestrator.vocabulary import RetrySignal
+from fsm_orchestrator.model.option_kinds import RetrySignal
 
 SIGNAL_OF_CODE: Final[Mapping[int, str]] = {
     SIGNAL_BASE + Signals[one.value]: one.value for one in RetrySignal

@@ -22,10 +22,11 @@ from fsm_orchestrator.model.option_kinds import (
     Bounds,
     Choices,
     Kind,
+    RetrySignal,
     StageOption,
 )
 from fsm_orchestrator.text.units import Measure, exact_span
-from fsm_orchestrator.vocabulary import Backoff, RetrySignal
+from fsm_orchestrator.vocabulary import Backoff
 
 STAGE_OPTIONS: Final = (
     StageOption(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fsm_orchestrator.config.stage_record import StageRecord
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import (
     AttemptRecord,
     StageExecution,
@@ -17,7 +18,7 @@ from fsm_orchestrator.model.execution import (
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
-from fsm_orchestrator.vocabulary import Ending, ExitMeaning, Outcome, StageStatus, StateKind
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
 
 
 def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:

@@ -5,8 +5,9 @@ Pure. Loaded only for lifecycles that have one.
 
 from __future__ import annotations
 
+from fsm_orchestrator.model.base import OnFinallyFailure
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.vocabulary import OnFinallyFailure, StageStatus
+from fsm_orchestrator.vocabulary import StageStatus
 
 
 def due_at_end(checkpoint: Checkpoint) -> str | None:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
-from fsm_orchestrator.vocabulary import ExitMeaning, OnLeak
+from fsm_orchestrator.vocabulary import OnLeak
 
 
 class Asked(NamedTuple):

@@ -14,7 +14,8 @@ from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.lifecycle.reading import shipped
 from fsm_orchestrator.lifecycle.source import shipped_text
-from fsm_orchestrator.vocabulary import ExitMeaning, Guard, Trigger
+from fsm_orchestrator.model.base import ExitMeaning
+from fsm_orchestrator.vocabulary import Guard, Trigger
 
 LIFECYCLE: Final = shipped("governed_run")
 TERMINAL: Final = ("done", "blocked", "failed", "timeout")

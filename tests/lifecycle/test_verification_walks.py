@@ -15,7 +15,8 @@ from fsm_orchestrator.lifecycle.labels import trace
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State, Transition
 from fsm_orchestrator.lifecycle.proof import violations
 from fsm_orchestrator.lifecycle.verification import verify
-from fsm_orchestrator.vocabulary import ExitMeaning, Gate, Guard, Outcome, StateKind, Trigger
+from fsm_orchestrator.model.base import ExitMeaning
+from fsm_orchestrator.vocabulary import Gate, Guard, Outcome, StateKind, Trigger
 from tests.lifecycle.test_proof import closes_unfinished, closes_ungated, enters_ungated_stage
 
 STATES = (

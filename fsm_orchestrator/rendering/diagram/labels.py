@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle, State
+from fsm_orchestrator.model.base import OnFinallyFailure
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.text.phrases import first_of
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Guard, OnFinallyFailure, StateKind
+from fsm_orchestrator.vocabulary import Guard, StateKind
 
 
 @dataclass(frozen=True, slots=True)

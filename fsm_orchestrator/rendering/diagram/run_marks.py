@@ -11,13 +11,14 @@ from typing import Final
 
 from fsm_orchestrator.constants import INVOCATIONS_FILE
 from fsm_orchestrator.lifecycle.model import Edge, Lifecycle
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import InvocationRecord, TransitionRecord
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.diagram.picture import Mark, Marks
 from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import ExitMeaning, Outcome, StageStatus, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Outcome, StageStatus, StateKind, Trigger
 
 ATTEMPTS_SHOWN_MAX: Final = 3
 NUMBERS_SHOWN_MAX: Final = 8

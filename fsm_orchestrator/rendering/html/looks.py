@@ -10,7 +10,8 @@ from typing import Final
 from fsm_orchestrator.explanation.explanation import StageFate
 from fsm_orchestrator.explanation.gate_table import row_in_force
 from fsm_orchestrator.gates.in_force import GateInForce
-from fsm_orchestrator.vocabulary import Ending, ExitMeaning, Outcome, StageStatus, Standing
+from fsm_orchestrator.model.base import ExitMeaning
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, Standing
 
 
 class Tone(StrEnum):
