@@ -27,6 +27,7 @@ from fsm_orchestrator.cli.stage_lines import (
     took_words,
 )
 from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, in_lead, lead, lead_cells, paint, toned
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
@@ -141,8 +142,8 @@ def _ended_line(view: RunView, one: EndedStage, width: int) -> str:
     attempts = attempts_words(one.attempt, one.of_attempts)
     mark = mark_of(one.status, one.ending)
     said = "" if one.status is StageStatus.SUCCESS else one.status.value.replace("_", " ")
-    if mark is Mark.AGAIN:
-        said = "asked for rework"
+    meaning = ExitMeaning.of(one.ending)
+    said = said if meaning is None else meaning.words
     remark = ": ".join(filter(None, (attempts, said)))
     column = name_cells(view.stages)
     return stage_line(mark, one.name, column, took_words(one.took_ms), remark, width)
