@@ -37,7 +37,6 @@ class Guard(StrEnum):
     ARTIFACTS_INTACT = "artifacts_intact"
     GATES_HOLD = "gates_hold"
     NOTHING_OWED = "nothing_owed"
-    """No other stage of the run was begun that has neither succeeded nor had nothing to do."""
 
 
 class Outcome(StrEnum):
@@ -159,6 +158,7 @@ class Ending(StrEnum):
     DECLINED = "declined"
     BLOCKED = "blocked"
     ARTIFACTS_WRONG = "artifacts_wrong"
+    VERIFICATION_FAILED = "verification_failed"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
@@ -242,6 +242,7 @@ class Compared(StrEnum):
     CWD = "cwd"
     ENVIRONMENT = "environment"
     EXPECTED_ARTIFACTS = "expected artifacts"
+    VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
 
 
@@ -251,6 +252,8 @@ class PlannedAction(StrEnum):
     RUN = "run"
     FAIL = "fail"
     """It would be started, and cannot be as things are."""
+    VERIFY = "verify"
+    """What it did would be verified again, and it would not be run."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"
@@ -301,6 +304,8 @@ class EventName(StrEnum):
     STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
     ARTIFACT_SLOW = "artifact.slow"
+    VERIFICATION_STARTED = "verification.started"
+    VERIFICATION_ENDED = "verification.ended"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"
@@ -329,6 +334,7 @@ class SchemaName(StrEnum):
     APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
+    FLEET = "fleet"
 
 
 class ExitCode(IntEnum):

@@ -15,7 +15,6 @@ from fsm_orchestrator.vocabulary import (
     LogLevel,
     OnChangedStage,
     OnLeak,
-    RelativeTo,
 )
 
 _SETS: Final[Mapping[str, type[StrEnum]]] = {
@@ -24,7 +23,6 @@ _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "log_level": LogLevel,
     "on_changed_stage": OnChangedStage,
     "on_leak": OnLeak,
-    "relative_to": RelativeTo,
     "killed_by": RetrySignal,
 }
 _OF_KEY: Final = {key: tuple(one.value for one in words) for key, words in _SETS.items()}

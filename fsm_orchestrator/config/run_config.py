@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.config.given_types import (
+    ClosingGiven,
     DeclaredSecrets,
     EnvironmentKey,
     Inherited,
     Text,
+    VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
@@ -106,7 +108,7 @@ class GivenCommand(GivenModel):
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
-class StageGiven(LimitFields, GivenCommand):
+class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
@@ -138,7 +140,7 @@ class StageGiven(LimitFields, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(GivenModel):
+class RunConfig(GivenModel, ClosingGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

@@ -101,22 +101,8 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
-        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
-            return (NOTHING_LEFT,)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            own = (one.operation for one in view.report.failures)
-            named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
-            if view.report.failed_at_end is not None:
-                remedy = _stage_remedy(view.report.failed_at_end)
-                return (
-                    *dict.fromkeys(named),
-                    remedy,
-                    "a resume runs that stage again, and no other",
-                )
-            return (
-                *dict.fromkeys(named),
-                "the artifacts are good now: resume to bring the report up to date",
-            )
+            return tuple(_remedies_of_open(view))
         case standing:
             assert_never(standing)
 
@@ -148,14 +134,46 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
-        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
-            return "nobody needs to"
-        case Standing.NOT_CLOSABLE if view.report.failed_at_end is not None:
-            return _who_failed(view)
         case Standing.DONE | Standing.NOT_CLOSABLE:
-            return RESUME_ANYBODY
+            return _who_closes(view)
         case standing:
             assert_never(standing)
+
+
+def _remedies_of_open(view: InspectedRun) -> Iterator[str]:
+    """Yield what to do about a run that is done and may not be closed."""
+    report = view.report
+    if report.nothing_to_do and not report.failures:
+        yield NOTHING_LEFT
+        return
+    if report.is_unearned:
+        from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
+
+        yield from unrun_remedies(report)
+        return
+    own = (one.operation for one in report.failures)
+    named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
+    yield from dict.fromkeys(named)
+    failed = _failed_at_end(view)
+    if failed is None:
+        yield "the artifacts are good now: resume to bring the report up to date"
+    else:
+        yield _stage_remedy(failed)
+        yield "a resume runs that stage again, and no other"
+
+
+def _who_closes(view: InspectedRun) -> str:
+    report = view.report
+    if report.nothing_to_do and not report.failures:
+        return "nobody needs to"
+    if report.is_unearned:
+        return "the people who say what the run is to do"
+    return RESUME_ANYBODY if _failed_at_end(view) is None else _who_failed(view)
+
+
+def _failed_at_end(view: InspectedRun) -> StageExecution | None:
+    """Return the stage that always runs, where a run that is done may not be closed for it."""
+    return next((one for one in view.report.failures if one.operation is None), None)
 
 
 def _gate_remedies(view: InspectedRun) -> Iterator[str]:
@@ -214,6 +232,11 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "fix the program, its arguments or its environment"
         case Ending.ARTIFACTS_WRONG:
             return "fix what the program writes, or what it is expected to write"
+        case Ending.VERIFICATION_FAILED:
+            return (
+                "fix what the stage does, and run it again; where only what verifies it was wrong,"
+                " correct that and verify again with --reverify"
+            )
         case Ending.TIMED_OUT | Ending.WENT_QUIET:
             return (
                 "give it more time only if that is justified; else give it less to do, or split"

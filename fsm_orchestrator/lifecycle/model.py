@@ -23,7 +23,7 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRules
 from fsm_orchestrator.model.limits import LimitFields
 from fsm_orchestrator.model.retry_policy import RetryPolicy
@@ -67,12 +67,10 @@ class NamedState(StrictModel):
 FINALLY: Final = {
     "finally": (
         bool,
-        Field(
-            default=False,
-            description=(
-                "Whether the stage always runs: when the run ends, however it does, if another"
-                " stage was entered; only for a stage. No edge enters or leaves it."
-            ),
+        left_out(
+            False,
+            "Whether the stage always runs: when the run ends, however it does, if another stage"
+            " was entered; only for a stage. No edge enters or leaves it.",
         ),
     )
 }
@@ -94,12 +92,10 @@ class State(LimitFields, NamedState):
             " `blocked`; any other but 0 is a failure."
         ),
     )
-    on_finally_failure: OnFinallyFailure | None = Field(
-        default=None,
-        description=(
-            "What it means for a run that is done that this stage, which always runs, did not"
-            " succeed: it may not be closed (fail, the default), or there is a warning (warn)."
-        ),
+    on_finally_failure: OnFinallyFailure | None = left_out(
+        None,
+        "What it means for a run that is done that this stage, which always runs, did not succeed:"
+        " it may not be closed (fail, the default), or there is a warning (warn).",
     )
     effects: bool = Field(
         default=True,

@@ -44,6 +44,11 @@ class ExitMeaning(StrEnum):
             case ExitMeaning.BLOCKED:
                 return "said that it is blocked"
 
+    @property
+    def level(self) -> str:
+        """The level at which the end of such an attempt is logged: it is no failure."""
+        return "warning" if self is ExitMeaning.BLOCKED else "info"
+
     @staticmethod
     def of(ending: Ending | None) -> "ExitMeaning | None":
         """Return what an ending says by its exit code; None for others."""

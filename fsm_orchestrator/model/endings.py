@@ -18,6 +18,11 @@ from typing import NamedTuple, assert_never
 from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
+from fsm_orchestrator.model.verified import (
+    VerificationResult,
+    kind_of_verified,
+    problem_of_verified,
+)
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
@@ -174,7 +179,7 @@ class Leaked(NamedTuple):
     code: int = 0
 
 
-StageResult = ProcessEnd | ArtifactsWrong | ByExitCode | Leaked
+StageResult = ProcessEnd | ArtifactsWrong | ByExitCode | Leaked | VerificationResult
 
 
 def stage_result(
@@ -185,9 +190,8 @@ def stage_result(
 ) -> StageResult:
     """Return what `end` means when the artifacts are wrong as said (`""`: they are good).
 
-    `failing_leaks` is how many processes were left behind, where that makes a stage fail;
-    `exit_codes` are those by which the stage says something. A stage that did not do its work owes
-    no artifacts.
+    `failing_leaks` is how many processes were left behind, where that makes a stage fail. One that
+    says by its `exit_codes` that it did not do its work owes no artifacts.
     """
     if not isinstance(end, Exited) or end.code not in {0, *exit_codes}:
         return end
@@ -201,11 +205,11 @@ def stage_result(
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
     """Return the kind of a result as a record names it, and the status that it is reported as."""
+    if isinstance(result, VerificationResult):
+        return kind_of_verified(result)
     match result:
-        case Exited(code=0):
-            return Ending.EXITED, StageStatus.SUCCESS
-        case Exited():
-            return Ending.EXITED, StageStatus.FAILED
+        case Exited(code=code):
+            return Ending.EXITED, StageStatus.FAILED if code else StageStatus.SUCCESS
         case Signaled():
             return Ending.SIGNALED, StageStatus.FAILED
         case TimedOut():
@@ -249,14 +253,12 @@ def trigger_of(status: StageStatus) -> Trigger:
 
 def problem_of(result: StageResult) -> Problem | None:
     """Return what went wrong; None for success."""
+    if isinstance(result, VerificationResult):
+        return problem_of_verified(result)
     details: tuple[str, ...] = ()
     match result:
-        case Exited(code=0):
-            return None
         case Exited(code=code):
-            from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
-
-            cause, details = f"exited with code {code}", shell_words(code)
+            return _exited(code) if code else None
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms):
@@ -285,6 +287,12 @@ def problem_of(result: StageResult) -> Problem | None:
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
+
+
+def _exited(code: int) -> Problem:
+    from fsm_orchestrator.model.exit_words import shell_words  # noqa: PLC0415 - rare
+
+    return Problem(cause=f"exited with code {code}", details=shell_words(code))
 
 
 def _exceeded(result: LimitExceeded) -> str:

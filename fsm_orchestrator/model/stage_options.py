@@ -25,6 +25,7 @@ from fsm_orchestrator.model.option_kinds import (
     RetrySignal,
     StageOption,
 )
+from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
 from fsm_orchestrator.vocabulary import Backoff
 
@@ -94,6 +95,7 @@ STAGE_OPTIONS: Final = (
         description="Whether an expected artifact may be one that was there before and was not"
         " written again.",
     ),
+    *VERIFY_OPTIONS,
     StageOption(
         "timeout_ms",
         MILLISECONDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsm_orchestrator.constants import __version__
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.preparation.decision import ResumableRun
+from fsm_orchestrator.preparation.decision import ResumableRun, closing_given
 from fsm_orchestrator.preparation.lost_values import refuse_lost_values
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
@@ -78,7 +78,9 @@ def prepare_visit(
         clock=clock,
         masker=run.masker,
         output_masker=output_masker(run.masker, run.kept.stages, run.settings),
-        checkpoint=checkpoint.begun(visit).model_copy(update={"version": __version__}),
+        checkpoint=checkpoint.begun(visit).model_copy(
+            update={"version": __version__, **closing_given(config)}
+        ),
         settings=settings,
         first_trigger=None,
         leftover=run.checkpoint.open_attempt,

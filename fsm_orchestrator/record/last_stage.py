@@ -32,6 +32,18 @@ def due_in_visit(checkpoint: Checkpoint) -> str | None:
     return None if is_over else stage
 
 
+def why_not_at_end(checkpoint: Checkpoint, will_enter: bool | None) -> str | None:
+    """Return why the stage that always runs would not; None if it would.
+
+    `will_enter` says whether a stage would be entered before it; None where nothing would happen.
+    """
+    if will_enter is None:
+        return "it is over" if due_in_visit(checkpoint) is None else None
+    if will_enter or due_at_end(checkpoint) is not None:
+        return None
+    return "no stage would be entered before the end"
+
+
 def counts(checkpoint: Checkpoint) -> bool:
     """Return whether a run may not be closed unless the stage that always runs has succeeded."""
     stage = checkpoint.lifecycle.finally_stage

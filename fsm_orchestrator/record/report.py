@@ -15,7 +15,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field, model_validator
+from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
@@ -82,15 +82,26 @@ class Report(StrictModel):
     terminal_state: Outcome | None = Field(description="How the run ended; null while it works.")
     closure_ready: bool = Field(
         description=(
-            "Whether a supervisor may close the run: it is done, every gate passed, and every"
-            " expected artifact was present, valid and as its stage left it when this was written."
+            "Whether a supervisor may close the run: it is done, every gate passed, no stage was"
+            " passed over that was not to be, and every expected artifact was present, valid and as"
+            " its stage left it when this was written."
         )
     )
-    nothing_to_do: bool = Field(
-        description=(
-            "Whether the run is done because a stage said that there was nothing to do: the stages"
-            " after it were not entered, and there is nothing to close."
-        )
+    nothing_to_do: bool = left_out(
+        False,
+        "Whether the run is done because a stage had nothing to do: the stages after it were not"
+        " entered, and there is nothing to close. Left out where it is not so.",
+    )
+    unrun_stages: tuple[StateName, ...] = left_out(
+        (),
+        "The stages that a run that is done has passed over for want of a binary, and may not be"
+        " closed without: neither --allow-empty nor --skip-stage was given. Left out where there"
+        " are none.",
+    )
+    nothing_ran: bool = left_out(
+        False,
+        "Whether a run that is done may not be closed because no stage was ever run in it. Left out"
+        " where it is not so.",
     )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
@@ -172,6 +183,11 @@ class Report(StrictModel):
         return bool(self.waiting_for) and all(map(is_awaited, refused))
 
     @property
+    def is_unearned(self) -> bool:
+        """Whether the run is done, and may not be closed because not every stage was run."""
+        return self.nothing_ran or bool(self.unrun_stages)
+
+    @property
     def gates(self) -> GateRules:
         """The gates of its lifecycle by name, in judging order."""
         return rules_with(self.own_gates)
@@ -202,37 +218,24 @@ class Report(StrictModel):
     @property
     def failures(self) -> tuple[StageExecution, ...]:
         """The failures of the invocation that no later attempt repaired; to decline is none."""
-        return tuple(one for one in self._last if one.ending is not Ending.DECLINED)
-
-    @property
-    def declined(self) -> tuple[StageExecution, ...]:
-        """The stages that had nothing to do in the invocation."""
-        return tuple(one for one in self._last if one.ending is Ending.DECLINED)
-
-    @property
-    def _last(self) -> tuple[StageExecution, ...]:
-        """What was not good and is the last of its stage; all that the program failed to do."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
-            execution
-            for execution in self.stage_executions
-            if not execution.status.is_good
-            and (execution.attempt == 0 or execution is last[execution.stage])
+            one
+            for one in self.stage_executions
+            if not (one.status.is_good or one.ending is Ending.DECLINED)
+            and (one.attempt == 0 or one is last[one.stage])
         )
 
     @property
-    def failed_at_end(self) -> StageExecution | None:
-        """The stage that always runs, where a run that is done may not be closed for it."""
-        if self.terminal_state is not Outcome.DONE or self.closure_ready:
-            return None
-        return next((one for one in self.failures if one.operation is None), None)
+    def declined(self) -> tuple[StageExecution, ...]:
+        """The attempts of the invocation that had nothing to do."""
+        return tuple(one for one in self.stage_executions if one.ending is Ending.DECLINED)
 
     @property
     def blocking_stage(self) -> str | None:
         """The stage that said that it is blocked, by which the run is blocked; else None."""
-        last = self.transitions[-1] if self.transitions else None
-        is_by_stage = last is not None and last.trigger is Trigger.STAGE_BLOCKED
-        return last.source if last is not None and is_by_stage else None
+        by_stage = (one for one in self.transitions[-1:] if one.trigger is Trigger.STAGE_BLOCKED)
+        return next((one.source for one in by_stage), None)
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -264,9 +267,9 @@ def build_report(
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
     """
-    finally_stage = checkpoint.lifecycle.finally_stage
-    is_finishing = finally_stage is not None and checkpoint.invocation.finished_at is None
-    terminal = outcome or (None if is_finishing else checkpoint.outcome)
+    has_last = checkpoint.lifecycle.finally_stage is not None
+    is_over = checkpoint.invocation.finished_at is not None or not has_last
+    terminal = outcome or (checkpoint.outcome if is_over else None)
     decisions = checkpoint.decisions_in_force(terminal)
     codes: tuple[str, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
@@ -278,20 +281,23 @@ def build_report(
         stage = waiting.blocking_stage(checkpoint)
         codes = reason_codes(refusing) if stage is None else (waiting.stage_reason_code(stage),)
     is_done = terminal is Outcome.DONE
-    had_nothing_to_do = is_done and _had_nothing_to_do(checkpoint)
+    unrun = unrun_stages(checkpoint) if is_done else ()
+    nothing_ran = is_done and has_run_nothing(checkpoint)
+    had_nothing_to_do, is_unfinished = _ends_open(checkpoint, is_done=is_done)
+    may_close = (
+        is_done
+        and artifacts_intact
+        and not (unrun or nothing_ran or had_nothing_to_do or is_unfinished)
+    )
     return Report(
         schema_version=1,
         product=PRODUCT,
         run_id=checkpoint.run_id,
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
-        closure_ready=(
-            is_done
-            and artifacts_intact
-            and not had_nothing_to_do
-            and not (finally_stage is not None and _is_kept_open(checkpoint))
-            and have_passed(decisions, checkpoint.lifecycle.gates)
-        ),
+        closure_ready=may_close and have_passed(decisions, checkpoint.lifecycle.gates),
+        unrun_stages=unrun,
+        nothing_ran=nothing_ran,
         nothing_to_do=had_nothing_to_do,
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
@@ -306,18 +312,37 @@ def build_report(
     )
 
 
-def _is_kept_open(checkpoint: Checkpoint) -> bool:
-    from fsm_orchestrator.record import last_stage  # noqa: PLC0415 - most lifecycles have none
+def _ends_open(checkpoint: Checkpoint, *, is_done: bool) -> tuple[bool, bool]:
+    """Return whether a run had nothing to do, and whether its last stage is not over."""
+    lifecycle = checkpoint.lifecycle
+    is_plain = lifecycle.finally_stage is None
+    if not is_done or (is_plain and not any(one.exit_codes for one in lifecycle.state)):
+        return False, False
+    from fsm_orchestrator.record import declining, last_stage  # noqa: PLC0415 - rare
 
-    return last_stage.keeps_from_closing(checkpoint)
+    return declining.had_nothing_to_do(checkpoint), last_stage.keeps_from_closing(checkpoint)
 
 
-def _had_nothing_to_do(checkpoint: Checkpoint) -> bool:
-    if not any(one.exit_codes for one in checkpoint.lifecycle.state):
+def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the stages that were passed over on the way to where a run is, and were not to be."""
+    if checkpoint.allow_empty:
+        return ()
+    return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
+
+
+def has_run_nothing(checkpoint: Checkpoint) -> bool:
+    """Return whether no stage was ever run in a run, and that was not asked for."""
+    if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
         return False
-    from fsm_orchestrator.record import declining  # noqa: PLC0415 - most stages always have something
+    return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
 
-    return declining.had_nothing_to_do(checkpoint)
+
+def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
+    walked = (one for one in reversed(checkpoint.invocations) if one.transitions)
+    last, earlier = next(walked, None), checkpoint.earlier
+    if last is None:
+        return () if earlier is None else earlier.totals.passed_over
+    return last.passed_over
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:
