@@ -18,10 +18,15 @@ GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
 NOTHING_LEFT: Final = (
     "nothing is left to do; if there should have been, begin again: this run is then archived"
 )
+ACCEPT_KNOWINGLY: Final = "accept a record only if you know who left it so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
 _OPERATIONS: Final = {
     Operation.CONTROL_VERIFY: (
         "find out who changed the run's own files, and confine the stage that did; then resume"
+    ),
+    Operation.RECORD_VERIFY: (
+        "put back what was left, or start a new run (this one is then archived); a person who knows"
+        " why it is so accepts it with --accept-record, which the refusal names"
     ),
     Operation.CHECKPOINT_LOAD: (
         "restore a good checkpoint, or start a new run (this one is then archived)"
@@ -55,6 +60,12 @@ _START_REMEDIES: Final = {
         "correct what the stage is confined to, or run it on a kernel that can hold it; with"
         " `require = false` it runs with what can be held"
     ),
+    SpawnFailure.NOT_PROTECTED: (
+        "put the protected paths back as they were before the stage, or protect them no longer"
+    ),
+    SpawnFailure.NO_CONTRACT: (
+        "put the schema back as it was when it was given, or give the contract again"
+    ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
 _SAID_REMEDIES: Final = {
@@ -65,6 +76,17 @@ _SAID_REMEDIES: Final = {
         " runs it again"
     ),
 }
+_LEFT_WRONG: Final = {
+    Ending.PROTECTED_CHANGED: (
+        "put the protected paths back as they were, and keep the program from changing them; one"
+        " that it may change is not to be protected"
+    ),
+    Ending.ARTIFACTS_WRONG: "fix what the program writes, or what it is expected to write",
+    Ending.CONTRACT_VIOLATED: (
+        "see to it that the work is done, or correct the contract if it asks for the wrong thing"
+    ),
+}
+"""The remedies for what a stage has left."""
 LIMITS: Final = frozenset(
     {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
 )
@@ -101,10 +123,17 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
+        case Standing.NOT_CLOSABLE if _is_doubted(view):
+            return ("ask who worked on the run before: whoever knows may accept its record",)
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return tuple(_remedies_of_open(view))
         case standing:
             assert_never(standing)
+
+
+def _is_doubted(view: InspectedRun) -> bool:
+    """Say whether the run went on from a record that nobody has accepted yet."""
+    return view.checkpoint is not None and view.checkpoint.doubt is not None
 
 
 def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
@@ -134,6 +163,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
+        case Standing.NOT_CLOSABLE if _is_doubted(view):
+            return "somebody who knows that its record is the one that was left"
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return _who_closes(view)
         case standing:
@@ -230,8 +261,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "put the program where the stage looks for it, or correct its settings"
         case Ending.EXITED | Ending.SIGNALED:
             return "fix the program, its arguments or its environment"
-        case Ending.ARTIFACTS_WRONG:
-            return "fix what the program writes, or what it is expected to write"
+        case Ending.PROTECTED_CHANGED | Ending.ARTIFACTS_WRONG | Ending.CONTRACT_VIOLATED:
+            return _LEFT_WRONG[execution.ending]
         case Ending.VERIFICATION_FAILED:
             return (
                 "fix what the stage does, and run it again; where only what verifies it was wrong,"

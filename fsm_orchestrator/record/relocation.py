@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -21,6 +21,9 @@ from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.home import Home, output_of, whereabouts
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
+
+_NO_PATHS: Final = frozenset({Compared.ARGS, Compared.VERIFICATION})
+"""The texts that are passed on as they are."""
 
 
 class Relocation(NamedTuple):
@@ -47,12 +50,37 @@ class Relocation(NamedTuple):
                 "command": self.path(one.command),
                 "cwd": self.path(one.cwd),
                 "expected_artifacts": self.paths(one.expected_artifacts),
+                **(self._earned(one) if one.contracts or one.protect or one.inputs else {}),
+                "verify": tuple((self.path(first), *rest) for first, *rest in one.verify),
             }
         )
 
+    def _earned(self, one: StageRecord) -> dict[str, Any]:
+        """Return the paths that a stage earns by; the slash of a directory stays."""
+        return {
+            "protect": self.paths(one.protect),
+            "inputs": self.paths(one.inputs),
+            "contracts": tuple(
+                contract.model_copy(
+                    update={
+                        "path": self.artifact(contract.path),
+                        "json_schema": contract.json_schema and self.path(contract.json_schema),
+                    }
+                )
+                for contract in one.contracts
+            ),
+        }
+
+    def artifact(self, old: str) -> str:
+        """Return what the path of an artifact is now."""
+        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
+
+        now = self.path(old)
+        return f"{now}/" if is_directory(old) and not is_directory(now) else now
+
     def hidden(self, one: HiddenText) -> HiddenText:
         """Return a path that holds a secret as it is now; what else holds one stays."""
-        if one.field is Compared.ARGS or not one.parts or not isinstance(one.parts[0], str):
+        if one.field in _NO_PATHS or not one.parts or not isinstance(one.parts[0], str):
             return one
         # A letter more, so that a slash at the end of the part stays one.
         first = self.path(f"{one.parts[0]}x").removesuffix("x")
@@ -62,8 +90,19 @@ class Relocation(NamedTuple):
         """Return what was done about a stage with the paths of now."""
         lists = ("missing_artifacts", "malformed_artifacts", "stale_artifacts")
         changes: dict[str, Any] = {name: self.paths(getattr(one, name)) for name in lists}
+        for name in ("contract_violations", "protected_changes"):
+            changes[name] = tuple(
+                each.model_copy(update={"path": self.path(each.path)})
+                for each in getattr(one, name)
+            )
         if one.attempt > 0:  # else the command is the name of an operation
             changes |= {"command": self.path(one.command), "cwd": self.path(one.cwd)}
+        if one.verifications:
+            moved = (
+                done.model_copy(update={"command": self.path(done.command)})
+                for done in one.verifications
+            )
+            changes["verifications"] = tuple(moved)
         return one.model_copy(update={**changes, **self._artifacts(one)})
 
     def completion(self, one: Completion) -> Completion:
@@ -107,10 +146,11 @@ class Relocation(NamedTuple):
 
     def _artifacts(self, one: StageExecution | Completion) -> dict[str, Any]:
         changed = (
-            artifact.model_copy(update={"path": self.path(artifact.path)})
+            artifact.model_copy(update={"path": self.artifact(artifact.path)})
             for artifact in one.artifacts
         )
-        return {"artifacts": tuple(changed)}
+        inputs = (each.model_copy(update={"path": self.path(each.path)}) for each in one.inputs)
+        return {"artifacts": tuple(changed), "inputs": tuple(inputs)}
 
 
 def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
