@@ -24,7 +24,7 @@ from fsm_orchestrator.preparation.foreseen import (
     foreseen_way,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
-from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.record.closure import (
     WorkVerdict,
     changed_words,
@@ -33,7 +33,7 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
-from fsm_orchestrator.record.report import unrun_stages
+from fsm_orchestrator.record.earned import unrun_stages
 from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
@@ -304,9 +304,10 @@ def _action(
     if completion is not None:
         return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
     is_last = stage == checkpoint.lifecycle.finally_stage
-    if is_last and (why_not := _why_not_at_end(checkpoint, foresight.way)) is not None:
+    entered = None if foresight.way is None else foresight.way.entered
+    if is_last and (why_not := last_stage.why_not_at_end(checkpoint, entered)) is not None:
         return PlannedAction.NOT_REACHED, why_not, ()
-    if not is_last and foresight.way is not None and stage not in foresight.way.entered:
+    if not is_last and entered is not None and stage not in entered:
         return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
     if stage not in preparation.settings:
         return PlannedAction.PASS_OVER, "no binary", ()
@@ -323,12 +324,6 @@ def _action(
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)
-
-
-def _why_not_at_end(checkpoint: Checkpoint, way: ForeseenWay | None) -> str | None:
-    from fsm_orchestrator.record.last_stage import why_not_at_end  # noqa: PLC0415 - rare
-
-    return why_not_at_end(checkpoint, None if way is None else bool(way.entered))
 
 
 def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:

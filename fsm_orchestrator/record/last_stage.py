@@ -5,6 +5,8 @@ Pure. Loaded only for lifecycles that have one.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fsm_orchestrator.model.base import OnFinallyFailure
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.vocabulary import StageStatus
@@ -32,14 +34,14 @@ def due_in_visit(checkpoint: Checkpoint) -> str | None:
     return None if is_over else stage
 
 
-def why_not_at_end(checkpoint: Checkpoint, will_enter: bool | None) -> str | None:
+def why_not_at_end(checkpoint: Checkpoint, entered: Collection[str] | None) -> str | None:
     """Return why the stage that always runs would not; None if it would.
 
-    `will_enter` says whether a stage would be entered before it; None where nothing would happen.
+    `entered` are the stages that would be entered before it; None where nothing would happen.
     """
-    if will_enter is None:
+    if entered is None:
         return "it is over" if due_in_visit(checkpoint) is None else None
-    if will_enter or due_at_end(checkpoint) is not None:
+    if entered or due_at_end(checkpoint) is not None:
         return None
     return "no stage would be entered before the end"
 

@@ -28,6 +28,7 @@ from fsm_orchestrator.model.invocation import (
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.waiting import WaitingFor
 from fsm_orchestrator.record.checkpoint import Checkpoint
+from fsm_orchestrator.record.earned import ends_open, has_run_nothing, unrun_stages
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -255,8 +256,8 @@ class Report(StrictModel):
     @property
     def blocking_stage(self) -> str | None:
         """The stage that said that it is blocked, by which the run is blocked; else None."""
-        by_stage = (one for one in self.transitions[-1:] if one.trigger is Trigger.STAGE_BLOCKED)
-        return next((one.source for one in by_stage), None)
+        last = self.transitions[-1] if self.transitions else None
+        return last.source if last and last.trigger is Trigger.STAGE_BLOCKED else None
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -288,8 +289,7 @@ def build_report(
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
     """
-    has_last = checkpoint.lifecycle.finally_stage is not None
-    is_over = checkpoint.invocation.finished_at is not None or not has_last
+    is_over = checkpoint.invocation.finished_at or checkpoint.lifecycle.finally_stage is None
     terminal = outcome or (checkpoint.outcome if is_over else None)
     decisions = checkpoint.decisions_in_force(terminal)
     codes: tuple[str, ...] = ()
@@ -304,7 +304,7 @@ def build_report(
     is_done = terminal is Outcome.DONE
     unrun = unrun_stages(checkpoint) if is_done else ()
     nothing_ran = is_done and has_run_nothing(checkpoint)
-    had_nothing_to_do, is_unfinished = _ends_open(checkpoint, is_done=is_done)
+    had_nothing_to_do, is_unfinished = ends_open(checkpoint, is_done=is_done)
     is_open = unrun or nothing_ran or had_nothing_to_do or is_unfinished
     may_close = is_done and artifacts_intact and checkpoint.doubt is None and not is_open
     return Report(
@@ -331,17 +331,6 @@ def build_report(
     )
 
 
-def _ends_open(checkpoint: Checkpoint, *, is_done: bool) -> tuple[bool, bool]:
-    """Return whether a run had nothing to do, and whether its last stage is not over."""
-    lifecycle = checkpoint.lifecycle
-    is_plain = lifecycle.finally_stage is None
-    if not is_done or (is_plain and not any(one.exit_codes for one in lifecycle.state)):
-        return False, False
-    from fsm_orchestrator.record import declining, last_stage  # noqa: PLC0415 - rare
-
-    return declining.had_nothing_to_do(checkpoint), last_stage.keeps_from_closing(checkpoint)
-
-
 def with_head(report: Report, checkpoint: Checkpoint) -> Report:
     """Return a report of a checkpoint's, once that knows how far the events will have come."""
     return report.model_copy(update={"events_head": _head_in(checkpoint)})
@@ -353,28 +342,6 @@ def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
     if sha256 is None or checkpoint.invocation.has_fixed_clock:
         return None
     return EventsHead(seq=checkpoint.last_event_seq, sha256=sha256)
-
-
-def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the stages that were passed over on the way to where a run is, and were not to be."""
-    if checkpoint.allow_empty:
-        return ()
-    return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
-
-
-def has_run_nothing(checkpoint: Checkpoint) -> bool:
-    """Return whether no stage was ever run in a run, and that was not asked for."""
-    if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
-        return False
-    return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
-
-
-def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
-    walked = (one for one in reversed(checkpoint.invocations) if one.transitions)
-    last, earlier = next(walked, None), checkpoint.earlier
-    if last is None:
-        return () if earlier is None else earlier.totals.passed_over
-    return last.passed_over
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:
