@@ -304,17 +304,17 @@ def _action(
     if completion is not None:
         return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
     is_last = stage == checkpoint.lifecycle.finally_stage
-    entered = None if foresight.way is None else foresight.way.entered
-    if is_last and (why_not := last_stage.why_not_at_end(checkpoint, entered)) is not None:
+    way = foresight.way
+    if is_last and (why_not := last_stage.why_not_at_end(checkpoint, way and way.entered)):
         return PlannedAction.NOT_REACHED, why_not, ()
-    if not is_last and entered is not None and stage not in entered:
-        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
+    if not is_last and way is not None and stage not in way.entered:
+        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, way), ()
     if stage not in preparation.settings:
         return PlannedAction.PASS_OVER, "no binary", ()
     failure = foresight.failures.get(stage)
     if failure is not None:
         details = failure.problem.details
-        if not is_last and _has_work_before(preparation, stage, foresight.way):
+        if not is_last and _has_work_before(preparation, stage, way):
             details = (*details, "a stage before it may change that")
         return PlannedAction.FAIL, failure.problem.cause, details
     if preparation.config.reverify and (work := unverified(checkpoint, stage)) is not None:
