@@ -14,6 +14,7 @@ from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_stage import EnterStage
+from fsm_orchestrator.engine.settled import SettledStages
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import last_stage
@@ -33,6 +34,7 @@ class Finishing:
         context: RunContext,
         interrupts: Interrupts,
         stages: EnterStage,
+        settled: SettledStages,
         beginnings: Beginnings,
         end: RunEnd,
     ) -> None:
@@ -41,6 +43,7 @@ class Finishing:
         self._settings = context.preparation.settings
         self._interrupts = interrupts
         self._stages = stages
+        self._settled = settled
         self._beginnings = beginnings
         self._end = end
 
@@ -86,7 +89,7 @@ class Finishing:
         """Run the stage in a run that was done before it was over; False if it was over."""
         if last_stage.due_in_visit(self._recorder.draft) not in self._settings:
             return False
-        self._end.skip_completed(self._stages)
+        self._end.skip_completed(self._settled)
         taken = list(self._recorder.draft.transitions)
         cause = taken[-1].cause if taken else "the run was done before"
         execution = self._run(cause, is_short=False)

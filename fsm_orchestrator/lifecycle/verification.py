@@ -55,7 +55,16 @@ def proved(lifecycle: Lifecycle) -> tuple[str, ...]:
     claims = (PROVED[0], *_before_stages(lifecycle), _succeeded(lifecycle), *PROVED[3:])
     certain = Guarantees(lifecycle).certain
     more = (*_own_gates(lifecycle, certain), *_demands(lifecycle, certain))
-    return (*claims, *more, *_always(lifecycle))
+    return (*claims, *_groups(lifecycle), *more, *_always(lifecycle))
+
+
+def _groups(lifecycle: Lifecycle) -> Iterator[str]:
+    """Yield what holds of stages that run side by side."""
+    for one in lifecycle.state:
+        if one.stages:
+            yield (
+                f"{one.name} succeeds only if all its stages do: {listed(one.stages)}, side by side"
+            )
 
 
 def _before_stages(lifecycle: Lifecycle) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsm_orchestrator.constants import __version__
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.preparation.decision import ResumableRun, closing_given
+from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.lost_values import refuse_lost_values
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
@@ -12,6 +12,7 @@ from fsm_orchestrator.preparation.preparation import (
     new_invocation,
     output_masker,
 )
+from fsm_orchestrator.preparation.terms import closing_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
@@ -56,7 +57,7 @@ def prepare_visit(
     Raises:
         UsageError: that stage is to run, and values of it are not known any more.
     """
-    config, checkpoint = run.config, run.checkpoint.attempt_unseen()
+    config, checkpoint = run.config, run.checkpoint.attempts_unseen()
     settings = dict(run.kept.stages)
     due = _due(checkpoint)
     if due is not None and due in run.settings:
@@ -83,7 +84,7 @@ def prepare_visit(
         ),
         settings=settings,
         first_trigger=None,
-        leftover=run.checkpoint.open_attempt,
+        leftovers=run.checkpoint.open_attempts,
         # A kill may have come between the end of the run and the end of what it kept.
         private=run.private if run.private.stages and not is_copy else None,
         is_copy=is_copy,

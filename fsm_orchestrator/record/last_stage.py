@@ -63,7 +63,7 @@ def keeps_from_closing(checkpoint: Checkpoint) -> bool:
 
 def _was_any_entered(checkpoint: Checkpoint) -> bool:
     """Return whether a stage was entered in the run; of invocations that were moved, begun."""
-    stages = set(checkpoint.lifecycle.stages)
+    stages = set(checkpoint.lifecycle.places)
     if any(one.dest in stages for one in checkpoint.transitions):
         return True
     return checkpoint.earlier is not None and bool(checkpoint.earlier.totals.stages)

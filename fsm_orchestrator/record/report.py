@@ -239,12 +239,15 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures of the invocation that no later attempt repaired; to decline is none."""
+        """The failures of the invocation that no later attempt repaired; to decline is none.
+
+        Without what ended only because a stage beside it failed.
+        """
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             one
             for one in self.stage_executions
-            if not (one.status.is_good or one.ending is Ending.DECLINED)
+            if not (one.status.is_good or one.ending in {Ending.DECLINED, Ending.SIBLING_FAILED})
             and (one.attempt == 0 or one is last[one.stage])
         )
 

@@ -258,3 +258,19 @@ def test_plan_and_page_tell_of_it(tmp_path: Path) -> None:
     assert "the run has ended: failed" in page
     drawn = orchestrate("diagram", "--run", "./out", "--format", "mermaid", cwd=tmp_path).stdout
     assert "always, at every end" in drawn
+
+
+def test_it_runs_after_stages_side_by_side(tmp_path: Path) -> None:
+    """Whichever of them failed: the group was entered, and that is enough."""
+    both = 'name = "checks"\nkind = "group"\nstages = ["lint", "unit"]'
+    members = "".join(f'[[state]]\nname = "{one}"\nkind = "stage"\n\n' for one in ("lint", "unit"))
+    executor = 'name = "executor"\nkind = "stage"'
+    text = TIDY.replace(executor, both).replace("executor", "checks")
+    (tmp_path / "tidy.toml").write_text(text.replace(DONE, members + DONE))
+    told = (*shell("manager", "true"), *shell("lint", "true"), *shell("unit", "exit 3"))
+    given = ("./out", "--lifecycle", "./tidy.toml", *PASSING, *told, *shell("cleanup", NOTE))
+    ended = orchestrate(*given, cwd=tmp_path)
+    assert ended.code == 1, ended.stderr
+    report = report_of(tmp_path / "out")
+    assert [one["stage"] for one in report["stage_executions"]][-1] == "cleanup"
+    assert [one[0] for one in tidied(tmp_path)] == ["failed"]

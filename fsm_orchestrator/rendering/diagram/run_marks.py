@@ -18,7 +18,7 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.rendering.diagram.picture import Mark, Marks
 from fsm_orchestrator.text.phrases import span_ms
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import Outcome, StageStatus, StateKind, Trigger
+from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind, Trigger
 
 ATTEMPTS_SHOWN_MAX: Final = 3
 NUMBERS_SHOWN_MAX: Final = 8
@@ -124,6 +124,8 @@ def _ending(execution: StageExecution) -> str:
     said = ExitMeaning.of(execution.ending)
     if said is not None:
         return said.words
+    if execution.ending is Ending.SIBLING_FAILED:
+        return "ended, for another failed"
     words = execution.status.value
     if execution.status is StageStatus.FAILED and execution.exit_code:
         words += f", exit {execution.exit_code}"
