@@ -25,6 +25,8 @@ class Trigger(StrEnum):
     STAGE_SUCCEEDED = "stage_succeeded"
     STAGE_FAILED = "stage_failed"
     STAGE_TIMED_OUT = "stage_timed_out"
+    STAGE_DECLINED = "stage_declined"
+    STAGE_BLOCKED = "stage_blocked"
     REWORK_REQUESTED = "rework_requested"
     RUN_ABORTED = "run_aborted"
     RESUME = "resume"
@@ -35,6 +37,7 @@ class Guard(StrEnum):
 
     ARTIFACTS_INTACT = "artifacts_intact"
     GATES_HOLD = "gates_hold"
+    NOTHING_OWED = "nothing_owed"
 
 
 class Outcome(StrEnum):
@@ -153,6 +156,8 @@ class Ending(StrEnum):
     CONTROL_TAMPERED = "control_tampered"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
+    DECLINED = "declined"
+    BLOCKED = "blocked"
     PROTECTED_CHANGED = "protected_changed"
     ARTIFACTS_WRONG = "artifacts_wrong"
     CONTRACT_VIOLATED = "contract_violated"

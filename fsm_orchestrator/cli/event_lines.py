@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fsm_orchestrator.model.base import ExitMeaning
 from fsm_orchestrator.text.hidden import copyable, printable, shell_line
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
-from fsm_orchestrator.vocabulary import Ending, EventName, GateSource, OutputStream, StageStatus
+from fsm_orchestrator.vocabulary import EventName, GateSource, OutputStream, StageStatus
 
 
 def line_of(event: Mapping[str, Any]) -> str | None:
@@ -41,7 +42,7 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
     took = span_words(execution["duration_ms"])
     if execution["status"] == StageStatus.SUCCESS:
         return f"{event['stage']}: succeeded in {took}"
-    if execution["ending"] == Ending.REWORK_REQUESTED:
+    if execution["ending"] in {one.ending for one in ExitMeaning}:
         return f"{event['stage']}: {execution['error']}, after {took}"
     return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
 

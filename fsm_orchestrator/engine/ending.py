@@ -17,6 +17,7 @@ from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.record import closure
 from fsm_orchestrator.record.closure import ChangedArtifact, WorkVerdict
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.phrases import listed
 from fsm_orchestrator.vocabulary import EventName, ExitCode, Guard, Operation, Outcome, Trigger
 
 KEEP_CHECKPOINT = (Operation.CHECKPOINT_PERSIST, Operation.ATTEMPT_END)
@@ -50,6 +51,15 @@ class RunEnd:
         self._note_wrong_artifacts(verdict)
         return Verdict(holds=False, why=f"closing refused: {verdict.summary()}")
 
+    def is_nothing_owed(self) -> Verdict:
+        """Tell whether every other stage that was begun has succeeded, or had nothing to do."""
+        from fsm_orchestrator.record.declining import owed_stages  # noqa: PLC0415 - rare
+
+        owed = owed_stages(self._recorder.draft)
+        if not owed:
+            return Verdict(holds=True)
+        return Verdict(holds=False, why=f"closing refused: {listed(owed)} did not succeed")
+
     def _are_kept(self, changed: tuple[ChangedArtifact, ...]) -> bool:
         kept, mask = self._context.preparation.kept_contents, self._context.masker.mask
         return all((mask(one.name), one.now) in kept for one in changed)
@@ -65,17 +75,21 @@ class RunEnd:
 
     def visit_done(self, stages: SettledStages) -> None:
         """Record the resume of a run that is done: nothing else happens."""
+        self.skip_completed(stages)
+        self._context.finish(self.code_of_done())
+        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
+        self._context.forget_secrets()
+
+    def skip_completed(self, stages: SettledStages) -> None:
+        """Record that the stages of a run that is done are not run again."""
         draft = self._recorder.draft
         for stage in draft.lifecycle.stages:
             completion = draft.completion_of(stage)
             if completion is not None:
                 stages.skip(completion)
-        self._context.finish(self._code_of_visit())
-        self._recorder.keep(partial(self._context.emit_end, Outcome.DONE))
-        self._context.forget_secrets()
 
-    def _code_of_visit(self) -> ExitCode:
-        """Judge the artifacts of a run that is done; return what the visit exits with."""
+    def code_of_done(self) -> ExitCode:
+        """Judge the artifacts of a run that is done; return what the command exits with."""
         try:
             verdict = self._context.judge_artifacts()
         except CalledOffError as request:
@@ -112,7 +126,7 @@ class RunEnd:
             case Outcome.TIMEOUT:
                 return ExitCode.TIMEOUT
             case Outcome.FAILED:
-                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.first
+                signum = signal.SIGINT if self._is_by_keyboard else self._interrupts.ever_first
                 if trigger is Trigger.RUN_ABORTED and signum and not self._recorder.is_degraded:
                     return ExitCode(128 + signum)
                 return ExitCode.FAILED

@@ -124,6 +124,8 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.NOT_CLOSABLE if view.report.nothing_to_do and not view.report.failures:
+            return Offer()
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
             return _accepting(view, shown) if view.saved is not None else Offer()
         case Standing.NOT_CLOSABLE if (doubt := _doubt_of(view)) is not None:

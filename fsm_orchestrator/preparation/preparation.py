@@ -25,10 +25,7 @@ from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.gate_rules import GateRules
-from fsm_orchestrator.model.invocation import (
-    GateDecision,
-    InvocationRecord,
-)
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
@@ -40,12 +37,7 @@ from fsm_orchestrator.preparation.precedence import (
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateFile
-from fsm_orchestrator.vocabulary import (
-    ExecutionMode,
-    InputKind,
-    StateKind,
-    Trigger,
-)
+from fsm_orchestrator.vocabulary import ExecutionMode, InputKind, StateKind, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel

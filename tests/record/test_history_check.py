@@ -47,7 +47,15 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
-        *("retry", "rework_exit_code", "at_most", "events", "last_event_sha256", "repeats"),
+        *(
+            "retry",
+            "exit_codes",
+            "on_finally_failure",
+            "at_most",
+            "events",
+            "last_event_sha256",
+            "repeats",
+        ),
         *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
 )
@@ -58,9 +66,10 @@ ABSENT: Final[Mapping[str | int, tuple[Any, ...]]] = {
     "gates_guard": ("stages",),
     "gates": (None, ["policy", "ci", "review"]),
     **dict.fromkeys(("outcome", "guard", "unless", "at_most", *LIMIT_FIELDS), (None,)),
-    **dict.fromkeys(("retry", "rework_exit_code", "evidence"), (None,)),
+    **dict.fromkeys(("retry", "exit_codes", "evidence", "on_finally_failure"), (None,)),
     "accepts_early_signals": (False,),
     "effects": (True,),
+    "finally": (False,),
     "stages": (None,),
     "fail_fast": (True,),
     "gate": ([],),
