@@ -183,6 +183,7 @@ ALLOWED: Final = {
     ("stages/artifacts.py", "_judge_open"): "a path that an operator named",
     ("stages/output_files.py", "_found"): "names of files",
     ("stages/output_files.py", "latest_logs"): "names of files",
+    ("stages/output_files.py", "verification_logs_of"): "names of files",
     ("text/units.py", "measured"): "what an operator wrote",
     ("text/units.py", "is_bare"): "what an operator wrote",
     ("text/units.py", "_milliseconds"): "what an operator wrote",
