@@ -138,7 +138,7 @@ def test_list_of_what_was_installed_is_not_the_stage_s(lib: Path, tmp_path: Path
 ANOTHER_KEEPER: Final = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from fsm_orchestrator.cli.held_code import COMMAND
+from fsm_orchestrator.processes.held_code import COMMAND
 from fsm_orchestrator.gates.sources.helper import run_helper
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
