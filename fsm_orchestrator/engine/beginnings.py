@@ -97,7 +97,7 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers)
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
 
