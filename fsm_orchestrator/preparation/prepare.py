@@ -41,13 +41,14 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
+from fsm_orchestrator.preparation.terms import given_of_run, refuse_options_of_a_resume
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.home import NOT_MADE, home_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +135,7 @@ def prepare_run(
     """
     _check_output_directory(config.output_path)
     _refuse_foreign(config.output_path)
-    _refuse_options_of_a_resume(config)
+    refuse_options_of_a_resume(config)
     clock = clock_of(config)
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
@@ -161,11 +162,7 @@ def prepare_run(
         gate_signals=_first_signals(config, declared, clock, masker),
         sources=sources,
         subject=subject,
-        timeout_ms=config.timeout_ms,
-        kill_grace_ms=config.kill_grace_ms,
-        on_leak=config.on_leak or OnLeak.WARN,
-        allow_empty=bool(config.allow_empty),
-        skip_stages=config.skip_stages or (),
+        **given_of_run(config),
         stages=records,
         origins=origins,
         completions=(),
@@ -234,25 +231,6 @@ def _first_signals(
 ) -> tuple[GateSignal, ...]:
     given = signal_given(config, clock, 1, masker)
     return signals_in_force(declared.gates, config.gates, sources=config.gate_sources, now=given)
-
-
-def _refuse_options_of_a_resume(config: RunConfig) -> None:
-    if config.accept_record is not None:
-        raise UsageError(
-            "--accept-record speaks of a record that is gone on from, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
-    if config.rerun or config.on_changed_stage is not OnChangedStage.REFUSE:
-        option = "--rerun" if config.rerun else "--on-changed-stage"
-        raise UsageError(
-            f"{option} speaks of completed stages, and a new run has none",
-            remedy="add --resume to continue the run in this directory",
-        )
-    if config.reverify:
-        raise UsageError(
-            "--reverify verifies what a stage has done before, and a new run has done nothing",
-            remedy="add --resume to continue the run in this directory",
-        )
 
 
 def _refuse_settings(

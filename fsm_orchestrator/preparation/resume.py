@@ -20,9 +20,7 @@ from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
-    closing_given,
     decide,
-    may_reach_stages,
     refuse_contradiction,
     resumable_run,
 )
@@ -43,6 +41,7 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
+from fsm_orchestrator.preparation.terms import closing_given, may_reach_stages
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.closure import judge_artifacts

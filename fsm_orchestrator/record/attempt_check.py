@@ -101,10 +101,11 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
 
 
 def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
-    failed, is_failure = execution.failed_verification, Ending.VERIFICATION_FAILED
+    failed, ending = execution.failed_verification, execution.ending
     fits = {
         StageStatus.SUCCESS: failed is None,
-        StageStatus.FAILED: failed is not None and execution.ending is is_failure,
+        StageStatus.FAILED: ending is Ending.PROTECTED_CHANGED
+        or (failed is not None and ending is Ending.VERIFICATION_FAILED),
         StageStatus.INTERRUPTED: True,
     }
     if not fits.get(execution.status):
