@@ -285,8 +285,12 @@ def build_report(
         refusing = tuple(one for one in decisions if one.gate in gates)
         awaited = waiting_for(checkpoint, refusing)
     is_done = terminal is Outcome.DONE
-    unrun = unrun_stages(checkpoint) if is_done else ()
-    nothing_ran = is_done and has_run_nothing(checkpoint)
+    unrun: tuple[str, ...] = ()
+    nothing_ran = False
+    if is_done:
+        from fsm_orchestrator.record.unrun import has_run_nothing, unrun_stages  # noqa: PLC0415 - at the end
+
+        unrun, nothing_ran = unrun_stages(checkpoint), has_run_nothing(checkpoint)
     is_believed = checkpoint.doubt is None
     may_close = is_done and artifacts_intact and is_believed and not (unrun or nothing_ran)
     return Report(
@@ -323,28 +327,6 @@ def _head_in(checkpoint: Checkpoint) -> EventsHead | None:
     if sha256 is None or checkpoint.invocation.has_fixed_clock:
         return None
     return EventsHead(seq=checkpoint.last_event_seq, sha256=sha256)
-
-
-def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return the stages that were passed over on the way to where a run is, and were not to be."""
-    if checkpoint.allow_empty:
-        return ()
-    return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
-
-
-def has_run_nothing(checkpoint: Checkpoint) -> bool:
-    """Return whether no stage was ever run in a run, and that was not asked for."""
-    if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
-        return False
-    return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
-
-
-def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
-    walked = (one for one in reversed(checkpoint.invocations) if one.transitions)
-    last, earlier = next(walked, None), checkpoint.earlier
-    if last is None:
-        return () if earlier is None else earlier.totals.passed_over
-    return last.passed_over
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:
