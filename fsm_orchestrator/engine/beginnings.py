@@ -45,8 +45,8 @@ class Beginnings:
         self.why_not = why_not
         self.refused: str | None = None
         """Why the stage that was entered last may not be run."""
-        self.guards: dict[str, Guard | None] = {}
-        """What the protected paths of the attempt that began last were before it."""
+        self._guards: dict[str, Guard | None] = {}
+        """What the protected paths of attempts were before them, by stage."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -190,7 +190,7 @@ class Beginnings:
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
         guard = self._guard(stage, number, is_verified_again=work is not None)
-        self.guards[stage] = guard
+        self._guards[stage] = guard
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -204,6 +204,10 @@ class Beginnings:
             keeper_identity=None if keeper is None else keeper.identity,
             protection=None if guard is None else guard.protection,
         )
+
+    def guard_of(self, stage: str) -> Guard | None:
+        """Return what the protected paths of a stage's attempt were before it."""
+        return self._guards.get(stage)
 
     def _guard(self, stage: str, number: int, *, is_verified_again: bool) -> Guard | None:
         """Return what the protected paths of a stage are before an attempt at it."""

@@ -230,7 +230,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         action=action,
         reason=reason,
         details=details,
-        beside=tuple(one for one in _beside(preparation, stage) if one != stage),
+        beside=preparation.checkpoint.lifecycle.beside(stage),
         command=None if settings is None else masker.mask(settings.command),
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
@@ -313,15 +313,10 @@ def _action(
 
 def _has_work_before(preparation: Preparation, stage: str, way: ForeseenWay | None) -> bool:
     before = () if way is None else way.entered[: way.entered.index(stage)]
-    before = tuple(one for one in before if one not in _beside(preparation, stage))
+    beside = preparation.checkpoint.lifecycle.beside(stage)
+    before = tuple(one for one in before if one not in beside)
     is_complete = preparation.checkpoint.completion_of
     return any(one in preparation.settings and is_complete(one) is None for one in before)
-
-
-def _beside(preparation: Preparation, stage: str) -> tuple[str, ...]:
-    """Return the stages of a stage's group, or the stage alone."""
-    lifecycle = preparation.checkpoint.lifecycle
-    return lifecycle.stages_in(lifecycle.place_of(stage))
 
 
 def _why_not_reached(foresight: _Foresight, way: ForeseenWay) -> str:

@@ -1,8 +1,7 @@
 """Runs one process after another: spawn, wait, terminate, collect.
 
 A process runs below a keeper, so that nothing it starts gets away; if no keeper can be had, as a
-session of its own. A descriptor signals its end: nothing is polled. Knows nothing of stages or
-machines.
+session of its own. A descriptor signals its end: nothing is polled. Knows no stages, no machines.
 """
 
 from __future__ import annotations
@@ -84,6 +83,8 @@ class ProcessReport(NamedTuple):
 
 class ProcessRunner:
     """Runs one process at a time to its end, with everything that came of it. `close` it."""
+
+    may_adopt = True  # what a lost keeper leaves to this process is of what ran below it
 
     def __init__(
         self,
@@ -173,7 +174,7 @@ class ProcessRunner:
             child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST), survivors=self._adopted())
+            return ProcessReport(Lost(LOST), survivors=end_adopted() if self.may_adopt else ())
         except BaseException:
             self._dismiss_keeper()  # it ends what it may have started
             raise
@@ -236,8 +237,7 @@ class ProcessRunner:
         """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
             # Whoever asked may have signalled the process too, which ended on that.
-            first, sibling = self._interrupts.first, self._interrupts.sibling
-            return Interrupted(first, by_then=end, sibling=sibling)
+            return Interrupted(self._interrupts.first, end, self._interrupts.sibling)
         return end if stopped is None else stopped
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
@@ -253,13 +253,9 @@ class ProcessRunner:
         collected = child.collect()
         if isinstance(collected.end, Lost):
             self._drop_keeper()
-            if not collected.survivors:
-                collected = collected._replace(survivors=self._adopted())
+            if not collected.survivors and self.may_adopt:
+                collected = collected._replace(survivors=end_adopted())
         return collected
-
-    def _adopted(self) -> tuple[int, ...]:
-        """End what a lost keeper left to this process."""
-        return end_adopted()
 
     def _dismiss_keeper(self) -> None:
         """Let a keeper go that may keep something nobody knows of: it ends that first."""

@@ -231,10 +231,7 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures of the invocation that no later attempt repaired.
-
-        Without what ended only because a stage beside it failed.
-        """
+        """The failures that no later attempt repaired, less what was ended for one beside it."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             execution

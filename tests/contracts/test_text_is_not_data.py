@@ -53,6 +53,7 @@ FILES: Final = {
     "processes/open_files.py": "files in /proc",
     "processes/keeper.py": "messages to a keeper, files in /proc",
     "processes/keeper_messages.py": "messages between two processes",
+    "processes/tree_cgroup.py": "/proc, and the files of a cgroup",
     "processes/snapshots.py": "files and links in /proc",
     "processes/startable.py": "the first line of a script, the head of a program, PATH",
     "processes/table.py": "files in /proc",
