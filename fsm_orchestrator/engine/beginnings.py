@@ -189,7 +189,7 @@ class Beginnings:
         work = self.work_of(stage)
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
-        guard = self._guard(stage, number, is_verified_again=work is not None)
+        guard = self._guard(stage, number, is_done=work is not None)
         self._guards[stage] = guard
         return AttemptRecord(
             stage=stage,
@@ -209,7 +209,7 @@ class Beginnings:
         """Return what the protected paths of a stage's attempt were before it."""
         return self._guards.get(stage)
 
-    def _guard(self, stage: str, number: int, *, is_verified_again: bool) -> Guard | None:
+    def _guard(self, stage: str, number: int, *, is_done: bool) -> Guard | None:
         """Return what the protected paths of a stage are before an attempt at it."""
         roots = self._settings[stage].protect
         if not roots:
@@ -223,7 +223,7 @@ class Beginnings:
             here[-1] if here else None,
             Place(context.home, context.output_directory, stage, number),
             lambda: self._interrupts.first,
-            is_verified_again=is_verified_again,
+            is_done=is_done,
         )
 
     def _token(self, stage: str, number: int) -> str:

@@ -281,6 +281,7 @@ def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
     settings = preparation.settings[stage]
     of_few = {
         Compared.CONTRACTS: settings.contracts,
+        Compared.VERIFICATION: settings.verify,
         Compared.PROTECTED: settings.protect,
         Compared.INPUTS: settings.inputs or settings.input_program,
     }
