@@ -21,6 +21,7 @@ from fsm_orchestrator.preparation.foreseen import (
     ForeseenFailure,
     ForeseenWay,
     foreseen_failure,
+    foreseen_unrun,
     foreseen_way,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
@@ -33,7 +34,6 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
-from fsm_orchestrator.record.earned import unrun_stages
 from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
@@ -161,7 +161,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         ),
         outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
         closing_refused=_closing_refused(preparation, foresight),
-        unrun_stages=_unrun(preparation, foresight),
+        unrun_stages=foreseen_unrun(preparation, foresight.way),
         warnings=checkpoint.invocation.warnings,
     )
 
@@ -192,17 +192,6 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
     }
     do_pass = have_passed(preparation.expected_decisions, checkpoint.lifecycle.gates)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
-
-
-def _unrun(preparation: Preparation, foresight: _Foresight) -> tuple[str, ...]:
-    checkpoint, way = preparation.checkpoint, foresight.way
-    if way is None:
-        return unrun_stages(checkpoint)
-    if way.outcome is not Outcome.DONE or checkpoint.allow_empty:
-        return ()
-    done_without = {*preparation.settings, *checkpoint.skip_stages}
-    has_work = done_without.union(one.stage for one in checkpoint.completions)
-    return tuple(dict.fromkeys(one for one in way.entered if one not in has_work))
 
 
 def _closing_refused(preparation: Preparation, foresight: _Foresight) -> str | None:
