@@ -252,8 +252,7 @@ class _Look:
 
     def _is_private_good(self, known: set[str]) -> bool:
         """Say whether the private file is one that was noted, or proves itself as this run's."""
-        ref = self._kept.private_ref
-        data = None if ref is None else private_file.read(ref, self._directory)
+        data = self._saved.private_data
         if data is None or sha256_of(data) in known:
             return True
         return private_file.is_proved(data, self._kept.run_id, self._directory)
