@@ -226,7 +226,7 @@ class _Look:
         found = self._walk({self._kept.last_event_seq})
         if found.wrong_at is not None:
             return _found(RecordFile.EVENTS, ChangeKind.EDITED, found.wrong_at)
-        if self._mac is MacVerdict.WRONG:
+        if self._mac is MacVerdict.WRONG and not self._is_torn:
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
         if key is None:
             return Finding(doubt=DoubtCause.NO_KEY)
