@@ -57,6 +57,7 @@ class SavedRun(NamedTuple):
         rebuilt: how the record was made again from the events; None where it was not.
         as_kept: the record as it was found, its paths as they were.
         data: the bytes of the checkpoint.
+        private_data: those of the private file; None where there is none.
     """
 
     checkpoint: Checkpoint
@@ -65,6 +66,7 @@ class SavedRun(NamedTuple):
     rebuilt: Rebuilt | None = None
     as_kept: Checkpoint | None = None
     data: bytes = b""
+    private_data: bytes | None = None
 
 
 def load_saved(output_directory: Path) -> SavedRun:
@@ -75,10 +77,11 @@ def load_saved(output_directory: Path) -> SavedRun:
     """
     checkpoint, rebuilt, data = _load(output_directory)
     ref = checkpoint.private_ref
-    private = None if ref is None else private_file.load(ref, output_directory)
+    private_data = None if ref is None else private_file.read(ref, output_directory)
+    private = None if private_data is None else private_file.parsed(private_data)
     relocation = _relocation(checkpoint, output_directory)
     here = checkpoint if relocation is None else relocation.checkpoint(checkpoint)
-    return SavedRun(here, private, relocation, rebuilt, checkpoint, data)
+    return SavedRun(here, private, relocation, rebuilt, checkpoint, data, private_data)
 
 
 def load(output_directory: Path) -> Checkpoint:

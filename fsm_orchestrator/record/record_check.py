@@ -226,7 +226,7 @@ class _Look:
         found = self._walk({self._kept.last_event_seq})
         if found.wrong_at is not None:
             return _found(RecordFile.EVENTS, ChangeKind.EDITED, found.wrong_at)
-        if self._mac is MacVerdict.WRONG:
+        if self._mac is MacVerdict.WRONG and not self._is_torn:
             return _found(RecordFile.CHECKPOINT, ChangeKind.EDITED)
         if key is None:
             return Finding(doubt=DoubtCause.NO_KEY)
@@ -252,8 +252,7 @@ class _Look:
 
     def _is_private_good(self, known: set[str]) -> bool:
         """Say whether the private file is one that was noted, or proves itself as this run's."""
-        ref = self._kept.private_ref
-        data = None if ref is None else private_file.read(ref, self._directory)
+        data = self._saved.private_data
         if data is None or sha256_of(data) in known:
             return True
         return private_file.is_proved(data, self._kept.run_id, self._directory)

@@ -53,7 +53,8 @@ def test_resume_works_from_another_directory(tmp_path: Path) -> None:
     )
     assert orchestrate("out", *given, cwd=home).code == 1
     (home / "ready").touch()
-    assert orchestrate("../home/out", "--resume", cwd=elsewhere).code == 0
+    state = {"XDG_STATE_HOME": str(home / "state")}
+    assert orchestrate("../home/out", "--resume", cwd=elsewhere, env=state).code == 0
 
     report = report_of(home / "out")
     manager, executor = report["stage_executions"]

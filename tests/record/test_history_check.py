@@ -55,6 +55,9 @@ NULLABLE: Final = frozenset(
             "events",
             "last_event_sha256",
             "repeats",
+            "doubt",
+            "mac",
+            "accepted",
         ),
         *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
