@@ -6,7 +6,7 @@ import hmac
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -42,6 +42,7 @@ from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.preparation.elsewhere import place_options, refuse_copy
 from fsm_orchestrator.processes.ancestry import is_below_stage
 from fsm_orchestrator.processes.tool import paged
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
@@ -68,6 +69,8 @@ class _Given:
     key: str | None
     digest: str | None
     wish: Wish
+    place: tuple[str, ...] = ()
+    """The options that a resume needs because the record is not where it was."""
 
 
 def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
@@ -95,6 +98,8 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
         )
     output = directory_of_a_run(given.typed)
     saved = load_saved(output)
+    refuse_copy(saved, output, f"{given.said} in")
+    given = replace(given, place=place_options(saved, output))
     holder = holder_of(output)
     attempt = saved.checkpoint.open_attempt
     _refuse_stage(
@@ -237,7 +242,7 @@ def _told(given: _Given, awaited: Awaited, done: Answered, *, is_working: bool) 
 
 
 def _resume(given: _Given) -> str:
-    return command_line(shown_path(given.typed), "--resume")
+    return command_line(shown_path(given.typed), "--resume", *given.place)
 
 
 def _keep_from(path: Path, given: _Given, awaited: Awaited, *, is_working: bool) -> int:

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from fsm_orchestrator.model.base import Sha256
 from fsm_orchestrator.model.declared import (
+    BaseModel,
     BeforeValidator,
+    Field,
     Strict,
     StringConstraints,
     WithJsonSchema,
@@ -54,3 +57,21 @@ DeclaredSecrets = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": "^[^\x00=]+$"}}),
 ]
 """Secrets by name; a value of None is taken from the environment."""
+
+
+class PlaceGiven(BaseModel):
+    """What is said of an output directory that is not where its run was."""
+
+    as_copy: bool = Field(
+        default=False,
+        description="Whether a copy of a run is continued as a run of its own, under a new id.",
+    )
+    adopt: bool = Field(
+        default=False,
+        description="Whether a run whose directory came from elsewhere is continued under its own"
+        " id.",
+    )
+    accept_record: Sha256 | None = Field(
+        default=None,
+        description="The digest of the record that is adopted; null means not given.",
+    )

@@ -14,6 +14,7 @@ from fsm_orchestrator.config.given_types import (
     DeclaredSecrets,
     EnvironmentKey,
     Inherited,
+    PlaceGiven,
     Text,
 )
 from fsm_orchestrator.config.origins import GivenFile
@@ -138,7 +139,7 @@ class StageGiven(LimitFields, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(GivenModel):
+class RunConfig(PlaceGiven, GivenModel):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

@@ -36,7 +36,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.home import home_of
+from fsm_orchestrator.record.home import copies_of, home_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.text.hidden import copyable
@@ -147,7 +147,8 @@ def _drive(
 def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     """Let the record say which directory it belongs to from now on, and who is at work on it."""
     checkpoint, masker = preparation.checkpoint, preparation.masker
-    now = home_of(home.path, home.identity, masker, checkpoint.home.started_in)
+    before = checkpoint.home
+    now = home_of(home.path, home.identity, masker, before.started_in, copies_of(before))
     origin = origin_of(preparation.config.directory, preparation.clock, masker)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))

@@ -11,7 +11,6 @@ from fsm_orchestrator.explanation.facts import FactName
 from fsm_orchestrator.explanation.gate_table import evidence_words
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import (
-    ORCHESTRATOR_DIED,
     ORCHESTRATOR_STOPPED,
     InspectedRun,
     StateNow,
@@ -85,11 +84,14 @@ def _working(view: InspectedRun) -> Cause:
 
 def _cut_short(view: InspectedRun) -> Cause:
     attempt = view.open_attempt
-    what = f"{ORCHESTRATOR_DIED}: it was killed, or the machine went down"
+    what = view.cut_short_words
+    its_end = "not seen; what is left of it is the other directory's"
+    if view.where.has_processes:
+        what = f"{what}: it was killed, or the machine went down"
+        its_end = "not seen; a resume ends what is left of it and reports that"
     if attempt is None:
         return Cause(sentence=f"{what}, in state {view.report.current_state}", facts=())
     where = f" while stage {attempt.stage}, attempt {attempt.attempt}, was at work"
-    its_end = "not seen; a resume ends what is left of it and reports that"
     note = Fact(name=FactName.ITS_END, value=its_end)
     gap = Fact(name=FactName.NO_POSTMORTEM, value=PostmortemGap.ORCHESTRATOR_DIED.words)
     return Cause(sentence=f"{what},{where}", facts=(*open_attempt_facts(attempt), note, gap))

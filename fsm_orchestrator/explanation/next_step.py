@@ -38,10 +38,14 @@ from fsm_orchestrator.vocabulary import (
     Outcome,
     PlannedAction,
     Standing,
+    Whereabouts,
 )
 
 NAMED_MAX: Final = 3
 """How many stages that share what would become of them are named."""
+_ADOPT_THE_LATEST: Final = (
+    "adopt it only if the run will not go on where it came from, and this is its latest record"
+)
 BEGIN_AGAIN: Final = "begin again: type the whole command of the run once more"
 _RAISED: Final = {
     Ending.TIMED_OUT: ("timeout_ms", MILLISECONDS_MAX),
@@ -114,7 +118,9 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
-        case Standing.WAITING if (approve := _approving(view, shown)) is not None:
+        case Standing.WAITING if view.where is not Whereabouts.COPIED and (
+            approve := _approving(view, shown)
+        ):
             would = ("show what is asked, and ask you to confirm it",)
             return Offer(approve, would, is_answer=True)
         case _ if view.saved is not None:
@@ -146,6 +152,8 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
 def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
+    if not view.where.has_values:
+        plain = _placed(plain, saved, view.directory)
     changed = OnChangedStage.RERUN
     rerun = Request(
         (*plain.words, "--on-changed-stage", changed),
@@ -162,6 +170,8 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn)
         else:
             refusal = str(refusals[0]) if refusals else None
             caution = GIVE_SIGNALS if request.settings["gates"] else None
+            if view.where is Whereabouts.BROUGHT:
+                caution = _ADOPT_THE_LATEST
             return Offer(request.words, _effects(plan), first, refusal, caution=caution)
     refused = refusals[0]
     said = str(refused) if not refused.remedy else f"{refused}; {refused.remedy}"
@@ -182,6 +192,21 @@ def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> R
         words += option_words(stage, given)
         settings["stages"][stage] = {field: limit}
     return Request(tuple(words), settings)
+
+
+def _placed(request: Request, saved: SavedRun, directory: Path) -> Request:
+    """Add what is to be said of a record that is not where it was."""
+    from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
+
+    match place_options(saved, directory):
+        case (as_copy,):
+            return Request((*request.words, as_copy), {**request.settings, "as_copy": True})
+        case (adopt, accept, digest):
+            adopted = {"adopt": True, "accept_record": digest}
+            words = (*request.words, adopt, accept, digest)
+            return Request(words, {**request.settings, **adopted})
+        case _:
+            return request
 
 
 def _takes_signal(decision: GateDecision) -> bool:

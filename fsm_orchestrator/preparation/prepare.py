@@ -43,12 +43,12 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.home import NOT_MADE, home_of, whereabouts
+from fsm_orchestrator.record.home import NOT_MADE, home_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
-from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger, Whereabouts
+from fsm_orchestrator.vocabulary import ExecutionMode, OnChangedStage, OnLeak, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,6 +214,12 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
             f"{option} speaks of completed stages, and a new run has none",
             remedy="add --resume to continue the run in this directory",
         )
+    if config.as_copy or config.adopt:
+        option = "--as-copy" if config.as_copy else "--adopt"
+        raise UsageError(
+            f"{option} speaks of a run that is continued, and this is a new one",
+            remedy="add --resume to continue the run in this directory",
+        )
 
 
 def _refuse_settings(
@@ -323,5 +329,5 @@ def _leftover(output: Path) -> AttemptRecord | None:
         if isinstance(cause, OSError) and cause.errno not in NO_RECORD:
             raise
         return None
-    is_own = whereabouts(found.home, output) is not Whereabouts.COPIED
-    return found.open_attempt if is_own else None
+    where = checkpoint_reader.where_is(found, output)
+    return found.open_attempt if where.has_processes else None

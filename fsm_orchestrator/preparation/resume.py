@@ -12,7 +12,6 @@ from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
-from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.gates.judging import have_passed, signals_in_force
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
@@ -40,12 +39,10 @@ from fsm_orchestrator.preparation.preparation import (
     setting_warnings,
 )
 from fsm_orchestrator.preparation.starter import signal_given
-from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
-from fsm_orchestrator.record.closure import judge_artifacts
-from fsm_orchestrator.record.home import whereabouts
+from fsm_orchestrator.record.home import copies_of
 from fsm_orchestrator.secrets import private_file
-from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
+from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -74,6 +71,10 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
+    if saved.where is not Whereabouts.HOME or config.as_copy or config.adopt:
+        from fsm_orchestrator.preparation.elsewhere import settled_place  # noqa: PLC0415 - rare
+
+        saved = settled_place(config, saved)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
     if saved.rebuilt is None:
         return preparation._replace(found=saved.as_kept)
@@ -91,13 +92,16 @@ def _prepared(
         from fsm_orchestrator.preparation.confined import refuse_open_cages  # noqa: PLC0415 - only with a cage
 
         refuse_open_cages(config.output_path, run.settings)
-    where = whereabouts(run.checkpoint.home, config.output_path)
+    where = saved.where
     if run.checkpoint.is_done:
         if not may_lack_values:
             refuse_unknown_artifacts(run.kept.completed)
         refuse_contradiction(run)
         _kept_subject(run)
-        _refuse_to_judge_elsewhere(run, where)
+        if where is not Whereabouts.HOME:
+            from fsm_orchestrator.preparation.elsewhere import refuse_to_judge_elsewhere  # noqa: PLC0415 - rare
+
+            refuse_to_judge_elsewhere(run, where)
         return _prepare_done(run, where, _rebuilding_warnings(saved, config.output_path))
     if not may_lack_values:
         refuse_unknown_artifacts(_not_in(run.kept.completed, run.config.rerun))
@@ -105,7 +109,7 @@ def _prepared(
     warnings = (
         *_rebuilding_warnings(saved, config.output_path),
         *setting_warnings(config, run.settings),
-        *_relocation_warnings(run.checkpoint, where),
+        *_place_warnings(run, where),
     )
     run = _keep_completed_settings(run, decision.rerun)
     if not may_lack_values and _may_reach_stages(run):
@@ -148,46 +152,19 @@ def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
     return () if saved.rebuilt is None else (saved.rebuilt.sentence(output / CHECKPOINT_FILE),)
 
 
-def _relocation_warnings(checkpoint: Checkpoint, where: Whereabouts) -> tuple[str, ...]:
+def _place_warnings(run: ResumableRun, where: Whereabouts) -> tuple[str, ...]:
     if where is Whereabouts.HOME:
         return ()
-    from fsm_orchestrator.record.relocation import relocation_sentence  # noqa: PLC0415 - rare
+    from fsm_orchestrator.preparation.elsewhere import place_warnings  # noqa: PLC0415 - rare
 
-    return (relocation_sentence(checkpoint, where),)
-
-
-def _refuse_to_judge_elsewhere(run: ResumableRun, where: Whereabouts) -> None:
-    """Refuse to record of a done run that was moved that artifacts are wrong which did not come.
-
-    Raises:
-        UsageError: there are some; the report, which says what was true, stays as it is.
-    """
-    home, output = run.checkpoint.home, str(run.config.output_path)
-    if where is Whereabouts.HOME or home.directory == output:
-        return
-    try:
-        verdict = judge_artifacts(run.checkpoint, run.kept.completed, may_go_on=run.may_go_on)
-    except JudgingCutShortError as error:
-        raise UsageError(
-            f"the run is done, and its directory came here from {copyable(home.directory)};"
-            " whether its"
-            " artifacts did, was not judged to the end, for that was to end",
-            remedy="resume again; nothing was written",
-        ) from error
-    if not verdict.is_intact:
-        raise UsageError(
-            f"the run is done, and its directory came here from {copyable(home.directory)}, but"
-            " not all of"
-            f" its artifacts did: {run.masker.mask(verdict.summary())}",
-            remedy="put them there, or the directory back where it was; nothing was written",
-        )
+    return place_warnings(run, where)
 
 
 def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
     """Warn that the report in the directory is another run's than its checkpoint."""
     output, run_id = run.config.output_path, run.checkpoint.run_id
     other = archive.other_run_reported(output, run_id)
-    if other is None:
+    if other is None or other in {one.run_id for one in copies_of(run.checkpoint.home)}:
         return ()
     path = output / REPORT_FILE
     said = (
@@ -226,12 +203,11 @@ def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ..
             (
                 *warnings,
                 *setting_warnings(config, run.settings),
-                *_relocation_warnings(checkpoint, where),
+                *_place_warnings(run, where),
                 *_report_warnings(run),
             )
         ),
     )
-    is_copy = where is Whereabouts.COPIED
     return Preparation(
         config=config,
         clock=clock,
@@ -241,8 +217,8 @@ def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ..
         settings=run.kept.stages,
         first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.
-        private=run.private if run.private.stages and not is_copy else None,
-        is_copy=is_copy,
+        private=run.private if run.private.stages and where.has_values else None,
+        is_copy=not where.has_processes,
     )
 
 
@@ -296,8 +272,8 @@ def _prepare_continuation(
     )
     has_secrets = bool(run.private.stages)
     new_ref = private_file.new_private_ref() if has_secrets else None
-    is_copy = where is Whereabouts.COPIED
-    kept_ref = None if is_copy else found.private_ref  # that file is the other directory's
+    # Else that file is the other directory's.
+    kept_ref = found.private_ref if where.has_values else None
     given = {key: getattr(config, key) for key in ("timeout_ms", "kill_grace_ms", "on_leak")}
     draft = settled.begun(invocation).model_copy(
         update={
@@ -323,7 +299,7 @@ def _prepare_continuation(
         leftover=found.open_attempt,
         # Also where no stage has secrets any more: those that were kept are not to come back.
         private=run.private if has_secrets or kept_ref else None,
-        is_copy=is_copy,
+        is_copy=not where.has_processes,
         kept_changes=decision.kept_changes,
     )
 

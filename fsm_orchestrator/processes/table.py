@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fsm_orchestrator.model.execution import LeakedProcess
 
 PROC = Path("/proc")
+_THIS_BOOT: Final = "this boot"
+"""What stands for the id of a boot that is not known."""
 # Fields of stat after the name, proc(5).
 _STATE, _PARENT, _GROUP, _SESSION, _THREADS, _START, _RSS = 0, 1, 2, 3, 17, 19, 21
 
@@ -132,16 +134,16 @@ def identity(pid: int) -> str | None:
     fields = _stat_fields(pid)
     if fields is None:
         return None
-    return f"{_boot(PROC)}/{fields[_START]}"
+    return f"{boot(PROC) or _THIS_BOOT}/{fields[_START]}"
 
 
 @lru_cache(maxsize=1)
-def _boot(proc: Path) -> str:
-    """Return the id of this boot, which no process outlives."""
+def boot(proc: Path) -> str | None:
+    """Return the id of this boot, which no process outlives; None where it is not known."""
     try:
         return (proc / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # a /proc with nothing but processes (subset=pid)
-        return "this boot"
+    except OSError:  # a /proc with nothing but processes (subset=pid), or none
+        return None
 
 
 def _identity_elsewhere(pid: int) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -18,8 +18,9 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
-from fsm_orchestrator.record.home import Home, output_of, whereabouts
+from fsm_orchestrator.record.home import Home, copies_of, output_of
 from fsm_orchestrator.record.report import Report
+from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
 
 
@@ -113,16 +114,15 @@ class Relocation(NamedTuple):
         return {"artifacts": tuple(changed)}
 
 
-def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:
+def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:
     """Return how the paths of a record that lies in `directory` have changed; None if none has."""
     home, output = checkpoint.home, output_of(directory)
-    where = whereabouts(home, output)
     if where is Whereabouts.HOME or home.directory == str(output):
         return None
     pairs = [(Path(home.directory), output)]
     base = _base(home, output)
     before = Path(home.started_in)
-    was_left = where is Whereabouts.MOVED and os.path.isdir(before)
+    was_left = where in {Whereabouts.MOVED, Whereabouts.CARRIED} and os.path.isdir(before)
     if base is not None and not was_left and _came_along(checkpoint, before, base):
         pairs.append((before, base))
     return Relocation(tuple(pairs))
@@ -151,8 +151,34 @@ def _needed(checkpoint: Checkpoint) -> Iterator[Path]:
 
 def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
     """Return where a record that lies elsewhere than it was written has come from."""
-    old = checkpoint.home.directory
-    if where is Whereabouts.MOVED:
-        return f"the output directory was moved here from {old}"
-    left_alone = "processes and private values there are left alone"
-    return f"the output directory is a copy of that of a run in {old}: {left_alone}"
+    home, old = checkpoint.home, copyable(checkpoint.home.directory)
+    match where:
+        case Whereabouts.HOME | Whereabouts.MOVED:
+            return f"the output directory was moved here from {old}"
+        case Whereabouts.CARRIED:
+            return f"the output directory was moved here from {old}, on another file system"
+        case Whereabouts.COPIED:
+            return (
+                f"the output directory is a copy of that of a run in {old}: processes and private"
+                " values there are left alone"
+            )
+        case Whereabouts.BROUGHT:
+            from_where = old if home.host == os.uname().nodename else f"{old} on {home.host}"
+            return (
+                f"the output directory was brought here from {from_where}: processes and private"
+                " values there are left alone"
+            )
+        case _:
+            assert_never(where)
+
+
+def copy_sentence(home: Home) -> str | None:
+    """Return which run a record was copied from to be one of its own; None where it was not."""
+    copies = copies_of(home)
+    if not copies:
+        return None
+    last = copies[-1]
+    return (
+        f"this run goes on in a copy of the run {last.run_id} in {copyable(last.directory)}, of"
+        f" which it has invocations 1 to {last.invocations}"
+    )

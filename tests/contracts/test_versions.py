@@ -6,6 +6,7 @@ that cannot read them, or reads them otherwise, is a new version (docs/durabilit
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -58,10 +59,12 @@ def test_runs_are_resumed(run: str, tmp_path: Path) -> None:
     """A run of an older program is gone on with, and its record is kept."""
     output = tmp_path / "out"
     shutil.copytree(VERSION_1 / run, output)
-    earlier = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())["invocations"]
+    record = (VERSION_1 / run / CHECKPOINT).read_bytes()
+    earlier = json.loads(record)["invocations"]
+    adopt = ("--adopt", "--accept-record", hashlib.sha256(record).hexdigest())
     options = ("--executor-env", "MODE=open-sesame-4711") if run == "done" else ()
     keep = ("--on-changed-stage", "keep") if run == "done" else ()
-    ended = orchestrate("out", "--resume", *options, *keep, cwd=tmp_path)
+    ended = orchestrate("out", "--resume", *adopt, *options, *keep, cwd=tmp_path)
     assert ended.code == RESUMED[run], ended.stderr
     report = report_of(output)
     assert report["run_id"] == run

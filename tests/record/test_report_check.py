@@ -21,6 +21,7 @@ from tests.support.command import (
     shell,
     stages,
 )
+from tests.support.copies import at_home
 
 DENIED = ("--policy-status", "deny")
 
@@ -151,6 +152,7 @@ def test_checkpoint_of_another_run_replaces_no_report(tmp_path: Path) -> None:
     assert orchestrate("other", *DENIED, "--run-id", "that", cwd=tmp_path).code == 3
     report = (tmp_path / "out" / REPORT).read_bytes()
     shutil.copy(tmp_path / "other" / CHECKPOINT, tmp_path / "out" / CHECKPOINT)
+    at_home(tmp_path / "out")
     planned = orchestrate("plan", "out", "--resume", cwd=tmp_path).stdout
     assert "is of another run, this" in planned
     orchestrate("out", "--resume", cwd=tmp_path)

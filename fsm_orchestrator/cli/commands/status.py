@@ -28,7 +28,6 @@ from fsm_orchestrator.disk import archive
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, ReportError, UsageError
 from fsm_orchestrator.inspection.inspected_run import (
-    ORCHESTRATOR_DIED,
     InspectedRun,
     StateNow,
     continuing,
@@ -176,13 +175,14 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
         )
         text = summary_of(report, view.directory, offer, shape)
     else:
-        said = f"{headline(report)}: {ORCHESTRATOR_DIED}"
+        said = f"{headline(report)}: {view.cut_short_words}"
         head_lines = _headed(Standing.INTERRUPTED, said, width)
         about = about_lines(report)
         by = starter_lines(_starter(view))
         text = "\n".join([*head_lines, *about, *by, *next_lines(offer, width), ""])
     notes = [f"note: {one}" for one in _changed_files(view)]
-    told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
+    place = None if view.relocation_sentence in report.warnings else view.relocation_sentence
+    told = [one for one in (*notes, place, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
 
 

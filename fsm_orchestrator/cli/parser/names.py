@@ -66,6 +66,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--subject-git",
         "--subject-file",
         "--run-id",
+        "--accept-record",
         "--requester",
         "--gate",
         "--key",
