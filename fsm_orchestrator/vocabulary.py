@@ -323,6 +323,7 @@ class EventName(StrEnum):
     RECORDING_FAILED = "recording.failed"
     RUN_REFUSED = "run.refused"
     RUN_ENDED = "run.ended"
+    REPORT_UNPLACED = "report.unplaced"
     RUN_CRASHED = "run.crashed"
 
 

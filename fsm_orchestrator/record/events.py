@@ -27,6 +27,7 @@ from fsm_orchestrator.record.record_events import (
     InvocationsMoved,
     RecordBegun,
     RecordKept,
+    ReportUnplaced,
 )
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -319,6 +320,7 @@ EventLine: TypeAlias = Annotated[
     | RecordingFailed
     | RunRefused
     | RunEnded
+    | ReportUnplaced
     | RunCrashed,
     Field(discriminator="event"),
 ]
