@@ -39,6 +39,7 @@ class Asking:
     Attributes:
         settings: of each stage, as exact as they are known.
         mask: hides secrets in what is shown.
+        output: the output directory: what is in it is named relative to it, wherever it is.
     """
 
     checkpoint: Checkpoint
@@ -46,6 +47,7 @@ class Asking:
     gate: str
     state: State
     mask: Callable[[str], str]
+    output: Path
 
     @property
     def cycle(self) -> int:
@@ -98,13 +100,13 @@ class Asking:
             is_before |= dict.fromkeys(known.expected_artifacts, is_early)
             if is_early:
                 for one in completion.artifacts:
-                    path = self.mask(one.path)
+                    path = self._named(one.path)
                     before[path] = RequestedFile(path=path, sha256=one.sha256, size=one.size_bytes)
         for path, is_ours in is_before.items():
             if is_ours:
                 yield self._file(path)
-            elif self.mask(path) in before:
-                yield before[self.mask(path)]
+            elif self._named(path) in before:
+                yield before[self._named(path)]
 
     def _commands(self) -> Iterator[RequestedCommand]:
         """Yield the commands that are released; what they make, those after them may run."""
@@ -134,7 +136,7 @@ class Asking:
             stage=stage,
             argv=(record.command, *record.args),
             masked=bool(record.hidden),
-            directory=record.cwd,
+            directory=self._inside(record.cwd),
             environment=tuple(sorted(record.variable_names)),
             confinement=None
             if known.confine is None
@@ -144,7 +146,16 @@ class Asking:
 
     def _file(self, path: str) -> RequestedFile:
         sha256, size = digest_and_size(path)
-        return RequestedFile(path=self.mask(path), sha256=sha256, size=size)
+        return RequestedFile(path=self._named(path), sha256=sha256, size=size)
+
+    def _named(self, path: str) -> str:
+        return self.mask(self._inside(path))
+
+    def _inside(self, path: str) -> str:
+        """Return a path as it is named: relative to the output directory, where it is in that."""
+        found = Path(path)
+        is_inside = found.is_relative_to(self.output)
+        return str(found.relative_to(self.output)) if is_inside else path
 
 
 def _is_path(argument: str) -> bool:

@@ -36,6 +36,7 @@ from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.screen import Line, prose_width, shown
 from fsm_orchestrator.cli.style import Mark, plain
 from fsm_orchestrator.clock import SystemClock
+from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
 from fsm_orchestrator.errors import CommandError, UsageError
@@ -132,12 +133,13 @@ def _refuse_ended(saved: SavedRun, given: _Given) -> None:
 def _answer(given: _Given, saved: SavedRun, awaited: Awaited, *, is_working: bool) -> int:
     request = request_of(awaited, _resume(given))
     look, mask = awaited.look, kept_settings(saved).masker.mask
-    artifacts = tuple(text_of(one, mask) for one in request.predicate.artifacts)
+    artifacts = tuple(
+        text_of(one, awaited.desk.output, mask) for one in request.predicate.artifacts
+    )
     for one in artifacts:
         if one.is_other:
             raise UsageError(
-                f"the request {request.file} is stale: {copyable(one.file.path)} was changed"
-                " just now",
+                f"the request {request.file} is stale: {copyable(one.path)} was changed just now",
                 remedy=f"have it asked anew: {_resume(given)}",
             )
     last = _last_answer(awaited, request)
@@ -269,7 +271,9 @@ def _answer_file(given: _Given, path: Path, out: Path) -> int:
         raise UsageError(f"{copyable(str(path))} is no request: {error}") from None
     if given.said is Said.WITHDRAW:
         raise UsageError("only beside the run is known what can be withdrawn")
-    artifacts = tuple(text_of(one, str) for one in request.predicate.artifacts)
+    above = Path(os.path.abspath(path)).parent
+    output = above.parent if above.name == APPROVALS_DIRECTORY else above
+    artifacts = tuple(text_of(one, output, str) for one in request.predicate.artifacts)
     if os.path.lexists(out):
         raise UsageError(f"{copyable(str(out))} is there already", remedy="name a new file")
     if not _is_confirmed(given, Shown(request, artifacts)):

@@ -36,7 +36,7 @@ from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.preparation.prepare import prepare
 from fsm_orchestrator.preparation.starter import origin_of
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.home import copies_of, home_of
+from fsm_orchestrator.record.home import home_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.stages.judging import Judging, SlowArtifact
 from fsm_orchestrator.text.hidden import copyable
@@ -112,7 +112,7 @@ def _drive(
 ) -> Report:
     output = preparation.config.output_path
     preparation = _at_home(preparation, lock)
-    ended_pids, failure = _end_leftovers(preparation)
+    ended_pids, failure = _end_leftovers(preparation, lock)
     earlier = archive.present_files(output)  # before there is a holder's name, which is one's own
     try:
         require_room(caller.interrupts.fileno())
@@ -148,7 +148,7 @@ def _at_home(preparation: Preparation, home: OutputLock) -> Preparation:
     """Let the record say which directory it belongs to from now on, and who is at work on it."""
     checkpoint, masker = preparation.checkpoint, preparation.masker
     before = checkpoint.home
-    now = home_of(home.path, home.identity, masker, before.started_in, copies_of(before))
+    now = home_of(home.path, home.identity, masker, before.started_in, before.copied_from)
     origin = origin_of(preparation.config.directory, preparation.clock, masker)
     begun = checkpoint.with_invocation(origin=origin)
     return preparation._replace(checkpoint=begun.model_copy(update={"home": now}))
@@ -206,10 +206,20 @@ def _execute(
         return report, driver.is_recorded
 
 
-def _end_leftovers(preparation: Preparation) -> tuple[tuple[int, ...], OperationError | None]:
-    """End what an interrupted attempt left alive; return the pids, and why it could not be done."""
+def _end_leftovers(
+    preparation: Preparation, lock: OutputLock
+) -> tuple[tuple[int, ...], OperationError | None]:
+    """End what an interrupted attempt left alive; return the pids, and why it could not be done.
+
+    The record that names them was read by its path.
+
+    Raises:
+        RecordingError: another directory has come to that path since this one was locked.
+    """
     if preparation.leftover is None or preparation.is_copy:
         return (), None
+    with files.recording(Operation.LOCK_ACQUIRE, lock.path):
+        lock.confirm()
     from fsm_orchestrator.processes.leftovers import end_leftovers  # noqa: PLC0415 - rare, and loads psutil
 
     try:

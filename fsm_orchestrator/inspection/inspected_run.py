@@ -25,7 +25,6 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.events_mark import lost_events
-from fsm_orchestrator.record.home import copies_of
 from fsm_orchestrator.record.kept import kept_settings
 from fsm_orchestrator.record.report import Report, build_report
 from fsm_orchestrator.record.report_check import checked
@@ -105,7 +104,7 @@ class InspectedRun:
         if self.checkpoint is None or self.is_archived:
             return None
         home = self.checkpoint.home
-        if self.where is Whereabouts.HOME and not copies_of(home):
+        if self.where is Whereabouts.HOME and not home.copied_from:
             return None
         from fsm_orchestrator.record import relocation  # noqa: PLC0415 - rare
 

@@ -19,7 +19,7 @@ from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
-from fsm_orchestrator.record.home import CopiedFrom, as_copied, copies_of
+from fsm_orchestrator.record.home import CopiedFrom
 from fsm_orchestrator.record.relocation import copy_sentence, relocation_sentence
 from fsm_orchestrator.record.whereabouts import original_of
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
@@ -211,7 +211,7 @@ def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
         update={
             "run_id": config.run_id or new_run_id(clock_of(config)),
             "private_ref": None,
-            "home": as_copied(home, (*copies_of(home), copied)),
+            "home": home.model_copy(update={"copied_from": (*home.copied_from, copied)}),
         }
     )
     return saved._replace(checkpoint=checkpoint, private=None)

@@ -40,7 +40,6 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
-from fsm_orchestrator.record.home import copies_of
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
@@ -164,7 +163,7 @@ def _report_warnings(run: ResumableRun) -> tuple[str, ...]:
     """Warn that the report in the directory is another run's than its checkpoint."""
     output, run_id = run.config.output_path, run.checkpoint.run_id
     other = archive.other_run_reported(output, run_id)
-    if other is None or other in {one.run_id for one in copies_of(run.checkpoint.home)}:
+    if other is None or other in {one.run_id for one in run.checkpoint.home.copied_from}:
         return ()
     path = output / REPORT_FILE
     said = (

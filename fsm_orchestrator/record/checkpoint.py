@@ -31,7 +31,7 @@ from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark
 from fsm_orchestrator.record.folding import folded
-from fsm_orchestrator.record.home import CopiedHome, Home, copies_of
+from fsm_orchestrator.record.home import Home
 from fsm_orchestrator.secrets.private_file import PrivateRef
 from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
@@ -64,7 +64,7 @@ class Checkpoint(StrictModel):
     secret_keys: tuple[str, ...] = Field(
         description="The names of all secrets that were declared in the run, in any invocation."
     )
-    home: Home | CopiedHome = Field(
+    home: Home = Field(
         description=(
             "The output directory that the record was written in. In a copy of it, the run's"
             " processes and private file are left alone."
@@ -196,8 +196,8 @@ class Checkpoint(StrictModel):
 
     def run_id_in(self, invocation: int) -> str:
         """Return the id that the run had in an invocation: a copy has got another."""
-        copies = (one.run_id for one in copies_of(self.home) if invocation <= one.invocations)
-        return next(copies, self.run_id)
+        copied = (one for one in self.home.copied_from if invocation <= one.invocations)
+        return next((one.run_id for one in copied), self.run_id)
 
     @property
     def outcome(self) -> Outcome | None:

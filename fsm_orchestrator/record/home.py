@@ -19,6 +19,18 @@ NOT_MADE = Identity(0, 0)
 KnownPath = Annotated[str, StringConstraints(pattern="^[^\x00]+$")]
 
 
+class CopiedFrom(StrictModel):
+    """A run that the record was copied from, to go on as a run of its own."""
+
+    run_id: RunId = Field(description="Identifies that run.")
+    directory: KnownPath = Field(description="Absolute path of its output directory.")
+    invocations: Ordinal = Field(description="Number of its last invocation that was copied.")
+    private_ref: PrivateRef | None = Field(
+        description="Name of its private file, read only to hide the values in logs that were"
+        " copied; null when it had none."
+    )
+
+
 class Home(StrictModel):
     """The output directory of a run, as of the latest invocation that wrote the record."""
 
@@ -36,35 +48,15 @@ class Home(StrictModel):
         )
     )
 
+    copied_from: Annotated[tuple[CopiedFrom, ...], Many] = Field(
+        description="The runs that the record was copied from, to be a run of its own; the oldest"
+        " first."
+    )
+
     @property
     def identity(self) -> Identity:
         """What told it from every other directory of its machine."""
         return Identity(self.device, self.inode)
-
-
-class CopiedFrom(StrictModel):
-    """A run that the record was copied from, to go on as a run of its own."""
-
-    run_id: RunId = Field(description="Identifies that run.")
-    directory: KnownPath = Field(description="Absolute path of its output directory.")
-    invocations: Ordinal = Field(description="Number of its last invocation that was copied.")
-    private_ref: PrivateRef | None = Field(
-        description="Name of its private file, read only to hide the values in logs that were"
-        " copied; null when it had none."
-    )
-
-
-class CopiedHome(Home):
-    """The output directory of a run that went on in a copy of another one's."""
-
-    copied_from: Annotated[tuple[CopiedFrom, ...], Many, Field(min_length=1)] = Field(
-        description="The runs that the record was copied from, the oldest first."
-    )
-
-
-def copies_of(home: Home) -> tuple[CopiedFrom, ...]:
-    """Return the runs that a record was copied from, the oldest first."""
-    return home.copied_from if isinstance(home, CopiedHome) else ()
 
 
 def is_at(home: Home, directory: Path) -> bool:
@@ -100,18 +92,12 @@ def home_of(
     named, started = str(directory.absolute()), str(Path(started_in).absolute())
     from fsm_orchestrator.processes import table  # noqa: PLC0415 - not for those who read
 
-    home = Home(
+    return Home(
         directory=named,
         device=identity.device,
         inode=identity.inode,
         host=os.uname().nodename,
         boot=table.boot(table.PROC) or "",
         started_in=named if masker.hides(started) else started,
+        copied_from=copied_from,
     )
-    return as_copied(home, copied_from) if copied_from else home
-
-
-def as_copied(home: Home, copied_from: tuple[CopiedFrom, ...]) -> CopiedHome:
-    """Return a place with the runs that the record in it was copied from."""
-    facts = {name: getattr(home, name) for name in Home.model_fields}
-    return CopiedHome(**facts, copied_from=copied_from)

@@ -18,7 +18,7 @@ from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
-from fsm_orchestrator.record.home import Home, copies_of, output_of
+from fsm_orchestrator.record.home import Home, output_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
@@ -174,10 +174,9 @@ def relocation_sentence(checkpoint: Checkpoint, where: Whereabouts) -> str:
 
 def copy_sentence(home: Home) -> str | None:
     """Return which run a record was copied from to be one of its own; None where it was not."""
-    copies = copies_of(home)
-    if not copies:
+    if not home.copied_from:
         return None
-    last = copies[-1]
+    last = home.copied_from[-1]
     return (
         f"this run goes on in a copy of the run {last.run_id} in {copyable(last.directory)}, of"
         f" which it has invocations 1 to {last.invocations}"

@@ -128,7 +128,7 @@ class Attempt(Asked):
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
-        return cage_of(self.settings, self.record.token)
+        return cage_of(self.settings, self.record.token, self.home)
 
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:

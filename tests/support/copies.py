@@ -27,3 +27,11 @@ def at_home(output: Path) -> None:
     place = f'"directory":{json.dumps(str(output))},{numbers}'.encode()
     if path.is_file():
         path.write_bytes(_PLACE.sub(lambda _: place, path.read_bytes(), count=1))
+
+
+def from_another_machine(output: Path) -> None:
+    """Let the checkpoint in a directory say that it was written on another machine."""
+    path = output / CHECKPOINT
+    document = json.loads(path.read_bytes())
+    document["home"] |= {"host": "another", "boot": "another-boot", "inode": 1}
+    path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
