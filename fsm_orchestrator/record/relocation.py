@@ -122,7 +122,7 @@ def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -
     pairs = [(Path(home.directory), output)]
     base = _base(home, output)
     before = Path(home.started_in)
-    was_left = where in {Whereabouts.MOVED, Whereabouts.CARRIED} and os.path.isdir(before)
+    was_left = where is not Whereabouts.COPIED and os.path.isdir(before)
     if base is not None and not was_left and _came_along(checkpoint, before, base):
         pairs.append((before, base))
     return Relocation(tuple(pairs))
