@@ -82,7 +82,7 @@ def settled_lines(view: RunView, one: Settled, width: int) -> list[str]:
         case Said():
             said = sentences(one.text, width, indent="", hanging="    ")
             shown = [toned(line, one.level) for line in said]
-            return shown if one.document is None else [*shown, *one.document.splitlines()]
+            return shown if one.document is None else [*shown, one.document]
         case _:
             assert_never(one)
 

@@ -69,7 +69,7 @@ class Said(NamedTuple):
     """A line of text that stays: a warning, an error, what a stage prints.
 
     Attributes:
-        document: what is shown below it, each line as it is; None where there is nothing.
+        document: what is shown below it, its lines as they are; None where there is nothing.
     """
 
     text: str

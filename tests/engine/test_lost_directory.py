@@ -10,6 +10,8 @@ from typing import Any, Final
 import pytest
 
 from fsm_orchestrator import RunConfig, StageGiven, run
+from fsm_orchestrator.record.events import parse_event
+from fsm_orchestrator.record.record_events import ReportUnplaced
 from fsm_orchestrator.vocabulary import EventName
 from tests.support.command import (
     CHECKPOINT,
@@ -169,6 +171,7 @@ def test_lost_in_each_phase(phase: str, what: str, tmp_path: Path) -> None:
     begun = len(ran.read_text().splitlines()) if ran.exists() else 0
     assert begun == PHASES[phase]
     (told,) = [one for one in ended.events if one["event"] == EventName.REPORT_UNPLACED]
+    assert isinstance(parse_event(json.dumps(told).encode()), ReportUnplaced)
     assert told["directory"] == str(out)
     assert (told["report"]["terminal_state"], told["report"]["closure_ready"]) == ("failed", False)
     assert told["is_written"] is (what == "nothing")
