@@ -23,7 +23,7 @@ def close_to_others() -> bool:
 
 
 def prctl(option: int, value: int) -> int:
-    """Make the call of prctl(2) for this process; return what it returns. Linux.
+    """Have the kernel set an option of this process; return what it answers. Linux.
 
     Raises:
         ImportError, AttributeError, OSError: it cannot be reached.
