@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import (
     DictSchema,
     LiteralSchema,
+    ModelSchema,
     TaggedUnionSchema,
     WithDefaultSchema,
 )
@@ -24,8 +25,10 @@ from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.fleet.report import FleetReport
 from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
+from fsm_orchestrator.lifecycle.file_schema import allow_short_form
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
@@ -88,7 +91,15 @@ class _Generator(GenerateJsonSchema):
 
 
 class _WrittenGenerator(_Generator):
-    """For files that only the program writes: every key is always there, null if it must be."""
+    """For files that only the program writes: a key is there, null if it must be, or left out."""
+
+    def model_schema(self, schema: ModelSchema) -> Schema:
+        """Ask for every key but those that are left out where they say nothing."""
+        document = super().model_schema(schema)
+        left_out = getattr(schema["cls"], "__left_out__", {})
+        if left_out and "required" in document:
+            document["required"] = [key for key in document["required"] if key not in left_out]
+        return document
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         """Return True: every key is written."""
@@ -243,16 +254,8 @@ def _allow_units(document: Schema) -> None:
 
 
 def _complete_lifecycle(document: Schema) -> None:
-    _allow_one_source(document)
+    allow_short_form(document)
     _allow_units(document)
-
-
-def _allow_one_source(document: Schema) -> None:
-    """Allow a transition from one state to name it without a list."""
-    properties = document["$defs"]["Transition"]["properties"]
-    names = properties["source"]
-    description = names.pop("description")
-    properties["source"] = {"anyOf": [names["items"], names], "description": description}
 
 
 _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
@@ -318,6 +321,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         GateSignalPredicate,
         "Gate signal",
         f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
+    ),
+    SchemaName.FLEET: _Shape(
+        FleetReport,
+        "Fleet report",
+        "fleet.json: what came of each run of a fleet, and of all.",
+        is_written_whole=True,
     ),
     SchemaName.POLICY_INPUT: _Shape(
         PolicyInput,

@@ -153,6 +153,7 @@ class Ending(StrEnum):
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
     ARTIFACTS_WRONG = "artifacts_wrong"
+    VERIFICATION_FAILED = "verification_failed"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
@@ -253,6 +254,7 @@ class Compared(StrEnum):
     CWD = "cwd"
     ENVIRONMENT = "environment"
     EXPECTED_ARTIFACTS = "expected artifacts"
+    VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
 
 
@@ -262,6 +264,8 @@ class PlannedAction(StrEnum):
     RUN = "run"
     FAIL = "fail"
     """It would be started, and cannot be as things are."""
+    VERIFY = "verify"
+    """What it did would be verified again, and it would not be run."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"
@@ -312,6 +316,8 @@ class EventName(StrEnum):
     STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
     ARTIFACT_SLOW = "artifact.slow"
+    VERIFICATION_STARTED = "verification.started"
+    VERIFICATION_ENDED = "verification.ended"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"
@@ -341,6 +347,7 @@ class SchemaName(StrEnum):
     APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
+    FLEET = "fleet"
 
 
 class ExitCode(IntEnum):

@@ -20,6 +20,7 @@ from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.base import StrictModel
@@ -38,7 +39,6 @@ from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
-from fsm_orchestrator.vocabulary import RelativeTo
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
@@ -67,10 +67,15 @@ def load(path: Path, name: str) -> ReadConfig:
     Raises:
         UsageError: it cannot be read or something in it is wrong; every problem has a line.
     """
-    return _understood(name, *_read(path, name))
+    return understood(name, *_read(path, name))
 
 
-def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
+def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
+    """Return what a document says; `text` is what it was read from, for the lines of problems.
+
+    Raises:
+        UsageError: something in it is wrong.
+    """
     spelled, wrong = _spelled_out(document)
     found = [
         (line_of(text, path) or 0, f"{_at(name, text, path)}: key {_shown(path)}: {what}")
@@ -103,7 +108,7 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(value_of(given, key)):
+            for _, value in texts_of(key, value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:
@@ -131,7 +136,7 @@ def check(path: Path, name: str) -> ReadConfig:
     text, document = _read(path, name)
     problems = list(_lifecycle_problems(path, name, text, document))
     try:
-        read = _understood(name, text, document)
+        read = understood(name, text, document)
     except _WrongFileError as error:
         problems = [*error.problems, *problems]
     if problems:
@@ -171,9 +176,10 @@ def _lifecycle_problems(
     ]
     if not named or not isinstance(asked, str):
         return
-    is_of_file = document.get("relative_to") != RelativeTo.CWD
     try:
-        found = lifecycle.find(asked, path.parent if is_of_file else Path())
+        found = lifecycle.find(
+            asked, Path(base_of(document.get("relative_to"), str(path.parent), ""))
+        )
     except LifecycleError as error:
         yield f"{_at(name, text, ('lifecycle',))}: {error}"
         return

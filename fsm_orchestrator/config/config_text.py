@@ -43,7 +43,7 @@ def config_text(config: RunConfig) -> str:
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        "requester",
+        *("requester", "reverify", "allow_empty"),
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
@@ -53,8 +53,8 @@ def config_text(config: RunConfig) -> str:
     for flag in ("resume", "resume_or_start", "log_output", "keep_secrets"):
         if getattr(config, flag):
             document[flag] = True
-    if config.rerun:
-        document["rerun"] = list(config.rerun)
+    named = {"rerun": config.rerun, "skip_stages": config.skip_stages}
+    document |= {key: list(stages) for key, stages in named.items() if stages}
     if config.gates:
         document["gates"] = dict(config.gates)
     if config.subject is not None:
@@ -97,8 +97,8 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
     return any(
         is_path(key, text) and not is_absolute(text)
         for given in stages
-        for key in TEXT_KEYS
-        for text in texts_of(value_of(given, key))
+        for name in TEXT_KEYS
+        for key, text in texts_of(name, value_of(given, name))
     )
 
 
@@ -128,6 +128,7 @@ def _refuse_hidden(name: str, given: StageGiven, masker: Masker) -> None:
         "env": settings,
         "expected-artifact": given.expected_artifacts or (),
         "cwd": () if given.cwd is None else (given.cwd,),
+        "verify": [one for command in given.verify or () for one in command],
     }
     for suffix, values in texts.items():
         if any(map(masker.hides, values)):

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.config.given_types import (
+    ClosingGiven,
     DeclaredSecrets,
     EnvironmentKey,
     Inherited,
     PlaceGiven,
     Text,
+    VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
@@ -107,7 +109,7 @@ class GivenCommand(GivenModel):
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
-class StageGiven(LimitFields, GivenCommand):
+class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
@@ -139,7 +141,7 @@ class StageGiven(LimitFields, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(PlaceGiven, GivenModel):
+class RunConfig(GivenModel, ClosingGiven, PlaceGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

@@ -6,9 +6,10 @@ into the private file.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from fsm_orchestrator.config.given_types import Inherited, Text
+from fsm_orchestrator.config.given_types import Commands, Inherited, Text
 from fsm_orchestrator.config.hidden_text import (
     HiddenText,
     Hider,
@@ -20,12 +21,14 @@ from fsm_orchestrator.config.hidden_text import (
 )
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import Many, StrictModel
-from fsm_orchestrator.model.declared import Field, model_validator
+from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
+from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields, Milliseconds
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
+from fsm_orchestrator.model.verify_options import VERIFY_KEYS
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.vocabulary import Compared
 
@@ -80,6 +83,14 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    verify: Commands = left_out(
+        (), "The commands that verify what it has done, in order, each in words; masked."
+    )
+    verify_timeout_ms: Milliseconds | None = left_out(
+        None, OPTION_OF_KEY["verify_timeout_ms"].description
+    )
+    clean_env: bool = left_out(True, OPTION_OF_KEY["clean_env"].description)
+    verify_unconfined: bool = left_out(False, OPTION_OF_KEY["verify_unconfined"].description)
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -97,7 +108,7 @@ class StageRecord(LimitFields, RecordedCommand):
     @model_validator(mode="after")
     def _refuse_misplaced(self) -> Self:
         """Refuse a hidden text that stands for none of these, or a second for the same."""
-        texts = texts_of(self.command, self.args, self.cwd, self.expected_artifacts)
+        texts = texts_of(self.command, self.args, self.cwd, self.expected_artifacts, self.verify)
         places = {place for place, _ in texts}
         hidden = [Place(one.field, one.index) for one in self.hidden]
         if len(hidden) != len(places.intersection(hidden)):
@@ -133,7 +144,14 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        **_verifying_record(settings, masker),
     )
+
+
+def _verifying_record(settings: StageSettings, masker: Masker) -> dict[str, Any]:
+    """Return what the checkpoint keeps of the verification; nothing where there is none."""
+    kept = {key: getattr(settings, key) for key in VERIFY_KEYS}
+    return {**kept, "verify": tuple(map(masker.mask_all, settings.verify))}
 
 
 def _digests(
@@ -169,6 +187,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        **{key: getattr(record, key) for key in VERIFY_KEYS},
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}
@@ -182,12 +201,27 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         args=listed(Compared.ARGS),
         cwd=exact[Place(Compared.CWD, 0)],
         expected_artifacts=listed(Compared.EXPECTED_ARTIFACTS),
+        verify=_in_words(listed(Compared.VERIFICATION), record.verify),
         hidden=tuple(one for one in record.hidden if texts[Place(one.field, one.index)] is None),
     )
 
 
+def _in_words(
+    words: tuple[str, ...], commands: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[str, ...], ...]:
+    """Return words one after another as commands of as many words as these."""
+    rest = iter(words)
+    return tuple(tuple(islice(rest, len(one))) for one in commands)
+
+
 def _texts(settings: StageSettings) -> Iterator[tuple[Place, str]]:
-    return texts_of(settings.command, settings.args, settings.cwd, settings.expected_artifacts)
+    return texts_of(
+        settings.command,
+        settings.args,
+        settings.cwd,
+        settings.expected_artifacts,
+        settings.verify,
+    )
 
 
 def secrets_of(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsm_orchestrator.config.file_texts import in_force
 from fsm_orchestrator.config.given_types import Inherited
@@ -15,6 +15,7 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
 from fsm_orchestrator.vocabulary import Compared
@@ -43,6 +44,10 @@ class StageSettings:
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
+    verify: tuple[tuple[str, ...], ...] = ()
+    verify_timeout_ms: int | None = None
+    clean_env: bool = True
+    verify_unconfined: bool = False
     hidden: tuple[HiddenText, ...] = ()
 
     @property
@@ -89,13 +94,31 @@ def given_settings(
             remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
     given = in_force(config, run_id, declared_secrets(kept))
-    merged = {}
+    merged: dict[str, StageSettings] = {}
     for stage in lifecycle.stages:
         settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
+    for stage in config.skip_stages or ():
+        _refuse_senseless_skip(stage, lifecycle, merged)
     return merged
+
+
+def _refuse_senseless_skip(
+    stage: str, lifecycle: Lifecycle, settings: Mapping[str, StageSettings]
+) -> None:
+    if stage not in lifecycle.stages:
+        raise UsageError(
+            f"--skip-stage {stage}: the lifecycle {lifecycle.name!r} has no such stage"
+            f"{suggestion(stage, lifecycle.stages)}",
+            remedy=f"its stages are {', '.join(lifecycle.stages)}",
+        )
+    if stage in settings:
+        raise UsageError(
+            f"--skip-stage {stage}: the stage has a binary, and is not passed over",
+            remedy=f"leave --skip-stage {stage} out",
+        )
 
 
 def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
@@ -135,6 +158,7 @@ def _merge(
         Compared.ARGS: given.args is not None,
         Compared.CWD: given.cwd is not None,
         Compared.EXPECTED_ARTIFACTS: artifacts is not None,
+        Compared.VERIFICATION: given.verify is not None,
     }
     return replace(
         kept,
@@ -153,7 +177,19 @@ def _merge(
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+        **_verifying(config, given),
     )
+
+
+def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
+    """Return what was given of the verification; a program is found as that of a stage is."""
+    found = {key: one for key in VERIFY_KEYS if (one := getattr(given, key)) is not None}
+    if given.verify is not None:
+        found["verify"] = tuple(
+            (config.absolute(first) if os.sep in first else first, *rest)
+            for first, *rest in given.verify
+        )
+    return found
 
 
 def _confine(

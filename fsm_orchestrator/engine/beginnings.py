@@ -12,7 +12,7 @@ from functools import partial
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.digest import sha256_of
@@ -78,6 +78,14 @@ class Beginnings:
             containment=self.reach.value,
         )
 
+    def work_of(self, stage: str) -> StageExecution | None:
+        """Return the work that is to be verified again instead of running a stage."""
+        if not self._context.preparation.config.reverify:
+            return None
+        from fsm_orchestrator.engine.verifying import work_to_verify  # noqa: PLC0415 - rare
+
+        return work_to_verify(self._context, stage)
+
     @property
     def reach(self) -> Containment:
         """How far the ending of processes reaches, as the record says."""
@@ -111,6 +119,9 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        work = self.work_of(stage)
+        if work is not None:
+            reason = f"what attempt {work.attempt} did is verified again, as asked"
         keeper = self._runner.keeper()
         return AttemptRecord(
             stage=stage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -35,6 +35,7 @@ from fsm_orchestrator.vocabulary import (
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.verifying import Verifying
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
@@ -159,6 +160,8 @@ class EnterStage:
         attempt = self._beginnings.here(stage)
         limits = self._preparation.limits_of(stage)
         settings = self._preparation.settings[stage]
+        work = self._beginnings.work_of(stage)
+        again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         log.emit(
             EventName.STAGE_STARTED,
@@ -171,10 +174,12 @@ class EnterStage:
             max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
             containment=self._beginnings.reach.value,
             is_default_timeout=self._preparation.has_default_timeout(stage),
+            **again,
         )
         self._context.check_events()
-        execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
-        if execution.ending is Ending.LOST:
+        made = self._attempt(attempt, log, limits, is_retry=is_retry)
+        execution = made.run(self._runner) if work is None else self._verify_again(made, work)
+        if execution.has_lost_keeper:
             self._end_strays()
             self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
@@ -184,6 +189,11 @@ class EnterStage:
         log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
         self._warn_of_leaks(execution, log)
         return execution
+
+    def _verify_again(self, made: Attempt, work: StageExecution) -> StageExecution:
+        from fsm_orchestrator.stages.reverifying import verify_again  # noqa: PLC0415 - rare
+
+        return verify_again(made, self._runner, work)
 
     def _attempt(
         self, record: AttemptRecord, log: RunLogger, limits: Limits, *, is_retry: bool
@@ -217,7 +227,14 @@ class EnterStage:
             asked_to_end=lambda: self._interrupts.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
+            verifying=partial(self._verifying, record.stage, log),
         )
+
+    def _verifying(self, stage: str, log: RunLogger) -> Verifying:
+        from fsm_orchestrator.engine.verifying import LoggedVerifying  # noqa: PLC0415 - few are verified
+
+        count = len(self._preparation.settings[stage].verify)
+        return LoggedVerifying(self._context, stage, log, count)
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:

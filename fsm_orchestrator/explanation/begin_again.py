@@ -112,6 +112,12 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
+    if checkpoint.allow_empty:
+        words.append("--allow-empty")
+        settings["allow_empty"] = True
+    for stage in checkpoint.skip_stages:
+        words += ["--skip-stage", stage]
+        settings["skip_stages"] = checkpoint.skip_stages
     given = {stage: _given(one) for stage, one in kept.stages.items()}
     for stage, one in given.items():
         texts = tuple(option_words(stage, one))
@@ -141,6 +147,10 @@ def _given(settings: StageSettings) -> StageGiven:
         cwd=None if settings.cwd == current_directory() else settings.cwd,
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
+        verify=settings.verify or None,
+        verify_timeout_ms=settings.verify_timeout_ms,
+        clean_env=None if settings.clean_env else False,
+        verify_unconfined=settings.verify_unconfined or None,
         **settings.limits._asdict(),
     )
 

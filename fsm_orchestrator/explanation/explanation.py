@@ -28,6 +28,7 @@ _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.WHY: FactForm.PROSE,
     FactName.ITS_END: FactForm.PROSE,
     FactName.USED: FactForm.PROSE,
+    FactName.VERIFIED: FactForm.PROSE,
     FactName.NO_POSTMORTEM: FactForm.PROSE,
     FactName.BEGAN: FactForm.TIME,
     FactName.COMMAND: FactForm.COMMAND,
@@ -86,6 +87,11 @@ class NextStep(StrictModel):
     )
     would: tuple[str, ...] = Field(
         description="What that command would do as things are now, in order."
+    )
+    reverify: tuple[str, ...] | None = Field(
+        default=None,
+        description="The command that verifies again what the stage has done, instead of running it"
+        " again, word by word; null where that is not all it takes.",
     )
 
 

@@ -36,6 +36,7 @@ class FactName(StrEnum):
     SETS = "sets"
     CONFINED = "confined"
     ARTIFACT = "artifact"
+    VERIFIED = "verified"
     USED = "used"
     LOG = "log"
     POSTMORTEM = "postmortem"

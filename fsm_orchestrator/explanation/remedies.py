@@ -88,6 +88,10 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
+
+            return tuple(unrun_remedies(view.report))
         case Standing.DONE | Standing.NOT_CLOSABLE:
             own = (one.operation for one in view.report.failures)
             named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
@@ -124,6 +128,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            return "the people who say what the run is to do"
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return RESUME_ANYBODY
         case standing:
@@ -186,6 +192,11 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "fix the program, its arguments or its environment"
         case Ending.ARTIFACTS_WRONG:
             return "fix what the program writes, or what it is expected to write"
+        case Ending.VERIFICATION_FAILED:
+            return (
+                "fix what the stage does, and run it again; where only what verifies it was wrong,"
+                " correct that and verify again with --reverify"
+            )
         case Ending.TIMED_OUT | Ending.WENT_QUIET:
             return (
                 "give it more time only if that is justified; else give it less to do, or split"

@@ -25,9 +25,18 @@ def dumped(
     values = vars(model)
     return {
         name: _dumped(values[name], is_json, exclude_none)
-        for name in type(model).__declared__
+        for name in _names(type(model), values)
         if name not in exclude and not (exclude_none and values[name] is None)
     }
+
+
+def _names(kind: Any, values: dict[str, Any]) -> Collection[str]:
+    """Return the names of the fields that are written: some are left out at their default."""
+    absent = kind.__left_out__
+    if not absent:
+        names: Collection[str] = kind.__declared__
+        return names
+    return [one for one in kind.__declared__ if one not in absent or values[one] != absent[one]]
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
@@ -59,7 +68,8 @@ def compact(model: Any) -> str:
     kept = getattr(model, "__compact__", None)
     if kept is None:
         values = vars(model)
-        members = [f'"{name}":{_compact(values[name])}' for name in type(model).__declared__]
+        names = _names(type(model), values)
+        members = [f'"{name}":{_compact(values[name])}' for name in names]
         kept = "{" + ",".join(members) + "}"
         object.__setattr__(model, "__compact__", kept)
     text: str = kept
@@ -119,7 +129,7 @@ def indented(value: Any, indent: int, margin: str = "") -> str:
         values = vars(value)
         lines = [
             f'{inner}"{name}": {indented(values[name], indent, inner)}'
-            for name in kind.__declared__
+            for name in _names(kind, values)
         ]
     elif kind is dict:
         lines = [

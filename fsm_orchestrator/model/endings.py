@@ -15,6 +15,11 @@ from typing import NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit
+from fsm_orchestrator.model.verified import (
+    VerificationResult,
+    kind_of_verified,
+    problem_of_verified,
+)
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
@@ -170,7 +175,7 @@ class Leaked(NamedTuple):
     code: int = 0
 
 
-StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked
+StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked | VerificationResult
 
 
 def stage_result(
@@ -195,11 +200,11 @@ def stage_result(
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
     """Return the kind of a result as a record names it, and the status that it is reported as."""
+    if isinstance(result, VerificationResult):
+        return kind_of_verified(result)
     match result:
-        case Exited(code=0):
-            return Ending.EXITED, StageStatus.SUCCESS
-        case Exited():
-            return Ending.EXITED, StageStatus.FAILED
+        case Exited(code=code):
+            return Ending.EXITED, StageStatus.FAILED if code else StageStatus.SUCCESS
         case Signaled():
             return Ending.SIGNALED, StageStatus.FAILED
         case TimedOut():
@@ -243,12 +248,12 @@ def trigger_of(status: StageStatus) -> Trigger:
 
 def problem_of(result: StageResult) -> Problem | None:
     """Return what went wrong; None for success."""
+    if isinstance(result, VerificationResult):
+        return problem_of_verified(result)
     details: tuple[str, ...] = ()
     match result:
-        case Exited(code=0):
-            return None
         case Exited(code=code):
-            cause = f"exited with code {code}"
+            return Problem(cause=f"exited with code {code}", details=()) if code else None
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut(timeout_ms=timeout_ms):

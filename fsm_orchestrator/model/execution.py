@@ -19,7 +19,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
@@ -27,7 +27,9 @@ from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
+    from fsm_orchestrator.model.verification import Verification
 else:
+    Verification = lazily("fsm_orchestrator.model.verification", "Verification")
     ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
@@ -225,6 +227,33 @@ class StageExecution(StrictModel):
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
     )
+    verifications: tuple[Verification, ...] = left_out(
+        (), "The verifications of what it did, in order, up to the first that failed."
+    )
+    verified_attempt: Ordinal | None = left_out(
+        None,
+        "Number of the attempt whose work was verified again: the stage was not run. Left out where"
+        " it was.",
+    )
+
+    @property
+    def failed_verification(self) -> "Verification | None":
+        """The verification that it failed by, or that was cut short; None where there is none."""
+        return next((one for one in self.verifications if not one.is_good), None)
+
+    @property
+    def lacks_verification_only(self) -> bool:
+        """Whether it did its work and left its artifacts, and only their verification failed."""
+        return (
+            self.failed_verification is not None
+            and (self.exit_code, self.signal) == (0, None)
+            and not (self.missing_artifacts or self.malformed_artifacts or self.stale_artifacts)
+        )
+
+    @property
+    def has_lost_keeper(self) -> bool:
+        """Whether its end, or that of a verification of it, is not known: a keeper was killed."""
+        return Ending.LOST in (self.ending, *(one.ending for one in self.verifications))
 
     @property
     def name(self) -> str:
@@ -277,6 +306,11 @@ class AttemptRecord(StrictModel):
     )
     keeper_identity: str | None = Field(
         description="Which process of that pid it is; null where there is none."
+    )
+    work: StageExecution | None = left_out(
+        None,
+        "The record of what it did, once that is being verified; left out before, and without"
+        " verifications.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -77,6 +77,8 @@ def _made(cls: Any) -> Any:
         namespace["__annotations__"][name] = _annotation(declaration.annotation)
         if declaration.given is not MISSING:
             namespace[name] = _given(declaration)
+    if cls.__left_out__:
+        namespace["_leave_out"] = _leaving_out(cls.__left_out__)
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
     with warnings.catch_warnings():
@@ -85,6 +87,22 @@ def _made(cls: Any) -> Any:
         return types.new_class(
             cls.__name__, (pydantic.BaseModel,), exec_body=lambda body: body.update(namespace)
         )
+
+
+def _leaving_out(absent: Mapping[str, Any]) -> Any:
+    """Return a serializer that leaves the fields out that hold these defaults."""
+
+    def leave_out(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        values, written = vars(self), write(self)
+        return {
+            name: one
+            for name, one in written.items()
+            if name not in absent or values[name] != absent[name]
+        }
+
+    # Of what it returns nothing is said: the JSON Schema is that of the model.
+    del leave_out.__annotations__["return"]
+    return pydantic.model_serializer(mode="wrap")(leave_out)
 
 
 def _given(declaration: Declaration) -> Any:

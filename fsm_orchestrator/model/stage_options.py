@@ -24,6 +24,7 @@ from fsm_orchestrator.model.option_kinds import (
     Kind,
     StageOption,
 )
+from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
 from fsm_orchestrator.vocabulary import Backoff
 
@@ -93,6 +94,7 @@ STAGE_OPTIONS: Final = (
         description="Whether an expected artifact may be one that was there before and was not"
         " written again.",
     ),
+    *VERIFY_OPTIONS,
     StageOption(
         "timeout_ms",
         MILLISECONDS,

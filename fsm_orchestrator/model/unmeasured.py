@@ -22,6 +22,8 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "leaked_count": 0,
     "leaked_processes": (),
     "resources": None,
+    "verifications": (),
+    "verified_attempt": None,
 }
 """The fields that say how a process went, where none was run."""
 

@@ -28,6 +28,12 @@ class Word:
         return getattr(pydantic, self.name)(*self.args, **self.options)
 
 
+class LeftOut(Word):
+    """A field that is left out of what is written where it holds its default."""
+
+    __slots__ = ()
+
+
 def word(name: str) -> Callable[..., Word]:
     """Return what stands for one of pydantic's words in a declaration."""
     return lambda *args, **options: Word(name, args, options)

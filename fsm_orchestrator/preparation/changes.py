@@ -16,6 +16,10 @@ from fsm_orchestrator.record.closure import content_difference
 from fsm_orchestrator.vocabulary import Compared
 
 _SET: Final = "set"
+_TEXTS: Final = (
+    *(Compared.COMMAND, Compared.ARGS, Compared.CWD, Compared.EXPECTED_ARTIFACTS),
+    Compared.VERIFICATION,
+)
 
 
 class Change(NamedTuple):
@@ -57,7 +61,13 @@ class Change(NamedTuple):
                 return content_difference(self.key, self.old or "", self.new or "")
             case Compared.ARTIFACTS:
                 return self.new or ""
-            case Compared.COMMAND | Compared.ARGS | Compared.CWD | Compared.EXPECTED_ARTIFACTS:
+            case (
+                Compared.COMMAND
+                | Compared.ARGS
+                | Compared.CWD
+                | Compared.EXPECTED_ARTIFACTS
+                | Compared.VERIFICATION
+            ):
                 if self.new is None:
                     return "not what it completed with, in a part that is not shown"
                 if self.old is None:
@@ -97,7 +107,7 @@ def differences(
 def text_differences(then: StageSettings, now: StageSettings, hider: Hider) -> Iterator[Change]:
     """Compare the texts of a stage's settings, as `differences` does."""
     before, after = _by_place(then), _by_place(now)
-    for field in (Compared.COMMAND, Compared.ARGS, Compared.CWD, Compared.EXPECTED_ARTIFACTS):
+    for field in _TEXTS:
         old = {place: one for place, one in before.items() if place.field is field}
         new = {place: one for place, one in after.items() if place.field is field}
         are_same = old.keys() == new.keys() and all(
@@ -122,7 +132,13 @@ class _Text(NamedTuple):
 
 def _by_place(settings: StageSettings) -> dict[Place, _Text]:
     hidden = {Place(one.field, one.index): one for one in settings.hidden}
-    texts = texts_of(settings.command, settings.args, settings.cwd, settings.expected_artifacts)
+    texts = texts_of(
+        settings.command,
+        settings.args,
+        settings.cwd,
+        settings.expected_artifacts,
+        settings.verify,
+    )
     return {place: _Text(text, hidden.get(place)) for place, text in texts}
 
 

@@ -68,7 +68,11 @@ def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) 
         args=listed(Compared.ARGS),
         cwd=listed(Compared.CWD)[0],
         expected_artifacts=listed(Compared.EXPECTED_ARTIFACTS),
-        hidden=tuple(one for one in exact.hidden if Place(one.field, one.index) in known),
+        hidden=tuple(
+            one
+            for one in exact.hidden
+            if one.field is Compared.VERIFICATION or Place(one.field, one.index) in known
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
@@ -20,6 +20,7 @@ from fsm_orchestrator.config.stage_settings import (
     given_settings,
 )
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.judging import have_passed, signals_in_force
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import (
     Change,
@@ -29,6 +30,7 @@ from fsm_orchestrator.preparation.changes import (
 )
 from fsm_orchestrator.preparation.lost_values import stages_to_run
 from fsm_orchestrator.preparation.preparation import (
+    expected_decisions,
     private_of,
     recorded,
     secret_values,
@@ -169,6 +171,10 @@ def decide(run: ResumableRun) -> Decision:
     Raises:
         UsageError: a stage differs and nothing was said about it, or there is no such stage.
     """
+    if run.config.reverify:
+        from fsm_orchestrator.preparation.reverifying import refuse_reverifying  # noqa: PLC0415 - rare
+
+        refuse_reverifying(run)
     asked = _stages_after(run, run.config.rerun)
     to_run = stages_to_run(run.checkpoint, asked)
     skipped = [one for one in run.checkpoint.completed if one.stage not in asked]
@@ -283,6 +289,8 @@ def refuse_contradiction(run: ResumableRun) -> None:
     remedy = "start a new run without --resume; this one is then archived"
     if config.rerun or config.on_changed_stage is OnChangedStage.RERUN:
         raise UsageError("the run is done: no stage of it can run again", remedy=remedy)
+    if config.reverify:
+        raise UsageError("the run is done: nothing of it is left to verify", remedy=remedy)
     for signal in run.checkpoint.gate_signals:
         given = config.gates.get(signal.gate, signal.status)
         if given != signal.status:
@@ -306,3 +314,18 @@ def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]
     for stage, record in run.records.items():
         if stage not in run.checkpoint.stages:
             yield stage, (Change(Compared.COMMAND, None, repr(record.command)),)
+
+
+def closing_given(config: RunConfig) -> dict[str, Any]:
+    """Return what was given now of how a run may close, which one that is done takes as well."""
+    given = {"allow_empty": config.allow_empty, "skip_stages": config.skip_stages}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def may_reach_stages(run: ResumableRun) -> bool:
+    """Return whether a stage can be run: not where the gates before them all refuse."""
+    config, checkpoint = run.config, run.checkpoint
+    gates = checkpoint.lifecycle.gates
+    signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
+    decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
+    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)

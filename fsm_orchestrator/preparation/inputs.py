@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 from fsm_orchestrator.config.config_file import ConfigFile, with_file
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
-from fsm_orchestrator.config.origins import InputFile, keys_given
+from fsm_orchestrator.config.origins import RUN_KEYS, InputFile, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import (
     StageSettings,
@@ -46,6 +46,7 @@ _KEYS: Final = {
     Compared.ARGS: "args",
     Compared.CWD: "cwd",
     Compared.EXPECTED_ARTIFACTS: "expected_artifacts",
+    Compared.VERIFICATION: "verify",
 }
 """The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
@@ -238,7 +239,7 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
 def _run_settings(
     checkpoint: Checkpoint, config: RunConfig, content: ConfigFile
 ) -> Iterator[_Said]:
-    for key in ("timeout_ms", "kill_grace_ms", "on_leak"):
+    for key in RUN_KEYS:
         yield _Said(key, getattr(checkpoint, key), getattr(content, key))
     signals = {one.gate: one.status for one in checkpoint.gate_signals}
     for gate in checkpoint.lifecycle.gates:

@@ -32,6 +32,8 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.report import unrun_stages
+from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
@@ -72,6 +74,7 @@ class PlannedStage(StrictModel):
     cwd: str | None
     expected_artifacts: tuple[str, ...]
     timeout_ms: int | None
+    verify: tuple[tuple[str, ...], ...]
     unchanged: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     ending: Ending | None
@@ -88,7 +91,8 @@ class Plan(StrictModel):
     """The plan for a run or resume in which every stage succeeds that can be started.
 
     `closing_refused` says why a run that would be done, or is, may not be closed, so that the
-    command would end with 1; null for every other invocation.
+    command would end with 1; null for every other invocation. `unrun_stages` are those that a run
+    that would be done would pass over, and may not be closed without.
     """
 
     output_directory: str
@@ -103,6 +107,7 @@ class Plan(StrictModel):
     stages: tuple[PlannedStage, ...]
     outcome: Outcome
     closing_refused: str | None
+    unrun_stages: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -148,6 +153,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         ),
         outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
         closing_refused=_closing_refused(preparation, foresight),
+        unrun_stages=_unrun(preparation, foresight),
         warnings=checkpoint.invocation.warnings,
     )
 
@@ -178,6 +184,17 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
     }
     do_pass = have_passed(preparation.expected_decisions, checkpoint.lifecycle.gates)
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
+
+
+def _unrun(preparation: Preparation, foresight: _Foresight) -> tuple[str, ...]:
+    checkpoint, way = preparation.checkpoint, foresight.way
+    if way is None:
+        return unrun_stages(checkpoint)
+    if way.outcome is not Outcome.DONE or checkpoint.allow_empty:
+        return ()
+    done_without = {*preparation.settings, *checkpoint.skip_stages}
+    has_work = done_without.union(one.stage for one in checkpoint.completions)
+    return tuple(dict.fromkeys(one for one in way.entered if one not in has_work))
 
 
 def _closing_refused(preparation: Preparation, foresight: _Foresight) -> str | None:
@@ -225,6 +242,7 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
             () if settings is None else masker.mask_all(settings.expected_artifacts)
         ),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
+        verify=() if settings is None else tuple(map(masker.mask_all, settings.verify)),
         unchanged=() if completion is None else _unchanged(preparation, stage),
         artifacts=() if completion is None else _artifacts(preparation, completion, foresight),
         ending=None if failure is None else failure.ending,
@@ -283,6 +301,8 @@ def _action(
         if _has_work_before(preparation, stage, foresight.way):
             details = (*details, "a stage before it may change that")
         return PlannedAction.FAIL, failure.problem.cause, details
+    if preparation.config.reverify and (work := unverified(checkpoint, stage)) is not None:
+        return PlannedAction.VERIFY, f"what attempt {work.attempt} did, without running it", ()
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)

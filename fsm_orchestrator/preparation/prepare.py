@@ -97,7 +97,12 @@ def prepare(
                 " begins again, and no stage has a binary",
                 remedy="type the whole command of the run again",
             )
-        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        afresh = {
+            "resume": False,
+            "rerun": (),
+            "reverify": None,
+            "on_changed_stage": OnChangedStage.REFUSE,
+        }
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
@@ -166,6 +171,8 @@ def prepare_run(
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
+        allow_empty=bool(config.allow_empty),
+        skip_stages=config.skip_stages or (),
         stages=records,
         origins=origins,
         completions=(),
@@ -218,6 +225,11 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
         option = "--as-copy" if config.as_copy else "--adopt"
         raise UsageError(
             f"{option} speaks of a run that is continued, and this is a new one",
+            remedy="add --resume to continue the run in this directory",
+        )
+    if config.reverify:
+        raise UsageError(
+            "--reverify verifies what a stage has done before, and a new run has done nothing",
             remedy="add --resume to continue the run in this directory",
         )
 

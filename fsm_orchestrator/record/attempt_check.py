@@ -82,8 +82,23 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
     ended_well = execution.exit_code == 0 and execution.signal is None and not wrong
     if status is StageStatus.SUCCESS and not ended_well:
         yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
+    if execution.verifications or execution.ending is Ending.VERIFICATION_FAILED:
+        yield from _verification_problems(execution, at)
     if execution.flaky and status is not StageStatus.SUCCESS:
         yield f"{at}.flaky: only a success can be"
+
+
+def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
+    failed, is_failure = execution.failed_verification, Ending.VERIFICATION_FAILED
+    fits = {
+        StageStatus.SUCCESS: failed is None,
+        StageStatus.FAILED: failed is not None and execution.ending is is_failure,
+        StageStatus.INTERRUPTED: True,
+    }
+    if not fits.get(execution.status):
+        yield f"{at}.verifications: do not fit the status {execution.status.value}"
+    if failed not in {None, execution.verifications[-1]}:
+        yield f"{at}.verifications: go on after one that failed"
 
 
 def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> Iterator[str]:
@@ -91,8 +106,8 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
     asks = execution.ending is Ending.REWORK_REQUESTED
     if asks and (rework is None or execution.exit_code != rework):
         yield f"{at}.ending: the stage does not ask for rework by this exit code"
-    has_leaked = execution.ending is Ending.LEAKED
-    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not has_leaked:
+    may_exit_well = execution.ending in {Ending.LEAKED, Ending.VERIFICATION_FAILED}
+    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not may_exit_well:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"
 
 
@@ -147,4 +162,5 @@ def ran_with(execution: StageExecution, settings: StageRecord) -> bool:
         == (settings.command, settings.args, settings.cwd)
         and set(execution.env_keys) == set(settings.variable_names)
         and tuple(one.path for one in execution.artifacts) == settings.expected_artifacts
+        and tuple(one.words for one in execution.verifications) == settings.verify
     )

@@ -21,7 +21,7 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
@@ -98,6 +98,14 @@ class Checkpoint(StrictModel):
     )
     on_leak: OnLeak = Field(
         description="What it means for a stage that it exits with 0 and leaves processes running."
+    )
+    allow_empty: bool = left_out(
+        False,
+        "Whether the run may be closed although stages were passed over for want of a binary, or"
+        " nothing was run.",
+    )
+    skip_stages: tuple[StateName, ...] = left_out(
+        (), "Stages that were to be passed over: the run may be closed without them."
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."

@@ -15,7 +15,7 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.record.completion import Completion
@@ -63,6 +63,9 @@ class Totals(StrictModel):
     )
     stages: Annotated[tuple[StageTotals, ...], Many] = Field(
         description="The stages that had attempts."
+    )
+    passed_over: tuple[StateName, ...] = left_out(
+        (), "The stages that the last of them passed over that took a transition."
     )
     loops: Annotated[tuple[LoopTotals, ...], Many] = Field(
         description="The loops that were taken, in the order in which each was taken last."

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fsm_orchestrator.config.origins import SettingOrigin
+from fsm_orchestrator.config.origins import RUN_KEYS, SettingOrigin
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
@@ -24,7 +24,7 @@ from fsm_orchestrator.vocabulary import (
     SettingSource,
 )
 
-_RUN_KEYS: Final = ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak")
+_RUN_KEYS: Final = ("lifecycle", *RUN_KEYS)
 _STAGE_KEYS: Final = (
     *(key for key in StageGiven.model_fields if key not in TABLES),
     *(f"retry.{key}" for key in RetryPolicy.model_fields),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.clock import Clock
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.disk.held import HeldDirectory
 from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
+from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import OnLeak
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.verifying import Verifying
 
 
 class Asked(NamedTuple):
@@ -34,6 +38,7 @@ class Asked(NamedTuple):
         given_paths: returns how each path was given that is relative to something, by the path.
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
+        verifying: returns what is told of its verifications.
     """
 
     run_id: str
@@ -56,8 +61,22 @@ class Asked(NamedTuple):
     asked_to_end: Callable[[], int | None]
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
+    verifying: Callable[[], Verifying]
 
     @property
     def key(self) -> str:
         """The idempotency key of the stage."""
         return idempotency_key(self.run_id, self.record.stage, self.record.cycle)
+
+    @property
+    def our_variables(self) -> dict[str, str]:
+        """The variables of this program, for every process of the attempt."""
+        return {
+            "ORCHESTRATOR_RUN_ID": self.run_id,
+            "ORCHESTRATOR_STAGE": self.record.stage,
+            "ORCHESTRATOR_ATTEMPT": str(self.record.attempt),
+            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
+            "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
+            TOKEN_VARIABLE: self.record.token,
+            **self.environment,
+        }

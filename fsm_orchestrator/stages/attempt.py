@@ -18,7 +18,7 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.execution import (
     StageExecution,
 )
-from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
+from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_kill
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
@@ -36,7 +36,7 @@ from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.terminal import last_lines
-from fsm_orchestrator.vocabulary import Operation
+from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.confining import Cage
@@ -107,20 +107,24 @@ class Attempt(Asked):
             verdict, self._was_judged = NO_ARTIFACTS, True
         if is_kill(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
-        return record_of(
-            self,
-            Ended(
-                report,
-                verdict,
-                duration_ms,
-                stderr_tail,
-                judged_ms=self._judged_ms,
-                was_judged=self._was_judged,
-                cage=self._cage,
-                black_box=self._black_box,
-                memory_kill=self._memory_kill,
-            ),
+        ended = Ended(
+            report,
+            verdict,
+            duration_ms,
+            stderr_tail,
+            judged_ms=self._judged_ms,
+            was_judged=self._was_judged,
+            cage=self._cage,
+            black_box=self._black_box,
+            memory_kill=self._memory_kill,
         )
+        work = record_of(self, ended)
+        if not settings.verify or work.status is not StageStatus.SUCCESS:
+            return work
+        from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
+
+        verified = verify(self, runner, self.verifying(), work)
+        return record_of(self, ended._replace(verified=verified))
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
         """Return the cage, if there is one, to be had for as long as the process may need it."""
@@ -175,17 +179,8 @@ class Attempt(Asked):
         )
 
     def _environment(self) -> dict[str, str]:
-        record = self.record
-        ours = {
-            "ORCHESTRATOR_RUN_ID": self.run_id,
-            "ORCHESTRATOR_STAGE": record.stage,
-            "ORCHESTRATOR_ATTEMPT": str(record.attempt),
-            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
-            "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
-            TOKEN_VARIABLE: record.token,
-            **self.environment,
-            **({} if self._cage is None else {"TMPDIR": self._cage.temporary}),
-        }
+        temporary = {} if self._cage is None else {"TMPDIR": self._cage.temporary}
+        ours = {**self.our_variables, **temporary}
         return environment_of(self.settings, ours)
 
     def _tail(self, output: int) -> str:

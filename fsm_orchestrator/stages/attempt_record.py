@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.memory_kills import MemoryKill
     from fsm_orchestrator.stages.asked import Asked
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.verifying import Verified
 
 COMMAND_CHARACTERS_MAX: Final = 300
 
@@ -42,6 +43,7 @@ class Ended(NamedTuple):
     Attributes:
         was_judged: False when its time was up while its artifacts were judged.
         black_box: one line about it, which may be empty; None when there is none.
+        verified: what came of verifying what it did; None before that.
     """
 
     report: ProcessReport
@@ -53,6 +55,7 @@ class Ended(NamedTuple):
     cage: Cage | None
     black_box: str | None
     memory_kill: MemoryKill | None
+    verified: Verified | None = None
 
 
 def record_of(asked: Asked, ended: Ended) -> StageExecution:
@@ -65,6 +68,9 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
         asked.rework_exit_code,
     )
+    verified = ended.verified
+    if verified is not None and verified.failure is not None:
+        result = verified.failure
     ending, status = kind_of(result)
     problem, start_problem, exceeded = _problem_of(asked, ended, result)
     names = asked.record.stage, asked.record.attempt
@@ -107,6 +113,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             for process in ended.report.leaked
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
+        verifications=() if verified is None else verified.verifications,
     )
 
 

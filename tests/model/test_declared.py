@@ -22,6 +22,7 @@ from fsm_orchestrator.lifecycle.reading import find
 from fsm_orchestrator.model.accepting import fill, plainly
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.checking import NotPlainError
+from fsm_orchestrator.model.declared import left_out
 from fsm_orchestrator.model.execution import Artifact, Resources
 from fsm_orchestrator.model.parsed import parser_of, serializer_of
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -208,6 +209,25 @@ def test_number_is_written_as_pydantic_writes_it(number: float) -> None:
     """Also where Python itself would write it in another way."""
     model = Resources(user_seconds=number, system_seconds=0.0, rss_bytes_max=None)
     assert model.model_dump_json() == serializer_of(Resources).to_json(model).decode()
+
+
+class _Sparing(StrictModel):
+    """A model of which a field is written only where it says something."""
+
+    name: str
+    more: tuple[int, ...] = left_out((), "More of it.")
+
+
+def test_field_at_its_default_is_left_out_and_read_back_as_pydantic_does() -> None:
+    """Both writers leave it out, both readers put it back; no schema asks for it."""
+    plain, full = _Sparing(name="x"), _Sparing(name="x", more=(1,))
+    for one, written in ((plain, {"name": "x"}), (full, {"name": "x", "more": [1]})):
+        assert one.model_dump(mode="json") == written
+        assert serializer_of(_Sparing).to_python(one, mode="json") == written
+        assert json.loads(one.model_dump_json()) == json.loads(one.model_dump_json(indent=2))
+        assert _Sparing.model_validate_json(one.model_dump_json()) == one
+        assert plainly(_Sparing, written) == one
+    assert _Sparing.model_json_schema()["required"] == ["name"]
 
 
 def test_copy_is_written_with_its_own_values() -> None:
