@@ -122,8 +122,10 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.where is Whereabouts.COPIED:
+            return Offer()  # it may be closed where it is
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
-            return _accepting(view, shown) if view.saved is not None else Offer()
+            return Offer() if view.saved is None else _accepting(view, view.saved, shown)
         case Standing.WAITING if view.where is not Whereabouts.COPIED and (
             approve := _approving(view, shown)
         ):
@@ -155,13 +157,18 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
 
 
-def _accepting(view: InspectedRun, shown: str) -> Offer:
+def _accepting(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     """Return the command by which a run may be closed in which not every stage was run."""
     from fsm_orchestrator.explanation.unrun_words import ASKED_FOR, accepting_words  # noqa: PLC0415 - rare
 
     options = accepting_words(view.report)
     would = ("let the run be closed as it is, and run nothing",)
-    return Offer((PRODUCT, shown, "--resume", *options), would, caution=ASKED_FOR)
+    place: tuple[str, ...] = ()
+    if not view.where.has_values:
+        from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
+
+        place = place_options(saved, view.directory)
+    return Offer((PRODUCT, shown, "--resume", *place, *options), would, caution=ASKED_FOR)
 
 
 def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:

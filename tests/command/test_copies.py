@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -399,3 +400,17 @@ def test_copy_of_a_done_run_is_looked_at_only(tmp_path: Path) -> None:
         assert (ended.code, "done" in ended.stderr) == (2, True), ended
     ended = orchestrate("./copy", *PASSING, *shell("manager", "true"), cwd=tmp_path)
     assert ended.code == 0, ended
+
+
+def test_done_run_of_another_machine_is_told_how_it_is_closed(tmp_path: Path) -> None:
+    """The command that is offered says that it is adopted, and works as it is printed."""
+    assert orchestrate("./out", *PASSING, *shell("manager", "true"), cwd=tmp_path).code == 0
+    from_another_machine(tmp_path / "out")
+    (line,) = [
+        one for one in orchestrate("status", "out", cwd=tmp_path).stdout.splitlines()
+        if "--adopt" in one
+    ]  # fmt: skip
+    words = shlex.split(line)
+    ended = orchestrate(*words[words.index("out") :], cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert report_of(tmp_path / "out")["closure_ready"] is True

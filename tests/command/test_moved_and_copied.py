@@ -192,7 +192,8 @@ def done_run(cwd: Path) -> None:
         for path in ("out/plan/plan.json", "beside.json")
         for word in ("--manager-expected-artifact", path)
     ]
-    ended = orchestrate("out", *PASSING, *shell("manager", script), *artifacts, cwd=cwd)
+    both = (*shell("manager", script), *shell("executor", "true"))
+    ended = orchestrate("out", *PASSING, *both, *artifacts, cwd=cwd)
     assert ended.code == 0, ended.stderr
 
 
