@@ -12,6 +12,7 @@ from fsm_orchestrator.constants import REPORT_FILE
 from fsm_orchestrator.engine.invocation import run_invocation
 from fsm_orchestrator.engine.surroundings import QuietListener, Surroundings
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.vocabulary import HeldBy
 
@@ -81,10 +82,11 @@ def run_as_command(
     listener: Listener,
     on_words: OnWords | None = None,
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
+    code: OwnCode = ANOTHERS,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
     quiet = QuietListener(listener)
-    caller = Surroundings(interrupts, quiet, None, HeldBy.COMMAND, on_words, on_slow_artifact)
+    caller = Surroundings(interrupts, quiet, None, HeldBy.COMMAND, on_words, on_slow_artifact, code)
     return run_invocation(config, caller)
 
 

@@ -82,8 +82,18 @@ class RecordingError(OperationError):
         )
 
 
+class ChangedCodeError(ImportError):
+    """Code that this program needs is not what it was when its first stage began."""
+
+
 def not_loaded(error: ImportError) -> OperationError:
     """Return what it means for a run that something it needs cannot be loaded."""
+    if isinstance(error, ChangedCodeError):
+        return OperationError(
+            Operation.CONTROL_VERIFY,
+            f"a part of this program is not loaded: {error}",
+            remedy="find out who did that, an upgrade or a stage; install it again, then resume",
+        )
     return OperationError(
         Operation.ORCHESTRATOR_RUN,
         f"a part of this program cannot be loaded: {error}",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.approvals.request import (
     ApprovalPredicate,
@@ -20,16 +19,19 @@ from fsm_orchestrator.approvals.request import (
     Requester,
 )
 from fsm_orchestrator.clock import timestamp
+from fsm_orchestrator.config.program_files import files_of
 from fsm_orchestrator.config.stage_record import StageRecord, settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
-from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.file_digest import digest_and_size
 from fsm_orchestrator.gates.sources.approval import ApprovalTerms
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import StateKind, Trigger
 
-FILE_BYTES_MAX: Final = 16 * 1024**3
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
 
 
 @dataclass(frozen=True)
@@ -91,20 +93,22 @@ class Asking:
         record.
         """
         is_before: dict[str, bool] = {}
+        sets: dict[str, Contract] = {}
         before: dict[str, RequestedFile] = {}
         for completion in self.checkpoint.completed:
             known = self.settings.get(completion.stage) or settings_of(
                 completion.stage, completion.settings, {}
             )
             is_early = self.state.name in _onward(self.checkpoint.lifecycle, (completion.stage,))
-            is_before |= dict.fromkeys(known.expected_artifacts, is_early)
+            is_before |= dict.fromkeys(known.artifact_paths, is_early)
+            sets |= {one.path: one for one in known.contracts if one.is_set}
             if is_early:
                 for one in completion.artifacts:
                     path = self._named(one.path)
                     before[path] = RequestedFile(path=path, sha256=one.sha256, size=one.size_bytes)
         for path, is_ours in is_before.items():
             if is_ours:
-                yield self._file(path)
+                yield self._set(sets[path]) if path in sets else self._file(path)
             elif self._named(path) in before:
                 yield before[self._named(path)]
 
@@ -117,31 +121,33 @@ class Asking:
                 record = checkpoint.stages[stage]
                 known = self.settings.get(stage) or settings_of(stage, record, {})
                 yield self._command(known, stage, record, made)
-                made |= set(map(os.path.normpath, known.expected_artifacts))
+                made |= set(map(os.path.normpath, known.artifact_paths))
 
     def _command(
         self, known: StageSettings, stage: str, record: StageRecord, made: AbstractSet[str]
     ) -> RequestedCommand:
-        search = known.env.get("PATH") or os.environ.get("PATH")
-        program = known.command
-        if os.sep not in program:
-            program = shutil.which(program, path=search) or ""
-        own = set(map(os.path.normpath, known.expected_artifacts))
-        arguments = (os.path.join(known.cwd, one) for one in known.args if _is_path(one))
-        paths = (
-            one for one in arguments if os.path.isfile(one) and os.path.normpath(one) not in own
-        )
-        named = (one for one in (program, *paths) if one and os.path.normpath(one) not in made)
         return RequestedCommand(
             stage=stage,
             argv=(record.command, *record.args),
             masked=bool(record.hidden),
             directory=self._inside(record.cwd),
             environment=tuple(sorted(record.variable_names)),
-            confinement=None
-            if known.confine is None
-            else sha256_of(known.confine.model_dump_json().encode()),
-            files=tuple(map(self._file, dict.fromkeys(named))),
+            confinement=None if known.confine is None else self._confined_to(known.confine),
+            held_to=self._held_to(record) if known.must_earn else None,
+            files=tuple(map(self._file, dict.fromkeys(one.path for one in files_of(known, made)))),
+        )
+
+    def _set(self, contract: Contract) -> RequestedFile:
+        """Return the files of a directory or a glob, by the digest of their list."""
+        from fsm_orchestrator.stages.artifacts import judge  # noqa: PLC0415 - rare
+        from fsm_orchestrator.stages.contracted import Contracted  # noqa: PLC0415 - rare
+
+        by = Contracted([contract], None, None)
+        found = judge([contract.path], None, allow_stale=True, contracts=by).good
+        return RequestedFile(
+            path=self._named(contract.path),
+            sha256=found[0].sha256 if found else None,
+            size=found[0].size_bytes if found else None,
         )
 
     def _file(self, path: str) -> RequestedFile:
@@ -154,29 +160,35 @@ class Asking:
     def _inside(self, path: str) -> str:
         """Return a path as it is named: relative to the output directory, where it is in that."""
         found = Path(path)
-        is_inside = found.is_relative_to(self.output)
-        return str(found.relative_to(self.output)) if is_inside else path
+        if not found.is_relative_to(self.output):
+            return path
+        slash = os.sep if path.endswith(os.sep) else ""  # of a directory
+        return f"{found.relative_to(self.output)}{slash}"
 
+    def _confined_to(self, confine: Confine) -> str:
+        """Return the digest of what a stage is confined to."""
+        lists = {name: getattr(confine, name) for name in ("write", "read")}
+        named = {
+            name: tuple(map(self._inside, paths))
+            for name, paths in lists.items()
+            if paths is not None
+        }
+        return sha256_of(confine.model_copy(update=named).model_dump_json().encode())
 
-def _is_path(argument: str) -> bool:
-    return (
-        bool(argument)
-        and "\0" not in argument
-        and len(os.fsencode(argument)) < os.pathconf("/", "PC_PATH_MAX")
-    )
-
-
-def digest_and_size(path: str) -> tuple[str | None, int | None]:
-    """Return the SHA-256 and the size of a regular file; None where it cannot be read."""
-    try:
-        descriptor = files.open_regular(Path(path), is_link_good=True)
-        with os.fdopen(descriptor, "rb") as stream:
-            size_bytes = os.fstat(stream.fileno()).st_size
-            if size_bytes > FILE_BYTES_MAX:
-                return None, None
-            return hashlib.file_digest(stream, "sha256").hexdigest(), size_bytes
-    except (OSError, ValueError):
-        return None, None
+    def _held_to(self, record: StageRecord) -> str:
+        """Return the digest of what a stage has to leave, leave alone and go by."""
+        contracts = [one.model_dump(mode="json") for one in record.contracts]
+        for one in contracts:
+            schema = one["json_schema"]
+            one["path"] = self._inside(one["path"])
+            one["json_schema"] = None if schema is None else self._inside(schema)
+        said = {
+            "contracts": contracts,
+            "protect": [self._inside(one) for one in record.protect],
+            "inputs": [self._inside(one) for one in record.inputs],
+            "input_program": record.input_program,
+        }
+        return sha256_of(json.dumps(said, sort_keys=True).encode())
 
 
 def released_stages(lifecycle: Lifecycle, state: State, gate: str) -> tuple[str, ...]:

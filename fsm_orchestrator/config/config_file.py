@@ -244,4 +244,6 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
         given["retry"] = flags.retry.over(file.retry)
     if flags.confine is not None:
         given["confine"] = flags.confine.over(file.confine)
+    if flags.artifact is not None:
+        given["artifact"] = flags.artifact
     return file.model_copy(update=given)

@@ -114,6 +114,7 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
                 except TemplateError as error:
                     where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
+    yield from _contract_problems(name, text, content)
     tables: dict[tuple[str, ...], StrictModel] = {}
     for gate, source in content.gate.items():
         tables["gate", gate] = source
@@ -125,6 +126,21 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
         for key, problem in template_problems(table):
             path = (*place, key)
             yield f"{_at(name, text, path)}: key {_shown(path)}: {problem}"
+
+
+def _contract_problems(name: str, text: str, content: ConfigFile) -> Iterator[str]:
+    """Yield the templates in paths of contracts that there are not."""
+    for stage, given in content.stage.items():
+        if not given.artifact:
+            continue
+        from fsm_orchestrator.config.contract_texts import paths_of  # noqa: PLC0415 - rare
+
+        for value in paths_of(given):
+            try:
+                pieces_of(value)
+            except TemplateError as error:
+                where = _at(name, text, ("stage", stage, "artifact"))
+                yield f"{where}: key {described(f'stage.{stage}.artifact')}: {error}"
 
 
 def check(path: Path, name: str) -> ReadConfig:
@@ -236,6 +252,8 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
     if not {"env", "secrets"}.isdisjoint(path):
         return said
     value = value_at(document, path)
+    if "artifact" in path and isinstance(value, dict):
+        return said  # what is wrong is what stands in the table
     return f"{said}, not {described(value)}{word_hint(path, value)}"
 
 
@@ -261,6 +279,10 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return with_short_names(RetryPolicy.model_fields)
         case ("stage", _, "confine", _):
             return list(CONFINE_KEYS)
+        case ("stage", _, "artifact", _, _):
+            from fsm_orchestrator.model.contracts import ContractGiven  # noqa: PLC0415 - rare
+
+            return [field.alias or key for key, field in ContractGiven.model_fields.items()]
         case _:
             fields = ConfigFile.model_fields
             return with_short_names(field.alias or name for name, field in fields.items())

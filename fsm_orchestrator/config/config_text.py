@@ -94,18 +94,27 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
     """Return whether it matters to the file where it lies."""
     if lifecycle is not None and not (is_name(lifecycle) or os.path.isabs(lifecycle)):
         return True
-    return any(
-        is_path(key, text) and not is_absolute(text)
-        for given in stages
-        for name in TEXT_KEYS
-        for key, text in texts_of(name, value_of(given, name))
-    )
+    return not all(is_absolute(text) for given in stages for text in _paths(given))
+
+
+def _paths(given: StageGiven) -> Iterator[str]:
+    for name in TEXT_KEYS:
+        texts = texts_of(name, value_of(given, name))
+        yield from (text for key, text in texts if is_path(key, text))
+    if given.artifact:
+        from fsm_orchestrator.config.contract_texts import paths_of  # noqa: PLC0415 - rare
+
+        yield from paths_of(given)
 
 
 def _stage(name: str, given: StageGiven, masker: Masker) -> dict[str, Any]:
     _refuse_hidden(name, given, masker)
     secrets = _secrets(given)
-    table = given.model_dump(mode="json", exclude_none=True, exclude={"env", "secrets"})
+    table = given.model_dump(mode="json", exclude_none=True, exclude={"env", "secrets", "artifact"})
+    if given.artifact is not None:
+        from fsm_orchestrator.config.given_contracts import table_of  # noqa: PLC0415 - rare
+
+        table["artifact"] = [table_of(one) for one in given.artifact]
     env = {key: value for key, value in (given.env or {}).items() if key not in secrets}
     if env:
         table["env"] = env

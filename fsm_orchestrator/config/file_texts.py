@@ -19,7 +19,7 @@ from fsm_orchestrator.text.hidden import copyable
 
 TEXT_KEYS: Final = (
     *("bin", "args", "expected_artifacts", "cwd", "confine.write", "confine.read"),
-    "verify",
+    *("verify", "protect", "inputs"),
 )
 """The keys of a stage whose texts may have templates."""
 
@@ -101,7 +101,18 @@ def _stage(config: RunConfig, stage: str, facts: Facts) -> StageGiven:
     for key in from_file(config, stage):
         change = partial(_text, config, f"stage.{stage}.{key}", facts)
         changes[key] = with_texts(key, value_of(given, key), change)
+    if given.artifact and has_file_contracts(config, stage):
+        from fsm_orchestrator.config.contract_texts import with_paths  # noqa: PLC0415 - rare
+
+        fill = partial(_text, config, f"stage.{stage}.artifact.path", facts, "artifact.path")
+        changes["artifact"] = with_paths(given, fill)
     return _changed(given, changes) if changes else given
+
+
+def has_file_contracts(config: RunConfig, stage: str) -> bool:
+    """Return whether the contracts of a stage are those of the config file."""
+    file = config.config_file
+    return file is not None and f"stage.{stage}.artifact" in file.keys
 
 
 def _text(config: RunConfig, where: str, facts: Facts, key: str, text: str) -> str:
@@ -133,6 +144,12 @@ def as_in_a_file(config: RunConfig, stage: str) -> StageGiven:
     for key in TEXT_KEYS:
         change = partial(_rebased, config) if key in in_file else _escaped
         changes[key] = with_texts(key, value_of(given, key), change)
+    if given.artifact:
+        from fsm_orchestrator.config.contract_texts import with_paths  # noqa: PLC0415 - rare
+
+        rebased = partial(_rebased, config, "artifact.path")
+        is_own = has_file_contracts(config, stage)
+        changes["artifact"] = with_paths(given, rebased if is_own else escaped)
     return _changed(given, {key: one for key, one in changes.items() if one is not None})
 
 

@@ -1,8 +1,4 @@
-"""RunConfig: everything that the operator gave for one invocation.
-
-It holds what was given *now* and nothing else: `None` means not given. stage_settings.py adds
-kept settings.
-"""
+"""RunConfig: all that was given now; None means not given. stage_settings.py adds what is kept."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,13 +38,13 @@ from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 if TYPE_CHECKING:
     from pydantic import ValidationError, ValidationInfo
 
-    from fsm_orchestrator.text.validation import Problem
-
-if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import ContractGiven
     from fsm_orchestrator.model.evidence import SubjectGiven
+    from fsm_orchestrator.text.validation import Problem
 else:
+    ContractGiven = lazily("fsm_orchestrator.model.contracts", "ContractGiven")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
@@ -116,12 +112,18 @@ class StageGiven(LimitFields, VerifyGiven, GivenCommand):
         default=None, description="When the stage is tried again by itself; without it, never."
     )
     confine: Confine | None = Field(
-        default=None,
-        description="What the stage is confined to; without it, to nothing.",
+        default=None, description="What the stage is confined to; without it, to nothing."
     )
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
     env_inherit: Inherited | None = unset("env_inherit")
+    artifact: tuple[ContractGiven, ...] | None = Field(
+        default=None, description="Contracts on artifacts, instead of those that were kept."
+    )
+    protect: tuple[PathText, ...] | None = unset("protect")
+    inputs: tuple[PathText, ...] | None = unset("inputs")
+    input_program: bool | None = unset("input_program")
+    pin: bool | None = unset("pin")
 
     @property
     def is_empty(self) -> bool:

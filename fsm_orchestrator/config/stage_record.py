@@ -34,8 +34,12 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 else:
+    Contract = lazily("fsm_orchestrator.model.contracts", "Contract")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
+    Pins = lazily("fsm_orchestrator.model.program", "Pins")
 
 
 class RecordedCommand(StrictModel):
@@ -83,6 +87,7 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    pins: Pins | None = left_out(None, "What of its command must not change any more.")
     verify: Commands = left_out(
         (), "The commands that verify what it has done, in order, each in words; masked."
     )
@@ -91,6 +96,18 @@ class StageRecord(LimitFields, RecordedCommand):
     )
     clean_env: bool = left_out(True, OPTION_OF_KEY["clean_env"].description)
     verify_unconfined: bool = left_out(False, OPTION_OF_KEY["verify_unconfined"].description)
+    contracts: tuple[Contract, ...] = left_out(
+        (), "The contracts on artifacts that the stage must write."
+    )
+    protect: tuple[str, ...] = left_out((), "Absolute paths of what the stage must leave as it is.")
+    inputs: tuple[str, ...] = left_out((), "Absolute paths, or globs, of what the stage goes by.")
+    input_program: bool = left_out(False, OPTION_OF_KEY["input_program"].description)
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once, as they are recorded."""
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -144,7 +161,12 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        pins=settings.pins,
         **_verifying_record(settings, masker),
+        contracts=settings.contracts,
+        protect=settings.protect,
+        inputs=settings.inputs,
+        input_program=settings.input_program,
     )
 
 
@@ -187,7 +209,13 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        pin=record.pins is not None,
+        pins=record.pins,
         **{key: getattr(record, key) for key in VERIFY_KEYS},
+        contracts=record.contracts,
+        protect=record.protect,
+        inputs=record.inputs,
+        input_program=record.input_program,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}

@@ -22,6 +22,8 @@ from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.model.program import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,30 @@ class StageSettings:
     confine: "Confine | None" = None
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
+    pin: bool = False
+    pins: "Pins | None" = None
     verify: tuple[tuple[str, ...], ...] = ()
     verify_timeout_ms: int | None = None
     clean_env: bool = True
     verify_unconfined: bool = False
     hidden: tuple[HiddenText, ...] = ()
+    contracts: "tuple[Contract, ...]" = ()
+    protect: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    input_program: bool = False
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once: those with contracts last."""
+        if not self.contracts:
+            return self.expected_artifacts
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
+
+    @property
+    def must_earn(self) -> bool:
+        """Whether more is looked at than an exit code and files that are there."""
+        return bool(self.contracts or self.protect or self.inputs or self.input_program)
 
     @property
     def missing_values(self) -> tuple[str, ...]:
@@ -83,7 +104,7 @@ def given_settings(
 
     Raises:
         UsageError: settings for an unknown stage, or for one without a binary; a template of a
-            config file that cannot be filled in.
+            config file that cannot be filled in; a program that is to be pinned and cannot be.
     """
     unknown = [stage for stage in config.stages if stage not in lifecycle.stages]
     if unknown:
@@ -102,6 +123,10 @@ def given_settings(
             _refuse_senseless_retry(lifecycle.states[stage], settings)
     for stage in config.skip_stages or ():
         _refuse_senseless_skip(stage, lifecycle, merged)
+    if any(one.pin for one in merged.values()):
+        from fsm_orchestrator.config.program_files import pinned  # noqa: PLC0415 - rare
+
+        return pinned(merged)
     return merged
 
 
@@ -177,7 +202,10 @@ def _merge(
         env_inherit=kept.env_inherit if given.env_inherit is None else given.env_inherit,
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
+        pin=kept.pin if given.pin is None else given.pin,
+        pins=None if given.pin is False else kept.pins,
         **_verifying(config, given),
+        **_earned(config, given, kept),
     )
 
 
@@ -190,6 +218,23 @@ def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
             for first, *rest in given.verify
         )
     return found
+
+
+def _earned(config: RunConfig, given: StageGiven, kept: StageSettings) -> dict[str, Any]:
+    """Return what the stage has to leave, leave alone and go by, beside its plain artifacts."""
+    paths = {
+        key: getattr(kept, key)
+        if listed is None
+        else tuple(dict.fromkeys(map(config.absolute, listed)))
+        for key, listed in (("protect", given.protect), ("inputs", given.inputs))
+    }
+    contracts = kept.contracts
+    if given.artifact is not None:
+        from fsm_orchestrator.config.given_contracts import contracts_of  # noqa: PLC0415 - rare
+
+        contracts = contracts_of(given.artifact, config.absolute)
+    program = kept.input_program if given.input_program is None else given.input_program
+    return {**paths, "contracts": contracts, "input_program": program}
 
 
 def _confine(

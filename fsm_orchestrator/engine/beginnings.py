@@ -8,15 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
-from fsm_orchestrator.errors import InternalError
+from fsm_orchestrator.errors import InternalError, OperationError
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.digest import sha256_of
-from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import option_prefix
+from fsm_orchestrator.vocabulary import Containment, EventName, Operation, StateKind
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.guarding import Guard
 
 
 class Beginnings:
@@ -33,6 +39,8 @@ class Beginnings:
         self.why_not = why_not
         self.refused: str | None = None
         """Why the stage that was entered last may not be run."""
+        self.guard: Guard | None = None
+        """What the protected paths of the attempt that began last were before it."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -91,6 +99,26 @@ class Beginnings:
         """How far the ending of processes reaches, as the record says."""
         return self._recorder.draft.invocation.containment or Containment.PROCESS_GROUP
 
+    def confirm_pins(self, stage: str) -> None:
+        """Make sure that what a stage runs is what was pinned.
+
+        Raises:
+            OperationError: it is not.
+        """
+        settings = self._settings[stage]
+        if settings.pins is not None:
+            from fsm_orchestrator.config.program_files import changed  # noqa: PLC0415 - rare
+
+            path = changed(settings)
+            if path is not None:
+                said = f"{copyable(path)} is not what it was when stage {stage!r} was pinned"
+                raise OperationError(
+                    Operation.CONTROL_VERIFY,
+                    self._context.masker.mask(said),
+                    remedy="find out who changed it; to run it as it is now, resume with"
+                    f" {option_prefix(stage)}-bin",
+                )
+
     def _begin(self, stage: str) -> AttemptRecord:
         if not self._settings[stage].is_known:
             raise InternalError(f"values are missing for {stage!r}, which must run")
@@ -123,6 +151,7 @@ class Beginnings:
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
         keeper = self._runner.keeper()
+        self.guard = self._guard(stage, number)
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -134,6 +163,23 @@ class Beginnings:
             pid_identity=None,
             keeper_pid=None if keeper is None else keeper.pid,
             keeper_identity=None if keeper is None else keeper.identity,
+            protection=None if self.guard is None else self.guard.protection,
+        )
+
+    def _guard(self, stage: str, number: int) -> Guard | None:
+        """Return what the protected paths of a stage are before an attempt at it."""
+        roots = self._settings[stage].protect
+        if not roots:
+            return None
+        from fsm_orchestrator.stages.guarding import Place, guard_of  # noqa: PLC0415 - rare
+
+        draft, context = self._recorder.draft, self._context
+        here = [one for one in draft.attempts_of(stage) if cycle_in(one) == draft.cycle_of(stage)]
+        return guard_of(
+            roots,
+            here[-1] if here else None,
+            Place(context.home, context.output_directory, stage, number),
+            lambda: self._interrupts.first,
         )
 
     def _token(self, stage: str, number: int) -> str:

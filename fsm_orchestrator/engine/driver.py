@@ -189,7 +189,13 @@ class Driver:
         return trigger in {Trigger.START, Trigger.RESUME} and kind is StateKind.GATE
 
     def _last_look(self, trigger: Trigger, outcome: Outcome | None) -> None:
-        """Call off what would settle a success, or close the run, if that is to end by now."""
+        """Call off what would settle a success, or close the run, if that is to end by now.
+
+        Raises:
+            CalledOffError: it is.
+            OperationError: a log is not what it was.
+        """
+        self._context.log_seals.confirm()
         signum = self._interrupts.first
         settles = trigger is Trigger.STAGE_SUCCEEDED or outcome is Outcome.DONE
         if signum is not None and settles:

@@ -176,9 +176,11 @@ class EnterStage:
             is_default_timeout=self._preparation.has_default_timeout(stage),
             **again,
         )
+        self._beginnings.confirm_pins(stage)
         self._context.check_events()
         made = self._attempt(attempt, log, limits, is_retry=is_retry)
         execution = made.run(self._runner) if work is None else self._verify_again(made, work)
+        self._context.log_seals.seal(stage, attempt.attempt)
         if execution.has_lost_keeper:
             self._end_strays()
             self._note_loss(stage)
@@ -220,7 +222,7 @@ class EnterStage:
             environment=environment,
             rework_exit_code=draft.lifecycle.states[record.stage].rework_exit_code,
             is_retry=is_retry,
-            started=self._on_started,
+            on_started=self._on_started,
             on_slow=partial(self._on_slow, record.stage, log),
             on_suspended=partial(self._on_suspended, record.stage),
             reader_of=partial(self._reader, record, log),
@@ -228,6 +230,7 @@ class EnterStage:
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
             verifying=partial(self._verifying, record.stage, log),
+            guard=self._beginnings.guard,
         )
 
     def _verifying(self, stage: str, log: RunLogger) -> Verifying:

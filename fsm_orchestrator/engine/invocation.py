@@ -134,7 +134,8 @@ def _drive(
     except OperationError as error:
         _record_refusal(preparation.config, lock, error, caller.listener)
         raise
-    runner, is_recorded = ProcessRunner(caller.interrupts, keepers=caller.keepers), False
+    runner = ProcessRunner(caller.interrupts, keepers=caller.keepers, code=caller.code)
+    is_recorded = False
     try:
         if preparation.may_spawn:
             runner.warm_up()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsm_orchestrator.engine.foreign import came_by_signal
 from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.processes.observing import ANOTHERS, OwnCode
 from fsm_orchestrator.vocabulary import HeldBy
 
 if TYPE_CHECKING:
@@ -57,3 +58,4 @@ class Surroundings(NamedTuple):
     """Called with each line that a stage printed last, where somebody watches."""
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None
     """Called when artifacts take long to judge before there is a log to say it in."""
+    code: OwnCode = ANOTHERS

@@ -13,6 +13,7 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageStatus
@@ -129,9 +130,21 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
     ):
         for path in paths[:SHOWN_MAX]:
             yield Fact(name=name, value=copyable(path))
+    for broken in execution.contract_violations[:SHOWN_MAX]:
+        yield Fact(name=FactName.CONTRACT, value="\n".join(broken.lines))
+    for changed in execution.protected_changes[:SHOWN_MAX]:
+        yield Fact(name=FactName.PROTECTED, value=copyable(changed.sentence))
+    yield from _left_out(FactName.CONTRACT, len(execution.contract_violations))
+    yield from _left_out(FactName.PROTECTED, len(execution.protected_changes))
     if execution.leaked_count:
         pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
         yield Fact(name=FactName.LEFT_BEHIND, value=f"{execution.leaked_count} ({pids})")
+
+
+def _left_out(name: FactName, count: int) -> Iterator[Fact]:
+    """Yield how many more there are than are shown."""
+    if count > SHOWN_MAX:
+        yield Fact(name=name, value=f"and {count - SHOWN_MAX} more")
 
 
 def _command_facts(execution: StageExecution) -> Iterator[Fact]:
@@ -151,7 +164,11 @@ def _command_facts(execution: StageExecution) -> Iterator[Fact]:
 def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
     for artifact in execution.artifacts[:SHOWN_MAX]:
         digest = f"{artifact.size_bytes} bytes, sha256 {artifact.sha256}"
+        if artifact.files is not None:
+            digest = f"{counted(artifact.files, 'file')}, {digest}"
         yield Fact(name=FactName.ARTIFACT, value=f"{copyable(artifact.path)}\n{digest}")
+    for one in execution.inputs[:SHOWN_MAX]:
+        yield Fact(name=FactName.INPUT, value="\n".join(one.lines))
 
 
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:

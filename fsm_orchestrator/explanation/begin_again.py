@@ -18,6 +18,7 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import LifecycleError, OrchestratorError
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.lifecycle.reading import shipped
+from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.prepare import prepare
@@ -134,9 +135,9 @@ def _given(settings: StageSettings) -> StageGiven:
     """Return the settings of a stage as they would be given again.
 
     Raises:
-        _NotKeptError: a text of them is known only masked.
+        _NotKeptError: a text of them is known only masked, or no option gives them.
     """
-    if settings.hidden:
+    if settings.hidden or settings.contracts:  # no option gives a contract
         raise _NotKeptError
     return StageGiven(
         bin=settings.command,
@@ -147,10 +148,16 @@ def _given(settings: StageSettings) -> StageGiven:
         cwd=None if settings.cwd == current_directory() else settings.cwd,
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
+        env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
+        confine=settings.confine,
+        pin=settings.pin or None,
         verify=settings.verify or None,
         verify_timeout_ms=settings.verify_timeout_ms,
         clean_env=None if settings.clean_env else False,
         verify_unconfined=settings.verify_unconfined or None,
+        protect=settings.protect or None,
+        inputs=settings.inputs or None,
+        input_program=settings.input_program or None,
         **settings.limits._asdict(),
     )
 

@@ -52,8 +52,25 @@ _START_REMEDIES: Final = {
         "correct what the stage is confined to, or run it on a kernel that can hold it; with"
         " `require = false` it runs with what can be held"
     ),
+    SpawnFailure.NOT_PROTECTED: (
+        "put the protected paths back as they were before the stage, or protect them no longer"
+    ),
+    SpawnFailure.NO_CONTRACT: (
+        "put the schema back as it was when it was given, or give the contract again"
+    ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
+_LEFT_WRONG: Final = {
+    Ending.PROTECTED_CHANGED: (
+        "put the protected paths back as they were, and keep the program from changing them; one"
+        " that it may change is not to be protected"
+    ),
+    Ending.ARTIFACTS_WRONG: "fix what the program writes, or what it is expected to write",
+    Ending.CONTRACT_VIOLATED: (
+        "see to it that the work is done, or correct the contract if it asks for the wrong thing"
+    ),
+}
+"""The remedies for what a stage has left."""
 LIMITS: Final = frozenset(
     {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
 )
@@ -190,8 +207,8 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "put the program where the stage looks for it, or correct its settings"
         case Ending.EXITED | Ending.SIGNALED:
             return "fix the program, its arguments or its environment"
-        case Ending.ARTIFACTS_WRONG:
-            return "fix what the program writes, or what it is expected to write"
+        case Ending.PROTECTED_CHANGED | Ending.ARTIFACTS_WRONG | Ending.CONTRACT_VIOLATED:
+            return _LEFT_WRONG[execution.ending]
         case Ending.VERIFICATION_FAILED:
             return (
                 "fix what the stage does, and run it again; where only what verifies it was wrong,"

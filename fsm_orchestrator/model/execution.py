@@ -23,13 +23,25 @@ from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
+    from fsm_orchestrator.model.contracts import (
+        ContractViolation,
+        InputDigest,
+        ProtectedChange,
+        Protection,
+    )
     from fsm_orchestrator.model.verification import Verification
 else:
     Verification = lazily("fsm_orchestrator.model.verification", "Verification")
+    ContractViolation = lazily("fsm_orchestrator.model.contracts", "ContractViolation")
+    InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
+    ProtectedChange = lazily("fsm_orchestrator.model.contracts", "ProtectedChange")
+    Protection = lazily("fsm_orchestrator.model.contracts", "Protection")
     ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
@@ -37,14 +49,22 @@ else:
 class Artifact(StrictModel):
     """An expected artifact that was good when it was judged."""
 
-    path: str = Field(description="Absolute path of the file.")
-    sha256: Sha256 = Field(description="SHA-256 of the file's bytes, in hexadecimal.")
-    size_bytes: Count = Field(description="Size of the file, in bytes.")
+    path: str = Field(
+        description="Absolute path of the file; of a directory (ends with a slash), or a glob."
+    )
+    sha256: Sha256 = Field(
+        description="SHA-256 of the file's bytes, in hexadecimal; of several files, of their sorted"
+        " list."
+    )
+    size_bytes: Count = Field(description="Size of the file, or of all files together, in bytes.")
     judged_by: str | None = Field(
         description=(
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
             " was not expected to be JSON. The same bytes are not judged again by the same."
         ),
+    )
+    files: Count | None = left_out(
+        None, "How many files it is, where it is a directory or a glob; left out for a file."
     )
 
 
@@ -141,8 +161,16 @@ class StageExecution(StrictModel):
     cwd: str = Field(
         description="Absolute path of the directory it ran in; empty when none is known."
     )
+    program: Annotated[tuple[ProgramFile, ...], Many] = left_out(
+        (),
+        "The program that was started, and the first files among its arguments; not there where"
+        " nothing was started, or the clock stands still.",
+    )
     limit_exceeded: ExceededLimit | None = Field(
         description="The limit of what it may use that it went beyond; null when it did not."
+    )
+    usage_held_by: HeldHow | None = left_out(
+        None, "How the limits of its memory and its processes were held, where there were any."
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."
@@ -187,6 +215,18 @@ class StageExecution(StrictModel):
             "Absolute paths of the expected artifacts that were there before and were not written"
             " by this attempt."
         )
+    )
+    contract_violations: Annotated[tuple[ContractViolation, ...], Many] = left_out(
+        (), "What its artifacts had to be by contract and were not, up to 100."
+    )
+    protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = left_out(
+        (), "Protected paths that are not what they were before it, up to 100."
+    )
+    protection: Protection | None = left_out(
+        None, "What its protected paths were before it; null where there are none."
+    )
+    inputs: Annotated[tuple[InputDigest, ...], Many] = left_out(
+        (), "Its declared inputs when it completed."
     )
     artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
         description="The expected artifacts that were good."
@@ -311,6 +351,9 @@ class AttemptRecord(StrictModel):
         None,
         "The record of what it did, once that is being verified; left out before, and without"
         " verifications.",
+    )
+    protection: Protection | None = left_out(
+        None, "What its protected paths are before it; left out where none is protected."
     )
 
 

@@ -18,6 +18,7 @@ class HeldHow(StrEnum):
     """How a limit of what a stage may use is held."""
 
     SAMPLED = "sampled"
+    CGROUP = "cgroup"
     RLIMIT = "rlimit"
 
 

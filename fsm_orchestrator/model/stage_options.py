@@ -96,6 +96,31 @@ STAGE_OPTIONS: Final = (
     ),
     *VERIFY_OPTIONS,
     StageOption(
+        "protect",
+        Kind.FILE,
+        help="File or directory that the stage must leave as it is: compared by digests from before"
+        " it. Repeatable.",
+        description="Files and directories that the stage must leave as they are, compared by"
+        " digests from before it.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "inputs",
+        Kind.FILE,
+        named="input",
+        help="File, directory or glob that the stage goes by: digested when it completes, and"
+        " compared on a resume. Repeatable.",
+        description="Files, directories and globs that the stage goes by: digested when it"
+        " completes, and compared on a resume.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "input_program",
+        Kind.FLAG,
+        help="Take the program's own file for an input, too.",
+        description="Whether the program's own file is one of its inputs.",
+    ),
+    StageOption(
         "timeout_ms",
         MILLISECONDS,
         measured="timeout",
@@ -184,6 +209,14 @@ STAGE_OPTIONS: Final = (
         help=f"Longest wait (default {exact_span(DEFAULT_BACKOFF_MS_MAX)}).",
         description="The longest wait, in milliseconds.",
         table="retry",
+    ),
+    StageOption(
+        "pin",
+        Kind.FLAG,
+        help="Fail the run if the program, or a file among its arguments, is not what it was when"
+        " the run began.",
+        description="Whether the stage's program, and the files among its arguments, must be what"
+        " they were when the run began; else the run fails.",
     ),
     *CONFINE_OPTIONS,
     StageOption(

@@ -29,8 +29,8 @@ class Change(NamedTuple):
         field: what differs.
         old: what it was, as it may be shown; None where there was nothing that can be shown.
         new: what it is now, as it may be shown; None where there is nothing that can be shown.
-        key: the name of the environment variable, or the path of an artifact whose content
-            differs, as it may be shown; empty for all else.
+        key: the name of the environment variable, or the path of an artifact, a schema or an
+            input whose content differs, as it may be shown; empty for all else.
     """
 
     field: Compared
@@ -61,6 +61,12 @@ class Change(NamedTuple):
                 return content_difference(self.key, self.old or "", self.new or "")
             case Compared.ARTIFACTS:
                 return self.new or ""
+            case Compared.CONTRACTS if self.key:
+                return f"{self.key} had the sha256 {self.old} when it completed, now {self.new}"
+            case Compared.INPUTS if self.key:
+                return f"{self.key} was {self.old} when it completed, is {self.new} now"
+            case Compared.CONTRACTS | Compared.PROTECTED | Compared.INPUTS:
+                return f"completed with {self.old}, now {self.new}"
             case (
                 Compared.COMMAND
                 | Compared.ARGS

@@ -42,6 +42,13 @@ def _differences(run: ResumableRun, stage: str, last: StageExecution) -> Iterato
         yield f"inherited environment: not what attempt {last.attempt} had"
     if kept.confine != now.confine:
         yield f"confinement: not what attempt {last.attempt} had"
+    for field, had, has in (
+        (Compared.CONTRACTS, kept.contracts, now.contracts),
+        (Compared.PROTECTED, kept.protect, now.protect),
+        (Compared.INPUTS, (kept.inputs, kept.input_program), (now.inputs, now.input_program)),
+    ):
+        if had != has:
+            yield f"{field.value}: not what attempt {last.attempt} had"
 
 
 def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) -> StageSettings:

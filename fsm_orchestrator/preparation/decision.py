@@ -102,6 +102,8 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
 
         config = with_asked_texts(config, checkpoint.run_id, declared_secrets(kept.stages))
     settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
+    if any(one.contracts for one in settings.values()):
+        settings = _with_schemas(config, checkpoint, settings)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()
     earlier = (value for one in stored for value in one.secrets.values())
@@ -119,6 +121,22 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
         replaced_lifecycle=replaced,
         may_go_on=may_go_on,
     )
+
+
+def _with_schemas(
+    config: RunConfig, checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
+) -> dict[str, StageSettings]:
+    """Return settings that know the schemas of their contracts.
+
+    Raises:
+        UsageError: a stage that may run has one that cannot be judged by.
+    """
+    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+    if checkpoint.is_done:
+        given = {stage: one for stage, one in settings.items() if stage in config.stages}
+        return {**settings, **with_schemas(given, ())}
+    return with_schemas(settings, stages_to_run(checkpoint, config.rerun))
 
 
 def _followed_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> Lifecycle:
@@ -217,6 +235,8 @@ def _changes_of(
     settings = run.kept.stages.get(stage) or run.kept.completed[stage]
     try:
         verdict = judge_kept(settings, completion.artifacts, run.may_go_on)
+        if completion.inputs:
+            changes = (*changes, *_input_changes(run, completion, settings))
     except JudgingCutShortError:
         return changes
     if not verdict.is_good:
@@ -229,6 +249,18 @@ def _changes_of(
     return (*changes, *contents)
 
 
+def _input_changes(
+    run: ResumableRun, completion: Completion, settings: StageSettings
+) -> Iterator[Change]:
+    from fsm_orchestrator.preparation.earned_changes import input_changes  # noqa: PLC0415 - rare
+
+    def ask(path: str) -> None:
+        if not run.may_go_on(path):
+            raise JudgingCutShortError
+
+    return input_changes(completion, settings, ask)
+
+
 def _settings_changes(
     run: ResumableRun, completion: Completion, *, may_run: bool
 ) -> tuple[Change, ...]:
@@ -237,7 +269,12 @@ def _settings_changes(
         return ()
     then = Version(run.kept.completed[stage], completion.settings)
     now = Version(run.settings[stage], record)
-    return tuple(differences(then, now, run.hider, key_is_lost=run.key_is_lost and may_run))
+    found = tuple(differences(then, now, run.hider, key_is_lost=run.key_is_lost and may_run))
+    if not (then.settings.must_earn or now.settings.must_earn):
+        return found
+    from fsm_orchestrator.preparation.earned_changes import setting_changes  # noqa: PLC0415 - rare
+
+    return (*found, *setting_changes(then.settings, now.settings))
 
 
 def _replaced(run: ResumableRun, rerun: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -152,6 +152,16 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
             else:
                 continue  # most stages have no retries, and nothing is said of them
             yield setting(("stage", stage, *option.path), shown, source, is_set=is_set)
+        if settings.contracts:
+            from fsm_orchestrator.config.given_contracts import words_of  # noqa: PLC0415 - rare
+
+            words = tuple(map(words_of, settings.contracts))
+            yield setting(
+                ("stage", stage, "artifact"),
+                words,
+                origin("stage", stage, "artifact"),
+                is_set=True,
+            )
 
 
 def _says_nothing(option: StageOption, settings: StageSettings) -> bool:

@@ -271,6 +271,7 @@ def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings])
                 continue
             is_secret = option.kind in {Kind.PAIR, Kind.NAME}
             yield _Said(f"stage.{stage}.{key}", before.get(key), after.get(key), is_secret)
+        yield _Said(f"stage.{stage}.artifact", before.get("artifact"), after.get("artifact"))
 
 
 def _said_of(settings: StageSettings | None) -> dict[str, Any]:
@@ -283,6 +284,10 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
         option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
         for option in STAGE_OPTIONS
     }
+    if settings.contracts:
+        from fsm_orchestrator.config.given_contracts import words_of  # noqa: PLC0415 - rare
+
+        own["artifact"] = tuple(map(words_of, settings.contracts))
     return {**own, **settings.limits._asdict(), **retry, **confine}
 
 

@@ -50,8 +50,10 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.contracts import InputDigest
     from fsm_orchestrator.model.evidence import Subject
 else:
+    InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
@@ -61,7 +63,8 @@ class PlannedStage(StrictModel):
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
     Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
-    `error` are what the record of its attempt would say.
+    `error` are what the record of its attempt would say. `inputs` are its declared inputs as they
+    were when it completed.
     """
 
     stage: str
@@ -77,6 +80,8 @@ class PlannedStage(StrictModel):
     verify: tuple[tuple[str, ...], ...]
     unchanged: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
+    protect: tuple[str, ...] = ()
+    inputs: tuple[InputDigest, ...] = ()
     ending: Ending | None
     status: StageStatus | None
     error: str | None
@@ -214,7 +219,7 @@ def _kept_contents(preparation: Preparation) -> Iterator[str]:
         masker.mask(copyable(path))
         for stage, settings in preparation.settings.items()
         if is_complete(stage) is None
-        for path in settings.expected_artifacts
+        for path in settings.artifact_paths
     }
     for kept in preparation.kept_changes.values():
         for one in kept:
@@ -238,13 +243,13 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
         cwd=None if settings is None else masker.mask(settings.cwd),
-        expected_artifacts=(
-            () if settings is None else masker.mask_all(settings.expected_artifacts)
-        ),
+        expected_artifacts=(() if settings is None else masker.mask_all(settings.artifact_paths)),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
         verify=() if settings is None else tuple(map(masker.mask_all, settings.verify)),
         unchanged=() if completion is None else _unchanged(preparation, stage),
         artifacts=() if completion is None else _artifacts(preparation, completion, foresight),
+        protect=() if settings is None else settings.protect,
+        inputs=() if completion is None else completion.inputs,
         ending=None if failure is None else failure.ending,
         status=None if failure is None else failure.status,
         error=None if failure is None else failure.problem.sentence,
@@ -281,7 +286,13 @@ def refuse_unwritable(output: Path) -> None:
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
     """Return the names of what has not changed of a completed stage."""
     changed = {change.field for change in preparation.kept_changes.get(stage, ())}
-    return tuple(one.value for one in Compared if one not in changed)
+    settings = preparation.settings[stage]
+    of_few = {
+        Compared.CONTRACTS: settings.contracts,
+        Compared.PROTECTED: settings.protect,
+        Compared.INPUTS: settings.inputs or settings.input_program,
+    }
+    return tuple(one.value for one in Compared if one not in changed and of_few.get(one, True))
 
 
 def _action(

@@ -141,7 +141,7 @@ def prepare_run(
     clock = clock_of(config)
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
-    settings = given_settings(config, declared, {}, run_id)
+    settings = _settings(config, declared, run_id)
     _refuse_settings(config, settings, may_lack_values=may_lack_values)
     subject, sources = _asked_about(config)
     values = secret_values(settings)
@@ -194,6 +194,16 @@ def prepare_run(
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
+
+
+def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
+    """Return the settings of the stages of a new run."""
+    settings = given_settings(config, declared, {}, run_id)
+    if not any(one.contracts for one in settings.values()):
+        return settings
+    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+    return with_schemas(settings, tuple(settings))
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:

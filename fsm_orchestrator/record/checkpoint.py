@@ -293,6 +293,7 @@ class Checkpoint(StrictModel):
                 invocation=self.invocation.number,
                 settings=self.stages[execution.stage],
                 artifacts=execution.artifacts,
+                inputs=execution.inputs,
             )
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)

@@ -10,7 +10,7 @@ from typing import Annotated
 from fsm_orchestrator.constants import ARCHIVE_DIRECTORY
 from fsm_orchestrator.disk.held import Identity, identity_of
 from fsm_orchestrator.model.base import Count, Many, Ordinal, RunId, StrictModel
-from fsm_orchestrator.model.declared import Field, StringConstraints
+from fsm_orchestrator.model.declared import Field, StringConstraints, left_out
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import PrivateRef
 
@@ -48,9 +48,10 @@ class Home(StrictModel):
         )
     )
 
-    copied_from: Annotated[tuple[CopiedFrom, ...], Many] = Field(
-        description="The runs that the record was copied from, to be a run of its own; the oldest"
-        " first."
+    copied_from: Annotated[tuple[CopiedFrom, ...], Many] = left_out(
+        (),
+        "The runs that the record was copied from, to be a run of its own, the oldest first; left"
+        " out where there are none.",
     )
 
     @property

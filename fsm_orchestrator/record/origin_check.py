@@ -131,9 +131,13 @@ def _stage_setting_problems(
 
 def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     """Yield by which keys each setting that a stage has can have been given."""
-    for key in ("args", "expected_artifacts", "allow_stale"):
+    for key in (
+        *("args", "expected_artifacts", "allow_stale", "protect", "inputs", "input_program"),
+    ):
         if getattr(record, key):
             yield (key,)
+    if record.contracts:
+        yield ("artifact",)
     if record.env_digests:
         yield ("env",)
     if record.secret_digests:
@@ -143,6 +147,8 @@ def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
         yield tuple(f"retry.{key}" for key in RetryPolicy.model_fields)
     if record.env_inherit is not None:
         yield ("env_inherit",)
+    if record.pins is not None:
+        yield ("pin",)
     if record.confine is not None:
         yield tuple(f"confine.{key}" for key in CONFINE_KEYS)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from fsm_orchestrator.config.hidden_text import HiddenText
 from fsm_orchestrator.config.stage_record import StageRecord
@@ -22,6 +22,9 @@ from fsm_orchestrator.record.home import Home, output_of
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Whereabouts
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.confinement import Confine
 
 
 class Relocation(NamedTuple):
@@ -48,8 +51,39 @@ class Relocation(NamedTuple):
                 "command": self.path(one.command),
                 "cwd": self.path(one.cwd),
                 "expected_artifacts": self.paths(one.expected_artifacts),
+                "confine": None if one.confine is None else self._confine(one.confine),
+                **(self._earned(one) if one.contracts or one.protect or one.inputs else {}),
             }
         )
+
+    def _confine(self, one: Confine) -> Confine:
+        """Return what a stage is confined to with the paths of now."""
+        lists = {name: getattr(one, name) for name in ("write", "read")}
+        changed = {name: self.paths(paths) for name, paths in lists.items() if paths is not None}
+        return one.model_copy(update=changed)
+
+    def _earned(self, one: StageRecord) -> dict[str, Any]:
+        """Return the paths that a stage earns by; the slash of a directory stays."""
+        return {
+            "protect": self.paths(one.protect),
+            "inputs": self.paths(one.inputs),
+            "contracts": tuple(
+                contract.model_copy(
+                    update={
+                        "path": self.artifact(contract.path),
+                        "json_schema": contract.json_schema and self.path(contract.json_schema),
+                    }
+                )
+                for contract in one.contracts
+            ),
+        }
+
+    def artifact(self, old: str) -> str:
+        """Return what the path of an artifact is now."""
+        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
+
+        now = self.path(old)
+        return f"{now}/" if is_directory(old) and not is_directory(now) else now
 
     def hidden(self, one: HiddenText) -> HiddenText:
         """Return a path that holds a secret as it is now; what else holds one stays."""
@@ -63,6 +97,11 @@ class Relocation(NamedTuple):
         """Return what was done about a stage with the paths of now."""
         lists = ("missing_artifacts", "malformed_artifacts", "stale_artifacts")
         changes: dict[str, Any] = {name: self.paths(getattr(one, name)) for name in lists}
+        for name in ("contract_violations", "protected_changes"):
+            changes[name] = tuple(
+                each.model_copy(update={"path": self.path(each.path)})
+                for each in getattr(one, name)
+            )
         if one.attempt > 0:  # else the command is the name of an operation
             changes |= {"command": self.path(one.command), "cwd": self.path(one.cwd)}
         return one.model_copy(update={**changes, **self._artifacts(one)})
@@ -108,10 +147,11 @@ class Relocation(NamedTuple):
 
     def _artifacts(self, one: StageExecution | Completion) -> dict[str, Any]:
         changed = (
-            artifact.model_copy(update={"path": self.path(artifact.path)})
+            artifact.model_copy(update={"path": self.artifact(artifact.path)})
             for artifact in one.artifacts
         )
-        return {"artifacts": tuple(changed)}
+        inputs = (each.model_copy(update={"path": self.path(each.path)}) for each in one.inputs)
+        return {"artifacts": tuple(changed), "inputs": tuple(inputs)}
 
 
 def relocation_of(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> Relocation | None:

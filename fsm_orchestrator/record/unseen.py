@@ -43,5 +43,6 @@ def interrupted(
             "cwd": "" if settings is None else settings.cwd,
             "stdout_log": stdout_log,
             "stderr_log": stderr_log,
+            "protection": attempt.protection,
         }
     )

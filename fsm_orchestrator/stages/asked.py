@@ -17,6 +17,7 @@ from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import OnLeak
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.stages.guarding import Guard
     from fsm_orchestrator.stages.verifying import Verifying
 
 
@@ -30,7 +31,7 @@ class Asked(NamedTuple):
         environment: variables of this program beside those that every attempt gets.
         rework_exit_code: the exit code by which it asks for rework; None where it cannot.
         is_retry: whether an attempt of this invocation has failed before it.
-        started: called with the pid of its process.
+        on_started: called with the pid of its process.
         on_slow: called with the elapsed milliseconds and the ends of stdout and stderr.
         on_suspended: called with the milliseconds for which all stood still.
         reader_of: makes the reader of its outputs from their descriptors; None where nobody reads.
@@ -39,6 +40,7 @@ class Asked(NamedTuple):
         on_slow_artifact: called once when its artifacts take long to judge, with the path that is
             judged and the elapsed milliseconds.
         verifying: returns what is told of its verifications.
+        guard: what its protected paths are before it; None where it has none.
     """
 
     run_id: str
@@ -54,7 +56,7 @@ class Asked(NamedTuple):
     environment: Mapping[str, str]
     rework_exit_code: int | None
     is_retry: bool
-    started: Callable[[int], None]
+    on_started: Callable[[int], None]
     on_slow: Callable[[int, str, str], None]
     on_suspended: Callable[[int], None]
     reader_of: Callable[[tuple[int, int]], OutputReader | None]
@@ -62,6 +64,7 @@ class Asked(NamedTuple):
     given_paths: Callable[[], Mapping[str, str]]
     on_slow_artifact: Callable[[str, int], None]
     verifying: Callable[[], Verifying]
+    guard: Guard | None = None
 
     @property
     def key(self) -> str:

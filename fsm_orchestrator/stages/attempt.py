@@ -23,9 +23,10 @@ from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
-from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
+from fsm_orchestrator.stages.artifact_snapshot import Snapshot, take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     NO_ARTIFACTS,
+    ArtifactsVerdict,
     JudgingCutShortError,
     judge,
 )
@@ -35,11 +36,13 @@ from fsm_orchestrator.stages.environment import environment_of
 from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
+from fsm_orchestrator.stages.program import Program
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.earning import Earning
 
 
 class Attempt(Asked):
@@ -55,6 +58,8 @@ class Attempt(Asked):
     """One line about it, which may be empty; None when there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
+    _earning: Earning | None = None
+    _program: Program | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
@@ -64,12 +69,17 @@ class Attempt(Asked):
                 any, has been ended.
             OperationError: a process of it could not be ended.
         """
-        settings = self.settings
-        snapshot = take_snapshot(settings.expected_artifacts)
+        self._earning = earning = self._to_earn()
+        plain = self.settings.expected_artifacts
+        snapshot = take_snapshot(plain if earning is None else earning.files)
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
-        with self._caged() as self._cage, open_logs(self.home, *names) as (stdout, stderr):
+        with (
+            self._caged() as self._cage,
+            self._read_program() as self._program,
+            open_logs(self.home, *names) as (stdout, stderr),
+        ):
             self._outputs = (stdout, stderr)
             self._starts = (os.fstat(stdout).st_size, os.fstat(stderr).st_size)
             reader = self.reader_of((stdout, stderr))
@@ -84,19 +94,11 @@ class Attempt(Asked):
                 raise not_ended(self.record.stage, report.survivors)
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
-        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
-        to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
         try:
-            verdict = judge(
-                to_judge,
-                snapshot,
-                allow_stale=settings.allow_stale,
-                unfinished=report.unfinished,
-                may_go_on=judging.may_go_on,
-            )
+            verdict = self._judged(report, snapshot, judging)
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
             report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
@@ -117,14 +119,49 @@ class Attempt(Asked):
             cage=self._cage,
             black_box=self._black_box,
             memory_kill=self._memory_kill,
+            earned=None if earning is None else earning.earned,
+            program=() if self._program is None else self._program.record(self.masker),
         )
         work = record_of(self, ended)
-        if not settings.verify or work.status is not StageStatus.SUCCESS:
+        if not self.settings.verify or work.status is not StageStatus.SUCCESS:
             return work
         from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
 
         verified = verify(self, runner, self.verifying(), work)
         return record_of(self, ended._replace(verified=verified))
+
+    def _judged(
+        self, report: ProcessReport, snapshot: Snapshot, judging: Judging
+    ) -> ArtifactsVerdict:
+        """Judge what the process has left; protected paths are compared before that.
+
+        Raises:
+            JudgingCutShortError: the time is up, or the run is to end.
+        """
+        earning = self._earning
+        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        has_ended = isinstance(report.end, Exited | Signaled)
+        if earning is not None:
+            earning.compare(judging.may_go_on, must=has_ended)
+        verdict = judge(
+            self.settings.artifact_paths if has_ended else (),
+            snapshot,
+            allow_stale=self.settings.allow_stale,
+            unfinished=report.unfinished,
+            may_go_on=judging.may_go_on,
+            contracts=None if earning is None else earning.contracted,
+        )
+        if earning is not None:
+            earning.note_inputs(report.end, verdict, judging.may_go_on)
+        return verdict
+
+    def _to_earn(self) -> Earning | None:
+        """Return what it has to earn beside its exit code and plain artifacts."""
+        if not self.settings.must_earn:
+            return None
+        from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
+
+        return Earning(self)
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
         """Return the cage, if there is one, to be had for as long as the process may need it."""
@@ -134,9 +171,17 @@ class Attempt(Asked):
 
         return cage_of(self.settings, self.record.token, self.home)
 
+    def _read_program(self) -> contextlib.AbstractContextManager[Program | None]:
+        """Return what it runs, which is no other in equal runs: no machine's own programs are."""
+        if self.clock.is_fixed:
+            return contextlib.nullcontext()
+        return contextlib.closing(Program(self.settings))
+
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
+        if self._earning is not None and self._earning.refusal is not None:
+            return ProcessReport(self._earning.refusal)
         try:
             return runner.run(self._command(), self.limits, self, reader)
         except LogLostError as lost:
@@ -145,6 +190,12 @@ class Attempt(Asked):
                 Operation.LOGS_PERSIST, self.output_directory / names[lost.number]
             ):
                 raise OSError(lost.errno, os.strerror(lost.errno)) from lost
+
+    def started(self, pid: int, /) -> None:
+        """Pass on that it has a process, and finish reading what that runs."""
+        self.on_started(pid)
+        if self._program is not None:
+            self._program.started()
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""

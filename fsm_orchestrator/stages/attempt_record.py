@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     Exited,
+    Failings,
     Interrupted,
     NotSpawned,
     PostmortemGap,
@@ -22,6 +23,8 @@ from fsm_orchestrator.model.endings import (
 )
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.program import ProgramFile
+from fsm_orchestrator.model.promises import HeldHow
 from fsm_orchestrator.processes.runner import ProcessReport
 from fsm_orchestrator.stages.artifacts import ArtifactsVerdict, masked_artifacts, masked_paths
 from fsm_orchestrator.stages.output_files import log_names, postmortem_name
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.memory_kills import MemoryKill
     from fsm_orchestrator.stages.asked import Asked
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.earning import Earned, EarnedRecord
     from fsm_orchestrator.stages.verifying import Verified
 
 COMMAND_CHARACTERS_MAX: Final = 300
@@ -55,16 +59,27 @@ class Ended(NamedTuple):
     cage: Cage | None
     black_box: str | None
     memory_kill: MemoryKill | None
+    program: tuple[ProgramFile, ...]
     verified: Verified | None = None
+    earned: Earned | None = None
 
 
 def record_of(asked: Asked, ended: Ended) -> StageExecution:
     """Return the record of an attempt that has ended."""
     end, masker = ended.report.end, asked.masker
     own_end = end.by_then if isinstance(end, Interrupted) else end
+    of_earned = None
+    if ended.earned is not None:
+        from fsm_orchestrator.stages.earning import earned_record  # noqa: PLC0415 - rare
+
+        of_earned = earned_record(asked, ended.verdict, ended.earned)
     result = stage_result(
         end,
-        "" if ended.verdict.is_good else ended.verdict.summary(),
+        Failings(
+            protected=of_earned.protected if of_earned else "",
+            artifacts="" if ended.verdict.is_good else ended.verdict.summary(),
+            contracts=of_earned.contracts if of_earned else "",
+        ),
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
         asked.rework_exit_code,
     )
@@ -72,7 +87,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
     if verified is not None and verified.failure is not None:
         result = verified.failure
     ending, status = kind_of(result)
-    problem, start_problem, exceeded = _problem_of(asked, ended, result)
+    problem, start_problem, exceeded = _problem_of(asked, ended, result, of_earned)
     names = asked.record.stage, asked.record.attempt
     stdout_log, stderr_log = log_names(*names)
     return StageExecution(
@@ -89,7 +104,9 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         args=masker.mask_all(asked.settings.args),
         env_keys=tuple(asked.settings.variables),
         cwd=masker.mask(asked.settings.cwd),
+        program=() if isinstance(end, NotSpawned) else ended.program,
         limit_exceeded=exceeded,
+        usage_held_by=_usage_held_by(asked, ended.report),
         confinement=None if ended.cage is None else ended.cage.record(ended.report.cage, masker),
         started_at=asked.record.started_at,
         artifacts_judged_ms=ended.judged_ms,
@@ -114,7 +131,32 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
         verifications=() if verified is None else verified.verifications,
+        **_earned_fields(asked, ended, of_earned, is_complete=status is StageStatus.SUCCESS),
     )
+
+
+def _earned_fields(
+    asked: Asked, ended: Ended, of_earned: EarnedRecord | None, *, is_complete: bool
+) -> dict[str, Any]:
+    """Return the fields that a stage has which has more to earn than an exit code of 0."""
+    if of_earned is None or ended.earned is None:
+        return {}
+    kept = None if asked.guard is None else asked.guard.protection
+    told = {"is_compared": ended.earned.is_compared}
+    return {
+        "contract_violations": of_earned.violations,
+        "protected_changes": of_earned.changes,
+        "protection": None if kept is None else kept.model_copy(update=told),
+        "inputs": ended.earned.inputs if is_complete else (),
+    }
+
+
+def _usage_held_by(asked: Asked, report: ProcessReport) -> HeldHow | None:
+    """Return how what the attempt used was limited, where it was."""
+    limits = asked.limits
+    if limits.memory_bytes_max is None and limits.processes_max is None:
+        return None
+    return HeldHow.CGROUP if report.is_in_cgroup else HeldHow.SAMPLED
 
 
 def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
@@ -126,7 +168,7 @@ def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
 
 
 def _problem_of(
-    asked: Asked, ended: Ended, result: StageResult
+    asked: Asked, ended: Ended, result: StageResult, of_earned: EarnedRecord | None
 ) -> tuple[Problem | None, SpawnFailure | None, ExceededLimit | None]:
     """Return what went wrong, and what kept the program from being run as it should.
 
@@ -145,7 +187,8 @@ def _problem_of(
     given = how_given(result, ended.verdict, asked.settings, asked.given_paths())
     details = [*problem.details, *given]
     if not ended.was_judged:
-        details = ["its process had ended, its expected artifacts were still being judged"]
+        what = "its expected artifacts were" if of_earned is None else "what it left was"
+        details = [f"its process had ended, {what} still being judged"]
     if start_problem is not None and not isinstance(result, NotSpawned):
         details.append(start_problem.detail)
     if ended.memory_kill is not None:
@@ -154,5 +197,8 @@ def _problem_of(
         details.append(f"at that time: {ended.black_box}")
     if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
         details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
+    if of_earned is not None:
+        details += of_earned.too(result)
     told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
-    return told, start_problem and start_problem.failure, exceeded_limit(result)
+    exceeded = exceeded_limit(result, is_in_cgroup=ended.report.is_in_cgroup)
+    return told, start_problem and start_problem.failure, exceeded

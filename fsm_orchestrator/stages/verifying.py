@@ -246,7 +246,7 @@ class _One:
 
     def started(self, pid: int, /) -> None:
         """Pass on that it has started: what is left of it after a kill is found by that."""
-        self._asked.started(pid)
+        self._asked.on_started(pid)
 
     def slow(self, elapsed_ms: int) -> None:
         """Pass on that it is slow, with what it printed last."""

@@ -245,7 +245,8 @@ def test_model_is_a_frozen_value() -> None:
     assert hash(model) == hash(again)
     assert model != model.model_copy(update={"size_bytes": 2})
     assert model == copy.copy(model) == copy.deepcopy(model) == pickle.loads(pickle.dumps(model))  # noqa: S301
-    assert repr(model) == f"Artifact(path='a', sha256='{SHA256}', size_bytes=1, judged_by=None)"
+    said = f"path='a', sha256='{SHA256}', size_bytes=1, judged_by=None, files=None"
+    assert repr(model) == f"Artifact({said})"
     with pytest.raises(ValidationError, match="frozen"):
         model.path = "b"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
@@ -290,3 +291,18 @@ def test_good_run_loads_no_pydantic_and_a_wrong_option_does(tmp_path: Path) -> N
     )
     assert done.stderr == ""
     assert done.stdout == "3 False\nValidationError True\n"
+
+
+def test_rare_fields_are_written_where_they_say_something() -> None:
+    """Left out where they are empty, by us and by pydantic alike, and read back as they were."""
+    plain = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
+    of_many = plain.model_copy(update={"files": 3})
+    for model, is_there in ((plain, False), (of_many, True)):
+        for written in (model.model_dump(), model.model_dump(mode="json")):
+            assert ("files" in written) is is_there
+        assert ('"files"' in model.model_dump_json()) is is_there
+        assert ('"files"' in model.model_dump_json(indent=2)) is is_there
+        by_pydantic = serializer_of(Artifact).to_json(model).decode()
+        assert by_pydantic == model.model_dump_json()
+        assert Artifact.model_validate_json(by_pydantic) == model
+    assert "files" not in Artifact.model_json_schema()["required"]

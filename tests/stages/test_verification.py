@@ -140,9 +140,11 @@ def test_verification_runs_in_a_minimal_environment_unless_told_otherwise(
 
 def test_nothing_is_verified_of_work_that_failed_already(tmp_path: Path) -> None:
     """A stage that exited otherwise, or left a wrong artifact, fails by that alone."""
-    for number, settings in enumerate(
-        ({"args": ("-c", "exit 4")}, {"expected_artifacts": ("/nowhere/made",)})
-    ):
+    wrong: tuple[dict[str, Any], ...] = (
+        {"args": ("-c", "exit 4")},
+        {"expected_artifacts": ("/nowhere/made",)},
+    )
+    for number, settings in enumerate(wrong):
         place = tmp_path / str(number)
         place.mkdir()
         _, executor = _run(place, _sh("touch verified"), **settings)

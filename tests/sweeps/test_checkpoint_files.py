@@ -176,7 +176,7 @@ STRANGE: Final[tuple[Any, ...]] = (
 )
 WITHOUT_ORIGIN: Final = frozenset(
     f"completions.*.settings.{key}"
-    for key in (*LIMIT_FIELDS, "retry", "confine", "env_inherit", "allow_stale")
+    for key in (*LIMIT_FIELDS, "retry", "confine", "env_inherit", "allow_stale", "pins")
 )
 """What a resume takes over with a completed stage: a setting that nobody gave is found by the next
 one, which asks where it came from."""

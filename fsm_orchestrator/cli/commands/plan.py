@@ -217,12 +217,14 @@ class _View:
             details.append(("sets", ", ".join(stage.env_keys)))
         details += [("expects", copyable(path)) for path in stage.expected_artifacts]
         details += [("verifies by", shell_line(one)) for one in stage.verify]
+        details += [("protects", copyable(path)) for path in stage.protect]
         if stage.unchanged:
             details.append(("unchanged", ", ".join(stage.unchanged)))
         details += [
             ("artifact", f"{copyable(one.path)}, sha256 {one.sha256[:12]}...")
             for one in stage.artifacts
         ]
+        details += [("input", f"{copyable(one.path)}, {one.short_state}") for one in stage.inputs]
         return [*lines, *columns(details, indent="      ")]
 
     def _next(self, plan: Plan, argv: Sequence[str]) -> Iterator[Line]:
