@@ -162,8 +162,9 @@ class Asking:
         found = Path(path)
         if not found.is_relative_to(self.output):
             return path
-        slash = os.sep if path.endswith(os.sep) else ""  # of a directory
-        return f"{found.relative_to(self.output)}{slash}"
+        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
+
+        return f"{found.relative_to(self.output)}{os.sep if is_directory(path) else ''}"
 
     def _confined_to(self, confine: Confine) -> str:
         """Return the digest of what a stage is confined to."""
