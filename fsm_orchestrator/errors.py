@@ -4,6 +4,7 @@
     ├─ UsageError            exit 2    the request is wrong or refused: nothing written
     │  └─ LifecycleError     exit 2    a lifecycle file is wrong: file, state or edge, reason
     ├─ CheckpointError       exit 1    the checkpoint cannot be used: file, reason
+    │  └─ TamperedError      exit 1    the record is not the one that was left: file, change
     ├─ ReportError           exit 1    a report cannot be read: file, reason
     ├─ OperationError        exit 1    the program could not do its own part: the run failed
     │  └─ RecordingError     exit 1    a file of the run cannot be written: path, cause
@@ -51,6 +52,10 @@ class LifecycleError(UsageError):
 
 class CheckpointError(OrchestratorError):
     """A checkpoint cannot be used; the file was left as it is."""
+
+
+class TamperedError(CheckpointError):
+    """The record of a run is not the one that was left here; it was left as it is."""
 
 
 class ReportError(OrchestratorError):

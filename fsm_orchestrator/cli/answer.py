@@ -39,10 +39,12 @@ from fsm_orchestrator.clock import SystemClock
 from fsm_orchestrator.constants import APPROVALS_DIRECTORY
 from fsm_orchestrator.disk import files
 from fsm_orchestrator.disk.lock import holder_of
+from fsm_orchestrator.disk.where import absolute
 from fsm_orchestrator.errors import CommandError, UsageError
 from fsm_orchestrator.inspection.inspected_run import directory_of_a_run
 from fsm_orchestrator.model.approval import Answer, Said
 from fsm_orchestrator.model.evidence import EvidenceProblem
+from fsm_orchestrator.preparation.believing import believed
 from fsm_orchestrator.preparation.elsewhere import place_options, refuse_copy
 from fsm_orchestrator.processes.ancestry import is_below_stage
 from fsm_orchestrator.processes.tool import paged
@@ -102,6 +104,9 @@ def answer_command(said: Said, parameters: Mapping[str, Any]) -> int:
     refuse_copy(saved, output, f"{given.said} in")
     given = replace(given, place=place_options(saved, output))
     holder = holder_of(output)
+    if holder is None:  # a run at work looks after its record itself
+        key_file = parameters.get("state_key_file")
+        believed(saved, output, None if key_file is None else absolute(key_file))
     attempt = saved.checkpoint.open_attempt
     _refuse_stage(
         None if holder is None else holder.pid, None if attempt is None else attempt.keeper_pid

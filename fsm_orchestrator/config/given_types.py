@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fsm_orchestrator.constants import VERIFICATIONS_MAX
-from fsm_orchestrator.model.base import Sha256, StateName
+from fsm_orchestrator.model.base import StateName
 from fsm_orchestrator.model.declared import (
     BaseModel,
     BeforeValidator,
@@ -117,8 +117,4 @@ class PlaceGiven(BaseModel):
         default=False,
         description="Whether a run whose directory came from elsewhere is continued under its own"
         " id.",
-    )
-    accept_record: Sha256 | None = Field(
-        default=None,
-        description="The digest of the record that is adopted; null means not given.",
     )

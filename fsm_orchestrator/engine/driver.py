@@ -26,7 +26,9 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import TransitionRecord
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.processes.runner import ProcessRunner
-from fsm_orchestrator.record.event_log import EventFile, RunLogger
+from fsm_orchestrator.record.event_file import EventFile
+from fsm_orchestrator.record.event_log import RunLogger
+from fsm_orchestrator.record.leaving import Leaving
 from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.phrases import counted, with_details
 from fsm_orchestrator.vocabulary import EventName, Guard, Outcome, StateKind, Trigger
@@ -43,12 +45,13 @@ class Driver:
         runner: ProcessRunner,
         log: RunLogger,
         event_file: EventFile,
+        leaving: Leaving,
     ) -> None:
         draft = preparation.checkpoint
         self._first_trigger = preparation.first_trigger
         interrupts = caller.interrupts
         self._interrupts = interrupts
-        self._context = RunContext(preparation, home, log, event_file, caller)
+        self._context = RunContext(preparation, home, log, event_file, caller, leaving)
         self._recorder = self._context.recorder
         self._gates = EnterGate(self._context, interrupts, runner)
         self._beginnings = Beginnings(self._context, interrupts, runner, self._gates.why_not)
@@ -140,7 +143,7 @@ class Driver:
 
     def _before_transition(self, fact: Fact, source: str, dest: str) -> None:
         """Make the transition durable, in log, checkpoint and report; raising, it is not taken."""
-        self._context.note_listener()
+        self._context.note_surroundings()
         before, log_before = self._recorder.draft, self._context.log
         mask = self._context.masker.mask
         details = tuple(map(mask, fact.details))

@@ -17,12 +17,18 @@ from fsm_orchestrator.constants import BYTES_MAX, MILLISECONDS_MAX, PRODUCT
 from fsm_orchestrator.errors import OrchestratorError
 from fsm_orchestrator.explanation.begin_again import begin_again
 from fsm_orchestrator.explanation.explanation import NextStep
-from fsm_orchestrator.explanation.remedies import GIVE_SIGNALS, remedies_of, who_can_change
+from fsm_orchestrator.explanation.remedies import (
+    ACCEPT_KNOWINGLY,
+    GIVE_SIGNALS,
+    remedies_of,
+    who_can_change,
+)
 from fsm_orchestrator.explanation.request import VALUE_UNKNOWN, Request, option_words
 from fsm_orchestrator.explanation.stages import blocking_gates
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, StateNow, state_now
 from fsm_orchestrator.model.invocation import GateDecision
 from fsm_orchestrator.model.stage_options import BOUNDS
+from fsm_orchestrator.model.trust import Doubt
 from fsm_orchestrator.preparation.lost_values import LostValuesError
 from fsm_orchestrator.preparation.plan import Plan, plan_of
 from fsm_orchestrator.preparation.precedence import limits_in_force
@@ -126,6 +132,8 @@ def offer_of(
             return Offer()  # it may be closed where it is
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
             return Offer() if view.saved is None else _accepting(view, view.saved, shown)
+        case Standing.NOT_CLOSABLE if (doubt := _doubt_of(view)) is not None:
+            return _accepting_record(view, doubt, shown)
         case Standing.WAITING if view.where is not Whereabouts.COPIED and (
             approve := _approving(view, shown)
         ):
@@ -137,6 +145,10 @@ def offer_of(
             return Offer(would=(BEGIN_AGAIN,))
         case _:
             return Offer()
+
+
+def _doubt_of(view: InspectedRun) -> Doubt | None:
+    return None if view.checkpoint is None else view.checkpoint.doubt
 
 
 def _approving(view: InspectedRun, shown: str) -> tuple[str, ...] | None:
@@ -155,6 +167,17 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
         return Offer(would=(BEGIN_AGAIN,))
     effects = ("archive this run", *_effects(found.plan))
     return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
+
+
+def _accepting_record(view: InspectedRun, doubt: Doubt, shown: str) -> Offer:
+    """Return the command by which a person accepts the record that a run was gone on from."""
+    options: tuple[str, ...] = ("--accept-record", doubt.sha256)
+    if view.saved is not None and not view.where.has_values:
+        from fsm_orchestrator.preparation.elsewhere import place_options  # noqa: PLC0415 - rare
+
+        options = place_options(view.saved, view.directory)
+    words = (PRODUCT, shown, "--resume", *options)
+    return Offer(words, ("let the run be closed, and run nothing",), caution=ACCEPT_KNOWINGLY)
 
 
 def _accepting(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:

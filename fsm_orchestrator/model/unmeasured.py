@@ -27,7 +27,10 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
 }
 """The fields that say how a process went, where none was run."""
 
-_ENDINGS = {Operation.CONTROL_VERIFY: Ending.CONTROL_TAMPERED}
+_ENDINGS = {
+    Operation.CONTROL_VERIFY: Ending.CONTROL_TAMPERED,
+    Operation.RECORD_VERIFY: Ending.CONTROL_TAMPERED,
+}
 """What the program's own failures are called that have a name of their own."""
 
 

@@ -6,20 +6,18 @@ came from elsewhere is adopted by somebody who knows it for the latest (`--adopt
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Final, assert_never
 
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.constants import CHECKPOINT_FILE
-from fsm_orchestrator.disk import files
-from fsm_orchestrator.disk.peek import read_record
-from fsm_orchestrator.errors import CheckpointError, UsageError
+from fsm_orchestrator.errors import TamperedError, UsageError
 from fsm_orchestrator.preparation.decision import ResumableRun
 from fsm_orchestrator.preparation.preparation import clock_of, new_run_id
 from fsm_orchestrator.record.checkpoint_reader import SavedRun
 from fsm_orchestrator.record.closure import judge_artifacts
 from fsm_orchestrator.record.home import CopiedFrom
+from fsm_orchestrator.record.record_check import record_digest
 from fsm_orchestrator.record.relocation import copy_sentence, relocation_sentence
 from fsm_orchestrator.record.whereabouts import original_of
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError
@@ -38,7 +36,7 @@ def settled_place(config: RunConfig, saved: SavedRun) -> SavedRun:
 
     Raises:
         UsageError: nobody said what becomes of a copy, or what was said does not fit.
-        CheckpointError: another record was accepted.
+        TamperedError: another record was accepted.
     """
     if config.as_copy and config.adopt:
         raise UsageError(
@@ -97,19 +95,6 @@ def refuse_copy(saved: SavedRun, output: Path, what: str) -> None:
     )
 
 
-def record_digest(output: Path) -> str:
-    """Return the digest by which a person accepts the record in a directory.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    path = output / CHECKPOINT_FILE
-    try:
-        return hashlib.sha256(read_record(path)).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {copyable(path)}: {files.reason(error)}") from error
-
-
 def _refuse_both(config: RunConfig) -> None:
     if config.as_copy or config.adopt:
         option = "--as-copy" if config.as_copy else "--adopt"
@@ -154,7 +139,7 @@ def _refuse_unaccepted(config: RunConfig) -> None:
             remedy=f"--accept-record {digest}, if that is the digest of the record as it was left",
         )
     if config.accept_record != digest:
-        raise CheckpointError(
+        raise TamperedError(
             f"{copyable(config.output_path / CHECKPOINT_FILE)} is not the record that was accepted:"
             f" its digest is {digest}",
             remedy="compare it with the one of the record as it was left; nothing was written",

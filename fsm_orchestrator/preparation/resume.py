@@ -14,6 +14,7 @@ from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.gates.judging import signals_in_force
+from fsm_orchestrator.preparation.believing import believed_by
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
@@ -38,12 +39,13 @@ from fsm_orchestrator.preparation.preparation import (
     output_masker,
     secret_keys,
     secret_values,
-    setting_warnings,
 )
+from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.secrets import private_file
 from fsm_orchestrator.stages.artifacts import MayGoOn, always
+from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import (
     ExecutionMode,
@@ -72,11 +74,15 @@ def prepare_resume(
         UsageError: the request contradicts what the run has done.
     """
     saved = saved or load_saved(config.output_path)
+    placed = saved
     if saved.where is not Whereabouts.HOME or config.as_copy or config.adopt:
         from fsm_orchestrator.preparation.elsewhere import settled_place  # noqa: PLC0415 - rare
 
-        saved = settled_place(config, saved)
+        placed = settled_place(config, saved)
+    belief = believed_by(config, saved)
+    saved = belief.of(placed)
     preparation = _prepared(config, saved, may_go_on, may_lack_values=may_lack_values)
+    preparation = belief.on(preparation._replace(found_sha256=sha256_of(saved.data)))
     if saved.rebuilt is None:
         return preparation._replace(found=saved.as_kept)
     draft = preparation.checkpoint.with_invocation(rebuilt=saved.rebuilt.how)

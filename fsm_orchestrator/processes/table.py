@@ -12,13 +12,12 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from fsm_orchestrator.model.execution import LeakedProcess
 
 PROC = Path("/proc")
-_THIS_BOOT: Final = "this boot"
-"""What stands for the id of a boot that is not known."""
+_NO_BOOT = "this boot"
 # Fields of stat after the name, proc(5).
 _STATE, _PARENT, _GROUP, _SESSION, _THREADS, _START, _RSS = 0, 1, 2, 3, 17, 19, 21
 
@@ -134,16 +133,22 @@ def identity(pid: int) -> str | None:
     fields = _stat_fields(pid)
     if fields is None:
         return None
-    return f"{boot(PROC) or _THIS_BOOT}/{fields[_START]}"
+    return f"{_boot(PROC)}/{fields[_START]}"
+
+
+def boot() -> str:
+    """Return the id of this boot; "" where none is known."""
+    found = _boot(PROC) if sys.platform.startswith("linux") else ""
+    return "" if found == _NO_BOOT else found
 
 
 @lru_cache(maxsize=1)
-def boot(proc: Path) -> str | None:
-    """Return the id of this boot, which no process outlives; None where it is not known."""
+def _boot(proc: Path) -> str:
+    """Return the id of this boot, which no process outlives."""
     try:
         return (proc / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # a /proc with nothing but processes (subset=pid), or none
-        return None
+    except OSError:  # a /proc with nothing but processes (subset=pid)
+        return _NO_BOOT
 
 
 def _identity_elsewhere(pid: int) -> str | None:

@@ -59,6 +59,7 @@ class SavedRun(NamedTuple):
         rebuilt: how the record was made again from the events; None where it was not.
         as_kept: the record as it was found, its paths as they were.
         where: where it lies, as against the directory that it was written in.
+        data: the bytes of the checkpoint.
     """
 
     checkpoint: Checkpoint
@@ -67,6 +68,7 @@ class SavedRun(NamedTuple):
     rebuilt: Rebuilt | None = None
     as_kept: Checkpoint | None = None
     where: Whereabouts = Whereabouts.HOME
+    data: bytes = b""
 
 
 def load_saved(output_directory: Path) -> SavedRun:
@@ -75,14 +77,14 @@ def load_saved(output_directory: Path) -> SavedRun:
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be used.
     """
-    checkpoint, rebuilt = _load(output_directory)
+    checkpoint, rebuilt, data = _load(output_directory)
     ref = checkpoint.private_ref
     where = where_is(checkpoint, output_directory)
     has_values = ref is not None and where.has_values
     private = private_file.load(ref, output_directory) if ref and has_values else None
     relocation = _relocation(checkpoint, output_directory, where)
     here = checkpoint if relocation is None else relocation.checkpoint(checkpoint)
-    return SavedRun(here, private, relocation, rebuilt, checkpoint, where)
+    return SavedRun(here, private, relocation, rebuilt, checkpoint, where, data)
 
 
 def load(output_directory: Path) -> Checkpoint:
@@ -91,7 +93,7 @@ def load(output_directory: Path) -> Checkpoint:
     Raises:
         CheckpointError: there is none, or it cannot be used.
     """
-    checkpoint, _ = _load(output_directory)
+    checkpoint, *_ = _load(output_directory)
     relocation = _relocation(checkpoint, output_directory, where_is(checkpoint, output_directory))
     return checkpoint if relocation is None else relocation.checkpoint(checkpoint)
 
@@ -114,7 +116,7 @@ def _relocation(checkpoint: Checkpoint, directory: Path, where: Whereabouts) -> 
     return relocation_of(checkpoint, directory, where)
 
 
-def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
+def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None, bytes]:
     path = output_directory / CHECKPOINT_FILE
     try:
         data = read_record(path)
@@ -135,7 +137,7 @@ def _load(output_directory: Path) -> tuple[Checkpoint, Rebuilt | None]:
             remedy="put the file back as it was, or start a new run without --resume (what is here"
             " is archived)",
         )
-    return checkpoint.model_copy(update={"earlier": earlier}), rebuilt
+    return checkpoint.model_copy(update={"earlier": earlier}), rebuilt, data
 
 
 def _up_to_date(data: bytes, path: Path) -> tuple[Checkpoint, Rebuilt | None]:

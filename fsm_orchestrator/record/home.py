@@ -98,7 +98,7 @@ def home_of(
         device=identity.device,
         inode=identity.inode,
         host=os.uname().nodename,
-        boot=table.boot(table.PROC) or "",
+        boot=table.boot(),
         started_in=named if masker.hides(started) else started,
         copied_from=copied_from,
     )

@@ -57,8 +57,8 @@ def _is_known(home: Home, here: Identity) -> bool:
 
 def _is_this_boot(home: Home) -> bool:
     """Answer whether the record was written on this machine, and since it was started."""
-    boot = table.boot(table.PROC)
-    return home.host == os.uname().nodename if boot is None else home.boot == boot
+    boot = table.boot()
+    return home.boot == boot if boot else home.host == os.uname().nodename
 
 
 def original_of(home: Home, directory: Path, run_id: str) -> Path | None:

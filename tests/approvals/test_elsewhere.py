@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.record.record_check import record_digest
 from tests.approvals.approval_cases import approve, begin, project, request_sha256
-from tests.support.command import CHECKPOINT, Ended, orchestrate, report_of, tree_of
-from tests.support.copies import from_another_machine
+from tests.support.command import Ended, orchestrate, report_of, tree_of
 
 BLOCKED, USAGE = 3, 2
 PLAN = 'echo the plan > "$ORCHESTRATOR_OUTPUT_DIR/plan.md"'
@@ -31,7 +31,8 @@ def place(tmp_path: Path, signers: str) -> Path:
 
 def resumed(place: Path, output: Path, *options: str) -> Ended:
     """Resume in a directory."""
-    return orchestrate("run", output, "--resume", *options, cwd=place)
+    state = {"XDG_STATE_HOME": str(place / ("another" if "--adopt" in options else "state"))}
+    return orchestrate("run", output, "--resume", *options, cwd=place, env=state)
 
 
 def requests(output: Path) -> list[Path]:
@@ -50,9 +51,7 @@ def brought(place: Path, output: Path) -> tuple[str, ...]:
     """Let the directory have come from another machine, to another path."""
     shutil.copytree(place / "out", output)
     shutil.rmtree(place / "out")
-    from_another_machine(output)
-    digest = hashlib.sha256((output / CHECKPOINT).read_bytes()).hexdigest()
-    return ("--adopt", "--accept-record", digest)
+    return ("--adopt", "--accept-record", record_digest(output))
 
 
 @pytest.mark.parametrize("go", [moved, brought])

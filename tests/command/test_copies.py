@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Final
+from unittest.mock import patch
 
 import pytest
 
+from fsm_orchestrator import RunConfig, StageGiven, resume, run
+from fsm_orchestrator.disk.held import HeldDirectory, Identity
+from fsm_orchestrator.processes import table
+from fsm_orchestrator.record.record_check import record_digest
 from tests.support.command import (
     CHECKPOINT,
     COMMAND,
@@ -28,9 +34,10 @@ from tests.support.command import (
     shell,
     tree_of,
 )
-from tests.support.copies import from_another_machine
+from tests.support.copies import another_machine
 
 PRIVATE = "a-private-value"
+GATES: Final = {"policy": "allow", "ci": "success", "review": "approved"}
 SCRIPT = 'echo "has $A"; test "$ORCHESTRATOR_ATTEMPT" -gt 1 && test "${A#a-private}" = "$A"'
 
 
@@ -279,31 +286,33 @@ def test_live_processes_are_nobody_s_on_another_file_system(
 # From another machine
 
 
-def digest(output: Path) -> str:
-    """The digest by which a record is accepted."""
-    return hashlib.sha256((output / CHECKPOINT).read_bytes()).hexdigest()
+def brought(tmp_path: Path) -> Path:
+    """A failed run of another machine, whose directory came here to another path."""
+    with another_machine(tmp_path / "another"):
+        place = tmp_path / "there"
+        place.mkdir()
+        stage = StageGiven(bin="/bin/sh", args=("-c", SCRIPT), env={"A": PRIVATE})
+        config = RunConfig(
+            output_directory=str(place / "out"),
+            directory=str(tmp_path),
+            gates=GATES,
+            stages={"manager": stage, "executor": StageGiven(bin="true")},
+        )
+        assert run(config).terminal_state == "failed"
+    copied(place / "out", tmp_path / "out")
+    shutil.rmtree(place)
+    return tmp_path / "out"
 
 
-def brought(failed: Path, tmp_path: Path) -> Path:
-    """A directory that came from another machine."""
-    output = tmp_path / "out"
-    copied(failed / "out", output)
-    from_another_machine(output)
-    document = checkpoint_of(output)
-    document["home"]["directory"] = "/builds/out"
-    (output / CHECKPOINT).write_text(json.dumps(document, separators=(",", ":")))
-    return output
-
-
-def test_run_of_another_machine_is_adopted_under_its_own_id(failed: Path, tmp_path: Path) -> None:
+def test_run_of_another_machine_is_adopted_under_its_own_id(tmp_path: Path) -> None:
     """Whoever names the digest of its record goes on with it; nobody else does."""
-    output = brought(failed, tmp_path)
-    known, before = digest(output), tree_of(output)
+    output = brought(tmp_path)
+    known, before = record_digest(output), tree_of(output)
     run_id = checkpoint_of(output)["run_id"]
     given = ("--manager-env", "A=mine")
     plain = orchestrate("./out", "--resume", *given, cwd=tmp_path)
     assert plain.code == 2, plain
-    assert "brought here from /builds/out on another" in plain.stderr
+    assert f"brought here from {tmp_path / 'there' / 'out'} on another" in plain.stderr
     assert f"--adopt --accept-record {known}" in plain.stderr
     asked = orchestrate("./out", "--resume", "--adopt", *given, cwd=tmp_path)
     assert (asked.code, f"--accept-record {known}" in asked.stderr) == (2, True), asked
@@ -320,38 +329,48 @@ def test_run_of_another_machine_is_adopted_under_its_own_id(failed: Path, tmp_pa
     assert ended.code == 0, ended
     report = report_of(output)
     assert report["run_id"] == run_id
-    assert any("brought here from /builds/out on another" in one for one in report["warnings"])
+    assert any(
+        f"brought here from {tmp_path / 'there' / 'out'} on another" in one
+        for one in report["warnings"]
+    )
     assert checkpoint_of(output)["home"]["directory"] == str(output)
     assert orchestrate("./out", "--resume", cwd=tmp_path).code == 0
 
 
-def test_run_of_another_machine_can_be_a_copy(failed: Path, tmp_path: Path) -> None:
+def test_run_of_another_machine_can_be_a_copy(tmp_path: Path) -> None:
     """Where the run goes on there, what came from there is a run of its own here."""
-    output = brought(failed, tmp_path)
+    output = brought(tmp_path)
     run_id = checkpoint_of(output)["run_id"]
     options = ("--resume", "--as-copy", "--manager-env", "A=mine")
     assert orchestrate("./out", *options, cwd=tmp_path).code == 0
     assert report_of(output)["run_id"] != run_id
 
 
-PLACES: dict[str, dict[str, Any]] = {
-    "a reboot": {"boot": "an earlier one"},
-    "a reboot that numbers devices anew": {"boot": "an earlier one", "device": 4711},
-    "another mount": {"device": 4711},
-    "a host name that is given anew": {"boot": "an earlier one", "host": "dhcp-17"},
-}
+PLACES: Final = ("a reboot", "another mount", "both, and a host name that is given anew")
 
 
 @pytest.mark.parametrize("change", PLACES)
 def test_same_directory_is_no_copy(tmp_path: Path, change: str) -> None:
     """What happens to a machine does not make another directory of one."""
-    assert orchestrate("./out", *PASSING, *shell("manager", "exit 1"), cwd=tmp_path).code == 1
-    document = checkpoint_of(tmp_path / "out")
-    document["home"] |= PLACES[change]
-    (tmp_path / "out" / CHECKPOINT).write_text(json.dumps(document))
-    ended = orchestrate("./out", "--resume", *shell("manager", "true"), cwd=tmp_path)
-    assert ended.code == 0, ended
-    assert not [one for one in report_of(tmp_path / "out")["warnings"] if "directory" in one]
+    stages = {name: StageGiven(bin="true") for name in ("manager", "executor")}
+    config = RunConfig(
+        output_directory=str(tmp_path / "out"), directory=str(tmp_path), gates=GATES, stages=stages
+    )
+    failing = {**stages, "manager": StageGiven(bin="false")}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, XDG_STATE_HOME=str(tmp_path / "state")))
+        with contextlib.ExitStack() as before:
+            if change == PLACES[2]:
+                before.enter_context(another_machine(tmp_path / "state"))
+            elif change == PLACES[0]:
+                before.enter_context(patch.object(table, "boot", lambda: "an earlier one"))
+            if change != PLACES[0]:
+                inode = property(lambda it: Identity(4711, os.fstat(it.descriptor).st_ino))
+                before.enter_context(patch.object(HeldDirectory, "identity", inode))
+            failed = run(config.model_copy(update={"stages": failing}))
+        report = resume(config.model_copy(update={"gates": {}, "gate_sources": {}}))
+    assert (failed.terminal_state, report.terminal_state) == ("failed", "done")
+    assert not [one for one in report.warnings if "directory" in one], report.warnings
 
 
 def mounted(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -402,10 +421,15 @@ def test_copy_of_a_done_run_is_looked_at_only(tmp_path: Path) -> None:
     assert ended.code == 0, ended
 
 
-def test_done_run_of_another_machine_is_told_how_it_is_closed(tmp_path: Path) -> None:
+def test_done_run_that_was_put_back_is_told_how_it_is_closed(tmp_path: Path) -> None:
     """The command that is offered says that it is adopted, and works as it is printed."""
-    assert orchestrate("./out", *PASSING, *shell("manager", "true"), cwd=tmp_path).code == 0
-    from_another_machine(tmp_path / "out")
+    ended = orchestrate("./out", *PASSING, *shell("manager", "true"), cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert report_of(tmp_path / "out")["closure_ready"] is False
+    copied(tmp_path / "out", tmp_path / "backup")
+    shutil.rmtree(tmp_path / "out")
+    copied(tmp_path / "backup", tmp_path / "out")
+    shutil.rmtree(tmp_path / "backup")
     (line,) = [
         one for one in orchestrate("status", "out", cwd=tmp_path).stdout.splitlines()
         if "--adopt" in one

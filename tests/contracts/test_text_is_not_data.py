@@ -163,7 +163,7 @@ ALLOWED: Final = {
     ("lifecycle/source.py", "is_name"): "names in a lifecycle file",
     ("lifecycle/source.py", "shipped_names"): "names of files",
     ("model/execution.py", "cycle_in"): "the idempotency key of a record, RUN:STAGE:CYCLE",
-    ("preparation/preparation.py", "setting_warnings"): "names of environment variables",
+    ("preparation/setting_warnings.py", "setting_warnings"): "names of environment variables",
     ("processes/keeper_pool.py", "<module>"): "names in Python's module resource",
     ("processes/keeper_pool.py", "_status"): "/proc/self/status",
     ("cli/argv_secrets.py", "_values"): "the command line",

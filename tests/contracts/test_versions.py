@@ -6,7 +6,6 @@ that cannot read them, or reads them otherwise, is a new version (docs/durabilit
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from fsm_orchestrator import load_report
 from fsm_orchestrator.record import checkpoint_reader
+from fsm_orchestrator.record.record_check import record_digest
 from tests.support.command import CHECKPOINT, REPORT, orchestrate, report_of
 from tests.support.schema_checks import assert_output_valid
 
@@ -59,9 +59,8 @@ def test_runs_are_resumed(run: str, tmp_path: Path) -> None:
     """A run of an older program is gone on with, and its record is kept."""
     output = tmp_path / "out"
     shutil.copytree(VERSION_1 / run, output)
-    record = (VERSION_1 / run / CHECKPOINT).read_bytes()
-    earlier = json.loads(record)["invocations"]
-    adopt = ("--adopt", "--accept-record", hashlib.sha256(record).hexdigest())
+    earlier = json.loads((VERSION_1 / run / CHECKPOINT).read_bytes())["invocations"]
+    adopt = ("--adopt", "--accept-record", record_digest(output))
     options = ("--executor-env", "MODE=open-sesame-4711") if run == "done" else ()
     keep = ("--on-changed-stage", "keep") if run == "done" else ()
     ended = orchestrate("out", "--resume", *adopt, *options, *keep, cwd=tmp_path)

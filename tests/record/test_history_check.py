@@ -47,7 +47,7 @@ NULLABLE: Final = frozenset(
         *LIMIT_FIELDS,
         *("keeper_pid", "keeper_identity", "ending", "postmortem", "containment", "problem"),
         "no_postmortem",
-        *("retry", "rework_exit_code", "at_most", "events", "repeats"),
+        *("retry", "rework_exit_code", "at_most", "events", "last_event_sha256", "repeats"),
         *("given", "user", "uid", "host", "origin", "evidence", "subject", "judged_by"),
     }
 )

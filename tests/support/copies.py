@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from fsm_orchestrator.processes import table
 from tests.support.command import CHECKPOINT
 
 _PLACE = re.compile(rb'"directory": ?"[^"]*", ?"device": ?[0-9]+, ?"inode": ?[0-9]+')
@@ -29,9 +34,13 @@ def at_home(output: Path) -> None:
         path.write_bytes(_PLACE.sub(lambda _: place, path.read_bytes(), count=1))
 
 
-def from_another_machine(output: Path) -> None:
-    """Let the checkpoint in a directory say that it was written on another machine."""
-    path = output / CHECKPOINT
-    document = json.loads(path.read_bytes())
-    document["home"] |= {"host": "another", "boot": "another-boot", "inode": 1}
-    path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+@contextlib.contextmanager
+def another_machine(state: Path) -> Iterator[None]:
+    """Let what runs in this process run on another machine, which has its private state."""
+    named = os.uname_result(("Linux", "another", *os.uname()[2:]))
+    with (
+        patch.object(table, "boot", lambda: "another-boot"),
+        patch.object(os, "uname", lambda: named),
+        patch.dict(os.environ, XDG_STATE_HOME=str(state)),
+    ):
+        yield

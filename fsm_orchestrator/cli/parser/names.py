@@ -83,6 +83,7 @@ VALUE_OPTIONS: Final = frozenset(
         "--on-changed-stage",
         "--on-leak",
         "--rerun",
+        "--state-key-file",
         "--skip-stage",
         "--verify",
         "--fixed-clock",

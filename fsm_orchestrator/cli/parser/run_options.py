@@ -179,6 +179,20 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             help="Store the values of secrets for a resume, in a private file outside OUT, until"
             " the run is done. Otherwise each command takes them from its environment.",
         ),
+        Once(
+            section,
+            "--accept-record",
+            type=NonEmpty("DIGEST"),
+            help="Go on from a record that is not, or is not known to be, the one that was left"
+            " here. A refusal or warning prints its digest; the record says that it was accepted.",
+        ),
+        Once(
+            section,
+            "--state-key-file",
+            type=FilePath("FILE"),
+            help="A file of mode 0600 with the key that records are proved by, for those who share"
+            " runs; default: the user's own key, in the private state.",
+        ),
         Section(
             section,
             "--rerun",
@@ -227,13 +241,6 @@ def _place_options(section: str) -> list[click.Parameter]:
             is_flag=True,
             help="Continue a run whose directory came from another machine, or out of a backup,"
             " under its own id. With --accept-record.",
-        ),
-        Once(
-            section,
-            "--accept-record",
-            type=NonEmpty("SHA256"),
-            help="The digest of the record that is resumed, from whoever knows that it is the"
-            " latest.",
         ),
     ]
 
