@@ -308,6 +308,8 @@ def test_run_of_another_machine_is_adopted_under_its_own_id(tmp_path: Path) -> N
     """Whoever names the digest of its record goes on with it; nobody else does."""
     output = brought(tmp_path)
     known, before = record_digest(output), tree_of(output)
+    told = orchestrate("status", "out", "--json", cwd=tmp_path).stdout
+    assert json.loads(told)["record_digest"] == known
     run_id = checkpoint_of(output)["run_id"]
     given = ("--manager-env", "A=mine")
     plain = orchestrate("./out", "--resume", *given, cwd=tmp_path)

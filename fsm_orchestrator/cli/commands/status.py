@@ -98,6 +98,7 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
             "is_suspended": view.standing is Standing.SUSPENDED,
             "holder": None if view.holder is None else str(view.holder),
             "checkpoint_trouble": trouble,
+            "record_digest": None if view.holder is not None else _record_digest(view),
             "changed_files": list(_changed_files(view)),
             "now_wrong": list(now.wrong),
             "changed_artifacts": list(now.changed),
@@ -110,6 +111,13 @@ def _one(typed: str, output: Path, run_id: str | None, *, as_json: bool) -> int:
         earlier = _archived_line(sorted(archive.archived_run_ids(output)))
         out.show(text_of(view, typed, width) + earlier)
     return ExitCode.DONE if trouble is None or view.is_archived else ExitCode.FAILED
+
+
+def _record_digest(view: InspectedRun) -> str:
+    """Return the digest by which the record is accepted on another machine."""
+    from fsm_orchestrator.record.record_check import record_digest
+
+    return record_digest(view.directory)
 
 
 def _archived_text(view: InspectedRun, width: int) -> str:
