@@ -152,13 +152,15 @@ def _refuse_live_processes(saved: SavedRun) -> None:
     Raises:
         UsageError: some are.
     """
-    attempt = saved.checkpoint.open_attempt
-    if attempt is None:
+    attempts = saved.checkpoint.open_attempts
+    if not attempts:
         return
     from fsm_orchestrator.processes.leftovers import live_processes  # noqa: PLC0415 - loads psutil
 
-    pids = live_processes(attempt)
-    if pids:
+    for attempt in attempts:
+        pids = live_processes(attempt)
+        if not pids:
+            continue
         old = copyable(saved.checkpoint.home.directory)
         raise ElsewhereError(
             f"the output directory came here from {old}, on another file system, and process"
@@ -174,7 +176,7 @@ def _as_copy(config: RunConfig, saved: SavedRun) -> SavedRun:
     Raises:
         UsageError: the run is done, or the id is that of the original.
     """
-    found = saved.checkpoint.attempt_unseen()
+    found = saved.checkpoint.attempts_unseen()
     if found.is_done:
         raise UsageError(
             "--as-copy does not fit: the run is done, and nothing of it can run again",

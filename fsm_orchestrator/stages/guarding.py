@@ -57,8 +57,12 @@ def guard_of(
     last: StageExecution | None,
     place: Place,
     asked_to_end: Callable[[], int | None],
+    *,
+    is_verified_again: bool = False,
 ) -> Guard:
     """Return the guard of an attempt; `last` is the one before it of the same work, if any.
+
+    Where the work of `last` is verified again, its paths have to be what they were before it.
 
     Raises:
         RecordingError: it cannot be kept.
@@ -69,6 +73,8 @@ def guard_of(
             raise JudgingCutShortError
 
     earlier = None if last is None else _in_doubt(last)
+    if is_verified_again and last is not None:
+        earlier = last.protection
     try:
         if earlier is None or last is None:
             return _taken(roots, Baseline({}), place, ask)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from fsm_orchestrator.model.endings import ArtifactsWrong, StageResult, kind_of, problem_of
+from fsm_orchestrator.model.contracts import Contract, Protection
+from fsm_orchestrator.model.endings import (
+    ArtifactsWrong,
+    ProtectedChanged,
+    StageResult,
+    kind_of,
+    problem_of,
+)
 from fsm_orchestrator.model.execution import StageExecution, gone_wrong
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.unmeasured import skipped
@@ -14,6 +22,11 @@ from fsm_orchestrator.stages.artifacts import judge, masked_artifacts, masked_pa
 from fsm_orchestrator.stages.asked import Asked
 from fsm_orchestrator.stages.verifying import verify
 from fsm_orchestrator.vocabulary import Ending, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.contracted import Contracted
+    from fsm_orchestrator.stages.guarding import Guard
+    from fsm_orchestrator.stages.protected import Changed
 
 
 def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> StageExecution:
@@ -24,7 +37,16 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         OperationError: a process of it could not be ended.
     """
     began = time.monotonic()
-    verdict = judge(asked.settings.expected_artifacts, None, allow_stale=True, known=work.artifacts)
+    guard, contracts = asked.guard, asked.settings.contracts
+    if guard is not None and guard.refusal is not None:
+        return _not_as_it_was(asked, _begun(asked, work), guard)
+    verdict = judge(
+        asked.settings.artifact_paths,
+        None,
+        allow_stale=True,
+        known=work.artifacts,
+        contracts=_contracted(contracts) if contracts else None,
+    )
     found = masked_artifacts(verdict, asked.masker)
     begun = _begun(asked, work)
     if not verdict.is_good:
@@ -43,7 +65,34 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
     verified = verify(asked, runner, asked.verifying(), begun)
     took = {"duration_ms": asked.clock.elapsed_ms(began)}
     made = begun.model_copy(update={"verifications": verified.verifications, **took})
+    if verified.changes:
+        return _changed(asked, made, verified.changes)
     return made if verified.failure is None else _ended(asked, made, verified.failure)
+
+
+def _contracted(contracts: Sequence[Contract]) -> Contracted:
+    """Return what judges artifacts that have contracts: by their bytes, as they were left."""
+    from fsm_orchestrator.stages.contracted import Contracted  # noqa: PLC0415 - rare
+
+    return Contracted(contracts, None, None)
+
+
+def _not_as_it_was(asked: Asked, begun: StageExecution, guard: Guard) -> StageExecution:
+    """Return the record of an attempt whose protected paths speak against it."""
+    if guard.changes or guard.refusal is None:
+        return _changed(asked, begun, guard.changes)
+    return _ended(asked, begun.model_copy(update={"exit_code": None}), guard.refusal)
+
+
+def _changed(asked: Asked, made: StageExecution, changes: tuple[Changed, ...]) -> StageExecution:
+    from fsm_orchestrator.stages.protected import CHANGES_MAX, summary_of  # noqa: PLC0415 - rare
+
+    recorded = tuple(one.recorded(asked.masker) for one in changes[:CHANGES_MAX])
+    return _ended(
+        asked,
+        made.model_copy(update={"protected_changes": recorded}),
+        ProtectedChanged(summary_of(changes)),
+    )
 
 
 def _begun(asked: Asked, work: StageExecution) -> StageExecution:
@@ -59,8 +108,14 @@ def _begun(asked: Asked, work: StageExecution) -> StageExecution:
             "stdout_log": None,
             "stderr_log": None,
             "verified_attempt": work.verified_attempt or work.attempt,
+            "protection": _protection(asked.guard),
         }
     )
+
+
+def _protection(guard: Guard | None) -> Protection | None:
+    kept = None if guard is None else guard.protection
+    return None if kept is None else kept.model_copy(update={"is_compared": True})
 
 
 def _ended(asked: Asked, made: StageExecution, result: StageResult) -> StageExecution:

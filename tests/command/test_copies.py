@@ -267,7 +267,7 @@ def test_live_processes_are_nobody_s_on_another_file_system(
     """Whether they are those of a moved run or of an original cannot be told: a person decides."""
     kill = 'kill -9 "$(cut -d" " -f4 /proc/$PPID/stat)"; sleep 9'
     assert orchestrate("./out", *PASSING, *shell("manager", kill), cwd=tmp_path).code == -9
-    token = checkpoint_of(tmp_path / "out")["open_attempt"]["token"]
+    token = checkpoint_of(tmp_path / "out")["open_attempts"][0]["token"]
     subprocess.run(["/bin/mv", tmp_path / "out", elsewhere / "out"], check=True)
     sleeper = subprocess.Popen(
         ["/bin/sleep", "300"], env={"ORCHESTRATOR_ATTEMPT_TOKEN": token}, start_new_session=True
