@@ -223,6 +223,11 @@ class Checkpoint(StrictModel):
         found = map(self.completion_of, self.lifecycle.stages)
         return tuple(completion for completion in found if completion is not None)
 
+    def run_id_in(self, invocation: int) -> str:
+        """Return the id that the run had in an invocation: a copy has got another."""
+        copied = (one for one in self.home.copied_from if invocation <= one.invocations)
+        return next((one.run_id for one in copied), self.run_id)
+
     @property
     def outcome(self) -> Outcome | None:
         """The outcome that the state says; None while the run works."""
