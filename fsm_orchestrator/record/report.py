@@ -239,10 +239,7 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures of the invocation that no later attempt repaired; to decline is none.
-
-        Without what ended only because a stage beside it failed.
-        """
+        """The failures that no later attempt repaired; not what declined, or ended by another's."""
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             one
