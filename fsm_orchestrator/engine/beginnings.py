@@ -45,8 +45,8 @@ class Beginnings:
         self.why_not = why_not
         self.refused: str | None = None
         """Why the stage that was entered last may not be run."""
-        self.guards: dict[str, Guard | None] = {}
-        """What the protected paths of the attempt that began last were before it."""
+        self._guards: dict[str, Guard | None] = {}
+        """What the protected paths of attempts were before them, by stage."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -97,7 +97,7 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers)
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
 
@@ -199,8 +199,8 @@ class Beginnings:
         work = self.work_of(stage)
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
-        guard = self._guard(stage, number, is_verified_again=work is not None)
-        self.guards[stage] = guard
+        guard = self._guard(stage, number, is_done=work is not None)
+        self._guards[stage] = guard
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -215,7 +215,11 @@ class Beginnings:
             protection=None if guard is None else guard.protection,
         )
 
-    def _guard(self, stage: str, number: int, *, is_verified_again: bool) -> Guard | None:
+    def guard_of(self, stage: str) -> Guard | None:
+        """Return what the protected paths of a stage's attempt were before it."""
+        return self._guards.get(stage)
+
+    def _guard(self, stage: str, number: int, *, is_done: bool) -> Guard | None:
         """Return what the protected paths of a stage are before an attempt at it."""
         roots = self._settings[stage].protect
         if not roots:
@@ -229,7 +233,7 @@ class Beginnings:
             here[-1] if here else None,
             Place(context.home, context.output_directory, stage, number),
             lambda: self._interrupts.first,
-            is_verified_again=is_verified_again,
+            is_done=is_done,
         )
 
     def _token(self, stage: str, number: int) -> str:

@@ -263,7 +263,7 @@ class EnterStage:
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=self._asking(partial(context.log_slow_artifact, log)),
             verifying=partial(self._verifying, record.stage, log),
-            guard=self._beginnings.guards.get(record.stage),
+            guard=self._beginnings.guard_of(record.stage),
         )
 
     def _asking(self, do: Callable[..., None]) -> Callable[..., None]:

@@ -255,6 +255,10 @@ class Lifecycle(StrictModel):
         here = self.states[state]
         return here.stages or ((state,) if here.kind is StateKind.STAGE else ())
 
+    def beside(self, stage: str) -> tuple[str, ...]:
+        """Return the stages that run at once with a stage."""
+        return tuple(one for one in self.stages_in(self.place_of(stage)) if one != stage)
+
     @cached_property
     def places(self) -> tuple[str, ...]:
         """The names of the states in which stages run, in file order."""

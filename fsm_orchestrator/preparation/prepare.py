@@ -189,16 +189,6 @@ def prepare_run(
     )
 
 
-def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
-    """Return the settings of the stages of a new run."""
-    settings = given_settings(config, declared, {}, run_id)
-    if not any(one.contracts for one in settings.values()):
-        return settings
-    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
-
-    return with_schemas(settings, tuple(settings))
-
-
 def _masker_of(
     config: RunConfig,
     declared: Lifecycle,
@@ -213,6 +203,16 @@ def _masker_of(
 
         refuse_shown_secrets(config, declared, settings, origins, values, masker)
     return masker
+
+
+def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
+    """Return the settings of the stages of a new run."""
+    settings = given_settings(config, declared, {}, run_id)
+    if not any(one.contracts for one in settings.values()):
+        return settings
+    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+    return with_schemas(settings, tuple(settings))
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:

@@ -28,7 +28,6 @@ from fsm_orchestrator.model.invocation import (
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.waiting import WaitingFor
 from fsm_orchestrator.record.checkpoint import Checkpoint
-from fsm_orchestrator.record.earned import ends_open, has_run_nothing, unrun_stages
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -239,7 +238,10 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures that no later attempt repaired; not what declined, or ended by another's."""
+        """The failures that no later attempt repaired; to decline is none.
+
+        Without what ended only because a stage beside it failed.
+        """
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
             one
@@ -302,9 +304,17 @@ def build_report(
         stage = waiting.blocking_stage(checkpoint)
         codes = reason_codes(refusing) if stage is None else (waiting.stage_reason_code(stage),)
     is_done = terminal is Outcome.DONE
-    unrun = unrun_stages(checkpoint) if is_done else ()
-    nothing_ran = is_done and has_run_nothing(checkpoint)
-    had_nothing_to_do, is_unfinished = ends_open(checkpoint, is_done=is_done)
+    unrun: tuple[str, ...] = ()
+    nothing_ran = had_nothing_to_do = is_unfinished = False
+    if is_done:
+        from fsm_orchestrator.record.earned import (  # noqa: PLC0415 - at the end
+            ends_open,
+            has_run_nothing,
+            unrun_stages,
+        )
+
+        unrun, nothing_ran = unrun_stages(checkpoint), has_run_nothing(checkpoint)
+        had_nothing_to_do, is_unfinished = ends_open(checkpoint, is_done=is_done)
     is_open = unrun or nothing_ran or had_nothing_to_do or is_unfinished
     may_close = is_done and artifacts_intact and checkpoint.doubt is None and not is_open
     return Report(

@@ -35,7 +35,7 @@ FILES: Final = {
     "text/hidden.py": "escapes for terminals and shells",
     "text/terminal.py": "what stages print",
     "cli/commands/completion.py": "what the shell hands over of a line that is being typed",
-    "cli/held_code.py": "names of modules and their files",
+    "processes/held_code.py": "names of modules and their files",
     "disk/unchanged.py": "paths, and the lists that installers make of files",
     "cli/isolation.py": "the environment of the process",
     "cli/parser/completion.py": "a word that is being typed, names of directories",

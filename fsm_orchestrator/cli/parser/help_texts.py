@@ -35,8 +35,9 @@ SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
 --help-all explains each option.
 
-{_RUN_EXAMPLE.rstrip()}
-  fsm-orchestrator run ./out --config run.toml --ci-status success ...
+{_RUN_EXAMPLE}
+\b
+With a file that `init` writes: fsm-orchestrator run ./out --config run.toml ...
 
 {_RUN_EXIT_CODES}""",
     "plan": """Show what a run or a resume would do, per gate and stage, and why. Starts nothing.
