@@ -308,10 +308,7 @@ class Checkpoint(StrictModel):
         return self.model_copy(update={"open_attempts": tuple(known.values())})
 
     def attempt_ended(self, execution: StageExecution) -> Self:
-        """End an attempt; if it succeeded, its stage is complete.
-
-        One that always runs is so only in a run that is done: any other end may be followed by one.
-        """
+        """End an attempt; if it succeeded, its stage is complete: the last one, of a done run."""
         still_open = tuple(one for one in self.open_attempts if one.stage != execution.stage)
         changes: dict[str, Any] = {"open_attempts": still_open}
         is_lasting = self.is_done or execution.stage != self.lifecycle.finally_stage
