@@ -288,6 +288,7 @@ class StageExecution(StrictModel):
             self.failed_verification is not None
             and (self.exit_code, self.signal) == (0, None)
             and not (self.missing_artifacts or self.malformed_artifacts or self.stale_artifacts)
+            and not (self.contract_violations or self.protected_changes)
         )
 
     @property

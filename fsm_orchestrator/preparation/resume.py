@@ -20,9 +20,7 @@ from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
-    closing_given,
     decide,
-    may_reach_stages,
     refuse_contradiction,
     resumable_run,
 )
@@ -43,6 +41,7 @@ from fsm_orchestrator.preparation.preparation import (
 )
 from fsm_orchestrator.preparation.setting_warnings import setting_warnings
 from fsm_orchestrator.preparation.starter import signal_given
+from fsm_orchestrator.preparation.terms import closing_given, may_reach_stages
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.checkpoint_reader import SavedRun, load_saved
 from fsm_orchestrator.record.closure import judge_artifacts
@@ -269,7 +268,7 @@ def _prepare_continuation(
 
         sources = sources_in_force(config, sources)
     clock = clock_of(config)
-    settled = found.attempt_unseen()
+    settled = found.attempts_unseen()
     number = found.invocation.last_number + 1
     given_now = signal_given(config, clock, number, run.masker)
     gates = found.lifecycle.gates
@@ -320,7 +319,7 @@ def _prepare_continuation(
         checkpoint=draft,
         settings=run.settings,
         first_trigger=Trigger.RESUME,
-        leftover=found.open_attempt,
+        leftovers=found.open_attempts,
         # Also where no stage has secrets any more: those that were kept are not to come back.
         private=run.private if has_secrets or kept_ref else None,
         is_copy=is_copy,

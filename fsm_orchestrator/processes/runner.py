@@ -1,8 +1,7 @@
 """Runs one process after another: spawn, wait, terminate, collect.
 
 A process runs below a keeper, so that nothing it starts gets away; if no keeper can be had, as a
-session of its own. A descriptor signals its end: nothing is polled. Knows nothing of stages or
-machines.
+session of its own. A descriptor signals its end: nothing is polled. Knows no stages, no machines.
 """
 
 from __future__ import annotations
@@ -84,6 +83,8 @@ class ProcessReport(NamedTuple):
 
 class ProcessRunner:
     """Runs one process at a time to its end, with everything that came of it. `close` it."""
+
+    may_adopt = True  # what a lost keeper leaves to this process is of what ran below it
 
     def __init__(
         self,
@@ -173,7 +174,7 @@ class ProcessRunner:
             child = self._spawn(command, limits)
         except KeeperLostError:
             self._drop_keeper()
-            return ProcessReport(Lost(LOST), survivors=end_adopted())
+            return ProcessReport(Lost(LOST), survivors=end_adopted() if self.may_adopt else ())
         except BaseException:
             self._dismiss_keeper()  # it ends what it may have started
             raise
@@ -236,7 +237,7 @@ class ProcessRunner:
         """Return what a process's own end means."""
         if stopped is None and self._interrupts.first is not None:
             # Whoever asked may have signalled the process too, which ended on that.
-            return Interrupted(self._interrupts.first, by_then=end)
+            return Interrupted(self._interrupts.first, end, self._interrupts.sibling)
         return end if stopped is None else stopped
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
@@ -252,7 +253,7 @@ class ProcessRunner:
         collected = child.collect()
         if isinstance(collected.end, Lost):
             self._drop_keeper()
-            if not collected.survivors:
+            if not collected.survivors and self.may_adopt:
                 collected = collected._replace(survivors=end_adopted())
         return collected
 
@@ -282,7 +283,7 @@ class ProcessRunner:
         slow_at = began + slow_seconds
         while True:
             if self._interrupts.first is not None:
-                return Interrupted(self._interrupts.first)
+                return Interrupted(self._interrupts.first, sibling=self._interrupts.sibling)
             if self._interrupts.is_stop_due:
                 from fsm_orchestrator.processes.suspension import suspend  # noqa: PLC0415 - rare
 

@@ -128,7 +128,10 @@ class Attempt(Asked):
         from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
 
         verified = verify(self, runner, self.verifying(), work)
-        return record_of(self, ended._replace(verified=verified))
+        earned = ended.earned
+        if verified.changes and earned is not None:
+            earned = earned._replace(changes=verified.changes)
+        return record_of(self, ended._replace(verified=verified, earned=earned))
 
     def _judged(
         self, report: ProcessReport, snapshot: Snapshot, judging: Judging

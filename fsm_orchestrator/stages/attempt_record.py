@@ -131,7 +131,12 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
         verifications=() if verified is None else verified.verifications,
-        **_earned_fields(asked, ended, of_earned, is_complete=status is StageStatus.SUCCESS),
+        **_earned_fields(
+            asked,
+            ended,
+            of_earned,  # what was verified is kept: it may be verified again
+            is_complete=status is StageStatus.SUCCESS or verified is not None,
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,10 @@ def test_what_was_accepted_is_found_again_in_the_events(tmp_path: Path) -> None:
     assert orchestrate(*again, cwd=tmp_path).code == 3
     checkpoint = tmp_path / "out" / CHECKPOINT
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    assert orchestrate("out", "--resume", *PASSING, cwd=tmp_path).code == 0
+    torn = orchestrate("out", "--resume", *PASSING, cwd=tmp_path).stderr
+    (digest,) = set(re.findall("--accept-record ([0-9a-f]{64})", torn))
+    accepted = orchestrate("out", "--resume", *PASSING, "--accept-record", digest, cwd=tmp_path)
+    assert accepted.code == 0, accepted.stderr
     kept = checkpoint_of(tmp_path / "out")
     assert ("allow_empty" in kept, kept["skip_stages"]) == (False, ["executor"])
     assert report_of(tmp_path / "out")["closure_ready"] is True

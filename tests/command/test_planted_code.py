@@ -216,3 +216,17 @@ def test_policy_is_judged_by_what_was_there(
     assert ended.returncode == code, ended.stderr
     decision = report_of(tmp_path / "out")["gate_decisions"][0]
     assert decision["evidence"]["problem"] == ("engine_error" if code else None), decision
+
+
+@ON_LINUX
+def test_command_of_a_gate_plants_nothing_either(lib: Path, tmp_path: Path) -> None:
+    """The code is held before the first program of any kind is started."""
+    plant = "cp $HERE/old/psutil/_common.py $LIB/psutil/"
+    config_with(tmp_path, f'command = ["sh", "-c", "{plant}"]')
+    limit = ("--manager-timeout-ms", "700", "--manager-kill-grace-ms", "100")
+    ended = run(lib, "--config", "run.toml", *shell("manager", "sleep 600"), *limit)
+    assert not (tmp_path / "ran").exists()
+    assert ended.returncode == 1, ended.stderr
+    failure = report_of(tmp_path / "out")["stage_executions"][-1]
+    assert failure["ending"] == "control_tampered"
+    assert "psutil/_common.py was changed" in failure["error"]

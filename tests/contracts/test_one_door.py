@@ -39,6 +39,7 @@ ALLOWED: Final = {
     "processes/executable_file.py": "programs, looked at before: regular files",
     "processes/freezing.py": "/proc",
     "processes/keeper.py": "/proc",
+    "processes/tree_cgroup.py": "/proc, and the files of a cgroup",
     "processes/keeper_pool.py": "/proc",
     "processes/landlock.py": "paths of rules, opened by name alone (O_PATH)",
     "processes/memory_kills.py": "/proc and control groups",
