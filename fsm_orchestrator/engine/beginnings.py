@@ -97,9 +97,17 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers)
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
+
+    def at_end(self, stage: str) -> AttemptRecord:
+        """Begin the attempt of the stage that always runs, to be kept with the end of the run.
+
+        Raises:
+            InternalError: values are missing that it needs.
+        """
+        return self._begin(stage)
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.
@@ -186,10 +194,12 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        if draft.outcome is not None:
+            reason = f"the run has ended: {draft.outcome.value}"
         work = self.work_of(stage)
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"
-        guard = self._guard(stage, number, is_verified_again=work is not None)
+        guard = self._guard(stage, number, is_done=work is not None)
         self._guards[stage] = guard
         return AttemptRecord(
             stage=stage,
@@ -209,7 +219,7 @@ class Beginnings:
         """Return what the protected paths of a stage's attempt were before it."""
         return self._guards.get(stage)
 
-    def _guard(self, stage: str, number: int, *, is_verified_again: bool) -> Guard | None:
+    def _guard(self, stage: str, number: int, *, is_done: bool) -> Guard | None:
         """Return what the protected paths of a stage are before an attempt at it."""
         roots = self._settings[stage].protect
         if not roots:
@@ -223,7 +233,7 @@ class Beginnings:
             here[-1] if here else None,
             Place(context.home, context.output_directory, stage, number),
             lambda: self._interrupts.first,
-            is_verified_again=is_verified_again,
+            is_done=is_done,
         )
 
     def _token(self, stage: str, number: int) -> str:

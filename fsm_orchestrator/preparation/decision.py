@@ -238,7 +238,9 @@ def _changes_of(
     try:
         verdict = judge_kept(settings, completion.artifacts, run.may_go_on)
         if completion.inputs:
-            changes = (*changes, *_input_changes(run, completion, settings))
+            from fsm_orchestrator.preparation.earned_changes import input_changes  # noqa: PLC0415 - rare
+
+            changes = (*changes, *input_changes(completion, settings, run.may_go_on))
     except JudgingCutShortError:
         return changes
     if not verdict.is_good:
@@ -249,14 +251,6 @@ def _changes_of(
         if one.stage == stage
     )
     return (*changes, *contents)
-
-
-def _input_changes(
-    run: ResumableRun, completion: Completion, settings: StageSettings
-) -> Iterator[Change]:
-    from fsm_orchestrator.preparation.earned_changes import input_changes  # noqa: PLC0415 - rare
-
-    return input_changes(completion, settings, run.may_go_on)
 
 
 def _settings_changes(
@@ -346,6 +340,7 @@ def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]
         changes = _settings_changes(run, completion, may_run=False)
         if changes:
             yield completion.stage, changes
+    always = run.checkpoint.lifecycle.finally_stage  # not complete, it is to run once more
     for stage, record in run.records.items():
-        if stage not in run.checkpoint.stages:
+        if stage not in run.checkpoint.stages and stage != always:
             yield stage, (Change(Compared.COMMAND, None, repr(record.command)),)

@@ -42,13 +42,18 @@ def refuse_reverifying(run: ResumableRun) -> None:
     ]
     place_of = settled.lifecycle.place_of
     next_ones = [one for one in open_stages if place_of(one) == place_of(open_stages[0])]
-    work = next(filter(None, (unverified(settled, one) for one in next_ones)), None)
-    if work is None:
+    works = [work for one in next_ones if (work := unverified(settled, one)) is not None]
+    if not works:
         where = f": stage {open_stages[0]!r} has to run" if open_stages else ""
         raise UsageError(
             f"--reverify: there is no work that lacks only its verification{where}",
             remedy="leave --reverify out",
         )
+    for work in works:
+        _refuse_other(run, work)
+
+
+def _refuse_other(run: ResumableRun, work: StageExecution) -> None:
     if not run.settings[work.stage].verify:
         raise UsageError(
             f"--reverify: stage {work.stage!r} has no verification any more",

@@ -58,11 +58,12 @@ def guard_of(
     place: Place,
     asked_to_end: Callable[[], int | None],
     *,
-    is_verified_again: bool = False,
+    is_done: bool = False,
 ) -> Guard:
     """Return the guard of an attempt; `last` is the one before it of the same work, if any.
 
-    Where the work of `last` is verified again, its paths have to be what they were before it.
+    `is_done` where the attempt only looks at what the last one has left: its paths have to be what
+    they were before that.
 
     Raises:
         RecordingError: it cannot be kept.
@@ -72,9 +73,7 @@ def guard_of(
         if asked_to_end() is not None:
             raise JudgingCutShortError
 
-    earlier = None if last is None else _in_doubt(last)
-    if is_verified_again and last is not None:
-        earlier = last.protection
+    earlier = None if last is None else last.protection if is_done else _in_doubt(last)
     try:
         if earlier is None or last is None:
             return _taken(roots, Baseline({}), place, ask)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from fsm_orchestrator.model.contracts import Protection
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     ContractViolated,
+    NotSpawned,
     ProtectedChanged,
     StageResult,
     kind_of,
@@ -25,7 +25,6 @@ from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.stages.earning import Earning
-    from fsm_orchestrator.stages.guarding import Guard
     from fsm_orchestrator.stages.protected import Changed
 
 
@@ -37,12 +36,9 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         OperationError: a process of it could not be ended.
     """
     began = time.monotonic()
-    guard, earning = asked.guard, _earning(asked)
-    if guard is not None and guard.refusal is not None:
-        return _not_as_it_was(asked, _begun(asked, work), guard)
+    begun, earning = _begun(asked, work), _earning(asked)
     if earning is not None and earning.refusal is not None:
-        begun = _begun(asked, work).model_copy(update={"exit_code": None})
-        return _ended(asked, begun, earning.refusal)
+        return _refused(asked, begun, earning)
     verdict = judge(
         asked.settings.artifact_paths,
         None,
@@ -51,7 +47,6 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         contracts=None if earning is None else earning.contracted,
     )
     found = masked_artifacts(verdict, asked.masker)
-    begun = _begun(asked, work)
     if not verdict.is_good:
         paths: dict[str, Any] = {
             "missing_artifacts": masked_paths(verdict.missing, asked.masker),
@@ -65,12 +60,14 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
     ]:
         changed = ArtifactsWrong(f"not those that attempt {work.attempt} left")
         return _ended(asked, begun.model_copy(update={"artifacts": found}), changed)
-    if verdict.broken:
+    if earning is not None:
         from fsm_orchestrator.stages.earning import earned_record  # noqa: PLC0415 - rare
 
         told = earned_record(asked, verdict, None)
-        begun = begun.model_copy(update={"contract_violations": told.violations})
-        return _ended(asked, begun, ContractViolated(told.contracts))
+        if told.contracts:
+            begun = begun.model_copy(update={"contract_violations": told.violations})
+            return _ended(asked, begun, ContractViolated(told.contracts))
+        begun = begun.model_copy(update={"protection": earning.protection})
     verified = verify(asked, runner, asked.verifying(), begun)
     took = {"duration_ms": asked.clock.elapsed_ms(began)}
     made = begun.model_copy(update={"verifications": verified.verifications, **took})
@@ -78,16 +75,11 @@ def verify_again(asked: Asked, runner: ProcessRunner, work: StageExecution) -> S
         return _changed(asked, made, verified.changes)
     if verified.failure is not None:
         return _ended(asked, made, verified.failure)
-    if earning is None:
-        return made
-    # An input is what it was when the work was done; one that is declared since, what it is now.
-    known = {one.path: one for one in work.inputs}
-    inputs = tuple(known.get(one.path, one) for one in earning.all_inputs())
-    return made.model_copy(update={"inputs": inputs})
+    # What the work went by, not what is there now: where that differs, a resume says so.
+    return made.model_copy(update={"inputs": work.inputs})
 
 
 def _earning(asked: Asked) -> Earning | None:
-    """Return what judges what was left by the contracts that the stage has now."""
     if not asked.settings.must_earn:
         return None
     from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
@@ -95,14 +87,20 @@ def _earning(asked: Asked) -> Earning | None:
     return Earning(asked, is_done=True)
 
 
-def _not_as_it_was(asked: Asked, begun: StageExecution, guard: Guard) -> StageExecution:
-    """Return the record of an attempt whose protected paths speak against it."""
-    if guard.changes or guard.refusal is None:
-        return _changed(asked, begun, guard.changes)
-    return _ended(asked, begun.model_copy(update={"exit_code": None}), guard.refusal)
+def _refused(asked: Asked, begun: StageExecution, earning: Earning) -> StageExecution:
+    """Return the record where nothing is verified: what would be read is not what it was."""
+    refusal, changes = earning.refusal, () if asked.guard is None else asked.guard.changes
+    if changes or refusal is None:
+        return _changed(asked, begun, changes)
+    told: dict[str, Any] = {
+        "exit_code": None,
+        "start_problem": refusal.failure if isinstance(refusal, NotSpawned) else None,
+    }
+    return _ended(asked, begun.model_copy(update=told), refusal)
 
 
 def _changed(asked: Asked, made: StageExecution, changes: tuple[Changed, ...]) -> StageExecution:
+    """Return the record of an attempt whose protected paths speak against it."""
     from fsm_orchestrator.stages.protected import CHANGES_MAX, summary_of  # noqa: PLC0415 - rare
 
     recorded = tuple(one.recorded(asked.masker) for one in changes[:CHANGES_MAX])
@@ -126,14 +124,8 @@ def _begun(asked: Asked, work: StageExecution) -> StageExecution:
             "stdout_log": None,
             "stderr_log": None,
             "verified_attempt": work.verified_attempt or work.attempt,
-            "protection": _protection(asked.guard),
         }
     )
-
-
-def _protection(guard: Guard | None) -> Protection | None:
-    kept = None if guard is None else guard.protection
-    return None if kept is None else kept.model_copy(update={"is_compared": True})
 
 
 def _ended(asked: Asked, made: StageExecution, result: StageResult) -> StageExecution:

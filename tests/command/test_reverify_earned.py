@@ -29,6 +29,7 @@ def unverified(tmp_path: Path) -> Path:
     (execution,) = report_of(tmp_path / "out")["stage_executions"]
     assert execution["ending"] == "verification_failed"
     assert execution["protection"]["is_compared"]
+    assert len(execution["inputs"]) == 1  # of the work, which may be verified again
     return tmp_path
 
 
@@ -45,7 +46,6 @@ def test_verified_again_completes_with_its_inputs(unverified: Path) -> None:
     (unverified / "ok").touch()
     execution = again(unverified, 0)
     assert [Path(one["path"]).name for one in execution["inputs"]] == ["executor.sh"]
-    assert execution["verified_attempt"] == 1
     assert execution["protection"]["is_compared"]
     assert orchestrate("./out", "--resume", cwd=unverified).code == 0
 
