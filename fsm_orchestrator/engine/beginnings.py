@@ -97,9 +97,17 @@ class Beginnings:
 
         for stage in stages:
             interrupts = InterruptsBeside()
-            runner = RunnerBeside(interrupts, keepers=self._keepers)
+            runner = RunnerBeside(interrupts, keepers=self._keepers, code=self._runner.code)
             self._beside[stage] = interrupts, runner
             runner.warm_up()
+
+    def at_end(self, stage: str) -> AttemptRecord:
+        """Begin the attempt of the stage that always runs, to be kept with the end of the run.
+
+        Raises:
+            InternalError: values are missing that it needs.
+        """
+        return self._begin(stage)
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.
@@ -186,6 +194,8 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        if draft.outcome is not None:
+            reason = f"the run has ended: {draft.outcome.value}"
         work = self.work_of(stage)
         if work is not None:
             reason = f"what attempt {work.attempt} did is verified again, as asked"

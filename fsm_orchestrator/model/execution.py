@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fsm_orchestrator.model.base import (
     Count,
+    ExitMeaning,
     Many,
     Ordinal,
     Sha256,
@@ -301,6 +302,13 @@ class StageExecution(StrictModel):
         """The stage; of the program's own work the operation, such as `report.persist`."""
         return self.command if self.attempt == 0 else self.stage
 
+    @property
+    def level(self) -> str:
+        """The level at which the end of the attempt is logged."""
+        said = ExitMeaning.of(self.ending)
+        is_good = self.status is StageStatus.SUCCESS
+        return said.level if said is not None else "info" if is_good else "error"
+
     def is_attempt_of(self, stage: str) -> bool:
         """Return whether it is an attempt of a stage, not a skip."""
         return self.stage == stage and self.attempt > 0 and self.status is not StageStatus.SKIPPED
@@ -365,9 +373,8 @@ def idempotency_key(run_id: str, stage: str, cycle: int) -> str:
 
 def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
-    if execution.ending is Ending.REWORK_REQUESTED:
-        return Trigger.REWORK_REQUESTED
-    return trigger_of(execution.status)
+    said = ExitMeaning.of(execution.ending)
+    return trigger_of(execution.status) if said is None else said.trigger
 
 
 def cycle_in(execution: StageExecution) -> int:

@@ -340,6 +340,7 @@ def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]
         changes = _settings_changes(run, completion, may_run=False)
         if changes:
             yield completion.stage, changes
+    always = run.checkpoint.lifecycle.finally_stage  # not complete, it is to run once more
     for stage, record in run.records.items():
-        if stage not in run.checkpoint.stages:
+        if stage not in run.checkpoint.stages and stage != always:
             yield stage, (Change(Compared.COMMAND, None, repr(record.command)),)

@@ -155,6 +155,8 @@ def _holds(preparation: Preparation, guard: Guard) -> bool:
                 for kept in changes
                 for one in kept
             )
+        case Guard.NOTHING_OWED:  # where it counts, a stage has declined, which is not foreseen
+            return True
         case _:
             assert_never(guard)
 
@@ -164,7 +166,7 @@ def foreseen_unrun(preparation: Preparation, way: ForeseenWay | None) -> tuple[s
 
     `way` is None where nothing would happen: the run is done.
     """
-    from fsm_orchestrator.record.unrun import unrun_stages  # noqa: PLC0415 - only for a plan
+    from fsm_orchestrator.record.earned import unrun_stages  # noqa: PLC0415 - only for a plan
 
     checkpoint = preparation.checkpoint
     if way is None:

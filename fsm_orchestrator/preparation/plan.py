@@ -25,6 +25,7 @@ from fsm_orchestrator.preparation.foreseen import (
     foreseen_way,
 )
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.record import last_stage
 from fsm_orchestrator.record.closure import (
     WorkVerdict,
     changed_words,
@@ -295,18 +296,24 @@ def _action(
     completion = checkpoint.completion_of(stage)
     if completion is not None:
         return PlannedAction.SKIP, f"completed by attempt {completion.attempt}", ()
-    if foresight.way is not None and stage not in foresight.way.entered:
-        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, foresight.way), ()
+    is_last = stage == checkpoint.lifecycle.finally_stage
+    way = foresight.way
+    if is_last and (why_not := last_stage.why_not_at_end(checkpoint, way and way.entered)):
+        return PlannedAction.NOT_REACHED, why_not, ()
+    if not is_last and way is not None and stage not in way.entered:
+        return PlannedAction.NOT_REACHED, _why_not_reached(foresight, way), ()
     if stage not in preparation.settings:
         return PlannedAction.PASS_OVER, "no binary", ()
     failure = foresight.failures.get(stage)
     if failure is not None:
         details = failure.problem.details
-        if _has_work_before(preparation, stage, foresight.way):
+        if not is_last and _has_work_before(preparation, stage, way):
             details = (*details, "a stage before it may change that")
         return PlannedAction.FAIL, failure.problem.cause, details
     if preparation.config.reverify and (work := unverified(checkpoint, stage)) is not None:
         return PlannedAction.VERIFY, f"what attempt {work.attempt} did, without running it", ()
+    if is_last:
+        return PlannedAction.RUN, "always, when the run has ended", ()
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)

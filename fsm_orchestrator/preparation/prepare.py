@@ -147,7 +147,7 @@ def prepare_run(
     masker = _masker_of(config, declared, settings, origins)
     private = private_of(settings, None, run_id, keep_secrets=config.keep_secrets)
     records = recorded(settings, Hider(masker, values, private.digest_key_bytes), {})
-    warnings = masker.mask_all(setting_warnings(config, settings))
+    warnings = masker.mask_all(setting_warnings(config, settings, declared))
     checkpoint = Checkpoint(
         schema_version=1,
         product=PRODUCT,

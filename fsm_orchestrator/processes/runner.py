@@ -98,13 +98,13 @@ class ProcessRunner:
         self._keeper: Keeper | None = None
         self._unable = "" if may_keep else "it was not asked for"
         self._keepers = keepers
-        self._code = code
+        self.code = code
         self._is_idle = True
 
     def warm_up(self) -> None:
         """Start the keeper without waiting: it comes up while other work is done."""
         if self._keeper is None and not self._unable:
-            self._code.confirm()
+            self.code.confirm()
             started = start_keeper() if self._keepers is None else self._keepers.take()
             if isinstance(started, Keeper):
                 self._keeper = started
@@ -119,7 +119,7 @@ class ProcessRunner:
             self._keeper.abandon()
             self._keeper, self._unable = None, unable
         if is_new:
-            self._code.confirm()  # it may have been changed while it was read
+            self.code.confirm()  # it may have been changed while it was read
         return self._keeper
 
     @property
@@ -242,7 +242,7 @@ class ProcessRunner:
 
     def _spawn(self, command: Command, limits: Limits) -> Contained | NotSpawned:
         keeper = self.keeper()
-        self._code.hold()
+        self.code.hold()
         if keeper is not None:
             return spawn_kept(command, limits, keeper)
         from fsm_orchestrator.processes.grouped import spawn_group  # noqa: PLC0415 - loads subprocess

@@ -34,6 +34,7 @@ from fsm_orchestrator.record.record_events import (
     InvocationsMoved,
     RecordBegun,
     RecordKept,
+    ReportUnplaced,
 )
 from fsm_orchestrator.vocabulary import (
     Containment,
@@ -157,8 +158,11 @@ class StageEnded(StageEvent):
     """An attempt of a stage has ended."""
 
     event: Literal[EventName.STAGE_ENDED] = Field(description="Name of the event.")
-    level: Literal["info", "error"] = Field(
-        description="The level: `error` unless the attempt succeeded."
+    level: Literal["info", "warning", "error"] = Field(
+        description=(
+            "The level: `error` unless the attempt succeeded, asked for rework or had nothing to"
+            " do; `warning` where its stage said that it is blocked."
+        )
     )
     execution: StageExecution = Field(description="How it ended, as the checkpoint has it.")
 
@@ -318,6 +322,7 @@ EventLine: TypeAlias = Annotated[
     | RecordingFailed
     | RunRefused
     | RunEnded
+    | ReportUnplaced
     | RunCrashed,
     Field(discriminator="event"),
 ]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from fsm_orchestrator.constants import PRODUCT
 from fsm_orchestrator.gates.judging import have_passed, is_awaited, reason_codes
-from fsm_orchestrator.lifecycle.model import OwnGate, rules_with
+from fsm_orchestrator.lifecycle.own_gate import OwnGate, rules_with
 from fsm_orchestrator.model.base import (
     Count,
     Many,
@@ -36,6 +36,7 @@ from fsm_orchestrator.vocabulary import (
     ExitCode,
     Operation,
     Outcome,
+    Trigger,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Report(StrictModel):
             " its stage left it when this was written."
         )
     )
+    nothing_to_do: bool = left_out(
+        False,
+        "Whether the run is done because a stage had nothing to do: the stages after it were not"
+        " entered, and there is nothing to close. Left out where it is not so.",
+    )
     unrun_stages: tuple[StateName, ...] = left_out(
         (),
         "The stages that a run that is done has passed over for want of a binary, and may not be"
@@ -117,7 +123,8 @@ class Report(StrictModel):
     blocked_reason_codes: Annotated[tuple[str, ...], Many] = Field(
         description=(
             "Reason codes of the gates that refused, in judging order, but for those that only a"
-            " later state judges; empty unless terminal_state is blocked."
+            " later state judges; or STAGE_<NAME>_BLOCKED of the stage that said that it is"
+            " blocked. Empty unless terminal_state is blocked."
         )
     )
     waiting_for: Annotated[tuple[WaitingFor, ...], Many] = Field(
@@ -231,15 +238,28 @@ class Report(StrictModel):
 
     @property
     def failures(self) -> tuple[StageExecution, ...]:
-        """The failures that no later attempt repaired, less what was ended for one beside it."""
+        """The failures that no later attempt repaired; to decline is none.
+
+        Without what ended only because a stage beside it failed.
+        """
         last = {execution.stage: execution for execution in self.stage_executions}
         return tuple(
-            execution
-            for execution in self.stage_executions
-            if not execution.status.is_good
-            and execution.ending is not Ending.SIBLING_FAILED
-            and (execution.attempt == 0 or execution is last[execution.stage])
+            one
+            for one in self.stage_executions
+            if not (one.status.is_good or one.ending in {Ending.DECLINED, Ending.SIBLING_FAILED})
+            and (one.attempt == 0 or one is last[one.stage])
         )
+
+    @property
+    def declined(self) -> tuple[StageExecution, ...]:
+        """The attempts of the invocation that had nothing to do."""
+        return tuple(one for one in self.stage_executions if one.ending is Ending.DECLINED)
+
+    @property
+    def blocking_stage(self) -> str | None:
+        """The stage that said that it is blocked, by which the run is blocked; else None."""
+        last = self.transitions[-1] if self.transitions else None
+        return last.source if last and last.trigger is Trigger.STAGE_BLOCKED else None
 
     @property
     def was_asked_to_end(self) -> bool:
@@ -271,25 +291,32 @@ def build_report(
     `artifacts_intact`: whether all expected artifacts are good now. `outcome` overrides what the
     current state says, for a run that failed because a state could not be made durable.
     """
-    terminal = outcome or checkpoint.outcome
+    is_over = checkpoint.invocation.finished_at or checkpoint.lifecycle.finally_stage is None
+    terminal = outcome or (checkpoint.outcome if is_over else None)
     decisions = checkpoint.decisions_in_force(terminal)
-    refusing: tuple[GateDecision, ...] = ()
+    codes: tuple[str, ...] = ()
     awaited: tuple[WaitingFor, ...] = ()
     if terminal is Outcome.BLOCKED:
-        from fsm_orchestrator.record.waiting import blocking_gates, waiting_for  # noqa: PLC0415 - not for a good run
+        from fsm_orchestrator.record import waiting  # noqa: PLC0415 - not for a good run
 
-        gates = blocking_gates(checkpoint)
-        refusing = tuple(one for one in decisions if one.gate in gates)
-        awaited = waiting_for(checkpoint, refusing)
+        refusing = waiting.refusing(checkpoint, decisions)
+        awaited = waiting.waiting_for(checkpoint, refusing)
+        stage = waiting.blocking_stage(checkpoint)
+        codes = reason_codes(refusing) if stage is None else (waiting.stage_reason_code(stage),)
     is_done = terminal is Outcome.DONE
     unrun: tuple[str, ...] = ()
-    nothing_ran = False
+    nothing_ran = had_nothing_to_do = is_unfinished = False
     if is_done:
-        from fsm_orchestrator.record.unrun import has_run_nothing, unrun_stages  # noqa: PLC0415 - at the end
+        from fsm_orchestrator.record.earned import (  # noqa: PLC0415 - at the end
+            ends_open,
+            has_run_nothing,
+            unrun_stages,
+        )
 
         unrun, nothing_ran = unrun_stages(checkpoint), has_run_nothing(checkpoint)
-    is_believed = checkpoint.doubt is None
-    may_close = is_done and artifacts_intact and is_believed and not (unrun or nothing_ran)
+        had_nothing_to_do, is_unfinished = ends_open(checkpoint, is_done=is_done)
+    is_open = unrun or nothing_ran or had_nothing_to_do or is_unfinished
+    may_close = is_done and artifacts_intact and checkpoint.doubt is None and not is_open
     return Report(
         schema_version=1,
         product=PRODUCT,
@@ -299,10 +326,11 @@ def build_report(
         closure_ready=may_close and have_passed(decisions, checkpoint.lifecycle.gates),
         unrun_stages=unrun,
         nothing_ran=nothing_ran,
+        nothing_to_do=had_nothing_to_do,
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
-        blocked_reason_codes=reason_codes(refusing),
+        blocked_reason_codes=codes,
         waiting_for=awaited,
         events_head=_head_in(checkpoint),
         invocations_moved=(

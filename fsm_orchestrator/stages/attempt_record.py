@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
+    ByExitCode,
     Exited,
     Failings,
     Interrupted,
@@ -81,7 +82,7 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             contracts=of_earned.contracts if of_earned else "",
         ),
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
-        asked.rework_exit_code,
+        asked.exit_codes,
     )
     verified = ended.verified
     if verified is not None and verified.failure is not None:
@@ -200,7 +201,7 @@ def _problem_of(
         details.append(ended.memory_kill.value)
     if ended.black_box:
         details.append(f"at that time: {ended.black_box}")
-    if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
+    if not (ended.verdict.is_good or isinstance(result, ArtifactsWrong | ByExitCode)):
         details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
     if of_earned is not None:
         details += of_earned.too(result)

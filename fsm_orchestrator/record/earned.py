@@ -1,4 +1,4 @@
-"""What was not run on the way to where a run is, and was not to be left out."""
+"""What keeps a run that is done from being closed, beside its gates and its artifacts. Pure."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
     if last is None:
         return () if earlier is None else earlier.totals.passed_over
     return last.passed_over
+
+
+def ends_open(checkpoint: Checkpoint, *, is_done: bool) -> tuple[bool, bool]:
+    """Return whether a run had nothing to do, and whether its last stage is not over."""
+    lifecycle = checkpoint.lifecycle
+    is_plain = lifecycle.finally_stage is None
+    if not is_done or (is_plain and not any(one.exit_codes for one in lifecycle.state)):
+        return False, False
+    from fsm_orchestrator.record import declining, last_stage  # noqa: PLC0415 - rare
+
+    return declining.had_nothing_to_do(checkpoint), last_stage.keeps_from_closing(checkpoint)
