@@ -9,6 +9,7 @@ from fsm_orchestrator.model.contracts import (
     ContractViolation,
     InputDigest,
     ProtectedChange,
+    Protection,
 )
 from fsm_orchestrator.model.endings import (
     ContractViolated,
@@ -99,6 +100,12 @@ class Earning:
                 )
             self._schemas[one.json_schema] = schema
         return None
+
+    @property
+    def protection(self) -> Protection | None:
+        """What its protected paths are, where they have just been found to be what they were."""
+        kept = None if self.guard is None else self.guard.protection
+        return None if kept is None else kept.model_copy(update={"is_compared": True})
 
     def compare(self, may_go_on: Callable[[str], bool], *, must: bool) -> None:
         """Compare the protected paths with what they were.
