@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.meter import OnMetered
 
 
 def run(
@@ -81,10 +82,21 @@ def run_as_command(
     listener: Listener,
     on_words: OnWords | None = None,
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
+    on_metered: OnMetered | None = None,
+    began: float | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
     quiet = QuietListener(listener)
-    caller = Surroundings(interrupts, quiet, None, HeldBy.COMMAND, on_words, on_slow_artifact)
+    caller = Surroundings(
+        interrupts,
+        quiet,
+        None,
+        HeldBy.COMMAND,
+        on_words,
+        on_slow_artifact,
+        on_metered,
+        began,
+    )
     return run_invocation(config, caller)
 
 

@@ -6,7 +6,7 @@ The checkpoint keeps it, so that a resume can compare the files of then with tho
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fsm_orchestrator.model.base import Many, Ordinal, Sha256, StateName, StrictModel
 from fsm_orchestrator.model.declared import Field, StringConstraints
@@ -72,14 +72,21 @@ NO_ORIGINS = Origins(files=(), by_setting={}, stages_since={})
 """The origins of a run that was given nothing yet."""
 
 
+RUN_KEYS: Final = (
+    *("lifecycle", "timeout_ms", "kill_grace_ms", "run_timeout_ms", "total_timeout_ms", "on_leak"),
+)
+"""The settings of a run that are one value each."""
+
+
 def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield the key of each setting in a configuration, as a config file has it.
 
     `given` is what was given, dumped without what was not.
     """
-    for key in ("lifecycle", "timeout_ms", "kill_grace_ms", "on_leak"):
+    for key in RUN_KEYS:
         if key in given:
             yield key
+    yield from (f"budget.{unit}" for unit in given.get("budget", {}))
     yield from (f"gates.{gate}" for gate in given.get("gates", {}))
     yield from (f"gate.{gate}" for gate in given.get("sources", {}))
     if "subject" in given:

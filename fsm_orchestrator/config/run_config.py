@@ -21,15 +21,17 @@ from fsm_orchestrator.disk.where import current_directory
 from fsm_orchestrator.errors import OrchestratorError, UsageError
 from fsm_orchestrator.model.base import GateName, PathText, Principal, RunId, StateName
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
-from fsm_orchestrator.model.declared import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-)
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, field_validator
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.limits import GraceMilliseconds, LimitFields, Milliseconds, unset
+from fsm_orchestrator.model.limits import (
+    GraceMilliseconds,
+    LimitFields,
+    Milliseconds,
+    RunLimitFields,
+    unset,
+)
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.secrets.declared import known, looks_secret
 from fsm_orchestrator.secrets.masking import Masker
@@ -39,12 +41,10 @@ from fsm_orchestrator.vocabulary import Gate, GateSource, OnChangedStage, OnLeak
 if TYPE_CHECKING:
     from pydantic import ValidationError, ValidationInfo
 
-    from fsm_orchestrator.text.validation import Problem
-
-if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.confinement import Confine
     from fsm_orchestrator.model.evidence import SubjectGiven
+    from fsm_orchestrator.text.validation import Problem
 else:
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
@@ -118,6 +118,7 @@ class StageGiven(LimitFields, GivenCommand):
     )
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
+    on_unmetered: OnUnmetered | None = unset("on_unmetered")
     env_inherit: Inherited | None = unset("env_inherit")
 
     @property
@@ -138,7 +139,7 @@ class StageGiven(LimitFields, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(GivenModel):
+class RunConfig(RunLimitFields, GivenModel):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

@@ -24,6 +24,7 @@ from fsm_orchestrator.model.declared import Field, model_validator
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
 from fsm_orchestrator.secrets.private_file import StageSecrets
@@ -80,6 +81,9 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
+    on_unmetered: OnUnmetered | None = Field(
+        description="What it means that it metered nothing; null where nothing was said."
+    )
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -133,6 +137,7 @@ def record_of(
         env_inherit=None if settings.env_inherit == INHERIT_ALL else settings.env_inherit,
         confine=settings.confine,
         allow_stale=settings.allow_stale,
+        on_unmetered=settings.on_unmetered,
     )
 
 
@@ -169,6 +174,7 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         env_inherit=record.env_inherit or INHERIT_ALL,
         confine=record.confine,
         allow_stale=record.allow_stale,
+        on_unmetered=record.on_unmetered,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}

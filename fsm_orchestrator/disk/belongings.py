@@ -45,7 +45,8 @@ _BEGINNINGS: Final = {
 """What each file begins with: of one that a power cut has left shorter, a part is there."""
 _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = late_pattern(
-    r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*\.(stdout\.log|stderr\.log|postmortem\.json)(\..+)?"
+    r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*"
+    r"\.(stdout\.log|stderr\.log|postmortem\.json|meter\.jsonl)(\..+)?"
 )
 
 _EVIDENCE_NAME: Final = late_pattern(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fsm_orchestrator.engine.context import RunContext
+from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import State
 from fsm_orchestrator.model.execution import AttemptRecord
@@ -33,6 +34,8 @@ class Beginnings:
         self.why_not = why_not
         self.refused: str | None = None
         """Why the stage that was entered last may not be run."""
+        self.nothing_left: str | None = None
+        """Why there is no budget left for the stage that was entered last."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -47,13 +50,24 @@ class Beginnings:
         Raises:
             InternalError: values are missing that it needs.
         """
-        draft, self.refused = self._recorder.draft, None
+        draft, self.refused, self.nothing_left = self._recorder.draft, None, None
         if state.kind is not StateKind.STAGE or self._interrupts.first is not None:
             return None
         if draft.completion_of(state.name) is not None or state.name not in self._settings:
             return None
         self.refused = self.why_not(state.name)
-        return None if self.refused is not None else self._begin(state.name)
+        allowance = self._context.allowance
+        if allowance is not None:
+            if allowance.is_over:
+                return None
+            self.nothing_left = allowance.nothing_left()
+        is_refused = self.refused is not None or self.nothing_left is not None
+        return None if is_refused else self._begin(state.name)
+
+    def budget_is_spent(self) -> Fact:
+        """Record that there is no budget left for a stage; return the fact."""
+        assert self._context.allowance is not None  # noqa: S101 - who else says so
+        return self._context.allowance.budget_is_spent(self.nothing_left or "")
 
     def here(self, stage: str) -> AttemptRecord:
         """Return the attempt that was begun on the way here; else begin another, and keep it.

@@ -101,6 +101,14 @@ class Collecting:
 
     def _ask(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
         """Ask the sources of gates; those that look at the others last."""
+        allowance = self._context.allowance
+        if allowance is None:
+            self._ask_all(gates, states, is_last=is_last)
+            return
+        with allowance.bounding(self._runner):
+            self._ask_all(gates, states, is_last=is_last)
+
+    def _ask_all(self, gates: Iterable[str], states: tuple[State, ...], *, is_last: bool) -> None:
         draft = self._context.recorder.draft
         if self._authorities is None:
             self._authorities = Authorities(draft.sources.values())
@@ -136,6 +144,8 @@ class Collecting:
         context = self._context
         inquiry = self._inquiry(gate, states, is_entry=is_entry)
         wait_seconds = inquiry.checkpoint.sources[gate].wait_ms / 1000
+        if context.allowance is not None:
+            wait_seconds = min(wait_seconds, context.allowance.seconds_left())
         deadline, pause_seconds = time.monotonic() + wait_seconds, FIRST_PAUSE_SECONDS
         while True:
             try:

@@ -17,7 +17,7 @@ from fsm_orchestrator.engine.descriptor_room import is_no_room, no_room
 from fsm_orchestrator.engine.ending import RunEnd
 from fsm_orchestrator.engine.enter_gate import EnterGate
 from fsm_orchestrator.engine.enter_stage import EnterStage
-from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, Verdict
+from fsm_orchestrator.engine.machine import CalledOffError, Fact, RunMachine, TimeIsUpError, Verdict
 from fsm_orchestrator.engine.surroundings import Surroundings
 from fsm_orchestrator.errors import OperationError, not_loaded
 from fsm_orchestrator.lifecycle.model import Edge, State
@@ -49,6 +49,7 @@ class Driver:
         interrupts = caller.interrupts
         self._interrupts = interrupts
         self._context = RunContext(preparation, home, log, event_file, caller)
+        self._allowance = self._context.allowance
         self._recorder = self._context.recorder
         self._gates = EnterGate(self._context, interrupts, runner)
         self._beginnings = Beginnings(self._context, interrupts, runner, self._gates.why_not)
@@ -59,7 +60,7 @@ class Driver:
         self._machine = self._machine_in(draft.current_state)
 
     def _machine_in(self, state: str) -> RunMachine:
-        return RunMachine(
+        machine = RunMachine(
             self._recorder.draft.lifecycle,
             state,
             before_transition=self._before_transition,
@@ -71,6 +72,9 @@ class Driver:
             may_repeat=self._may_repeat,
             guard_failed=self._end.guard_failed,
         )
+        if self._allowance is not None:
+            machine.let_time_end_it()
+        return machine
 
     def execute(
         self, ended_pids: tuple[int, ...] = (), failure: OperationError | None = None
@@ -105,6 +109,9 @@ class Driver:
         """Run the machine to its end, or to a request to end that came before it was reached."""
         try:
             self._machine.fire(fact)
+        except TimeIsUpError:
+            assert self._allowance is not None  # noqa: S101 - who else measures time
+            self._machine.fire(self._allowance.time_is_up())
         except CalledOffError as request:
             from fsm_orchestrator.engine.interruptions import take_back_success  # noqa: PLC0415 - rare
 
@@ -201,8 +208,14 @@ class Driver:
                 return None
             case StateKind.GATE | StateKind.STAGE if self._interrupts.first is not None:
                 return Fact(Trigger.RUN_ABORTED, _received(self._interrupts.first))
+            case StateKind.GATE | StateKind.STAGE if (
+                self._allowance is not None and self._allowance.is_over
+            ):
+                return self._allowance.time_is_up()
             case StateKind.GATE:
                 return self._gates.enter(state)
+            case StateKind.STAGE if self._beginnings.nothing_left is not None:
+                return self._beginnings.budget_is_spent()
             case StateKind.STAGE if self._beginnings.refused is not None:
                 return Fact(Trigger.RUN_ABORTED, self._beginnings.refused)
             case StateKind.STAGE:

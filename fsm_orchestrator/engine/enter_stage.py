@@ -34,7 +34,12 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.meter import Meter
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
@@ -80,12 +85,19 @@ class EnterStage:
             return Fact(Trigger.STAGE_SUCCEEDED, warning)
         self._warn_of_later_stages(stage)
         execution, retry = self._run(stage), 0
-        policy = self._preparation.retry_of(stage)
+        policy, allowance = self._preparation.retry_of(stage), self._context.allowance
         while policy.allows_another(execution, self._recorder.draft.attempts_made(stage)):
             retry += 1
+            if fact_of(execution) is Trigger.RUN_TIMED_OUT:
+                break
             if not self._wait_for_retry(execution, policy, retry):
                 cause = f"asked to end while {stage} was to be tried again"
                 return Fact(Trigger.RUN_ABORTED, cause)
+            if allowance is not None:
+                if allowance.is_over:
+                    return allowance.time_is_up()
+                if (nothing_left := allowance.nothing_left()) is not None:
+                    return allowance.budget_is_spent(nothing_left)
             why_not = self._beginnings.why_not(stage)
             if why_not is not None:
                 self._context.warn(f"stage {stage!r} is not tried again: {why_not}", stage=stage)
@@ -130,7 +142,9 @@ class EnterStage:
                 max_attempts=policy.max_attempts,
             )
         )
-        deadline = time.monotonic() + delay_ms / 1000
+        allowance = self._context.allowance
+        left_seconds = delay_ms / 1000 if allowance is None else allowance.seconds_left()
+        deadline = time.monotonic() + min(delay_ms / 1000, left_seconds)
         while self._interrupts.first is None and time.monotonic() < deadline:
             readable([self._interrupts.fileno()], deadline)
         return self._interrupts.first is None
@@ -157,7 +171,9 @@ class EnterStage:
 
     def _run(self, stage: str, *, is_retry: bool = False) -> StageExecution:
         attempt = self._beginnings.here(stage)
-        limits = self._preparation.limits_of(stage)
+        limits, time_limit = self._preparation.limits_of(stage), None
+        if self._context.allowance is not None:
+            limits, time_limit = self._context.allowance.within(limits)
         settings = self._preparation.settings[stage]
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         log.emit(
@@ -170,10 +186,13 @@ class EnterStage:
             attempt_of_cycle=1 + self._recorder.draft.attempts_made(stage),
             max_attempts=self._preparation.retry_of(stage).max_attempts or 1,
             containment=self._beginnings.reach.value,
-            is_default_timeout=self._preparation.has_default_timeout(stage),
+            is_default_timeout=(
+                time_limit is None and self._preparation.has_default_timeout(stage)
+            ),
         )
         self._context.check_events()
-        execution = self._attempt(attempt, log, limits, is_retry=is_retry).run(self._runner)
+        made = self._attempt(attempt, log, limits, time_limit, is_retry=is_retry)
+        execution = made.run(self._runner)
         if execution.ending is Ending.LOST:
             self._end_strays()
             self._note_loss(stage)
@@ -186,7 +205,13 @@ class EnterStage:
         return execution
 
     def _attempt(
-        self, record: AttemptRecord, log: RunLogger, limits: Limits, *, is_retry: bool
+        self,
+        record: AttemptRecord,
+        log: RunLogger,
+        limits: Limits,
+        time_limit: tuple[TimeLimit, int] | None,
+        *,
+        is_retry: bool,
     ) -> Attempt:
         context, draft = self._context, self._recorder.draft
         settings = self._preparation.settings
@@ -217,7 +242,16 @@ class EnterStage:
             asked_to_end=lambda: self._interrupts.first,
             given_paths=partial(self._preparation.given_paths_of, record.stage),
             on_slow_artifact=partial(context.log_slow_artifact, log),
+            open_meter=self._meter(record),
+            time_limit=time_limit,
         )
+
+    def _meter(self, record: AttemptRecord) -> Callable[[], AbstractContextManager[Meter]] | None:
+        """Return what opens the meter of an attempt; None where it has none."""
+        allowance = self._context.allowance
+        if allowance is None or not allowance.is_metered(record.stage):
+            return None
+        return partial(allowance.meter_of, record.stage, record.attempt)
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.record.event_log import Listener
     from fsm_orchestrator.stages.judging import SlowArtifact
     from fsm_orchestrator.stages.last_words import OnWords
+    from fsm_orchestrator.stages.meter import OnMetered
 
 
 class QuietListener:
@@ -57,3 +58,7 @@ class Surroundings(NamedTuple):
     """Called with each line that a stage printed last, where somebody watches."""
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None
     """Called when artifacts take long to judge before there is a log to say it in."""
+    on_metered: OnMetered | None = None
+    """Called with what the run has spent by then, where somebody watches."""
+    began: float | None = None
+    """When the command began that this is part of, by `running_seconds`; None for now."""

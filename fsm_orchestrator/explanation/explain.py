@@ -14,6 +14,7 @@ from fsm_orchestrator.explanation.explanation import Explanation
 from fsm_orchestrator.explanation.next_step import next_step_of
 from fsm_orchestrator.explanation.stages import explained_gates, explained_stages
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, state_now
+from fsm_orchestrator.inspection.spent_now import spent_now
 from fsm_orchestrator.vocabulary import Standing
 
 
@@ -35,6 +36,7 @@ def explain(view: InspectedRun, shown: str) -> Explanation:
         origin=report.origin,
         rebuilt=report.rebuilt,
         invocations_moved=report.invocations_moved,
+        budget=spent_now(view),
         causes=causes_of(view, attempt_facts, now),
         next_step=next_step_of(view, shown, now),
         gates=explained_gates(view),

@@ -20,8 +20,10 @@ from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import Standing
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetReport
     from fsm_orchestrator.model.evidence import Subject
 else:
+    BudgetReport = lazily("fsm_orchestrator.model.budget", "BudgetReport")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _FORMS: Final[Mapping[FactName, FactForm]] = {
@@ -144,6 +146,9 @@ class Explanation(StrictModel):
             "Number of the last invocation that is left out here, with those before it: they are in"
             " orchestrator_invocations.jsonl; 0 when all are here."
         )
+    )
+    budget: BudgetReport | None = Field(
+        description="What the run may take over all its stages, and what it took; null for nothing."
     )
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the first cause first.")
     next_step: NextStep = Field(description="What to do next.")

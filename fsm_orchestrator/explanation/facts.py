@@ -37,6 +37,7 @@ class FactName(StrEnum):
     CONFINED = "confined"
     ARTIFACT = "artifact"
     USED = "used"
+    METERED = "metered"
     LOG = "log"
     POSTMORTEM = "postmortem"
     NO_POSTMORTEM = "no postmortem"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from fsm_orchestrator.constants import GATES_NAMED_MAX
 from fsm_orchestrator.explanation.stages import blocking_gates
@@ -14,8 +14,12 @@ from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.text.phrases import first_of, listed
 from fsm_orchestrator.vocabulary import Ending, Operation, Standing
 
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetStop
+
 GIVE_SIGNALS: Final = "give a passing signal only when the real check says so"
 RESUME_ANYBODY: Final = "anyone who may write to the output directory can resume it"
+_RAISE: Final = "raise the budget only if that is justified: what was spent stays spent"
 _OPERATIONS: Final = {
     Operation.CONTROL_VERIFY: (
         "find out who changed the run's own files, and confine the stage that did; then resume"
@@ -24,6 +28,10 @@ _OPERATIONS: Final = {
         "restore a good checkpoint, or start a new run (this one is then archived)"
     ),
     Operation.CLOSURE_VERIFY: ("restore the artifacts named above, or run their stage again"),
+    Operation.BUDGET_VERIFY: _RAISE,
+    Operation.RUN_TIMEOUT: (
+        "give the run more time only if that is justified; completed stages are not repeated"
+    ),
     Operation.ATTEMPT_END: "end the processes named above by hand",
     Operation.DESCRIPTORS_RESERVE: "raise the limit on open files (ulimit -n)",
     Operation.ORCHESTRATOR_RUN: (
@@ -55,7 +63,10 @@ _START_REMEDIES: Final = {
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
 LIMITS: Final = frozenset(
-    {Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED}
+    {
+        *(Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED),
+        Ending.BUDGET_EXHAUSTED,
+    }
 )
 """The endings of stages that broke a limit."""
 _RECORDING: Final = "make the path writable: check space, permissions and what is in its place"
@@ -154,9 +165,16 @@ def _who_failed(view: InspectedRun) -> str:
     if view.report.was_asked_to_end or not found:
         return RESUME_ANYBODY
     first = found[0]
+    if first.operation in {Operation.RUN_TIMEOUT, Operation.BUDGET_VERIFY}:
+        return "the person who sets the budget of the run"
     if first.attempt == 0:
         return "the administrator of the machine and the output directory"
-    if first.ending in LIMITS:
+    stop = None if first.metering is None else first.metering.stopped_by
+    if stop is not None and stop.kind != "meter":
+        return (
+            f"the person who sets the budget of the run, or maintains the program of {first.stage}"
+        )
+    if first.ending in LIMITS and stop is None:
         return f"the person who sets the limits of stage {first.stage} or maintains its program"
     return f"the maintainer of the program or the settings of stage {first.stage}"
 
@@ -172,7 +190,24 @@ def _failure_remedies(view: InspectedRun) -> Iterator[str]:
             yield _OPERATIONS.get(execution.operation, _RECORDING)
 
 
+def _budget_remedy(stop: BudgetStop) -> str:
+    match stop.kind:
+        case "time":
+            return _OPERATIONS[Operation.RUN_TIMEOUT]
+        case "unit":
+            return _RAISE
+        case "meter":
+            return (
+                "fix what the program writes to ORCHESTRATOR_METER: a line for each amount, such as"
+                ' {"unit": "usd", "amount": 0.12}, appended and never changed'
+            )
+        case _:
+            assert_never(stop)
+
+
 def _stage_remedy(execution: StageExecution) -> str:
+    if execution.metering is not None and execution.metering.stopped_by is not None:
+        return _budget_remedy(execution.metering.stopped_by)
     if execution.start_problem in _START_REMEDIES:
         return _START_REMEDIES[execution.start_problem]
     match execution.ending:
@@ -193,7 +228,7 @@ def _stage_remedy(execution: StageExecution) -> str:
             )
         case Ending.OUTPUT_LIMIT:
             return "make it print less, or raise its output limit"
-        case Ending.LIMIT_EXCEEDED:
+        case Ending.LIMIT_EXCEEDED | Ending.BUDGET_EXHAUSTED:
             return "make it use less, or raise its limit"
         case Ending.LEAKED:
             return "make it wait for the processes that it starts"

@@ -26,8 +26,10 @@ from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import Metering
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
 else:
+    Metering = lazily("fsm_orchestrator.model.budget", "Metering")
     ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
@@ -77,7 +79,8 @@ class StageExecution(StrictModel):
 
     Also used, under the names `checkpoint.persist`, `report.persist`, `events.persist`,
     `checkpoint.load` and `closure.verify` as `command`, for what the program itself failed to
-    do, so that `error` is found where the runbook says to look.
+    do, and as `run.timeout` and `budget.verify` for a run that had no time or budget left, so that
+    `error` is found where the runbook says to look.
     """
 
     stage: str = Field(
@@ -144,6 +147,12 @@ class StageExecution(StrictModel):
     )
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."
+    )
+    metering: Metering | None = Field(
+        description=(
+            "What it metered, and what of the run's budget ended it; null where nothing was to be"
+            " metered and no time of the run was up."
+        )
     )
     started_at: Timestamp = Field(
         description="When the attempt began or the stage was skipped, in UTC."
@@ -289,6 +298,8 @@ def fact_of(execution: StageExecution) -> Trigger:
     """Return the trigger that a stage execution is for the machine."""
     if execution.ending is Ending.REWORK_REQUESTED:
         return Trigger.REWORK_REQUESTED
+    if execution.metering is not None and execution.metering.is_out_of_time:
+        return Trigger.RUN_TIMED_OUT
     return trigger_of(execution.status)
 
 

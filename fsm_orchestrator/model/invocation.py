@@ -21,8 +21,10 @@ from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import Used
     from fsm_orchestrator.model.evidence import EvidenceRecord
 else:
+    Used = lazily("fsm_orchestrator.model.budget", "Used")
     EvidenceRecord = lazily("fsm_orchestrator.model.evidence", "EvidenceRecord")
 
 
@@ -191,6 +193,12 @@ class InvocationRecord(StrictModel):
     )
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
+    )
+    used: Used | None = Field(
+        description=(
+            "What it used of the run's budget, beside what its attempts metered; null where the run"
+            " has none."
+        )
     )
     repeats: Repeats | None = Field(
         description=(

@@ -24,6 +24,7 @@ from fsm_orchestrator.model.option_kinds import (
     Kind,
     StageOption,
 )
+from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.text.units import Measure, exact_span
 from fsm_orchestrator.vocabulary import Backoff
 
@@ -185,6 +186,14 @@ STAGE_OPTIONS: Final = (
     ),
     *CONFINE_OPTIONS,
     StageOption(
+        "on_unmetered",
+        Choices(tuple(one.value for one in OnUnmetered)),
+        help="Give the stage a meter (ORCHESTRATOR_METER), also where the run has no budget; and if"
+        " it metered nothing: allow that, or fail the stage.",
+        description="Gives the stage a meter, also where the run has no budget, and says what it"
+        " means that it did its work and metered nothing: allow or fail.",
+    ),
+    StageOption(
         "cwd",
         Kind.DIRECTORY,
         help="Working directory (default: the directory in which the run was started).",
@@ -196,9 +205,21 @@ TABLES: Final = tuple(dict.fromkeys(one.table for one in STAGE_OPTIONS if one.ta
 """The tables below a stage's."""
 OPTION_OF_KEY: Final = {one.key: one for one in STAGE_OPTIONS}
 """The rows by key; no two tables have a key of one name."""
-BOUNDS: Final = {one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)}
+RUN_BOUNDS: Final = {"run_timeout_ms": MILLISECONDS, "total_timeout_ms": MILLISECONDS}
+"""The bounds of what only a run has."""
+RUN_TIME_OPTIONS: Final = tuple(
+    f"--{name.replace('_', '-')}" for key in RUN_BOUNDS for name in (key.removesuffix("_ms"), key)
+)
+"""The options of that, which look like those of a stage."""
+BOUNDS: Final = {
+    **{one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)},
+    **RUN_BOUNDS,
+}
 """The bounds of the settings that are numbers, by key."""
-MEASURED_KEYS: Final = {one.measured: one.key for one in STAGE_OPTIONS if one.measured}
+MEASURED_KEYS: Final = {
+    **{one.measured: one.key for one in STAGE_OPTIONS if one.measured},
+    **{key.removesuffix("_ms"): key for key in RUN_BOUNDS},
+}
 """The keys that stand for another without its unit."""
 _OPTION_OF_PARAMETER: Final = {one.parameter(""): one for one in STAGE_OPTIONS}
 

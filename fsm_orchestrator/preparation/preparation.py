@@ -25,10 +25,7 @@ from fsm_orchestrator.lifecycle import reading
 from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.gate_rules import GateRules
-from fsm_orchestrator.model.invocation import (
-    GateDecision,
-    InvocationRecord,
-)
+from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.preparation.precedence import (
@@ -195,6 +192,7 @@ def new_invocation(
         rerun=rerun,
         rebuilt=None,
         warnings=warnings,
+        used=None,
         repeats=None,
     )
 

@@ -71,7 +71,7 @@ def prepare(
     may_lack_values: bool = False,
     may_go_on: MayGoOn = always,
 ) -> Preparation:
-    """Decide what the request would do. Writes nothing.
+    """Decide what the request would do, and what it may take. Writes nothing.
 
     Args:
         config: the request.
@@ -84,6 +84,27 @@ def prepare(
         UsageError: the request is wrong or refused.
         CheckpointError: a resume without a checkpoint that can be used.
     """
+    prepared = _prepared(config, saved, may_lack_values=may_lack_values, may_go_on=may_go_on)
+    if prepared.first_trigger is None or not _has_budget(prepared):
+        return prepared
+    from fsm_orchestrator.preparation.budgets import budgeted  # noqa: PLC0415 - only with a budget
+
+    return budgeted(prepared)
+
+
+def _has_budget(prepared: Preparation) -> bool:
+    """Return whether the run has a budget, a time for all stages, or a stage with a meter."""
+    config = prepared.config
+    return (
+        prepared.checkpoint.budget is not None
+        or bool(config.run_timeout_ms or config.total_timeout_ms or config.budget)
+        or any(one.on_unmetered is not None for one in prepared.settings.values())
+    )
+
+
+def _prepared(
+    config: RunConfig, saved: SavedRun | None, *, may_lack_values: bool, may_go_on: MayGoOn
+) -> Preparation:
     if config.resume_or_start:
         from fsm_orchestrator.preparation.resume_or_start import settled  # noqa: PLC0415 - rare
 
@@ -166,6 +187,7 @@ def prepare_run(
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
+        budget=None,
         stages=records,
         origins=origins,
         completions=(),

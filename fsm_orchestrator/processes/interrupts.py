@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -33,6 +34,7 @@ class Interrupts:
         self._received: list[int] = []
         self._is_news = False
         self._defers_stop = False
+        self._stopped_seconds = 0.0
         self.is_stop_due = False
         """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
         self.on_request: Callable[[], None] = _nothing
@@ -51,6 +53,10 @@ class Interrupts:
     def count(self) -> int:
         """The number of requests so far."""
         return len(self._received)
+
+    def running_seconds(self) -> float:
+        """Return the monotonic clock, less the time for which SIGTSTP had stopped this process."""
+        return time.monotonic() - self._stopped_seconds
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when a request has come since the last `drain`."""
@@ -83,7 +89,9 @@ class Interrupts:
         """
         self.is_stop_due = False
         self.before_stop()
+        since = time.monotonic()
         os.kill(os.getpid(), signal.SIGSTOP)
+        self._stopped_seconds += time.monotonic() - since
         self.after_stop()
 
     @contextlib.contextmanager

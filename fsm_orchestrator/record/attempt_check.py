@@ -6,6 +6,7 @@ The walk itself is history_check.py's duty. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.execution import (
@@ -18,6 +19,9 @@ from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.replay import Replay
 from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
+
+_OF_OWN_WORK: Final = {StageStatus.FAILED, StageStatus.TIMEOUT, StageStatus.ARTIFACT_MISSING}
+"""The statuses of what the program itself could not do, or had no time for."""
 
 
 def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:
@@ -92,8 +96,8 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
     asks = execution.ending is Ending.REWORK_REQUESTED
     if asks and (rework is None or execution.exit_code != rework):
         yield f"{at}.ending: the stage does not ask for rework by this exit code"
-    has_leaked = execution.ending is Ending.LEAKED
-    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not has_leaked:
+    may_exit_well = execution.ending in {Ending.LEAKED, Ending.BUDGET_EXHAUSTED}
+    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not may_exit_well:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"
 
 
@@ -101,7 +105,7 @@ def _is_own_work(execution: StageExecution) -> bool:
     """Say whether the record is of something that the program itself could not do."""
     return (
         execution.operation is not None
-        and execution.status in {StageStatus.FAILED, StageStatus.ARTIFACT_MISSING}
+        and execution.status in _OF_OWN_WORK
         and execution.error is not None
     )
 

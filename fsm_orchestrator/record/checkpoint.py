@@ -37,8 +37,10 @@ from fsm_orchestrator.vocabulary import OnLeak, Outcome, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.gates.sources.base import SourceModel
+    from fsm_orchestrator.model.budget import RunBudget
     from fsm_orchestrator.model.evidence import Subject
 else:
+    RunBudget = lazily("fsm_orchestrator.model.budget", "RunBudget")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
@@ -98,6 +100,9 @@ class Checkpoint(StrictModel):
     )
     on_leak: OnLeak = Field(
         description="What it means for a stage that it exits with 0 and leaves processes running."
+    )
+    budget: RunBudget | None = Field(
+        description="What the run may take over all its stages; null where nothing was said."
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."

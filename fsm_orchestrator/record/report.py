@@ -38,8 +38,10 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.budget import BudgetReport
     from fsm_orchestrator.model.evidence import Subject
 else:
+    BudgetReport = lazily("fsm_orchestrator.model.budget", "BudgetReport")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 _KEEPING: Final = frozenset({Operation.CHECKPOINT_PERSIST, Operation.EVENTS_PERSIST})
@@ -116,6 +118,12 @@ class Report(StrictModel):
             " to do."
         )
     )
+    budget: BudgetReport | None = Field(
+        description=(
+            "What the run may take over all its stages, and what it took; null where nothing was"
+            " said and nothing metered."
+        )
+    )
     transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
     )
@@ -181,7 +189,12 @@ class Report(StrictModel):
         A report does not say which stages were passed over or run again: a checkpoint does.
         """
         return InvocationRecord(
-            number=self.latest_number, passed_over=(), rerun=(), repeats=None, **_shared(self)
+            number=self.latest_number,
+            passed_over=(),
+            rerun=(),
+            used=None,
+            repeats=None,
+            **_shared(self),
         )
 
     @property
@@ -254,6 +267,7 @@ def build_report(
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
+        budget=_budget(checkpoint),
         blocked_reason_codes=reason_codes(refusing),
         waiting_for=awaited,
         invocations_moved=(
@@ -262,6 +276,15 @@ def build_report(
         earlier_invocations=checkpoint.invocations[:-1],
         **{**_shared(checkpoint.invocation), "gate_decisions": decisions},
     )
+
+
+def _budget(checkpoint: Checkpoint) -> BudgetReport | None:
+    is_used = any(one.used is not None for one in checkpoint.invocations)
+    if checkpoint.budget is None and not is_used:
+        return None
+    from fsm_orchestrator.record.spending import budget_report  # noqa: PLC0415 - only with a budget
+
+    return budget_report(checkpoint)
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:

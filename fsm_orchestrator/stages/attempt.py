@@ -39,7 +39,9 @@ from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.vocabulary import Operation
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.endings import ProcessEnd
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.meter import Meter
 
 
 class Attempt(Asked):
@@ -55,8 +57,22 @@ class Attempt(Asked):
     """One line about it, which may be empty; None when there is none."""
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
+    _meter: Meter | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
+        """Run the attempt to its end with its meter, if it has one; return the record of it.
+
+        Raises:
+            RecordingError: its files cannot be written, or a callback raised it; the process, if
+                any, has been ended.
+            OperationError: a process of it could not be ended.
+        """
+        if self.open_meter is None:
+            return self._run(runner)
+        with self.open_meter() as self._meter:
+            return self._run(runner)
+
+    def _run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end, and return the record of it.
 
         Raises:
@@ -84,6 +100,7 @@ class Attempt(Asked):
                 raise not_ended(self.record.stage, report.survivors)
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
+        report = report._replace(end=self._within_budget(report.end))
         # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
         to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
@@ -99,7 +116,8 @@ class Attempt(Asked):
             )
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
-            report = report._replace(end=TimedOut(self.limits.timeout_ms, was_killed=False))
+            late = self.in_whose_time(TimedOut(self.limits.timeout_ms, was_killed=False))
+            report = report._replace(end=late)
         self._judged_ms = self.clock.elapsed_ms(judging.began)
         signum = self.asked_to_end()
         if signum is not None and isinstance(by_itself, Exited | Signaled):
@@ -119,8 +137,16 @@ class Attempt(Asked):
                 cage=self._cage,
                 black_box=self._black_box,
                 memory_kill=self._memory_kill,
+                metered=None if self._meter is None else self._meter.metered,
             ),
         )
+
+    def _within_budget(self, end: ProcessEnd) -> ProcessEnd:
+        """Return how the process ended: by the run's time, or over its budget, if that is so."""
+        if self._meter is not None:
+            rework = self.rework_exit_code
+            end = self._meter.judged(end, (0,) if rework is None else (0, rework))
+        return self.in_whose_time(end)
 
     def _caged(self) -> contextlib.AbstractContextManager[Cage | None]:
         """Return the cage, if there is one, to be had for as long as the process may need it."""
@@ -128,13 +154,14 @@ class Attempt(Asked):
             return contextlib.nullcontext()
         from fsm_orchestrator.stages.confining import cage_of  # noqa: PLC0415 - only with a cage
 
-        return cage_of(self.settings, self.record.token)
+        meter = None if self._meter is None else self._meter.path
+        return cage_of(self.settings, self.record.token, meter)
 
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
         try:
-            return runner.run(self._command(), self.limits, self, reader)
+            return runner.run(self._command(), self.limits, self, reader, self._meter)
         except LogLostError as lost:
             names = log_names(self.record.stage, self.record.attempt)
             with files.recording(
@@ -184,6 +211,7 @@ class Attempt(Asked):
             "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
             TOKEN_VARIABLE: record.token,
             **self.environment,
+            **({} if self._meter is None else self._meter.variables),
             **({} if self._cage is None else {"TMPDIR": self._cage.temporary}),
         }
         return environment_of(self.settings, ours)

@@ -99,6 +99,11 @@ def postmortem_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.postmortem.json"
 
 
+def meter_name(stage: str, attempt: int) -> str:
+    """Return where an attempt's meter is, relative to the output directory."""
+    return f"{LOGS_DIRECTORY}/{stage}.{attempt}.meter.jsonl"
+
+
 def _is_at(path: Path, found: os.stat_result) -> bool:
     """Return whether the file that was `found` by its descriptor is what is at `path` now."""
     try:

@@ -50,8 +50,9 @@ def next_states() -> dict[tuple[str, Trigger], str | None]:
 
 
 NEXT: Final = next_states()
-TRIGGERS: Final = tuple(one for one in Trigger if one is not Trigger.REWORK_REQUESTED)
-"""Those of a lifecycle in which nobody asks for rework."""
+_OTHERS: Final = {Trigger.REWORK_REQUESTED, Trigger.RUN_TIMED_OUT}
+TRIGGERS: Final = tuple(one for one in Trigger if one not in _OTHERS)
+"""Those of a lifecycle in which nobody asks for rework, for a run whose time is not limited."""
 
 
 def happened(trigger: Trigger) -> Fact:

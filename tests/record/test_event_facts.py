@@ -32,7 +32,7 @@ the log's), and which program wrote it."""
 
 # -- the reader -----------------------------------------------------------------------------
 
-ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun"})
+ONLY_IN_CHECKPOINT = frozenset({"number", "passed_over", "repeats", "rerun", "used"})
 """What an invocation's record has and the report of the latest has not."""
 
 
@@ -54,6 +54,7 @@ def begun(line: Document) -> Document:
         "rerun": line["rerun"],
         "rebuilt": None,
         "warnings": [],
+        "used": None,
         "repeats": None,
     }
 
@@ -136,6 +137,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "run_id": last["run_id"],
         "lifecycle": {"name": start["lifecycle"], "sha256": start["lifecycle_sha256"]},
         "subject": start.get("subject"),
+        "budget": None,
         "terminal_state": outcome,
         "closure_ready": end.get("closure_ready", False),
         "current_state": last["state"],

@@ -42,6 +42,7 @@ REPORT_KEYS = (
         "waiting_for",
         "gate_decisions",
         "stage_executions",
+        "budget",
         "transitions",
         "containment",
         "warnings",
@@ -69,6 +70,7 @@ EXECUTION_KEYS = (
         "cwd",
         "limit_exceeded",
         "confinement",
+        "metering",
         "started_at",
         "duration_ms",
         "artifacts_judged_ms",
@@ -422,5 +424,5 @@ def test_latest_invocation_has_the_shape_of_the_earlier_ones(tmp_path: Path) -> 
     report = load_report(tmp_path / "out")
     assert report.earlier_invocations == (latest,)
     assert report.latest.number == 2
-    only_in_checkpoint = {"number", "passed_over", "repeats", "rerun"}
+    only_in_checkpoint = {"number", "passed_over", "repeats", "rerun", "used"}
     assert set(InvocationRecord.model_fields) - set(Report.model_fields) == only_in_checkpoint

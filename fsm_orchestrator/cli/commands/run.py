@@ -22,15 +22,16 @@ def run_command(parameters: Mapping[str, Any]) -> int:
     if options.pop("print_config"):
         return _print_config(request_from(options).config)
     interrupts = Interrupts()
+    began = interrupts.running_seconds()
     with interrupts.installed():
         request = request_from(options)
         close_to_others()
         adopt_orphans()
         if wait_ms is None:
-            return run_and_show(request, interrupts)
+            return run_and_show(request, interrupts, began=began)
         from fsm_orchestrator.cli.waiting import run_and_wait
 
-        return run_and_wait(request, interrupts, wait_ms)
+        return run_and_wait(request, interrupts, wait_ms, began)
 
 
 def _print_config(config: RunConfig) -> int:

@@ -19,6 +19,7 @@ from fsm_orchestrator.cli.summary import (
     about_lines,
     headline,
     next_lines,
+    spent_rows,
     starter_lines,
     starter_rows,
     summary_of,
@@ -40,6 +41,7 @@ from fsm_orchestrator.inspection.overview import (
     is_run_directory,
     run_directories,
 )
+from fsm_orchestrator.inspection.spent_now import spent_now
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -158,7 +160,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             [
                 *_headed(view.standing, head, width),
                 *about_lines(report),
-                *columns([*rows, *starter_rows(_starter(view))]),
+                *columns([*rows, *spent_rows(spent_now(view)), *starter_rows(_starter(view))]),
                 "",
             ]
         )

@@ -152,6 +152,7 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
     """Return the picture of a lifecycle of the right shape, judged or not."""
     happy = happy_walk(lifecycle)
     folds, single = folded(lifecycle, marks.sets_apart)
+    timed = [one for one in marks.edges if one.trigger is Trigger.RUN_TIMED_OUT]  # never declared
     spine = tuple(dict.fromkeys(name for edge in happy for name in (edge.source, edge.dest)))
     off_spine = [state.name for state in lifecycle.state if state.name not in spine]
     return Picture(
@@ -163,7 +164,7 @@ def picture_of(lifecycle: Lifecycle, marks: Marks = NO_MARKS) -> Picture:
             *(_node(lifecycle, lifecycle.states[name], marks) for name in (*spine, *off_spine)),
             *_groups(folds, marks),
         ),
-        arrows=(*_arrows(lifecycle, single, happy, marks), *_fold_arrows(folds, marks)),
+        arrows=(*_arrows(lifecycle, [*single, *timed], happy, marks), *_fold_arrows(folds, marks)),
         spine=spine,
     )
 
