@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
 from fsm_orchestrator.engine.machine import Fact, TimeIsUpError
@@ -16,7 +15,7 @@ from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.promises import OnUnmetered, TimeLimit
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.spending import nothing_left, spent_in, worked_ms
-from fsm_orchestrator.stages.meter import Meter, open_meter
+from fsm_orchestrator.stages.meter import Meter, MeterTerms, open_meter
 from fsm_orchestrator.text.amounts import summed
 from fsm_orchestrator.vocabulary import EventName, Operation, Trigger
 
@@ -43,7 +42,12 @@ class Allowance:
         self._interrupts = interrupts = caller.interrupts
         self._on_metered = caller.on_metered
         self._began = interrupts.running_seconds() if caller.began is None else caller.began
-        self._budget = context.recorder.draft.budget or NO_BUDGET
+        draft = context.recorder.draft
+        self._budget = draft.budget or NO_BUDGET
+        self._spent_before = {
+            unit: summed(*by_stage.values()) for unit, by_stage in spent_in(draft).items()
+        }
+        self._meters: list[Meter] = []
         self._worked_before_ms = worked_ms(context.recorder.draft)
         self._entered = interrupts.running_seconds()
 
@@ -68,10 +72,10 @@ class Allowance:
                 found.append(Left(limit, allowed_ms, max(0, int(allowed_ms - used_ms))))
         return min(found, key=lambda one: one.ms, default=None)
 
-    def seconds_left(self) -> float:
-        """Return the seconds that are left; without end for no limit."""
+    def at_most(self, ms: int) -> int:
+        """Return a time in milliseconds, or what is left where that is less."""
         left = self.left()
-        return float("inf") if left is None else left.ms / 1000
+        return ms if left is None else min(ms, left.ms)
 
     @property
     def is_over(self) -> bool:
@@ -136,18 +140,27 @@ class Allowance:
         settings = self._context.preparation.settings[stage]
         return bool(has_limit) or settings.on_unmetered is not None
 
-    def meter_of(self, stage: str, attempt: int) -> AbstractContextManager[Meter]:
-        """Open the meter of an attempt that is about to start."""
-        spent = spent_in(self._context.recorder.draft)
+    @contextlib.contextmanager
+    def meter_of(self, stage: str, attempt: int) -> Iterator[Meter]:
+        """Open the meter of an attempt that is about to start.
+
+        What it is held against is what was spent before the invocation, and by all its meters:
+        other attempts may be at work at the same time.
+        """
         must = self._context.preparation.settings[stage].on_unmetered
-        return open_meter(
-            self._context.home,
-            (stage, attempt),
+        terms = MeterTerms(
             budget=self._budget.units,
-            before={unit: summed(*by_stage.values()) for unit, by_stage in spent.items()},
+            elsewhere=lambda unit, own: summed(
+                self._spent_before.get(unit, "0"),
+                *(one.sum_of(unit) for one in self._meters if one is not own),
+            ),
             must=must is OnUnmetered.FAIL,
+            hides=self._context.masker.hides,
             on_metered=self._on_metered,
         )
+        with open_meter(self._context.home, (stage, attempt), terms) as meter:
+            self._meters.append(meter)
+            yield meter
 
     def _record(self, operation: Operation, why: str) -> None:
         failure = self._context.add_own_failure(operation, why)

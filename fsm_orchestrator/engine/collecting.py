@@ -143,9 +143,10 @@ class Collecting:
     def _asked(self, gate: str, states: tuple[State, ...], *, is_entry: bool) -> EvidenceRecord:
         context = self._context
         inquiry = self._inquiry(gate, states, is_entry=is_entry)
-        wait_seconds = inquiry.checkpoint.sources[gate].wait_ms / 1000
+        wait_ms = inquiry.checkpoint.sources[gate].wait_ms
         if context.allowance is not None:
-            wait_seconds = min(wait_seconds, context.allowance.seconds_left())
+            wait_ms = context.allowance.at_most(wait_ms)
+        wait_seconds = wait_ms / 1000
         deadline, pause_seconds = time.monotonic() + wait_seconds, FIRST_PAUSE_SECONDS
         while True:
             try:

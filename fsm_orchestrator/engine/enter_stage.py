@@ -130,7 +130,9 @@ class EnterStage:
 
     def _wait_for_retry(self, failed: StageExecution, policy: RetryPolicy, retry: int) -> bool:
         """Record the failed attempt, and wait as the policy says; False when asked to end."""
-        delay_ms = policy.wait_ms(retry)
+        delay_ms, allowance = policy.wait_ms(retry), self._context.allowance
+        if allowance is not None:
+            delay_ms = allowance.at_most(delay_ms)
         self._recorder.keep(
             partial(
                 self._context.log.emit,
@@ -142,9 +144,7 @@ class EnterStage:
                 max_attempts=policy.max_attempts,
             )
         )
-        allowance = self._context.allowance
-        left_seconds = delay_ms / 1000 if allowance is None else allowance.seconds_left()
-        deadline = time.monotonic() + min(delay_ms / 1000, left_seconds)
+        deadline = time.monotonic() + delay_ms / 1000
         while self._interrupts.first is None and time.monotonic() < deadline:
             readable([self._interrupts.fileno()], deadline)
         return self._interrupts.first is None

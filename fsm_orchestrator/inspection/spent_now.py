@@ -15,9 +15,11 @@ def spent_now(view: InspectedRun) -> BudgetReport | None:
     budget, attempt = view.report.budget, view.open_attempt
     if budget is None or attempt is None:
         return budget
+    from fsm_orchestrator.inspection.quoting import Quoting  # noqa: PLC0415 - only with a budget
     from fsm_orchestrator.record.spending import with_amounts  # noqa: PLC0415 - only with a budget
     from fsm_orchestrator.stages.meter import read_again  # noqa: PLC0415 - likewise
     from fsm_orchestrator.stages.output_files import meter_name  # noqa: PLC0415 - likewise
 
-    metered, _ = read_again(view.directory / meter_name(attempt.stage, attempt.attempt))
+    hides = Quoting(view).masker.hides
+    metered, _ = read_again(view.directory / meter_name(attempt.stage, attempt.attempt), hides)
     return with_amounts(budget, attempt.stage, metered)

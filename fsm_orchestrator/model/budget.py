@@ -109,6 +109,7 @@ class MeterProblem(StrEnum):
     REWRITTEN = "rewritten"
     REPLACED = "replaced"
     UNREADABLE = "unreadable"
+    SECRET = "secret"  # noqa: S105 - nobody's
     UNMETERED = "unmetered"
 
 
@@ -127,6 +128,7 @@ _PROBLEMS: Final = {
     MeterProblem.REWRITTEN: "what had been read of it was changed",
     MeterProblem.REPLACED: "it was removed, or another file is in its place",
     MeterProblem.UNREADABLE: "it cannot be read",
+    MeterProblem.SECRET: "holds a declared secret, which nothing here may show",
     MeterProblem.UNMETERED: "nothing was written to it, and the stage must meter",
 }
 

@@ -205,20 +205,20 @@ TABLES: Final = tuple(dict.fromkeys(one.table for one in STAGE_OPTIONS if one.ta
 """The tables below a stage's."""
 OPTION_OF_KEY: Final = {one.key: one for one in STAGE_OPTIONS}
 """The rows by key; no two tables have a key of one name."""
-RUN_BOUNDS: Final = {"run_timeout_ms": MILLISECONDS, "total_timeout_ms": MILLISECONDS}
-"""The bounds of what only a run has."""
+_OF_RUN: Final = {"run_timeout": "run_timeout_ms", "total_timeout": "total_timeout_ms"}
+"""The keys of the times that only a run has, by those that do not name the unit."""
 RUN_TIME_OPTIONS: Final = tuple(
-    f"--{name.replace('_', '-')}" for key in RUN_BOUNDS for name in (key.removesuffix("_ms"), key)
+    f"--{name.replace('_', '-')}" for names in _OF_RUN.items() for name in names
 )
-"""The options of that, which look like those of a stage."""
+"""The options of those, which look like those of a stage."""
 BOUNDS: Final = {
     **{one.key: one.kind for one in STAGE_OPTIONS if isinstance(one.kind, Bounds)},
-    **RUN_BOUNDS,
+    **dict.fromkeys(_OF_RUN.values(), MILLISECONDS),
 }
 """The bounds of the settings that are numbers, by key."""
 MEASURED_KEYS: Final = {
     **{one.measured: one.key for one in STAGE_OPTIONS if one.measured},
-    **{key.removesuffix("_ms"): key for key in RUN_BOUNDS},
+    **_OF_RUN,
 }
 """The keys that stand for another without its unit."""
 _OPTION_OF_PARAMETER: Final = {one.parameter(""): one for one in STAGE_OPTIONS}

@@ -16,6 +16,7 @@ from fsm_orchestrator.model.execution import AttemptRecord
 from fsm_orchestrator.model.invocation import InvocationRecord
 from fsm_orchestrator.model.promises import TimeLimit
 from fsm_orchestrator.preparation.preparation import Preparation
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.stages.output_files import log_names, meter_name
 from fsm_orchestrator.text.amounts import grouped
 from fsm_orchestrator.text.hidden import copyable
@@ -70,7 +71,7 @@ def _unseen(preparation: Preparation) -> tuple[Used, tuple[str, ...]]:
     before, output = checkpoint.invocations[-2], preparation.config.output_path
     if before.used is None or before.finished_at is not None:
         return nothing, ()
-    metered, warnings = _metered(output, attempt)
+    metered, warnings = _metered(output, attempt, preparation.masker)
     stage = "" if attempt is None else attempt.stage
     used = Used(
         worked_ms=None,
@@ -81,14 +82,14 @@ def _unseen(preparation: Preparation) -> tuple[Used, tuple[str, ...]]:
 
 
 def _metered(
-    output: Path, attempt: AttemptRecord | None
+    output: Path, attempt: AttemptRecord | None, masker: Masker
 ) -> tuple[tuple[UnitAmount, ...], tuple[str, ...]]:
     if attempt is None:
         return (), ()
     from fsm_orchestrator.stages.meter import read_again  # noqa: PLC0415 - after a kill
 
     path = output / meter_name(attempt.stage, attempt.attempt)
-    metered, stop = read_again(path)
+    metered, stop = read_again(path, masker.hides)
     if stop is None:
         return metered, ()
     what = f"attempt {attempt.attempt} of stage {attempt.stage!r}, which was cut off"

@@ -187,7 +187,6 @@ def prepare_run(
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
-        budget=None,
         stages=records,
         origins=origins,
         completions=(),

@@ -102,7 +102,8 @@ class Checkpoint(StrictModel):
         description="What it means for a stage that it exits with 0 and leaves processes running."
     )
     budget: RunBudget | None = Field(
-        description="What the run may take over all its stages; null where nothing was said."
+        default=None,
+        description="What the run may take over all its stages; null where nothing was said.",
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, TypeAlias
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
 
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.disk import files
@@ -27,6 +28,7 @@ from fsm_orchestrator.model.budget import (
     UnitStop,
 )
 from fsm_orchestrator.model.endings import BudgetEnded, Exited, ProcessEnd, Signaled
+from fsm_orchestrator.stages.environment import METER_VARIABLE
 from fsm_orchestrator.stages.meter_lines import (
     LINE_BYTES_MAX,
     METER_BYTES_MAX,
@@ -37,10 +39,12 @@ from fsm_orchestrator.stages.output_files import meter_name
 from fsm_orchestrator.text.amounts import UNITS_MAX, summed, written
 from fsm_orchestrator.vocabulary import Operation
 
-METER_VARIABLE: Final = "ORCHESTRATOR_METER"
 LOOK_SECONDS: Final = 0.2
 """How often it is looked at while the stage runs: as often as usage is sampled."""
+LOOK_BYTES_MAX: Final = 1024 * 1024
+"""How much of it is read at one look, so that whoever waits for the stage can see to the rest."""
 ALIVE_SECONDS: Final = 1.0
+"""How often it is touched meanwhile: after a kill that says how long the stage was at work."""
 _CHUNK_BYTES: Final = 64 * 1024
 
 
@@ -48,35 +52,34 @@ OnMetered: TypeAlias = Callable[[tuple[tuple[str, str, str | None], ...]], None]
 """Called with each unit, how much of it was spent in the run, and how much may be."""
 
 
-class Meter:
-    """A meter that is open; `next_at` is when to look at it next, by the monotonic clock.
+class MeterTerms(NamedTuple):
+    """What a meter is held against.
 
-    Args:
-        path: its path, for the stage.
-        descriptor: of the file, which is this meter's to close.
-        budget: how much of each unit may be spent; None for no limit.
-        before: how much was spent before this attempt.
+    Attributes:
+        budget: how much of each unit may be spent in the run; no limit for others.
+        elsewhere: returns how much of a unit is spent elsewhere than in a meter.
         must: whether something has to be metered.
-        on_metered: called when something was; None where nobody watches.
+        hides: returns whether a text holds a secret.
+        on_metered: called when something was metered; None where nobody watches.
     """
 
-    def __init__(
-        self,
-        path: str,
-        descriptor: int,
-        *,
-        budget: Mapping[str, str],
-        before: Mapping[str, Decimal],
-        must: bool,
-        on_metered: OnMetered | None = None,
-    ) -> None:
+    budget: Mapping[str, str] = MappingProxyType({})
+    elsewhere: Callable[[str, Meter], Decimal] = lambda _unit, _own: Decimal(0)
+    must: bool = False
+    hides: Callable[[str], bool] = lambda _text: False
+    on_metered: OnMetered | None = None
+
+
+class Meter:
+    """A meter that is open; `next_at` is when to look at it next, by the monotonic clock."""
+
+    def __init__(self, path: str, descriptor: int, terms: MeterTerms) -> None:
+        """Be the meter at a path, whose descriptor its opener closes."""
         self.path = path
         self.next_at = time.monotonic() + LOOK_SECONDS
         self._descriptor = descriptor
-        self._budget = {unit: Decimal(amount) for unit, amount in budget.items()}
-        self._before = before
-        self._must = must
-        self._on_metered = on_metered
+        self._terms = terms
+        self._budget = {unit: Decimal(amount) for unit, amount in terms.budget.items()}
         self._sums: dict[str, Decimal] = {}
         self._read = hashlib.sha256()
         self._at = 0
@@ -84,6 +87,7 @@ class Meter:
         self._rest = b""
         self._stop: UnitStop | MeterStop | None = None
         self._is_broken = False
+        self._has_more = False
         self._touched_at = time.monotonic()
 
     @property
@@ -96,14 +100,18 @@ class Meter:
         """What was metered so far."""
         return tuple(UnitAmount(unit=unit, amount=written(one)) for unit, one in self._sums.items())
 
+    def sum_of(self, unit: str) -> Decimal:
+        """Return how much was metered of a unit."""
+        return self._sums.get(unit, Decimal(0))
+
     def look(self) -> BudgetEnded | None:
         """Read what is new; return why the attempt has to end, None if it does not."""
         now = time.monotonic()
-        self.next_at = now + LOOK_SECONDS
         lines = self._lines
         self._guarded_read()
-        if self._lines > lines and self._on_metered is not None:
-            self._on_metered(self._totals())
+        self.next_at = now if self._has_more else now + LOOK_SECONDS
+        if self._lines > lines and self._terms.on_metered is not None:
+            self._terms.on_metered(self._totals())
         if now - self._touched_at >= ALIVE_SECONDS:
             self._touched_at = now
             with contextlib.suppress(OSError):  # says until when it was at work, if we are killed
@@ -111,12 +119,11 @@ class Meter:
         return None if self._stop is None else BudgetEnded(self._stop)
 
     def _totals(self) -> tuple[tuple[str, str, str | None], ...]:
-        units = dict.fromkeys((*self._budget, *self._before, *self._sums))
+        units = dict.fromkeys((*self._budget, *self._sums))
         return tuple((unit, written(self._total(unit)), self._allowed(unit)) for unit in units)
 
     def _total(self, unit: str) -> Decimal:
-        zero = Decimal(0)
-        return summed(self._sums.get(unit, zero), self._before.get(unit, zero))
+        return summed(self.sum_of(unit), self._terms.elsewhere(unit, self))
 
     def _allowed(self, unit: str) -> str | None:
         allowed = self._budget.get(unit)
@@ -130,7 +137,7 @@ class Meter:
         self._guarded_read(is_last=True)
         by_itself = end if isinstance(end, Exited | Signaled) else None
         is_well = isinstance(end, Exited) and end.code in good_codes
-        if self._stop is None and self._must and is_well and not self._lines:
+        if self._stop is None and self._terms.must and is_well and not self._lines:
             self._stop = MeterStop(kind="meter", problem=MeterProblem.UNMETERED, line=None)
         if self._stop is None or not (by_itself or isinstance(end, BudgetEnded)):
             return end
@@ -153,8 +160,10 @@ class Meter:
 
     def _read_on(self, *, is_last: bool) -> None:
         size = self._size()
-        while self._at < size:
-            chunk = os.pread(self._descriptor, min(_CHUNK_BYTES, size - self._at), self._at)
+        until = size if is_last else min(size, self._at + LOOK_BYTES_MAX)
+        self._has_more = until < size
+        while self._at < until:
+            chunk = os.pread(self._descriptor, min(_CHUNK_BYTES, until - self._at), self._at)
             if not chunk:
                 raise MeterError(MeterProblem.SHRANK, is_of_line=False)
             self._at += len(chunk)
@@ -202,10 +211,12 @@ class Meter:
 
     def _count(self, line: bytes) -> None:
         unit, amount = entry_of(line)
+        if self._terms.hides(line.decode()):
+            raise MeterError(MeterProblem.SECRET)
         if unit not in self._sums and len(self._sums) >= UNITS_MAX:
             raise MeterError(MeterProblem.TOO_MANY_UNITS)
         self._lines += 1
-        self._sums[unit] = summed(self._sums.get(unit, Decimal(0)), amount)
+        self._sums[unit] = summed(self.sum_of(unit), amount)
         total = self._total(unit)
         allowed = self._budget.get(unit)
         is_first = self._stop is None or (
@@ -218,15 +229,7 @@ class Meter:
 
 
 @contextlib.contextmanager
-def open_meter(
-    home: HeldDirectory,
-    names: tuple[str, int],
-    *,
-    budget: Mapping[str, str],
-    before: Mapping[str, Decimal],
-    must: bool,
-    on_metered: OnMetered | None,
-) -> Iterator[Meter]:
+def open_meter(home: HeldDirectory, names: tuple[str, int], terms: MeterTerms) -> Iterator[Meter]:
     """Make the meter of an attempt of a stage, `names`, and open it.
 
     Raises:
@@ -239,14 +242,7 @@ def open_meter(
     ):
         descriptor = _made(path, logs)
     try:
-        yield Meter(
-            os.fspath(path),
-            descriptor,
-            budget=budget,
-            before=before,
-            must=must,
-            on_metered=on_metered,
-        )
+        yield Meter(os.fspath(path), descriptor, terms)
     finally:
         os.close(descriptor)
 
@@ -271,10 +267,12 @@ def _made(path: Path, logs: HeldDirectory) -> int:
     return descriptor
 
 
-def read_again(path: Path) -> tuple[tuple[UnitAmount, ...], MeterStop | None]:
+def read_again(
+    path: Path, hides: Callable[[str], bool]
+) -> tuple[tuple[UnitAmount, ...], MeterStop | None]:
     """Return what the meter of an attempt says whose end nobody saw, and what is wrong with it.
 
-    What stands before something wrong counts.
+    What stands before something wrong counts; `hides` as in `MeterTerms`.
     """
     try:
         descriptor = files.open_regular(path)
@@ -283,7 +281,7 @@ def read_again(path: Path) -> tuple[tuple[UnitAmount, ...], MeterStop | None]:
     except OSError:
         return (), MeterStop(kind="meter", problem=MeterProblem.UNREADABLE, line=None)
     try:
-        meter = Meter(os.fspath(path), descriptor, budget={}, before={}, must=False)
+        meter = Meter(os.fspath(path), descriptor, MeterTerms(hides=hides))
         end = meter.judged(Exited(0), (0,))
         stop = end.stop if isinstance(end, BudgetEnded) else None
         return meter.metered, stop if isinstance(stop, MeterStop) else None

@@ -66,5 +66,4 @@ def summed(*amounts: Decimal | str) -> Decimal:
 
 def grouped(amount: str) -> str:
     """Return an amount as it is read: `2,000,000`, `0.125`."""
-    whole, point, fraction = amount.partition(".")
-    return f"{int(whole):,}{point}{fraction}"
+    return f"{summed(amount):,f}"

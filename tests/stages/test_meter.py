@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +23,7 @@ from fsm_orchestrator.model.endings import (
     TimedOut,
 )
 from fsm_orchestrator.stages import meter as meters
-from fsm_orchestrator.stages.meter import Meter, open_meter, read_again
+from fsm_orchestrator.stages.meter import Meter, MeterTerms, open_meter, read_again
 from fsm_orchestrator.stages.meter_lines import LINE_BYTES_MAX, MeterError, entry_of
 from fsm_orchestrator.text.amounts import UNITS_MAX
 
@@ -94,14 +95,13 @@ def opened(
     """A meter of the first attempt of a stage, and its file."""
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with open_meter(
-            HeldDirectory(place, descriptor),
-            ("manager", 1),
+        terms = MeterTerms(
             budget=budget,
-            before={"usd": Decimal(before)},
+            elsewhere=lambda unit, _: Decimal(before if unit == "usd" else 0),
             must=must,
-            on_metered=None,
-        ) as meter:
+            hides=lambda text: "sesame" in text,
+        )
+        with open_meter(HeldDirectory(place, descriptor), ("manager", 1), terms) as meter:
             yield meter, Path(meter.path)
     finally:
         os.close(descriptor)
@@ -196,6 +196,11 @@ def too_many(path: Path) -> None:
     add(path, b"".join(lines))
 
 
+def telling(path: Path) -> None:
+    """Name a secret."""
+    add(path, b'{"unit": "sesame", "amount": 1}\n')
+
+
 def endless(path: Path) -> None:
     """Write a line that does not end."""
     add(path, b" " * (LINE_BYTES_MAX + 1))
@@ -210,6 +215,7 @@ def endless(path: Path) -> None:
         (rewritten, MeterProblem.REWRITTEN, None),
         (too_many, MeterProblem.TOO_MANY_UNITS, 65),
         (endless, MeterProblem.LINE_TOO_LONG, 2),
+        (telling, MeterProblem.SECRET, 2),
     ],
 )
 def test_meter_that_cannot_be_relied_on_ends_it(
@@ -264,17 +270,36 @@ def test_stage_that_must_meter_and_did_not(
         assert (stop.problem, found.by_then) == (MeterProblem.UNMETERED, end)
 
 
+def hidden(text: str) -> bool:
+    """Whether a text holds a secret: none does."""
+    return text == ""
+
+
+def test_meter_that_grows_faster_than_it_is_read_is_read_in_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the stage sees to the rest in between; at the end all of it is read."""
+    monkeypatch.setattr(meters, "LOOK_BYTES_MAX", len(GOOD))
+    with opened(tmp_path) as (meter, path):
+        add(path, GOOD * 3)
+        assert meter.look() is None
+        assert sums(meter) == {"usd": "0.1"}
+        assert meter.next_at <= time.monotonic()
+        assert meter.judged(WELL, (0,)) is WELL
+        assert sums(meter) == {"usd": "0.3"}
+
+
 def test_meter_is_read_again_after_a_kill(tmp_path: Path) -> None:
     """What stands before something wrong counts; one that never was counts nothing."""
     path = tmp_path / "meter"
-    assert read_again(path) == ((), None)
+    assert read_again(path, hidden) == ((), None)
     path.write_bytes(GOOD * 3 + b'{"unit": "us')
-    metered, stop = read_again(path)
+    metered, stop = read_again(path, hidden)
     assert [(one.unit, one.amount) for one in metered] == [("usd", "0.3")]
     assert stop is not None
     assert (stop.problem, stop.line) == (MeterProblem.NOT_JSON, 4)
     path.write_bytes(GOOD[:-1])
-    assert read_again(path)[0][0].amount == "0.1"
+    assert read_again(path, hidden)[0][0].amount == "0.1"
     path.unlink()
     path.mkdir()
-    assert read_again(path)[1] is not None
+    assert read_again(path, hidden)[1] is not None
