@@ -83,7 +83,6 @@ def run_as_command(
     on_words: OnWords | None = None,
     on_slow_artifact: Callable[[SlowArtifact], None] | None = None,
     on_metered: OnMetered | None = None,
-    began: float | None = None,
 ) -> Report:
     """Run as `run` does, in a process that is the command's own: a signal ends this run alone."""
     quiet = QuietListener(listener)
@@ -95,7 +94,6 @@ def run_as_command(
         on_words,
         on_slow_artifact,
         on_metered,
-        began,
     )
     return run_invocation(config, caller)
 

@@ -26,6 +26,7 @@ from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
 from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
+from fsm_orchestrator.lifecycle.linear import NAMES_OR_TABLES, LinearLifecycle
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
@@ -243,8 +244,24 @@ def _allow_units(document: Schema) -> None:
 
 
 def _complete_lifecycle(document: Schema) -> None:
+    """Allow the short form, in which stages follow each other."""
     _allow_one_source(document)
+    short = LinearLifecycle.model_json_schema()
+    document["$defs"].update(short.pop("$defs"))
+    for key in NAMES_OR_TABLES:
+        items = short["properties"][key]
+        tables = items if "items" in items else items["anyOf"][0]
+        tables["items"] = {"anyOf": [{"type": "string"}, tables["items"]]}
+    written_out = {key: document.pop(key) for key in _OF_OBJECT if key in document}
+    document["$defs"]["WrittenOut"] = written_out
+    document["$defs"]["ShortForm"] = {key: short[key] for key in _OF_OBJECT if key in short}
+    names = ("ShortForm", "WrittenOut")
+    document["if"] = {"required": ["stages"]}
+    document["then"], document["else"] = ({"$ref": f"#/$defs/{name}"} for name in names)
     _allow_units(document)
+
+
+_OF_OBJECT: Final = ("type", "properties", "required", "additionalProperties")
 
 
 def _allow_one_source(document: Schema) -> None:

@@ -88,6 +88,19 @@ def never_waiting(descriptor: int) -> int:
         return descriptor
 
 
+def is_on_github() -> bool:
+    """Return whether GitHub Actions runs this."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def inert(text: str) -> str:
+    r"""Return text on which a runner of GitHub Actions does not act: `##[` commands it anywhere.
+
+    Written as `\u005b`, the bracket is the same in JSON.
+    """
+    return text.replace("##[", "##\\u005b") if is_on_github() else text
+
+
 class Console:
     """One of the standard streams.
 
@@ -172,11 +185,11 @@ class Console:
             pieces[2 * index + 1] = colour
         if self.is_terminal:
             pieces[::2] = map(printable, pieces[::2])
-        return "".join(pieces).encode(errors="replace")
+        return inert("".join(pieces)).encode(errors="replace")
 
     def _encoded(self, text: str) -> bytes:
         """Return text as bytes that do nothing to a terminal, wherever its words came from."""
-        return (printable(text) if self.is_terminal else text).encode(errors="replace")
+        return inert(printable(text) if self.is_terminal else text).encode(errors="replace")
 
     def send(self, content: bytes) -> None:
         """Write all of `content`, unless the reader goes away, now or before.

@@ -16,6 +16,7 @@ from fsm_orchestrator.cli.console import (
     CHUNK_BYTES,
     LOG_PATIENCE_SECONDS,
     READER_GONE,
+    inert,
     never_waiting,
 )
 
@@ -48,7 +49,7 @@ class LogStream:
 
     def write(self, line: str) -> None:
         """Write a line, or queue it; lose it when the queue is full or lines are lost already."""
-        data = line.encode(errors="replace")
+        data = inert(line).encode(errors="replace")
         self._send()
         self._say_lost()
         if self._queue and len(self._queue) + len(data) > QUEUE_BYTES_MAX:

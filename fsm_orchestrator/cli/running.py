@@ -29,17 +29,10 @@ if TYPE_CHECKING:
     from fsm_orchestrator.stages.judging import SlowArtifact
 
 
-def run_and_show(
-    request: Request,
-    interrupts: Interrupts,
-    *,
-    may_wait: bool = False,
-    began: float | None = None,
-) -> int:
+def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = False) -> int:
     """Run or resume, and show how that ended; return the exit code of the report.
 
-    `may_wait` says that the report of a blocked run is not the last one; `began` when the command
-    began that this is part of, by `running_seconds`.
+    `may_wait` says that the report of a blocked run is not the last one.
     """
     config = request.config
     progress = progress_of(request.log_format, request.log_level, config.output_path, interrupts)
@@ -52,7 +45,6 @@ def run_and_show(
                 progress.on_words,
                 None if request.log_format is LogFormat.JSON else _say_slow_artifact,
                 progress.on_metered,
-                began,
             )
     except OrchestratorError as error:
         if request.as_json and error.exit_code is ExitCode.FAILED:

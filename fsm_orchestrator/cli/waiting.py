@@ -25,11 +25,11 @@ from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import ExitCode, LogFormat, OnChangedStage
 
 
-def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int, began: float) -> int:
+def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int) -> int:
     """Run, and whenever that is blocked by gates that can still be given, wait and go on.
 
-    All of it, from `began` on, is one invocation to whoever gave it a time (--run-timeout): once
-    that is up the run goes on to end by it.
+    All of it is one invocation to whoever gave it a time (--run-timeout): once that is up the run
+    goes on to end by it.
 
     Raises:
         UsageError: what is changed by then is to be kept, which nobody has seen yet.
@@ -42,12 +42,12 @@ def run_and_wait(request: Request, interrupts: Interrupts, wait_ms: int, began: 
         )
     deadline, is_first = time.monotonic() + wait_ms / 1000, True
     while True:
-        code = run_and_show(request, interrupts, may_wait=True, began=began)
+        code = run_and_show(request, interrupts, may_wait=True)
         if code != ExitCode.BLOCKED:
             return code
         config = request.config
         left_ms = max(0, round((deadline - time.monotonic()) * 1000))
-        run_ends_at = _end_of_run_time(config.output_path, began)
+        run_ends_at = _end_of_run_time(config.output_path, interrupts.began)
         run_ms = max(0.0, run_ends_at - interrupts.running_seconds()) * 1000
         waited = waited_for(config.output_path, request, interrupts, round(min(left_ms, run_ms)))
         if interrupts.running_seconds() >= run_ends_at and waited.signum is None:

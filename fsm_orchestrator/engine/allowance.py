@@ -17,7 +17,7 @@ from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.record.spending import nothing_left, spent_in, worked_ms
 from fsm_orchestrator.stages.meter import Meter, MeterTerms, open_meter
 from fsm_orchestrator.text.amounts import summed
-from fsm_orchestrator.vocabulary import EventName, Operation, Trigger
+from fsm_orchestrator.vocabulary import EventName, HeldBy, Operation, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.engine.context import RunContext
@@ -41,7 +41,8 @@ class Allowance:
         self._context = context
         self._interrupts = interrupts = caller.interrupts
         self._on_metered = caller.on_metered
-        self._began = interrupts.running_seconds() if caller.began is None else caller.began
+        is_command = caller.held_by is HeldBy.COMMAND
+        self._began = interrupts.began if is_command else interrupts.running_seconds()
         draft = context.recorder.draft
         self._budget = draft.budget or NO_BUDGET
         self._spent_before = {

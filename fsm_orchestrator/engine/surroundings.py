@@ -60,5 +60,3 @@ class Surroundings(NamedTuple):
     """Called when artifacts take long to judge before there is a log to say it in."""
     on_metered: OnMetered | None = None
     """Called with what the run has spent by then, where somebody watches."""
-    began: float | None = None
-    """When the command began that this is part of, by `running_seconds`; None for now."""

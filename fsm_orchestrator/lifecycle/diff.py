@@ -7,10 +7,11 @@ right shape, refused ones too. diff_text.py makes sentences of the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.lifecycle.changes import (
@@ -132,7 +133,7 @@ class LifecycleDiff:
         changed_gates: gates that both declare, and that differ.
         added_states: names of states only in `new`.
         removed_states: names of states only in `old`.
-        renamed_states: (old name, new name) of states that changed in nothing else.
+        renamed_states: (old name, new name) of states that have another name.
         changed_states: states of both that differ.
         added_edges: edges only in `new`.
         removed_edges: edges only in `old`.
@@ -210,10 +211,18 @@ class _Targets:
         return self._done[0] if target == _DONE else target
 
 
-def diff(old: Lifecycle, new: Lifecycle) -> LifecycleDiff:
-    """Compare two lifecycles. Never raises for lifecycles of the right shape."""
-    renamed = renamed_states(old, new)
+def diff(
+    old: Lifecycle, new: Lifecycle, renamed: Mapping[str, str] = MappingProxyType({})
+) -> LifecycleDiff:
+    """Compare two lifecycles. Never raises for lifecycles of the right shape.
+
+    `renamed` are states that are the same under another name, old to new; those that beyond doubt
+    only have another name are found.
+    """
     before = with_names(old, renamed)
+    found = renamed_states(before, new)
+    before = with_names(before, found)
+    renamed = {**renamed, **found}
     edges = changed_edges(before, new)
     bounds = tuple(changed_bounds(before, new, edges.changed))
     was, now = _Targets(before), _Targets(new)

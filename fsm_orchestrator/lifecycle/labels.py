@@ -60,6 +60,11 @@ def gate_label(name: str) -> str:
     return f"gate {name!r}"
 
 
+def stage_label(name: str) -> str:
+    """Return the label of a stage of a lifecycle in the short form."""
+    return f"stage {name!r}"
+
+
 def transition_label(number: int, trigger: str, sources: Sequence[str]) -> str:
     """Return the label of a transition; `number` counts the `[[transition]]` tables from 1."""
     return f"transition {number} ({trigger} from {listed(sources) or 'nowhere'})"

@@ -145,10 +145,17 @@ def parse(text: bytes, source: str) -> Lifecycle:
 
 
 def _shaped(text: bytes, source: str) -> Lifecycle:
+    from fsm_orchestrator.lifecycle.default_edges import (  # noqa: PLC0415 - not for a record
+        with_default_edges,
+    )
+
     data = _table(text, source)
     if problem := _version_problem(data):
         raise _refusal(source, [problem])
+    if "stages" in data:
+        data = _expanded(data, source)
     spelled, wrong = _spelled_out(data)
+    spelled = dict(with_default_edges(spelled))
     try:
         plain: Lifecycle | None = plainly(Lifecycle, spelled)
         lifecycle = plain or Lifecycle.model_validate_json(_json(spelled, source))
@@ -161,6 +168,37 @@ def _shaped(text: bytes, source: str) -> Lifecycle:
 
         raise _refusal(source, spelling_problems(wrong, data))
     return lifecycle
+
+
+def _expanded(data: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return the table that one in the short form stands for."""
+    from fsm_orchestrator.lifecycle import linear  # noqa: PLC0415 - only for the short form
+
+    if both := [key for key in linear.OF_WRITTEN_OUT if key in data]:
+        names = " and ".join(map(repr, both))
+        raise _refusal(
+            source,
+            [
+                (
+                    f"key 'stages' stands for states and transitions: {names} cannot be given"
+                    " beside it; write them out with lifecycle FILE --expand"
+                )
+            ],
+        )
+    spelled, wrong = linear.with_tables(data)
+    try:
+        short = linear.LinearLifecycle.model_validate_json(_json(spelled, source))
+    except declared.ValidationError as error:
+        from fsm_orchestrator.lifecycle.shape import shape_problems  # noqa: PLC0415 - rare
+
+        found = shape_problems(error, spelled, wrong, linear.LinearLifecycle)
+        raise _refusal(source, found) from error
+    if wrong:
+        from fsm_orchestrator.lifecycle.shape import spelling_problems  # noqa: PLC0415 - rare
+
+        raise _refusal(source, spelling_problems(wrong, data))
+    _refuse_for(source, linear.linear_problems(short))
+    return linear.expanded(short)
 
 
 def _spelled_out(data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:

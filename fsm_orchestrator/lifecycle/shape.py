@@ -13,9 +13,11 @@ from typing import Any, Final, TypeAlias
 from pydantic import ValidationError
 
 from fsm_orchestrator.constants import REASON_CODE_PATTERN, STATE_NAME_PATTERN
-from fsm_orchestrator.lifecycle.labels import gate_label, state_label, transition_label
+from fsm_orchestrator.lifecycle.labels import gate_label, stage_label, state_label, transition_label
+from fsm_orchestrator.lifecycle.linear import NAMES_OR_TABLES
 from fsm_orchestrator.lifecycle.model import LINE_PATTERN, Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
+from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.spelled_out import Wrong, with_short_names
 from fsm_orchestrator.text.phrases import described, suggestion
 from fsm_orchestrator.text.toml import TOO_DEEP_OR_LARGE, value_at
@@ -38,12 +40,16 @@ def spelling_problems(wrong: Iterable[Wrong], data: Mapping[str, Any]) -> Iterat
 
 
 def shape_problems(
-    error: ValidationError, data: Mapping[str, Any], wrong: Iterable[Wrong] = ()
+    error: ValidationError,
+    data: Mapping[str, Any],
+    wrong: Iterable[Wrong] = (),
+    model: type[StrictModel] = Lifecycle,
 ) -> Iterator[str]:
     """Yield a line for each problem with the shape of `data`, in the order of its parts.
 
-    What is `wrong` with its durations and sizes comes first.
+    What is `wrong` with its durations and sizes comes first. `model` is what `data` should be.
     """
+    schema = _schema(model)
     yield from spelling_problems(wrong, data)
     found = list(problems(error))
     for problem in found:
@@ -53,35 +59,38 @@ def shape_problems(
             one.location[: len(location)] == location != one.location for one in found
         )
         if not is_echo:
-            yield _where(problem.location, data) + _what(problem, value)
+            yield _where(problem.location, data) + _what(problem, value, schema)
 
 
-def _what(problem: Problem, value: object) -> str:
+def _what(problem: Problem, value: object, schema: Schema) -> str:
     location = problem.location
     if not location:
         return TOO_DEEP_OR_LARGE
     if problem.kind == "missing":
         return f"key {location[-1]!r} is missing"
     if problem.is_unknown_key:
-        known = with_short_names(_declared(location[:-1])["properties"])
+        known = with_short_names(_declared(location[:-1], schema)["properties"])
         return unknown_key(location, known)
     if isinstance(location[-1], int) and problem.kind == "model_type":
-        return f"is {described(value)}, not a table"
+        what = "a name or a table" if location[0] in NAMES_OR_TABLES else "a table"
+        return f"is {described(value)}, not {what}"
     key = next(str(part) for part in reversed(location) if isinstance(part, str))
     verb = "is" if location[-1] == key else "lists"
     said = f"{verb} {described(value)}"
     if isinstance(value, list) and value and problem.kind in {"too_short", "too_long"}:
         said = f"has {len(value)}"
-    return f"key {key!r} {said}; expected {_expected(location, value)}"
+    return f"key {key!r} {said}; expected {_expected(location, value, schema)}"
 
 
-def _expected(location: Location, value: object) -> str:
-    declared = _declared(location)
+def _expected(location: Location, value: object, schema: Schema) -> str:
+    declared = _declared(location, schema)
     if location[-1] == "source":  # reading.py makes a list of a single name
         return "the name of a state or a list of names"
     if "maxItems" in declared and "properties" in declared["items"]:
         least, most = declared.get("minItems"), declared["maxItems"]
         count = f"at most {most}" if least is None else f"{least} to {most}"
+        if location[-1] in NAMES_OR_TABLES:
+            return f"a list of {count} names or tables"
         return f"{count} tables, each headed [[{location[-1]}]]"
     hint = suggestion(value, declared.get("enum", ())) if isinstance(value, str) else ""
     return expectation(declared) + hint
@@ -110,32 +119,32 @@ def expectation(declared: Schema) -> str:
             return "a table"
 
 
-def _declared(location: Location) -> Schema:
+def _declared(location: Location, schema: Schema) -> Schema:
     """Return the model's declaration of a place in the file."""
-    declared = _schema()
+    declared = schema
     for part in location:
         inner = declared["items"] if isinstance(part, int) else declared["properties"][part]
-        declared = _resolved(inner)
+        declared = _resolved(inner, schema)
     return declared
 
 
-def _resolved(declared: Schema) -> Schema:
+def _resolved(declared: Schema, schema: Schema) -> Schema:
     """Follow the reference of a schema and of its items; drop null."""
     match declared:
         case {"$ref": str() as reference}:
-            named: Schema = _schema()["$defs"][reference.removeprefix("#/$defs/")]
+            named: Schema = schema["$defs"][reference.removeprefix("#/$defs/")]
             return named
         case {"anyOf": [inner, {"type": "null"}]}:
-            return _resolved(inner)
+            return _resolved(inner, schema)
         case {"items": items}:
-            return {**declared, "items": _resolved(items)}
+            return {**declared, "items": _resolved(items, schema)}
         case _:
             return declared
 
 
 @cache
-def _schema() -> Schema:
-    return Lifecycle.model_json_schema()
+def _schema(model: type[StrictModel]) -> Schema:
+    return model.model_json_schema()
 
 
 def _where(location: Location, data: Mapping[str, Any]) -> str:
@@ -143,8 +152,11 @@ def _where(location: Location, data: Mapping[str, Any]) -> str:
         case ("state", int(index), *_):
             name = value_at(data, ("state", index, "name"))
             return f"{state_label(name) if is_name(name) else f'state {index + 1}'}: "
-        case ("gate", int(index), *_):
-            name = value_at(data, ("gate", index, "name"))
+        case ("stages", int(index), *_):
+            name = value_at(data, ("stages", index, "name"))
+            return f"{stage_label(name) if is_name(name) else f'stage {index + 1}'}: "
+        case ("gate" | "gates" as key, int(index), *_):
+            name = value_at(data, (key, index, "name"))
             return f"{gate_label(name) if is_name(name) else f'gate {index + 1}'}: "
         case ("transition", int(index), *_):
             return f"{_transition_label(index, data)}: "

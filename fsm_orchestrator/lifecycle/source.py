@@ -135,7 +135,16 @@ def declared_in(text: bytes) -> Declared:
 
 def declared_by(table: Mapping[str, Any]) -> Declared:
     """Return what a lifecycle declares that was read and not checked."""
-    return Declared(_stages_among(table.get("state")), _gates_among(table.get("gate")))
+    stages = _stages_in_a_row(table.get("stages")) if "stages" in table else table.get("state")
+    return Declared(_stages_among(stages), _gates_among(table.get("gate")))
+
+
+def _stages_in_a_row(stages: object) -> object:
+    """Return the stages of the short form as the states that they stand for."""
+    if not isinstance(stages, list):
+        return None
+    tables = [{"name": one} if isinstance(one, str) else one for one in stages]
+    return [{**one, "kind": StateKind.STAGE} if isinstance(one, dict) else one for one in tables]
 
 
 def _gates_among(gates: object) -> tuple[GateRule, ...]:

@@ -35,6 +35,8 @@ class Interrupts:
         self._is_news = False
         self._defers_stop = False
         self._stopped_seconds = 0.0
+        self.began = time.monotonic()
+        """When it was made, by `running_seconds`: for the command, when that began."""
         self.is_stop_due = False
         """Whether SIGTSTP has come, and who waits for a stage has yet to `stop_here`."""
         self.on_request: Callable[[], None] = _nothing

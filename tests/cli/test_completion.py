@@ -133,7 +133,10 @@ def reviewed_run(cwd: Path) -> None:
         (
             ("lifecycle",),
             "",
-            ["closure_gated", "evidence_only", "governed_run", "plan_review_apply", "reviewed_run"],
+            [
+                *("<file>", "closure_gated", "evidence_only", "governed_run"),
+                *("plan_review_apply", "reviewed_run"),
+            ],
         ),
         (("schema",), "re", ["report"]),
         (("config",), "", ["check", "show"]),

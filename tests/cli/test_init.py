@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fsm_orchestrator.lifecycle.reading import load_lifecycle
+from fsm_orchestrator.vocabulary import StateKind
 from tests.support.command import orchestrate, report_of, shell_environment, statuses, tree_of
 
 
@@ -36,10 +38,10 @@ def test_stages_with_an_approval(tmp_path: Path) -> None:
     report = report_of(tmp_path / "out")
     assert statuses(report) == [("plan", "skipped"), ("apply", "success")]
     assert report["closure_ready"]
-    gates = tomllib.loads((tmp_path / "lifecycle.toml").read_text())["state"]
-    assert {one["name"]: one["gates"] for one in gates if one["kind"] == "gate"} == {
-        "gating": ["policy", "ci"],
-        "approve_apply": ["review"],
+    gates = load_lifecycle(tmp_path / "lifecycle.toml").state
+    assert {one.name: one.gates for one in gates if one.kind is StateKind.GATE} == {
+        "gating": ("policy", "ci"),
+        "before_apply": ("review",),
     }
 
 

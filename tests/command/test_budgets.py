@@ -269,6 +269,11 @@ def test_page_and_screens_show_what_was_spent(tmp_path: Path) -> None:
     assert 'id="budget"' in text
     assert "spent 10 usd, more than the budget of 5 usd" in text
     assert "manager 1, executor 9" in text
+    assert orchestrate("report", "./out", "--junit", "j.xml", cwd=tmp_path).code == 0
+    junit = (tmp_path / "j.xml").read_text()
+    assert '<property name="spent.usd" value="10"/><property name="budget.usd" value="5"/>' in junit
+    assert orchestrate("report", "./out", "--markdown", "m.md", cwd=tmp_path).code == 0
+    assert "spent 10 of 5 usd" in (tmp_path / "m.md").read_text()
     with Terminal("report", "./out", cwd=tmp_path) as terminal:
         terminal.end()
         assert "budget                10 of 5 usd: manager 1, executor 9" in terminal.all_lines

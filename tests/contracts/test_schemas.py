@@ -261,6 +261,29 @@ def test_lifecycle_as_a_person_writes_it(place: Place, value: Any, valid: bool) 
     assert is_valid(SchemaName.LIFECYCLE, lifecycle) is valid
 
 
+SHORT = {"schema_version": 1, "name": "x", "title": "x", "stages": ["plan", "apply"]}
+
+
+@pytest.mark.parametrize(
+    ("more", "valid"),
+    [
+        ({}, True),
+        ({"stages": ["plan", {"name": "apply", "timeout": "5m", "effects": False}]}, True),
+        ({"gates": ["policy", {"name": "review", "before": "apply"}]}, True),
+        ({"evidence": "required", "gates_guard": "closure"}, True),
+        ({"stages": []}, False),
+        ({"stages": ["plan", 3]}, False),
+        ({"stages": [{"name": "apply", "kind": "stage"}]}, False),
+        ({"gates": [{"name": "review", "after": "apply"}]}, False),
+        ({"initial": "plan"}, False),
+        ({"transition": []}, False),
+    ],
+)
+def test_short_form_of_a_lifecycle(more: dict[str, Any], valid: bool) -> None:
+    """Names or tables, and nothing of the form in which states are written out."""
+    assert is_valid(SchemaName.LIFECYCLE, {**SHORT, **more}) is valid
+
+
 # -- the checks that other tests lean on ----------------------------------------------------
 
 

@@ -163,13 +163,15 @@ REACH = (
     ),
     refused(
         "a state has no way out",
-        edited((LOST_GATES, LOST_GATES.replace("blocked", "trap")))
+        edited(
+            (LOST_GATES, LOST_GATES.replace("blocked", "trap")),
+            ('outcome = "timeout"', 'outcome = "failed"'),  # so that no edge is a matter of course
+        )
         + state("trap", "stage")
         + edge("stage_succeeded", '"trap"', "trap"),
         "state 'trap': lacks an edge for stage_failed",
         "state 'trap': lacks an edge for stage_timed_out",
         "state 'trap': lacks an edge for run_aborted",
-        "state 'trap': lacks an edge for resume",
         "state 'trap': has no way to a terminal state",
         "state 'trap': is on an unbounded loop: trap --stage_succeeded--> trap",
     ),

@@ -202,7 +202,8 @@ def test_one_that_differs_is_drawn_alone() -> None:
 
 def test_every_is_said_only_where_it_is_true(tmp_path: Path) -> None:
     """In a lifecycle that was not judged, a stage without an edge keeps `every` from being said."""
-    text = TEXTS["long_delivery"]
+    second = '[[state]]\nname = "late"\nkind = "terminal"\noutcome = "timeout"\n\n'
+    text = TEXTS["long_delivery"].replace("[[state]]", f"{second}[[state]]", 1)
     before, trigger, after = text.partition('trigger = "stage_timed_out"')
     (tmp_path / "x.toml").write_text(before + trigger + after.replace('"research", ', "", 1))
     written = mermaid_text(picture_of(reading.read("./x.toml", tmp_path)))

@@ -71,7 +71,6 @@ _KINDS: Final[Sequence[tuple[type[click.ParamType[object]], str]]] = (
     (kinds.Directory, "a directory"),
     (kinds.FilePath, "a file"),
     (kinds.LifecycleSource, "a built-in lifecycle, or a file"),
-    (kinds.ShippedLifecycle, "a built-in lifecycle"),
     (kinds.StageName, "a stage"),
     (kinds.RunIdentifier, "a run id"),
     (kinds.Instant, "a time in ISO 8601"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.commands.renames import renames
 from fsm_orchestrator.cli.formatting import command_line, shown_path
 from fsm_orchestrator.cli.screen import prose_width, shown
 from fsm_orchestrator.cli.style import plain
@@ -73,6 +74,8 @@ def diagram_command(parameters: Mapping[str, Any]) -> int:
                 f"unexpected {name!r}: --diff takes no LIFECYCLE", remedy="leave it out"
             )
         return _diff_command(parameters)
+    if parameters["rename"]:
+        raise UsageError("--rename needs --diff OLD NEW", remedy="give it, or leave --rename out")
     report = None
     if output is not None:
         picture, report = _picture_of_run(output, name)
@@ -127,7 +130,7 @@ def _warn_of_size(*, is_simple_enough: bool) -> None:
 def _diff_command(parameters: Mapping[str, Any]) -> int:
     """Print or draw the difference of two lifecycles."""
     old, new = (reading.read(name, Path()) for name in parameters["pair"])
-    found = diff(old, new)
+    found = diff(old, new, renames(parameters["rename"], old, new))
     form = _format(parameters, "text")
     _deliver(parameters, form, lambda: _change(found, form))
     picture = picture_of(both_of(found), marks_of_change(found))

@@ -12,7 +12,8 @@ from fsm_orchestrator.cli.new_files import CONFIG_NAME, SCRIPT_MODE, TEXT_MODE, 
 from fsm_orchestrator.config.templates import escaped
 from fsm_orchestrator.errors import UsageError
 from fsm_orchestrator.lifecycle import reading
-from fsm_orchestrator.lifecycle.drafting import RESERVED, draft, gate_before
+from fsm_orchestrator.lifecycle.drafting import draft
+from fsm_orchestrator.lifecycle.linear import RESERVED, gate_before
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.text.phrases import described, suggestion
 

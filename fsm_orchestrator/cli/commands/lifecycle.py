@@ -1,8 +1,9 @@
-"""`lifecycle`: print a built-in lifecycle, to read or to start a new one from."""
+"""`lifecycle`: print a lifecycle, to read or to start a new one from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fsm_orchestrator.cli import console
@@ -10,18 +11,22 @@ from fsm_orchestrator.cli.formatting import columns, command_line, sentences
 from fsm_orchestrator.cli.screen import prose_width
 from fsm_orchestrator.cli.summary import UNBOUNDED
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE
-from fsm_orchestrator.lifecycle.reading import shipped
-from fsm_orchestrator.lifecycle.source import shipped_names, shipped_text
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.lifecycle.reading import read, shipped
+from fsm_orchestrator.lifecycle.source import is_name, shipped_names, shipped_text, text_of
+from fsm_orchestrator.lifecycle.writing import lifecycle_text
+from fsm_orchestrator.text.hidden import printable
 from fsm_orchestrator.vocabulary import ExitCode
 
 
 def lifecycle_command(parameters: Mapping[str, Any]) -> int:
-    """Print the text of a built-in lifecycle; without a name, list them."""
-    name, out = parameters["name"], console.stdout()
+    """Print the text of a lifecycle, or what it stands for; without a name, list them."""
+    name, out = parameters["lifecycle"], console.stdout()
     if name is not None:
-        shipped(name)  # refuses an unknown name
-        out.write(shipped_text(name).decode())
+        out.write(_expanded(name) if parameters["expand"] else _written(name))
         return ExitCode.DONE
+    if parameters["expand"]:
+        raise UsageError("--expand needs a lifecycle", remedy="name one, or the path of a file")
     titles = {known: shipped(known).title for known in shipped_names()}
     titles[DEFAULT_LIFECYCLE] += " (the default)"
     column = max(map(len, titles)) + 2
@@ -38,3 +43,18 @@ def lifecycle_command(parameters: Mapping[str, Any]) -> int:
         lines += ["", *columns([*commands, ("own", of_own)])]
     out.write("\n".join([*lines, ""]))
     return ExitCode.DONE
+
+
+def _written(name: str) -> str:
+    """Return the text of a lifecycle; on a terminal, that of a file may not act on it."""
+    read(name, Path())  # refuses what is none
+    if is_name(name):
+        return shipped_text(name).decode()
+    return printable(text_of(name, Path()).decode())
+
+
+def _expanded(name: str) -> str:
+    """Return every state and every edge of a lifecycle, as a file has them."""
+    lifecycle = read(name, Path())
+    about = "# Every state and edge, those included that a file may leave out.\n"
+    return about + lifecycle_text(lifecycle)

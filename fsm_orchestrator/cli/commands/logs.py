@@ -190,7 +190,7 @@ class _ShownLogs:
             begin = begin if self._open is None else f"\n{begin}"
             text = f"{begin}{text}"
         self._open = None if is_end else path
-        return (f"{text}\n" if is_end else text).encode(errors="surrogateescape")
+        return console.inert(f"{text}\n" if is_end else text).encode(errors="surrogateescape")
 
     def _known_now(self) -> KnownSecrets:
         """Return the values to mask.

@@ -1,10 +1,9 @@
-"""`report`: the report as JSON, or as one page of HTML."""
+"""`report`: the report as JSON, as a page of HTML, as test cases, as a summary in Markdown."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from fsm_orchestrator.cli import console
@@ -33,37 +32,78 @@ def _told(view: InspectedRun) -> ExitCode:
 
 def report_command(parameters: Mapping[str, Any]) -> int:
     """Print or write the report; one that cannot be read or written is an error."""
-    typed, run_id, page = (parameters[key] for key in ("output_directory", "run_id", "html"))
-    if page is not None and parameters["as_json"]:
-        raise UsageError("--json and --html exclude each other", remedy="give one of them")
+    typed, run_id = parameters["output_directory"], parameters["run_id"]
+    asked = [one for one in _FORMS if parameters[one] is not None]
+    if len(asked) + parameters["as_json"] > 1:
+        first, second = [*asked, "json"][:2]
+        raise UsageError(f"--{first} and --{second} exclude each other", remedy="give one of them")
     output = output_directory_of(typed)
-    if page is None:
-        view, out = inspect_run(output, run_id), console.stdout()
-        if parameters["as_json"] or not out.is_terminal:
-            out.write(view.report.to_json().decode())
-        else:
-            from fsm_orchestrator.cli.report_screen import lines_of
+    if asked:
+        (form,) = asked
+        return _written(
+            _FORMS[form](inspect_run(output, run_id), shown_path(typed)), parameters[form]
+        )
+    view, out = inspect_run(output, run_id), console.stdout()
+    if parameters["as_json"] or not out.is_terminal:
+        out.write(view.report.to_json().decode())
+    else:
+        from fsm_orchestrator.cli.report_screen import lines_of
 
-            earlier = () if run_id is None else ("--run-id", run_id)
-            out.show(shown(lines_of(view, shown_path(typed), earlier, prose_width(out))))
-        return _told(view)
+        earlier = () if run_id is None else ("--run-id", run_id)
+        out.show(shown(lines_of(view, shown_path(typed), earlier, prose_width(out))))
+    return _told(view)
+
+
+class _Document(NamedTuple):
+    """What is written of a run; `about` says what is good about it."""
+
+    text: str
+    about: str = ""
+    is_page: bool = False
+
+
+def _page(view: InspectedRun, typed: str) -> _Document:
     from fsm_orchestrator.rendering.html.page import page_of
 
-    html = page_of(inspect_run(output, run_id), shown_path(typed))
-    if page == "-":
-        console.stdout().write(html)
+    return _Document(page_of(view, typed), ", self-contained", is_page=True)
+
+
+def _junit(view: InspectedRun, _typed: str) -> _Document:
+    from fsm_orchestrator.rendering.ci.junit import junit_xml
+
+    return _Document(junit_xml(view))
+
+
+def _markdown(view: InspectedRun, typed: str) -> _Document:
+    from fsm_orchestrator.rendering.ci.markdown import markdown_of
+
+    return _Document(markdown_of(view, typed))
+
+
+_FORMS: Final[Mapping[str, Callable[[InspectedRun, str], _Document]]] = {
+    "html": _page,
+    "junit": _junit,
+    "markdown": _markdown,
+}
+"""The forms that are written to a file, by the option that asks for them."""
+
+
+def _written(document: _Document, named: str) -> int:
+    """Write a document to the file named, or to stdout."""
+    out = console.stdout()
+    if named == "-":
+        out.write(document.text)
         return ExitCode.DONE
+    content = document.text.encode()
     try:
-        refuse_odd_place(absolute(page))
-        files.replace_file(absolute(page), html.encode(), mode=0o600)
+        refuse_odd_place(absolute(named))
+        files.replace_file(absolute(named), content, mode=0o600)
     except OSError as error:
         raise CommandError(
-            f"cannot write {copyable(page)}: {files.reason(error)}",
+            f"cannot write {copyable(named)}: {files.reason(error)}",
             remedy="name a file in a directory that you may write to",
         ) from error
-    size = os.stat(page).st_size
-    out = console.stdout()
-    out.write(f"wrote {copyable(page)}: {size} bytes, self-contained\n")
-    if out.is_terminal:
-        out.write(f"  open  {copyable(f'file://{quote(str(absolute(page)))}')}\n")
+    out.write(f"wrote {copyable(named)}: {len(content)} bytes{document.about}\n")
+    if document.is_page and out.is_terminal:
+        out.write(f"  open  {copyable(f'file://{quote(str(absolute(named)))}')}\n")
     return ExitCode.DONE

@@ -13,10 +13,12 @@ from fsm_orchestrator.cli.style import Mark, lead_cells
 from fsm_orchestrator.errors import LifecycleError
 from fsm_orchestrator.lifecycle.findings import Finding
 from fsm_orchestrator.lifecycle.labels import walk_lines
+from fsm_orchestrator.lifecycle.missing_edges import missing_edges
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.reading import read
 from fsm_orchestrator.lifecycle.source import shipped_names
 from fsm_orchestrator.lifecycle.verification import claimed, proved, verify
+from fsm_orchestrator.lifecycle.writing import transitions_text
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.text.phrases import counted
@@ -90,6 +92,11 @@ def _lines(judged: Judged, width: int, *, in_full: bool) -> Iterator[Line]:
             walks += 1
             if walks == 1 or in_full:
                 yield from (Line(f"      {line}") for line in walk_lines(finding.walk))
+    if missing := missing_edges(lifecycle, findings):
+        said = "to paste into the file; read where each leads:"
+        yield from map(Line, sentences(said, width, indent="    ", hanging="      "))
+        drafted = transitions_text(missing).splitlines()
+        yield from (Line(f"      {line}" if line else "") for line in drafted)
     if walks > 1 and not in_full:
         yield Line(f"    {counted(walks - 1, 'more walk')} with -v", is_dim=True)
 
@@ -115,6 +122,10 @@ def _document(source: str, lifecycle: Lifecycle, findings: Sequence[Finding]) ->
         "proved": [] if findings else list(proved(lifecycle)),
         "claimed": list(claimed(lifecycle)),
         "findings": [_finding(finding) for finding in findings],
+        "missing_edges": [
+            one.model_dump(mode="json", exclude_none=True)
+            for one in missing_edges(lifecycle, findings)
+        ],
     }
 
 

@@ -192,7 +192,19 @@ def _report(_declared: Declared) -> list[click.Parameter]:
         is_flag=True,
         help="Print the JSON on a terminal, too.",
     )
-    return [place(), html, earlier_run(), as_json]
+    junit = Once(
+        "Output",
+        "--junit",
+        type=FilePath("FILE"),
+        help="Write gates and stages as test cases, JUnit XML; - writes it to stdout.",
+    )
+    markdown = Once(
+        "Output",
+        "--markdown",
+        type=FilePath("FILE"),
+        help="Write a summary of 30 lines at most in Markdown; - writes it to stdout.",
+    )
+    return [place(), html, junit, markdown, earlier_run(), as_json]
 
 
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {

@@ -16,7 +16,6 @@ from fsm_orchestrator.cli.parser.parameters import (
     NonEmpty,
     Once,
     Section,
-    ShippedLifecycle,
     Whole,
     Word,
     one_of,
@@ -95,6 +94,13 @@ def _diagram(_declared: Declared) -> list[click.Parameter]:
             type=LifecycleSource("OLD NEW"),
             help="Show what NEW changes about OLD, names or paths.",
         ),
+        Section(
+            section,
+            "--rename",
+            multiple=True,
+            type=NonEmpty("OLD=NEW"),
+            help="Take a state of OLD for one of NEW under another name, for --diff: manager=plan.",
+        ),
     ]
 
 
@@ -135,7 +141,16 @@ def _selftest(_declared: Declared) -> list[click.Parameter]:
 
 
 PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
-    "lifecycle": lambda _: [argument("name", ShippedLifecycle("NAME"), "[NAME]", required=False)],
+    "lifecycle": lambda _: [
+        argument("lifecycle", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]", required=False),
+        Section(
+            "Output",
+            "--expand",
+            is_flag=True,
+            help="Write out every state and edge that it stands for, those included that a file may"
+            " leave out.",
+        ),
+    ],
     "verify": lambda _: [
         argument("lifecycles", LifecycleSource("LIFECYCLE"), "[LIFECYCLE]...", nargs=-1),
         Section(

@@ -223,13 +223,15 @@ Exit codes:
   0 no promise is broken   1 one is: do not keep runs there
   2 OUT cannot be written
 """,
-    "lifecycle": """Print a built-in lifecycle, as a start for your own.
+    "lifecycle": """Print a lifecycle, as a start for your own; or write out all of it.
 
-Without NAME, list them. The format is explained in states/README.md.
+LIFECYCLE is a name or a path, as for --lifecycle; without one, the built-in ones are listed. The
+format is explained in states/README.md.
 
 \b
-Example:
+Examples:
   fsm-orchestrator lifecycle governed_run > own.toml
+  fsm-orchestrator lifecycle ./own.toml --expand
 """,
     "verify": """Prove what lifecycles promise, or show the walks that break a promise.
 

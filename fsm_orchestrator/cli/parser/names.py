@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "logs": "Show the output of stages, live.",
     "stop": "Stop the run at work in OUT.",
     "report": "Print the report, or write it as a web page.",
-    "lifecycle": "Print a built-in lifecycle.",
+    "lifecycle": "Print a lifecycle, or all it stands for.",
     "verify": "Prove what lifecycles promise.",
     "diagram": "Draw a lifecycle, a run, a difference.",
     "config": "Check or show settings.",

@@ -226,12 +226,6 @@ class FilePath(NonEmpty):
     offered = ("paths",)
 
 
-class ShippedLifecycle(NonEmpty):
-    """The name of a built-in lifecycle."""
-
-    offered = ("shipped_lifecycles",)
-
-
 class LifecycleSource(NonEmpty):
     """A built-in lifecycle, by its name, or a lifecycle file."""
 

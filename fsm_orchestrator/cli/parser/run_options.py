@@ -76,6 +76,12 @@ def output_options() -> list[click.Parameter]:
             is_flag=True,
             help="Log each line that a stage prints as an event.",
         ),
+        Section(
+            section,
+            "--ci",
+            is_flag=True,
+            help="Under GitHub Actions, add a step summary, log groups and annotations.",
+        ),
     ]
 
 

@@ -1,0 +1,127 @@
+"""A run as test cases: whether it may be closed, its gates, its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from fsm_orchestrator.explanation.gate_table import evidence_words
+from fsm_orchestrator.inspection.inspected_run import InspectedRun, state_now
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.model.invocation import GateDecision
+from fsm_orchestrator.rendering.html.colours import plain_of
+from fsm_orchestrator.rendering.html.output import Outputs
+from fsm_orchestrator.text.phrases import span_ms
+from fsm_orchestrator.vocabulary import StageStatus, Standing
+
+CLOSURE: Final = "may be closed"
+"""The name of the case that says whether a supervisor may close the run."""
+
+
+class Suite(StrEnum):
+    """The groups of cases, in the order in which they are shown."""
+
+    RUN = "run"
+    GATES = "gates"
+    STAGES = "stages"
+
+    @property
+    def of_one(self) -> str:
+        """The word for what one case of it is about."""
+        return {Suite.RUN: "run", Suite.GATES: "gate", Suite.STAGES: "stage"}[self]
+
+
+class Verdict(StrEnum):
+    """What came of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Case(NamedTuple):
+    """One case.
+
+    Attributes:
+        kind: what kind of failure it is, for programs: a reason code, an ending, a standing.
+        message: what went wrong, or why it was skipped.
+        stdout: the end of what it printed, masked.
+        stderr: likewise.
+        execution: what it is about, where that is an execution of a stage.
+    """
+
+    suite: Suite
+    name: str
+    duration_ms: int
+    verdict: Verdict
+    kind: str = ""
+    message: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    execution: StageExecution | None = None
+
+
+def cases_of(view: InspectedRun) -> tuple[Case, ...]:
+    """Return the cases of a run: of its latest invocation, as its report has them."""
+    report = view.report
+    return (
+        _closure(view),
+        *(_of_gate(one) for one in report.gate_decisions),
+        *_of_stages(view),
+    )
+
+
+def _closure(view: InspectedRun) -> Case:
+    """Return the case that fails whatever the others say: what is missing counts against it."""
+    report = view.report
+    took = 0 if report.finished_at is None else span_ms(report.started_at, report.finished_at)
+    standing = view.standing
+    wrong = state_now(view).wrong
+    if standing is Standing.DONE and not wrong:
+        return Case(Suite.RUN, CLOSURE, took, Verdict.PASSED)
+    said = [f"the run is {standing.words}"] if standing is not Standing.DONE else []
+    causes = [f"{one.name}: {one.error}" for one in report.failures if one.error is not None]
+    message = "; ".join((*said, *report.blocked_reason_codes, *causes, *wrong))
+    return Case(Suite.RUN, CLOSURE, took, Verdict.FAILED, standing.value, message)
+
+
+def _of_gate(decision: GateDecision) -> Case:
+    if decision.passed:
+        return Case(Suite.GATES, decision.gate, 0, Verdict.PASSED)
+    words = evidence_words(decision)
+    message = f"signal {decision.status}{'' if words is None else f': {words}'}"
+    code = decision.reason_code or ""
+    return Case(Suite.GATES, decision.gate, 0, Verdict.FAILED, code, message)
+
+
+def _of_stages(view: InspectedRun) -> Iterator[Case]:
+    outputs = Outputs(view)
+    for one in view.report.stage_executions:
+        name = f"{one.name} (attempt {one.attempt})" if one.attempt > 1 else one.name
+        if one.status is StageStatus.SKIPPED:
+            yield Case(Suite.STAGES, name, 0, Verdict.SKIPPED, message=one.reason, execution=one)
+            continue
+        told = dict(_printed(outputs, one, view.invocation_count))
+        verdict = Verdict.PASSED if one.status.is_good else Verdict.FAILED
+        kind = (one.ending or one.status).value
+        yield Case(
+            Suite.STAGES,
+            name,
+            one.duration_ms,
+            verdict,
+            kind,
+            one.error or "",
+            **told,
+            execution=one,
+        )
+
+
+def _printed(
+    outputs: Outputs, execution: StageExecution, invocation: int
+) -> Iterator[tuple[str, str]]:
+    if execution.attempt > 0:
+        of = outputs.of(execution.stage, execution.attempt, invocation, execution.stderr_tail)
+        for one in of:
+            if one.spans is not None:
+                yield one.stream, plain_of(one.spans)
