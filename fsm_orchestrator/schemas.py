@@ -32,6 +32,7 @@ from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
+from fsm_orchestrator.model.words import LEFT_OUT
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
@@ -120,6 +121,7 @@ def schema_text(name: SchemaName) -> str:
         made = adapter.json_schema(mode="serialization", schema_generator=_WrittenGenerator)
     else:
         made = adapter.json_schema(mode="validation", schema_generator=_Generator)
+    _leave_out(made)
     shape.complete(made)
     envelope = {
         "$schema": DIALECT,
@@ -129,6 +131,23 @@ def schema_text(name: SchemaName) -> str:
     }
     document = {**envelope, **_without_notes({**made, **envelope})}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _leave_out(document: Any) -> None:
+    """Let the keys that are not written without a value be neither required nor null."""
+    if isinstance(document, list):
+        for one in document:
+            _leave_out(one)
+    if not isinstance(document, dict):
+        return
+    for name, key in document.get("properties", {}).items():
+        if isinstance(key, dict) and key.pop(LEFT_OUT, False):
+            document["required"] = [one for one in document.get("required", ()) if one != name]
+            key.pop("default", None)
+            inner = [one for one in key.pop("anyOf", ()) if one != {"type": "null"}]
+            key.update(inner[0] if len(inner) == 1 else {})
+    for one in document.values():
+        _leave_out(one)
 
 
 def _id_of(name: SchemaName) -> str:

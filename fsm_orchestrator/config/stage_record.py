@@ -27,6 +27,7 @@ from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.vocabulary import Compared
 
@@ -81,8 +82,8 @@ class StageRecord(LimitFields, RecordedCommand):
         description="What the stage is confined to, paths absolute; null for nothing."
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
-    on_unmetered: OnUnmetered | None = Field(
-        description="What it means that it metered nothing; null where nothing was said."
+    on_unmetered: OnUnmetered | None = left_out(
+        "What it means that it metered nothing; left out where nothing was said."
     )
 
     @property

@@ -15,6 +15,7 @@ from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Ti
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.invocation import InvocationOrigin, Rebuilding
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import Standing
@@ -147,8 +148,8 @@ class Explanation(StrictModel):
             " orchestrator_invocations.jsonl; 0 when all are here."
         )
     )
-    budget: BudgetReport | None = Field(
-        description="What the run may take over all its stages, and what it took; null for nothing."
+    budget: BudgetReport | None = left_out(
+        "What the run may take over all its stages, and what it took; left out for nothing."
     )
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the first cause first.")
     next_step: NextStep = Field(description="What to do next.")

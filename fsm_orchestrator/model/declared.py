@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fsm_orchestrator.model import dumping
 from fsm_orchestrator.model.accepting import defaults_of, fill, put
 from fsm_orchestrator.model.checking import NotPlainError
-from fsm_orchestrator.model.words import MISSING, Declaration, Judge, judge, word
+from fsm_orchestrator.model.words import MISSING, Declaration, Judge, is_left_out, judge, word
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict
@@ -50,6 +50,9 @@ class _Declaring(type):
         namespace |= {
             "model_config": config | namespace.get("model_config", {}),
             "__declared__": fields,
+            "__left_out__": frozenset(
+                field for field, one in fields.items() if is_left_out(one.given)
+            ),
             "__judges__": judges,
             "__plans__": {},
             "__forms__": {},

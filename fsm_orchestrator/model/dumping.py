@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import Any, Final
 
@@ -25,9 +25,23 @@ def dumped(
     values = vars(model)
     return {
         name: _dumped(values[name], is_json, exclude_none)
-        for name in type(model).__declared__
+        for name in _written(model)
         if name not in exclude and not (exclude_none and values[name] is None)
     }
+
+
+def _written(model: Any) -> Iterable[str]:
+    """Return the names of the fields that are written of a model."""
+    kind = type(model)
+    if not kind.__left_out__:
+        names: Iterable[str] = kind.__declared__
+        return names
+    values = vars(model)
+    return (
+        name
+        for name in kind.__declared__
+        if values[name] is not None or name not in kind.__left_out__
+    )
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
@@ -59,7 +73,7 @@ def compact(model: Any) -> str:
     kept = getattr(model, "__compact__", None)
     if kept is None:
         values = vars(model)
-        members = [f'"{name}":{_compact(values[name])}' for name in type(model).__declared__]
+        members = [f'"{name}":{_compact(values[name])}' for name in _written(model)]
         kept = "{" + ",".join(members) + "}"
         object.__setattr__(model, "__compact__", kept)
     text: str = kept
@@ -118,8 +132,7 @@ def indented(value: Any, indent: int, margin: str = "") -> str:
     if is_model:
         values = vars(value)
         lines = [
-            f'{inner}"{name}": {indented(values[name], indent, inner)}'
-            for name in kind.__declared__
+            f'{inner}"{name}": {indented(values[name], indent, inner)}' for name in _written(value)
         ]
     elif kind is dict:
         lines = [

@@ -23,6 +23,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -148,11 +149,9 @@ class StageExecution(StrictModel):
     confinement: Confinement | None = Field(
         description="What it was confined to; null for nothing."
     )
-    metering: Metering | None = Field(
-        description=(
-            "What it metered, and what of the run's budget ended it; null where nothing was to be"
-            " metered and no time of the run was up."
-        )
+    metering: Metering | None = left_out(
+        "What it metered, and what of the run's budget ended it; left out where nothing was to be"
+        " metered and no time of the run was up."
     )
     started_at: Timestamp = Field(
         description="When the attempt began or the stage was skipped, in UTC."

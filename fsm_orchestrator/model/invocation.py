@@ -17,6 +17,7 @@ from fsm_orchestrator.model.base import (
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
 
@@ -194,11 +195,9 @@ class InvocationRecord(StrictModel):
     warnings: tuple[str, ...] = Field(
         description="What the operator should know although it did not end the run."
     )
-    used: Used | None = Field(
-        description=(
-            "What it used of the run's budget, beside what its attempts metered; null where the run"
-            " has none."
-        )
+    used: Used | None = left_out(
+        "What it used of the run's budget, beside what its attempts metered; left out where the run"
+        " has none."
     )
     repeats: Repeats | None = Field(
         description=(

@@ -77,6 +77,8 @@ def _made(cls: Any) -> Any:
         namespace["__annotations__"][name] = _annotation(declaration.annotation)
         if declaration.given is not MISSING:
             namespace[name] = _given(declaration)
+    if cls.__left_out__:
+        namespace["_leave_out"] = _leaving_out(cls.__left_out__)
     for name, judge in cls.__judges__.items():
         namespace[name] = judge.word.made()(judge.function)
     with warnings.catch_warnings():
@@ -85,6 +87,17 @@ def _made(cls: Any) -> Any:
         return types.new_class(
             cls.__name__, (pydantic.BaseModel,), exec_body=lambda body: body.update(namespace)
         )
+
+
+def _leaving_out(names: frozenset[str]) -> Any:
+    """Return a serializer that does not write the keys of some fields that have no value."""
+
+    def leave_out(self: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        found = handler(self)
+        return {key: one for key, one in found.items() if one is not None or key not in names}
+
+    del leave_out.__annotations__["return"]  # or the schema would say no more than that
+    return pydantic.model_serializer(mode="wrap")(leave_out)
 
 
 def _given(declaration: Declaration) -> Any:

@@ -27,6 +27,7 @@ from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycl
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark
@@ -101,9 +102,8 @@ class Checkpoint(StrictModel):
     on_leak: OnLeak = Field(
         description="What it means for a stage that it exits with 0 and leaves processes running."
     )
-    budget: RunBudget | None = Field(
-        default=None,
-        description="What the run may take over all its stages; null where nothing was said.",
+    budget: RunBudget | None = left_out(
+        "What the run may take over all its stages; left out where nothing was said."
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."

@@ -19,6 +19,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.vocabulary import Trigger
 
@@ -73,8 +74,8 @@ class Totals(StrictModel):
     loops: Annotated[tuple[LoopTotals, ...], Many] = Field(
         description="The loops that were taken, in the order in which each was taken last."
     )
-    used: UsedBefore | None = Field(
-        description="What they used of the run's budget; null where it had none."
+    used: UsedBefore | None = left_out(
+        "What they used of the run's budget; left out where it had none."
     )
 
 

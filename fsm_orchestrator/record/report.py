@@ -27,6 +27,7 @@ from fsm_orchestrator.model.invocation import (
 )
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.waiting import WaitingFor
+from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
@@ -118,11 +119,9 @@ class Report(StrictModel):
             " to do."
         )
     )
-    budget: BudgetReport | None = Field(
-        description=(
-            "What the run may take over all its stages, and what it took; null where nothing was"
-            " said and nothing metered."
-        )
+    budget: BudgetReport | None = left_out(
+        "What the run may take over all its stages, and what it took; left out where nothing was"
+        " said and nothing metered."
     )
     transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."

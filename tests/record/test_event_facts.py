@@ -54,7 +54,6 @@ def begun(line: Document) -> Document:
         "rerun": line["rerun"],
         "rebuilt": None,
         "warnings": [],
-        "used": None,
         "repeats": None,
     }
 
@@ -137,7 +136,6 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "run_id": last["run_id"],
         "lifecycle": {"name": start["lifecycle"], "sha256": start["lifecycle_sha256"]},
         "subject": start.get("subject"),
-        "budget": None,
         "terminal_state": outcome,
         "closure_ready": end.get("closure_ready", False),
         "current_state": last["state"],

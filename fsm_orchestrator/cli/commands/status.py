@@ -41,7 +41,6 @@ from fsm_orchestrator.inspection.overview import (
     is_run_directory,
     run_directories,
 )
-from fsm_orchestrator.inspection.spent_now import spent_now
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.json_output import json_text
 from fsm_orchestrator.vocabulary import ExitCode, HeldBy, Standing
@@ -160,7 +159,7 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
             [
                 *_headed(view.standing, head, width),
                 *about_lines(report),
-                *columns([*rows, *spent_rows(spent_now(view)), *starter_rows(_starter(view))]),
+                *columns([*rows, *_spent_rows(view), *starter_rows(_starter(view))]),
                 "",
             ]
         )
@@ -186,6 +185,15 @@ def text_of(view: InspectedRun, typed: str, width: int = UNBOUNDED) -> str:
     notes = [f"note: {one}" for one in _changed_files(view)]
     told = [one for one in (*notes, view.relocation_sentence, view.trouble) if one is not None]
     return text + "".join(f"{line}\n" for one in told for line in sentences(one, width))
+
+
+def _spent_rows(view: InspectedRun) -> list[tuple[str, str]]:
+    """Return the row of what was spent by now; none where nothing is metered."""
+    if view.report.budget is None:
+        return []
+    from fsm_orchestrator.inspection.spent_now import spent_now
+
+    return spent_rows(spent_now(view))
 
 
 def _headed(standing: Standing, said: str, width: int) -> list[str]:
