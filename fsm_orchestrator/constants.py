@@ -19,6 +19,7 @@ PROCESSES_MAX: Final = 4_194_304
 """The largest number of processes that Linux can have (PID_MAX_LIMIT)."""
 SECONDS_MAX: Final = 2_147_483
 """The largest whole number that every reader of JSON takes for what it is (RFC 8259, 6)."""
+VERIFICATIONS_MAX: Final = 50
 ATTEMPTS_MAX: Final = 1_000
 CYCLES_MAX: Final = 1_000
 MILLISECONDS_MAX: Final = 2_147_483_647

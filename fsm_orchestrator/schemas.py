@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import (
     DictSchema,
     LiteralSchema,
+    ModelSchema,
     TaggedUnionSchema,
     WithDefaultSchema,
 )
@@ -24,15 +25,15 @@ from fsm_orchestrator.approvals.request import ApprovalRequest
 from fsm_orchestrator.approvals.said import DecisionStatement
 from fsm_orchestrator.config.config_file import ConfigFile
 from fsm_orchestrator.constants import PRODUCT, SCHEMA_VERSION
+from fsm_orchestrator.fleet.report import FleetReport
 from fsm_orchestrator.gates.policy_input import PolicyInput
 from fsm_orchestrator.gates.sources.predicates import GATE_SIGNAL, GateSignalPredicate
-from fsm_orchestrator.lifecycle.linear import NAMES_OR_TABLES, LinearLifecycle
+from fsm_orchestrator.lifecycle.file_schema import allow_short_form
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.model.gate_rules import MANDATORY_RULES, GateRule
 from fsm_orchestrator.model.parsed import adapter_of
 from fsm_orchestrator.model.spelled_out import MEASURED
 from fsm_orchestrator.model.stage_options import MEASURED_KEYS
-from fsm_orchestrator.model.words import LEFT_OUT
 from fsm_orchestrator.processes.postmortem import Postmortem
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.record.earlier import MovedInvocation
@@ -90,7 +91,15 @@ class _Generator(GenerateJsonSchema):
 
 
 class _WrittenGenerator(_Generator):
-    """For files that only the program writes: every key is always there, null if it must be."""
+    """For files that only the program writes: a key is there, null if it must be, or left out."""
+
+    def model_schema(self, schema: ModelSchema) -> Schema:
+        """Ask for every key but those that are left out where they say nothing."""
+        document = super().model_schema(schema)
+        left_out = getattr(schema["cls"], "__left_out__", {})
+        if left_out and "required" in document:
+            document["required"] = [key for key in document["required"] if key not in left_out]
+        return document
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         """Return True: every key is written."""
@@ -121,7 +130,6 @@ def schema_text(name: SchemaName) -> str:
         made = adapter.json_schema(mode="serialization", schema_generator=_WrittenGenerator)
     else:
         made = adapter.json_schema(mode="validation", schema_generator=_Generator)
-    _leave_out(made)
     shape.complete(made)
     envelope = {
         "$schema": DIALECT,
@@ -131,23 +139,6 @@ def schema_text(name: SchemaName) -> str:
     }
     document = {**envelope, **_without_notes({**made, **envelope})}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def _leave_out(document: Any) -> None:
-    """Let the keys that are not written without a value be neither required nor null."""
-    if isinstance(document, list):
-        for one in document:
-            _leave_out(one)
-    if not isinstance(document, dict):
-        return
-    for name, key in document.get("properties", {}).items():
-        if isinstance(key, dict) and key.pop(LEFT_OUT, False):
-            document["required"] = [one for one in document.get("required", ()) if one != name]
-            key.pop("default", None)
-            inner = [one for one in key.pop("anyOf", ()) if one != {"type": "null"}]
-            key.update(inner[0] if len(inner) == 1 else {})
-    for one in document.values():
-        _leave_out(one)
 
 
 def _id_of(name: SchemaName) -> str:
@@ -263,32 +254,8 @@ def _allow_units(document: Schema) -> None:
 
 
 def _complete_lifecycle(document: Schema) -> None:
-    """Allow the short form, in which stages follow each other."""
-    _allow_one_source(document)
-    short = LinearLifecycle.model_json_schema()
-    document["$defs"].update(short.pop("$defs"))
-    for key in NAMES_OR_TABLES:
-        items = short["properties"][key]
-        tables = items if "items" in items else items["anyOf"][0]
-        tables["items"] = {"anyOf": [{"type": "string"}, tables["items"]]}
-    written_out = {key: document.pop(key) for key in _OF_OBJECT if key in document}
-    document["$defs"]["WrittenOut"] = written_out
-    document["$defs"]["ShortForm"] = {key: short[key] for key in _OF_OBJECT if key in short}
-    names = ("ShortForm", "WrittenOut")
-    document["if"] = {"required": ["stages"]}
-    document["then"], document["else"] = ({"$ref": f"#/$defs/{name}"} for name in names)
+    allow_short_form(document)
     _allow_units(document)
-
-
-_OF_OBJECT: Final = ("type", "properties", "required", "additionalProperties")
-
-
-def _allow_one_source(document: Schema) -> None:
-    """Allow a transition from one state to name it without a list."""
-    properties = document["$defs"]["Transition"]["properties"]
-    names = properties["source"]
-    description = names.pop("description")
-    properties["source"] = {"anyOf": [names["items"], names], "description": description}
 
 
 _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
@@ -354,6 +321,12 @@ _SHAPES: Final[Mapping[SchemaName, _Shape]] = {
         GateSignalPredicate,
         "Gate signal",
         f"The predicate {GATE_SIGNAL} of an in-toto statement: a gate's signal with its grounds.",
+    ),
+    SchemaName.FLEET: _Shape(
+        FleetReport,
+        "Fleet report",
+        "fleet.json: what came of each run of a fleet, and of all.",
+        is_written_whole=True,
     ),
     SchemaName.POLICY_INPUT: _Shape(
         PolicyInput,

@@ -154,7 +154,10 @@ class Ending(StrEnum):
     CONTROL_TAMPERED = "control_tampered"
     LEAKED = "leaked"
     REWORK_REQUESTED = "rework_requested"
+    PROTECTED_CHANGED = "protected_changed"
     ARTIFACTS_WRONG = "artifacts_wrong"
+    CONTRACT_VIOLATED = "contract_violated"
+    VERIFICATION_FAILED = "verification_failed"
     NOT_SPAWNED = "not_spawned"
     INTERRUPTED = "interrupted"
     LOST = "lost"
@@ -240,6 +243,10 @@ class Compared(StrEnum):
     CWD = "cwd"
     ENVIRONMENT = "environment"
     EXPECTED_ARTIFACTS = "expected artifacts"
+    CONTRACTS = "contracts"
+    PROTECTED = "protected paths"
+    INPUTS = "inputs"
+    VERIFICATION = "verification"
     ARTIFACTS = "artifacts"
 
 
@@ -249,6 +256,8 @@ class PlannedAction(StrEnum):
     RUN = "run"
     FAIL = "fail"
     """It would be started, and cannot be as things are."""
+    VERIFY = "verify"
+    """What it did would be verified again, and it would not be run."""
     SKIP = "skip"
     PASS_OVER = "pass_over"  # noqa: S105 - nobody's password
     NOT_REACHED = "not_reached"
@@ -299,6 +308,8 @@ class EventName(StrEnum):
     STAGE_OUTPUT = "stage.output"
     STAGE_SLOW = "stage.slow"
     ARTIFACT_SLOW = "artifact.slow"
+    VERIFICATION_STARTED = "verification.started"
+    VERIFICATION_ENDED = "verification.ended"
     STAGE_ENDED = "stage.ended"
     STAGE_RETRYING = "stage.retrying"
     STAGE_SKIPPED = "stage.skipped"
@@ -328,6 +339,7 @@ class SchemaName(StrEnum):
     APPROVAL_DECISION = "approval-decision"
     GATE_SIGNAL = "gate-signal"
     POLICY_INPUT = "policy-input"
+    FLEET = "fleet"
 
 
 class ExitCode(IntEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.approvals.request import (
     ApprovalPredicate,
@@ -28,6 +29,9 @@ from fsm_orchestrator.lifecycle.model import Lifecycle, State
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import StateKind, Trigger
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.contracts import Contract
 
 FILE_BYTES_MAX: Final = 16 * 1024**3
 
@@ -89,20 +93,22 @@ class Asking:
         record.
         """
         is_before: dict[str, bool] = {}
+        sets: dict[str, Contract] = {}
         before: dict[str, RequestedFile] = {}
         for completion in self.checkpoint.completed:
             known = self.settings.get(completion.stage) or settings_of(
                 completion.stage, completion.settings, {}
             )
             is_early = self.state.name in _onward(self.checkpoint.lifecycle, (completion.stage,))
-            is_before |= dict.fromkeys(known.expected_artifacts, is_early)
+            is_before |= dict.fromkeys(known.artifact_paths, is_early)
+            sets |= {one.path: one for one in known.contracts if one.is_set}
             if is_early:
                 for one in completion.artifacts:
                     path = self.mask(one.path)
                     before[path] = RequestedFile(path=path, sha256=one.sha256, size=one.size_bytes)
         for path, is_ours in is_before.items():
             if is_ours:
-                yield self._file(path)
+                yield self._set(sets[path]) if path in sets else self._file(path)
             elif self.mask(path) in before:
                 yield before[self.mask(path)]
 
@@ -115,7 +121,7 @@ class Asking:
                 record = checkpoint.stages[stage]
                 known = self.settings.get(stage) or settings_of(stage, record, {})
                 yield self._command(known, stage, record, made)
-                made |= set(map(os.path.normpath, known.expected_artifacts))
+                made |= set(map(os.path.normpath, known.artifact_paths))
 
     def _command(
         self, known: StageSettings, stage: str, record: StageRecord, made: AbstractSet[str]
@@ -124,7 +130,7 @@ class Asking:
         program = known.command
         if os.sep not in program:
             program = shutil.which(program, path=search) or ""
-        own = set(map(os.path.normpath, known.expected_artifacts))
+        own = set(map(os.path.normpath, known.artifact_paths))
         arguments = (os.path.join(known.cwd, one) for one in known.args if _is_path(one))
         paths = (
             one for one in arguments if os.path.isfile(one) and os.path.normpath(one) not in own
@@ -139,12 +145,37 @@ class Asking:
             confinement=None
             if known.confine is None
             else sha256_of(known.confine.model_dump_json().encode()),
+            held_to=_held_to(record) if known.must_earn else None,
             files=tuple(map(self._file, dict.fromkeys(named))),
+        )
+
+    def _set(self, contract: Contract) -> RequestedFile:
+        """Return the files of a directory or a glob, by the digest of their list."""
+        from fsm_orchestrator.stages.artifacts import judge  # noqa: PLC0415 - rare
+        from fsm_orchestrator.stages.contracted import Contracted  # noqa: PLC0415 - rare
+
+        by = Contracted([contract], None, None)
+        found = judge([contract.path], None, allow_stale=True, contracts=by).good
+        return RequestedFile(
+            path=self.mask(contract.path),
+            sha256=found[0].sha256 if found else None,
+            size=found[0].size_bytes if found else None,
         )
 
     def _file(self, path: str) -> RequestedFile:
         sha256, size = digest_and_size(path)
         return RequestedFile(path=self.mask(path), sha256=sha256, size=size)
+
+
+def _held_to(record: StageRecord) -> str:
+    """Return the digest of what a stage has to leave, leave alone and go by."""
+    said = {
+        "contracts": [one.model_dump(mode="json") for one in record.contracts],
+        "protect": record.protect,
+        "inputs": record.inputs,
+        "input_program": record.input_program,
+    }
+    return sha256_of(json.dumps(said, sort_keys=True).encode())
 
 
 def _is_path(argument: str) -> bool:

@@ -21,7 +21,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field
+from fsm_orchestrator.model.declared import BaseModel, ConfigDict, Field, left_out
 from fsm_orchestrator.model.evidence import SubjectEntry
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.text.hidden import copyable
@@ -56,6 +56,11 @@ class RequestedCommand(StrictModel):
     confinement: Sha256 | None = Field(
         description="SHA-256 of what it is confined to, in hexadecimal; null where it is not."
     )
+    held_to: Sha256 | None = left_out(
+        None,
+        "SHA-256 of its contracts, protected paths and declared inputs, in hexadecimal;"
+        " left out where it has none.",
+    )
     files: tuple[RequestedFile, ...] = Field(
         description="The program, where it is found, and every argument that is a regular file."
     )
@@ -68,6 +73,7 @@ class RequestedCommand(StrictModel):
             f"in {copyable(self.directory)}",
             *(f"sets {one}" for one in self.environment),
             *(() if self.confinement is None else (f"confined, sha256 {self.confinement}",)),
+            *(() if self.held_to is None else (f"held to contracts, sha256 {self.held_to}",)),
             *(f"{copyable(one.path)} sha256 {one.sha256 or 'unreadable'}" for one in self.files),
         )
 

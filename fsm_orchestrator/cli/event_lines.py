@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fsm_orchestrator.text.hidden import copyable, printable
+from fsm_orchestrator.text.hidden import copyable, printable, shell_line
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import exact_span, span_words
 from fsm_orchestrator.vocabulary import Ending, EventName, GateSource, OutputStream, StageStatus
@@ -31,6 +31,8 @@ def _gate(event: Mapping[str, Any]) -> str:
 def _stage_started(event: Mapping[str, Any]) -> str:
     limit = exact_span(event["timeout_ms"])
     said = f", limit {limit} (the default)" if event["is_default_timeout"] else ""
+    if (work := event.get("verifies_attempt")) is not None:
+        said = f": verifies again what attempt {work} did"
     return f"{event['stage']}: started, attempt {event['attempt']}{said}"
 
 
@@ -42,6 +44,20 @@ def _stage_ended(event: Mapping[str, Any]) -> str:
     if execution["ending"] == Ending.REWORK_REQUESTED:
         return f"{event['stage']}: {execution['error']}, after {took}"
     return f"{event['stage']}: {execution['status']} after {took}: {execution['error']}"
+
+
+def _verification_started(event: Mapping[str, Any]) -> str:
+    count = event["of_verifications"]
+    number = "" if count == 1 else f" {event['verification']} of {count}"
+    words = shell_line((event["command"], *event["args"]))
+    return f"{event['stage']}: verification{number}: {words}"
+
+
+def _verification_ended(event: Mapping[str, Any]) -> str:
+    record = event["record"]
+    took, problem = span_words(record["duration_ms"]), record["problem"]
+    how = f"succeeded in {took}" if problem is None else f"failed after {took}: {problem['cause']}"
+    return f"{event['stage']}: verification {event['verification']} {how}"
 
 
 def _output(event: Mapping[str, Any]) -> str:
@@ -66,6 +82,8 @@ _RENDERERS: Final[Mapping[EventName, Callable[[Mapping[str, Any]], str]]] = {
     EventName.GATE_DECIDED: _gate,
     EventName.STAGE_STARTED: _stage_started,
     EventName.STAGE_OUTPUT: _output,
+    EventName.VERIFICATION_STARTED: _verification_started,
+    EventName.VERIFICATION_ENDED: _verification_ended,
     EventName.STAGE_ENDED: _stage_ended,
     EventName.ARTIFACT_SLOW: lambda event: (
         f"{event['stage']}: still judging its artifacts after {span_words(event['elapsed_ms'])},"

@@ -88,6 +88,9 @@ def _what_to_do(explanation: Explanation, width: int) -> Iterator[str]:
         yield ""
         yield "next command"
         yield from command_lines(step.words, "  ", width)
+        if step.reverify is not None:
+            yield "or, to verify again what was done, and run nothing of it"
+            yield from command_lines(step.reverify, "  ", width)
     if step.would:
         verb = "it would" if step.words is not None else "then"
         yield from sentences(f"{verb} {'; '.join(step.would)}", width)

@@ -30,7 +30,7 @@ from fsm_orchestrator.cli.style import Mark, Tone, ellipsis, in_lead, lead, lead
 from fsm_orchestrator.text.cells import cut, padded, wrapped
 from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
-from fsm_orchestrator.vocabulary import StageStatus
+from fsm_orchestrator.vocabulary import Ending, StageStatus
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_ASCII: Final = "|/-\\"
@@ -101,7 +101,8 @@ def stopping_words(view: RunView) -> str:
 def still_words(running: RunningStage, now: float) -> str:
     """Return that a stage is still at work, for a log that nobody redraws."""
     attempts = attempts_words(running.attempt, running.of_attempts)
-    what = f"{running.name}{attempts and f', {attempts}'}"
+    said = filter(None, (running.name, attempts, running.verifying))
+    what = ", ".join(said)
     if running.again_at is not None:
         return f"{what}: starts in {elapsed_words(running.again_at - now)}"
     elapsed = span_words(round(now - running.began_at) * 1000)
@@ -128,7 +129,8 @@ def _running_line(view: RunView, running: RunningStage, now: float, width: int) 
     sign = paint(spinner[turn % len(spinner)], Tone.CYAN)
     head = f"{in_lead(sign)}{paint(name, Tone.BOLD)}"
     elapsed = elapsed_words(now - running.began_at)
-    pieces = [head, f"{elapsed} of {span_words(running.limit_ms)}", attempts, _spent(view)]
+    limit = span_words(running.limit_ms)
+    pieces = [head, f"{elapsed} of {limit}", running.verifying, attempts, _spent(view)]
     return _joined(pieces, width)
 
 
@@ -153,6 +155,8 @@ def _ended_line(view: RunView, one: EndedStage, width: int) -> str:
     said = "" if one.status is StageStatus.SUCCESS else one.status.value.replace("_", " ")
     if mark is Mark.AGAIN:
         said = "asked for rework"
+    elif one.ending is Ending.VERIFICATION_FAILED:
+        said = "verification failed"
     remark = ": ".join(filter(None, (attempts, said)))
     column = name_cells(view.stages)
     return stage_line(mark, one.name, column, took_words(one.took_ms), remark, width)

@@ -255,7 +255,7 @@ class LiveDisplay:
             self._live = Live(2, self._view, has_colour=self._has_colour)
         while self._events:
             at, event = self._events.popleft()
-            if event["event"] == EventName.STAGE_STARTED:
+            if event["event"] in _NEW_WORDS:
                 self._words = ""
             self._view.note(event, at)
             if event["event"] in _SAID and not event.get("is_passed_over"):
@@ -282,6 +282,8 @@ class LiveDisplay:
 
 _BEGINS: Final = frozenset({EventName.STAGE_STARTED, EventName.GATE_WAITING})
 """The events from which on something is at work that can take long."""
+_NEW_WORDS: Final = frozenset({EventName.STAGE_STARTED, EventName.VERIFICATION_STARTED})
+"""The events from which on the words of another process are shown."""
 _SAID: Final = frozenset(
     {
         *(EventName.WARNING, EventName.STAGE_OUTPUT, EventName.ARTIFACT_SLOW),

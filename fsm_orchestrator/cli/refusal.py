@@ -32,7 +32,7 @@ def naming_next_command(config: RunConfig) -> Iterator[None]:
 
 def _is_plain(config: RunConfig) -> bool:
     """Return whether it is the run that is refused, and nothing that was asked for besides."""
-    asked = (config.stages, config.rerun, config.lifecycle, config.run_id)
+    asked = (config.stages, config.rerun, config.lifecycle, config.run_id, config.reverify)
     return config.resume and not any(asked) and config.on_changed_stage is OnChangedStage.REFUSE
 
 

@@ -31,6 +31,8 @@ def lines_of(
         ("run_id", report.run_id),
         ("terminal_state", outcome),
         ("closure_ready", str(report.closure_ready).lower()),
+        *((("unrun_stages", ", ".join(report.unrun_stages)),) if report.unrun_stages else ()),
+        *((("nothing_ran", "true"),) if report.nothing_ran else ()),
         ("blocked_reason_codes", ", ".join(report.blocked_reason_codes) or "none"),
         *(("budget", one) for one in _budget(report)),
         *(("subject", one) for one in (() if report.subject is None else report.subject.lines)),

@@ -45,7 +45,7 @@ def request_from(parameters: Mapping[str, Any]) -> Request:
         raise UsageError(
             "--quiet and --log-level both choose the events to show",
             remedy="give one of them; --quiet is --log-level error, without a summary of a run"
-            " that is done",
+            " that may be closed",
         )
     file_name = given.pop("config", None)
     config = _config(given)

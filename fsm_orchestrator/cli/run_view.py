@@ -18,6 +18,7 @@ class RunningStage(NamedTuple):
         began_at: when its attempt, or the wait for the next one, began.
         again_at: when it is tried again; None while an attempt works.
         error: why the attempt before failed; empty for none.
+        verifying: which verification of what it did is at work; empty while it works itself.
     """
 
     name: str
@@ -29,6 +30,7 @@ class RunningStage(NamedTuple):
     words: str = ""
     again_at: float | None = None
     error: str = ""
+    verifying: str = ""
 
 
 class EndedStage(NamedTuple):
@@ -140,7 +142,7 @@ class RunView:
                 if any(one["gate"] == event["decision"]["gate"] for one in self._gates):
                     self._settle_gates()
                 self._gates.append(event["decision"])
-            case EventName.STAGE_STARTED:
+            case EventName.STAGE_STARTED | EventName.VERIFICATION_STARTED:
                 self._start(event, now)
             case EventName.STAGE_RETRYING:
                 self._retry(event, now)
@@ -169,6 +171,9 @@ class RunView:
         self.running = None
 
     def _start(self, event: Mapping[str, Any], now: float) -> None:
+        if "verification" in event:
+            self._verify(event, now)
+            return
         self.seen.add(event["stage"])
         self.running = RunningStage(
             name=event["stage"],
@@ -179,6 +184,16 @@ class RunView:
             began_at=now,
         )
 
+    def _verify(self, event: Mapping[str, Any], now: float) -> None:
+        if self.running is not None:
+            self.running = self.running._replace(
+                limit_ms=event["timeout_ms"],
+                grace_ms=event["kill_grace_ms"],
+                began_at=now,
+                words="",
+                verifying=f"verification {event['verification']} of {event['of_verifications']}",
+            )
+
     def _retry(self, event: Mapping[str, Any], now: float) -> None:
         failed, self._ended = self._ended, None
         if self.running is not None and failed is not None:
@@ -188,6 +203,7 @@ class RunView:
                 again_at=now + event["wait_ms"] / 1000,
                 error=failed.error,
                 words="",
+                verifying="",
             )
 
     def _end(self, execution: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def run_and_show(request: Request, interrupts: Interrupts, *, may_wait: bool = F
     if request.as_json:
         if not (may_wait and report.terminal_state is Outcome.BLOCKED):
             show_report(report, config, interrupts)
-    elif not (request.is_quiet and report.exit_code == ExitCode.DONE):
+    elif not (request.is_quiet and report.closure_ready):
         said = _summary(config, report, progress, interrupts)
         _show(said, config, interrupts, is_painted=True)
     return ExitCode.INTERNAL if report.exit_code is None else report.exit_code

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fsm_orchestrator.cli.blame import last_words_of, log_words, logs_of, why_words
 from fsm_orchestrator.cli.formatting import columns, command_line, command_lines, sentences
 from fsm_orchestrator.cli.stage_lines import (
     folded_line,
@@ -23,7 +24,7 @@ from fsm_orchestrator.record.report import Report
 from fsm_orchestrator.text.cells import cells, cut
 from fsm_orchestrator.text.hidden import copyable, printable
 from fsm_orchestrator.text.phrases import counted, first_of, span_ms
-from fsm_orchestrator.text.terminal import last_lines, shown_line
+from fsm_orchestrator.text.terminal import shown_line
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import Ending, Operation, Outcome, StageStatus, Standing, Trigger
 
@@ -115,7 +116,10 @@ def next_lines(offer: Offer | None, width: int) -> list[str]:
     if offer is None:
         return []
     if offer.words is not None:
-        return [*_rows(_first_rows(offer)), *_command_lines("next", offer.words, width)]
+        lines = _command_lines("next", offer.words, width)
+        if offer.reverify is not None:
+            lines += _command_lines("verify", offer.reverify, width)
+        return [*_rows(_first_rows(offer)), *lines]
     rows = _rows([("then", "; ".join(offer.would))]) if offer.would else []
     return [*rows, *refusal_lines(offer)]
 
@@ -226,6 +230,10 @@ def _stage_lines(report: Report, width: int) -> list[str]:
 def _remark(execution: StageExecution, report: Report) -> str:
     attempt = f"attempt {execution.attempt}" if execution.attempt > 1 else ""
     said = "" if execution.status is StageStatus.SUCCESS else execution.status.value
+    if execution.ending is Ending.VERIFICATION_FAILED:
+        said = "verification failed"
+    elif execution.verifications and execution.status is StageStatus.SUCCESS:
+        said = f"verified by {counted(len(execution.verifications), 'command')}"
     if execution.ending is Ending.REWORK_REQUESTED:
         said = "asked for rework"
     if execution.flaky:
@@ -248,12 +256,16 @@ def _cause_lines(report: Report, shape: Shape) -> tuple[list[str], list[str]]:
     words: list[str] = []
     for said in shape.now_wrong:
         lines += _bounded(sentences(said, width), width)
+    if report.is_unearned:
+        from fsm_orchestrator.explanation.unrun_words import unrun_sentences
+
+        for said in unrun_sentences(report):
+            lines += sentences(said, width)
     for one in report.failures:
         if shape.now_wrong and one.operation is Operation.CLOSURE_VERIFY:
             continue  # said above, as it is now
-        said = f"{one.name}: {one.error or one.status.value}"
-        lines += _bounded(sentences(said, width), width)
-        words = _words(last_lines(one.stderr_tail, WORDS_MAX), width) or words
+        lines += _bounded(sentences(f"{one.name}: {why_words(one)}", width), width)
+        words = _words(last_words_of(one, WORDS_MAX), width) or words
     last = report.transitions[-1] if report.transitions else None
     if last is not None and last.trigger is Trigger.REWORK_REQUESTED:
         lines += _bounded(sentences((last.cause, *last.details)[-1], width), width)
@@ -329,13 +341,10 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     logs = [
         one
         for one in report.failures
-        if any(
-            log is not None and os.path.isfile(output_path / log)
-            for log in (one.stderr_log, one.stdout_log)
-        )
+        if any(log is not None and os.path.isfile(output_path / log) for log in logs_of(one))
     ]
     if logs:
-        rows.append(("output", command_line("logs", shape.typed, logs[-1].stage)))
+        rows.append(("output", command_line("logs", shape.typed, *log_words(logs[-1]))))
     if has_report:
         rows.append(("report", _report_path(output_path, shape)))
     rows += starter_rows(shape.starter)
@@ -343,5 +352,9 @@ def _where_lines(report: Report, output_path: Path, offer: Offer | None, shape: 
     if offer is None or offer.words is None:
         return [*about, *_rows(rows), *next_lines(offer, shape.width)]
     label = "again" if offer.begins_anew else "approve" if offer.is_answer else "resume"
+    label = "accept" if report.is_unearned and not shape.now_wrong else label
     first = _first_rows(offer)
-    return [*about, *_rows([*rows, *first]), *_command_lines(label, offer.words, shape.width)]
+    lines = _command_lines(label, offer.words, shape.width)
+    if offer.reverify is not None:
+        lines += _command_lines("verify", offer.reverify, shape.width)
+    return [*about, *_rows([*rows, *first]), *lines]

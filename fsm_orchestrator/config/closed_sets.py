@@ -14,7 +14,6 @@ from fsm_orchestrator.vocabulary import (
     LogLevel,
     OnChangedStage,
     OnLeak,
-    RelativeTo,
 )
 
 _SETS: Final[Mapping[str, type[StrEnum]]] = {
@@ -23,7 +22,6 @@ _SETS: Final[Mapping[str, type[StrEnum]]] = {
     "log_level": LogLevel,
     "on_changed_stage": OnChangedStage,
     "on_leak": OnLeak,
-    "relative_to": RelativeTo,
 }
 _OF_KEY: Final = {key: tuple(one.value for one in words) for key, words in _SETS.items()}
 _OF_GATE: Final = {gate: rule.values for gate, rule in MANDATORY_RULES.items()}

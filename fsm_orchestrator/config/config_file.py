@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fsm_orchestrator.config.given_types import NonEmptyText
+from fsm_orchestrator.config.given_types import Base, ClosingGiven, NonEmptyText
 from fsm_orchestrator.config.origins import GivenFile, keys_given
 from fsm_orchestrator.config.run_config import GivenModel, RunConfig, StageGiven
 from fsm_orchestrator.constants import STATE_NAME_PATTERN
+from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.model.base import GateName, Principal, RunId, SchemaVersion, StateName
 from fsm_orchestrator.model.declared import ConfigDict, Field
@@ -67,7 +68,7 @@ class _Signals:
         }
 
 
-class ConfigFile(RunLimitFields, GivenModel):
+class ConfigFile(RunLimitFields, GivenModel, ClosingGiven):
     """A config file. Every key is optional; relative paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, strict=True)
@@ -76,10 +77,10 @@ class ConfigFile(RunLimitFields, GivenModel):
     lifecycle: NonEmptyText | None = Field(
         default=None, description="The name of a built-in lifecycle, or a path to one."
     )
-    relative_to: RelativeTo = Field(
-        default=RelativeTo.FILE,
+    relative_to: Base = Field(
+        default=RelativeTo.FILE.value,
         description="What the relative paths of this file are relative to: its own directory"
-        " (file), or the one in which the command is typed (cwd).",
+        " (file), the one in which the command is typed (cwd), or the absolute path of another.",
     )
     run_id: RunId | None = Field(default=None, description="The id of the run.")
     resume: bool | None = Field(default=None, description="Whether to continue the run in OUT.")
@@ -167,7 +168,7 @@ def combined(flags: RunConfig, file: ConfigFile) -> RunConfig:
     }
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        *("requester", "run_timeout_ms", "total_timeout_ms"),
+        *("requester", "run_timeout_ms", "total_timeout_ms", *ClosingGiven.model_fields),
     )
     chosen = {field: getattr(file, field) for field in fields if getattr(flags, field) is None}
     if file.on_changed_stage is not None and "on_changed_stage" not in flags.model_fields_set:
@@ -200,7 +201,7 @@ def with_file(flags: RunConfig, file: ConfigFile, path: str, sha256: str) -> Run
     A lifecycle that the file names by a path is found from there. Other paths, and templates, are
     left for when the run is known: file_texts.py, asked_texts.py.
     """
-    base = os.path.dirname(path) if file.relative_to is RelativeTo.FILE else flags.directory
+    base = base_of(file.relative_to, os.path.dirname(path), flags.directory)
     if file.lifecycle is not None and not is_name(file.lifecycle):
         file = file.model_copy(update={"lifecycle": str(Path(base, file.lifecycle))})
     both = combined(flags, file)
@@ -244,4 +245,6 @@ def _combined_stage(flags: StageGiven | None, file: StageGiven | None) -> StageG
         given["retry"] = flags.retry.over(file.retry)
     if flags.confine is not None:
         given["confine"] = flags.confine.over(file.confine)
+    if flags.artifact is not None:
+        given["artifact"] = flags.artifact
     return file.model_copy(update=given)

@@ -21,6 +21,7 @@ from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.templates import TemplateError, pieces_of
 from fsm_orchestrator.constants import DEFAULT_LIFECYCLE, PRODUCT
 from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.errors import LifecycleError, UsageError
 from fsm_orchestrator.lifecycle import reading as lifecycle
 from fsm_orchestrator.model.base import StrictModel
@@ -39,7 +40,6 @@ from fsm_orchestrator.text.hidden import copyable, shell_line
 from fsm_orchestrator.text.phrases import FILE_LIKENESS, described, own_stages, suggestion
 from fsm_orchestrator.text.toml import NotATableError, line_of, table_of, value_at
 from fsm_orchestrator.text.validation import Location, Problem
-from fsm_orchestrator.vocabulary import RelativeTo
 
 CONFIG_BYTES_MAX: Final = 1024 * 1024
 
@@ -68,10 +68,15 @@ def load(path: Path, name: str) -> ReadConfig:
     Raises:
         UsageError: it cannot be read or something in it is wrong; every problem has a line.
     """
-    return _understood(name, *_read(path, name))
+    return understood(name, *_read(path, name))
 
 
-def _understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
+def understood(name: str, text: str, document: dict[str, Any]) -> ReadConfig:
+    """Return what a document says; `text` is what it was read from, for the lines of problems.
+
+    Raises:
+        UsageError: something in it is wrong.
+    """
     spelled, wrong = _spelled_out(document)
     if "budget" in spelled:
         spelled["budget"] = _exact_budget(text)
@@ -119,12 +124,13 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
     """Yield the templates that there are not."""
     for stage, given in content.stage.items():
         for key in TEXT_KEYS:
-            for value in texts_of(value_of(given, key)):
+            for _, value in texts_of(key, value_of(given, key)):
                 try:
                     pieces_of(value)
                 except TemplateError as error:
                     where = _at(name, text, ("stage", stage, *key.split(".")))
                     yield f"{where}: key {described(f'stage.{stage}.{key}')}: {error}"
+    yield from _contract_problems(name, text, content)
     tables: dict[tuple[str, ...], StrictModel] = {}
     for gate, source in content.gate.items():
         tables["gate", gate] = source
@@ -138,6 +144,21 @@ def _template_problems(name: str, text: str, content: ConfigFile) -> Iterator[st
             yield f"{_at(name, text, path)}: key {_shown(path)}: {problem}"
 
 
+def _contract_problems(name: str, text: str, content: ConfigFile) -> Iterator[str]:
+    """Yield the templates in paths of contracts that there are not."""
+    for stage, given in content.stage.items():
+        if not given.artifact:
+            continue
+        from fsm_orchestrator.config.contract_texts import paths_of  # noqa: PLC0415 - rare
+
+        for value in paths_of(given):
+            try:
+                pieces_of(value)
+            except TemplateError as error:
+                where = _at(name, text, ("stage", stage, "artifact"))
+                yield f"{where}: key {described(f'stage.{stage}.artifact')}: {error}"
+
+
 def check(path: Path, name: str) -> ReadConfig:
     """Read a config file as `load` does, and check its stages against its lifecycle as well.
 
@@ -147,7 +168,7 @@ def check(path: Path, name: str) -> ReadConfig:
     text, document = _read(path, name)
     problems = list(_lifecycle_problems(path, name, text, document))
     try:
-        read = _understood(name, text, document)
+        read = understood(name, text, document)
     except _WrongFileError as error:
         problems = [*error.problems, *problems]
     if problems:
@@ -187,9 +208,10 @@ def _lifecycle_problems(
     ]
     if not named or not isinstance(asked, str):
         return
-    is_of_file = document.get("relative_to") != RelativeTo.CWD
     try:
-        found = lifecycle.find(asked, path.parent if is_of_file else Path())
+        found = lifecycle.find(
+            asked, Path(base_of(document.get("relative_to"), str(path.parent), ""))
+        )
     except LifecycleError as error:
         yield f"{_at(name, text, ('lifecycle',))}: {error}"
         return
@@ -246,6 +268,8 @@ def _what(problem: Problem, path: Location, document: Mapping[str, Any]) -> str:
     if not {"env", "secrets"}.isdisjoint(path):
         return said
     value = value_at(document, path)
+    if "artifact" in path and isinstance(value, dict):
+        return said  # what is wrong is what stands in the table
     return f"{said}, not {described(value)}{word_hint(path, value)}"
 
 
@@ -271,6 +295,10 @@ def _known_keys(path: Location, document: Mapping[str, Any]) -> list[str]:
             return with_short_names(RetryPolicy.model_fields)
         case ("stage", _, "confine", _):
             return list(CONFINE_KEYS)
+        case ("stage", _, "artifact", _, _):
+            from fsm_orchestrator.model.contracts import ContractGiven  # noqa: PLC0415 - rare
+
+            return [field.alias or key for key, field in ContractGiven.model_fields.items()]
         case _:
             fields = ConfigFile.model_fields
             return with_short_names(field.alias or name for name, field in fields.items())

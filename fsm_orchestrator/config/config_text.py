@@ -43,7 +43,7 @@ def config_text(config: RunConfig) -> str:
     document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
     fields = (
         *("lifecycle", "run_id", "timeout_ms", "kill_grace_ms", "on_leak", "fixed_clock"),
-        *("requester", "run_timeout_ms", "total_timeout_ms"),
+        *("requester", "run_timeout_ms", "total_timeout_ms", "reverify", "allow_empty"),
     )
     document |= {
         field: getattr(config, field) for field in fields if getattr(config, field) is not None
@@ -53,8 +53,8 @@ def config_text(config: RunConfig) -> str:
     for flag in ("resume", "resume_or_start", "log_output", "keep_secrets"):
         if getattr(config, flag):
             document[flag] = True
-    if config.rerun:
-        document["rerun"] = list(config.rerun)
+    named = {"rerun": config.rerun, "skip_stages": config.skip_stages}
+    document |= {key: list(stages) for key, stages in named.items() if stages}
     tables = {"budget": config.budget, "gates": config.gates}
     document |= {name: dict(table) for name, table in tables.items() if table}
     if config.subject is not None:
@@ -94,18 +94,27 @@ def _has_relative_paths(lifecycle: str | None, stages: Iterable[StageGiven]) -> 
     """Return whether it matters to the file where it lies."""
     if lifecycle is not None and not (is_name(lifecycle) or os.path.isabs(lifecycle)):
         return True
-    return any(
-        is_path(key, text) and not is_absolute(text)
-        for given in stages
-        for key in TEXT_KEYS
-        for text in texts_of(value_of(given, key))
-    )
+    return not all(is_absolute(text) for given in stages for text in _paths(given))
+
+
+def _paths(given: StageGiven) -> Iterator[str]:
+    for name in TEXT_KEYS:
+        texts = texts_of(name, value_of(given, name))
+        yield from (text for key, text in texts if is_path(key, text))
+    if given.artifact:
+        from fsm_orchestrator.config.contract_texts import paths_of  # noqa: PLC0415 - rare
+
+        yield from paths_of(given)
 
 
 def _stage(name: str, given: StageGiven, masker: Masker) -> dict[str, Any]:
     _refuse_hidden(name, given, masker)
     secrets = _secrets(given)
-    table = given.model_dump(mode="json", exclude_none=True, exclude={"env", "secrets"})
+    table = given.model_dump(mode="json", exclude_none=True, exclude={"env", "secrets", "artifact"})
+    if given.artifact is not None:
+        from fsm_orchestrator.config.given_contracts import table_of  # noqa: PLC0415 - rare
+
+        table["artifact"] = [table_of(one) for one in given.artifact]
     env = {key: value for key, value in (given.env or {}).items() if key not in secrets}
     if env:
         table["env"] = env
@@ -128,6 +137,7 @@ def _refuse_hidden(name: str, given: StageGiven, masker: Masker) -> None:
         "env": settings,
         "expected-artifact": given.expected_artifacts or (),
         "cwd": () if given.cwd is None else (given.cwd,),
+        "verify": [one for command in given.verify or () for one in command],
     }
     for suffix, values in texts.items():
         if any(map(masker.hides, values)):

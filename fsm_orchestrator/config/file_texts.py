@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,10 @@ from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.lifecycle.source import is_name
 from fsm_orchestrator.text.hidden import copyable
 
-TEXT_KEYS: Final = ("bin", "args", "expected_artifacts", "cwd", "confine.write", "confine.read")
+TEXT_KEYS: Final = (
+    *("bin", "args", "expected_artifacts", "cwd", "confine.write", "confine.read"),
+    *("verify", "protect", "inputs"),
+)
 """The keys of a stage whose texts may have templates."""
 
 
@@ -36,9 +40,32 @@ def _changed(given: StageGiven, values: Mapping[str, Any]) -> StageGiven:
     return given.model_copy(update=update)
 
 
-def texts_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the texts of a key that has one or several."""
-    return () if value is None else (value,) if isinstance(value, str) else value
+def texts_of(key: str, value: Any) -> tuple[tuple[str, str], ...]:
+    """Return the texts of a key that has one or several, each with the key that it is read as.
+
+    The program of a command is read as that of a stage, its other words as arguments.
+    """
+    found: list[tuple[str, str]] = []
+
+    def note(read_as: str, text: str) -> str:
+        found.append((read_as, text))
+        return text
+
+    with_texts(key, value, note)
+    return tuple(found)
+
+
+def with_texts(key: str, value: Any, change: Callable[[str, str], str]) -> Any:
+    """Return the value of a key with each of its texts changed; `change` as in `texts_of`."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return change(key, value)
+    if key != "verify":
+        return tuple(change(key, one) for one in value)
+    return tuple(
+        (change("bin", first), *(change("args", one) for one in rest)) for first, *rest in value
+    )
 
 
 def is_path(key: str, text: str) -> bool:
@@ -72,27 +99,37 @@ def _stage(config: RunConfig, stage: str, facts: Facts) -> StageGiven:
     given = config.stages[stage]
     changes: dict[str, Any] = {}
     for key in from_file(config, stage):
-        value = value_of(given, key)
-        texts = tuple(_text(config, stage, key, text, facts) for text in texts_of(value))
-        changes[key] = texts[0] if isinstance(value, str) else texts
+        change = partial(_text, config, f"stage.{stage}.{key}", facts)
+        changes[key] = with_texts(key, value_of(given, key), change)
+    if given.artifact and has_file_contracts(config, stage):
+        from fsm_orchestrator.config.contract_texts import with_paths  # noqa: PLC0415 - rare
+
+        fill = partial(_text, config, f"stage.{stage}.artifact.path", facts, "artifact.path")
+        changes["artifact"] = with_paths(given, fill)
     return _changed(given, changes) if changes else given
 
 
-def _text(config: RunConfig, stage: str, key: str, text: str, facts: Facts) -> str:
+def has_file_contracts(config: RunConfig, stage: str) -> bool:
+    """Return whether the contracts of a stage are those of the config file."""
+    file = config.config_file
+    return file is not None and f"stage.{stage}.artifact" in file.keys
+
+
+def _text(config: RunConfig, where: str, facts: Facts, key: str, text: str) -> str:
     file = config.config_file
     assert file is not None  # noqa: S101 - who asks has one
     try:
         done = filled(text, facts)
     except TemplateError as error:
-        raise _refusal(file.path, stage, key, str(error)) from None
+        raise _refusal(file.path, where, str(error)) from None
     if not done and key != "args":
-        raise _refusal(file.path, stage, key, "it is empty once its templates are filled in")
+        raise _refusal(file.path, where, "it is empty once its templates are filled in")
     return str(Path(file.base, done)) if is_path(key, done) else done
 
 
-def _refusal(path: str, stage: str, key: str, why: str) -> UsageError:
+def _refusal(path: str, where: str, why: str) -> UsageError:
     return UsageError(
-        f"{copyable(path)}: key 'stage.{stage}.{key}': {why}",
+        f"{copyable(path)}: key '{where}': {why}",
         remedy="correct the file, or set what it takes from the environment",
     )
 
@@ -105,13 +142,19 @@ def as_in_a_file(config: RunConfig, stage: str) -> StageGiven:
     given, in_file = config.stages[stage], from_file(config, stage)
     changes: dict[str, Any] = {}
     for key in TEXT_KEYS:
-        value = value_of(given, key)
-        texts = tuple(
-            _rebased(config, key, text) if key in in_file else escaped(text)
-            for text in texts_of(value)
-        )
-        changes[key] = texts[0] if isinstance(value, str) else value if value is None else texts
+        change = partial(_rebased, config) if key in in_file else _escaped
+        changes[key] = with_texts(key, value_of(given, key), change)
+    if given.artifact:
+        from fsm_orchestrator.config.contract_texts import with_paths  # noqa: PLC0415 - rare
+
+        rebased = partial(_rebased, config, "artifact.path")
+        is_own = has_file_contracts(config, stage)
+        changes["artifact"] = with_paths(given, rebased if is_own else escaped)
     return _changed(given, {key: one for key, one in changes.items() if one is not None})
+
+
+def _escaped(_key: str, text: str) -> str:
+    return escaped(text)
 
 
 def _rebased(config: RunConfig, key: str, text: str) -> str:

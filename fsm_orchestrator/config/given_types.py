@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from fsm_orchestrator.constants import VERIFICATIONS_MAX
+from fsm_orchestrator.model.base import StateName
 from fsm_orchestrator.model.declared import (
+    BaseModel,
     BeforeValidator,
+    Field,
     Strict,
     StringConstraints,
     WithJsonSchema,
 )
+from fsm_orchestrator.model.limits import Milliseconds, unset
 from fsm_orchestrator.model.option_kinds import INHERITED_WORDS
 
 if TYPE_CHECKING:
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 NonEmptyText = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+
+
+Base = Annotated[str, StringConstraints(pattern=r"^(file|cwd|/[^\x00]*)$")]
+"""What the paths of a file are relative to: one of `RelativeTo`, or an absolute path."""
 
 
 def _one_word(given: Any) -> Any:
@@ -29,6 +38,19 @@ def _one_word(given: Any) -> Any:
     return given
 
 
+def _words(given: Any) -> Any:
+    """Refuse what is no command: a list of words, the program first."""
+    listed = isinstance(given, list | tuple)
+    if not listed or not given or not all(isinstance(one, str) for one in given) or not given[0]:
+        raise ValueError('each command is a list of words, such as ["pytest", "-q"]')
+    return given
+
+
+CommandWords = Annotated[
+    Annotated[tuple[Text, ...], Strict(strict=False), Field(min_length=1)], BeforeValidator(_words)
+]
+Commands = Annotated[tuple[CommandWords, ...], Field(max_length=VERIFICATIONS_MAX)]
+"""Commands, each in words."""
 EnvironmentKey = Annotated[str, StringConstraints(pattern=r"^[^\x00=]+$")]
 Inherited = Annotated[
     Annotated[tuple[EnvironmentKey, ...], Strict(strict=False)] | Literal["all", "minimal"],
@@ -54,3 +76,31 @@ DeclaredSecrets = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": "^[^\x00=]+$"}}),
 ]
 """Secrets by name; a value of None is taken from the environment."""
+
+
+class VerifyGiven(BaseModel):
+    """The keys of a model that has what was given of a verification; null means not given."""
+
+    verify: Commands | None = unset("verify")
+    verify_timeout_ms: Milliseconds | None = unset("verify_timeout_ms")
+    clean_env: bool | None = unset("clean_env")
+    verify_unconfined: bool | None = unset("verify_unconfined")
+
+
+class ClosingGiven(BaseModel):
+    """The keys of a model that has what was given of how a run may close; null means not given."""
+
+    reverify: bool | None = Field(
+        default=None,
+        description="Whether a resume verifies again what the stage has done that failed only in"
+        " its verification, instead of running it again.",
+    )
+    allow_empty: bool | None = Field(
+        default=None,
+        description="Whether the run may be closed although stages were passed over for want of a"
+        " binary, or nothing was run at all; false unless given.",
+    )
+    skip_stages: tuple[StateName, ...] | None = Field(
+        default=None,
+        description="Stages that are to be passed over: the run may be closed without them.",
+    )

@@ -108,7 +108,11 @@ def keyed_digest(digest_key: bytes, text: str) -> str:
 
 
 def texts_of(
-    command: str, args: tuple[str, ...], cwd: str, expected_artifacts: tuple[str, ...]
+    command: str,
+    args: tuple[str, ...],
+    cwd: str,
+    expected_artifacts: tuple[str, ...],
+    verify: tuple[tuple[str, ...], ...] = (),
 ) -> Iterator[tuple[Place, str]]:
     """Yield each text of a stage's settings with its place."""
     yield Place(Compared.COMMAND, 0), command
@@ -118,3 +122,5 @@ def texts_of(
         (Place(Compared.EXPECTED_ARTIFACTS, index), one)
         for index, one in enumerate(expected_artifacts)
     )
+    words = (one for command in verify for one in command)
+    yield from ((Place(Compared.VERIFICATION, index), one) for index, one in enumerate(words))

@@ -13,6 +13,8 @@ from fsm_orchestrator.model.declared import Field, StringConstraints
 from fsm_orchestrator.model.stage_options import TABLES
 from fsm_orchestrator.vocabulary import InputKind, SettingSource
 
+RUN_KEYS: Final = ("timeout_ms", "kill_grace_ms", "on_leak", "allow_empty", "skip_stages")
+"""The settings of a run that its checkpoint keeps under the same names."""
 _SettingKey = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$", max_length=200)
 ]
@@ -72,10 +74,8 @@ NO_ORIGINS = Origins(files=(), by_setting={}, stages_since={})
 """The origins of a run that was given nothing yet."""
 
 
-RUN_KEYS: Final = (
-    *("lifecycle", "timeout_ms", "kill_grace_ms", "run_timeout_ms", "total_timeout_ms", "on_leak"),
-)
-"""The settings of a run that are one value each."""
+TIME_KEYS: Final = ("run_timeout_ms", "total_timeout_ms")
+"""The times that a run may have over all its stages."""
 
 
 def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
@@ -83,7 +83,7 @@ def keys_given(given: Mapping[str, Any]) -> Iterator[str]:
 
     `given` is what was given, dumped without what was not.
     """
-    for key in RUN_KEYS:
+    for key in ("lifecycle", *RUN_KEYS, *TIME_KEYS):
         if key in given:
             yield key
     yield from (f"budget.{unit}" for unit in given.get("budget", {}))

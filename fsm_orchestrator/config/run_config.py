@@ -1,8 +1,4 @@
-"""RunConfig: everything that the operator gave for one invocation.
-
-It holds what was given *now* and nothing else: `None` means not given. stage_settings.py adds
-kept settings.
-"""
+"""RunConfig: all that was given now; None means not given. stage_settings.py adds what is kept."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fsm_orchestrator.config.given_types import (
+    ClosingGiven,
     DeclaredSecrets,
     EnvironmentKey,
     Inherited,
     Text,
+    VerifyGiven,
 )
 from fsm_orchestrator.config.origins import GivenFile
 from fsm_orchestrator.disk.where import current_directory
@@ -43,9 +41,11 @@ if TYPE_CHECKING:
 
     from fsm_orchestrator.gates.sources.base import SourceModel
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import ContractGiven
     from fsm_orchestrator.model.evidence import SubjectGiven
     from fsm_orchestrator.text.validation import Problem
 else:
+    ContractGiven = lazily("fsm_orchestrator.model.contracts", "ContractGiven")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
     SourceModel = lazily("fsm_orchestrator.gates.sources.registry", "SourceGiven")
     SubjectGiven = lazily("fsm_orchestrator.model.evidence", "SubjectGiven")
@@ -106,20 +106,25 @@ class GivenCommand(GivenModel):
     expected_artifacts: tuple[PathText, ...] | None = unset("expected_artifacts")
 
 
-class StageGiven(LimitFields, GivenCommand):
+class StageGiven(LimitFields, VerifyGiven, GivenCommand):
     """Settings given for one stage; null means not given."""
 
     retry: RetryPolicy | None = Field(
         default=None, description="When the stage is tried again by itself; without it, never."
     )
     confine: Confine | None = Field(
-        default=None,
-        description="What the stage is confined to; without it, to nothing.",
+        default=None, description="What the stage is confined to; without it, to nothing."
     )
     cwd: PathText | None = unset("cwd")
     allow_stale: bool | None = unset("allow_stale")
     on_unmetered: OnUnmetered | None = unset("on_unmetered")
     env_inherit: Inherited | None = unset("env_inherit")
+    artifact: tuple[ContractGiven, ...] | None = Field(
+        default=None, description="Contracts on artifacts, instead of those that were kept."
+    )
+    protect: tuple[PathText, ...] | None = unset("protect")
+    inputs: tuple[PathText, ...] | None = unset("inputs")
+    input_program: bool | None = unset("input_program")
 
     @property
     def is_empty(self) -> bool:
@@ -139,7 +144,7 @@ class StageGiven(LimitFields, GivenCommand):
             yield name, tuple(value) if name in {"env", "secrets"} and value else value
 
 
-class RunConfig(RunLimitFields, GivenModel):
+class RunConfig(RunLimitFields, GivenModel, ClosingGiven):
     """Settings given for one invocation; null means not given."""
 
     output_directory: PathText = Field(description="The directory that holds the run's files.")

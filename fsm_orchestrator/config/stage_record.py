@@ -6,9 +6,10 @@ into the private file.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from fsm_orchestrator.config.given_types import Inherited, Text
+from fsm_orchestrator.config.given_types import Commands, Inherited, Text
 from fsm_orchestrator.config.hidden_text import (
     HiddenText,
     Hider,
@@ -20,20 +21,23 @@ from fsm_orchestrator.config.hidden_text import (
 )
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.model.base import Many, StrictModel
-from fsm_orchestrator.model.declared import Field, model_validator
+from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields
+from fsm_orchestrator.model.limits import LIMIT_FIELDS, LimitFields, Milliseconds
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
 from fsm_orchestrator.model.stage_options import OPTION_OF_KEY
-from fsm_orchestrator.model.words import left_out
+from fsm_orchestrator.model.verify_options import VERIFY_KEYS
+from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.secrets.private_file import StageSecrets
 from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
 else:
+    Contract = lazily("fsm_orchestrator.model.contracts", "Contract")
     Confine = lazily("fsm_orchestrator.model.confinement", "Confine")
 
 
@@ -83,8 +87,28 @@ class StageRecord(LimitFields, RecordedCommand):
     )
     allow_stale: bool = Field(description=OPTION_OF_KEY["allow_stale"].description)
     on_unmetered: OnUnmetered | None = left_out(
-        "What it means that it metered nothing; left out where nothing was said."
+        None, "What it means that it metered nothing; left out where nothing was said."
     )
+    verify: Commands = left_out(
+        (), "The commands that verify what it has done, in order, each in words; masked."
+    )
+    verify_timeout_ms: Milliseconds | None = left_out(
+        None, OPTION_OF_KEY["verify_timeout_ms"].description
+    )
+    clean_env: bool = left_out(True, OPTION_OF_KEY["clean_env"].description)
+    verify_unconfined: bool = left_out(False, OPTION_OF_KEY["verify_unconfined"].description)
+    contracts: tuple[Contract, ...] = left_out(
+        (), "The contracts on artifacts that the stage must write."
+    )
+    protect: tuple[str, ...] = left_out((), "Absolute paths of what the stage must leave as it is.")
+    inputs: tuple[str, ...] = left_out((), "Absolute paths, or globs, of what the stage goes by.")
+    input_program: bool = left_out(False, OPTION_OF_KEY["input_program"].description)
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once, as they are recorded."""
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
 
     @property
     def variable_names(self) -> tuple[str, ...]:
@@ -102,7 +126,7 @@ class StageRecord(LimitFields, RecordedCommand):
     @model_validator(mode="after")
     def _refuse_misplaced(self) -> Self:
         """Refuse a hidden text that stands for none of these, or a second for the same."""
-        texts = texts_of(self.command, self.args, self.cwd, self.expected_artifacts)
+        texts = texts_of(self.command, self.args, self.cwd, self.expected_artifacts, self.verify)
         places = {place for place, _ in texts}
         hidden = [Place(one.field, one.index) for one in self.hidden]
         if len(hidden) != len(places.intersection(hidden)):
@@ -139,7 +163,18 @@ def record_of(
         confine=settings.confine,
         allow_stale=settings.allow_stale,
         on_unmetered=settings.on_unmetered,
+        **_verifying_record(settings, masker),
+        contracts=settings.contracts,
+        protect=settings.protect,
+        inputs=settings.inputs,
+        input_program=settings.input_program,
     )
+
+
+def _verifying_record(settings: StageSettings, masker: Masker) -> dict[str, Any]:
+    """Return what the checkpoint keeps of the verification; nothing where there is none."""
+    kept = {key: getattr(settings, key) for key in VERIFY_KEYS}
+    return {**kept, "verify": tuple(map(masker.mask_all, settings.verify))}
 
 
 def _digests(
@@ -176,6 +211,11 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         confine=record.confine,
         allow_stale=record.allow_stale,
         on_unmetered=record.on_unmetered,
+        **{key: getattr(record, key) for key in VERIFY_KEYS},
+        contracts=record.contracts,
+        protect=record.protect,
+        inputs=record.inputs,
+        input_program=record.input_program,
     )
     texts = {Place(one.field, one.index): one.filled_in(values) for one in record.hidden}
     exact = {place: texts.get(place) or text for place, text in _texts(settings)}
@@ -189,12 +229,27 @@ def settings_of(stage: str, record: StageRecord, values: SecretValues) -> StageS
         args=listed(Compared.ARGS),
         cwd=exact[Place(Compared.CWD, 0)],
         expected_artifacts=listed(Compared.EXPECTED_ARTIFACTS),
+        verify=_in_words(listed(Compared.VERIFICATION), record.verify),
         hidden=tuple(one for one in record.hidden if texts[Place(one.field, one.index)] is None),
     )
 
 
+def _in_words(
+    words: tuple[str, ...], commands: tuple[tuple[str, ...], ...]
+) -> tuple[tuple[str, ...], ...]:
+    """Return words one after another as commands of as many words as these."""
+    rest = iter(words)
+    return tuple(tuple(islice(rest, len(one))) for one in commands)
+
+
 def _texts(settings: StageSettings) -> Iterator[tuple[Place, str]]:
-    return texts_of(settings.command, settings.args, settings.cwd, settings.expected_artifacts)
+    return texts_of(
+        settings.command,
+        settings.args,
+        settings.cwd,
+        settings.expected_artifacts,
+        settings.verify,
+    )
 
 
 def secrets_of(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsm_orchestrator.config.file_texts import in_force
 from fsm_orchestrator.config.given_types import Inherited
@@ -16,12 +16,14 @@ from fsm_orchestrator.model.limits import GivenLimits
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL
 from fsm_orchestrator.model.promises import OnUnmetered
 from fsm_orchestrator.model.retry_policy import RetryPolicy
+from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.secrets.declared import asked, looks_secret
 from fsm_orchestrator.text.phrases import option_prefix, own_stages, suggestion
 from fsm_orchestrator.vocabulary import Compared
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.confinement import Confine
+    from fsm_orchestrator.model.contracts import Contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,28 @@ class StageSettings:
     env_inherit: Inherited = INHERIT_ALL
     allow_stale: bool = False
     on_unmetered: OnUnmetered | None = None
+    verify: tuple[tuple[str, ...], ...] = ()
+    verify_timeout_ms: int | None = None
+    clean_env: bool = True
+    verify_unconfined: bool = False
     hidden: tuple[HiddenText, ...] = ()
+    contracts: "tuple[Contract, ...]" = ()
+    protect: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    input_program: bool = False
+
+    @property
+    def artifact_paths(self) -> tuple[str, ...]:
+        """The paths of all that the stage must leave, each once: those with contracts last."""
+        if not self.contracts:
+            return self.expected_artifacts
+        listed = (*self.expected_artifacts, *(one.path for one in self.contracts))
+        return tuple(dict.fromkeys(listed))
+
+    @property
+    def must_earn(self) -> bool:
+        """Whether more is looked at than an exit code and files that are there."""
+        return bool(self.contracts or self.protect or self.inputs or self.input_program)
 
     @property
     def missing_values(self) -> tuple[str, ...]:
@@ -91,13 +114,31 @@ def given_settings(
             remedy=f"its stages are {', '.join(lifecycle.stages)}{own}",
         )
     given = in_force(config, run_id, declared_secrets(kept))
-    merged = {}
+    merged: dict[str, StageSettings] = {}
     for stage in lifecycle.stages:
         settings = _merge(stage, config, given.get(stage, StageGiven()), kept.get(stage))
         if settings is not None:
             merged[stage] = settings
             _refuse_senseless_retry(lifecycle.states[stage], settings)
+    for stage in config.skip_stages or ():
+        _refuse_senseless_skip(stage, lifecycle, merged)
     return merged
+
+
+def _refuse_senseless_skip(
+    stage: str, lifecycle: Lifecycle, settings: Mapping[str, StageSettings]
+) -> None:
+    if stage not in lifecycle.stages:
+        raise UsageError(
+            f"--skip-stage {stage}: the lifecycle {lifecycle.name!r} has no such stage"
+            f"{suggestion(stage, lifecycle.stages)}",
+            remedy=f"its stages are {', '.join(lifecycle.stages)}",
+        )
+    if stage in settings:
+        raise UsageError(
+            f"--skip-stage {stage}: the stage has a binary, and is not passed over",
+            remedy=f"leave --skip-stage {stage} out",
+        )
 
 
 def _refuse_senseless_retry(declared: State, settings: StageSettings) -> None:
@@ -137,6 +178,7 @@ def _merge(
         Compared.ARGS: given.args is not None,
         Compared.CWD: given.cwd is not None,
         Compared.EXPECTED_ARTIFACTS: artifacts is not None,
+        Compared.VERIFICATION: given.verify is not None,
     }
     return replace(
         kept,
@@ -156,7 +198,37 @@ def _merge(
         confine=_confine(config, given.confine, kept.confine),
         allow_stale=kept.allow_stale if given.allow_stale is None else given.allow_stale,
         on_unmetered=given.on_unmetered or kept.on_unmetered,
+        **_verifying(config, given),
+        **_earned(config, given, kept),
     )
+
+
+def _verifying(config: RunConfig, given: StageGiven) -> dict[str, Any]:
+    """Return what was given of the verification; a program is found as that of a stage is."""
+    found = {key: one for key in VERIFY_KEYS if (one := getattr(given, key)) is not None}
+    if given.verify is not None:
+        found["verify"] = tuple(
+            (config.absolute(first) if os.sep in first else first, *rest)
+            for first, *rest in given.verify
+        )
+    return found
+
+
+def _earned(config: RunConfig, given: StageGiven, kept: StageSettings) -> dict[str, Any]:
+    """Return what the stage has to leave, leave alone and go by, beside its plain artifacts."""
+    paths = {
+        key: getattr(kept, key)
+        if listed is None
+        else tuple(dict.fromkeys(map(config.absolute, listed)))
+        for key, listed in (("protect", given.protect), ("inputs", given.inputs))
+    }
+    contracts = kept.contracts
+    if given.artifact is not None:
+        from fsm_orchestrator.config.given_contracts import contracts_of  # noqa: PLC0415 - rare
+
+        contracts = contracts_of(given.artifact, config.absolute)
+    program = kept.input_program if given.input_program is None else given.input_program
+    return {**paths, "contracts": contracts, "input_program": program}
 
 
 def _confine(

@@ -45,8 +45,8 @@ _BEGINNINGS: Final = {
 """What each file begins with: of one that a power cut has left shorter, a part is there."""
 _BLOCK_BYTES: Final = 512
 _LOG_NAME: Final = late_pattern(
-    r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*"
-    r"\.(stdout\.log|stderr\.log|postmortem\.json|meter\.jsonl)(\..+)?"
+    r"\.?(gate\.)?[a-z][a-z0-9_]*\.[1-9][0-9]*(\.verify\.[1-9][0-9]*)?"
+    r"\.(stdout\.log|stderr\.log|postmortem\.json|protected\.json|meter\.jsonl)(\..+)?"
 )
 
 _EVIDENCE_NAME: Final = late_pattern(r"\.?[a-z][a-z0-9_]*\.[1-9][0-9]*\.json(\..+)?")
@@ -61,13 +61,17 @@ _DIRECTORIES: Final = {
 }
 """The directories of a run, and the names of what a run of ours puts there."""
 _OF_GATES: Final = {
-    LOGS_DIRECTORY: late_pattern(rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"),
+    LOGS_DIRECTORY: late_pattern(
+        rf"gate\.{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(stdout|stderr)\.log"
+        rf"|{STATE_NAME_PATTERN}\.[1-9][0-9]*\.protected\.json"
+    ),
     EVIDENCE_DIRECTORY: late_pattern(rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.json"),
     APPROVALS_DIRECTORY: late_pattern(
         rf"{STATE_NAME_PATTERN}\.[1-9][0-9]*\.(request\.json|used\.json|artifact\..+)"
     ),
 }
-"""The names of what is there before the first step of a run is durable: what its gates said."""
+"""The names of what is there before the first step of a run is durable: what its gates said, and
+what it protects."""
 
 
 def is_of_a_run(output: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsm_orchestrator.disk.files import reason
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.vocabulary import RelativeTo
 
 
 def current_directory() -> str:
@@ -27,6 +28,17 @@ def current_directory() -> str:
             f"the current directory cannot be told: {reason(error)}",
             remedy="change to a directory that you may enter",
         ) from error
+
+
+def base_of(relative_to: object, of_file: str, current: str) -> str:
+    """Return what the paths in a file are relative to, by what it says itself, if it is understood.
+
+    `of_file` is the directory of the file, `current` the one in which the command is typed.
+    """
+    if relative_to == RelativeTo.CWD:
+        return current
+    is_path = isinstance(relative_to, str) and os.path.isabs(relative_to)
+    return str(relative_to) if is_path else of_file
 
 
 def nearest_with(directory: Path, name: str) -> Path | None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fsm_orchestrator.engine.context import RunContext
 from fsm_orchestrator.engine.machine import Fact
 from fsm_orchestrator.errors import InternalError
 from fsm_orchestrator.lifecycle.model import State
-from fsm_orchestrator.model.execution import AttemptRecord
+from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.processes.interrupts import Interrupts
 from fsm_orchestrator.processes.runner import ProcessRunner
 from fsm_orchestrator.text.digest import sha256_of
 from fsm_orchestrator.vocabulary import Containment, EventName, StateKind
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.stages.guarding import Guard
 
 
 class Beginnings:
@@ -36,6 +40,8 @@ class Beginnings:
         """Why the stage that was entered last may not be run."""
         self.nothing_left: str | None = None
         """Why there is no budget left for the stage that was entered last."""
+        self.guard: Guard | None = None
+        """What the protected paths of the attempt that began last were before it."""
         self._context = context
         self._recorder = context.recorder
         self._settings = context.preparation.settings
@@ -92,6 +98,14 @@ class Beginnings:
             containment=self.reach.value,
         )
 
+    def work_of(self, stage: str) -> StageExecution | None:
+        """Return the work that is to be verified again instead of running a stage."""
+        if not self._context.preparation.config.reverify:
+            return None
+        from fsm_orchestrator.engine.verifying import work_to_verify  # noqa: PLC0415 - rare
+
+        return work_to_verify(self._context, stage)
+
     @property
     def reach(self) -> Containment:
         """How far the ending of processes reaches, as the record says."""
@@ -125,7 +139,11 @@ class Beginnings:
             reason = "sent back for rework"
         if stage in draft.invocation.rerun:
             reason = "run again as asked"
+        work = self.work_of(stage)
+        if work is not None:
+            reason = f"what attempt {work.attempt} did is verified again, as asked"
         keeper = self._runner.keeper()
+        self.guard = self._guard(stage, number)
         return AttemptRecord(
             stage=stage,
             cycle=draft.cycle_of(stage),
@@ -137,6 +155,23 @@ class Beginnings:
             pid_identity=None,
             keeper_pid=None if keeper is None else keeper.pid,
             keeper_identity=None if keeper is None else keeper.identity,
+            protection=None if self.guard is None else self.guard.protection,
+        )
+
+    def _guard(self, stage: str, number: int) -> Guard | None:
+        """Return what the protected paths of a stage are before an attempt at it."""
+        roots = self._settings[stage].protect
+        if not roots:
+            return None
+        from fsm_orchestrator.stages.guarding import Place, guard_of  # noqa: PLC0415 - rare
+
+        draft, context = self._recorder.draft, self._context
+        here = [one for one in draft.attempts_of(stage) if cycle_in(one) == draft.cycle_of(stage)]
+        return guard_of(
+            roots,
+            here[-1] if here else None,
+            Place(context.home, context.output_directory, stage, number),
+            lambda: self._interrupts.first,
         )
 
     def _token(self, stage: str, number: int) -> str:

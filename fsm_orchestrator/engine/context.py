@@ -302,7 +302,7 @@ class RunContext:
         """
         ended = self.recorder.draft.invocation
         reach = ended.containment
-        awaited: dict[str, Any] = {}
+        awaited: dict[str, Any] = self._unrun()
         if outcome is Outcome.BLOCKED:
             from fsm_orchestrator.record.waiting import waiting_for  # noqa: PLC0415 - not for a good run
 
@@ -319,6 +319,14 @@ class RunContext:
             **({} if reach is None else {"containment": reach.value}),
             **awaited,
         )
+
+    def _unrun(self) -> dict[str, Any]:
+        """Return what the last report says of stages that were not run; nothing where all were."""
+        told = self.recorder.latest
+        if told is None or not told.is_unearned:
+            return {}
+        stages = {"unrun_stages": list(told.unrun_stages)} if told.unrun_stages else {}
+        return {**stages, **({"nothing_ran": True} if told.nothing_ran else {})}
 
     def sync_events(self) -> None:
         """Make the log durable; what cannot be is as if it had not been logged."""

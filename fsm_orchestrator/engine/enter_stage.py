@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fsm_orchestrator.engine.beginnings import Beginnings
 from fsm_orchestrator.engine.context import RunContext
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fsm_orchestrator.model.promises import TimeLimit
     from fsm_orchestrator.stages.last_words import OnWords
     from fsm_orchestrator.stages.meter import Meter
+    from fsm_orchestrator.stages.verifying import Verifying
 
 LEAKS_NAMED_MAX: Final = 3
 LEAK_COMMAND_CHARACTERS_MAX: Final = 60
@@ -175,6 +176,8 @@ class EnterStage:
         if self._context.allowance is not None:
             limits, time_limit = self._context.allowance.within(limits)
         settings = self._preparation.settings[stage]
+        work = self._beginnings.work_of(stage)
+        again: dict[str, Any] = {} if work is None else {"verifies_attempt": work.attempt}
         log = self._context.log.bind(stage=stage, attempt=attempt.attempt)
         log.emit(
             EventName.STAGE_STARTED,
@@ -189,11 +192,12 @@ class EnterStage:
             is_default_timeout=(
                 time_limit is None and self._preparation.has_default_timeout(stage)
             ),
+            **again,
         )
         self._context.check_events()
         made = self._attempt(attempt, log, limits, time_limit, is_retry=is_retry)
-        execution = made.run(self._runner)
-        if execution.ending is Ending.LOST:
+        execution = made.run(self._runner) if work is None else self._verify_again(made, work)
+        if execution.has_lost_keeper:
             self._end_strays()
             self._note_loss(stage)
         self._recorder.draft = self._recorder.draft.attempt_ended(execution)
@@ -203,6 +207,11 @@ class EnterStage:
         log.emit(EventName.STAGE_ENDED, level="info" if is_well else "error", execution=execution)
         self._warn_of_leaks(execution, log)
         return execution
+
+    def _verify_again(self, made: Attempt, work: StageExecution) -> StageExecution:
+        from fsm_orchestrator.stages.reverifying import verify_again  # noqa: PLC0415 - rare
+
+        return verify_again(made, self._runner, work)
 
     def _attempt(
         self,
@@ -244,6 +253,8 @@ class EnterStage:
             on_slow_artifact=partial(context.log_slow_artifact, log),
             open_meter=self._meter(record),
             time_limit=time_limit,
+            verifying=partial(self._verifying, record.stage, log),
+            guard=self._beginnings.guard,
         )
 
     def _meter(self, record: AttemptRecord) -> Callable[[], AbstractContextManager[Meter]] | None:
@@ -252,6 +263,12 @@ class EnterStage:
         if allowance is None or not allowance.is_metered(record.stage):
             return None
         return partial(allowance.meter_of, record.stage, record.attempt)
+
+    def _verifying(self, stage: str, log: RunLogger) -> Verifying:
+        from fsm_orchestrator.engine.verifying import LoggedVerifying  # noqa: PLC0415 - few are verified
+
+        count = len(self._preparation.settings[stage].verify)
+        return LoggedVerifying(self._context, stage, log, count)
 
     def _warn_of_leaks(self, execution: StageExecution, log: RunLogger) -> None:
         for process in execution.leaked_processes:

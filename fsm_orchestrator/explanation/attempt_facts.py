@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fsm_orchestrator.explanation.explanation import Fact
 from fsm_orchestrator.explanation.facts import FactName
@@ -13,9 +13,13 @@ from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution
 from fsm_orchestrator.text.hidden import copyable, shell_line
+from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.text.terminal import last_lines
 from fsm_orchestrator.text.units import span_words
 from fsm_orchestrator.vocabulary import StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.verification import Verification
 
 TAIL_LINES_MAX: Final = 5
 SHOWN_MAX: Final = 10
@@ -41,6 +45,7 @@ class AttemptFacts:
         return (
             *self._ending(execution, self._view.invocation_count),
             *_command_facts(execution),
+            *_verification_facts(execution),
             *_file_facts(execution, self.directory),
         )
 
@@ -51,6 +56,7 @@ class AttemptFacts:
             *_command_facts(execution),
             *self._ending(execution, invocation),
             *_artifact_facts(execution),
+            *_verification_facts(execution),
             *_resource_facts(execution),
             *_file_facts(execution, self.directory),
         )
@@ -58,6 +64,10 @@ class AttemptFacts:
     def _ending(self, execution: StageExecution, invocation: int) -> Iterator[Fact]:
         """Yield how an attempt ended; what it printed last is in stdout where stderr is empty."""
         yield from _ending_facts(execution)
+        failed = execution.failed_verification
+        if failed is not None:
+            yield from _output_facts(failed)
+            return
         tail, name = last_lines(execution.stderr_tail, TAIL_LINES_MAX), FactName.STDERR
         if not tail and execution.status is not StageStatus.SUCCESS:
             tail = self._quoting.last_of_stdout(execution, invocation, TAIL_LINES_MAX)
@@ -66,12 +76,33 @@ class AttemptFacts:
             yield Fact(name=name, value="\n".join(tail))
 
 
+def _output_facts(failed: Verification) -> Iterator[Fact]:
+    """Yield what a verification that failed printed last."""
+    tails = ((FactName.STDOUT, failed.stdout_tail), (FactName.STDERR, failed.stderr_tail))
+    for name, text in tails:
+        tail = last_lines(text, TAIL_LINES_MAX)
+        if tail:
+            yield Fact(name=name, value="\n".join(tail))
+
+
+def _verification_facts(execution: StageExecution) -> Iterator[Fact]:
+    if execution.verifications or execution.verified_attempt is not None:
+        from fsm_orchestrator.explanation.verification_words import verification_lines  # noqa: PLC0415 - few are verified
+
+        for line in verification_lines(execution):
+            yield Fact(name=FactName.VERIFIED, value=line)
+
+
 def open_attempt_facts(attempt: AttemptRecord) -> tuple[Fact, ...]:
     """Return what is known of an attempt that has not ended, as far as is recorded."""
     facts = [
         Fact(name=FactName.WHY, value=attempt.reason),
         Fact(name=FactName.BEGAN, value=attempt.started_at),
     ]
+    if attempt.work is not None:
+        number = 1 + len(attempt.work.verifications)
+        said = f"its process had ended, and verification {number} of what it did had begun"
+        facts.append(Fact(name=FactName.VERIFIED, value=said))
     if attempt.pid is not None:
         facts.append(Fact(name=FactName.PROCESS, value=str(attempt.pid)))
     return tuple(facts)
@@ -99,9 +130,21 @@ def _ending_facts(execution: StageExecution) -> Iterator[Fact]:
     ):
         for path in paths[:SHOWN_MAX]:
             yield Fact(name=name, value=copyable(path))
+    for broken in execution.contract_violations[:SHOWN_MAX]:
+        yield Fact(name=FactName.CONTRACT, value="\n".join(broken.lines))
+    for changed in execution.protected_changes[:SHOWN_MAX]:
+        yield Fact(name=FactName.PROTECTED, value=copyable(changed.sentence))
+    yield from _left_out(FactName.CONTRACT, len(execution.contract_violations))
+    yield from _left_out(FactName.PROTECTED, len(execution.protected_changes))
     if execution.leaked_count:
         pids = ", ".join(str(one.pid) for one in execution.leaked_processes[:SHOWN_MAX])
         yield Fact(name=FactName.LEFT_BEHIND, value=f"{execution.leaked_count} ({pids})")
+
+
+def _left_out(name: FactName, count: int) -> Iterator[Fact]:
+    """Yield how many more there are than are shown."""
+    if count > SHOWN_MAX:
+        yield Fact(name=name, value=f"and {count - SHOWN_MAX} more")
 
 
 def _command_facts(execution: StageExecution) -> Iterator[Fact]:
@@ -121,7 +164,11 @@ def _command_facts(execution: StageExecution) -> Iterator[Fact]:
 def _artifact_facts(execution: StageExecution) -> Iterator[Fact]:
     for artifact in execution.artifacts[:SHOWN_MAX]:
         digest = f"{artifact.size_bytes} bytes, sha256 {artifact.sha256}"
+        if artifact.files is not None:
+            digest = f"{counted(artifact.files, 'file')}, {digest}"
         yield Fact(name=FactName.ARTIFACT, value=f"{copyable(artifact.path)}\n{digest}")
+    for one in execution.inputs[:SHOWN_MAX]:
+        yield Fact(name=FactName.INPUT, value="\n".join(one.lines))
 
 
 def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
@@ -141,7 +188,10 @@ def _resource_facts(execution: StageExecution) -> Iterator[Fact]:
 
 def _file_facts(execution: StageExecution, directory: str) -> Iterator[Fact]:
     """Yield the files to look at; of logs, those with something in them."""
+    failed = execution.failed_verification
     for name, log in (
+        *(() if failed is None else ((FactName.LOG, failed.stdout_log),)),
+        *(() if failed is None else ((FactName.LOG, failed.stderr_log),)),
         (FactName.LOG, execution.stderr_log),
         (FactName.LOG, execution.stdout_log),
         (FactName.POSTMORTEM, execution.postmortem),

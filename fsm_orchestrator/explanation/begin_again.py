@@ -120,6 +120,12 @@ def _in_words(saved: SavedRun, directory: Path, shown: str) -> _Command:
     if checkpoint.on_leak is not OnLeak.WARN:
         words += ["--on-leak", checkpoint.on_leak.value]
         settings["on_leak"] = checkpoint.on_leak
+    if checkpoint.allow_empty:
+        words.append("--allow-empty")
+        settings["allow_empty"] = True
+    for stage in checkpoint.skip_stages:
+        words += ["--skip-stage", stage]
+        settings["skip_stages"] = checkpoint.skip_stages
     given = {stage: _given(one) for stage, one in kept.stages.items()}
     for stage, one in given.items():
         texts = tuple(option_words(stage, one))
@@ -148,9 +154,9 @@ def _given(settings: StageSettings) -> StageGiven:
     """Return the settings of a stage as they would be given again.
 
     Raises:
-        _NotKeptError: a text of them is known only masked.
+        _NotKeptError: a text of them is known only masked, or no option gives them.
     """
-    if settings.hidden:
+    if settings.hidden or settings.contracts:  # no option gives a contract
         raise _NotKeptError
     return StageGiven(
         bin=settings.command,
@@ -162,6 +168,13 @@ def _given(settings: StageSettings) -> StageGiven:
         retry=None if settings.retry == RetryPolicy() else settings.retry,
         allow_stale=settings.allow_stale or None,
         on_unmetered=settings.on_unmetered,
+        verify=settings.verify or None,
+        verify_timeout_ms=settings.verify_timeout_ms,
+        clean_env=None if settings.clean_env else False,
+        verify_unconfined=settings.verify_unconfined or None,
+        protect=settings.protect or None,
+        inputs=settings.inputs or None,
+        input_program=settings.input_program or None,
         **settings.limits._asdict(),
     )
 

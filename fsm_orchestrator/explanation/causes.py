@@ -153,6 +153,10 @@ def _failure(execution: StageExecution, attempt_facts: AttemptFacts) -> Cause:
 def _done(view: InspectedRun, attempt_facts: AttemptFacts, now: StateNow) -> Iterator[Cause]:
     for sentence in now.wrong:
         yield Cause(sentence=sentence, facts=())
+    if view.report.is_unearned:
+        from fsm_orchestrator.explanation.unrun_words import unrun_sentences  # noqa: PLC0415 - rare
+
+        yield from (Cause(sentence=one, facts=()) for one in unrun_sentences(view.report))
     if view.report.terminal_state is Outcome.DONE and not view.report.closure_ready:
         for execution in view.report.failures:
             # What is wrong with the artifacts is said above, as it is now.

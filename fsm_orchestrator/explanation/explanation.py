@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 from fsm_orchestrator.explanation.facts import FactForm, FactName
 from fsm_orchestrator.gates.in_force import GateInForce
 from fsm_orchestrator.model.base import Count, RunId, StateName, StrictModel, Timestamp
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.invocation import InvocationOrigin, Rebuilding
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.preparation.inputs import InputChange
 from fsm_orchestrator.text.phrases import with_details
 from fsm_orchestrator.vocabulary import Standing
@@ -31,6 +30,7 @@ _FORMS: Final[Mapping[FactName, FactForm]] = {
     FactName.WHY: FactForm.PROSE,
     FactName.ITS_END: FactForm.PROSE,
     FactName.USED: FactForm.PROSE,
+    FactName.VERIFIED: FactForm.PROSE,
     FactName.NO_POSTMORTEM: FactForm.PROSE,
     FactName.BEGAN: FactForm.TIME,
     FactName.COMMAND: FactForm.COMMAND,
@@ -89,6 +89,11 @@ class NextStep(StrictModel):
     )
     would: tuple[str, ...] = Field(
         description="What that command would do as things are now, in order."
+    )
+    reverify: tuple[str, ...] | None = Field(
+        default=None,
+        description="The command that verifies again what the stage has done, instead of running it"
+        " again, word by word; null where that is not all it takes.",
     )
 
 
@@ -149,7 +154,7 @@ class Explanation(StrictModel):
         )
     )
     budget: BudgetReport | None = left_out(
-        "What the run may take over all its stages, and what it took; left out for nothing."
+        None, "What the run may take over all its stages, and what it took; left out for nothing."
     )
     causes: tuple[Cause, ...] = Field(description="Why it stands there, the first cause first.")
     next_step: NextStep = Field(description="What to do next.")

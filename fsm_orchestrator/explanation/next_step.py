@@ -52,6 +52,7 @@ _RAISED: Final = {
 _VERBS: Final = {
     PlannedAction.RUN: "run",
     PlannedAction.FAIL: "fail in",
+    PlannedAction.VERIFY: "verify again",
     PlannedAction.SKIP: "skip",
     PlannedAction.PASS_OVER: "pass over",
     PlannedAction.NOT_REACHED: "not reach",
@@ -69,6 +70,7 @@ class Offer(NamedTuple):
             not be.
         begins_anew: whether it is a new run.
         is_answer: whether it is no run, but what somebody says to one.
+        reverify: the resume that verifies what was done, and runs nothing of it again.
     """
 
     words: tuple[str, ...] | None = None
@@ -78,6 +80,7 @@ class Offer(NamedTuple):
     begins_anew: bool = False
     is_answer: bool = False
     caution: str | None = None
+    reverify: tuple[str, ...] | None = None
 
 
 def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
@@ -92,6 +95,7 @@ def next_step_of(view: InspectedRun, shown: str, now: StateNow) -> NextStep:
         who=who_can_change(view, now.wrong),
         words=offer.words,
         would=offer.would,
+        reverify=offer.reverify,
     )
 
 
@@ -114,6 +118,8 @@ def offer_of(
             return _begin_again(view, view.saved, shown)
         case Standing.DONE | Standing.NOT_CLOSABLE if view.report.closure_ready:
             return Offer()
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            return _accepting(view, shown) if view.saved is not None else Offer()
         case Standing.WAITING if (approve := _approving(view, shown)) is not None:
             would = ("show what is asked, and ask you to confirm it",)
             return Offer(approve, would, is_answer=True)
@@ -143,6 +149,15 @@ def _begin_again(view: InspectedRun, saved: SavedRun, shown: str) -> Offer:
     return Offer(found.words, effects, found.before, begins_anew=True, caution=GIVE_SIGNALS)
 
 
+def _accepting(view: InspectedRun, shown: str) -> Offer:
+    """Return the command by which a run may be closed in which not every stage was run."""
+    from fsm_orchestrator.explanation.unrun_words import ASKED_FOR, accepting_words  # noqa: PLC0415 - rare
+
+    options = accepting_words(view.report)
+    would = ("let the run be closed as it is, and run nothing",)
+    return Offer((PRODUCT, shown, "--resume", *options), would, caution=ASKED_FOR)
+
+
 def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn) -> Offer:
     """Return the first form of a resume that would be accepted."""
     plain = _resume_request(view, saved.checkpoint, shown)
@@ -162,10 +177,29 @@ def _resume(view: InspectedRun, saved: SavedRun, shown: str, may_go_on: MayGoOn)
         else:
             refusal = str(refusals[0]) if refusals else None
             caution = GIVE_SIGNALS if request.settings["gates"] else None
-            return Offer(request.words, _effects(plan), first, refusal, caution=caution)
+            reverify = _reverifying(request, view, saved, may_go_on)
+            return Offer(
+                request.words, _effects(plan), first, refusal, caution=caution, reverify=reverify
+            )
     refused = refusals[0]
     said = str(refused) if not refused.remedy else f"{refused}; {refused.remedy}"
     return Offer(refusal=f"a resume is refused: {said}")
+
+
+def _reverifying(
+    request: Request, view: InspectedRun, saved: SavedRun, may_go_on: MayGoOn
+) -> tuple[str, ...] | None:
+    """Return the same resume, verifying again; None where that would be refused, or is no help."""
+    if not any(one.lacks_verification_only for one in view.report.failures) and (
+        view.open_attempt is None or view.open_attempt.work is None
+    ):
+        return None
+    form = Request((*request.words, "--reverify"), {**request.settings, "reverify": True})
+    try:
+        prepare(form.config(view.directory), saved, may_go_on=may_go_on)
+    except OrchestratorError:
+        return None
+    return form.words
 
 
 def _resume_request(view: InspectedRun, checkpoint: Checkpoint, shown: str) -> Request:
@@ -201,6 +235,13 @@ def _raised_limits(view: InspectedRun, checkpoint: Checkpoint) -> Iterator[tuple
     """Double the limit that each stage ran into."""
     for execution in view.report.failures:
         record = checkpoint.stages.get(execution.stage)
+        failed = execution.failed_verification
+        if record is not None and failed is not None and failed.ending is Ending.TIMED_OUT:
+            settings = settings_of(execution.stage, record, {})
+            stage_limit = limits_in_force(checkpoint, execution.stage, settings).timeout_ms
+            limit = record.verify_timeout_ms or stage_limit
+            yield execution.stage, "verify_timeout_ms", min(2 * limit, MILLISECONDS_MAX)
+            continue
         exceeded = execution.limit_exceeded
         raised = _RAISED.get(execution.ending) if execution.ending is not None else None
         if execution.metering is not None and execution.metering.stopped_by is not None:

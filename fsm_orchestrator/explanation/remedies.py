@@ -60,8 +60,25 @@ _START_REMEDIES: Final = {
         "correct what the stage is confined to, or run it on a kernel that can hold it; with"
         " `require = false` it runs with what can be held"
     ),
+    SpawnFailure.NOT_PROTECTED: (
+        "put the protected paths back as they were before the stage, or protect them no longer"
+    ),
+    SpawnFailure.NO_CONTRACT: (
+        "put the schema back as it was when it was given, or give the contract again"
+    ),
     SpawnFailure.NOT_EXECUTABLE: "give the program its run bit: chmod +x and its path",
 }
+_LEFT_WRONG: Final = {
+    Ending.PROTECTED_CHANGED: (
+        "put the protected paths back as they were, and keep the program from changing them; one"
+        " that it may change is not to be protected"
+    ),
+    Ending.ARTIFACTS_WRONG: "fix what the program writes, or what it is expected to write",
+    Ending.CONTRACT_VIOLATED: (
+        "see to it that the work is done, or correct the contract if it asks for the wrong thing"
+    ),
+}
+"""The remedies for what a stage has left."""
 LIMITS: Final = frozenset(
     {
         *(Ending.TIMED_OUT, Ending.WENT_QUIET, Ending.OUTPUT_LIMIT, Ending.LIMIT_EXCEEDED),
@@ -99,6 +116,10 @@ def remedies_of(view: InspectedRun, now_wrong: tuple[str, ...]) -> tuple[str, ..
                 "or begin again: no stage of a run that is done can run again; it is then archived",
                 GIVE_SIGNALS,
             )
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            from fsm_orchestrator.explanation.unrun_words import unrun_remedies  # noqa: PLC0415 - rare
+
+            return tuple(unrun_remedies(view.report))
         case Standing.DONE | Standing.NOT_CLOSABLE:
             own = (one.operation for one in view.report.failures)
             named = (_OPERATIONS.get(one, _RECORDING) for one in own if one in _NOT_OF_CLOSING)
@@ -135,6 +156,8 @@ def who_can_change(view: InspectedRun, now_wrong: tuple[str, ...]) -> str:
             return "nobody needs to"
         case Standing.DONE | Standing.NOT_CLOSABLE if now_wrong:
             return "the owner of the artifacts"
+        case Standing.DONE | Standing.NOT_CLOSABLE if view.report.is_unearned:
+            return "the people who say what the run is to do"
         case Standing.DONE | Standing.NOT_CLOSABLE:
             return RESUME_ANYBODY
         case standing:
@@ -184,7 +207,10 @@ def _failure_remedies(view: InspectedRun) -> Iterator[str]:
         yield "nothing is broken: resume when the run may go on"
         return
     for execution in view.report.failures:
-        if execution.operation is None:
+        metering = execution.metering
+        if metering is not None and metering.stopped_by is not None:
+            yield _budget_remedy(metering.stopped_by)
+        elif execution.operation is None:
             yield _stage_remedy(execution)
         else:
             yield _OPERATIONS.get(execution.operation, _RECORDING)
@@ -206,8 +232,6 @@ def _budget_remedy(stop: BudgetStop) -> str:
 
 
 def _stage_remedy(execution: StageExecution) -> str:
-    if execution.metering is not None and execution.metering.stopped_by is not None:
-        return _budget_remedy(execution.metering.stopped_by)
     if execution.start_problem in _START_REMEDIES:
         return _START_REMEDIES[execution.start_problem]
     match execution.ending:
@@ -219,8 +243,13 @@ def _stage_remedy(execution: StageExecution) -> str:
             return "put the program where the stage looks for it, or correct its settings"
         case Ending.EXITED | Ending.SIGNALED:
             return "fix the program, its arguments or its environment"
-        case Ending.ARTIFACTS_WRONG:
-            return "fix what the program writes, or what it is expected to write"
+        case Ending.PROTECTED_CHANGED | Ending.ARTIFACTS_WRONG | Ending.CONTRACT_VIOLATED:
+            return _LEFT_WRONG[execution.ending]
+        case Ending.VERIFICATION_FAILED:
+            return (
+                "fix what the stage does, and run it again; where only what verifies it was wrong,"
+                " correct that and verify again with --reverify"
+            )
         case Ending.TIMED_OUT | Ending.WENT_QUIET:
             return (
                 "give it more time only if that is justified; else give it less to do, or split"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fsm_orchestrator.config.run_config import RunConfig, StageGiven
-from fsm_orchestrator.model.option_kinds import Bounds, StageOption
+from fsm_orchestrator.model.option_kinds import Bounds, Kind, StageOption
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.phrases import option_prefix
 from fsm_orchestrator.text.toml import value_at
@@ -50,5 +51,7 @@ def option_words(stage: str, given: StageGiven) -> Iterator[str]:
 
 
 def _typed(row: StageOption, value: Any) -> str:
+    if row.kind is Kind.COMMAND:
+        return shlex.join(value)
     measure = row.kind.measure if isinstance(row.kind, Bounds) else None
     return str(value) if measure is None else as_typed(value, measure)

@@ -24,7 +24,10 @@ def in_order_of_work(logs: Iterable[StageLog]) -> list[StageLog]:
     ended = _printed_last(known)
     return sorted(
         known,
-        key=lambda log: (ended[log.stage, log.attempt], log.stage, log.attempt, log.is_stderr),
+        key=lambda log: (
+            *(ended[log.stage, log.attempt], log.stage, log.attempt),
+            *(log.verification, log.is_stderr),
+        ),
     )
 
 

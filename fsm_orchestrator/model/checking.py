@@ -19,9 +19,7 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 
 Check = Callable[[Any], Any]
 """Returns a value as the model has it, or raises NotPlainError."""
-_SAYING_NOTHING: Final = frozenset(
-    {"default", "default_factory", "description", "json_schema_extra", "strict"}
-)
+_SAYING_NOTHING: Final = frozenset({"default", "default_factory", "description", "strict"})
 """Options of a field that refuse no value whose type is the one declared."""
 _JUDGED: Final = frozenset({"ge", "le", "max_length", "min_length", "pattern"})
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fsm_orchestrator.model import dumping
 from fsm_orchestrator.model.accepting import defaults_of, fill, put
 from fsm_orchestrator.model.checking import NotPlainError
-from fsm_orchestrator.model.words import MISSING, Declaration, Judge, is_left_out, judge, word
+from fsm_orchestrator.model.words import MISSING, Declaration, Judge, LeftOut, judge, word
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict
@@ -50,10 +50,12 @@ class _Declaring(type):
         namespace |= {
             "model_config": config | namespace.get("model_config", {}),
             "__declared__": fields,
-            "__left_out__": frozenset(
-                field for field, one in fields.items() if is_left_out(one.given)
-            ),
             "__judges__": judges,
+            "__left_out__": {
+                field: one.given.options["default"]
+                for field, one in fields.items()
+                if isinstance(one.given, LeftOut)
+            },
             "__plans__": {},
             "__forms__": {},
         }
@@ -253,6 +255,11 @@ class Model(metaclass=_Declaring):
         return (f"{name}={value!r}" for name, value in self.__repr_args__())
 
 
+def left_out(default: Any, description: str) -> Any:
+    """Return a field that is left out of what is written where it holds its default."""
+    return LeftOut("Field", (), {"default": default, "description": description})
+
+
 def __getattr__(name: str) -> Any:
     """Return pydantic's error: what may raise it names it, and needs it only if it is raised."""
     if name != "ValidationError":
@@ -297,5 +304,6 @@ __all__ = [
     "ValidationError",
     "WithJsonSchema",
     "field_validator",
+    "left_out",
     "model_validator",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Any, Final
 
@@ -25,23 +25,18 @@ def dumped(
     values = vars(model)
     return {
         name: _dumped(values[name], is_json, exclude_none)
-        for name in _written(model)
+        for name in _names(type(model), values)
         if name not in exclude and not (exclude_none and values[name] is None)
     }
 
 
-def _written(model: Any) -> Iterable[str]:
-    """Return the names of the fields that are written of a model."""
-    kind = type(model)
-    if not kind.__left_out__:
-        names: Iterable[str] = kind.__declared__
+def _names(kind: Any, values: dict[str, Any]) -> Collection[str]:
+    """Return the names of the fields that are written: some are left out at their default."""
+    absent = kind.__left_out__
+    if not absent:
+        names: Collection[str] = kind.__declared__
         return names
-    values = vars(model)
-    return (
-        name
-        for name in kind.__declared__
-        if values[name] is not None or name not in kind.__left_out__
-    )
+    return [one for one in kind.__declared__ if one not in absent or values[one] != absent[one]]
 
 
 def _dumped(value: Any, is_json: bool, exclude_none: bool) -> Any:
@@ -73,7 +68,8 @@ def compact(model: Any) -> str:
     kept = getattr(model, "__compact__", None)
     if kept is None:
         values = vars(model)
-        members = [f'"{name}":{_compact(values[name])}' for name in _written(model)]
+        names = _names(type(model), values)
+        members = [f'"{name}":{_compact(values[name])}' for name in names]
         kept = "{" + ",".join(members) + "}"
         object.__setattr__(model, "__compact__", kept)
     text: str = kept
@@ -132,7 +128,8 @@ def indented(value: Any, indent: int, margin: str = "") -> str:
     if is_model:
         values = vars(value)
         lines = [
-            f'{inner}"{name}": {indented(values[name], indent, inner)}' for name in _written(value)
+            f'{inner}"{name}": {indented(values[name], indent, inner)}'
+            for name in _names(kind, values)
         ]
     elif kind is dict:
         lines = [

@@ -1,22 +1,26 @@
 """The ways in which a stage can end: tagged values, never exceptions.
 
-`ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once
-its expected artifacts have been judged. Every consumer matches and ends in `assert_never`.
-
-Named tuples where dataclasses would do: each start of the command defines them all, and a
-dataclass takes eight times as long to define.
+`ProcessEnd` is what the process runner saw; `StageResult` is what it means for the stage once what
+it left has been judged. Every consumer matches and ends in `assert_never`. Named tuples, for each
+start of the command defines them all, and a dataclass takes eight times as long to define.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 from fsm_orchestrator.model.problem import Problem
 from fsm_orchestrator.model.promises import StageLimit, TimeLimit
+from fsm_orchestrator.model.verified import (
+    VerificationResult,
+    kind_of_verified,
+    problem_of_verified,
+)
 from fsm_orchestrator.text.phrases import counted
-from fsm_orchestrator.text.units import exact_span
+from fsm_orchestrator.text.units import exact_size, exact_span
 from fsm_orchestrator.vocabulary import Ending, StageStatus, Trigger
 
 if TYPE_CHECKING:
@@ -56,6 +60,8 @@ class SpawnFailure(StrEnum):
     BAD_FORMAT = "bad format"
     BAD_DIRECTORY = "bad working directory"
     NOT_CONFINED = "cannot be confined"
+    NOT_PROTECTED = "cannot be protected"
+    NO_CONTRACT = "cannot be held to its contract"
     REFUSED_BY_SYSTEM = "refused by the system"
 
 
@@ -107,10 +113,7 @@ class OutputExceeded(NamedTuple):
 class LimitExceeded(NamedTuple):
     """The process, or all of a stage together, used more of something than it may.
 
-    Attributes:
-        limit: the limit.
-        allowed: how much is allowed.
-        used: how much was used, as far as that is known.
+    `used` is how much was used, as far as that is known.
     """
 
     limit: StageLimit
@@ -169,8 +172,22 @@ ProcessEnd = (
 )
 
 
+class ProtectedChanged(NamedTuple):
+    """The process exited as it should, but paths that it must leave alone are others now."""
+
+    summary: str
+    code: int = 0
+
+
 class ArtifactsWrong(NamedTuple):
     """The process exited as it should, but its expected artifacts are not all good."""
+
+    summary: str
+    code: int = 0
+
+
+class ContractViolated(NamedTuple):
+    """The process exited as it should, but its artifacts are not what they have to be."""
 
     summary: str
     code: int = 0
@@ -189,24 +206,55 @@ class Leaked(NamedTuple):
     code: int = 0
 
 
-StageResult = ProcessEnd | ArtifactsWrong | ReworkRequested | Leaked
+StageResult = (
+    ProcessEnd
+    | ProtectedChanged
+    | ArtifactsWrong
+    | ContractViolated
+    | ReworkRequested
+    | Leaked
+    | VerificationResult
+)
+
+
+_LEFT: Final[Mapping[type, tuple[Ending, StageStatus, str]]] = {
+    ProtectedChanged: (Ending.PROTECTED_CHANGED, StageStatus.FAILED, "changed what is protected"),
+    ArtifactsWrong: (
+        *(Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING),
+        "its expected artifacts are wrong",
+    ),
+    ContractViolated: (Ending.CONTRACT_VIOLATED, StageStatus.FAILED, "broke its contract"),
+}
+"""What a process has left can be wrong: the ending, the status and the words of that."""
+
+
+class Failings(NamedTuple):
+    """What is wrong with what a process has left, as said; empty where nothing is."""
+
+    protected: str = ""
+    artifacts: str = ""
+    contracts: str = ""
 
 
 def stage_result(
     end: ProcessEnd,
-    wrong_artifacts: str,
+    failings: Failings,
     failing_leaks: int = 0,
     rework_exit_code: int | None = None,
 ) -> StageResult:
-    """Return what `end` means when the artifacts are wrong as said (`""`: they are good).
+    """Return what `end` means where so much is wrong with what the process has left.
 
     `failing_leaks` is how many processes were left behind, where that makes a stage fail;
     `rework_exit_code` the one by which a reviewer asks for rework.
     """
     if not isinstance(end, Exited) or end.code not in {0, rework_exit_code}:
         return end
-    if wrong_artifacts:
-        return ArtifactsWrong(wrong_artifacts, end.code)
+    if failings.protected:
+        return ProtectedChanged(failings.protected, end.code)
+    if failings.artifacts:
+        return ArtifactsWrong(failings.artifacts, end.code)
+    if failings.contracts:
+        return ContractViolated(failings.contracts, end.code)
     if failing_leaks:
         return Leaked(failing_leaks, end.code)
     return end if end.code == 0 else ReworkRequested(end.code)
@@ -214,11 +262,11 @@ def stage_result(
 
 def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
     """Return the kind of a result as a record names it, and the status that it is reported as."""
+    if isinstance(result, VerificationResult):
+        return kind_of_verified(result)
     match result:
-        case Exited(code=0):
-            return Ending.EXITED, StageStatus.SUCCESS
-        case Exited():
-            return Ending.EXITED, StageStatus.FAILED
+        case Exited(code=code):
+            return Ending.EXITED, StageStatus.FAILED if code else StageStatus.SUCCESS
         case Signaled():
             return Ending.SIGNALED, StageStatus.FAILED
         case TimedOut():
@@ -233,8 +281,8 @@ def kind_of(result: StageResult) -> tuple[Ending, StageStatus]:
             return Ending.INTERRUPTED, StageStatus.INTERRUPTED
         case Lost():
             return Ending.LOST, StageStatus.FAILED
-        case ArtifactsWrong():
-            return Ending.ARTIFACTS_WRONG, StageStatus.ARTIFACT_MISSING
+        case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
+            return _LEFT[type(result)][:2]
         case ReworkRequested():
             return Ending.REWORK_REQUESTED, StageStatus.FAILED
         case Leaked():
@@ -268,12 +316,12 @@ def trigger_of(status: StageStatus) -> Trigger:
 
 def problem_of(result: StageResult) -> Problem | None:
     """Return what went wrong; None for success."""
+    if isinstance(result, VerificationResult):
+        return problem_of_verified(result)
     details: tuple[str, ...] = ()
     match result:
-        case Exited(code=0):
-            return None
         case Exited(code=code):
-            cause = f"exited with code {code}"
+            return Problem(cause=f"exited with code {code}", details=()) if code else None
         case Signaled(signum=signum):
             cause = f"killed by {signal_name(signum)} (signal {signum})"
         case TimedOut():
@@ -281,7 +329,9 @@ def problem_of(result: StageResult) -> Problem | None:
         case WentQuiet(idle_timeout_ms=idle_timeout_ms):
             cause = f"printed nothing for {exact_span(idle_timeout_ms)}, its idle timeout"
             details = (_how(result),)
-        case OutputExceeded() | LimitExceeded() | BudgetEnded():
+        case OutputExceeded(limit_bytes=limit_bytes):
+            cause = f"printed more than {exact_size(limit_bytes)}, its output limit, and was ended"
+        case LimitExceeded() | BudgetEnded():
             cause = _beyond(result)
         case NotSpawned(failure=failure, detail=detail):
             cause = f"could not be started: {failure.value}: {detail}"
@@ -295,19 +345,21 @@ def problem_of(result: StageResult) -> Problem | None:
         case Leaked(others=others, code=code):
             left = counted(others, "process")
             cause = f"exited with code {code}, but left {left} running (--on-leak fail)"
-        case ArtifactsWrong(summary=summary, code=code):
-            cause = f"exited with code {code}, but its expected artifacts are wrong: {summary}"
+        case ProtectedChanged() | ArtifactsWrong() | ContractViolated():
+            cause = (
+                f"exited with code {result.code}, but {_LEFT[type(result)][2]}: {result.summary}"
+            )
         case _:
             assert_never(result)
     return Problem(cause=cause, details=details)
 
 
-def _beyond(result: OutputExceeded | LimitExceeded | BudgetEnded) -> str:
+def _beyond(result: LimitExceeded | BudgetEnded) -> str:
     if isinstance(result, BudgetEnded):
         return result.stop.words
-    from fsm_orchestrator.model.limit_words import exceeded, printed  # noqa: PLC0415 - rare
+    from fsm_orchestrator.model.exceeded import exceeded_words  # noqa: PLC0415 - rare
 
-    return exceeded(result) if isinstance(result, LimitExceeded) else printed(result)
+    return exceeded_words(result)
 
 
 def _timed_out(result: TimedOut) -> str:

@@ -19,18 +19,29 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap, SpawnFailure, trigger_of
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.problem import Problem
-from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.vocabulary import Ending, Operation, StageStatus, Trigger
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.budget import Metering
     from fsm_orchestrator.model.confinement import Confinement, ExceededLimit
+    from fsm_orchestrator.model.contracts import (
+        ContractViolation,
+        InputDigest,
+        ProtectedChange,
+        Protection,
+    )
+    from fsm_orchestrator.model.verification import Verification
 else:
     Metering = lazily("fsm_orchestrator.model.budget", "Metering")
+    Verification = lazily("fsm_orchestrator.model.verification", "Verification")
+    ContractViolation = lazily("fsm_orchestrator.model.contracts", "ContractViolation")
+    InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
+    ProtectedChange = lazily("fsm_orchestrator.model.contracts", "ProtectedChange")
+    Protection = lazily("fsm_orchestrator.model.contracts", "Protection")
     ExceededLimit = lazily("fsm_orchestrator.model.confinement", "ExceededLimit")
     Confinement = lazily("fsm_orchestrator.model.confinement", "Confinement")
 
@@ -38,14 +49,22 @@ else:
 class Artifact(StrictModel):
     """An expected artifact that was good when it was judged."""
 
-    path: str = Field(description="Absolute path of the file.")
-    sha256: Sha256 = Field(description="SHA-256 of the file's bytes, in hexadecimal.")
-    size_bytes: Count = Field(description="Size of the file, in bytes.")
+    path: str = Field(
+        description="Absolute path of the file; of a directory (ends with a slash), or a glob."
+    )
+    sha256: Sha256 = Field(
+        description="SHA-256 of the file's bytes, in hexadecimal; of several files, of their sorted"
+        " list."
+    )
+    size_bytes: Count = Field(description="Size of the file, or of all files together, in bytes.")
     judged_by: str | None = Field(
         description=(
             "Who found it to be exactly one JSON value, by which rules and version; null where it"
             " was not expected to be JSON. The same bytes are not judged again by the same."
         ),
+    )
+    files: Count | None = left_out(
+        None, "How many files it is, where it is a directory or a glob; left out for a file."
     )
 
 
@@ -150,8 +169,9 @@ class StageExecution(StrictModel):
         description="What it was confined to; null for nothing."
     )
     metering: Metering | None = left_out(
+        None,
         "What it metered, and what of the run's budget ended it; left out where nothing was to be"
-        " metered and no time of the run was up."
+        " metered and no time of the run was up.",
     )
     started_at: Timestamp = Field(
         description="When the attempt began or the stage was skipped, in UTC."
@@ -194,6 +214,18 @@ class StageExecution(StrictModel):
             " by this attempt."
         )
     )
+    contract_violations: Annotated[tuple[ContractViolation, ...], Many] = left_out(
+        (), "What its artifacts had to be by contract and were not, up to 100."
+    )
+    protected_changes: Annotated[tuple[ProtectedChange, ...], Many] = left_out(
+        (), "Protected paths that are not what they were before it, up to 100."
+    )
+    protection: Protection | None = left_out(
+        None, "What its protected paths were before it; null where there are none."
+    )
+    inputs: Annotated[tuple[InputDigest, ...], Many] = left_out(
+        (), "Its declared inputs when it completed."
+    )
     artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
         description="The expected artifacts that were good."
     )
@@ -233,6 +265,33 @@ class StageExecution(StrictModel):
     resources: Resources | None = Field(
         description="What the attempt used; null when it was not measured."
     )
+    verifications: tuple[Verification, ...] = left_out(
+        (), "The verifications of what it did, in order, up to the first that failed."
+    )
+    verified_attempt: Ordinal | None = left_out(
+        None,
+        "Number of the attempt whose work was verified again: the stage was not run. Left out where"
+        " it was.",
+    )
+
+    @property
+    def failed_verification(self) -> "Verification | None":
+        """The verification that it failed by, or that was cut short; None where there is none."""
+        return next((one for one in self.verifications if not one.is_good), None)
+
+    @property
+    def lacks_verification_only(self) -> bool:
+        """Whether it did its work and left its artifacts, and only their verification failed."""
+        return (
+            self.failed_verification is not None
+            and (self.exit_code, self.signal) == (0, None)
+            and not (self.missing_artifacts or self.malformed_artifacts or self.stale_artifacts)
+        )
+
+    @property
+    def has_lost_keeper(self) -> bool:
+        """Whether its end, or that of a verification of it, is not known: a keeper was killed."""
+        return Ending.LOST in (self.ending, *(one.ending for one in self.verifications))
 
     @property
     def name(self) -> str:
@@ -285,6 +344,14 @@ class AttemptRecord(StrictModel):
     )
     keeper_identity: str | None = Field(
         description="Which process of that pid it is; null where there is none."
+    )
+    work: StageExecution | None = left_out(
+        None,
+        "The record of what it did, once that is being verified; left out before, and without"
+        " verifications.",
+    )
+    protection: Protection | None = left_out(
+        None, "What its protected paths are before it; left out where none is protected."
     )
 
 

@@ -14,10 +14,9 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.text.phrases import counted
 from fsm_orchestrator.vocabulary import Containment, ExecutionMode, GateSource, Trigger
 
@@ -196,8 +195,9 @@ class InvocationRecord(StrictModel):
         description="What the operator should know although it did not end the run."
     )
     used: Used | None = left_out(
+        None,
         "What it used of the run's budget, beside what its attempts metered; left out where the run"
-        " has none."
+        " has none.",
     )
     repeats: Repeats | None = Field(
         description=(

@@ -59,6 +59,7 @@ class Kind(StrEnum):
     PAIR = "KEY=VALUE"
     PORT = "PORT"
     NAME = "KEY"
+    COMMAND = "COMMAND"
 
     @property
     def metavar(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -89,14 +89,19 @@ def _made(cls: Any) -> Any:
         )
 
 
-def _leaving_out(names: frozenset[str]) -> Any:
-    """Return a serializer that does not write the keys of some fields that have no value."""
+def _leaving_out(absent: Mapping[str, Any]) -> Any:
+    """Return a serializer that leaves the fields out that hold these defaults."""
 
-    def leave_out(self: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        found = handler(self)
-        return {key: one for key, one in found.items() if one is not None or key not in names}
+    def leave_out(self: Any, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        values, written = vars(self), write(self)
+        return {
+            name: one
+            for name, one in written.items()
+            if name not in absent or values[name] != absent[name]
+        }
 
-    del leave_out.__annotations__["return"]  # or the schema would say no more than that
+    # Of what it returns nothing is said: the JSON Schema is that of the model.
+    del leave_out.__annotations__["return"]
     return pydantic.model_serializer(mode="wrap")(leave_out)
 
 

@@ -25,6 +25,7 @@ from fsm_orchestrator.model.option_kinds import (
     StageOption,
 )
 from fsm_orchestrator.model.promises import OnUnmetered
+from fsm_orchestrator.model.verify_options import VERIFY_OPTIONS
 from fsm_orchestrator.text.units import Measure, exact_span
 from fsm_orchestrator.vocabulary import Backoff
 
@@ -93,6 +94,32 @@ STAGE_OPTIONS: Final = (
         help="Accept expected artifacts that the attempt did not write.",
         description="Whether an expected artifact may be one that was there before and was not"
         " written again.",
+    ),
+    *VERIFY_OPTIONS,
+    StageOption(
+        "protect",
+        Kind.FILE,
+        help="File or directory that the stage must leave as it is: compared by digests from before"
+        " it. Repeatable.",
+        description="Files and directories that the stage must leave as they are, compared by"
+        " digests from before it.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "inputs",
+        Kind.FILE,
+        named="input",
+        help="File, directory or glob that the stage goes by: digested when it completes, and"
+        " compared on a resume. Repeatable.",
+        description="Files, directories and globs that the stage goes by: digested when it"
+        " completes, and compared on a resume.",
+        is_repeatable=True,
+    ),
+    StageOption(
+        "input_program",
+        Kind.FLAG,
+        help="Take the program's own file for an input, too.",
+        description="Whether the program's own file is one of its inputs.",
     ),
     StageOption(
         "timeout_ms",

@@ -23,6 +23,8 @@ _UNMEASURED: Final[Mapping[str, Any]] = {
     "leaked_processes": (),
     "resources": None,
     "metering": None,
+    "verifications": (),
+    "verified_attempt": None,
 }
 """The fields that say how a process went, where none was run."""
 

@@ -28,27 +28,15 @@ class Word:
         return getattr(pydantic, self.name)(*self.args, **self.options)
 
 
+class LeftOut(Word):
+    """A field that is left out of what is written where it holds its default."""
+
+    __slots__ = ()
+
+
 def word(name: str) -> Callable[..., Word]:
     """Return what stands for one of pydantic's words in a declaration."""
     return lambda *args, **options: Word(name, args, options)
-
-
-LEFT_OUT: Final = "x-left-out"
-"""Marks a field, for its schema, whose key is not written where it has no value."""
-
-
-def left_out(description: str) -> Any:
-    """Return the field of a value that few have: without it, its key is not written."""
-    return Word(
-        "Field",
-        (),
-        {"default": None, "description": description, "json_schema_extra": {LEFT_OUT: True}},
-    )
-
-
-def is_left_out(given: Any) -> bool:
-    """Return whether what stands behind the equals sign of a field is `left_out`."""
-    return isinstance(given, Word) and LEFT_OUT in (given.options.get("json_schema_extra") or {})
 
 
 class Judge:

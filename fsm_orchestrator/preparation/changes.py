@@ -16,6 +16,10 @@ from fsm_orchestrator.record.closure import content_difference
 from fsm_orchestrator.vocabulary import Compared
 
 _SET: Final = "set"
+_TEXTS: Final = (
+    *(Compared.COMMAND, Compared.ARGS, Compared.CWD, Compared.EXPECTED_ARTIFACTS),
+    Compared.VERIFICATION,
+)
 
 
 class Change(NamedTuple):
@@ -25,8 +29,8 @@ class Change(NamedTuple):
         field: what differs.
         old: what it was, as it may be shown; None where there was nothing that can be shown.
         new: what it is now, as it may be shown; None where there is nothing that can be shown.
-        key: the name of the environment variable, or the path of an artifact whose content
-            differs, as it may be shown; empty for all else.
+        key: the name of the environment variable, or the path of an artifact, a schema or an
+            input whose content differs, as it may be shown; empty for all else.
     """
 
     field: Compared
@@ -57,7 +61,19 @@ class Change(NamedTuple):
                 return content_difference(self.key, self.old or "", self.new or "")
             case Compared.ARTIFACTS:
                 return self.new or ""
-            case Compared.COMMAND | Compared.ARGS | Compared.CWD | Compared.EXPECTED_ARTIFACTS:
+            case Compared.CONTRACTS if self.key:
+                return f"{self.key} had the sha256 {self.old} when it completed, now {self.new}"
+            case Compared.INPUTS if self.key:
+                return f"{self.key} was {self.old} when it completed, is {self.new} now"
+            case Compared.CONTRACTS | Compared.PROTECTED | Compared.INPUTS:
+                return f"completed with {self.old}, now {self.new}"
+            case (
+                Compared.COMMAND
+                | Compared.ARGS
+                | Compared.CWD
+                | Compared.EXPECTED_ARTIFACTS
+                | Compared.VERIFICATION
+            ):
                 if self.new is None:
                     return "not what it completed with, in a part that is not shown"
                 if self.old is None:
@@ -97,7 +113,7 @@ def differences(
 def text_differences(then: StageSettings, now: StageSettings, hider: Hider) -> Iterator[Change]:
     """Compare the texts of a stage's settings, as `differences` does."""
     before, after = _by_place(then), _by_place(now)
-    for field in (Compared.COMMAND, Compared.ARGS, Compared.CWD, Compared.EXPECTED_ARTIFACTS):
+    for field in _TEXTS:
         old = {place: one for place, one in before.items() if place.field is field}
         new = {place: one for place, one in after.items() if place.field is field}
         are_same = old.keys() == new.keys() and all(
@@ -122,7 +138,13 @@ class _Text(NamedTuple):
 
 def _by_place(settings: StageSettings) -> dict[Place, _Text]:
     hidden = {Place(one.field, one.index): one for one in settings.hidden}
-    texts = texts_of(settings.command, settings.args, settings.cwd, settings.expected_artifacts)
+    texts = texts_of(
+        settings.command,
+        settings.args,
+        settings.cwd,
+        settings.expected_artifacts,
+        settings.verify,
+    )
     return {place: _Text(text, hidden.get(place)) for place, text in texts}
 
 

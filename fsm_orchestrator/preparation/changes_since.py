@@ -42,6 +42,13 @@ def _differences(run: ResumableRun, stage: str, last: StageExecution) -> Iterato
         yield f"inherited environment: not what attempt {last.attempt} had"
     if kept.confine != now.confine:
         yield f"confinement: not what attempt {last.attempt} had"
+    for field, had, has in (
+        (Compared.CONTRACTS, kept.contracts, now.contracts),
+        (Compared.PROTECTED, kept.protect, now.protect),
+        (Compared.INPUTS, (kept.inputs, kept.input_program), (now.inputs, now.input_program)),
+    ):
+        if had != has:
+            yield f"{field.value}: not what attempt {last.attempt} had"
 
 
 def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) -> StageSettings:
@@ -68,7 +75,11 @@ def _settings_of(last: StageExecution, kept: StageRecord, exact: StageSettings) 
         args=listed(Compared.ARGS),
         cwd=listed(Compared.CWD)[0],
         expected_artifacts=listed(Compared.EXPECTED_ARTIFACTS),
-        hidden=tuple(one for one in exact.hidden if Place(one.field, one.index) in known),
+        hidden=tuple(
+            one
+            for one in exact.hidden
+            if one.field is Compared.VERIFICATION or Place(one.field, one.index) in known
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fsm_orchestrator.config.file_texts import named_lifecycle
 from fsm_orchestrator.config.hidden_text import Hider
@@ -20,6 +20,7 @@ from fsm_orchestrator.config.stage_settings import (
     given_settings,
 )
 from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.gates.judging import have_passed, signals_in_force
 from fsm_orchestrator.lifecycle.model import Lifecycle
 from fsm_orchestrator.preparation.changes import (
     Change,
@@ -29,6 +30,7 @@ from fsm_orchestrator.preparation.changes import (
 )
 from fsm_orchestrator.preparation.lost_values import stages_to_run
 from fsm_orchestrator.preparation.preparation import (
+    expected_decisions,
     private_of,
     recorded,
     secret_values,
@@ -100,6 +102,8 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
 
         config = with_asked_texts(config, checkpoint.run_id, declared_secrets(kept.stages))
     settings = given_settings(config, checkpoint.lifecycle, kept.stages, checkpoint.run_id)
+    if any(one.contracts for one in settings.values()):
+        settings = _with_schemas(config, checkpoint, settings)
     values = {**kept.secrets, **secret_values(settings)}
     stored = () if private is None else private.stages.values()
     earlier = (value for one in stored for value in one.secrets.values())
@@ -117,6 +121,22 @@ def resumable_run(config: RunConfig, saved: SavedRun, may_go_on: MayGoOn = alway
         replaced_lifecycle=replaced,
         may_go_on=may_go_on,
     )
+
+
+def _with_schemas(
+    config: RunConfig, checkpoint: Checkpoint, settings: Mapping[str, StageSettings]
+) -> dict[str, StageSettings]:
+    """Return settings that know the schemas of their contracts.
+
+    Raises:
+        UsageError: a stage that may run has one that cannot be judged by.
+    """
+    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+    if checkpoint.is_done:
+        given = {stage: one for stage, one in settings.items() if stage in config.stages}
+        return {**settings, **with_schemas(given, ())}
+    return with_schemas(settings, stages_to_run(checkpoint, config.rerun))
 
 
 def _followed_lifecycle(config: RunConfig, checkpoint: Checkpoint) -> Lifecycle:
@@ -169,6 +189,10 @@ def decide(run: ResumableRun) -> Decision:
     Raises:
         UsageError: a stage differs and nothing was said about it, or there is no such stage.
     """
+    if run.config.reverify:
+        from fsm_orchestrator.preparation.reverifying import refuse_reverifying  # noqa: PLC0415 - rare
+
+        refuse_reverifying(run)
     asked = _stages_after(run, run.config.rerun)
     to_run = stages_to_run(run.checkpoint, asked)
     skipped = [one for one in run.checkpoint.completed if one.stage not in asked]
@@ -211,6 +235,8 @@ def _changes_of(
     settings = run.kept.stages.get(stage) or run.kept.completed[stage]
     try:
         verdict = judge_kept(settings, completion.artifacts, run.may_go_on)
+        if completion.inputs:
+            changes = (*changes, *_input_changes(run, completion, settings))
     except JudgingCutShortError:
         return changes
     if not verdict.is_good:
@@ -223,6 +249,18 @@ def _changes_of(
     return (*changes, *contents)
 
 
+def _input_changes(
+    run: ResumableRun, completion: Completion, settings: StageSettings
+) -> Iterator[Change]:
+    from fsm_orchestrator.preparation.earned_changes import input_changes  # noqa: PLC0415 - rare
+
+    def ask(path: str) -> None:
+        if not run.may_go_on(path):
+            raise JudgingCutShortError
+
+    return input_changes(completion, settings, ask)
+
+
 def _settings_changes(
     run: ResumableRun, completion: Completion, *, may_run: bool
 ) -> tuple[Change, ...]:
@@ -231,7 +269,12 @@ def _settings_changes(
         return ()
     then = Version(run.kept.completed[stage], completion.settings)
     now = Version(run.settings[stage], record)
-    return tuple(differences(then, now, run.hider, key_is_lost=run.key_is_lost and may_run))
+    found = tuple(differences(then, now, run.hider, key_is_lost=run.key_is_lost and may_run))
+    if not (then.settings.must_earn or now.settings.must_earn):
+        return found
+    from fsm_orchestrator.preparation.earned_changes import setting_changes  # noqa: PLC0415 - rare
+
+    return (*found, *setting_changes(then.settings, now.settings))
 
 
 def _replaced(run: ResumableRun, rerun: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -283,6 +326,8 @@ def refuse_contradiction(run: ResumableRun) -> None:
     remedy = "start a new run without --resume; this one is then archived"
     if config.rerun or config.on_changed_stage is OnChangedStage.RERUN:
         raise UsageError("the run is done: no stage of it can run again", remedy=remedy)
+    if config.reverify:
+        raise UsageError("the run is done: nothing of it is left to verify", remedy=remedy)
     for signal in run.checkpoint.gate_signals:
         given = config.gates.get(signal.gate, signal.status)
         if given != signal.status:
@@ -306,3 +351,18 @@ def _contradictions(run: ResumableRun) -> Iterator[tuple[str, tuple[Change, ...]
     for stage, record in run.records.items():
         if stage not in run.checkpoint.stages:
             yield stage, (Change(Compared.COMMAND, None, repr(record.command)),)
+
+
+def closing_given(config: RunConfig) -> dict[str, Any]:
+    """Return what was given now of how a run may close, which one that is done takes as well."""
+    given = {"allow_empty": config.allow_empty, "skip_stages": config.skip_stages}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def may_reach_stages(run: ResumableRun) -> bool:
+    """Return whether a stage can be run: not where the gates before them all refuse."""
+    config, checkpoint = run.config, run.checkpoint
+    gates = checkpoint.lifecycle.gates
+    signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
+    decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
+    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)

@@ -12,9 +12,11 @@ from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.option_kinds import INHERIT_ALL, Bounds, Choices, Kind, StageOption
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
+from fsm_orchestrator.model.verify_options import VERIFY_KEYS
 from fsm_orchestrator.preparation.precedence import Level, Resolved, resolved_limits, resolved_retry
 from fsm_orchestrator.preparation.preparation import Preparation
 from fsm_orchestrator.secrets.masking import Masker
+from fsm_orchestrator.text.hidden import shell_line
 from fsm_orchestrator.vocabulary import GateSource, LogFormat, LogLevel, OnChangedStage
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def _asked_settings(asked: ConfigFile | None, origin: Origin) -> Iterator[Settin
             "resume_or_start": False,
             "on_changed_stage": OnChangedStage.REFUSE.value,
             "rerun": (),
+            "reverify": False,
             "keep_secrets": False,
             "requester": None,
             "fixed_clock": None,
@@ -119,6 +122,11 @@ def _run_settings(preparation: Preparation, origin: Origin) -> Iterator[Setting]
     yield from _budget_settings(checkpoint.budget, origin)
     is_given = config.on_leak is not None or config.resume
     yield _setting(("on_leak",), checkpoint.on_leak.value, origin("on_leak") if is_given else None)
+    for key, closing in (
+        ("allow_empty", checkpoint.allow_empty),
+        ("skip_stages", checkpoint.skip_stages),
+    ):
+        yield _setting((key,), closing, origin(key) if closing else None)
 
 
 def _budget_settings(budget: RunBudget | None, origin: Origin) -> Iterator[Setting]:
@@ -145,6 +153,8 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
                 shown = tuple(map(str, value)) if isinstance(value, tuple) else value
                 source = _source(level, option, stage, origin)
                 is_set = level in {Level.STAGE, Level.LIFECYCLE}
+            elif _says_nothing(option, settings):
+                continue  # likewise
             elif not option.table:
                 shown = _shown(option, settings, preparation.masker)
                 is_set = _is_own(preparation, stage, option)
@@ -157,6 +167,22 @@ def _stage_settings(preparation: Preparation, origin: Origin) -> Iterator[Settin
             else:
                 continue  # most stages have no retries, and nothing is said of them
             yield setting(("stage", stage, *option.path), shown, source, is_set=is_set)
+        if settings.contracts:
+            from fsm_orchestrator.config.given_contracts import words_of  # noqa: PLC0415 - rare
+
+            words = tuple(map(words_of, settings.contracts))
+            yield setting(
+                ("stage", stage, "artifact"),
+                words,
+                origin("stage", stage, "artifact"),
+                is_set=True,
+            )
+
+
+def _says_nothing(option: StageOption, settings: StageSettings) -> bool:
+    """Return whether a setting is about verifications, and there are none, nor was it given."""
+    is_of_them = option.key in VERIFY_KEYS and not settings.verify
+    return is_of_them and getattr(settings, option.key) in (None, (), option.key == "clean_env")
 
 
 def _resolved(preparation: Preparation, stage: str, settings: StageSettings) -> dict[str, Resolved]:
@@ -193,6 +219,8 @@ def _shown(option: StageOption, settings: StageSettings, masker: Masker) -> Valu
             return masker.mask_all(value)
         case Kind.FILE | Kind.DIRECTORY:
             return masker.mask_all(value) if option.is_repeatable else masker.mask(value)
+        case Kind.COMMAND:
+            return tuple(shell_line(masker.mask_all(one)) for one in value)
         case Kind.FLAG | Kind.PORT | Choices() | Bounds():
             return cast("Value", value)
         case _:
@@ -204,6 +232,8 @@ def _is_own(preparation: Preparation, stage: str, option: StageOption) -> bool:
     if option.key == "cwd":
         given = preparation.config.stages.get(stage)
         return preparation.config.resume or (given is not None and given.cwd is not None)
+    if option.key == "clean_env":
+        return not preparation.settings[stage].clean_env
     if option.key == "env_inherit":
         return preparation.settings[stage].env_inherit != INHERIT_ALL
     return option.key == "bin" or bool(getattr(preparation.settings[stage], option.key))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 from fsm_orchestrator.config.config_file import ConfigFile, with_file
 from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX, load
 from fsm_orchestrator.config.file_texts import named_lifecycle
-from fsm_orchestrator.config.origins import InputFile, keys_given
+from fsm_orchestrator.config.origins import RUN_KEYS, InputFile, keys_given
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_settings import (
     StageSettings,
@@ -46,6 +46,7 @@ _KEYS: Final = {
     Compared.ARGS: "args",
     Compared.CWD: "cwd",
     Compared.EXPECTED_ARTIFACTS: "expected_artifacts",
+    Compared.VERIFICATION: "verify",
 }
 """The keys of the settings that may hold a secret."""
 _NOUNS: Final = {InputKind.CONFIG: "config file", InputKind.LIFECYCLE: "lifecycle file"}
@@ -238,7 +239,7 @@ def _config_change(run: ResumableRun, file: InputFile) -> InputChange | None:
 def _run_settings(
     checkpoint: Checkpoint, config: RunConfig, content: ConfigFile
 ) -> Iterator[_Said]:
-    for key in ("timeout_ms", "kill_grace_ms", "on_leak"):
+    for key in RUN_KEYS:
         yield _Said(key, getattr(checkpoint, key), getattr(content, key))
     budget, given = checkpoint.budget, content.budget or {}
     for key in ("run_timeout_ms", "total_timeout_ms"):
@@ -275,6 +276,7 @@ def _stages(kept: Mapping[str, StageSettings], now: Mapping[str, StageSettings])
                 continue
             is_secret = option.kind in {Kind.PAIR, Kind.NAME}
             yield _Said(f"stage.{stage}.{key}", before.get(key), after.get(key), is_secret)
+        yield _Said(f"stage.{stage}.artifact", before.get("artifact"), after.get("artifact"))
 
 
 def _said_of(settings: StageSettings | None) -> dict[str, Any]:
@@ -287,6 +289,10 @@ def _said_of(settings: StageSettings | None) -> dict[str, Any]:
         option.key: getattr(settings, "command" if option.key == "bin" else option.key, None)
         for option in STAGE_OPTIONS
     }
+    if settings.contracts:
+        from fsm_orchestrator.config.given_contracts import words_of  # noqa: PLC0415 - rare
+
+        own["artifact"] = tuple(map(words_of, settings.contracts))
     return {**own, **settings.limits._asdict(), **retry, **confine}
 
 

@@ -32,6 +32,8 @@ from fsm_orchestrator.record.closure import (
     wrong_artifacts,
 )
 from fsm_orchestrator.record.completion import Completion
+from fsm_orchestrator.record.report import unrun_stages
+from fsm_orchestrator.record.reverifiable import unverified
 from fsm_orchestrator.record.work import is_to_come
 from fsm_orchestrator.stages.artifacts import JudgingCutShortError, MayGoOn, always
 from fsm_orchestrator.text.hidden import copyable
@@ -48,8 +50,10 @@ from fsm_orchestrator.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.model.contracts import InputDigest
     from fsm_orchestrator.model.evidence import Subject
 else:
+    InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
     Subject = lazily("fsm_orchestrator.model.evidence", "Subject")
 
 
@@ -59,7 +63,8 @@ class PlannedStage(StrictModel):
     `details` add to the reason. Of a stage that would be skipped, `unchanged` names the settings
     that are those it completed with, and `artifacts` are what it left then and what is there still.
     Of a stage that has work and cannot do it as things are, reached or not, `ending`, `status` and
-    `error` are what the record of its attempt would say.
+    `error` are what the record of its attempt would say. `inputs` are its declared inputs as they
+    were when it completed.
     """
 
     stage: str
@@ -72,8 +77,11 @@ class PlannedStage(StrictModel):
     cwd: str | None
     expected_artifacts: tuple[str, ...]
     timeout_ms: int | None
+    verify: tuple[tuple[str, ...], ...]
     unchanged: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
+    protect: tuple[str, ...] = ()
+    inputs: tuple[InputDigest, ...] = ()
     ending: Ending | None
     status: StageStatus | None
     error: str | None
@@ -88,7 +96,8 @@ class Plan(StrictModel):
     """The plan for a run or resume in which every stage succeeds that can be started.
 
     `closing_refused` says why a run that would be done, or is, may not be closed, so that the
-    command would end with 1; null for every other invocation.
+    command would end with 1; null for every other invocation. `unrun_stages` are those that a run
+    that would be done would pass over, and may not be closed without.
     """
 
     output_directory: str
@@ -103,6 +112,7 @@ class Plan(StrictModel):
     stages: tuple[PlannedStage, ...]
     outcome: Outcome
     closing_refused: str | None
+    unrun_stages: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -148,6 +158,7 @@ def plan_of(preparation: Preparation, may_go_on: MayGoOn = always) -> Plan:
         ),
         outcome=Outcome.DONE if foresight.way is None else foresight.way.outcome,
         closing_refused=_closing_refused(preparation, foresight),
+        unrun_stages=_unrun(preparation, foresight),
         warnings=checkpoint.invocation.warnings,
     )
 
@@ -180,6 +191,17 @@ def _foresight(preparation: Preparation, may_go_on: MayGoOn) -> _Foresight:
     return _Foresight(failures, foreseen_way(preparation, failures), do_pass)
 
 
+def _unrun(preparation: Preparation, foresight: _Foresight) -> tuple[str, ...]:
+    checkpoint, way = preparation.checkpoint, foresight.way
+    if way is None:
+        return unrun_stages(checkpoint)
+    if way.outcome is not Outcome.DONE or checkpoint.allow_empty:
+        return ()
+    done_without = {*preparation.settings, *checkpoint.skip_stages}
+    has_work = done_without.union(one.stage for one in checkpoint.completions)
+    return tuple(dict.fromkeys(one for one in way.entered if one not in has_work))
+
+
 def _closing_refused(preparation: Preparation, foresight: _Foresight) -> str | None:
     if foresight.verdict is not None:
         summary = preparation.masker.mask(foresight.verdict.summary())
@@ -197,7 +219,7 @@ def _kept_contents(preparation: Preparation) -> Iterator[str]:
         masker.mask(copyable(path))
         for stage, settings in preparation.settings.items()
         if is_complete(stage) is None
-        for path in settings.expected_artifacts
+        for path in settings.artifact_paths
     }
     for kept in preparation.kept_changes.values():
         for one in kept:
@@ -221,12 +243,13 @@ def _planned_stage(preparation: Preparation, stage: str, foresight: _Foresight) 
         args=() if settings is None else masker.mask_all(settings.args),
         env_keys=() if settings is None else tuple(settings.env),
         cwd=None if settings is None else masker.mask(settings.cwd),
-        expected_artifacts=(
-            () if settings is None else masker.mask_all(settings.expected_artifacts)
-        ),
+        expected_artifacts=(() if settings is None else masker.mask_all(settings.artifact_paths)),
         timeout_ms=None if settings is None else preparation.limits_of(stage).timeout_ms,
+        verify=() if settings is None else tuple(map(masker.mask_all, settings.verify)),
         unchanged=() if completion is None else _unchanged(preparation, stage),
         artifacts=() if completion is None else _artifacts(preparation, completion, foresight),
+        protect=() if settings is None else settings.protect,
+        inputs=() if completion is None else completion.inputs,
         ending=None if failure is None else failure.ending,
         status=None if failure is None else failure.status,
         error=None if failure is None else failure.problem.sentence,
@@ -263,7 +286,13 @@ def refuse_unwritable(output: Path) -> None:
 def _unchanged(preparation: Preparation, stage: str) -> tuple[str, ...]:
     """Return the names of what has not changed of a completed stage."""
     changed = {change.field for change in preparation.kept_changes.get(stage, ())}
-    return tuple(one.value for one in Compared if one not in changed)
+    settings = preparation.settings[stage]
+    of_few = {
+        Compared.CONTRACTS: settings.contracts,
+        Compared.PROTECTED: settings.protect,
+        Compared.INPUTS: settings.inputs or settings.input_program,
+    }
+    return tuple(one.value for one in Compared if one not in changed and of_few.get(one, True))
 
 
 def _action(
@@ -283,6 +312,8 @@ def _action(
         if _has_work_before(preparation, stage, foresight.way):
             details = (*details, "a stage before it may change that")
         return PlannedAction.FAIL, failure.problem.cause, details
+    if preparation.config.reverify and (work := unverified(checkpoint, stage)) is not None:
+        return PlannedAction.VERIFY, f"what attempt {work.attempt} did, without running it", ()
     if stage in checkpoint.invocation.rerun:
         return PlannedAction.RUN, "completed before, and to run again", ()
     return PlannedAction.RUN, *_why_it_runs(preparation, stage)

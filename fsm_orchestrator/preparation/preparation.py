@@ -304,11 +304,8 @@ def origins_of(
 def _work_of(settings: StageSettings) -> tuple[object, ...]:
     """Return what a stage does, as it is compared when it has completed: without limits."""
     return (
-        settings.command,
-        settings.args,
-        settings.cwd,
-        settings.env,
-        settings.expected_artifacts,
+        *(settings.command, settings.args, settings.cwd, settings.env, settings.artifact_paths),
+        *(settings.contracts, settings.protect, settings.inputs, settings.input_program),
     )
 
 

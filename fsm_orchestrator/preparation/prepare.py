@@ -118,7 +118,12 @@ def _prepared(
                 " begins again, and no stage has a binary",
                 remedy="type the whole command of the run again",
             )
-        afresh = {"resume": False, "rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+        afresh = {
+            "resume": False,
+            "rerun": (),
+            "reverify": None,
+            "on_changed_stage": OnChangedStage.REFUSE,
+        }
         return prepare_run(config.model_copy(update=afresh), mode=ExecutionMode.RESUME)
     from fsm_orchestrator.preparation.resume import prepare_resume  # noqa: PLC0415 - not for a new run
 
@@ -157,7 +162,7 @@ def prepare_run(
     clock = clock_of(config)
     declared = named_lifecycle(config)
     config, run_id = _for_a_new_run(config, declared, clock)
-    settings = given_settings(config, declared, {}, run_id)
+    settings = _settings(config, declared, run_id)
     _refuse_settings(config, settings, may_lack_values=may_lack_values)
     subject, sources = _asked_about(config)
     values = secret_values(settings)
@@ -187,6 +192,8 @@ def prepare_run(
         timeout_ms=config.timeout_ms,
         kill_grace_ms=config.kill_grace_ms,
         on_leak=config.on_leak or OnLeak.WARN,
+        allow_empty=bool(config.allow_empty),
+        skip_stages=config.skip_stages or (),
         stages=records,
         origins=origins,
         completions=(),
@@ -208,6 +215,16 @@ def prepare_run(
         private=private if private.stages else None,
         archives=bool(archive.present_files(config.output_path)),
     )
+
+
+def _settings(config: RunConfig, declared: Lifecycle, run_id: str) -> dict[str, StageSettings]:
+    """Return the settings of the stages of a new run."""
+    settings = given_settings(config, declared, {}, run_id)
+    if not any(one.contracts for one in settings.values()):
+        return settings
+    from fsm_orchestrator.preparation.held_schemas import with_schemas  # noqa: PLC0415 - rare
+
+    return with_schemas(settings, tuple(settings))
 
 
 def _for_a_new_run(config: RunConfig, declared: Lifecycle, clock: Clock) -> tuple[RunConfig, str]:
@@ -233,6 +250,11 @@ def _refuse_options_of_a_resume(config: RunConfig) -> None:
         option = "--rerun" if config.rerun else "--on-changed-stage"
         raise UsageError(
             f"{option} speaks of completed stages, and a new run has none",
+            remedy="add --resume to continue the run in this directory",
+        )
+    if config.reverify:
+        raise UsageError(
+            "--reverify verifies what a stage has done before, and a new run has done nothing",
             remedy="add --resume to continue the run in this directory",
         )
 

@@ -7,18 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsm_orchestrator.config.origins import RUN_KEYS
 from fsm_orchestrator.config.run_config import RunConfig
 from fsm_orchestrator.config.stage_record import secrets_of
 from fsm_orchestrator.config.stage_settings import StageSettings
 from fsm_orchestrator.constants import CHECKPOINT_FILE, REPORT_FILE, __version__
 from fsm_orchestrator.disk import archive
 from fsm_orchestrator.errors import UsageError
-from fsm_orchestrator.gates.judging import have_passed, signals_in_force
+from fsm_orchestrator.gates.judging import signals_in_force
 from fsm_orchestrator.preparation.changes_since import attempt_warnings
 from fsm_orchestrator.preparation.decision import (
     Decision,
     ResumableRun,
+    closing_given,
     decide,
+    may_reach_stages,
     refuse_contradiction,
     resumable_run,
 )
@@ -31,7 +34,6 @@ from fsm_orchestrator.preparation.lost_values import (
 from fsm_orchestrator.preparation.preparation import (
     Preparation,
     clock_of,
-    expected_decisions,
     new_invocation,
     origins_of,
     output_masker,
@@ -108,7 +110,7 @@ def _prepared(
         *_relocation_warnings(run.checkpoint, where),
     )
     run = _keep_completed_settings(run, decision.rerun)
-    if not may_lack_values and _may_reach_stages(run):
+    if not may_lack_values and may_reach_stages(run):
         refuse_lost_values(run.settings, stages_to_run(run.checkpoint, decision.rerun))
     return _prepare_continuation(run, decision, warnings, where)
 
@@ -132,15 +134,6 @@ def _not_in(
     settings: Mapping[str, StageSettings], stages: tuple[str, ...]
 ) -> dict[str, StageSettings]:
     return {stage: one for stage, one in settings.items() if stage not in stages}
-
-
-def _may_reach_stages(run: ResumableRun) -> bool:
-    """Return whether a stage can be run: not where the gates before them all refuse."""
-    config, checkpoint = run.config, run.checkpoint
-    gates = checkpoint.lifecycle.gates
-    signals = signals_in_force(gates, config.gates, checkpoint.gate_signals, config.gate_sources)
-    decisions = expected_decisions(gates, signals, {**checkpoint.sources, **config.sources})
-    return have_passed(decisions, checkpoint.lifecycle.gates_before_stages)
 
 
 def _rebuilding_warnings(saved: SavedRun, output: Path) -> tuple[str, ...]:
@@ -237,7 +230,9 @@ def _prepare_done(run: ResumableRun, where: Whereabouts, warnings: tuple[str, ..
         clock=clock,
         masker=run.masker,
         output_masker=output_masker(run.masker, run.kept.stages, run.settings),
-        checkpoint=checkpoint.begun(visit).model_copy(update={"version": __version__}),
+        checkpoint=checkpoint.begun(visit).model_copy(
+            update={"version": __version__, **closing_given(config)}
+        ),
         settings=run.kept.stages,
         first_trigger=None,
         # A kill may have come between the end of the run and the end of what it kept.
@@ -298,7 +293,7 @@ def _prepare_continuation(
     new_ref = private_file.new_private_ref() if has_secrets else None
     is_copy = where is Whereabouts.COPIED
     kept_ref = None if is_copy else found.private_ref  # that file is the other directory's
-    given = {key: getattr(config, key) for key in ("timeout_ms", "kill_grace_ms", "on_leak")}
+    given = {key: getattr(config, key) for key in RUN_KEYS}
     draft = settled.begun(invocation).model_copy(
         update={
             "version": __version__,

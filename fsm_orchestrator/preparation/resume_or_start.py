@@ -29,7 +29,7 @@ def settled(config: RunConfig) -> RunConfig:
         )
     if _is_due(config):
         return config.model_copy(update={"resume": True, "resume_or_start": False})
-    afresh = {"rerun": (), "on_changed_stage": OnChangedStage.REFUSE}
+    afresh = {"rerun": (), "on_changed_stage": OnChangedStage.REFUSE, "reverify": None}
     return config.model_copy(update={"resume_or_start": False, **afresh})
 
 

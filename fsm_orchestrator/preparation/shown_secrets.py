@@ -45,6 +45,7 @@ def refuse_shown_secrets(
         *_of_lifecycle(lifecycle),
         *_of_variables(settings),
         *_of_cages(settings),
+        *_of_earning(settings),
     ):
         if masker.hides(name.text):
             key = next(
@@ -93,6 +94,17 @@ def _of_cages(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
             )
         ):
             yield _Name(f"a path that stage {stage!r} is confined to", path, _ANOTHER_VALUE)
+
+
+def _of_earning(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:
+    for stage, one in settings.items():
+        if not one.must_earn:
+            continue
+        for path in (*one.protect, *one.inputs):
+            yield _Name(f"a path that stage {stage!r} protects or goes by", path, _ANOTHER_VALUE)
+        for contract in one.contracts:
+            text = contract.model_dump_json()
+            yield _Name(f"a contract of stage {stage!r}", text, _ANOTHER_VALUE)
 
 
 def _of_variables(settings: Mapping[str, StageSettings]) -> Iterator[_Name]:

@@ -23,6 +23,14 @@ from fsm_orchestrator.vocabulary import Ending, Outcome, StageStatus, StateKind
 _OF_OWN_WORK: Final = {StageStatus.FAILED, StageStatus.TIMEOUT, StageStatus.ARTIFACT_MISSING}
 """The statuses of what the program itself could not do, or had no time for."""
 
+_FAILED_WITH_ZERO: Final = frozenset(
+    {
+        *(Ending.LEAKED, Ending.PROTECTED_CHANGED, Ending.CONTRACT_VIOLATED),
+        *(Ending.VERIFICATION_FAILED, Ending.BUDGET_EXHAUSTED),
+    }
+)
+"""The endings of failures whose process may have exited with 0."""
+
 
 def stage_problems(checkpoint: Checkpoint) -> Iterator[str]:
     """Find settings of what is no stage, and stages that were passed over although they had any."""
@@ -84,11 +92,28 @@ def _status_problems(execution: StageExecution, at: str) -> Iterator[str]:
         *execution.malformed_artifacts,
         *execution.stale_artifacts,
     )
+    wrong += tuple(one.path for one in execution.contract_violations)
+    wrong += tuple(one.path for one in execution.protected_changes)
     ended_well = execution.exit_code == 0 and execution.signal is None and not wrong
     if status is StageStatus.SUCCESS and not ended_well:
         yield f"{at}: is called a success, but exited otherwise or left wrong artifacts"
+    if execution.verifications or execution.ending is Ending.VERIFICATION_FAILED:
+        yield from _verification_problems(execution, at)
     if execution.flaky and status is not StageStatus.SUCCESS:
         yield f"{at}.flaky: only a success can be"
+
+
+def _verification_problems(execution: StageExecution, at: str) -> Iterator[str]:
+    failed, is_failure = execution.failed_verification, Ending.VERIFICATION_FAILED
+    fits = {
+        StageStatus.SUCCESS: failed is None,
+        StageStatus.FAILED: failed is not None and execution.ending is is_failure,
+        StageStatus.INTERRUPTED: True,
+    }
+    if not fits.get(execution.status):
+        yield f"{at}.verifications: do not fit the status {execution.status.value}"
+    if failed not in {None, execution.verifications[-1]}:
+        yield f"{at}.verifications: go on after one that failed"
 
 
 def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> Iterator[str]:
@@ -96,8 +121,14 @@ def _ending_problems(draft: Checkpoint, execution: StageExecution, at: str) -> I
     asks = execution.ending is Ending.REWORK_REQUESTED
     if asks and (rework is None or execution.exit_code != rework):
         yield f"{at}.ending: the stage does not ask for rework by this exit code"
-    may_exit_well = execution.ending in {Ending.LEAKED, Ending.BUDGET_EXHAUSTED}
-    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not may_exit_well:
+    for ending, found in (
+        (Ending.CONTRACT_VIOLATED, execution.contract_violations),
+        (Ending.PROTECTED_CHANGED, execution.protected_changes),
+    ):
+        if execution.ending is ending and not found:
+            yield f"{at}.ending: is {ending.value}, and nothing is named that is wrong"
+    is_told = execution.ending in _FAILED_WITH_ZERO
+    if execution.status is StageStatus.FAILED and execution.exit_code == 0 and not is_told:
         yield f"{at}.exit_code: is 0, and a failure does not exit so"
 
 
@@ -151,5 +182,17 @@ def ran_with(execution: StageExecution, settings: StageRecord) -> bool:
         (execution.command, execution.args, execution.cwd)
         == (settings.command, settings.args, settings.cwd)
         and set(execution.env_keys) == set(settings.variable_names)
-        and tuple(one.path for one in execution.artifacts) == settings.expected_artifacts
+        and tuple(one.path for one in execution.artifacts) == settings.artifact_paths
+        and tuple(one.words for one in execution.verifications) == settings.verify
+        and _earned(execution, settings)
+    )
+
+
+def _earned(execution: StageExecution, settings: StageRecord) -> bool:
+    """Return whether a success is recorded with the protection and inputs that its stage has."""
+    protection, paths = execution.protection, {one.path for one in execution.inputs}
+    is_protected = protection is not None and protection.is_compared
+    has_inputs = paths.issuperset(settings.inputs) and len(paths) <= len(settings.inputs) + 1
+    return is_protected is bool(settings.protect) and (
+        has_inputs if settings.inputs or settings.input_program else not paths
     )

@@ -21,13 +21,12 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.endings import PostmortemGap
 from fsm_orchestrator.model.execution import AttemptRecord, StageExecution, cycle_in
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.limits import GraceMilliseconds, Milliseconds
-from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.record.earlier import Earlier
 from fsm_orchestrator.record.events_mark import EventsMark
@@ -103,7 +102,15 @@ class Checkpoint(StrictModel):
         description="What it means for a stage that it exits with 0 and leaves processes running."
     )
     budget: RunBudget | None = left_out(
-        "What the run may take over all its stages; left out where nothing was said."
+        None, "What the run may take over all its stages; left out where nothing was said."
+    )
+    allow_empty: bool = left_out(
+        False,
+        "Whether the run may be closed although stages were passed over for want of a binary, or"
+        " nothing was run.",
+    )
+    skip_stages: tuple[StateName, ...] = left_out(
+        (), "Stages that were to be passed over: the run may be closed without them."
     )
     stages: Annotated[dict[StateName, StageRecord], Field(max_length=200)] = Field(
         description="The settings of every stage that has a binary, by stage name."
@@ -286,6 +293,7 @@ class Checkpoint(StrictModel):
                 invocation=self.invocation.number,
                 settings=self.stages[execution.stage],
                 artifacts=execution.artifacts,
+                inputs=execution.inputs,
             )
             changes["completions"] = (*self.completions, completion)
         return self.with_execution(execution).model_copy(update=changes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fsm_orchestrator.config.stage_record import settings_of
 from fsm_orchestrator.config.stage_settings import StageSettings
@@ -21,6 +21,10 @@ from fsm_orchestrator.stages.artifacts import (
 )
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.vocabulary import Compared, Operation, StageStatus
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.contracts import Contract
+    from fsm_orchestrator.stages.contracted import Contracted
 
 UNKNOWN_PATH: Final = "cannot be looked for: its path holds a secret that is not known here"
 
@@ -125,10 +129,25 @@ def _judge(
     stages: Sequence[StageSettings], known: Collection[Artifact], may_go_on: MayGoOn
 ) -> ArtifactsVerdict:
     masked = [path for one in stages for path in _unknown_artifacts(one)]
-    paths = [path for one in stages for path in one.expected_artifacts if path not in masked]
-    verdict = judge(paths, None, allow_stale=True, known=known, may_go_on=may_go_on)
+    paths = [path for one in stages for path in one.artifact_paths if path not in masked]
+    contracts = [contract for one in stages for contract in one.contracts]
+    verdict = judge(
+        paths,
+        None,
+        allow_stale=True,
+        known=known,
+        may_go_on=may_go_on,
+        contracts=_contracted(contracts) if contracts else None,
+    )
     unknown = tuple(ArtifactProblem(path, UNKNOWN_PATH) for path in dict.fromkeys(masked))
     return verdict._replace(missing=(*verdict.missing, *unknown))
+
+
+def _contracted(contracts: Sequence[Contract]) -> Contracted:
+    """Return what judges the artifacts that have contracts: by their bytes, as they were left."""
+    from fsm_orchestrator.stages.contracted import Contracted  # noqa: PLC0415 - rare
+
+    return Contracted(contracts, None, None)
 
 
 def maker_of(
@@ -136,7 +155,7 @@ def maker_of(
 ) -> Completion | None:
     """Return the first completion that was to leave an artifact; None where there is none."""
     for one in checkpoint.completions:
-        if path in _known_of(one, settings).expected_artifacts:
+        if path in _known_of(one, settings).artifact_paths:
             return one
     return None
 
@@ -152,7 +171,7 @@ def changed_artifacts(
         path: (one.stage, artifact.sha256)
         for one in checkpoint.completions
         for path, artifact in zip(
-            _known_of(one, settings).expected_artifacts,
+            _known_of(one, settings).artifact_paths,
             one.artifacts,
             strict=False,  # another list, where the stage was changed and kept
         )

@@ -1,11 +1,17 @@
 """The record of a stage that succeeded."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.base import Many, Ordinal, StateName, StrictModel
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import Artifact
+from fsm_orchestrator.model.lazily import lazily
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.model.contracts import InputDigest
+else:
+    InputDigest = lazily("fsm_orchestrator.model.contracts", "InputDigest")
 
 
 class Completion(StrictModel):
@@ -18,4 +24,7 @@ class Completion(StrictModel):
     settings: StageRecord = Field(description="The settings it succeeded with.")
     artifacts: Annotated[tuple[Artifact, ...], Many] = Field(
         description="The expected artifacts it left."
+    )
+    inputs: Annotated[tuple[InputDigest, ...], Many] = left_out(
+        (), "Its declared inputs as they were then; left out where none is declared."
     )

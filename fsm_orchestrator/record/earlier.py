@@ -15,11 +15,10 @@ from fsm_orchestrator.model.base import (
     StateName,
     StrictModel,
 )
-from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.model.declared import Field, left_out
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision, InvocationRecord
 from fsm_orchestrator.model.lazily import lazily
-from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.record.completion import Completion
 from fsm_orchestrator.vocabulary import Trigger
 
@@ -71,11 +70,14 @@ class Totals(StrictModel):
     stages: Annotated[tuple[StageTotals, ...], Many] = Field(
         description="The stages that had attempts."
     )
+    passed_over: tuple[StateName, ...] = left_out(
+        (), "The stages that the last of them passed over that took a transition."
+    )
     loops: Annotated[tuple[LoopTotals, ...], Many] = Field(
         description="The loops that were taken, in the order in which each was taken last."
     )
     used: UsedBefore | None = left_out(
-        "What they used of the run's budget; left out where it had none."
+        None, "What they used of the run's budget; left out where it had none."
     )
 
 

@@ -20,6 +20,7 @@ from fsm_orchestrator.model.declared import Field
 from fsm_orchestrator.model.execution import LeakedProcess, StageExecution
 from fsm_orchestrator.model.invocation import InvocationOrigin, TransitionRecord
 from fsm_orchestrator.model.lazily import lazily
+from fsm_orchestrator.model.verification import Verification
 from fsm_orchestrator.record.budget_events import BudgetSpent
 from fsm_orchestrator.record.event_fields import Event, RunEvent, StageEvent
 from fsm_orchestrator.record.gate_events import GateDecided, GateWaiting
@@ -95,6 +96,11 @@ class StageStarted(StageEvent):
     is_default_timeout: bool = Field(
         description="Whether nothing was said of that limit, so that it is the default."
     )
+    verifies_attempt: Ordinal | None = Field(
+        default=None,
+        description="Number of the attempt whose work is verified again, so that the stage is not"
+        " run; left out where it is.",
+    )
     kill_grace_ms: Count = Field(
         description="The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
     )
@@ -148,6 +154,32 @@ class ArtifactSlow(StageEvent):
     elapsed_ms: Count = Field(
         description="The time that judging them has taken so far, in milliseconds."
     )
+
+
+class VerificationStarted(StageEvent):
+    """What an attempt did is about to be verified by a command."""
+
+    event: Literal[EventName.VERIFICATION_STARTED] = Field(description="Name of the event.")
+    level: Literal["info"] = Field(description="The level.")
+    verification: Ordinal = Field(description="Number of the verification, from 1.")
+    of_verifications: Ordinal = Field(description="How many the stage has.")
+    command: str = Field(description="The program: an absolute path, or a name looked up on PATH.")
+    args: tuple[str, ...] = Field(
+        description="Its arguments in order; known secret values are masked."
+    )
+    timeout_ms: Ordinal = Field(description="The time that it has, in milliseconds.")
+    kill_grace_ms: Count = Field(
+        description="The time that its processes have between SIGTERM and SIGKILL, in milliseconds."
+    )
+
+
+class VerificationEnded(StageEvent):
+    """A verification has ended."""
+
+    event: Literal[EventName.VERIFICATION_ENDED] = Field(description="Name of the event.")
+    level: Literal["info", "error"] = Field(description="The level: `error` unless it was well.")
+    verification: Ordinal = Field(description="Number of the verification, from 1.")
+    record: Verification = Field(description="How it ended, as the attempt has it.")
 
 
 class StageRetrying(StageEvent):
@@ -284,6 +316,15 @@ class RunEnded(RunEvent):
             " stage was run."
         ),
     )
+    unrun_stages: tuple[StateName, ...] | None = Field(
+        default=None,
+        description="The stages that were passed over and not to be, as the report has them; left"
+        " out where there are none.",
+    )
+    nothing_ran: Literal[True] | None = Field(
+        default=None,
+        description="True when the run may not be closed because no stage was run; else left out.",
+    )
     waiting_for: tuple[WaitingFor, ...] | None = Field(
         default=None,
         description="What the run waits for, as the report has it; left out unless it is blocked.",
@@ -313,6 +354,8 @@ EventLine: TypeAlias = Annotated[
     | StageOutput
     | StageSlow
     | ArtifactSlow
+    | VerificationStarted
+    | VerificationEnded
     | StageRetrying
     | ProcessLeaked
     | StageEnded

@@ -85,12 +85,15 @@ def _totals(checkpoint: Checkpoint, replay: Replay, going: tuple[InvocationRecor
     before = checkpoint.earlier
     judged = [one.gate_decisions for one in going if one.gate_decisions]
     known = () if before is None else before.totals.gate_decisions
+    walked = [one.passed_over for one in going if one.transitions]
+    passed_before = () if before is None else before.totals.passed_over
     return Totals(
         last_number=going[-1].last_number,
         last_seq=replay.seq,
         current_state=replay.draft.current_state,
         gate_decisions=judged[-1] if judged else known,
         stages=tuple(_stages(checkpoint, replay, going)),
+        passed_over=walked[-1] if walked else passed_before,
         loops=_loops(checkpoint, going),
         used=_used(checkpoint, going),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fsm_orchestrator.config.origins import RUN_KEYS, SettingOrigin
+from fsm_orchestrator.config.origins import RUN_KEYS, TIME_KEYS, SettingOrigin
 from fsm_orchestrator.config.run_config import StageGiven
 from fsm_orchestrator.config.stage_record import StageRecord
 from fsm_orchestrator.model.confine_options import CONFINE_KEYS
@@ -24,6 +24,7 @@ from fsm_orchestrator.vocabulary import (
     SettingSource,
 )
 
+_RUN_KEYS: Final = ("lifecycle", *RUN_KEYS, *TIME_KEYS)
 _STAGE_KEYS: Final = (
     *(key for key in StageGiven.model_fields if key not in TABLES),
     *(f"retry.{key}" for key in RetryPolicy.model_fields),
@@ -36,7 +37,7 @@ def origin_problems(checkpoint: Checkpoint) -> Iterator[str]:
     origins, latest = checkpoint.origins, checkpoint.invocation.number
     units = () if checkpoint.budget is None else checkpoint.budget.units
     known = {
-        *RUN_KEYS,
+        *_RUN_KEYS,
         *(f"budget.{unit}" for unit in units),
         *(f"gates.{gate}" for gate in checkpoint.lifecycle.gates),
         *(f"gate.{gate}" for gate in checkpoint.lifecycle.gates),
@@ -142,9 +143,13 @@ def _stage_setting_problems(
 
 def _settings_of(record: StageRecord) -> Iterator[tuple[str, ...]]:
     """Yield by which keys each setting that a stage has can have been given."""
-    for key in ("args", "expected_artifacts", "allow_stale"):
+    for key in (
+        *("args", "expected_artifacts", "allow_stale", "protect", "inputs", "input_program"),
+    ):
         if getattr(record, key):
             yield (key,)
+    if record.contracts:
+        yield ("artifact",)
     if record.env_digests:
         yield ("env",)
     if record.secret_digests:

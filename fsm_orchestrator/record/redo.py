@@ -35,7 +35,7 @@ from fsm_orchestrator.record.record_events import (
     RecordBegun,
     RecordKept,
 )
-from fsm_orchestrator.vocabulary import Containment, Ending
+from fsm_orchestrator.vocabulary import Containment
 
 
 class ContradictionError(ValueError):
@@ -121,7 +121,7 @@ def _after(draft: Checkpoint, event: EventLine) -> Checkpoint:
             return begun.attempt_begun(event.record)
         case StageEnded():
             ended = draft.attempt_ended(event.execution)
-            is_lost = event.execution.ending is Ending.LOST
+            is_lost = event.execution.has_lost_keeper
             return ended.with_invocation(
                 containment=Containment.PROCESS_GROUP if is_lost else invocation.containment
             )

@@ -47,8 +47,32 @@ class Relocation(NamedTuple):
                 "command": self.path(one.command),
                 "cwd": self.path(one.cwd),
                 "expected_artifacts": self.paths(one.expected_artifacts),
+                **(self._earned(one) if one.contracts or one.protect or one.inputs else {}),
             }
         )
+
+    def _earned(self, one: StageRecord) -> dict[str, Any]:
+        """Return the paths that a stage earns by; the slash of a directory stays."""
+        return {
+            "protect": self.paths(one.protect),
+            "inputs": self.paths(one.inputs),
+            "contracts": tuple(
+                contract.model_copy(
+                    update={
+                        "path": self.artifact(contract.path),
+                        "json_schema": contract.json_schema and self.path(contract.json_schema),
+                    }
+                )
+                for contract in one.contracts
+            ),
+        }
+
+    def artifact(self, old: str) -> str:
+        """Return what the path of an artifact is now."""
+        from fsm_orchestrator.model.contracts import is_directory  # noqa: PLC0415 - rare
+
+        now = self.path(old)
+        return f"{now}/" if is_directory(old) and not is_directory(now) else now
 
     def hidden(self, one: HiddenText) -> HiddenText:
         """Return a path that holds a secret as it is now; what else holds one stays."""
@@ -62,6 +86,11 @@ class Relocation(NamedTuple):
         """Return what was done about a stage with the paths of now."""
         lists = ("missing_artifacts", "malformed_artifacts", "stale_artifacts")
         changes: dict[str, Any] = {name: self.paths(getattr(one, name)) for name in lists}
+        for name in ("contract_violations", "protected_changes"):
+            changes[name] = tuple(
+                each.model_copy(update={"path": self.path(each.path)})
+                for each in getattr(one, name)
+            )
         if one.attempt > 0:  # else the command is the name of an operation
             changes |= {"command": self.path(one.command), "cwd": self.path(one.cwd)}
         return one.model_copy(update={**changes, **self._artifacts(one)})
@@ -107,10 +136,11 @@ class Relocation(NamedTuple):
 
     def _artifacts(self, one: StageExecution | Completion) -> dict[str, Any]:
         changed = (
-            artifact.model_copy(update={"path": self.path(artifact.path)})
+            artifact.model_copy(update={"path": self.artifact(artifact.path)})
             for artifact in one.artifacts
         )
-        return {"artifacts": tuple(changed)}
+        inputs = (each.model_copy(update={"path": self.path(each.path)}) for each in one.inputs)
+        return {"artifacts": tuple(changed), "inputs": tuple(inputs)}
 
 
 def relocation_of(checkpoint: Checkpoint, directory: Path) -> Relocation | None:

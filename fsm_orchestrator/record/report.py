@@ -15,7 +15,7 @@ from fsm_orchestrator.model.base import (
     StrictModel,
     Timestamp,
 )
-from fsm_orchestrator.model.declared import Field, model_validator
+from fsm_orchestrator.model.declared import Field, left_out, model_validator
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.gate_rules import GateRules
 from fsm_orchestrator.model.invocation import (
@@ -27,7 +27,6 @@ from fsm_orchestrator.model.invocation import (
 )
 from fsm_orchestrator.model.lazily import lazily
 from fsm_orchestrator.model.waiting import WaitingFor
-from fsm_orchestrator.model.words import left_out
 from fsm_orchestrator.record.checkpoint import Checkpoint
 from fsm_orchestrator.text.json_output import escaped
 from fsm_orchestrator.vocabulary import (
@@ -83,9 +82,21 @@ class Report(StrictModel):
     terminal_state: Outcome | None = Field(description="How the run ended; null while it works.")
     closure_ready: bool = Field(
         description=(
-            "Whether a supervisor may close the run: it is done, every gate passed, and every"
-            " expected artifact was present, valid and as its stage left it when this was written."
+            "Whether a supervisor may close the run: it is done, every gate passed, no stage was"
+            " passed over that was not to be, and every expected artifact was present, valid and as"
+            " its stage left it when this was written."
         )
+    )
+    unrun_stages: tuple[StateName, ...] = left_out(
+        (),
+        "The stages that a run that is done has passed over for want of a binary, and may not be"
+        " closed without: neither --allow-empty nor --skip-stage was given. Left out where there"
+        " are none.",
+    )
+    nothing_ran: bool = left_out(
+        False,
+        "Whether a run that is done may not be closed because no stage was ever run in it. Left out"
+        " where it is not so.",
     )
     exit_code: int | None = Field(
         description="What this invocation's command exits with; null while it works."
@@ -120,8 +131,9 @@ class Report(StrictModel):
         )
     )
     budget: BudgetReport | None = left_out(
+        None,
         "What the run may take over all its stages, and what it took; left out where nothing was"
-        " said and nothing metered."
+        " said and nothing metered.",
     )
     transitions: Annotated[tuple[TransitionRecord, ...], Many] = Field(
         description="The transitions that this invocation took, in order."
@@ -168,6 +180,11 @@ class Report(StrictModel):
         codes = self.blocked_reason_codes
         refused = (one for one in self.gate_decisions if one.reason_code in codes)
         return bool(self.waiting_for) and all(map(is_awaited, refused))
+
+    @property
+    def is_unearned(self) -> bool:
+        """Whether the run is done, and may not be closed because not every stage was run."""
+        return self.nothing_ran or bool(self.unrun_stages)
 
     @property
     def gates(self) -> GateRules:
@@ -254,15 +271,18 @@ def build_report(
         refusing = tuple(one for one in decisions if one.gate in gates)
         awaited = waiting_for(checkpoint, refusing)
     is_done = terminal is Outcome.DONE
+    unrun = unrun_stages(checkpoint) if is_done else ()
+    nothing_ran = is_done and has_run_nothing(checkpoint)
+    may_close = is_done and artifacts_intact and not (unrun or nothing_ran)
     return Report(
         schema_version=1,
         product=PRODUCT,
         run_id=checkpoint.run_id,
         lifecycle=LifecycleName(name=checkpoint.lifecycle.name, sha256=checkpoint.lifecycle_sha256),
         terminal_state=terminal,
-        closure_ready=(
-            is_done and artifacts_intact and have_passed(decisions, checkpoint.lifecycle.gates)
-        ),
+        closure_ready=may_close and have_passed(decisions, checkpoint.lifecycle.gates),
+        unrun_stages=unrun,
+        nothing_ran=nothing_ran,
         current_state=checkpoint.current_state,
         subject=checkpoint.subject,
         own_gates=checkpoint.lifecycle.gate,
@@ -284,6 +304,28 @@ def _budget(checkpoint: Checkpoint) -> BudgetReport | None:
     from fsm_orchestrator.record.spending import budget_report  # noqa: PLC0415 - only with a budget
 
     return budget_report(checkpoint)
+
+
+def unrun_stages(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the stages that were passed over on the way to where a run is, and were not to be."""
+    if checkpoint.allow_empty:
+        return ()
+    return tuple(one for one in _passed_over(checkpoint) if one not in checkpoint.skip_stages)
+
+
+def has_run_nothing(checkpoint: Checkpoint) -> bool:
+    """Return whether no stage was ever run in a run, and that was not asked for."""
+    if checkpoint.allow_empty or any(one.attempt for one in checkpoint.executions):
+        return False
+    return not _passed_over(checkpoint) or bool(unrun_stages(checkpoint))
+
+
+def _passed_over(checkpoint: Checkpoint) -> tuple[str, ...]:
+    walked = (one for one in reversed(checkpoint.invocations) if one.transitions)
+    last, earlier = next(walked, None), checkpoint.earlier
+    if last is None:
+        return () if earlier is None else earlier.totals.passed_over
+    return last.passed_over
 
 
 def _shared(source: Report | InvocationRecord) -> dict[str, Any]:

@@ -22,4 +22,7 @@ def settings_since(before: Checkpoint, now: Checkpoint) -> dict[str, Any]:
         for name in Checkpoint.model_fields.keys() - HISTORY
         if getattr(before, name) != getattr(now, name)
     }
-    return now.model_dump(mode="json", include=changed)
+    written = now.model_dump(mode="json", include=changed)
+    # One that is left out where it says nothing is said here: it has said something before.
+    left_out = {name: getattr(now, name) for name in changed - written.keys()}
+    return {**written, **left_out}

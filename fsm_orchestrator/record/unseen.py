@@ -18,7 +18,14 @@ from fsm_orchestrator.vocabulary import StageStatus
 def interrupted(
     run_id: str, attempt: AttemptRecord, settings: StageRecord | None, error: str
 ) -> StageExecution:
-    """Return the record of an interrupted attempt; the settings are those of its stage."""
+    """Return the record of an interrupted attempt; the settings are those of its stage.
+
+    Of one whose work was being verified, what it had done is known.
+    """
+    if attempt.work is not None and settings is not None:
+        from fsm_orchestrator.record.unverified import cut_short  # noqa: PLC0415 - rare
+
+        return cut_short(attempt.work, settings, error, at=attempt.started_at)
     stdout_log, stderr_log = log_names(attempt.stage, attempt.attempt)
     return blank(
         stage=attempt.stage,
@@ -36,5 +43,6 @@ def interrupted(
             "cwd": "" if settings is None else settings.cwd,
             "stdout_log": stdout_log,
             "stderr_log": stderr_log,
+            "protection": attempt.protection,
         }
     )

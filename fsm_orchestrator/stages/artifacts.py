@@ -26,6 +26,9 @@ from fsm_orchestrator.text.hidden import copyable
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+    from fsm_orchestrator.stages.contract_terms import Broken
+    from fsm_orchestrator.stages.contracted import Contracted, Further
+
 JSON_BYTES_MAX: Final = 128 * 1024**2
 ARTIFACT_BYTES_MAX: Final = 16 * 1024**3
 
@@ -54,10 +57,12 @@ class ArtifactsVerdict(NamedTuple):
     missing: tuple[ArtifactProblem, ...]
     malformed: tuple[ArtifactProblem, ...]
     stale: tuple[ArtifactProblem, ...]
+    broken: tuple[Broken, ...] = ()
+    """What is there and is not what it has to be by contract."""
 
     @property
     def is_good(self) -> bool:
-        """True when nothing is wrong."""
+        """True when nothing is missing, malformed or stale."""
         return not (self.missing or self.malformed or self.stale)
 
     def summary(self) -> str:
@@ -103,7 +108,7 @@ def always(_path: str) -> bool:
     return True
 
 
-class _Kind(Enum):
+class WrongKind(Enum):
     """How an artifact can be wrong."""
 
     MISSING = "missing"
@@ -111,7 +116,7 @@ class _Kind(Enum):
     STALE = "stale"
 
 
-class _Terms(NamedTuple):
+class JudgedBy(NamedTuple):
     """What every path is judged by, as in `judge`."""
 
     snapshot: Snapshot | None
@@ -120,10 +125,10 @@ class _Terms(NamedTuple):
     may_go_on: MayGoOn
 
 
-class _WrongError(Exception):
+class WrongArtifactError(Exception):
     """Why one artifact is not good."""
 
-    def __init__(self, kind: _Kind, reason: str) -> None:
+    def __init__(self, kind: WrongKind, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
@@ -137,6 +142,7 @@ def judge(
     unfinished: Collection[tuple[int, int]] = (),
     known: Collection[Artifact] = (),
     may_go_on: MayGoOn = always,
+    contracts: Contracted | None = None,
 ) -> ArtifactsVerdict:
     """Judge what is at `paths` now.
 
@@ -150,67 +156,79 @@ def judge(
         known: what was good before: bytes that the same judge has found to be JSON are digested
             again, but not judged again.
         may_go_on: asked for each MiB that is read, and before and after each file.
+        contracts: judges the paths that there are contracts about.
 
     Raises:
         JudgingCutShortError: `may_go_on` said no.
     """
     good: list[Artifact] = []
-    wrong: dict[_Kind, list[ArtifactProblem]] = {kind: [] for kind in _Kind}
-    terms = _Terms(None if allow_stale else snapshot, unfinished, known, may_go_on)
+    wrong: dict[WrongKind, list[ArtifactProblem]] = {kind: [] for kind in WrongKind}
+    by = JudgedBy(None if allow_stale else snapshot, unfinished, known, may_go_on)
     for path in dict.fromkeys(paths):
         try:
-            good.append(_judge_one(path, terms))
-        except _WrongError as error:
+            if contracts is None or not contracts.has(path):
+                good.append(judge_file(path, by))
+            else:
+                good.append(contracts.judge(path, by))
+        except WrongArtifactError as error:
             wrong[error.kind].append(ArtifactProblem(path, error.reason))
     return ArtifactsVerdict(
         good=tuple(good),
-        missing=tuple(wrong[_Kind.MISSING]),
-        malformed=tuple(wrong[_Kind.MALFORMED]),
-        stale=tuple(wrong[_Kind.STALE]),
+        missing=tuple(wrong[WrongKind.MISSING]),
+        malformed=tuple(wrong[WrongKind.MALFORMED]),
+        stale=tuple(wrong[WrongKind.STALE]),
+        broken=() if contracts is None else tuple(contracts.broken),
     )
 
 
-def _judge_one(path: str, terms: _Terms) -> Artifact:
-    """Return the artifact at `path`.
+def judge_file(path: str, by: JudgedBy, further: Further | None = None) -> Artifact:
+    """Return the artifact at `path`; `further` is what a contract asks of it.
 
     Raises:
-        _WrongError: if it is not good.
+        WrongArtifactError: if it is not good.
     """
     try:
         # Looked at before it is opened: opening a device may do something, and a FIFO may wait.
         found = stat_of(path)
         _refuse_other_kinds(found)
-        if (found.st_dev, found.st_ino) in terms.unfinished:
-            raise _WrongError(_Kind.MALFORMED, "still open for writing when its writer was ended")
+        if (found.st_dev, found.st_ino) in by.unfinished:
+            raise WrongArtifactError(
+                WrongKind.MALFORMED, "still open for writing when its writer was ended"
+            )
         descriptor = os.open(path, _OPEN_FLAGS)
         try:
-            return _judge_open(path, descriptor, terms)
+            return _judge_open(path, descriptor, by, further)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise _wrong_from_os_error(path, error) from error
     except MemoryError as error:
-        raise _WrongError(_Kind.MALFORMED, "too little memory to judge it") from error
+        raise WrongArtifactError(WrongKind.MALFORMED, "too little memory to judge it") from error
 
 
-def _judge_open(path: str, descriptor: int, terms: _Terms) -> Artifact:
+def _judge_open(path: str, descriptor: int, by: JudgedBy, further: Further | None) -> Artifact:
     """Judge the file that was opened, whatever is at its path by now."""
     before = os.fstat(descriptor)
     _refuse_other_kinds(before)
-    if terms.snapshot is not None:
-        _refuse_stale(path, before, terms.snapshot)
-    judge = judge_name() if path.lower().endswith(".json") else None
+    if by.snapshot is not None:
+        _refuse_stale(path, before, by.snapshot)
+    is_json = path.lower().endswith(".json") or (further is not None and further.is_json)
+    judge = judge_name() if is_json else None
     bytes_max = ARTIFACT_BYTES_MAX if judge is None else JSON_BYTES_MAX
+    if further is not None:
+        bytes_max = min(bytes_max, further.bytes_max)
     if before.st_size > bytes_max:
-        raise _WrongError(_Kind.MALFORMED, f"larger than {_size_text(bytes_max)}, not judged")
+        raise WrongArtifactError(
+            WrongKind.MALFORMED, f"larger than {_size_text(bytes_max)}, not judged"
+        )
     known = {
-        one.sha256
-        for one in terms.known
-        if (one.size_bytes, one.judged_by) == (before.st_size, judge)
+        one.sha256 for one in by.known if (one.size_bytes, one.judged_by) == (before.st_size, judge)
     }
 
-    ask = partial(_ask, terms.may_go_on, path)
-    digest, data = _read_as_it_was(descriptor, before, ask, keep=judge is not None and not known)
+    ask = partial(_ask, by.may_go_on, path)
+    chunk = None if further is None else further.chunk
+    keep = judge is not None and not known
+    digest, data = _read_as_it_was(descriptor, before, ask, keep=keep, chunk=chunk)
     problem = None
     if judge is not None and digest not in known:
         if known:
@@ -218,24 +236,31 @@ def _judge_open(path: str, descriptor: int, terms: _Terms) -> Artifact:
         problem = problem_of(data, ask)
     ask()
     if problem is not None:
-        raise _WrongError(_Kind.MALFORMED, problem)
+        raise WrongArtifactError(WrongKind.MALFORMED, problem)
+    if further is not None and further.document is not None:
+        further.document(data, ask)
     return Artifact(path=path, sha256=digest, size_bytes=before.st_size, judged_by=judge)
 
 
 def _read_as_it_was(
-    descriptor: int, before: os.stat_result, ask: Callable[[], None], *, keep: bool
+    descriptor: int,
+    before: os.stat_result,
+    ask: Callable[[], None],
+    *,
+    keep: bool,
+    chunk: Callable[[memoryview], None] | None = None,
 ) -> tuple[str, bytes | bytearray]:
     """Return the digest and, if `keep`, the content of a file.
 
     Raises:
-        _WrongError: it is not as it was `before`.
+        WrongArtifactError: it is not as it was `before`.
     """
     os.lseek(descriptor, 0, os.SEEK_SET)
     with _AskingFile(descriptor, ask) as stream:
-        digest, size_bytes, data = _read(stream, before.st_size, keep=keep)
+        digest, size_bytes, data = _read(stream, before.st_size, keep=keep, chunk=chunk)
     after = os.fstat(descriptor)
     if size_bytes != after.st_size or stamp_of(after) != stamp_of(before):
-        raise _WrongError(_Kind.MALFORMED, "changed while it was read")
+        raise WrongArtifactError(WrongKind.MALFORMED, "changed while it was read")
     return digest, data
 
 
@@ -258,7 +283,13 @@ class _AskingFile(FileIO):
         return super().readinto(buffer)
 
 
-def _read(stream: FileIO, size_bytes: int, *, keep: bool) -> tuple[str, int, bytes | bytearray]:
+def _read(
+    stream: FileIO,
+    size_bytes: int,
+    *,
+    keep: bool,
+    chunk: Callable[[memoryview], None] | None = None,
+) -> tuple[str, int, bytes | bytearray]:
     """Return digest, length and, if `keep`, content of a file that should be `size_bytes` long.
 
     Reads little further than that, however fast the file grows.
@@ -276,6 +307,8 @@ def _read(stream: FileIO, size_bytes: int, *, keep: bool) -> tuple[str, int, byt
             if not count:
                 break
             digest.update(view[begin : begin + count])
+            if chunk is not None:
+                chunk(view[begin : begin + count])
             length += count
     del room[length if keep else 0 :]
     return digest.hexdigest(), length, room
@@ -285,7 +318,7 @@ def _refuse_other_kinds(info: os.stat_result) -> None:
     """Raise unless `info` is of a regular file."""
     if not stat.S_ISREG(info.st_mode):
         kind = _KINDS.get(stat.S_IFMT(info.st_mode), "of an unknown kind")
-        raise _WrongError(_Kind.MALFORMED, f"is {kind}, not a regular file")
+        raise WrongArtifactError(WrongKind.MALFORMED, f"is {kind}, not a regular file")
 
 
 def _refuse_stale(path: str, info: os.stat_result, snapshot: Snapshot) -> None:
@@ -293,22 +326,22 @@ def _refuse_stale(path: str, info: os.stat_result, snapshot: Snapshot) -> None:
     stamp, before = stamp_of(info), snapshot.stamps.get(path)
     if before is not None and before.is_same_file(stamp):
         if before.is_unwritten(stamp) and path not in snapshot.watch.written():
-            raise _WrongError(_Kind.STALE, "unchanged since before this attempt")
+            raise WrongArtifactError(WrongKind.STALE, "unchanged since before this attempt")
         return
     # A new link to an old file is as stale; where nobody could look, only the stamp can tell.
     is_link = info.st_nlink > 1 or Path(path).is_symlink()
     if (is_link or path not in snapshot.stamps) and stamp.mtime_ns < snapshot.taken_at_ns:
-        raise _WrongError(_Kind.STALE, "last changed before this attempt")
+        raise WrongArtifactError(WrongKind.STALE, "last changed before this attempt")
 
 
-def _wrong_from_os_error(path: str, error: OSError) -> _WrongError:
+def _wrong_from_os_error(path: str, error: OSError) -> WrongArtifactError:
     """Return what an error in looking at, opening or reading `path` makes of the artifact."""
     absent = ABSENT.get(error.errno or 0)
     if absent is None:
-        return _WrongError(_Kind.MALFORMED, f"cannot be read: {error.strerror}")
+        return WrongArtifactError(WrongKind.MALFORMED, f"cannot be read: {error.strerror}")
     if error.errno == errno.ENOENT and os.path.lexists(path):
         absent = "a symbolic link to nothing"
-    return _WrongError(_Kind.MISSING, absent)
+    return WrongArtifactError(WrongKind.MISSING, absent)
 
 
 def _size_text(size_bytes: int) -> str:

@@ -14,12 +14,15 @@ from fsm_orchestrator.model.endings import ProcessEnd, TimedOut
 from fsm_orchestrator.model.execution import AttemptRecord, idempotency_key
 from fsm_orchestrator.model.limits import Limits
 from fsm_orchestrator.model.promises import TimeLimit
+from fsm_orchestrator.processes.command import TOKEN_VARIABLE
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.secrets.masking import Masker
 from fsm_orchestrator.vocabulary import OnLeak
 
 if TYPE_CHECKING:
+    from fsm_orchestrator.stages.guarding import Guard
     from fsm_orchestrator.stages.meter import Meter
+    from fsm_orchestrator.stages.verifying import Verifying
 
 
 class Asked(NamedTuple):
@@ -43,6 +46,8 @@ class Asked(NamedTuple):
         open_meter: opens its meter; None where nothing is metered.
         time_limit: whose time its timeout is, and all of that time in milliseconds, where it is
             not its own.
+        verifying: returns what is told of its verifications.
+        guard: what its protected paths are before it; None where it has none.
     """
 
     run_id: str
@@ -67,6 +72,8 @@ class Asked(NamedTuple):
     on_slow_artifact: Callable[[str, int], None]
     open_meter: Callable[[], AbstractContextManager[Meter]] | None
     time_limit: tuple[TimeLimit, int] | None
+    verifying: Callable[[], Verifying]
+    guard: Guard | None = None
 
     def in_whose_time(self, end: ProcessEnd) -> ProcessEnd:
         """Return how its process ended; where its time was up, also whose that was."""
@@ -79,3 +86,16 @@ class Asked(NamedTuple):
     def key(self) -> str:
         """The idempotency key of the stage."""
         return idempotency_key(self.run_id, self.record.stage, self.record.cycle)
+
+    @property
+    def our_variables(self) -> dict[str, str]:
+        """The variables of this program, for every process of the attempt."""
+        return {
+            "ORCHESTRATOR_RUN_ID": self.run_id,
+            "ORCHESTRATOR_STAGE": self.record.stage,
+            "ORCHESTRATOR_ATTEMPT": str(self.record.attempt),
+            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
+            "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
+            TOKEN_VARIABLE: self.record.token,
+            **self.environment,
+        }

@@ -18,14 +18,15 @@ from fsm_orchestrator.model.endings import (
 from fsm_orchestrator.model.execution import (
     StageExecution,
 )
-from fsm_orchestrator.processes.command import TOKEN_VARIABLE, Command
+from fsm_orchestrator.processes.command import Command
 from fsm_orchestrator.processes.memory_kills import MemoryKill, MemoryKills, is_kill
 from fsm_orchestrator.processes.observing import OutputReader
 from fsm_orchestrator.processes.output_watch import LogLostError
 from fsm_orchestrator.processes.runner import ProcessReport, ProcessRunner
-from fsm_orchestrator.stages.artifact_snapshot import take_snapshot
+from fsm_orchestrator.stages.artifact_snapshot import Snapshot, take_snapshot
 from fsm_orchestrator.stages.artifacts import (
     NO_ARTIFACTS,
+    ArtifactsVerdict,
     JudgingCutShortError,
     judge,
 )
@@ -36,11 +37,12 @@ from fsm_orchestrator.stages.judging import Judging
 from fsm_orchestrator.stages.output_files import check_logs, log_names, open_logs
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, read_tail
 from fsm_orchestrator.text.terminal import last_lines
-from fsm_orchestrator.vocabulary import Operation
+from fsm_orchestrator.vocabulary import Operation, StageStatus
 
 if TYPE_CHECKING:
     from fsm_orchestrator.model.endings import ProcessEnd
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.earning import Earning
     from fsm_orchestrator.stages.meter import Meter
 
 
@@ -58,6 +60,7 @@ class Attempt(Asked):
     _cage: Cage | None = None
     _memory_kill: MemoryKill | None = None
     _meter: Meter | None = None
+    _earning: Earning | None = None
 
     def run(self, runner: ProcessRunner) -> StageExecution:
         """Run the attempt to its end with its meter, if it has one; return the record of it.
@@ -80,8 +83,9 @@ class Attempt(Asked):
                 any, has been ended.
             OperationError: a process of it could not be ended.
         """
-        settings = self.settings
-        snapshot = take_snapshot(settings.expected_artifacts)
+        self._earning = earning = self._to_earn()
+        plain = self.settings.expected_artifacts
+        snapshot = take_snapshot(plain if earning is None else earning.files)
         kills = MemoryKills.now()
         began = time.monotonic()
         names = self.record.stage, self.record.attempt
@@ -101,19 +105,11 @@ class Attempt(Asked):
             kept = zip(self._starts, report.kept_bytes, strict=True)
             check_logs(self.home, names, self._outputs, [start + size for start, size in kept])
         report = report._replace(end=self._within_budget(report.end))
-        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
         by_itself = report.end
-        to_judge = settings.expected_artifacts if isinstance(report.end, Exited | Signaled) else ()
         deadline = began + (self.limits.timeout_ms + self._paused_ms) / 1000
         judging = Judging(deadline, self.on_slow_artifact, self.asked_to_end)
         try:
-            verdict = judge(
-                to_judge,
-                snapshot,
-                allow_stale=settings.allow_stale,
-                unfinished=report.unfinished,
-                may_go_on=judging.may_go_on,
-            )
+            verdict = self._judged(report, snapshot, judging)
         except JudgingCutShortError:
             verdict, self._was_judged = NO_ARTIFACTS, False
             late = self.in_whose_time(TimedOut(self.limits.timeout_ms, was_killed=False))
@@ -125,21 +121,59 @@ class Attempt(Asked):
             verdict, self._was_judged = NO_ARTIFACTS, True
         if is_kill(report.end):
             self._memory_kill = kills.until(MemoryKills.now())
-        return record_of(
-            self,
-            Ended(
-                report,
-                verdict,
-                duration_ms,
-                stderr_tail,
-                judged_ms=self._judged_ms,
-                was_judged=self._was_judged,
-                cage=self._cage,
-                black_box=self._black_box,
-                memory_kill=self._memory_kill,
-                metered=None if self._meter is None else self._meter.metered,
-            ),
+        ended = Ended(
+            report,
+            verdict,
+            duration_ms,
+            stderr_tail,
+            judged_ms=self._judged_ms,
+            was_judged=self._was_judged,
+            cage=self._cage,
+            black_box=self._black_box,
+            memory_kill=self._memory_kill,
+            metered=None if self._meter is None else self._meter.metered,
+            earned=None if earning is None else earning.earned,
         )
+        work = record_of(self, ended)
+        if not self.settings.verify or work.status is not StageStatus.SUCCESS:
+            return work
+        from fsm_orchestrator.stages.verifying import verify  # noqa: PLC0415 - few stages are verified
+
+        verified = verify(self, runner, self.verifying(), work)
+        return record_of(self, ended._replace(verified=verified))
+
+    def _judged(
+        self, report: ProcessReport, snapshot: Snapshot, judging: Judging
+    ) -> ArtifactsVerdict:
+        """Judge what the process has left; protected paths are compared before that.
+
+        Raises:
+            JudgingCutShortError: the time is up, or the run is to end.
+        """
+        earning = self._earning
+        # What a process left that was ended in mid-work, or never ran, is nobody's claim.
+        has_ended = isinstance(report.end, Exited | Signaled)
+        if earning is not None:
+            earning.compare(judging.may_go_on, must=has_ended)
+        verdict = judge(
+            self.settings.artifact_paths if has_ended else (),
+            snapshot,
+            allow_stale=self.settings.allow_stale,
+            unfinished=report.unfinished,
+            may_go_on=judging.may_go_on,
+            contracts=None if earning is None else earning.contracted,
+        )
+        if earning is not None:
+            earning.note_inputs(report.end, verdict, judging.may_go_on)
+        return verdict
+
+    def _to_earn(self) -> Earning | None:
+        """Return what it has to earn beside its exit code and plain artifacts."""
+        if not self.settings.must_earn:
+            return None
+        from fsm_orchestrator.stages.earning import Earning  # noqa: PLC0415 - rare
+
+        return Earning(self)
 
     def _within_budget(self, end: ProcessEnd) -> ProcessEnd:
         """Return how the process ended: by the run's time, or over its budget, if that is so."""
@@ -160,6 +194,8 @@ class Attempt(Asked):
     def _report(self, runner: ProcessRunner, reader: OutputReader | None) -> ProcessReport:
         if self._cage is not None and self._cage.refusal is not None:
             return ProcessReport(self._cage.refusal)
+        if self._earning is not None and self._earning.refusal is not None:
+            return ProcessReport(self._earning.refusal)
         try:
             return runner.run(self._command(), self.limits, self, reader, self._meter)
         except LogLostError as lost:
@@ -202,18 +238,9 @@ class Attempt(Asked):
         )
 
     def _environment(self) -> dict[str, str]:
-        record = self.record
-        ours = {
-            "ORCHESTRATOR_RUN_ID": self.run_id,
-            "ORCHESTRATOR_STAGE": record.stage,
-            "ORCHESTRATOR_ATTEMPT": str(record.attempt),
-            "ORCHESTRATOR_OUTPUT_DIR": str(self.output_directory),
-            "ORCHESTRATOR_IDEMPOTENCY_KEY": self.key,
-            TOKEN_VARIABLE: record.token,
-            **self.environment,
-            **({} if self._meter is None else self._meter.variables),
-            **({} if self._cage is None else {"TMPDIR": self._cage.temporary}),
-        }
+        temporary = {} if self._cage is None else {"TMPDIR": self._cage.temporary}
+        metered = {} if self._meter is None else self._meter.variables
+        ours = {**self.our_variables, **metered, **temporary}
         return environment_of(self.settings, ours)
 
     def _tail(self, output: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fsm_orchestrator.model.endings import (
     ArtifactsWrong,
     BudgetEnded,
     Exited,
+    Failings,
     Interrupted,
     NotSpawned,
     PostmortemGap,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from fsm_orchestrator.processes.memory_kills import MemoryKill
     from fsm_orchestrator.stages.asked import Asked
     from fsm_orchestrator.stages.confining import Cage
+    from fsm_orchestrator.stages.earning import Earned, EarnedRecord
+    from fsm_orchestrator.stages.verifying import Verified
 
 COMMAND_CHARACTERS_MAX: Final = 300
 
@@ -46,6 +49,7 @@ class Ended(NamedTuple):
         was_judged: False when its time was up while its artifacts were judged.
         black_box: one line about it, which may be empty; None when there is none.
         metered: what it metered; None where it had no meter.
+        verified: what came of verifying what it did; None before that.
     """
 
     report: ProcessReport
@@ -57,21 +61,35 @@ class Ended(NamedTuple):
     cage: Cage | None
     black_box: str | None
     memory_kill: MemoryKill | None
-    metered: tuple[UnitAmount, ...] | None
+    metered: tuple[UnitAmount, ...] | None = None
+    verified: Verified | None = None
+    earned: Earned | None = None
 
 
 def record_of(asked: Asked, ended: Ended) -> StageExecution:
     """Return the record of an attempt that has ended."""
     end, masker = ended.report.end, asked.masker
     own_end = end.by_then if isinstance(end, Interrupted | BudgetEnded) else end
+    of_earned = None
+    if ended.earned is not None:
+        from fsm_orchestrator.stages.earning import earned_record  # noqa: PLC0415 - rare
+
+        of_earned = earned_record(asked, ended.verdict, ended.earned)
     result = stage_result(
         end,
-        "" if ended.verdict.is_good else ended.verdict.summary(),
+        Failings(
+            protected=of_earned.protected if of_earned else "",
+            artifacts="" if ended.verdict.is_good else ended.verdict.summary(),
+            contracts=of_earned.contracts if of_earned else "",
+        ),
         ended.report.leaked_count if asked.on_leak is OnLeak.FAIL else 0,
         asked.rework_exit_code,
     )
+    verified = ended.verified
+    if verified is not None and verified.failure is not None:
+        result = verified.failure
     ending, status = kind_of(result)
-    problem, start_problem, exceeded = _problem_of(asked, ended, result)
+    problem, start_problem, exceeded = _problem_of(asked, ended, result, of_earned)
     names = asked.record.stage, asked.record.attempt
     stdout_log, stderr_log = log_names(*names)
     return StageExecution(
@@ -113,6 +131,8 @@ def record_of(asked: Asked, ended: Ended) -> StageExecution:
             for process in ended.report.leaked
         ),
         resources=None if asked.clock.is_fixed else ended.report.resources,
+        verifications=() if verified is None else verified.verifications,
+        **_earned_fields(asked, ended, of_earned, is_complete=status is StageStatus.SUCCESS),
     )
 
 
@@ -130,6 +150,22 @@ def _metering(ended: Ended) -> Metering | None:
     return Metering(metered=ended.metered or (), stopped_by=stop)
 
 
+def _earned_fields(
+    asked: Asked, ended: Ended, of_earned: EarnedRecord | None, *, is_complete: bool
+) -> dict[str, Any]:
+    """Return the fields that a stage has which has more to earn than an exit code of 0."""
+    if of_earned is None or ended.earned is None:
+        return {}
+    kept = None if asked.guard is None else asked.guard.protection
+    told = {"is_compared": ended.earned.is_compared}
+    return {
+        "contract_violations": of_earned.violations,
+        "protected_changes": of_earned.changes,
+        "protection": None if kept is None else kept.model_copy(update=told),
+        "inputs": ended.earned.inputs if is_complete else (),
+    }
+
+
 def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
     """Return why there is no black box, where one is due."""
     if ended.black_box is not None or not isinstance(ended.report.end, TimedOut | WentQuiet):
@@ -139,7 +175,7 @@ def _postmortem_gap(ended: Ended) -> PostmortemGap | None:
 
 
 def _problem_of(
-    asked: Asked, ended: Ended, result: StageResult
+    asked: Asked, ended: Ended, result: StageResult, of_earned: EarnedRecord | None
 ) -> tuple[Problem | None, SpawnFailure | None, ExceededLimit | None]:
     """Return what went wrong, and what kept the program from being run as it should.
 
@@ -158,7 +194,8 @@ def _problem_of(
     given = how_given(result, ended.verdict, asked.settings, asked.given_paths())
     details = [*problem.details, *given]
     if not ended.was_judged:
-        details = ["its process had ended, its expected artifacts were still being judged"]
+        what = "its expected artifacts were" if of_earned is None else "what it left was"
+        details = [f"its process had ended, {what} still being judged"]
     if start_problem is not None and not isinstance(result, NotSpawned):
         details.append(start_problem.detail)
     if ended.memory_kill is not None:
@@ -167,5 +204,7 @@ def _problem_of(
         details.append(f"at that time: {ended.black_box}")
     if not ended.verdict.is_good and not isinstance(result, ArtifactsWrong):
         details.append(f"its expected artifacts are wrong too: {ended.verdict.summary()}")
+    if of_earned is not None:
+        details += of_earned.too(result)
     told = Problem(cause=mask(problem.cause), details=tuple(map(mask, details)))
     return told, start_problem and start_problem.failure, exceeded_limit(result)

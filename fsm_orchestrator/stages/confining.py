@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.config.stage_settings import StageSettings
+from fsm_orchestrator.disk.trees import fixed_part
 from fsm_orchestrator.model.confinement import Confine, Confinement
 from fsm_orchestrator.model.endings import NotSpawned, SpawnFailure
 from fsm_orchestrator.model.promises import SignalReach
@@ -95,7 +96,11 @@ def clear_temporary(token: str) -> None:
 
 def artifact_directories(settings: StageSettings) -> tuple[str, ...]:
     """Return the directories of a stage's expected artifacts."""
-    return tuple(dict.fromkeys(os.path.dirname(path) for path in settings.expected_artifacts))
+    found = dict.fromkeys(os.path.dirname(path) for path in settings.expected_artifacts)
+    for one in settings.contracts:
+        # Of a directory, itself: its path ends with a slash.
+        found[fixed_part(one.path) if one.is_set else os.path.dirname(one.path)] = None
+    return tuple(found)
 
 
 def writable(settings: StageSettings, confine: Confine) -> tuple[str, ...]:

@@ -17,15 +17,19 @@ from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.vocabulary import Operation
 
 _NAME: Final = late_pattern(rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log")
+_OF_VERIFICATION: Final = late_pattern(
+    rf"({STATE_NAME_PATTERN})\.([1-9][0-9]{{0,8}})\.verify\.([1-9][0-9]{{0,8}})\.(stdout|stderr)\.log"
+)
 
 
 class StageLog(NamedTuple):
-    """A log file of one attempt."""
+    """A log file of one attempt, or of a verification of it, which has a number."""
 
     attempt: int
     stage: str
     is_stderr: bool
     path: Path
+    verification: int = 0
 
 
 class LatestLog(NamedTuple):
@@ -51,12 +55,28 @@ def logs_of(directory: Path) -> tuple[StageLog, ...]:
     return tuple(sorted(_found(directory), key=lambda log: (log.stage, log.attempt, log.is_stderr)))
 
 
-def _found(directory: Path) -> Iterator[StageLog]:
+def verification_logs_of(directory: Path) -> tuple[StageLog, ...]:
+    """Return the log files of verifications in a run's directory, as `logs_of` returns the rest."""
+    found = (
+        StageLog(int(match[2]), match[1], match[4] == "stderr", Path(entry.path), int(match[3]))
+        for entry in _entries(directory)
+        if (match := _OF_VERIFICATION.fullmatch(entry.name)) is not None
+        and entry.is_file(follow_symlinks=False)
+    )
+    return tuple(
+        sorted(found, key=lambda log: (log.stage, log.attempt, log.verification, log.is_stderr))
+    )
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(directory / LOGS_DIRECTORY))
+        return list(os.scandir(directory / LOGS_DIRECTORY))
     except OSError:
-        return
-    for entry in entries:
+        return []
+
+
+def _found(directory: Path) -> Iterator[StageLog]:
+    for entry in _entries(directory):
         match = _NAME.fullmatch(entry.name)
         if match is not None and entry.is_file(follow_symlinks=False):
             yield StageLog(int(match[2]), match[1], match[3] == "stderr", Path(entry.path))
@@ -88,9 +108,12 @@ def latest_logs(directory: Path) -> list[LatestLog]:
     return logs
 
 
-def log_names(stage: str, attempt: int) -> tuple[str, str]:
-    """Return where an attempt's stdout and stderr go, relative to the output directory."""
-    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}"
+def log_names(stage: str, attempt: int, verification: int = 0) -> tuple[str, str]:
+    """Return where an attempt's stdout and stderr go, relative to the output directory.
+
+    `verification` is the number of a verification of it, whose output has files of its own.
+    """
+    base = f"{LOGS_DIRECTORY}/{stage}.{attempt}{(verification and f'.verify.{verification}') or ''}"
     return f"{base}.stdout.log", f"{base}.stderr.log"
 
 
@@ -104,6 +127,11 @@ def meter_name(stage: str, attempt: int) -> str:
     return f"{LOGS_DIRECTORY}/{stage}.{attempt}.meter.jsonl"
 
 
+def protected_name(stage: str, attempt: int) -> str:
+    """Return where it is kept what an attempt's protected paths were before it."""
+    return f"{LOGS_DIRECTORY}/{stage}.{attempt}.protected.json"
+
+
 def _is_at(path: Path, found: os.stat_result) -> bool:
     """Return whether the file that was `found` by its descriptor is what is at `path` now."""
     try:
@@ -114,8 +142,12 @@ def _is_at(path: Path, found: os.stat_result) -> bool:
 
 
 @contextlib.contextmanager
-def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[int, int]]:
+def open_logs(
+    home: HeldDirectory, stage: str, attempt: int, verification: int = 0
+) -> Iterator[tuple[int, int]]:
     """Open an attempt's two logs for appending; private, for a stage prints anything.
+
+    `verification` as in `log_names`.
 
     Raises:
         RecordingError: they cannot be opened.
@@ -126,7 +158,7 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
             files.recording(Operation.LOGS_PERSIST, home.path / LOGS_DIRECTORY),
             files.below(home, LOGS_DIRECTORY) as logs,  # the next checkpoint makes it durable
         ):
-            for path in (home.path / name for name in log_names(stage, attempt)):
+            for path in (home.path / name for name in log_names(stage, attempt, verification)):
                 with files.recording(Operation.LOGS_PERSIST, path):
                     descriptors.append(files.open_append(path, mode=0o600, within=logs))
         yield descriptors[0], descriptors[1]
@@ -136,13 +168,16 @@ def open_logs(home: HeldDirectory, stage: str, attempt: int) -> Iterator[tuple[i
 
 
 def check_logs(
-    home: HeldDirectory, names: tuple[str, int], logs: tuple[int, int], sizes: Sequence[int]
+    home: HeldDirectory,
+    names: tuple[str, int] | tuple[str, int, int],
+    logs: tuple[int, int],
+    sizes: Sequence[int],
 ) -> None:
     """Make sure that an attempt's logs hold what was written into them, and are in their places.
 
     Args:
         home: the output directory.
-        names: the stage and the number of the attempt.
+        names: the stage and the number of the attempt, and of a verification.
         logs: the descriptors of its two logs.
         sizes: the bytes that each of them holds at least.
 

@@ -258,6 +258,7 @@ def test_output_costs_no_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                     "output_directory": str(tmp_path / f"out-{is_told}"),
                     "gates": {"policy": "allow", "ci": "success", "review": "approved"},
                     "stages": {"manager": printing},
+                    "skip_stages": ["executor"],
                     "log_output": is_told,
                 }
             )

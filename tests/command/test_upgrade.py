@@ -25,6 +25,7 @@ REPLACED: Final = """
 for file in $(find "$LIB" -name '*.py'); do echo 'raise SystemError("another version")' >$file; done
 find "$LIB" -name '*.pyc' -delete
 """
+ALONE: Final = ("--skip-stage", "executor")
 UPGRADES: Final[Mapping[str, str]] = {
     "removed": 'rm -rf "$LIB"',
     "replaced": REPLACED,
@@ -62,7 +63,7 @@ def run(lib: Path, *options: str) -> subprocess.CompletedProcess[str]:
         LIB=str(lib), PYTHONPATH=str(lib.parent), XDG_STATE_HOME=str(lib / "../state")
     )
     return subprocess.run(
-        [*COMMAND, "out", *PASSING, *options, "--manager-backoff-ms", "0"],
+        [*COMMAND, "out", *PASSING, *options, "--manager-backoff-ms", "0", *ALONE],
         cwd=lib.parents[1],
         env=env,
         stdin=subprocess.DEVNULL,

@@ -17,7 +17,13 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FOLLOWED = [
     ROOT / "README.md",
-    *(DOCS / f"{name}.md" for name in ("agents", "ci", "glossary", "performance", "python")),
+    *(
+        DOCS / f"{name}.md"
+        for name in (
+            *("agents", "ci", "fleet", "glossary", "performance", "python"),
+            "verification",
+        )
+    ),
 ]
 PAGES = [
     ROOT / "README.md",

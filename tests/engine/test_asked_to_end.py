@@ -138,7 +138,7 @@ MOMENTS: dict[str, tuple[Moment, list[str]]] = {
     "while the gates are judged": (before(judging, "judge"), []),
     "before an attempt": (before(enter_stage.EnterStage, "_run"), ["interrupted"]),
     "while artifacts are judged": (before(attempt, "judge"), ["interrupted"]),
-    "when its record is made": (before(attempt.Attempt, "_execution"), ["interrupted"]),
+    "when its record is made": (before(attempt, "record_of"), ["interrupted"]),
 }
 
 

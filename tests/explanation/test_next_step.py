@@ -174,7 +174,7 @@ def test_done_run_that_cannot_be_closed_begins_again(tmp_path: Path) -> None:
 
 def test_artifact_that_is_good_again_is_closed_by_a_resume(tmp_path: Path) -> None:
     """A report that says otherwise by now is brought up to date, and nothing is begun again."""
-    closed(tmp_path, *PASSING, *PLAN)
+    closed(tmp_path, *PASSING, *PLAN, *shell("executor", "exit 0"))
     assert orchestrate("out", "--resume", cwd=tmp_path).code == 1
     (tmp_path / "plan.json").write_text("[1]")
     explained = orchestrate("explain", "out", cwd=tmp_path)

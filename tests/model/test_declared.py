@@ -22,6 +22,7 @@ from fsm_orchestrator.lifecycle.reading import find
 from fsm_orchestrator.model.accepting import fill, plainly
 from fsm_orchestrator.model.base import StrictModel
 from fsm_orchestrator.model.checking import NotPlainError
+from fsm_orchestrator.model.declared import left_out
 from fsm_orchestrator.model.execution import Artifact, Resources
 from fsm_orchestrator.model.parsed import parser_of, serializer_of
 from fsm_orchestrator.record.checkpoint import Checkpoint
@@ -210,6 +211,25 @@ def test_number_is_written_as_pydantic_writes_it(number: float) -> None:
     assert model.model_dump_json() == serializer_of(Resources).to_json(model).decode()
 
 
+class _Sparing(StrictModel):
+    """A model of which a field is written only where it says something."""
+
+    name: str
+    more: tuple[int, ...] = left_out((), "More of it.")
+
+
+def test_field_at_its_default_is_left_out_and_read_back_as_pydantic_does() -> None:
+    """Both writers leave it out, both readers put it back; no schema asks for it."""
+    plain, full = _Sparing(name="x"), _Sparing(name="x", more=(1,))
+    for one, written in ((plain, {"name": "x"}), (full, {"name": "x", "more": [1]})):
+        assert one.model_dump(mode="json") == written
+        assert serializer_of(_Sparing).to_python(one, mode="json") == written
+        assert json.loads(one.model_dump_json()) == json.loads(one.model_dump_json(indent=2))
+        assert _Sparing.model_validate_json(one.model_dump_json()) == one
+        assert plainly(_Sparing, written) == one
+    assert _Sparing.model_json_schema()["required"] == ["name"]
+
+
 def test_copy_is_written_with_its_own_values() -> None:
     """What was written of a model once is not written of a copy that was changed."""
     model = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
@@ -225,7 +245,8 @@ def test_model_is_a_frozen_value() -> None:
     assert hash(model) == hash(again)
     assert model != model.model_copy(update={"size_bytes": 2})
     assert model == copy.copy(model) == copy.deepcopy(model) == pickle.loads(pickle.dumps(model))  # noqa: S301
-    assert repr(model) == f"Artifact(path='a', sha256='{SHA256}', size_bytes=1, judged_by=None)"
+    said = f"path='a', sha256='{SHA256}', size_bytes=1, judged_by=None, files=None"
+    assert repr(model) == f"Artifact({said})"
     with pytest.raises(ValidationError, match="frozen"):
         model.path = "b"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
@@ -270,3 +291,18 @@ def test_good_run_loads_no_pydantic_and_a_wrong_option_does(tmp_path: Path) -> N
     )
     assert done.stderr == ""
     assert done.stdout == "3 False\nValidationError True\n"
+
+
+def test_rare_fields_are_written_where_they_say_something() -> None:
+    """Left out where they are empty, by us and by pydantic alike, and read back as they were."""
+    plain = Artifact(path="a", sha256=SHA256, size_bytes=1, judged_by=None)
+    of_many = plain.model_copy(update={"files": 3})
+    for model, is_there in ((plain, False), (of_many, True)):
+        for written in (model.model_dump(), model.model_dump(mode="json")):
+            assert ("files" in written) is is_there
+        assert ('"files"' in model.model_dump_json()) is is_there
+        assert ('"files"' in model.model_dump_json(indent=2)) is is_there
+        by_pydantic = serializer_of(Artifact).to_json(model).decode()
+        assert by_pydantic == model.model_dump_json()
+        assert Artifact.model_validate_json(by_pydantic) == model
+    assert "files" not in Artifact.model_json_schema()["required"]

@@ -138,6 +138,7 @@ def rebuilt(lines: Iterable[Document]) -> Document:
         "subject": start.get("subject"),
         "terminal_state": outcome,
         "closure_ready": end.get("closure_ready", False),
+        **{key: end[key] for key in ("unrun_stages", "nothing_ran") if key in end},
         "current_state": last["state"],
         "blocked_reason_codes": refusals if outcome == "blocked" else [],
         "waiting_for": end.get("waiting_for", []),

@@ -283,7 +283,7 @@ def done_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         output_directory="out",
         directory=str(directory),
         gates={Gate.POLICY: "allow", Gate.CI: "success", Gate.REVIEW: "approved"},
-        stages={"manager": StageGiven(bin="true")},
+        stages={name: StageGiven(bin="true") for name in ("manager", "executor")},
     )
     assert run(config).closure_ready
     return checkpoint_reader.load(config.output_path)

@@ -207,5 +207,8 @@ RUNS: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
     "unusable": (unusable, "Failed"),
     "refused": (refused, "Failed"),
     "nothing_kept": (nothing_kept, "Failed"),
-    "passed_over": (lambda path: run(path, "--manager-bin", "/bin/true"), "Done"),
+    "passed_over": (
+        lambda path: run(path, "--manager-bin", "/bin/true"),
+        "Done, but not ready to close",
+    ),
 }

@@ -300,10 +300,10 @@ def test_file_changed_while_it_is_read_is_malformed(
     read = artifacts._read
 
     def read_changed(
-        stream: FileIO, size_bytes: int, *, keep: bool
+        stream: FileIO, size_bytes: int, *, keep: bool, chunk: None
     ) -> tuple[str, int, bytes | bytearray]:
         change(path)
-        return read(stream, size_bytes, keep=keep)
+        return read(stream, size_bytes, keep=keep, chunk=chunk)
 
     monkeypatch.setattr(artifacts, "_read", read_changed)
     assert malformed_reason(judged(path)) == "changed while it was read"

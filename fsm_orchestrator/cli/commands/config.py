@@ -96,7 +96,7 @@ def _prepared(read: config_reading.ReadConfig, output: str = PLACE_HOLDER) -> Pr
     flags = RunConfig(output_directory=output)
     path = flags.absolute(read.name)
     content = read.content.model_copy(
-        update=dict.fromkeys(("resume", "resume_or_start", "rerun", "on_changed_stage"))
+        update=dict.fromkeys(("resume", "resume_or_start", "rerun", "on_changed_stage", "reverify"))
     )
     config = config_file.with_file(flags, content, path, read.sha256)
     return prepare(config, may_lack_values=True)

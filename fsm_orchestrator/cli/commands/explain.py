@@ -79,6 +79,8 @@ def text_in_brief(explanation: Explanation, typed: str, more: str, width: int) -
     end = [*remedies, *labelled("who", step.who, width)]
     if step.words is not None:
         end += labelled_command("next", step.words, width)
+    if step.reverify is not None:
+        end += labelled_command("or", step.reverify, width)
     blocks = [
         _Block(0, head),
         _Block(_RANK_PLACE, sentences(where, width)),

@@ -21,7 +21,7 @@ from fsm_orchestrator.inspection.inspected_run import (
 from fsm_orchestrator.inspection.logs import in_order_of_work, last_lines, printed_since
 from fsm_orchestrator.inspection.quoting import secrets_of_record
 from fsm_orchestrator.secrets.of_run import NONE_KNOWN, KnownSecrets, known_secrets
-from fsm_orchestrator.stages.output_files import StageLog, logs_of
+from fsm_orchestrator.stages.output_files import StageLog, logs_of, verification_logs_of
 from fsm_orchestrator.stages.output_lines import LogReader, Piece
 from fsm_orchestrator.text.hidden import copyable
 from fsm_orchestrator.text.phrases import suggestion
@@ -42,6 +42,7 @@ def logs_command(parameters: Mapping[str, Any]) -> int:
         directory=directory,
         stage=parameters["stage"],
         attempt=parameters["attempt"],
+        verification=parameters["verify"],
         lines=parameters["lines"],
         since=parameters["since"],
         search=_search(parameters["pattern"]),
@@ -105,12 +106,14 @@ class _ShownLogs:
         *,
         stage: str | None,
         attempt: int | None,
+        verification: int | None,
         lines: int | None,
         since: datetime | None,
         search: LineSearch | None,
     ) -> None:
         self._directory = directory
         self._stage, self._attempt, self._lines = stage, attempt, lines
+        self._verification = verification
         self._since, self._search = since, search
         self._colours: dict[str, Tone] = {}
         self._begun: dict[Path, str] = {}
@@ -128,7 +131,8 @@ class _ShownLogs:
 
     def show(self, *, is_over: bool) -> None:
         """Print what was added since the last call."""
-        wanted = [log for log in logs_of(self._directory) if self._is_wanted(log)]
+        logs = (*logs_of(self._directory), *verification_logs_of(self._directory))
+        wanted = [log for log in logs if self._is_wanted(log)]
         if self._since is not None:
             wanted = printed_since(wanted, self._since)
         if not wanted:
@@ -222,9 +226,14 @@ class _ShownLogs:
         return secrets
 
     def _is_wanted(self, log: StageLog) -> bool:
-        return self._stage in {None, log.stage} and self._attempt in {None, log.attempt}
+        return (
+            self._stage in {None, log.stage}
+            and self._attempt in {None, log.attempt}
+            and self._verification in {None, log.verification}
+        )
 
 
 def _name(log: StageLog) -> str:
     """Return how the lines of an attempt begin: the stage, and the number of a later attempt."""
-    return log.stage if log.attempt == 1 else f"{log.stage}.{log.attempt}"
+    name = log.stage if log.attempt == 1 else f"{log.stage}.{log.attempt}"
+    return f"{name}.verify.{log.verification}" if log.verification else name

@@ -44,6 +44,7 @@ from fsm_orchestrator.vocabulary import (
 _VERBS: Final = {
     PlannedAction.RUN: "would run",
     PlannedAction.FAIL: "would fail",
+    PlannedAction.VERIFY: "would be verified again",
     PlannedAction.SKIP: "would be skipped",
     PlannedAction.PASS_OVER: "would be passed over",
     PlannedAction.NOT_REACHED: "would not start",
@@ -61,11 +62,13 @@ _GUARD_NOTES: Final = {
 _MARKS: Final = {
     PlannedAction.RUN: Mark.AHEAD,
     PlannedAction.FAIL: Mark.BAD,
+    PlannedAction.VERIFY: Mark.AHEAD,
     PlannedAction.SKIP: Mark.LEFT_OUT,
     PlannedAction.PASS_OVER: Mark.LEFT_OUT,
     PlannedAction.NOT_REACHED: Mark.LEFT_OUT,
 }
 _FOLDED: Final = frozenset({PlannedAction.SKIP, PlannedAction.PASS_OVER, PlannedAction.NOT_REACHED})
+STAGES_NAMED_MAX: Final = 5
 FOLDED_MIN: Final = 4
 """From how many stages in a row with which nothing would happen they share a line."""
 
@@ -213,12 +216,15 @@ class _View:
         if stage.env_keys:
             details.append(("sets", ", ".join(stage.env_keys)))
         details += [("expects", copyable(path)) for path in stage.expected_artifacts]
+        details += [("verifies by", shell_line(one)) for one in stage.verify]
+        details += [("protects", copyable(path)) for path in stage.protect]
         if stage.unchanged:
             details.append(("unchanged", ", ".join(stage.unchanged)))
         details += [
             ("artifact", f"{copyable(one.path)}, sha256 {one.sha256[:12]}...")
             for one in stage.artifacts
         ]
+        details += [("input", f"{copyable(one.path)}, {one.short_state}") for one in stage.inputs]
         return [*lines, *columns(details, indent="      ")]
 
     def _next(self, plan: Plan, argv: Sequence[str]) -> Iterator[Line]:
@@ -260,6 +266,10 @@ def _groups(stages: Sequence[PlannedStage], *, may_fold: bool) -> Iterator[Seque
 def _end_of(plan: Plan) -> str:
     if plan.closing_refused is not None:
         return f"done, but not ready to close (exit 1): {printable(plan.closing_refused)}"
+    if plan.unrun_stages:
+        named = listed(first_of(plan.unrun_stages, STAGES_NAMED_MAX))
+        verb = "has" if len(plan.unrun_stages) == 1 else "have"
+        return f"done, but not ready to close, for {named} {verb} no binary (--skip-stage lets it)"
     if plan.outcome is Outcome.DONE:
         return "done, if every stage succeeds"
     fails = any(stage.action is PlannedAction.FAIL for stage in plan.stages)

@@ -138,6 +138,12 @@ def _logs(declared: Declared) -> list[click.Parameter]:
         ),
         Once(
             section,
+            "--verify",
+            type=Whole(Bounds(1, 999_999_999, "the number of a verification,")),
+            help="Show only what this verification printed (default: stages and verifications).",
+        ),
+        Once(
+            section,
             "--lines",
             type=Whole(Bounds(0, 999_999_999, "a whole number of lines")),
             help="Show only the last N lines of each log, and what follows.",
@@ -207,9 +213,16 @@ def _report(_declared: Declared) -> list[click.Parameter]:
     return [place(), html, junit, markdown, earlier_run(), as_json]
 
 
+def _fleet(_declared: Declared) -> list[click.Parameter]:
+    from fsm_orchestrator.cli.parser import many_runs
+
+    return many_runs.parameters()
+
+
 _PARAMETERS: Final[Mapping[str, Callable[[Declared], list[click.Parameter]]]] = {
     "run": _run,
     "plan": _plan,
+    "fleet": _fleet,
     "status": lambda _: [
         argument("output_directories", Directory("OUT"), "[OUT]...", nargs=-1),
         earlier_run(),

@@ -35,9 +35,7 @@ SHORT_HELP: Final[Mapping[str, str]] = {
     "run": f"""Run the stages of a lifecycle behind their gates, or resume the run in OUT.
 --help-all explains each option.
 
-{_RUN_EXAMPLE}
-\b
-Example, with a config file that `fsm-orchestrator init` writes:
+{_RUN_EXAMPLE.rstrip()}
   fsm-orchestrator run ./out --config run.toml --ci-status success ...
 
 {_RUN_EXIT_CODES}""",
@@ -66,6 +64,22 @@ file. Starts nothing and writes nothing.
 \b
 Example:
   fsm-orchestrator plan ./out --config run.toml --ci-status success
+""",
+    "fleet": """Run the runs of FILE, some at a time, each in its own directory below --dir.
+
+FILE is TOML: a table [defaults], and for each run a table headed [[run]] with a name and whatever a
+config file can say; or JSON, a run on each line; - is stdin. Each run is as durable and contained
+as alone. Started again, goes on where it was: skips runs that are done, resumes those that were
+interrupted, leaves those that ended otherwise as they are. Writes DIR/fleet.json.
+
+\b
+Examples:
+  fsm-orchestrator fleet nightly.toml --jobs 4
+  fsm-orchestrator fleet nightly.toml --retry-failed
+
+\b
+Exit codes, the worst of all runs in this order:
+  70 internal error   1 failed   124 timed out   3 blocked   0 all done
 """,
     "status": """Show where the run in OUT stands, and what to type next.
 

@@ -10,6 +10,7 @@ from fsm_orchestrator.vocabulary import Gate
 COMMANDS: Final = {
     "run": "Run or resume.",
     "plan": "Show what a run would do.",
+    "fleet": "Run the runs of a file, some at a time.",
     "status": "Show where runs stand.",
     "explain": "Explain why a run stands where it does.",
     "gates": "Ask what the gates would say now.",
@@ -35,7 +36,7 @@ VERSION_WORD: Final = "version"
 FIRST_WORDS: Final = frozenset({*COMMANDS, HELP_WORD, VERSION_WORD})
 """The words that are never taken for OUT where a command may stand."""
 COMMAND_GROUPS: Final = {
-    "Run": ("run", "plan", "wait", "stop", "init"),
+    "Run": ("run", "plan", "wait", "stop", "fleet", "init"),
     "Answer": ("approve", "deny", "withdraw"),
     "Look": ("status", "explain", "gates", "logs", "report"),
     "Design": ("lifecycle", "verify", "diagram", "config", "schema"),
@@ -86,6 +87,8 @@ VALUE_OPTIONS: Final = frozenset(
         "--on-changed-stage",
         "--on-leak",
         "--rerun",
+        "--skip-stage",
+        "--verify",
         "--fixed-clock",
         "--log-format",
         "--log-level",
@@ -101,6 +104,14 @@ VALUE_OPTIONS: Final = frozenset(
         "--wait",
         "--wait-ms",
         "--html",
+        "--junit",
+        "--markdown",
+        "--dir",
+        "--jobs",
+        "-j",
+        "--only",
+        "--max-failures",
+        "--rename",
         "--format",
         "--interval",
         "--output",

@@ -122,6 +122,28 @@ class DeclaredSecret(click.ParamType[tuple[str, str | None]]):
         return key, content if equals else None
 
 
+class CommandLine(click.ParamType[tuple[str, ...]]):
+    """A command in one text, split into words as a shell does. A refusal does not show it."""
+
+    name = "COMMAND"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the words."""
+        if isinstance(value, tuple):
+            return value
+        import shlex
+
+        try:
+            words = tuple(shlex.split(str(value)))
+        except ValueError as error:
+            self.fail(f"a command given here cannot be split into words: {error}", param, ctx)
+        if not words or not words[0]:
+            self.fail("a command given here is empty", param, ctx)
+        return words
+
+
 class RunIdentifier(click.ParamType[str]):
     """A run id of the allowed characters."""
 
@@ -319,6 +341,8 @@ def parameter_type(kind: ValueKind) -> click.ParamType[Any]:
             return DeclaredSecret()
         case Kind.PORT:
             return Port()
+        case Kind.COMMAND:
+            return CommandLine()
         case Kind.TEXT | Kind.FLAG:
             return click.STRING
         case _:

@@ -7,6 +7,7 @@ for the option. Imports nothing that `--help` does not need, and leaves errors t
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,13 +16,13 @@ from fsm_orchestrator.cli.parser.names import COMMANDS, VALUE_OPTIONS
 from fsm_orchestrator.constants import CHECKPOINT_FILE, DEFAULT_LIFECYCLE
 from fsm_orchestrator.disk import peek
 from fsm_orchestrator.disk.files import read_bounded
+from fsm_orchestrator.disk.where import base_of
 from fsm_orchestrator.lifecycle import source as lifecycle_names
 from fsm_orchestrator.lifecycle.source import Declared
 from fsm_orchestrator.model.option_kinds import Kind
 from fsm_orchestrator.model.stage_options import STAGE_OPTIONS
 from fsm_orchestrator.text.late_pattern import late_pattern
 from fsm_orchestrator.text.toml import NotATableError, table_of
-from fsm_orchestrator.vocabulary import RelativeTo
 
 _VALUE_SUFFIXES: Final = [
     suffix for one in STAGE_OPTIONS if one.kind is not Kind.FLAG for suffix in one.suffixes
@@ -94,8 +95,9 @@ def _config_file(found: Prescan) -> dict[str, Any]:
 
 def _base(found: Prescan, file: Mapping[str, Any]) -> Path:
     """Return the directory that the relative paths of the config file are relative to."""
-    is_of_file = found.config is not None and file.get("relative_to") != RelativeTo.CWD
-    return Path(found.config or "").parent if is_of_file else Path()
+    if found.config is None:
+        return Path()
+    return Path(base_of(file.get("relative_to"), os.path.dirname(found.config), ""))
 
 
 def without_options(argv: Sequence[str], names: Collection[str]) -> list[str]:

@@ -68,7 +68,7 @@ def output_options() -> list[click.Parameter]:
             section,
             "--quiet",
             is_flag=True,
-            help="Show only errors on stderr, and no summary of a run that is done.",
+            help="Show only errors on stderr, and no summary of a run that may be closed.",
         ),
         Section(
             section,
@@ -186,6 +186,27 @@ def _history_options(stages: Sequence[str]) -> list[click.Parameter]:
             multiple=True,
             type=StageName(stages),
             help="Rerun a completed stage and all stages after it. Repeatable.",
+        ),
+        Section(
+            section,
+            "--reverify",
+            is_flag=True,
+            help="Verify again what the stage has done that failed only in its verification,"
+            " instead of running it again. Its artifacts must be what it left.",
+        ),
+        Section(
+            section,
+            "--allow-empty",
+            is_flag=True,
+            help="Let the run be closed although stages were passed over for want of a binary, or"
+            " nothing was run at all.",
+        ),
+        Section(
+            section,
+            ("--skip-stage", "skip_stages"),
+            multiple=True,
+            type=StageName(stages),
+            help="Let the run be closed without this stage, which has no binary. Repeatable.",
         ),
     ]
 

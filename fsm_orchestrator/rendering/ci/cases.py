@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from fsm_orchestrator.explanation.gate_table import evidence_words
+from fsm_orchestrator.explanation.unrun_words import unrun_sentences
 from fsm_orchestrator.inspection.inspected_run import InspectedRun, state_now
 from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.model.invocation import GateDecision
@@ -82,7 +83,8 @@ def _closure(view: InspectedRun) -> Case:
         return Case(Suite.RUN, CLOSURE, took, Verdict.PASSED)
     said = [f"the run is {standing.words}"] if standing is not Standing.DONE else []
     causes = [f"{one.name}: {one.error}" for one in report.failures if one.error is not None]
-    message = "; ".join((*said, *report.blocked_reason_codes, *causes, *wrong))
+    unrun = unrun_sentences(report)
+    message = "; ".join((*said, *report.blocked_reason_codes, *unrun, *causes, *wrong))
     return Case(Suite.RUN, CLOSURE, took, Verdict.FAILED, standing.value, message)
 
 
@@ -120,7 +122,10 @@ def _of_stages(view: InspectedRun) -> Iterator[Case]:
 def _printed(
     outputs: Outputs, execution: StageExecution, invocation: int
 ) -> Iterator[tuple[str, str]]:
-    if execution.attempt > 0:
+    failed = execution.failed_verification
+    if failed is not None:  # it is to blame, and what it printed is in the record
+        yield from (("stdout", failed.stdout_tail), ("stderr", failed.stderr_tail))
+    elif execution.attempt > 0:
         of = outputs.of(execution.stage, execution.attempt, invocation, execution.stderr_tail)
         for one in of:
             if one.spans is not None:

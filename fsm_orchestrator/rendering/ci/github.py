@@ -72,7 +72,13 @@ def _file(case: Case, workspace: Path | None) -> str | None:
     one = case.execution
     if one is None or workspace is None:
         return None
-    wrong = (*one.malformed_artifacts, *one.missing_artifacts, *one.stale_artifacts)
+    wrong = (
+        *one.malformed_artifacts,
+        *one.missing_artifacts,
+        *one.stale_artifacts,
+        *(each.path for each in one.protected_changes),
+        *(each.path for each in one.contract_violations),
+    )
     below = [path for path in (*wrong, *_program(one)) if Path(path).is_relative_to(workspace)]
     return str(Path(below[0]).relative_to(workspace)) if below else None
 

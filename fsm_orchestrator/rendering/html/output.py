@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fsm_orchestrator.constants import LOGS_DIRECTORY
 from fsm_orchestrator.inspection.inspected_run import InspectedRun
 from fsm_orchestrator.inspection.quoting import Quoting
+from fsm_orchestrator.model.execution import StageExecution
 from fsm_orchestrator.rendering.html.colours import Span, plain_of, spans_of
 from fsm_orchestrator.stages.output_files import StageLog, logs_of
 from fsm_orchestrator.stages.output_tail import TAIL_LINES, Tail, tail_of
@@ -56,6 +57,24 @@ class Outputs:
             for name, is_stderr, kept in (("stderr", True, kept_stderr), ("stdout", False, ""))
         )
         return [part for part in parts if part is not None]
+
+    def of_verifications(self, execution: StageExecution) -> list[Output]:
+        """Return what the verifications of an attempt printed last, as the report quotes it."""
+        return [
+            Output(
+                f"{name} of verification {number}",
+                f"The last lines of {name} of verification {number}, as the report quotes them",
+                log,
+                self._spans(text),
+                is_cut=True,
+            )
+            for number, one in enumerate(execution.verifications, 1)
+            for name, log, text in (
+                ("stdout", one.stdout_log, one.stdout_tail),
+                ("stderr", one.stderr_log, one.stderr_tail),
+            )
+            if text
+        ]
 
     def _part(
         self, name: str, log: StageLog | None, kept: str, *, may_quote: bool

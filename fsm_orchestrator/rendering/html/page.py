@@ -61,6 +61,7 @@ def page_of(view: InspectedRun, shown: str, clock: Clock | None = None) -> str:
         is_archived=view.is_archived,
         headline=headline_of(view, explanation),
         command=shell_words(explanation.next_step.words or ()),
+        reverify=shell_words(explanation.next_step.reverify or ()),
         path=path_of(view),
         timeline=timeline_of(view),
         grouped=grouped,

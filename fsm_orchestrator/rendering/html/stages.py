@@ -133,5 +133,8 @@ def _attempt(
         facts=[fact for fact in attempt.facts if fact.name not in _SHOWN_BY_THEMSELVES],
         artifacts=artifacts[:ARTIFACTS_SHOWN_MAX],
         artifacts_left_out=len(artifacts) - ARTIFACTS_SHOWN_MAX,
-        outputs=outputs.of(stage, attempt.attempt, attempt.invocation, kept_stderr),
+        outputs=[
+            *(() if execution is None else outputs.of_verifications(execution)),
+            *outputs.of(stage, attempt.attempt, attempt.invocation, kept_stderr),
+        ],
     )

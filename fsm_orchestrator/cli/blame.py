@@ -1,0 +1,39 @@
+"""What the end of a run says of an attempt that is to blame: why, last words, where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.text.terminal import last_lines
+
+
+def why_words(execution: StageExecution) -> str:
+    """Return what went wrong; not what a verification printed, which is shown below it."""
+    if execution.failed_verification is not None and execution.problem is not None:
+        return execution.problem.cause
+    return execution.error or execution.status.value
+
+
+def last_words_of(execution: StageExecution, count: int) -> Sequence[str]:
+    """Return the last lines of the stage's stderr, or of the verification that failed."""
+    failed = execution.failed_verification
+    if failed is None:
+        return last_lines(execution.stderr_tail, count)
+    tails = (failed.stdout_tail, failed.stderr_tail)
+    return [line for text in tails for line in last_lines(text, count)][-count:]
+
+
+def logs_of(execution: StageExecution) -> tuple[str | None, ...]:
+    """Return the logs to look at for what went wrong."""
+    failed = execution.failed_verification
+    if failed is not None:
+        return failed.stdout_log, failed.stderr_log
+    return execution.stderr_log, execution.stdout_log
+
+
+def log_words(execution: StageExecution) -> tuple[str, ...]:
+    """Return what `logs` is to show of it."""
+    if execution.failed_verification is None:
+        return (execution.stage,)
+    return (execution.stage, "--verify", str(len(execution.verifications)))

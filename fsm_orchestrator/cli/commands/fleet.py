@@ -1,0 +1,126 @@
+"""`fleet`: run all runs of a file, some at a time; go on where an earlier one was cut off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fsm_orchestrator.cli import console
+from fsm_orchestrator.cli.fleet_screen import entry_line, screen_of
+from fsm_orchestrator.cli.formatting import columns, command_line, shown_path
+from fsm_orchestrator.cli.screen import Line, prose_width, shortened, shown
+from fsm_orchestrator.cli.style import Mark, lead_cells
+from fsm_orchestrator.disk.where import absolute
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.fleet.definition import Fleet, read_fleet
+from fsm_orchestrator.fleet.fleet import FleetOptions, run_fleet
+from fsm_orchestrator.fleet.report import FLEET_FILE, Course, FleetEntry, FleetReport
+from fsm_orchestrator.fleet.standing import Retries
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import counted, described, span_ms, suggestion
+from fsm_orchestrator.text.units import span_words
+from fsm_orchestrator.vocabulary import ExitCode, Standing
+
+DIRECTORY: Final = "./fleet"
+LISTED_MAX: Final = 5
+_ORDER: Final = (
+    Standing.FAILED,
+    Standing.TIMEOUT,
+    Standing.NOT_CLOSABLE,
+    Standing.BLOCKED,
+    Standing.WAITING,
+    Standing.INTERRUPTED,
+)
+"""Where the runs stand that are named, the worst first."""
+
+
+def fleet_command(parameters: Mapping[str, Any]) -> int:
+    """Run a fleet, and return the worst exit code of its runs."""
+    interrupts = Interrupts()
+    with interrupts.installed():
+        fleet = read_fleet(parameters["file"])
+        typed = parameters["directory"] or DIRECTORY
+        options = FleetOptions(
+            jobs=parameters["jobs"] or os.cpu_count() or 1,
+            retries=Retries(parameters["retry_failed"], parameters["retry_blocked"]),
+            max_failures=1 if parameters["fail_fast"] else parameters["max_failures"],
+            only=_only(parameters["only"], fleet),
+        )
+        screen = screen_of(console.stderr(), is_quiet=parameters["quiet"])
+        report = run_fleet(fleet, absolute(typed), options, interrupts, screen)
+        out = console.stdout_of_run(interrupts)
+        code = ExitCode.INTERNAL if report.exit_code is None else report.exit_code
+        if parameters["as_json"]:
+            out.write(report.to_json().decode())
+        elif not (parameters["quiet"] and code == ExitCode.DONE):
+            width = prose_width(out) if out.is_terminal else None
+            out.show(shown(_lines(report, parameters["file"], shown_path(typed), width)))
+    return code
+
+
+def _only(names: Sequence[str], fleet: Fleet) -> frozenset[str] | None:
+    known = [run.name for run in fleet.runs]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--only names {described(name)}, which is no run of it{suggestion(name, known)}",
+                remedy="name one of its runs",
+            )
+    return frozenset(names) if names else None
+
+
+def _lines(report: FleetReport, file: str, directory: str, width: int | None) -> Iterator[Line]:
+    """Yield the summary: counts, what did not end well, what to type next."""
+    took = ""
+    if report.finished_at is not None:
+        took = f" in {span_words(span_ms(report.started_at, report.finished_at))}"
+    yield Line(f"fleet: {_counts(report)}{took}", _mark(report))
+    bad = sorted(filter(_is_bad, report.runs), key=_rank)
+    for entry in bad[:LISTED_MAX]:
+        line = entry_line(entry)
+        text = line.text if width is None else shortened(line.text, width - 2 - lead_cells())
+        yield line._replace(text=text)
+    if len(bad) > LISTED_MAX:
+        yield Line(f"  and {len(bad) - LISTED_MAX} more", is_dim=True)
+    rows = [("report", copyable(str(Path(directory) / FLEET_FILE)))]
+    if bad:
+        rows.append(("why", command_line("explain", str(Path(directory) / bad[0].name))))
+    words = ("fleet", file, *(() if directory == DIRECTORY else ("--dir", directory)))
+    retries = {
+        "--retry-failed": (Standing.FAILED, Standing.TIMEOUT),
+        "--retry-blocked": (Standing.BLOCKED, Standing.WAITING),
+    }
+    if any(one.course is Course.NOT_STARTED for one in report.runs):
+        rows.append(("go on", command_line(*words)))
+    for option, standings in retries.items():
+        if any(one.standing in standings for one in bad):
+            rows.append(("retry", command_line(*words, option)))
+    yield from map(Line, columns(rows))
+
+
+def _counts(report: FleetReport) -> str:
+    standings = [one.standing for one in report.runs]
+    told = [(standings.count(one), one.words) for one in (*_ORDER, Standing.DONE)]
+    refused = sum(one.course is Course.REFUSED for one in report.runs)
+    left = sum(one.course is Course.NOT_STARTED for one in report.runs)
+    told += [(refused, "refused"), (left, "not started")]
+    said = [f"{count} {words}" for count, words in told if count]
+    return f"{', '.join(said)} of {counted(len(report.runs), 'run')}"
+
+
+def _mark(report: FleetReport) -> Mark:
+    if report.exit_code == ExitCode.DONE:
+        return Mark.GOOD
+    is_bad = any(_is_bad(one) and entry_line(one).mark is Mark.BAD for one in report.runs)
+    return Mark.BAD if is_bad else Mark.WAITING
+
+
+def _is_bad(entry: FleetEntry) -> bool:
+    return entry.exit_code not in {None, ExitCode.DONE}
+
+
+def _rank(entry: FleetEntry) -> int:
+    return -1 if entry.standing is None else _ORDER.index(entry.standing)

@@ -1,0 +1,66 @@
+"""The parameters of the command that runs many runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from fsm_orchestrator.cli.parser.parameters import (
+    Directory,
+    FilePath,
+    NonEmpty,
+    Once,
+    Section,
+    Whole,
+)
+from fsm_orchestrator.cli.parser.parts import argument, json_option
+from fsm_orchestrator.model.option_kinds import Bounds
+
+_JOBS: Final = Bounds(1, 1024, "a whole number of runs")
+_FAILURES: Final = Bounds(1, 1_000_000, "a whole number of runs")
+
+
+def parameters() -> list[click.Parameter]:
+    """Return the parameters of `fleet`."""
+    runs, again = "Runs", "Runs that have ended"
+    return [
+        argument("file", FilePath("FILE")),
+        Once(
+            runs,
+            ("--dir", "directory"),
+            type=Directory("DIR"),
+            help="Where the directories of the runs are (default ./fleet).",
+        ),
+        Once(
+            runs,
+            ("--jobs", "-j"),
+            type=Whole(_JOBS),
+            help="How many are worked at at once (default: as many as there are processors).",
+        ),
+        Section(
+            runs,
+            "--only",
+            multiple=True,
+            type=NonEmpty("NAME"),
+            help="Work at this run alone. Repeatable.",
+        ),
+        Section(runs, "--fail-fast", is_flag=True, help="Begin no more once one has failed."),
+        Once(
+            runs,
+            "--max-failures",
+            type=Whole(_FAILURES),
+            help="Begin no more once so many have failed.",
+        ),
+        Section(
+            again, "--retry-failed", is_flag=True, help="Resume those that failed or timed out."
+        ),
+        Section(again, "--retry-blocked", is_flag=True, help="Resume those that are blocked."),
+        Section(
+            "Output",
+            "--quiet",
+            is_flag=True,
+            help="Show only what did not end well, and no summary where all are done.",
+        ),
+        json_option(),
+    ]

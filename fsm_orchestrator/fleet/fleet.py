@@ -1,0 +1,312 @@
+"""A fleet at work: each run in its turn, as durable and contained as alone."""
+
+from __future__ import annotations
+
+import select
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple, assert_never
+
+from fsm_orchestrator.clock import SystemClock, timestamp
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.disk.where import current_directory
+from fsm_orchestrator.errors import CommandError
+from fsm_orchestrator.fleet.crew import Worker
+from fsm_orchestrator.fleet.definition import Fleet, FleetRun
+from fsm_orchestrator.fleet.entries import entry_before, is_due
+from fsm_orchestrator.fleet.holding import held
+from fsm_orchestrator.fleet.messages import Busy, Ended, Message, Order, Refused, StageBegan, Words
+from fsm_orchestrator.fleet.observing import FleetObserver, FleetView, Working
+from fsm_orchestrator.fleet.report import (
+    FLEET_FILE,
+    Course,
+    FleetEntry,
+    FleetReport,
+    product,
+    worst_of,
+)
+from fsm_orchestrator.fleet.standing import Action, Decision, Retries, decide
+from fsm_orchestrator.fleet.turns import Turns
+from fsm_orchestrator.fleet.written_configs import CONFIG_DIRECTORY, write_configs
+from fsm_orchestrator.processes.interrupts import Interrupts
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.vocabulary import ExitCode, Standing
+
+REPORT_SECONDS: Final = 0.5
+"""How often the report is written at most while runs end."""
+CRASHES_MAX: Final = 1
+"""How often a run is taken up again whose worker was killed."""
+_SIGNAL_CODE: Final = 128
+
+
+class FleetOptions(NamedTuple):
+    """How a fleet is worked at.
+
+    Attributes:
+        max_failures: of how many runs that did not end as they should no more are begun; None for
+            never.
+        only: the names of the runs that are asked for; None for all.
+    """
+
+    jobs: int
+    retries: Retries = Retries()
+    max_failures: int | None = None
+    only: frozenset[str] | None = None
+
+
+def run_fleet(
+    fleet: Fleet,
+    directory: Path,
+    options: FleetOptions,
+    interrupts: Interrupts,
+    observer: FleetObserver,
+) -> FleetReport:
+    """Work at the runs of a fleet, each in its own directory below `directory`; report on them.
+
+    Raises:
+        UsageError: a run that is done has another definition now, or a directory cannot be made.
+        FleetBusyError: another fleet is at work there.
+    """
+    with held(directory):
+        decisions = {run.name: decide(directory / run.name, options.retries) for run in fleet.runs}
+        write_configs(fleet.runs, decisions, directory)
+        return _FleetAtWork(fleet, directory, options, decisions, interrupts, observer).work()
+
+
+class _FleetAtWork:
+    def __init__(
+        self,
+        fleet: Fleet,
+        directory: Path,
+        options: FleetOptions,
+        decisions: Mapping[str, Decision],
+        interrupts: Interrupts,
+        observer: FleetObserver,
+    ) -> None:
+        self._fleet, self._directory, self._options = fleet, directory, options
+        self._interrupts, self._observer = interrupts, observer
+        self._clock = SystemClock()
+        self._started_at = timestamp(self._clock.now())
+        self._runs = {run.name: run for run in fleet.runs}
+        self._cwd = current_directory()
+        asked = [run for run in fleet.runs if options.only is None or run.name in options.only]
+        names = {run.name for run in asked}
+        self._turns = Turns(run for run in asked if is_due(decisions[run.name]))
+        entries = {
+            run.name: entry_before(run, decisions[run.name], is_asked=run.name in names)
+            for run in fleet.runs
+        }
+        self._view = FleetView(options.jobs, entries, time.monotonic())
+        self._idle: list[Worker] = []
+        self._at_work: dict[Worker, FleetRun] = {}
+        self._crashes: dict[str, int] = {}
+        self._failures = 0
+        self._written_at = 0.0
+
+    def work(self) -> FleetReport:
+        """Work until there is nothing more to be done."""
+        self._interrupts.before_stop = lambda: self._signal_all(signal.SIGTSTP)
+        self._interrupts.after_stop = lambda: self._signal_all(signal.SIGCONT)
+        self._write(None)
+        try:
+            while True:
+                self._begin_more()
+                if not self._at_work and (self._is_over or not len(self._turns)):
+                    break
+                self._wait()
+                self._pass_on_requests()
+                if time.monotonic() - self._written_at > REPORT_SECONDS:
+                    self._write(None)
+            return self._finish()
+        finally:
+            for worker in (*self._idle, *self._at_work):
+                worker.dismiss()
+            for worker in (*self._idle, *self._at_work):
+                worker.bury()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no more runs are begun."""
+        limit = self._options.max_failures
+        return self._interrupts.first is not None or (limit is not None and self._failures >= limit)
+
+    def _begin_more(self) -> None:
+        while len(self._at_work) < self._options.jobs and not self._is_over:
+            run = self._turns.next()
+            if run is None:
+                return
+            decision = decide(self._directory / run.name, self._options.retries)
+            if decision.action is Action.WAIT:
+                self._put_off(run, decision.reason)
+            elif is_due(decision):
+                self._begin(run, is_resume=decision.action is Action.RESUME)
+            else:  # somebody else has done with it meanwhile
+                self._turns.has_ended(run)
+                self._set(run.name, entry_before(run, decision, is_asked=True))
+
+    def _begin(self, run: FleetRun, *, is_resume: bool) -> None:
+        worker = self._idle.pop() if self._idle else Worker()
+        order = Order(
+            output_directory=str(self._directory / run.name),
+            config=str(self._directory / CONFIG_DIRECTORY / f"{run.name}.toml"),
+            directory=self._cwd,
+            is_resume=is_resume,
+            are_words_wanted=self._observer.wants_words,
+        )
+        now = time.monotonic()
+        self._at_work[worker] = run
+        self._view.working[run.name] = Working(run.name, is_resume, now, now)
+        began = timestamp(self._clock.now())
+        update = {"course": Course.WORKING, "reason": "", "started_at": began}
+        self._set(run.name, self._view.entries[run.name].model_copy(update=update))
+        worker.order(order)  # where it is gone, that is heard next
+
+    def _wait(self) -> None:
+        """Wait until a worker tells something, a request to end comes, or a time has come."""
+        due = [self._turns.seconds_until_next(), self._observer.interval_seconds]
+        poll = select.poll()
+        heard = {worker.fileno(): worker for worker in (*self._at_work, *self._idle)}
+        for descriptor in (*heard, self._interrupts.fileno()):
+            poll.register(descriptor, select.POLLIN)
+        known = [one for one in due if one is not None]
+        ready = poll.poll(min(known) * 1000 if known else None)
+        for descriptor, _ in ready:
+            if descriptor in heard:
+                self._hear(heard[descriptor])
+        self._observer.look(self._view)
+
+    def _hear(self, worker: Worker) -> None:
+        for message in worker.heard():
+            if message is None:
+                self._is_gone(worker)
+            elif worker in self._at_work:
+                self._take(worker, self._at_work[worker], message)
+
+    def _take(self, worker: Worker, run: FleetRun, message: Message) -> None:
+        working = self._view.working[run.name]
+        match message:
+            case StageBegan():
+                working.stage, working.attempt = message.stage, message.attempt
+                working.timeout_ms, working.since = message.timeout_ms, time.monotonic()
+                working.words = ""
+            case Words():
+                working.words = message.text
+            case Ended():
+                self._release(worker, run)
+                course = Course.RESUMED if working.is_resume else Course.RAN
+                self._end(run, course, message.reason, message.exit_code, message)
+            case Refused():
+                self._release(worker, run)
+                self._end(run, Course.REFUSED, message.reason, message.exit_code)
+            case Busy():
+                self._release(worker, run)
+                self._put_off(run, message.reason)
+            case _:
+                assert_never(message)
+
+    def _release(self, worker: Worker, run: FleetRun) -> None:
+        del self._at_work[worker]
+        working = self._view.working.pop(run.name)
+        self._view.took_seconds.append(time.monotonic() - working.began)
+        self._turns.has_ended(run)
+        self._idle.append(worker)
+
+    def _is_gone(self, worker: Worker) -> None:
+        """Take note that a worker is gone; its run is taken up again, once."""
+        run = self._at_work.pop(worker, None)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        code = worker.bury()
+        if run is None:
+            return
+        self._view.working.pop(run.name)
+        self._turns.has_ended(run)
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        reason = f"its worker ended {how}"
+        self._crashes[run.name] = self._crashes.get(run.name, 0) + 1
+        if self._crashes[run.name] > CRASHES_MAX or self._is_over or not self._turns.put_off(run):
+            self._end(run, Course.REFUSED, reason, ExitCode.INTERNAL)
+        else:
+            update = {"course": Course.TO_COME, "reason": reason}
+            self._set(run.name, self._view.entries[run.name].model_copy(update=update))
+
+    def _put_off(self, run: FleetRun, reason: str) -> None:
+        if self._turns.put_off(run):
+            update = {"course": Course.TO_COME, "reason": reason}
+            entry = self._view.entries[run.name].model_copy(update=update)
+            self._view.entries[run.name] = entry
+        else:
+            self._end(run, Course.REFUSED, reason, ExitCode.FAILED)
+
+    def _end(
+        self, run: FleetRun, course: Course, reason: str, code: int, ended: Ended | None = None
+    ) -> None:
+        before = self._view.entries[run.name]
+        standing = None if ended is None else Standing(ended.standing)
+        if ended is not None and standing is Standing.NOT_CLOSABLE:
+            code = ExitCode.FAILED
+        update = {
+            "course": course,
+            "reason": reason,
+            "run_id": before.run_id if ended is None else ended.run_id,
+            "standing": standing,
+            "exit_code": code,
+            "finished_at": timestamp(self._clock.now()),
+        }
+        self._failures += code != ExitCode.DONE
+        self._set(run.name, before.model_copy(update=update))
+
+    def _set(self, name: str, entry: FleetEntry) -> None:
+        self._view.entries[name] = entry
+        self._observer.has_changed(self._view, entry)
+
+    def _pass_on_requests(self) -> None:
+        """Pass each request to end on to the workers, which end their runs, or kill them."""
+        self._interrupts.drain()
+        first = self._interrupts.first
+        if first is None:
+            return
+        self._view.stopped_by = first
+        while self._view.requests < self._interrupts.count:
+            self._view.requests += 1
+            self._signal_all(first)
+
+    def _signal_all(self, signum: int) -> None:
+        for worker in self._at_work:
+            worker.signal(signum)
+
+    def _finish(self) -> FleetReport:
+        why = "the fleet was asked to end" if self._interrupts.first else "too many runs had failed"
+        for run in self._turns.give_up():
+            update = {"course": Course.NOT_STARTED, "reason": why}
+            self._set(run.name, self._view.entries[run.name].model_copy(update=update))
+        self._observer.close(self._view)
+        signum = self._interrupts.first
+        codes = [one.exit_code for one in self._view.entries.values() if one.exit_code is not None]
+        code = worst_of(codes) if signum is None else _SIGNAL_CODE + signum
+        return self._write(code)
+
+    def _write(self, exit_code: int | None) -> FleetReport:
+        report = FleetReport(
+            schema_version=1,
+            product=product(),
+            source=self._fleet.source,
+            sha256=self._fleet.sha256,
+            jobs=self._options.jobs,
+            started_at=self._started_at,
+            finished_at=None if exit_code is None else timestamp(self._clock.now()),
+            exit_code=exit_code,
+            runs=tuple(self._view.entries.values()),
+        )
+        path = self._directory / FLEET_FILE
+        try:
+            files.replace_file(path, report.to_json(), mode=0o600)
+        except OSError as error:
+            raise CommandError(
+                f"cannot write {copyable(path)}: {files.reason(error)}",
+                remedy="make room there, and start the fleet again: it goes on where it was",
+            ) from error
+        self._written_at = time.monotonic()
+        return report

@@ -1,0 +1,90 @@
+"""What a fleet and its workers tell each other, a line of JSON each."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+WORDS_CHARACTERS_MAX = 200
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker is to do: work at the run of a config file, in its directory."""
+
+    output_directory: str
+    config: str
+    directory: str
+    is_resume: bool
+    are_words_wanted: bool
+
+
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="told"):
+    """Something that a worker tells."""
+
+
+class StageBegan(_Message, frozen=True, tag="stage"):
+    """An attempt of a stage has begun."""
+
+    stage: str
+    attempt: int
+    timeout_ms: int
+
+
+class Words(_Message, frozen=True, tag="words"):
+    """The line that the stage printed last, masked."""
+
+    text: str
+
+
+class Ended(_Message, frozen=True, tag="ended"):
+    """The invocation has ended, and is recorded."""
+
+    run_id: str
+    exit_code: int
+    standing: str
+    was_asked_to_end: bool
+    reason: str
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """Nothing was run, or nothing of it could be recorded."""
+
+    exit_code: int
+    reason: str
+
+
+class Busy(_Message, frozen=True, tag="busy"):
+    """Another orchestrator is at work in the directory; nothing was touched."""
+
+    reason: str
+
+
+Message: TypeAlias = StageBegan | Words | Ended | Refused | Busy
+
+_encoder = msgspec.json.Encoder()
+_messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+
+
+def line_of(told: Message | Order) -> bytes:
+    """Return the line that tells it."""
+    return _encoder.encode(told) + b"\n"
+
+
+def message_in(line: bytes) -> Message:
+    """Return what a worker tells.
+
+    Raises:
+        msgspec.DecodeError: the line is none.
+    """
+    return _messages.decode(line)
+
+
+def order_in(line: bytes) -> Order:
+    """Return what is ordered.
+
+    Raises:
+        msgspec.DecodeError: the line is no order.
+    """
+    return _orders.decode(line)

@@ -1,0 +1,93 @@
+"""The report of a fleet: what came of each run, and of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, Literal
+
+from fsm_orchestrator.constants import PRODUCT
+from fsm_orchestrator.model.base import Count, RunId, SchemaVersion, Sha256, StrictModel, Timestamp
+from fsm_orchestrator.model.declared import Field
+from fsm_orchestrator.text.json_output import escaped
+from fsm_orchestrator.vocabulary import ExitCode, Standing
+
+FLEET_FILE: Final = "fleet.json"
+_WORST_FIRST: Final = (
+    ExitCode.INTERNAL,
+    ExitCode.FAILED,
+    ExitCode.TIMEOUT,
+    ExitCode.BLOCKED,
+    ExitCode.DONE,
+)
+
+
+class Course(StrEnum):
+    """What this fleet did about a run."""
+
+    RAN = "ran"
+    RESUMED = "resumed"
+    SKIPPED = "skipped"
+    """It was done before."""
+    LEFT = "left"
+    """It had ended otherwise before, and was not to be tried again."""
+    REFUSED = "refused"
+    """It could not be started or resumed."""
+    NOT_STARTED = "not_started"
+    """The fleet ended before its turn."""
+    TO_COME = "to_come"
+    WORKING = "working"
+
+
+class FleetEntry(StrictModel):
+    """One run of the fleet."""
+
+    name: str = Field(description="Its name; its directory is called so.")
+    course: Course = Field(description="What this fleet did about it.")
+    reason: str = Field(description="Why, or why it stands where it does, as a sentence.")
+    run_id: RunId | None = Field(description="Identifies the run; null where there is none yet.")
+    standing: Standing | None = Field(description="Where it stands; null where that is not known.")
+    exit_code: int | None = Field(
+        description="The exit code that it counts with; null as long as it has none."
+    )
+    concurrency_key: str | None = Field(
+        description="Runs with the same are never at work at once; null for no such."
+    )
+    priority: int = Field(description="Runs with more come first.")
+    started_at: Timestamp | None = Field(
+        description="When this fleet began to work at it, in UTC; null where it did not."
+    )
+    finished_at: Timestamp | None = Field(
+        description="When this fleet had done with it, in UTC; null where it has not."
+    )
+
+
+class FleetReport(StrictModel):
+    """The report of a fleet: fleet.json."""
+
+    schema_version: SchemaVersion = Field(description="Version of this format.")
+    product: Literal["fsm-orchestrator"] = Field(description="The program that wrote the report.")
+    source: str = Field(description="Absolute path of the fleet's file; `-` for stdin.")
+    sha256: Sha256 = Field(description="SHA-256 of its bytes, in hexadecimal.")
+    jobs: Count = Field(description="How many runs are worked at at once.")
+    started_at: Timestamp = Field(description="When this fleet began, in UTC.")
+    finished_at: Timestamp | None = Field(description="When it ended, in UTC; null while it works.")
+    exit_code: int | None = Field(
+        description="What the command exits with, the worst of all runs; null while it works."
+    )
+    runs: tuple[FleetEntry, ...] = Field(description="The runs, in the order of the file.")
+
+    def to_json(self) -> bytes:
+        """Return the file's bytes: indented, fixed key order, newline at the end."""
+        return escaped(self.model_dump_json(indent=2)).encode() + b"\n"
+
+
+def product() -> Literal["fsm-orchestrator"]:
+    """Return the name of the program that writes the report."""
+    return PRODUCT
+
+
+def worst_of(codes: Iterable[int]) -> int:
+    """Return the worst of some exit codes: 70, 1, 124, 3, 0; any other counts as 1."""
+    known = {code if code in _WORST_FIRST else ExitCode.FAILED for code in codes}
+    return next((int(code) for code in _WORST_FIRST if code in known), ExitCode.DONE)

@@ -1,0 +1,57 @@
+"""The config file of each run, written beside the runs: it can be run by hand as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from fsm_orchestrator.config.config_reading import CONFIG_BYTES_MAX
+from fsm_orchestrator.disk import files
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.fleet.definition import FleetRun
+from fsm_orchestrator.fleet.standing import Action, Decision
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.text.phrases import counted, first_of
+
+CONFIG_DIRECTORY: Final = ".fleet"
+"""No run has such a name."""
+_NAMED_MAX: Final = 5
+
+
+def write_configs(
+    runs: Iterable[FleetRun], decisions: Mapping[str, Decision], directory: Path
+) -> None:
+    """Write the config file of each run that has another one, or none.
+
+    Raises:
+        UsageError: a run that is done was asked something else; nothing is written then. Or a file
+            cannot be written.
+    """
+    import tomli_w  # noqa: PLC0415 - not to read a fleet
+
+    texts = {run.name: tomli_w.dumps(dict(run.table)).encode() for run in runs}
+    paths = {name: directory / CONFIG_DIRECTORY / f"{name}.toml" for name in texts}
+    other = [name for name, text in texts.items() if _content(paths[name]) != text]
+    changed = [name for name in other if decisions[name].action is Action.SKIP]
+    if changed:
+        raise UsageError(
+            f"{counted(len(changed), 'run')} done in {copyable(directory)} would be asked something"
+            f" else now: {', '.join(first_of(changed, _NAMED_MAX))}",
+            remedy="give what is to be done another name, or take their old definition back",
+        )
+    for name in other:
+        try:
+            files.replace_file(paths[name], texts[name], mode=0o600)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {copyable(paths[name])}: {files.reason(error)}",
+                remedy="name another directory with --dir",
+            ) from error
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return files.read_bounded(path, CONFIG_BYTES_MAX)
+    except OSError:
+        return None

@@ -1,0 +1,61 @@
+"""What a verification can make of work that was done: it failed, or there was no time for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias, assert_never
+
+from fsm_orchestrator.model.problem import Problem
+from fsm_orchestrator.vocabulary import Ending, StageStatus
+
+
+class VerificationFailed(NamedTuple):
+    """The process exited with 0 and left good artifacts, and a verification of them failed.
+
+    Attributes:
+        command: the verification, as it may be shown.
+        problem: what became of it.
+        words: what it printed last, as it may be shown.
+    """
+
+    command: str
+    problem: Problem
+    words: tuple[str, ...] = ()
+
+
+class VerificationCutShort(NamedTuple):
+    """The run was asked to end, by a signal of that name, while the work was verified."""
+
+    signal: str
+    command: str
+
+
+VerificationResult: TypeAlias = VerificationFailed | VerificationCutShort
+
+
+def kind_of_verified(result: VerificationResult) -> tuple[Ending, StageStatus]:
+    """Return the kind of a result as a record names it, and the status that it is reported as."""
+    match result:
+        case VerificationFailed():
+            return Ending.VERIFICATION_FAILED, StageStatus.FAILED
+        case VerificationCutShort():
+            return Ending.INTERRUPTED, StageStatus.INTERRUPTED
+        case _:
+            assert_never(result)
+
+
+def problem_of_verified(result: VerificationResult) -> Problem:
+    """Return what went wrong."""
+    match result:
+        case VerificationFailed(command=command, problem=problem, words=words):
+            said = (f"it printed last: {' / '.join(words)}",) if words else ()
+            return Problem(
+                cause=f"exited with code 0, but its verification `{command}` {problem.cause}",
+                details=(*problem.details, *said),
+            )
+        case VerificationCutShort(signal=signal, command=command):
+            return Problem(
+                cause=f"interrupted: the run received {signal}",
+                details=(f"its verification `{command}` was running, or to come",),
+            )
+        case _:
+            assert_never(result)

@@ -1,0 +1,110 @@
+"""Whether what a stage has done can be verified again without running it, and if not, why not.
+
+What was done must be what would be verified: by these settings, with these artifacts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fsm_orchestrator.errors import UsageError
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.preparation.changes import Version, differences
+from fsm_orchestrator.record.closure import content_difference, judge_kept
+from fsm_orchestrator.record.reverifiable import unverified
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError, masked_artifacts
+from fsm_orchestrator.text.hidden import copyable
+from fsm_orchestrator.vocabulary import Compared, OnChangedStage
+
+if TYPE_CHECKING:
+    from fsm_orchestrator.preparation.decision import ResumableRun
+
+
+def refuse_reverifying(run: ResumableRun) -> None:
+    """Refuse to verify again where there is nothing to verify, or where it is not what it was.
+
+    Raises:
+        UsageError: it is refused.
+    """
+    if run.config.rerun or run.config.on_changed_stage is OnChangedStage.RERUN:
+        other = "--rerun" if run.config.rerun else "--on-changed-stage rerun"
+        raise UsageError(
+            f"--reverify runs no stage again, and {other} does",
+            remedy="give one of them",
+        )
+    settled = run.checkpoint.attempt_unseen()
+    is_complete = settled.completion_of
+    open_stages = [
+        one for one in settled.lifecycle.stages if one in run.settings and is_complete(one) is None
+    ]
+    work = unverified(settled, open_stages[0]) if open_stages else None
+    if work is None:
+        where = f": stage {open_stages[0]!r} has to run" if open_stages else ""
+        raise UsageError(
+            f"--reverify: there is no work that lacks only its verification{where}",
+            remedy="leave --reverify out",
+        )
+    if not run.settings[work.stage].verify:
+        raise UsageError(
+            f"--reverify: stage {work.stage!r} has no verification any more",
+            remedy="give it one, or leave --reverify out to run it again",
+        )
+    found = [*_other_settings(run, work), *_other_artifacts(run, work)]
+    if found:
+        listed = "".join(f"\n  {one}" for one in found)
+        raise UsageError(
+            f"--reverify: what attempt {work.attempt} of {work.stage!r} did is not what would be"
+            f" verified{listed}",
+            remedy="put that back as it was, or leave --reverify out to run the stage again",
+        )
+
+
+def _other_settings(run: ResumableRun, work: StageExecution) -> Iterator[str]:
+    """Yield how the settings differ from those that the work was done with."""
+    stage = work.stage
+    kept, now = run.checkpoint.stages[stage], run.records[stage]
+    then = Version(run.kept.stages[stage], kept)
+    changes = differences(
+        then, Version(run.settings[stage], now), run.hider, key_is_lost=run.key_is_lost
+    )
+    yield from (one.sentence for one in changes if one.field is not Compared.VERIFICATION)
+    ran_with = (work.command, work.args, work.cwd)
+    as_kept = (kept.command, kept.args, kept.cwd)
+    is_later = run.checkpoint.origins.stages_since.get(stage, 0) > _number_of(run, work)
+    if ran_with != as_kept or set(work.env_keys) != set(kept.variable_names) or is_later:
+        yield f"settings: stage {stage!r} was given others since attempt {work.attempt}"
+    elif kept.env_inherit != now.env_inherit:
+        yield f"inherited environment: not what attempt {work.attempt} had"
+    elif kept.confine != now.confine:
+        yield f"confinement: not what attempt {work.attempt} had"
+
+
+def _number_of(run: ResumableRun, work: StageExecution) -> int:
+    """Return the number of the invocation that the work was done in, or one that is not before."""
+    for invocation in run.checkpoint.attempt_unseen().invocations:
+        if any((one.stage, one.attempt) == _done_by(work) for one in invocation.stage_executions):
+            return invocation.number
+    earlier = run.checkpoint.earlier
+    return 0 if earlier is None else earlier.totals.last_number
+
+
+def _done_by(work: StageExecution) -> tuple[str, int]:
+    return work.stage, work.verified_attempt or work.attempt
+
+
+def _other_artifacts(run: ResumableRun, work: StageExecution) -> Iterator[str]:
+    """Yield how the artifacts differ from those that were left."""
+    try:
+        verdict = judge_kept(run.kept.stages[work.stage], work.artifacts, run.may_go_on)
+    except JudgingCutShortError:
+        return  # nothing is started
+    if not verdict.is_good:
+        yield run.masker.mask(verdict.summary())
+        return
+    now = {one.path: one.sha256 for one in masked_artifacts(verdict, run.masker)}
+    for one in work.artifacts:
+        if now.get(one.path) != one.sha256:
+            yield content_difference(copyable(one.path), one.sha256, now.get(one.path, "none"))
+    if now.keys() != {one.path for one in work.artifacts}:
+        yield "expected artifacts: not those that were left"

@@ -1,0 +1,21 @@
+"""Whether what a stage has done lacks its verification alone, and can be verified again."""
+
+from __future__ import annotations
+
+from fsm_orchestrator.model.execution import StageExecution, cycle_in
+from fsm_orchestrator.record.checkpoint import Checkpoint
+
+
+def unverified(checkpoint: Checkpoint, stage: str) -> StageExecution | None:
+    """Return the attempt whose work can be verified again: the last, if it lacks that alone."""
+    last = checkpoint.attempts_of(stage)[-1:]
+    return next(
+        (
+            one
+            for one in last
+            if one.lacks_verification_only
+            and cycle_in(one) == checkpoint.cycle_of(stage)
+            and checkpoint.completion_of(stage) is None
+        ),
+        None,
+    )

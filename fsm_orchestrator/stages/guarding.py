@@ -1,0 +1,106 @@
+"""What an attempt's protected paths are before it: taken now, or kept from before an earlier one.
+
+An earlier attempt that changed them, or of which nobody knows, must not make its changes the state
+that the next one is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fsm_orchestrator.disk.held import HeldDirectory
+from fsm_orchestrator.model.contracts import Protection
+from fsm_orchestrator.model.endings import Interrupted, NotSpawned, SpawnFailure
+from fsm_orchestrator.model.execution import StageExecution
+from fsm_orchestrator.stages.artifacts import JudgingCutShortError
+from fsm_orchestrator.stages.protected import (
+    Baseline,
+    Changed,
+    NotProtectedError,
+    baseline_of,
+    keep,
+    kept,
+    summary_of,
+)
+from fsm_orchestrator.vocabulary import StageStatus
+
+
+class Guard(NamedTuple):
+    """The protected paths of an attempt that begins.
+
+    Attributes:
+        baseline: what they were before the stage; None where that cannot be told.
+        protection: what the record has of it.
+        refusal: why the attempt is not to be started; None where nothing speaks against it.
+        changes: what is not as it was before an earlier attempt.
+    """
+
+    baseline: Baseline | None
+    protection: Protection | None
+    refusal: NotSpawned | Interrupted | None = None
+    changes: tuple[Changed, ...] = ()
+
+
+class Place(NamedTuple):
+    """Where what is kept of an attempt goes."""
+
+    home: HeldDirectory
+    output: Path
+    stage: str
+    attempt: int
+
+
+def guard_of(
+    roots: Sequence[str],
+    last: StageExecution | None,
+    place: Place,
+    asked_to_end: Callable[[], int | None],
+) -> Guard:
+    """Return the guard of an attempt; `last` is the one before it of the same work, if any.
+
+    Raises:
+        RecordingError: it cannot be kept.
+    """
+
+    def ask(_path: str) -> None:
+        if asked_to_end() is not None:
+            raise JudgingCutShortError
+
+    earlier = None if last is None else _in_doubt(last)
+    try:
+        if earlier is None or last is None:
+            return _taken(roots, Baseline({}), place, ask)
+        before = kept(earlier, place.output, roots)
+        changes = before.changes_since(ask)
+        new = [root for root in roots if root not in before.trees]
+        if not changes:
+            return _taken(new, before, place, ask)
+        return Guard(before, earlier, _still_changed(last, changes), changes)
+    except NotProtectedError as error:
+        # What was kept stays in the record: it is what a later attempt is compared with.
+        return Guard(None, earlier, NotSpawned(SpawnFailure.NOT_PROTECTED, str(error)))
+    except JudgingCutShortError:
+        return Guard(None, earlier, Interrupted(asked_to_end() or 0))
+
+
+def _taken(
+    roots: Sequence[str], before: Baseline, place: Place, ask: Callable[[str], None]
+) -> Guard:
+    baseline = Baseline({**before.trees, **baseline_of(roots, ask).trees})
+    home, output, stage, attempt = place
+    return Guard(baseline, keep(baseline, home, output, stage, attempt))
+
+
+def _in_doubt(last: StageExecution) -> Protection | None:
+    """Return what was kept before an attempt that changed what it must not, or may have."""
+    is_clean = last.protection is None or (
+        last.protection.is_compared and not last.protected_changes
+    )
+    return None if is_clean or last.status is StageStatus.SUCCESS else last.protection
+
+
+def _still_changed(last: StageExecution, changes: Sequence[Changed]) -> NotSpawned:
+    detail = f"since before attempt {last.attempt}, or one before it: {summary_of(changes)}"
+    return NotSpawned(SpawnFailure.NOT_PROTECTED, detail)
